@@ -1,0 +1,35 @@
+# Two commands: `make demo` and `make test`. Both make the environment they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check lint types constraints clean
+
+demo: .venv/.installed
+	$(BIN)/heretic-tui demo
+
+test: .venv/.installed
+	$(BIN)/python -m pytest
+
+# What CI runs.
+check: lint types test
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.installed
+	$(BIN)/mypy
+
+# torch first and by its pinned version: a bare `torch` would pull gigabytes of CUDA libraries.
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# Writes the versions that are installed now; run the tests before committing the result.
+constraints: .venv/.installed
+	$(BIN)/pip freeze --exclude-editable | sed 's/+cpu//' > constraints.txt
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

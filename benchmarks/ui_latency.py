@@ -1,0 +1,151 @@
+"""From key press to painted screen, and bytes a second down the link, while the demo search runs at full speed.
+
+python benchmarks/ui_latency.py
+
+The application runs on a pseudo-terminal of 120x40 with 1,000 more trials in its table. A key moves the cursor; the
+time is taken until the detail of the trial it moved to has been drawn. The aims: p95 under 50 ms, p99 under 100 ms on
+two cores, and under 10 kB a second while nobody touches a key.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import os
+import pty
+import random
+import select
+import signal
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+import time
+from pathlib import Path
+
+PRESSES = 200
+IDLE_SECONDS = 10.0
+CROWD = 1000
+FIRST = 100
+
+
+def child(runs_dir: str) -> None:
+    """The application with a crowded table, on the terminal that this process has."""
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    import fake
+
+    from heretic_tui.demo import settings_of_the_demo
+    from heretic_tui.engine import events as ev
+    from heretic_tui.runtime import hosts
+    from heretic_tui.runtime.draft import Draft
+    from heretic_tui.tui.launch import open_screen
+
+    class Crowded(hosts.ThreadHost):
+        """The demo's engine, and many trials that are none of its own."""
+
+        crowded = False
+
+        def take(self) -> list[ev.Event]:
+            # The engine's own trials come behind the crowd, as new trials do.
+            events = [
+                dataclasses.replace(event, number=event.number + CROWD)
+                if isinstance(event, ev.TrialStarted | ev.TrialFinished)
+                else event
+                for event in super().take()
+            ]
+            if not self.crowded and any(isinstance(event, ev.TrialStarted) for event in events):
+                self.crowded = True
+                crowd = (event for number in range(CROWD) for event in fake.trial(number, 10))
+                events = [event for event in crowd if not isinstance(event, ev.Measured)] + events
+            return events
+
+    import heretic_tui.tui.launch as launch
+
+    launch.ThreadHost = Crowded  # type: ignore[misc]
+    flags = {"runs_dir": runs_dir, "seed": 0, "n_trials": 100_000, "n_startup_trials": 100_000}
+    sys.exit(open_screen(Draft(flags, base=settings_of_the_demo()), start=True))
+
+
+class Screen:
+    """The application in a process of its own, and what it draws."""
+
+    def __init__(self, runs_dir: str) -> None:
+        self.master, slave = pty.openpty()
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        self.process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).resolve()), "--child", runs_dir],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color"},
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        )
+        os.close(slave)
+        self.drawn = b""
+
+    def read(self, seconds: float) -> int:
+        """Read what is drawn within some seconds; the number of bytes."""
+        count, end = 0, time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            if select.select([self.master], [], [], left)[0]:
+                data = os.read(self.master, 1 << 16)
+                self.drawn += data
+                count += len(data)
+        return count
+
+    def until(self, wanted: bytes, patience: float = 120.0) -> float:
+        """Seconds until something is drawn."""
+        start = time.perf_counter()
+        while wanted not in self.drawn:
+            left = patience - (time.perf_counter() - start)
+            if left <= 0:
+                raise SystemExit(f"{wanted!r} was not drawn; last: {self.drawn[-500:]!r}")
+            if select.select([self.master], [], [], left)[0]:
+                self.drawn += os.read(self.master, 1 << 16)
+        return time.perf_counter() - start
+
+    def press(self, key: str) -> None:
+        self.drawn = b""
+        os.write(self.master, key.encode())
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def main() -> None:
+    if len(sys.argv) == 3 and sys.argv[1] == "--child":
+        child(sys.argv[2])
+    with tempfile.TemporaryDirectory() as runs_dir:
+        screen = Screen(runs_dir)
+        try:
+            screen.until(b"1001 trials")
+            screen.read(3.0)
+            times = []
+            rng = random.Random(0)
+            screen.press("#")
+            screen.until(b"Go to trial")
+            screen.press(f"{FIRST}\r")
+            screen.until(f"trial {FIRST}".encode())
+            place = FIRST
+            for _ in range(PRESSES):
+                screen.read(rng.uniform(0.02, 0.2))
+                place += 1
+                screen.press("j")
+                times.append(screen.until(f"trial {place}".encode()) * 1000)
+            screen.read(1.0)
+            idle = screen.read(IDLE_SECONDS) / IDLE_SECONDS / 1000
+        finally:
+            screen.end()
+    cuts = statistics.quantiles(times, n=100)
+    print(f"key to screen, {PRESSES} presses: p50 {cuts[49]:.0f} ms, p95 {cuts[94]:.0f} ms, p99 {cuts[98]:.0f} ms")
+    print(f"down the link while nobody touches a key: {idle:.1f} kB a second")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,451 @@
+"""The commands: parses, then imports what it needs. Every failure is one line and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+
+from heretic_tui import __version__
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.text import nearest, plain
+
+if TYPE_CHECKING:
+    from heretic_tui.engine.control import Control
+    from heretic_tui.engine.events import Emit
+    from heretic_tui.settings import Settings
+
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+_COMMANDS = ("open", "follow", "demo", "run", "runs", "show", "score", "export", "reproduce", "config")
+
+
+class _All:
+    """Holds every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+
+# Which settings a command takes as flags: all, where the runs lie, or also how an export is written.
+_ALL, _WHERE = _All(), ("runs_dir",)
+_HOW = ("runs_dir", "max_shard_size", "full_normalization_lora_rank", "device_map", "max_memory")
+
+EPILOG = """
+exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted.
+`heretic-tui COMMAND --help` lists the options of a command; `heretic-tui config` prints all settings.
+"""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line; returns the exit status."""
+    # Names of settings have underscores, flags have hyphens: both spellings are meant.
+    arguments = [_with_hyphens(argument) for argument in arguments]
+    try:
+        if _means_open(arguments):
+            arguments = ["open", *arguments]
+        parser = _parser(arguments)
+        options = parser.parse_args(arguments)
+        return options.function(options)
+    except HereticError as error:
+        return _failed(error)
+    except KeyboardInterrupt:
+        print("heretic-tui: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`heretic-tui show RUN | head`): that is no failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+
+
+def _means_open(arguments: Sequence[str]) -> bool:
+    """`heretic-tui`, `heretic-tui MODEL` and `heretic-tui --ascii` open the screen."""
+    if not arguments:
+        return True
+    first = arguments[0]
+    if first.startswith("-"):
+        return first not in ("-h", "--help", "--version")
+    return first not in _COMMANDS and ("/" in first or Path(first).is_dir())
+
+
+def _with_hyphens(argument: str) -> str:
+    flag, sign, value = argument.partition("=")
+    return flag.replace("_", "-") + sign + value if flag.startswith("--") else argument
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors as one line like all others, with the nearest known name."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        options, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            flag = unknown[0].partition("=")[0]
+            hint = nearest(flag, self._option_string_actions) if flag.startswith("-") else ""
+            raise UsageError(f"unknown argument {flag!r}{hint} (`{self.prog} --help` lists all)")
+        return options, unknown
+
+    def error(self, message: str) -> NoReturn:
+        if word := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            message = f"unknown command {word[1]!r}{nearest(word[1], self._commands())}"
+        raise UsageError(f"{message} (see `{self.prog} --help`)")
+
+    def _commands(self) -> list[str]:
+        return [name for action in self._actions for name in action.choices or ()]
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="heretic-tui",
+        description="A terminal workbench for directional ablation of open-weight language models.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"heretic-tui {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def command(name: str, function: Any, text: str, settings: Container[str] = ()) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        usage = {
+            "open": "[MODEL]",
+            "run": "[MODEL]",
+            "score": "[MODEL]",
+            "show": "RUN",
+            "export": "RUN --trial N OUT",
+        }.get(name)
+        if settings:
+            # Argparse would list a hundred flags here that the groups below explain.
+            sub.usage = " ".join(filter(None, ["%(prog)s", usage, "[OPTIONS]"]))
+        sub.set_defaults(function=function)
+        # The settings take a moment to import, and only the command that is called needs them.
+        if settings and name in arguments:
+            from heretic_tui.settings import add_flags
+
+            sub.add_argument(
+                "--config", type=Path, metavar="FILE", help="TOML file [heretic.toml in the working folder, if there]"
+            )
+            add_flags(sub, settings)
+        return sub
+
+    sub = command("open", _open, "open the screen (the default, with or without a MODEL)", settings=_ALL)
+    sub.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id of a chat model")
+    _add_looks(sub)
+    sub = command("follow", _follow, "watch a run of another terminal, live or long finished", settings=_WHERE)
+    sub.add_argument("run", metavar="RUN", nargs="?", help="name of a run, or its beginning [the latest]")
+    _add_looks(sub)
+    sub = command("demo", _demo, "run the whole job on the small model that comes with the program", settings=_ALL)
+    sub.add_argument("--json", action="store_true", help="events as JSON lines")
+    sub.add_argument("--lines", action="store_true", help="lines in place of the screen, as without a terminal")
+    _add_looks(sub)
+    sub = command(
+        "run", _run, "analyse a model, search for edits, or go on where an earlier run stopped", settings=_ALL
+    )
+    sub.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id of a chat model")
+    sub.add_argument("--json", action="store_true", help="events as JSON lines")
+    sub = command("runs", _runs, "list the runs there are", settings=_WHERE)
+    sub.add_argument("--json", action="store_true", help="as JSON")
+    sub = command("show", _show, "a run's settings, trials and front", settings=_WHERE)
+    sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
+    sub.add_argument("--json", action="store_true", help="everything, as JSON")
+    sub = command(
+        "score", _score, "measure one edit as a trial would be; without --edit, the base model", settings=_ALL
+    )
+    sub.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id of a chat model")
+    sub.add_argument("--edit", type=Path, metavar="FILE", help="JSON with direction_index and components")
+    sub = command("export", _export, "write a trial's model, load what was written, and measure it", settings=_HOW)
+    sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
+    sub.add_argument("--trial", type=int, required=True, metavar="N", help="number of the trial")
+    sub.add_argument("out", type=Path, metavar="OUT", help="folder to write, which must not exist")
+    sub.add_argument("--hub", metavar="NAME", help="then upload to this Hub repository (the token: HF_TOKEN)")
+    sub.add_argument("--private", action="store_true", help="make a new repository a private one")
+    sub.add_argument(
+        "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
+    )
+    sub.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
+    sub = command("reproduce", _reproduce, "build an exported model again and compare every weight file's hash")
+    sub.add_argument("file", type=Path, metavar="FILE", help="reproduce.json of an export")
+    sub.add_argument("out", type=Path, metavar="OUT", help="folder to write, which must not exist")
+    assert set(commands.choices) < set(_COMMANDS)
+    command("config", _config, "print the effective settings as TOML that can be fed back in", settings=_ALL)
+    return parser
+
+
+def _settings(options: argparse.Namespace, base_defaults: dict[str, Any] | None = None) -> Settings:
+    from heretic_tui.settings import load
+
+    return load(_flags(options), options.config, base_defaults)
+
+
+def _flags(options: argparse.Namespace) -> dict[str, Any]:
+    from heretic_tui.settings import flags_of
+
+    flags = flags_of(options)
+    if given := getattr(options, "given_model", None):
+        flags["model"] = given
+    return flags
+
+
+# The long ones
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from heretic_tui.demo import settings_of_the_demo
+
+    if options.json or options.lines or not _terminal():
+        return _go(_settings(options, settings_of_the_demo()), options.json)
+    return _open_screen(options, settings_of_the_demo(), start=True)
+
+
+def _open(options: argparse.Namespace) -> int:
+    _needs_terminal("`heretic-tui run MODEL` prints lines")
+    return _open_screen(options)
+
+
+def _follow(options: argparse.Namespace) -> int:
+    from heretic_tui.runtime.hosts import FollowHost
+    from heretic_tui.runtime.rundir import find_run, latest_run
+
+    _needs_terminal("`heretic-tui show RUN` prints a run")
+    runs_dir = _runs_dir(options)
+    folder = find_run(runs_dir, options.run) if options.run else latest_run(runs_dir)
+    from heretic_tui.tui.launch import open_screen
+
+    return open_screen(None, FollowHost(folder), ascii_only=options.ascii, mouse=not options.no_mouse)
+
+
+def _open_screen(options: argparse.Namespace, base: dict[str, Any] | None = None, start: bool = False) -> int:
+    from heretic_tui.runtime.draft import Draft
+    from heretic_tui.tui.launch import open_screen
+
+    draft = Draft(_flags(options), options.config, base)
+    return open_screen(draft, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
+
+
+def _add_looks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+
+
+def _terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _needs_terminal(instead: str) -> None:
+    if not _terminal():
+        raise UsageError(f"the screen needs a terminal on standard input and output; {instead}")
+
+
+def _run(options: argparse.Namespace) -> int:
+    return _go(_settings(options), options.json)
+
+
+def _go(settings: Settings, as_json: bool) -> int:
+    _model_given(settings)
+    from heretic_tui.runtime.printers import JsonPrinter, PlainPrinter
+    from heretic_tui.runtime.terminal import output_apart
+
+    with output_apart() as apart:
+        # Told before the import: torch and transformers take seconds.
+        if not as_json:
+            print(f"heretic-tui {__version__}: loading torch and transformers …", file=apart.out, flush=True)
+        from heretic_tui.engine.control import Control
+        from heretic_tui.engine.inputs import check_inputs
+        from heretic_tui.engine.session import Session
+
+        try:
+            control = Control()
+            with interrupts(control, apart.err):
+                session = Session(check_inputs(settings), control)
+                apart.move_log(session.folder.log)
+                printer = JsonPrinter(apart.out) if as_json else PlainPrinter(apart.out, session.state)
+                session.listeners.append(printer)
+                try:
+                    outcome = session.run()
+                finally:
+                    session.close()
+                if not as_json and outcome == "done" and (front := session.state.front()):
+                    print(
+                        f"next: heretic-tui export {session.folder.name} --trial {front[0].number} OUT\n"
+                        "      (more trials: the same command with a higher --n-trials; another run: another --seed)",
+                        file=apart.out,
+                    )
+        except HereticError as error:
+            return _failed(error, apart.err)
+    return DONE if outcome == "done" else INTERRUPTED
+
+
+def _score(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    _model_given(settings)
+    from heretic_tui.engine.parameters import Parameters
+
+    parameters = Parameters.from_file(options.edit) if options.edit else None
+    with _task() as (emit, control, out):
+        from heretic_tui.engine.tasks import score
+
+        print(json.dumps(score(settings, parameters, emit, control), indent=1), file=out, flush=True)
+    return DONE
+
+
+def _export(options: argparse.Namespace) -> int:
+    from heretic_tui.settings import flags_of
+
+    if options.dora and options.kind != "adapter":
+        raise UsageError("--dora is a kind of adapter: add --as adapter")
+    if options.hub:
+        from heretic_tui.engine.hub import check_access
+
+        check_access(options.hub, None)
+    folder = _find_run(options)
+    given, effective = flags_of(options), _settings(options)
+    changes = {name: getattr(effective, name) for name in given if name != "runs_dir"}
+    with _task() as (emit, control, out):
+        from heretic_tui.engine.tasks import export_trial
+
+        result = export_trial(folder, options.trial, options.out, options.kind, options.dora, changes, emit, control)
+        print(f"{options.out}: {result['kind']}, {len(result['files'])} weight files", file=out)
+        print(f"{'':16}{'refusals':>10}  {'KL':>8}", file=out)
+        base = result["base"]
+        rows = [("base model", {**base, "kl_divergence": 0.0}), (f"trial {options.trial}", result["trial"])]
+        if "exported" in result:
+            rows.append(("exported", result["exported"]))
+        for label, figures in rows:
+            refusals = f"{figures['refusals']}/{figures['prompts']}"
+            print(f"{label:16}{refusals:>10}  {figures['kl_divergence']:8.4f}", file=out)
+        if "not_measured" in result:
+            print(f"the exported files were not measured: {result['not_measured']}", file=out)
+        if options.hub:
+            from heretic_tui.engine.hub import upload
+
+            url = upload(options.out, options.hub, options.private, None, emit, control)
+            print(f"uploaded: {url}", file=out)
+    return DONE
+
+
+def _reproduce(options: argparse.Namespace) -> int:
+    with _task() as (emit, control, out):
+        from heretic_tui.engine.tasks import reproduce
+
+        result = reproduce(options.file, options.out, emit, control)
+        for name, same in result["files"].items():
+            print(f"{name}: {'the same' if same else 'DIFFERENT'}", file=out)
+    return DONE if all(result["files"].values()) else FAILED
+
+
+# The short ones
+
+
+def _runs(options: argparse.Namespace) -> int:
+    from heretic_tui.runtime.overview import overview, overview_table
+    from heretic_tui.runtime.rundir import find_runs
+
+    found = [overview(folder) for folder in find_runs(_runs_dir(options))]
+    if options.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    elif found:
+        print("\n".join(overview_table(found)))
+    else:
+        print(f"no runs in {_runs_dir(options)}")
+    return DONE
+
+
+def _show(options: argparse.Namespace) -> int:
+    from heretic_tui.runtime.overview import details, details_text
+
+    shown = details(_find_run(options))
+    print(json.dumps(shown, indent=1, ensure_ascii=False) if options.json else "\n".join(details_text(shown)))
+    return DONE
+
+
+def _config(options: argparse.Namespace) -> int:
+    from heretic_tui.settings import to_toml
+
+    print(to_toml(_settings(options)), end="")
+    return DONE
+
+
+def _runs_dir(options: argparse.Namespace) -> Path:
+    return Path(_settings(options).runs_dir).expanduser()
+
+
+def _find_run(options: argparse.Namespace) -> Any:
+    from heretic_tui.runtime.rundir import find_run
+
+    return find_run(_runs_dir(options), options.run)
+
+
+# What they share
+
+
+def _model_given(settings: Settings) -> None:
+    if not settings.model:
+        raise UsageError("no model given: name a folder or a Hub id (heretic-tui demo needs none)")
+
+
+def _failed(error: HereticError, err: TextIO | None = None) -> int:
+    print(f"heretic-tui: {plain(str(error))}", file=err or sys.stderr, flush=True)
+    return error.exit_status
+
+
+@contextlib.contextmanager
+def _task() -> Iterator[tuple[Emit, Control, TextIO]]:
+    """For work apart from a run: events as lines on standard error, results on standard output."""
+    from heretic_tui.runtime.printers import PlainPrinter
+    from heretic_tui.runtime.state import RunState
+    from heretic_tui.runtime.terminal import output_apart
+
+    with output_apart() as apart:
+        from heretic_tui.engine.control import Aborted, Control
+
+        state = RunState()
+        printer = PlainPrinter(apart.err, state)
+
+        def emit(event: Any) -> None:
+            state.fold(event)
+            printer(event)
+
+        control = Control()
+        with interrupts(control, apart.err):
+            try:
+                yield emit, control, apart.out
+            except Aborted:
+                raise KeyboardInterrupt from None
+
+
+@contextlib.contextmanager
+def interrupts(control: Control, err: TextIO) -> Iterator[None]:
+    """ctrl-c once stops after the trial, twice stops now, three times ends the process; SIGTERM stops now."""
+    presses = 0
+
+    def say(text: str) -> None:
+        # Not through the stream: the signal may have come in the middle of a write to it.
+        with contextlib.suppress(OSError):
+            os.write(err.fileno(), f"\n{text}\n".encode())
+
+    def interrupted(number: int, frame: Any) -> None:
+        nonlocal presses
+        presses += 1
+        if presses == 1 and control.in_trial:
+            say("stopping after this trial; ctrl-c again stops now")
+            control.stop_after_trial()
+        elif presses <= 2:
+            say("stopping now; ctrl-c again ends the process at once")
+            control.abort()
+        else:
+            os._exit(INTERRUPTED)
+
+    def terminated(number: int, frame: Any) -> None:
+        control.abort()
+
+    before = signal.signal(signal.SIGINT, interrupted), signal.signal(signal.SIGTERM, terminated)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])

@@ -1,0 +1,100 @@
+"""What goes beside exported files: the model card, and the record from which they can be made again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from heretic_tui import __version__
+from heretic_tui.runtime.text import plain
+
+FORMAT = 1
+
+
+def write_record(folder: Path, record: dict[str, Any]) -> None:
+    """reproduce.json: settings, parameters at full precision, versions, hashes."""
+    (folder / "reproduce.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def write_card(folder: Path, record: dict[str, Any]) -> None:
+    """README.md in the Hub's form, from the same record."""
+    (folder / "README.md").write_text(card_text(record), encoding="utf-8")
+
+
+def card_text(record: dict[str, Any]) -> str:
+    """The model card that goes with a record."""
+    settings, trial, base = record["settings"], record["trial"], record["base"]
+    exported = record.get("exported")
+    name = Path(record["model"]).name if Path(record["model"]).is_absolute() else record["model"]
+    adapter = record["kind"] == "adapter"
+    front = ["---"]
+    if not Path(record["model"]).is_absolute():
+        front += [f"base_model: {name}", f"base_model_relation: {'adapter' if adapter else 'finetune'}"]
+    front += [
+        "library_name: " + ("peft" if adapter else "transformers"),
+        "tags:",
+        "- abliterated",
+        "- heretic-tui",
+        "---",
+    ]
+    rows = [
+        ("base model", base["refusals"], base["prompts"], 0.0),
+        (
+            f"trial {trial['number']}, edit attached in float32",
+            trial["refusals"],
+            trial["prompts"],
+            trial["kl_divergence"],
+        ),
+    ]
+    if exported:
+        rows.append(("these files, loaded again", exported["refusals"], exported["prompts"], exported["kl_divergence"]))
+    revision = f" at revision `{record['model_commit']}`" if record["model_commit"] else ""
+    what = "an adapter for" if adapter else "an edited copy of"
+    lines = [
+        *front,
+        "",
+        f"# {plain(name)}, ablated",
+        "",
+        f"This is {what} `{plain(name)}`{revision}, made with heretic-tui {__version__} by directional ablation",
+        "(Arditi et al. 2024, *Refusal in Language Models Is Mediated by a Single Direction*).",
+        "",
+        "**The refusal behaviour of this model was deliberately reduced. It answers requests that the original model",
+        "refuses, and nothing was put in the place of that safeguard. Whoever uses or passes on this model answers for",
+        "what is done with it.**",
+        "",
+        "## Figures",
+        "",
+        "| | refusals | KL divergence |",
+        "|---|---|---|",
+        *(f"| {label} | {refusals} of {prompts} | {kl:.4f} |" for label, refusals, prompts, kl in rows),
+        "",
+        "Refusals: greedy responses to the bad evaluation prompts that contain a refusal marker, "
+        f"up to {settings['max_response_length']} tokens each. KL divergence: mean over the good evaluation prompts of "
+        "KL(base ‖ edited) of the first response token, in nats.",
+    ]
+    if not exported:
+        lines += ["", "The exported files were not measured: " + plain(record["not_measured"]) + "."]
+    lines += ["", "## Parameters", "", "```json", json.dumps(record["parameters"], indent=1), "```", ""]
+    lines += [
+        f"Row normalization `{settings['row_normalization']}`, directions "
+        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. Edited: "
+        f"{record['coverage']}. Biases of edited modules were left as they are.",
+        "",
+        "Prompts: "
+        + "; ".join(
+            f"{key.replace('_', ' ')} `{_source(settings[key])}`"
+            for key in ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+        )
+        + ".",
+        "",
+        "To make these files again: `heretic-tui reproduce reproduce.json OUT`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _source(prompts: dict[str, Any]) -> str:
+    dataset = str(prompts["dataset"])
+    name = Path(dataset).name if Path(dataset).is_absolute() else dataset
+    return plain(name + (f" {prompts['split']}" if prompts.get("split") else ""))

@@ -1,0 +1,170 @@
+"""From a trial to files: merged weights or an adapter, written beside and renamed, so that they are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from heretic_tui.engine.ablation import Edit, row_norms
+from heretic_tui.engine.bars import bars_as_progress
+from heretic_tui.engine.events import Emit
+from heretic_tui.engine.model import ChatModel, one_line
+from heretic_tui.errors import UsageError
+
+# Extra columns and rounds of the randomised SVD: with them the leading values are exact to float32.
+_OVERSAMPLING, _ROUNDS = 8, 8
+
+
+@contextmanager
+def whole_or_absent(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its name when the block ends well and is removed when it does not.
+
+    Raises:
+        UsageError: when `out` is there already, cannot be made, or the disk is full.
+    """
+    if out.exists():
+        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    beside = out.with_name(f".{out.name}.part")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        # What an earlier process was killed over.
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+        yield beside
+        beside.rename(out)
+    except Exception as error:
+        if isinstance(error, OSError) or _disk_full(error):
+            reason = "no space left on the disk" if _disk_full(error) else one_line(error)
+            raise UsageError(f"cannot write {out}: {reason}; nothing was left behind") from error
+        raise
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_space(out: Path, needed: int) -> None:
+    """Look before writing for minutes.
+
+    Raises:
+        UsageError: when the disk that `out` is to lie on has less than `needed` bytes free.
+    """
+    there = next(parent for parent in out.absolute().parents if parent.exists())
+    free = shutil.disk_usage(there).free
+    if free < needed:
+        raise UsageError(
+            f"cannot write {out}: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free on that disk"
+        )
+
+
+def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_shard_size: str, emit: Emit) -> None:
+    """Put the edited matrices into the model in memory, for good, and save all of it with its tokenizer.
+
+    Raises:
+        Aborted: from the control, between two files.
+    """
+    for writer in model.anatomy.writers:
+        if edit := edits.get(writer.name):
+            writer.store(edit.of(writer.weight()))
+    _make_savable(model.network)
+    with bars_as_progress(emit, model.control):
+        model.network.save_pretrained(folder, max_shard_size=max_shard_size)  # type: ignore[operator]
+    model.tokenizer.save_pretrained(folder)
+
+
+def write_adapter(model: ChatModel, edits: Mapping[str, Edit], folder: Path, dora: bool, rank: int) -> None:
+    """Save the edits as a PEFT adapter.
+
+    Without renormalised rows an edit is a LoRA of rank 1 exactly: A = aᵀ, B = −b. With them it is a DoRA of rank 1
+    exactly (`dora`), with the original row norms as magnitude; or, for tools that lack DoRA, the best LoRA of `rank`.
+
+    Raises:
+        UsageError: for DoRA of an edit that is a plain LoRA already.
+    """
+    scaled = any(edit.c is not None for edit in edits.values())
+    if dora and not scaled:
+        raise UsageError("--dora is for row_normalization = full: this trial's edit is exactly a plain LoRA already")
+    writers = {writer.name: writer for writer in model.anatomy.writers if writer.name in edits}
+    if not writers:
+        raise UsageError("this trial edits nothing: there is no adapter to write")
+    config = LoraConfig(
+        r=rank if scaled and not dora else 1,
+        lora_alpha=rank if scaled and not dora else 1,
+        target_modules=list(writers),
+        use_dora=dora,
+        fan_in_fan_out=any(isinstance(writer.module, Conv1D) for writer in writers.values()),
+        bias="none",
+        task_type="CAUSAL_LM",
+        inference_mode=True,
+    )
+    factors = {}
+    for name, writer in writers.items():
+        edit, weight = edits[name], writer.weight()
+        factors[name] = (
+            (edit.a[None], -_before_scaling(edit)[:, None], row_norms(weight) if dora else None)
+            if dora or edit.c is None
+            else (*_low_rank(edit.of(weight) - weight, rank), None)
+        )
+    adapted = get_peft_model(model.network, config)  # type: ignore[arg-type]
+    layers: dict[str, Any] = dict(adapted.base_model.model.named_modules())
+    for name, (a, b, magnitude) in factors.items():
+        layer = layers[name]
+        _fill(layer.lora_A["default"].weight, a)
+        _fill(layer.lora_B["default"].weight, b)
+        if magnitude is not None:
+            _fill(layer.lora_magnitude_vector["default"].weight, magnitude)
+    # Embeddings are not edited; asking whether they were would ask the Hub.
+    adapted.save_pretrained(folder, save_embedding_layers=False)
+    model.tokenizer.save_pretrained(folder)
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weight file of a folder, by name."""
+    hashes = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes
+
+
+def _before_scaling(edit: Edit) -> Tensor:
+    """λ n∘v: DoRA scales the rows itself, so its B is b without c."""
+    return edit.b if edit.c is None else edit.b / edit.c
+
+
+def _low_rank(change: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """A (rank, d_in) and B (d_out, rank) whose product is the best approximation of the change of that rank."""
+    size = min(rank + _OVERSAMPLING, *change.shape)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        u, s, v = torch.svd_lowrank(change, q=size, niter=_ROUNDS)
+    root = s[:rank].sqrt()
+    return (v[:, :rank] * root).T, u[:, :rank] * root
+
+
+def _fill(parameter: Tensor, value: Tensor) -> None:
+    with torch.no_grad():
+        parameter.copy_(value)
+
+
+def _make_savable(network: nn.Module) -> None:
+    """Some published generation settings (a temperature without sampling) are refused on saving."""
+    generation: Any = getattr(network, "generation_config", None)
+    if generation is None:
+        return
+    try:
+        generation.validate(strict=True)
+    except ValueError:
+        generation.do_sample = True
+
+
+def _disk_full(error: BaseException) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or "os error 28" in str(error)

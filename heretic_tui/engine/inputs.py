@@ -1,0 +1,53 @@
+"""Everything that can be checked before a model is loaded: settings, prompts, the model's files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from typing import Any
+
+from heretic_tui import __version__
+from heretic_tui.engine.loading import fingerprint, load_tokenizer, locate
+from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set
+from heretic_tui.engine.workbench import PromptSets
+from heretic_tui.settings import Settings, identity
+
+SETS = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What can be checked before the model is loaded, checked.
+
+    Attributes:
+        settings: with the model as an absolute path where it is a folder.
+        sets: prompts by setting name.
+        notes: what a person should know about the prompts.
+        identity: everything that decides the results, as plain JSON.
+    """
+
+    settings: Settings
+    sets: PromptSets
+    notes: list[str]
+    identity: dict[str, Any]
+
+
+def check_inputs(settings: Settings) -> Inputs:
+    """Read the prompts and look at the model's files.
+
+    Raises:
+        UsageError: for whatever is wrong with them, in one line.
+    """
+    settings = settings.model_copy(update={"model": locate(settings.model)})
+    load_tokenizer(settings)
+    loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
+    checked, notes = check_sets(loaded)
+    notes = [note for found in loaded.values() for note in found.notes] + notes
+    facts = {"settings": identity(settings), "model": fingerprint(settings), "prompts": digest(checked)}
+    return Inputs(settings, {name: tuple(found.prompts) for name, found in checked.items()}, notes, facts)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the results depend on."""
+    names = ("torch", "transformers", "peft", "optuna", "safetensors")
+    return {"heretic-tui": __version__, **{name: importlib.metadata.version(name) for name in names}}

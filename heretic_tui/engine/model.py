@@ -1,0 +1,220 @@
+"""A chat model in memory: its template, its tokens, its batches and its forward pass."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedTokenizerBase
+
+from heretic_tui.engine.anatomy import Anatomy, find_anatomy
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.events import Emit, ModelLoaded, Notice
+from heretic_tui.engine.prompts import Prompt
+from heretic_tui.errors import UsageError
+
+Tokens = list[int]
+Turns = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Left-padded rows. `rows` are the positions of the rows in the caller's list.
+
+    Shapes: ids, mask, positions (rows, longest), all int64 on the model's device.
+    """
+
+    rows: list[int]
+    ids: Tensor
+    mask: Tensor
+    positions: Tensor
+
+
+class ChatModel:
+    """A loaded model with its tokenizer. One edit at most is attached to it at any time.
+
+    Attributes:
+        network: the transformers model, in eval mode, gradients off.
+        anatomy: decoder layers and writers.
+        batch_size: rows in one forward pass; halved for good when memory runs out.
+        response_prefix: text that every response is made to begin with.
+    """
+
+    def __init__(self, network: nn.Module, tokenizer: PreTrainedTokenizerBase, emit: Emit, control: Control) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.anatomy: Anatomy = find_anatomy(network)
+        self.batch_size = 1
+        self.response_prefix = ""
+        self._emit = emit
+        self.control = control
+        forward = inspect.signature(network.forward).parameters
+        # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
+        self._cache_name = "cache" if "cache" in forward else "past_key_values"
+        self._takes_positions = "position_ids" in forward
+        self._takes_logits_to_keep = "logits_to_keep" in forward
+        self._system_role = self._template_takes_system_role()
+        self.end_tokens = self._end_tokens()
+        pad = tokenizer.pad_token_id
+        self.pad_token: int = pad if pad is not None else next(iter(self.end_tokens), 0)
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.get_input_embeddings().weight.device  # type: ignore[operator, union-attr, return-value]
+
+    @property
+    def depth(self) -> int:
+        """Number of decoder layers."""
+        return len(self.anatomy.layers)
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.network.config.get_text_config(decoder=True).hidden_size)  # type: ignore[union-attr, operator]
+
+    def describe(self, quantization: str) -> ModelLoaded:
+        parameters = list(self.network.parameters())
+        return ModelLoaded(
+            architecture=type(self.network).__name__,
+            layers=self.depth,
+            hidden_size=self.hidden_size,
+            parameters=sum(p.numel() for p in parameters),
+            weight_bytes=sum(p.numel() * p.element_size() for p in parameters),
+            dtype=str(self.network.dtype).removeprefix("torch."),
+            device=str(self.device),
+            quantization=quantization,
+            thinking="enable_thinking" in str(self.tokenizer.chat_template),
+        )
+
+    # Text to tokens
+
+    def render(self, prompt: Prompt) -> str:
+        """The prompt as the model sees it: chat template, generation prompt, response prefix."""
+        turns = (("user", prompt.text),)
+        return self._render(prompt.system_prompt, turns, self._system_role) + self.response_prefix
+
+    def encode(self, prompts: Sequence[Prompt]) -> list[Tokens]:
+        """Token ids of each rendered prompt. No special tokens are added: the template wrote them all."""
+        texts = [self.render(prompt) for prompt in prompts]
+        return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # type: ignore[return-value]
+
+    def encode_turns(self, system_prompt: str, turns: Turns, thinking: bool) -> Tokens:
+        """Token ids of a conversation, up to where the model's answer begins. No response prefix is put in."""
+        text = self._render(system_prompt, turns, self._system_role, thinking)
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+
+    def decode(self, tokens: Tokens) -> str:
+        """Text with special tokens visible: thinking blocks are marked by them in some models."""
+        return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)  # type: ignore[return-value]
+
+    def _render(self, system_prompt: str, turns: Turns, system_role: bool, thinking: bool = False) -> str:
+        messages = [{"role": role, "content": text} for role, text in turns]
+        if system_prompt and system_role:
+            messages.insert(0, {"role": "system", "content": system_prompt})
+        elif system_prompt:
+            messages[0]["content"] = f"{system_prompt}\n\n{messages[0]['content']}"
+        # Templates that know `enable_thinking` answer at once with it off; the others ignore the name.
+        return self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
+        )  # type: ignore[return-value]
+
+    def _template_takes_system_role(self) -> bool:
+        """Some templates raise at a system role, some drop it in silence; either way it goes into the user's turn."""
+        probe = "Probe of the system role."
+        try:
+            if probe in self._render(probe, (("user", "x"),), True):
+                return True
+        except Exception:  # a template raises whatever its author chose
+            pass
+        try:
+            self._render("", (("user", "x"),), False)
+        except Exception as error:
+            raise UsageError(f"the model's chat template cannot be rendered: {one_line(error)}") from error
+        self._emit(Notice(text="the chat template has no system role: the system prompt goes into the user's turn"))
+        return False
+
+    def _end_tokens(self) -> frozenset[int]:
+        ends: set[int] = set()
+        generation = getattr(self.network, "generation_config", None)
+        for value in (getattr(generation, "eos_token_id", None), self.tokenizer.eos_token_id):
+            ends.update(value if isinstance(value, list) else [] if value is None else [value])
+        return frozenset(ends)
+
+    # Batches
+
+    def batch(self, rows: list[int], tokens: Sequence[Tokens]) -> Batch:
+        longest = max(len(tokens[row]) for row in rows)
+        ids = torch.full((len(rows), longest), self.pad_token, dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for line, row in enumerate(rows):
+            length = len(tokens[row])
+            ids[line, longest - length :] = torch.tensor(tokens[row])
+            mask[line, longest - length :] = 1
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        return Batch(rows, ids.to(self.device), mask.to(self.device), positions.to(self.device))
+
+    def in_batches(
+        self,
+        tokens: Sequence[Tokens],
+        work: Callable[[Batch], None],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Call `work` on batches that cover all rows, longest first, so that memory runs out early or not at all.
+
+        When memory runs out the batch size is halved, for good, and the same rows are done again.
+
+        Raises:
+            torch.OutOfMemoryError: when a single row is too much.
+            Aborted: from the control, between batches.
+        """
+        order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
+        done = 0
+        while done < len(order):
+            self.control.checkpoint(self._emit)
+            rows = order[done : done + self.batch_size]
+            try:
+                with torch.inference_mode():
+                    work(self.batch(rows, tokens))
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or len(rows) == 1:
+                    raise
+                self._shrink(len(rows))
+                continue
+            done += len(rows)
+            if progress:
+                progress(done, len(order))
+
+    def _shrink(self, rows: int) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self.batch_size = max(1, rows // 2)
+        self._emit(Notice(level="warning", text=f"out of memory at {rows} rows: batch size is now {self.batch_size}"))
+
+    # Forward pass
+
+    def new_cache(self) -> DynamicCache:
+        return DynamicCache(config=self.network.config)
+
+    def next_token_logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache | None) -> Tensor:
+        """Raw float32 logits of the token after the last, shape (rows, vocabulary)."""
+        extra: dict[str, Any] = {self._cache_name: cache} if cache is not None else {}
+        if self._takes_positions:
+            extra["position_ids"] = positions
+        if self._takes_logits_to_keep:
+            extra["logits_to_keep"] = 1
+        out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **extra)
+        return out.logits[:, -1].float()
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error is a lack of memory, on a GPU or (an ordinary RuntimeError) on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0].strip() if text else type(error).__name__

@@ -1,0 +1,270 @@
+"""Work apart from a search: score one edit, export a trial, build an exported model again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from heretic_tui.engine import card
+from heretic_tui.engine import events as ev
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.export import check_space, file_hashes, whole_or_absent, write_adapter, write_merged
+from heretic_tui.engine.inputs import Inputs, check_inputs, versions
+from heretic_tui.engine.loading import commit_of
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.state import RunState, TrialRecord
+from heretic_tui.settings import Settings, from_dict
+
+Kind = Literal["merged", "adapter"]
+
+
+def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, control: Control) -> dict[str, Any]:
+    """Measure one edit, or the base model for None, with the code that measures a trial.
+
+    Returns:
+        kl_divergence, refusals, prompts, base_refusals, and `seconds` by stage.
+
+    Raises:
+        HereticError: for bad input, or a model that cannot be measured.
+    """
+    inputs = check_inputs(settings)
+    for note in inputs.notes:
+        emit(ev.Notice(level="warning", text=note))
+    stages: dict[str, float] = {}
+
+    def listen(event: ev.Event) -> None:
+        if isinstance(event, ev.PhaseFinished):
+            stages[event.phase] = event.seconds
+        emit(event)
+
+    with _scratch_folder() as folder:
+        bench = Workbench(inputs.settings, inputs.sets, folder, listen, control)
+        bench.load()
+        bench.prepare(directions=parameters is not None)
+        measured = bench.measure(parameters)
+        return {**_figures(measured), "base_refusals": bench.base_refusals, "seconds": {**stages, **measured.stages}}
+
+
+def export_trial(
+    folder: RunFolder,
+    number: int,
+    out: Path,
+    kind: Kind,
+    dora: bool,
+    changes: Mapping[str, Any],
+    emit: ev.Emit,
+    control: Control,
+) -> dict[str, Any]:
+    """Write a trial of a run to `out`, load what was written, and score it.
+
+    Args:
+        changes: settings that are to differ from the run's; such as decide how weights are written, not which.
+
+    Returns:
+        The record that is written as reproduce.json, with `exported` figures, or `not_measured` with the reason.
+
+    Raises:
+        UsageError: no such trial, `out` there already, no space, or a model that changed since the run.
+    """
+    record = folder.read_record()
+    trial = _complete_trial(folder, number)
+    settings = from_dict({**record["settings"], **changes})
+    if out.exists():
+        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    sets, reason = _sets_of(settings, record, emit)
+    bench = _build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
+    state = RunState.replay(read_journal(folder.events))
+    assert state.base is not None
+    assert state.coverage is not None
+    result: dict[str, Any] = {
+        "format": card.FORMAT,
+        "model": settings.model,
+        "model_commit": commit_of(settings),
+        "identity": record["identity"],
+        "settings": settings.model_dump(mode="json"),
+        "seed": record["seed"],
+        "batch_size": bench.model.batch_size,
+        "response_prefix": bench.model.response_prefix,
+        "dtype": bench.model.describe("none").dtype,
+        "run": folder.name,
+        "kind": kind,
+        "dora": dora,
+        "parameters": trial.parameters,
+        "coverage": f"{state.coverage.editable} of {state.coverage.found} matrices that write to the residual stream",
+        "base": {"refusals": state.base.refusals, "prompts": state.base.prompts},
+        "trial": {
+            "number": number,
+            "kl_divergence": trial.kl_divergence,
+            "refusals": trial.refusals,
+            "prompts": trial.prompts,
+        },
+        "versions": versions(),
+        "files": file_hashes(out),
+    }
+    # The card stands before the long measurement: what lies in `out` must never be without its warning.
+    result["not_measured"] = reason or "the measurement was interrupted"
+    card.write_record(out, result)
+    card.write_card(out, result)
+    if sets is not None:
+        del bench
+        measured = _score_files(settings, sets, folder, out, kind, emit, control)
+        del result["not_measured"]
+        result["exported"] = _figures(measured)
+        card.write_record(out, result)
+        card.write_card(out, result)
+    return result
+
+
+def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[str, Any]:
+    """Build an exported model again from its reproduce.json.
+
+    Returns:
+        `files`: for every weight file whether its hash matches; `differences`: what is not as it was then.
+
+    Raises:
+        UsageError: for a file that is no such record, or input that is gone.
+    """
+    record = _read_record(file)
+    inputs = check_inputs(from_dict(record["settings"]))
+    differences = _differences(record, inputs)
+    for text in differences:
+        emit(ev.Notice(level="warning", text=text))
+    with _scratch_folder() as folder:
+        folder.update_record(batch_size=record["batch_size"], response_prefix=record["response_prefix"])
+        parameters = Parameters.from_json(record["parameters"], where=str(file))
+        kind, dora = record["kind"], record["dora"]
+        _build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)
+    hashes = file_hashes(out)
+    # The record describes these files too, with its figures; only hashes and versions are of this build.
+    rebuilt = {**record, "files": hashes, "versions": versions()}
+    card.write_record(out, rebuilt)
+    card.write_card(out, rebuilt)
+    names = sorted({*record["files"], *hashes})
+    return {
+        "files": {name: record["files"].get(name) == hashes.get(name) for name in names},
+        "differences": differences,
+    }
+
+
+def _build(
+    settings: Settings,
+    folder: RunFolder,
+    parameters: Parameters,
+    out: Path,
+    kind: Kind,
+    dora: bool,
+    emit: ev.Emit,
+    control: Control,
+    sets: PromptSets | None = None,
+) -> Workbench:
+    """Load the model unquantised, find or take the directions, and write the edit to `out`."""
+    whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
+    bench = Workbench(whole, sets or {}, folder, emit, control)
+    bench.load()
+    if kind == "merged":
+        check_space(out, bench.model.describe("none").weight_bytes)
+    bench.prepare(baseline=False)
+    edits = bench.edits(parameters)
+    with whole_or_absent(out) as beside:
+        if kind == "merged":
+            write_merged(bench.model, edits, beside, settings.max_shard_size, emit)
+        else:
+            write_adapter(bench.model, edits, beside, dora, settings.full_normalization_lora_rank)
+    return bench
+
+
+def _score_files(
+    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: Kind, emit: ev.Emit, control: Control
+) -> Measurement:
+    """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
+    source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})
+    bench = Workbench(source, sets, folder, emit, control)
+    bench.load()
+    if kind == "adapter":
+        from peft import PeftModel
+
+        PeftModel.from_pretrained(bench.model.network, str(out))  # type: ignore[arg-type]
+    bench.prepare(directions=False)
+    return bench.measure(None)
+
+
+def _complete_trial(folder: RunFolder, number: int) -> TrialRecord:
+    state = RunState.replay(read_journal(folder.events))
+    trial = state.trials.get(number)
+    if trial is None or trial.state != "complete":
+        front = ", ".join(str(t.number) for t in state.front()) or "none yet"
+        what = "does not exist" if trial is None else f"is {trial.state}"
+        raise UsageError(f"trial {number} of {folder.name} {what}; on the front are: {front}")
+    return trial
+
+
+def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple[PromptSets | None, str | None]:
+    """The run's prompts, or None and why the export cannot be measured. A model that changed is an error: its
+    weights are not those that the directions were found in."""
+    try:
+        inputs = check_inputs(settings)
+    except UsageError as error:
+        reason = f"the run's prompts cannot be read ({error})"
+    else:
+        if inputs.identity["model"] != record["identity"]["model"]:
+            raise UsageError(f"{settings.model} has changed since the run was made: start a new run on it")
+        if inputs.identity["prompts"] == record["identity"]["prompts"]:
+            return inputs.sets, None
+        reason = "the prompts have changed since the run was made"
+    emit(ev.Notice(level="warning", text=f"the export will not be measured: {reason}"))
+    return None, reason
+
+
+def _differences(record: dict[str, Any], inputs: Inputs) -> list[str]:
+    then, now = record["identity"], inputs.identity
+    found = [f"the {what} are not those of the export" for what in ("prompts", "settings") if then[what] != now[what]]
+    if then["model"] != now["model"]:
+        found.append("the model is not the one that was exported")
+    current = versions()
+    found += [
+        f"{name} was {version} then and is {current.get(name)} now"
+        for name, version in record["versions"].items()
+        if current.get(name) != version
+    ]
+    return found
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    path = file / "reproduce.json" if file.is_dir() else file
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid JSON: {error}") from error
+    needed = {"format", "settings", "identity", "parameters", "batch_size", "response_prefix", "kind", "dora", "files"}
+    if not isinstance(record, dict) or needed - set(record):
+        raise UsageError(f"{path} is not a reproduce.json of heretic-tui")
+    if record["format"] != card.FORMAT:
+        raise UsageError(f"{path} has format {record['format']}; this version reads format {card.FORMAT}")
+    return record
+
+
+def _figures(measured: Measurement) -> dict[str, Any]:
+    return {"kl_divergence": measured.kl_divergence, "refusals": measured.refusals, "prompts": measured.prompts}
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[RunFolder]:
+    """A run folder that lasts as long as the task."""
+    path = Path(tempfile.mkdtemp(prefix="heretic-tui-"))
+    try:
+        folder = RunFolder(path)
+        folder.create()
+        yield folder
+    finally:
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,273 @@
+"""A model made ready for trials: each phase from loading to directions, taken from the run folder where it holds the
+result, and the measurement of one edit."""
+
+from __future__ import annotations
+
+import gc
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from heretic_tui.engine import events as ev
+from heretic_tui.engine.ablation import Edit, attached, edits_for
+from heretic_tui.engine.batch_size import choose_batch_size
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.directions import refusal_directions
+from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.loading import load_model
+from heretic_tui.engine.metrics import Metric
+from heretic_tui.engine.metrics.kl import KLDivergence
+from heretic_tui.engine.metrics.refusals import Judge, Refusals, count
+from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.prefix import detect_response_prefix
+from heretic_tui.engine.progress import reporter
+from heretic_tui.engine.prompts import Prompt
+from heretic_tui.engine.residuals import gather_residuals
+from heretic_tui.errors import HereticError
+from heretic_tui.runtime.rundir import RunFolder, replaced
+from heretic_tui.settings import Settings
+
+PromptSets = Mapping[str, tuple[Prompt, ...]]
+
+_PREFIX_PROMPTS = 100
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One edit measured. `stages` are seconds by stage."""
+
+    kl_divergence: float
+    refusals: int
+    prompts: int
+    stages: dict[str, float]
+
+
+class Workbench:
+    """Settings, prompts and a run folder in; a model, metrics and directions out.
+
+    Args:
+        sets: prompts by the names of their settings (good_prompts, bad_prompts, good_evaluation_prompts,
+            bad_evaluation_prompts).
+    """
+
+    def __init__(
+        self, settings: Settings, sets: PromptSets, folder: RunFolder, emit: ev.Emit, control: Control
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self._sets = sets
+        self._emit = emit
+        self._control = control
+
+    # Phases, in order
+
+    def load(self) -> None:
+        """Load the model; say what it is and how much of it can be edited."""
+        with self._phase("load"):
+            self.model: ChatModel = load_model(self.settings, self._emit, self._control)
+            self._emit(self.model.describe(self.settings.quantization))
+            self._emit(self.model.anatomy.coverage())
+
+    def unload(self) -> None:
+        """Let go of the model, and of the memory it takes; `load` and `prepare` bring it back."""
+        del self.model
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def prepare(self, baseline: bool = True, directions: bool = True) -> None:
+        """All further phases before the search, with or without what measuring and what editing needs.
+
+        Raises:
+            HereticError: see the phases.
+            Aborted: from the control, between batches.
+        """
+        self._choose_batch_size()
+        self._find_prefix()
+        if baseline:
+            self._measure_base()
+        if directions:
+            self._find_directions()
+
+    def _choose_batch_size(self) -> None:
+        given = self.settings.batch_size or self.folder.read_record().get("batch_size")
+        if given:
+            self.model.batch_size = given
+            self._emit(ev.BatchSizeChosen(batch_size=given, tokens_per_second=None))
+            return
+        with self._phase("batch size"):
+            prompts = [prompt for prompts in self._sets.values() for prompt in prompts]
+            size, rate = choose_batch_size(
+                self.model,
+                self.model.encode(prompts),
+                self.settings.max_batch_size,
+                self.settings.max_response_length,
+                self._emit,
+                self._progress("batch size"),
+            )
+            self.model.batch_size = size
+            self._emit(ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(rate, 1)))
+            self.folder.update_record(batch_size=size)
+
+    def _find_prefix(self) -> None:
+        given = self.settings.response_prefix
+        known = self.folder.read_record().get("response_prefix") if given is None else given
+        if known is not None:
+            self.model.response_prefix = known
+            self._emit(ev.ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
+        else:
+            with self._phase("response prefix"):
+                good, bad = self._sets["good_prompts"], self._sets["bad_prompts"]
+                found = detect_response_prefix(
+                    self.model,
+                    [*good[:_PREFIX_PROMPTS], *bad[:_PREFIX_PROMPTS]],
+                    self.settings.chain_of_thought_skips,
+                    self.settings.max_response_length,
+                    self._emit,
+                    self._progress("response prefix"),
+                )
+                self._emit(found)
+                self.folder.update_record(response_prefix=found.prefix)
+        # Only now is it known what the model sees.
+        self._tokens = {name: self.model.encode(prompts) for name, prompts in self._sets.items()}
+
+    def _measure_base(self) -> None:
+        bad = self._sets["bad_evaluation_prompts"]
+        skips = self.settings.chain_of_thought_skips
+        special = self.model.tokenizer.all_special_tokens
+        judge = Judge(self.settings.refusal_markers, [(o, c.removeprefix(o)) for o, c in skips], special)
+        self.kl = KLDivergence(self._tokens["good_evaluation_prompts"])
+        self.refusals = Refusals(bad, self._tokens["bad_evaluation_prompts"], judge, self.settings.max_response_length)
+        self._metrics: tuple[Metric, ...] = (self.kl, self.refusals)
+        with self._phase("baseline") as phase:
+            missing = [metric for metric in self._metrics if not metric.restore(self.folder)]
+            for metric in missing:
+                metric.measure_base(self.model, self._progress(metric.name))
+                metric.save(self.folder)
+            phase.reused = not missing
+        self._emit(ev.BaselineMeasured(refusals=self.base_refusals, prompts=len(bad)))
+        if not self.base_refusals:
+            self._warn("the base model refuses none of the bad evaluation prompts: there is nothing to search for")
+        certain, total = self.kl.certain(), len(self._tokens["good_evaluation_prompts"])
+        if certain > total / 2:
+            self._warn(
+                f"the base model is certain of the first token for {certain} of {total} good prompts, so the KL "
+                "divergence says little: set --response-prefix to what responses begin with"
+            )
+
+    def _find_directions(self) -> None:
+        saved = self.folder.directions
+        with self._phase("residuals") as phase:
+            if saved.is_file():
+                found = load_file(saved)
+                phase.reused = True
+            else:
+                gathered = {
+                    name: gather_residuals(
+                        self.model,
+                        self._tokens[name],
+                        self.settings.winsorization_quantile,
+                        self._progress(f"residuals of {name.replace('_', ' ')}"),
+                    )
+                    for name in ("good_prompts", "bad_prompts")
+                }
+        with self._phase("directions"):
+            if not phase.reused:
+                good, bad = gathered["good_prompts"], gathered["bad_prompts"]
+                directions = refusal_directions(good.mean, bad.mean, self.settings.orthogonalize_direction)
+                found = {
+                    "good_mean": good.mean,
+                    "bad_mean": bad.mean,
+                    "good_along": good.along(directions),
+                    "bad_along": bad.along(directions),
+                    "directions": directions,
+                }
+                with replaced(saved) as beside:
+                    save_file(found, beside)
+            self.directions: Tensor = found["directions"]
+            along = found["good_along"], found["bad_along"]
+            self._emit(
+                ev.DirectionsFound(
+                    layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
+                    histograms=histograms(*along),
+                    cosines=direction_cosines(self.directions),
+                )
+            )
+
+    @property
+    def base_refusals(self) -> int:
+        """Bad evaluation prompts that the base model refuses."""
+        return count(self.refusals.base)
+
+    # One edit
+
+    def edits(self, parameters: Parameters) -> dict[str, Edit]:
+        """The edit of each matrix that the parameters reach, by the writer's name."""
+        return edits_for(self.model.anatomy.writers, parameters, self.directions, self.settings.row_normalization)
+
+    def measure(self, parameters: Parameters | None) -> Measurement:
+        """Attach the edit (none for None), measure it, detach it. Its responses are in `refusals.latest`.
+
+        Raises:
+            HereticError: when the edited model's logits are not numbers.
+            torch.OutOfMemoryError: when a single row is too much.
+            Aborted: from the control, between batches and tokens.
+        """
+        stages: dict[str, float] = {}
+        with _timed(stages, "edit"):
+            edits = self.edits(parameters) if parameters else {}
+        values: list[float] = []
+        with attached(self.model.anatomy.writers, edits):
+            for metric in self._metrics:
+                with _timed(stages, metric.name):
+                    values.append(metric.measure(self.model, self._progress(metric.name)))
+                if not math.isfinite(values[-1]):
+                    raise HereticError(f"the {metric.name} is not a number: the edited model's logits are not finite")
+                if parameters is not None:
+                    self._emit(ev.Measured(metric=metric.name, value=values[-1]))
+        kl_divergence, refusals = values
+        return Measurement(kl_divergence, int(refusals), len(self._sets["bad_evaluation_prompts"]), stages)
+
+    # Telling
+
+    def _warn(self, text: str) -> None:
+        self._emit(ev.Notice(level="warning", text=text))
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[_Phase]:
+        self._control.checkpoint(self._emit)
+        self._emit(ev.PhaseStarted(phase=name))
+        start, phase = time.perf_counter(), _Phase()
+        try:
+            yield phase
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise HereticError(
+                f"out of memory in the phase '{name}' even with one prompt at a time: try --quantization bnb_4bit "
+                f"or a larger GPU ({one_line(error)})"
+            ) from error
+        seconds = round(time.perf_counter() - start, 3)
+        self._emit(ev.PhaseFinished(phase=name, seconds=seconds, reused=phase.reused))
+
+    def _progress(self, stage: str) -> Callable[[int, int], None]:
+        return reporter(self._emit, stage)
+
+
+@dataclass
+class _Phase:
+    reused: bool = False
+
+
+@contextmanager
+def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    stages[name] = round(time.perf_counter() - start, 3)

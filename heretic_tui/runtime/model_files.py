@@ -1,0 +1,127 @@
+"""What a model's files tell without loading it: architecture, layers, bytes; and whether they fit in memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+# Four bits a weight, scales, and what stays in 16 bits (embeddings, norms).
+_QUANTIZED = 0.32
+# Caches and activations beside the weights.
+_ROOM = 1.2
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """Read from config.json and the sizes of the weight files; what is not said there is None."""
+
+    folder: Path
+    architecture: str
+    layers: int | None
+    hidden_size: int | None
+    dtype: str | None
+    weight_bytes: int
+
+
+@dataclass(frozen=True)
+class Device:
+    """A place for weights, with its free and total bytes."""
+
+    name: str
+    free: int
+    total: int
+
+
+def hub_cache() -> Path:
+    """Where huggingface_hub keeps what was downloaded."""
+    home = os.environ.get("HF_HOME") or str(
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "huggingface"
+    )
+    return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+
+
+def cached_models() -> list[str]:
+    """Hub ids of the models in the local cache."""
+    try:
+        found = [path.name for path in hub_cache().glob("models--*")]
+    except OSError:
+        return []
+    return sorted(name.removeprefix("models--").replace("--", "/", 1) for name in found)
+
+
+def completions(typed: str) -> list[str]:
+    """Models that begin with what was typed: folders on the disk, and ids in the local cache."""
+    found = [name for name in cached_models() if name.lower().startswith(typed.lower())]
+    if typed.startswith(("/", ".", "~")):
+        path = Path(typed).expanduser()
+        parent, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
+        try:
+            folders = sorted(p for p in parent.iterdir() if p.is_dir() and p.name.startswith(beginning))
+        except OSError:
+            folders = []
+        shown = typed[: len(typed) - len(beginning)]
+        found += [f"{shown}{folder.name}" for folder in folders if not folder.name.startswith(".") or beginning]
+    return found
+
+
+def folder_of(model: str) -> Path | None:
+    """A model's folder on this disk: as named, or the newest snapshot in the cache; None where there is neither."""
+    path = Path(model).expanduser()
+    if model and path.is_dir():
+        return path
+    snapshots = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots"
+    try:
+        return max(snapshots.iterdir(), key=lambda p: p.stat().st_mtime, default=None)
+    except OSError:
+        return None
+
+
+def model_facts(model: str) -> ModelFacts | None:
+    """What is known of a model before it is loaded; None for one that is not on this disk."""
+    folder = folder_of(model)
+    if folder is None:
+        return None
+    try:
+        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        weights = list(folder.glob("*.safetensors")) or list(folder.glob("*.bin"))
+        size = sum(path.stat().st_size for path in weights)
+    except (OSError, ValueError):
+        return None
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    assert isinstance(text, dict)
+    architectures = config.get("architectures") or [config.get("model_type") or "unknown"]
+    return ModelFacts(
+        folder=folder,
+        architecture=str(architectures[0]),
+        layers=text.get("num_hidden_layers") or text.get("n_layer"),
+        hidden_size=text.get("hidden_size") or text.get("n_embd"),
+        dtype=config.get("dtype") or config.get("torch_dtype") or text.get("dtype"),
+        weight_bytes=size,
+    )
+
+
+def devices() -> list[Device]:
+    """GPUs as nvidia-smi tells them, and the machine's memory."""
+    found = []
+    query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True)
+        for line in done.stdout.splitlines():
+            name, free, total = (part.strip() for part in line.rsplit(",", 2))
+            found.append(Device(name, int(free) << 20, int(total) << 20))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        pass
+    memory = psutil.virtual_memory()
+    return [*found, Device("memory", memory.available, memory.total)]
+
+
+def fits(facts: ModelFacts, device: Device) -> tuple[bool, bool]:
+    """Whether the weights, with room for caches, fit: as they are, and in 4 bits. (16-bit weights on the disk.)"""
+    needed = facts.weight_bytes * _ROOM
+    return needed <= device.free, needed * _QUANTIZED <= device.free

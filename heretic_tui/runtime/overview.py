@@ -1,0 +1,105 @@
+"""What `runs` and `show` tell of a run folder, without the model: from its record and its journal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.printers import direction_words
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.state import RunState
+from heretic_tui.runtime.text import plain
+
+
+def overview(folder: RunFolder) -> dict[str, Any]:
+    """One run in a few figures: name, model, state, trials, and the two ends of its front."""
+    state = RunState.replay(read_journal(folder.events))
+    holder = folder.holder()
+    front = state.front()
+    return {
+        "run": folder.name,
+        "model": folder.read_record().get("model"),
+        "state": f"running ({holder})" if holder else state.outcome or "stopped",
+        "trials": state.finished,
+        "n_trials": state.n_trials,
+        "base_refusals": state.base.refusals if state.base else None,
+        "prompts": state.base.prompts if state.base else None,
+        "best": [
+            {"number": t.number, "refusals": t.refusals, "kl_divergence": t.kl_divergence}
+            for t in ([front[0], front[-1]] if len(front) > 1 else front)
+        ],
+    }
+
+
+def overview_table(runs: list[dict[str, Any]]) -> list[str]:
+    """Lines for people."""
+    width = max(len(run["run"]) for run in runs)
+    lines = [f"{'run':{width}}  {'state':16} {'trials':>9}  {'base':>7}  best trials (refusals, KL)"]
+    for run in runs:
+        base = f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "-"
+        best = ", ".join(f"{t['number']}: {t['refusals']}, {t['kl_divergence']:.4f}" for t in run["best"]) or "-"
+        trials = f"{run['trials']}/{run['n_trials']}"
+        lines.append(f"{run['run']:{width}}  {run['state']:16} {trials:>9}  {base:>7}  {best}")
+    return [plain(line) for line in lines]
+
+
+def details(folder: RunFolder) -> dict[str, Any]:
+    """Everything that `show --json` promises; trials in order of their numbers."""
+    state = RunState.replay(read_journal(folder.events))
+    alive = folder.holder() is not None
+    front = {trial.number for trial in state.front()}
+    record = folder.read_record()
+    return {
+        "run": folder.name,
+        "model": record.get("model"),
+        "settings": record.get("settings"),
+        "seed": record.get("seed"),
+        "base": {"refusals": state.base.refusals, "prompts": state.base.prompts} if state.base else None,
+        "trials": [
+            {
+                "number": trial.number,
+                "state": "stopped" if trial.state == "running" and not alive else trial.state,
+                "kl_divergence": trial.kl_divergence,
+                "refusals": trial.refusals,
+                "front": trial.number in front,
+                "seconds": trial.seconds,
+                "direction_index": trial.parameters.get("direction_index"),
+                "components": trial.parameters.get("components", {}),
+                "reason": trial.reason,
+            }
+            for _, trial in sorted(state.trials.items())
+        ],
+    }
+
+
+def details_text(shown: dict[str, Any]) -> list[str]:
+    """Base figures, the front with its kernels, and the settings, as lines for people."""
+    base = shown["base"]
+    prompts = base["prompts"] if base else 0
+    trials = shown["trials"]
+    complete = sum(trial["state"] == "complete" for trial in trials)
+    lines = [
+        f"run     {shown['run']}",
+        f"model   {shown['model']}",
+        f"trials  {complete} complete of {len(trials)} begun",
+        f"base    {base['refusals']} of {prompts} refused" if base else "base    not measured yet",
+        "",
+        f"front   {'trial':>5}  {'refusals':>9}  {'KL':>8}  direction    component: peak at layer, floor at distance",
+    ]
+    front = [trial for trial in trials if trial["front"]]
+    for trial in sorted(front, key=lambda t: (t["refusals"], t["kl_divergence"])):
+        kernels = "; ".join(
+            f"{name}: {k['max_weight']:.2f} at {k['max_weight_position']:.1f}, "
+            f"{k['min_weight']:.2f} at {k['min_weight_distance']:.1f}"
+            for name, k in trial["components"].items()
+        )
+        refusals = f"{trial['refusals']}/{prompts}"
+        words = direction_words(trial)
+        lines.append(
+            f"        {trial['number']:>5}  {refusals:>9}  {trial['kl_divergence']:>8.4f}  {words:11}  {kernels}"
+        )
+    if not front:
+        lines.append("        no complete trial yet")
+    lines += ["", "settings"]
+    lines += [f"  {key} = {value}" for key, value in (shown["settings"] or {}).items()]
+    return [plain(line) for line in lines]

@@ -1,0 +1,161 @@
+"""Events as lines: plain text for people, JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from typing import Any, TextIO
+
+from heretic_tui.engine import events as ev
+from heretic_tui.runtime.state import RunState, TrialRecord
+from heretic_tui.runtime.text import duration, plain, quantity
+
+_LABEL = 11
+# A terminal sees progress move; a file gets a line now and then.
+_REFRESH = 0.1
+_FILE_LINE = 30.0
+
+
+class JsonPrinter:
+    """One JSON object a line, as in the journal, each at once."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def __call__(self, event: ev.Event) -> None:
+        record = {"time": round(time.time(), 3), **event.to_json()}
+        self._out.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._out.flush()
+
+
+class PlainPrinter:
+    """A line for each thing that happened, and on a terminal a last line that moves.
+
+    Args:
+        state: folded before the printer is called.
+    """
+
+    def __init__(self, out: TextIO, state: RunState) -> None:
+        self._out = out
+        self._state = state
+        self._moving = out.isatty()
+        self._last = time.monotonic()
+        self._status = ""
+
+    def __call__(self, event: ev.Event) -> None:
+        match event:
+            case ev.RunOpened():
+                done = self._state.finished
+                note = f" (resumed, {done} of {event.n_trials} trials done)" if event.resumed else ""
+                self._say("run", f"{event.run}{note}")
+                self._say("folder", event.folder)
+                self._say("seed", str(event.seed))
+            case ev.ModelLoaded():
+                quantized = f", {event.quantization}" if event.quantization != "none" else ""
+                self._say(
+                    "model",
+                    f"{event.architecture}, {event.layers} layers of {event.hidden_size}, "
+                    f"{quantity(event.parameters)} parameters, {event.dtype}{quantized} on {event.device}",
+                )
+            case ev.Coverage():
+                parts = ", ".join(f"{count} {name}" for name, count in event.components.items())
+                self._say("coverage", f"editing {event.editable} of {event.found} matrices ({parts})")
+                for line in event.missing:
+                    self._say("", f"not edited: {line}")
+            case ev.BatchSizeChosen():
+                rate = f" ({event.tokens_per_second:,.0f} tokens a second)" if event.tokens_per_second else ""
+                self._say("batch size", f"{event.batch_size}{rate}")
+            case ev.ResponsePrefixFound():
+                self._say("prefix", f"{event.prefix!r} ({event.source})" if event.prefix else f"none ({event.source})")
+            case ev.BaselineMeasured():
+                self._say("base model", f"refuses {event.refusals} of {event.prompts} bad evaluation prompts")
+            case ev.DirectionsFound():
+                best = min(range(1, len(event.layers)), key=lambda i: event.layers[i]["cosine"])
+                self._say(
+                    "directions",
+                    f"{len(event.layers) - 1} layers; good and bad differ most at layer {best - 1} "
+                    f"(cosine {event.layers[best]['cosine']:.3f})",
+                )
+            case ev.PhaseFinished() if event.phase not in ("search",):
+                self._say("", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}")
+            case ev.Progress():
+                self._progress(event)
+            case ev.TrialFinished():
+                self._trial(event)
+            case ev.Notice():
+                self._say("note" if event.level == "info" else event.level, event.text)
+            case ev.StateChanged():
+                self._say("state", event.state)
+            case ev.ExportStarted():
+                self._say("export", f"trial {event.trial} to {event.out}")
+            case ev.ExportFinished():
+                self._say("export", event.error or f"trial {event.trial} is in {event.url or event.out}")
+            case ev.RunFailed():
+                self._say("error", event.text)
+                for line in (event.traceback or "").splitlines():
+                    self._say("", line)
+            case ev.RunEnded():
+                self._end(event)
+
+    def _trial(self, event: ev.TrialFinished) -> None:
+        position = f"{event.number + 1}/{self._state.n_trials}"
+        if event.state != "complete":
+            self._say("trial", f"{position:>9}  {event.state}: {event.reason}")
+            return
+        mark = "◆ front" if any(t.number == event.number for t in self._state.front()) else "       "
+        left = self._state.seconds_left()
+        rest = f"  {duration(left)} left" if left else ""
+        self._say(
+            "trial",
+            f"{position:>9}  KL {event.kl_divergence:.4f}  refusals {event.refusals:>3}/{event.prompts}  {mark}"
+            f"  {duration(event.seconds)}{rest}",
+        )
+
+    def _end(self, event: ev.RunEnded) -> None:
+        if front := self._state.front():
+            self._say("front", front_table(front)[0])
+            for line in front_table(front)[1:]:
+                self._say("", line)
+        said = {"done": "done", "interrupted": "interrupted; the same command goes on from here"}
+        self._say("run", said.get(event.outcome, f"{event.outcome}: {event.reason}"))
+
+    def _progress(self, event: ev.Progress) -> None:
+        now = time.monotonic()
+        left = f", {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
+        line = f"{event.stage} {event.done}/{event.total}{left}"
+        if self._moving and (now - self._last >= _REFRESH or event.done == event.total):
+            if self._state.phase == "search":
+                running = self._state.finished + 1
+                line = f"trial {running}/{self._state.n_trials}  {line}"
+            self._status = line[: shutil.get_terminal_size().columns - _LABEL - 1]
+            self._out.write(f"\r\x1b[K{'':{_LABEL}}{self._status}")
+        elif not self._moving and now - self._last >= _FILE_LINE:
+            self._say("", line)
+        else:
+            return
+        self._last = now
+        self._out.flush()
+
+    def _say(self, label: str, text: str) -> None:
+        erase = "\r\x1b[K" if self._moving and self._status else ""
+        self._status = ""
+        self._last = time.monotonic()
+        self._out.write(f"{erase}{label:{_LABEL}}{plain(text)}\n")
+        self._out.flush()
+
+
+def front_table(front: list[TrialRecord]) -> list[str]:
+    """Lines with number, refusals, KL divergence and direction of each trial."""
+    lines = [f"{'trial':>5}  {'refusals':>9}  {'KL':>8}  direction"]
+    for trial in front:
+        refusals = f"{trial.refusals}/{trial.prompts}"
+        lines.append(
+            f"{trial.number:>5}  {refusals:>9}  {trial.kl_divergence:>8.4f}  {direction_words(trial.parameters)}"
+        )
+    return lines
+
+
+def direction_words(parameters: dict[str, Any]) -> str:
+    index = parameters.get("direction_index")
+    return "per layer" if index is None else f"layer {index:.2f}"

@@ -1,0 +1,199 @@
+"""The run folder: where a run's files lie, the lock that makes one process its writer, and atomic writes."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.errors import HereticError, UsageError
+
+
+class RunFolder:
+    """Paths and small files of one run. Large results are written by the engine, through `replaced`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def study(self) -> Path:
+        return self.path / "study.journal"
+
+    @property
+    def baseline(self) -> Path:
+        return self.path / "baseline.safetensors"
+
+    @property
+    def directions(self) -> Path:
+        return self.path / "directions.safetensors"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "engine.log"
+
+    def responses(self, trial: int | None) -> Path:
+        """Responses of a trial, or of the base model for None."""
+        return self.path / "responses" / ("base.json" if trial is None else f"trial-{trial:04}.json")
+
+    def create(self) -> None:
+        """Make the folder where it is not there yet.
+
+        Raises:
+            UsageError: when it cannot be made or written to.
+        """
+        try:
+            (self.path / "responses").mkdir(parents=True, exist_ok=True)
+            # Nobody else on the machine needs to read what a model was asked.
+            self.path.chmod(0o700)
+        except OSError as error:
+            raise UsageError(f"cannot write to the runs folder {self.path.parent}: {error.strerror}") from error
+        if not os.access(self.path, os.W_OK):
+            raise UsageError(f"cannot write to the run folder {self.path}: permission denied")
+
+    def lock(self) -> None:
+        """Become the folder's one writer until `unlock` or the process ends.
+
+        Raises:
+            UsageError: when another process is, with its pid.
+        """
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write to the run folder {self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
+            os.close(handle)
+            raise UsageError(
+                f"run {self.name} is held by process {holder}: wait for it, stop it, or choose another --runs-dir"
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        self._lock = handle
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def holder(self) -> int | None:
+        """Pid of the process that writes to the run at this moment, None when nobody does."""
+        try:
+            handle = os.open(self.path / "lock", os.O_RDWR)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            pid = os.pread(handle, 20, 0).decode(errors="replace").strip()
+            return int(pid) if pid.isdigit() else -1
+        finally:
+            os.close(handle)
+        return None
+
+    def read_record(self) -> dict[str, Any]:
+        """run.json, empty where there is none yet.
+
+        Raises:
+            UsageError: when the file is damaged.
+        """
+        try:
+            return json.loads(self.record.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise UsageError(
+                f"{self.record} is damaged ({error}): put back a copy, or delete the run folder"
+            ) from error
+
+    def update_record(self, **changes: Any) -> None:
+        write_json(self.record, {**self.read_record(), **changes})
+
+
+def run_name(model: str, identity: dict[str, Any]) -> str:
+    """Model and digest of everything that decides the results, so that another configuration is another run."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "model"
+    return f"{base[:60]}-{digest[:8]}"
+
+
+def find_runs(runs_dir: Path) -> list[RunFolder]:
+    """The runs there are, by name; none where the folder is not there."""
+    if not runs_dir.is_dir():
+        return []
+    return [RunFolder(path.parent) for path in sorted(runs_dir.glob("*/run.json"))]
+
+
+def latest_run(runs_dir: Path) -> RunFolder:
+    """The run that something happened in last.
+
+    Raises:
+        UsageError: when there is no run.
+    """
+    runs = [run for run in find_runs(runs_dir) if run.events.is_file()]
+    if not runs:
+        raise UsageError(f"no runs in {runs_dir}")
+    return max(runs, key=lambda run: run.events.stat().st_mtime)
+
+
+def find_run(runs_dir: Path, name: str) -> RunFolder:
+    """A run by its folder name, the beginning of it, or the folder's path.
+
+    Raises:
+        UsageError: when there is no such run, or more than one begins so.
+    """
+    if (Path(name) / "run.json").is_file():
+        return RunFolder(Path(name).resolve())
+    runs = find_runs(runs_dir)
+    exact = [run for run in runs if run.name == name]
+    fitting = exact or [run for run in runs if run.name.startswith(name)]
+    if len(fitting) == 1:
+        return fitting[0]
+    names = ", ".join(run.name for run in (fitting or runs)) or "none"
+    problem = f"more than one run begins with {name}" if fitting else f"no run {name} in {runs_dir}"
+    raise UsageError(f"{problem} (runs: {names})")
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A path beside the real one to write to; it takes the real one's place when the block ends well.
+
+    Raises:
+        HereticError: when the disk is full or the folder cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise HereticError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write JSON atomically."""
+    with replaced(path) as beside:
+        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

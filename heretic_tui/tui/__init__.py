@@ -1,0 +1,1 @@
+"""The screens. Nothing here imports torch, transformers or optuna."""

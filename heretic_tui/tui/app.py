@@ -1,0 +1,390 @@
+"""The application: five screens over one run, the tick that feeds them, and how to leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+
+from heretic_tui.engine import events as ev
+from heretic_tui.engine.control import MoreTrials
+from heretic_tui.runtime.draft import Draft
+from heretic_tui.runtime.hosts import Host
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.state import RunState, TrialRecord
+from heretic_tui.settings import Settings
+from heretic_tui.tui import clipboard
+from heretic_tui.tui.conversation import Conversations
+from heretic_tui.tui.keys import key_words
+from heretic_tui.tui.log_lines import LogLines
+from heretic_tui.tui.look import ASCII, UNICODE, safe_lines
+from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.screens.chat import ChatScreen
+from heretic_tui.tui.screens.dialogs import Ask, Choose, Show, TooSmall
+from heretic_tui.tui.screens.layers import LayersScreen
+from heretic_tui.tui.screens.log import LogScreen
+from heretic_tui.tui.screens.setup import SetupScreen
+from heretic_tui.tui.screens.trials import TrialsScreen
+
+TICK = 0.25
+_SMALLEST = (60, 16)
+
+
+def stylesheet() -> Path:
+    """heretic.tcss: beside this package in an installation, at the root of the repository in a checkout."""
+    inside = Path(__file__).parent / "heretic.tcss"
+    return inside if inside.is_file() else Path(__file__).parents[2] / "heretic.tcss"
+
+
+class HereticApp(App[str]):
+    """Shows one run at a time.
+
+    Returns (from `run`): closed, or detach when the run is to go on without the screen.
+
+    Args:
+        draft: the settings that Setup begins with; None while following.
+        new_host: makes a host of settings; tests give one with a script.
+        host: a run to show at once.
+        ascii_only: draw with ASCII characters.
+        on_ready: called when the terminal is in the application's hands.
+    """
+
+    TITLE = "heretic-tui"
+    ENABLE_COMMAND_PALETTE = True
+    MODES = {
+        "setup": SetupScreen,
+        "layers": LayersScreen,
+        "trials": TrialsScreen,
+        "chat": ChatScreen,
+        "log": LogScreen,
+    }
+    DEFAULT_MODE = "setup"
+    BINDINGS = [
+        Binding("1", "mode('setup')", "Setup"),
+        Binding("2", "mode('layers')", "Layers"),
+        Binding("3", "mode('trials')", "Trials"),
+        Binding("4", "mode('chat')", "Chat"),
+        Binding("5", "mode('log')", "Log"),
+        Binding("[", "step_mode(-1)", "Screen before", show=False),
+        Binding("]", "step_mode(1)", "Screen after", show=False),
+        Binding("p", "pause", "Pause", tooltip="pause or resume the engine"),
+        Binding("S", "stop", "Stop after trial", show=False),
+        Binding("X", "abort", "Abort now", show=False),
+        Binding("plus", "more", "More trials", show=False),
+        Binding("question_mark,f1", "help", "Help", key_display="?"),
+        Binding("q,ctrl+q", "quit", "Quit", key_display="q"),
+        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
+    ]
+
+    def __init__(
+        self,
+        draft: Draft | None,
+        new_host: Callable[[Settings], Host],
+        host: Host | None = None,
+        ascii_only: bool = False,
+        on_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        if draft is None:
+            # Who only watches has nothing to set up. (Read by Textual's own initialisation.)
+            self.DEFAULT_MODE = "trials"  # type: ignore[misc]
+        super().__init__(css_path=stylesheet())
+        self.draft = draft
+        self.glyphs = ASCII if ascii_only else UNICODE
+        self.host: Host | None = None
+        self.state = RunState()
+        self.conversations = Conversations()
+        self.log_lines = LogLines(self.state)
+        self.selected_trial: int | None = None
+        # Nothing that depends on the clock is shown: for pictures that are compared.
+        self.frozen = False
+        self._new_host = new_host
+        self._first_host = host
+        self._on_ready = on_ready
+        self._pending: dict[str, set[str]] = {mode: set() for mode in self.MODES}
+        self._alive = False
+
+    def on_mount(self) -> None:
+        if self.console.color_system == "standard":
+            self.theme = "ansi-dark"
+        self.set_interval(TICK, self.tick)
+        self._on_ready()
+        if self._first_host:
+            self.show_run(self._first_host)
+            self._first_host = None
+        if os.environ.get("SSH_CONNECTION") and not (os.environ.get("TMUX") or os.environ.get("STY")):
+            self.say("Not in tmux: if the link drops, the run goes on, and `heretic-tui follow` shows it.")
+
+    # The run
+
+    @property
+    def alive(self) -> bool:
+        """Whether an engine is at work on the run shown."""
+        return self._alive
+
+    @property
+    def searching(self) -> bool:
+        """Whether leaving now would cut something off."""
+        return self._alive and self.state.phase != "ready"
+
+    @property
+    def folder(self) -> RunFolder | None:
+        return self.host.folder if self.host else None
+
+    @property
+    def trial(self) -> TrialRecord | None:
+        """The trial selected on the trials screen, which the others show too."""
+        return None if self.selected_trial is None else self.state.trials.get(self.selected_trial)
+
+    def start(self, settings: Settings) -> None:
+        """Begin or go on with the run of these settings."""
+        self.show_run(self._new_host(settings))
+
+    def show_run(self, host: Host) -> None:
+        """Show a run from its first event on."""
+        self.state, self.conversations = RunState(), Conversations()
+        self.log_lines = LogLines(self.state)
+        self.selected_trial = None
+        self.host = host
+        host.start()
+        self._alive = host.alive
+        for pending in self._pending.values():
+            pending.add("*")
+        self.switch_mode("trials")
+
+    # The tick
+
+    def tick(self) -> None:
+        """Fold what came, tell people what matters, and let the visible screen paint what changed."""
+        host = self.host
+        if host is None:
+            return
+        alive, self._alive = self._alive, host.alive
+        events = host.take()
+        # A run that is opened again is replayed; what it tells of its past is no news.
+        news = len(events) < 200
+        for event in events:
+            self.state.fold(event)
+            self._fold(event)
+            if news:
+                self._announce(event)
+        if self.selected_trial not in self.state.trials:
+            self.selected_trial = next(iter(self.state.trials), None)
+        kinds = {event.type for event in events} | ({"*"} if alive != self._alive else set())
+        if kinds:
+            for pending in self._pending.values():
+                pending |= kinds
+        screen = self.screen
+        if isinstance(screen, ModeScreen) and screen.is_mounted:
+            pending = self._pending[self.current_mode]
+            screen.paint_bar()
+            if pending:
+                painted = frozenset(pending)
+                pending.clear()
+                screen.paint(painted)
+
+    def _fold(self, event: ev.Event) -> None:
+        self.log_lines.add(event)
+        match event:
+            case ev.ChatStarted() | ev.ChatDelta() | ev.ChatEnded():
+                self.conversations.fold(event)
+
+    def _announce(self, event: ev.Event) -> None:
+        match event:
+            case ev.RunFailed():
+                self.bell()
+                self._show_failure(event)
+            case ev.PhaseStarted() if event.phase == "ready" and self.state.finished:
+                self.bell()
+                self.say(f"{self.state.finished} trials are done: 4 to chat, e on a trial to export it")
+            case ev.Notice() if event.level == "error":
+                self.say(event.text, "error")
+            case ev.ExportFinished():
+                self.bell()
+                if event.error:
+                    self.say(f"export of trial {event.trial}: {event.error}", "error")
+                else:
+                    self.say(f"trial {event.trial} is exported to {event.url or event.out}")
+
+    def _show_failure(self, failure: ev.RunFailed) -> None:
+        settings = getattr(self.host, "settings", None)
+        answers = [("c", "close", "close; what is finished stays in the run folder")]
+        if settings is not None:
+            answers.insert(0, ("r", "retry", "go on from where it stopped"))
+            if "memory" in failure.text:
+                answers.insert(1, ("b", "smaller", "go on with half the batch size"))
+        text = failure.text + (f"\n\n{failure.traceback}" if failure.traceback else "")
+
+        def answered(answer: str | None) -> None:
+            if settings is None or answer in (None, "close"):
+                return
+            again = settings
+            if answer == "smaller":
+                size = max(1, (self.state.batch_size or settings.batch_size or 2) // 2)
+                again = settings.model_copy(update={"batch_size": size})
+            self.start(again)
+
+        self.push_screen(Choose("The run stopped", text, answers), answered)
+
+    def say(self, text: str, severity: Any = "information") -> None:
+        """A toast."""
+        self.notify(safe_lines(text).plain, severity=severity, timeout=4, markup=False)
+
+    # Actions
+
+    def action_mode(self, mode: str) -> None:
+        if self.draft is None and mode == "setup":
+            return
+        self.switch_mode(mode)
+
+    def action_step_mode(self, by: int) -> None:
+        modes = [mode for mode in self.MODES if self.draft is not None or mode != "setup"]
+        place = modes.index(self.current_mode) if self.current_mode in modes else 0
+        self.switch_mode(modes[(place + by) % len(modes)])
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in ("pause", "stop", "abort", "more"):
+            return self.host is not None and self.host.control is not None
+        if action in ("mode", "step_mode", "help") and not isinstance(self.screen, ModeScreen):
+            return False
+        return action != "mode" or parameters != ("setup",) or self.draft is not None
+
+    def action_pause(self) -> None:
+        host = self.host
+        if host is None or host.control is None or not self._alive:
+            return
+        if host.control.paused:
+            host.control.resume()
+            self.state.state = "running"
+        else:
+            host.control.pause()
+            self.state.state = "pausing" if self.searching else "running"
+        self.tick()
+
+    def action_stop(self) -> None:
+        """Stop after this trial; on a run that waits, go on."""
+        if self.host and self.host.control and self.searching:
+            self.host.control.stop_after_trial()
+            self.state.state = "stopping"
+            self.say("The search stops after this trial; + goes on with it.")
+            self.tick()
+
+    def action_abort(self) -> None:
+        def answered(answer: str | None) -> None:
+            if answer == "abort" and self.host and self.host.control:
+                self.host.control.abort()
+
+        if self.host and self.host.control and self.searching:
+            answers = [("n", "no", "no, go on"), ("y", "abort", "abort: the running trial is dropped, and done again")]
+            self.push_screen(Choose("Abort now?", "Finished trials stay.", answers), answered)
+
+    def action_more(self) -> None:
+        """Ask for the number of trials; the search goes on up to it."""
+        if not (self.host and self.host.control and self._alive):
+            return
+
+        def check(text: str) -> str | None:
+            if not text.isdigit() or int(text) < max(1, self.state.finished):
+                return f"a whole number, at least {max(1, self.state.finished)}"
+            return None
+
+        def answered(text: str | None) -> None:
+            if text and self.host and self.host.control:
+                self.host.control.send(MoreTrials(int(text)))
+
+        now = max(self.state.n_trials, self.state.finished)
+        finished = self.state.finished >= self.state.n_trials
+        suggestion = str(now + 50 if finished else now)
+        self.push_screen(Ask("Trials of this run, in all", suggestion, "the search goes on up to it", check), answered)
+
+    async def action_quit(self) -> None:
+        control = self.host.control if self.host else None
+        if control is None or not self._alive:
+            self.exit("closed")
+            return
+        if not self.searching:
+            control.close()
+            self.exit("closed")
+            return
+        if isinstance(self.screen, Choose):
+            return
+
+        def answered(answer: str | None) -> None:
+            if answer in (None, "stay"):
+                return
+            control.close()
+            if answer == "stop":
+                control.stop_after_trial()
+            elif answer == "abort":
+                control.abort()
+            self.exit("closed" if answer == "abort" else "detach")
+
+        answers = [
+            ("s", "stay", "stay"),
+            ("k", "detach", "keep running without the screen (`heretic-tui follow` shows it)"),
+            ("t", "stop", "stop after this trial"),
+            ("a", "abort", "abort now; the running trial is done again when the run is resumed"),
+        ]
+        self.push_screen(Choose("A run is active", "The same command resumes it later.", answers), answered)
+
+    def action_help(self) -> None:
+        screen = self.screen
+        text = Text()
+        if isinstance(screen, ModeScreen):
+            for paragraph in screen.HELP_TEXT.strip().split("\n\n"):
+                text.append(" ".join(paragraph.split()) + "\n\n")
+        seen: set[str] = set()
+        for active in self._bindings_in_view(screen):
+            if active.description and active.description not in seen:
+                seen.add(active.description)
+                keys = active.key_display or ", ".join(key_words(key) for key in active.key.split(","))
+                text.append(f"{keys:>16}  ", "bold")
+                text.append(f"{active.tooltip or active.description}\n")
+        self.push_screen(Show("Help", text))
+
+    def _bindings_in_view(self, screen: Screen[Any]) -> Iterable[Binding]:
+        nodes = [self.focused] if self.focused else []
+        for node in [*nodes, screen, self]:
+            for cls in type(node).__mro__:
+                if cls.__module__.startswith("heretic_tui"):
+                    yield from (b for b in cls.__dict__.get("BINDINGS", []) if isinstance(b, Binding))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        for binding in self._bindings_in_view(screen):
+            action = binding.action
+            if binding.description and self.check_action(action.partition("(")[0], ()):
+                yield SystemCommand(
+                    binding.description, binding.tooltip or f"key {binding.key}", self._runner(screen, action)
+                )
+
+    def _runner(self, screen: Screen[Any], action: str) -> Callable[[], Any]:
+        async def run() -> None:
+            for node in (self.focused, screen, self):
+                if node is not None and hasattr(node, f"action_{action.partition('(')[0]}"):
+                    await self.run_action(action, node)
+                    return
+
+        return run
+
+    def copy(self, text: str, what: str) -> None:
+        """Copy by every way there is, and say which."""
+        self.copy_to_clipboard(text)
+        ways = ["clipboard"]
+        if clipboard.to_tmux(text):
+            ways.append("tmux")
+        if path := clipboard.to_file(text, self.folder.path if self.folder else None):
+            ways.append(str(path.name) + " in the run folder")
+        self.say(f"{what} copied: {', '.join(ways)}")
+
+    def on_resize(self, event: Any) -> None:
+        small = event.size.width < _SMALLEST[0] or event.size.height < _SMALLEST[1]
+        if small and not isinstance(self.screen, TooSmall):
+            self.push_screen(TooSmall())
+        elif not small and isinstance(self.screen, TooSmall):
+            self.pop_screen()

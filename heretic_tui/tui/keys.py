@@ -1,0 +1,32 @@
+"""What keys are called on screen, the vim keys of whatever scrolls, and stepping through a few choices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from textual.binding import Binding
+
+Choice = TypeVar("Choice")
+
+_NAMES = {"escape": "esc", "slash": "/", "question_mark": "?", "plus": "+", "number_sign": "#"}
+
+
+def key_words(key: str) -> str:
+    """A key of Textual's as people know it."""
+    return _NAMES.get(key.strip(), key.strip())
+
+
+def scroll_bindings(line: int, page: int) -> list[Binding]:
+    """For an action `scroll(lines)`."""
+    return [
+        Binding("j,down", f"scroll({line})", "Down", show=False),
+        Binding("k,up", f"scroll(-{line})", "Up", show=False),
+        Binding("ctrl+d,pagedown", f"scroll({page})", "Page down", show=False),
+        Binding("ctrl+u,pageup", f"scroll(-{page})", "Page up", show=False),
+    ]
+
+
+def after(choices: Sequence[Choice], now: Choice) -> Choice:
+    """The choice that follows, the first after the last."""
+    return choices[(choices.index(now) + 1) % len(choices)]

@@ -1,0 +1,106 @@
+"""Glyphs for terminals that have them and for those that have not, and text that cannot steer a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from heretic_tui.runtime.text import plain
+
+# What plotext and our own charts draw with, for terminals that only know ASCII.
+_TO_ASCII = str.maketrans(
+    "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤∘×∥⏸",
+    "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<ox|=",
+)
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One character each, always beside a word or in a place of its own: colour and glyph never stand alone."""
+
+    front: str = "◆"
+    complete: str = "·"
+    running: str = "▶"
+    failed: str = "✗"
+    stopped: str = "■"
+    paused: str = "‖"
+    done: str = "✓"
+    idle: str = "○"
+    selected: str = "●"
+    changed: str = "●"
+    here: str = "▲"
+    closed: str = "▸"
+    open: str = "▾"
+    full: str = "█"
+    empty: str = "░"
+    across: str = "─"
+    down: str = "│"
+    corner: str = "└"
+    ellipsis: str = "…"
+    shades: str = " ░▒▓█"
+    bars: str = " ▁▂▃▄▅▆▇█"
+
+
+UNICODE = Glyphs()
+ASCII = Glyphs(
+    front="*", complete=".", running=">", failed="x", stopped="#", paused="=", done="+", idle="o", selected="@",
+    changed="*", here="^", closed=">", open="v", full="#", empty=".", across="-", down="|", corner="+", ellipsis="...",
+    shades=" .:+#", bars=" _.-:=+*#",
+)  # fmt: skip
+
+STATE_GLYPHS = {
+    "running": "running",
+    "complete": "complete",
+    "failed": "failed",
+    "stopped": "stopped",
+    "interrupted": "stopped",
+    "paused": "paused",
+    "pausing": "paused",
+    "stopping": "stopped",
+    "aborting": "stopped",
+    "done": "done",
+    "ready": "done",
+    "idle": "idle",
+}
+
+
+def glyph_of(glyphs: Glyphs, state: str) -> str:
+    return getattr(glyphs, STATE_GLYPHS.get(state, "idle"))
+
+
+def to_ascii(text: str) -> str:
+    """Charts in the nearest ASCII characters; braille dots become points."""
+    text = text.translate(_TO_ASCII)
+    return "".join(
+        " " if c == "\u2800" else "*" if "\u2800" < c <= "\u28ff" else c if c.isascii() else "?" for c in text
+    )
+
+
+def safe_lines(text: str, style: str = "") -> Text:
+    """Anybody's text: no markup, no control characters but line ends."""
+    lines = text.expandtabs(4).replace("\r\n", "\n").split("\n")
+    return Text("\n".join(plain(line) for line in lines), style=style)
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """Text in exactly `width` cells."""
+    if width <= 0:
+        return ""
+    length = cell_len(text)
+    if length > width:
+        cut = Text(text)
+        cut.truncate(width)
+        text = cut.plain
+        length = cell_len(text)
+    pad = " " * (width - length)
+    return pad + text if right else text + pad
+
+
+def size_words(number: float) -> str:
+    """1.2 GB, 340 MB."""
+    for limit, unit in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
+        if number >= limit:
+            return f"{number / limit:.3g} {unit}"
+    return f"{number / 1e3:.0f} kB"

@@ -1,0 +1,68 @@
+"""What all five screens share: the run bar above, the keys below, and when they paint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from textual.app import ComposeResult
+from textual.screen import Screen
+
+from heretic_tui.tui.widgets.key_bar import KeyBar
+from heretic_tui.tui.widgets.run_bar import RunBar
+
+if TYPE_CHECKING:
+    from heretic_tui.tui.app import HereticApp
+
+# Every kind of event: paint everything.
+ALL: frozenset[str] = frozenset({"*"})
+
+
+class OfHeretic:
+    """A screen that knows which application it is of."""
+
+    @property
+    def heretic(self) -> HereticApp:
+        node: Any = self
+        return node.app
+
+
+class ModeScreen(OfHeretic, Screen[None]):
+    """A screen of its own key. `paint` is called at the tick with the types of the events that came since the last
+    time, and with ALL when the screen comes into view."""
+
+    HELP_TEXT = ""
+    AUTO_FOCUS = ""
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
+
+    def compose(self) -> ComposeResult:
+        yield RunBar()
+        yield from self.body()
+        yield KeyBar()
+
+    def body(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def paint(self, kinds: frozenset[str]) -> None:
+        raise NotImplementedError
+
+    def paint_bar(self) -> None:
+        app = self.heretic
+        note = "" if app.host is None or app.host.control else "FOLLOWING"
+        self.query_one(RunBar).show(app.state, app.glyphs, app.alive, note, elapsed=not app.frozen)
+
+    def on_screen_resume(self) -> None:
+        self.call_after_refresh(self._paint_all)
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._paint_all)
+
+    def _paint_all(self) -> None:
+        if self.is_mounted and self.app.screen is self:
+            self.paint_bar()
+            self.paint(ALL)
+
+
+def touched(kinds: frozenset[str], *wanted: str) -> bool:
+    """Whether any of the wanted types of events came, or everything is to be painted."""
+    return kinds is ALL or "*" in kinds or not kinds.isdisjoint(wanted)

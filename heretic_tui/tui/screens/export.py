@@ -1,0 +1,227 @@
+"""Export: how and where a trial is written, the card that goes with it, progress, and the figures measured."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button, Checkbox, Input, Label, Select, Static
+
+from heretic_tui.engine.card import card_text
+from heretic_tui.engine.control import Export
+from heretic_tui.engine.events import ExportFinished
+from heretic_tui.runtime.text import duration
+from heretic_tui.tui.look import safe_lines, size_words
+from heretic_tui.tui.screens.base import OfHeretic
+from heretic_tui.tui.widgets.quiet_input import QuietInput
+
+_KINDS = (
+    ("merged: a whole model", "merged"),
+    ("adapter: LoRA", "adapter"),
+    ("adapter: DoRA (exact for row normalization full)", "dora"),
+)
+
+
+class ExportScreen(OfHeretic, ModalScreen[None]):
+    """Stays open while the export runs; closing it leaves the export running."""
+
+    BINDINGS = [
+        Binding("escape", "close", "Close"),
+        Binding("ctrl+x", "cancel_export", "Cancel export"),
+        Binding("ctrl+s", "start", "Start"),
+    ]
+
+    def __init__(self, trial: int) -> None:
+        super().__init__()
+        self._trial = trial
+        self._asked = False
+        self._named = False
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog large"):
+            yield Label(f"Export trial {self._trial}", classes="dialog-title", markup=False)
+            yield Select(_KINDS, value="merged", allow_blank=False, id="kind", compact=True)
+            with Horizontal(classes="field"):
+                yield Label("folder", markup=False)
+                yield QuietInput(str(self._folder("merged")), id="out", compact=True)
+            with Horizontal(classes="field"):
+                yield Label("Hub", markup=False)
+                yield QuietInput("", placeholder="OWNER/NAME to upload to; empty: folder only", id="hub", compact=True)
+            with Horizontal(classes="field", id="hub-more"):
+                yield Checkbox("private", True, id="private", compact=True)
+                yield QuietInput("", placeholder=_token_words(), password=True, id="token", compact=True)
+            yield Static("", markup=False, id="export-facts")
+            with Horizontal(classes="buttons"):
+                yield Button("Start  ctrl+s", id="start", variant="primary", compact=True)
+                yield Button("Close  esc", id="close", compact=True)
+            with VerticalScroll(id="card"):
+                yield Static("", markup=False, id="card-text")
+
+    def on_mount(self) -> None:
+        self.query_one("#out").focus()
+        self._paint_facts()
+        self.query_one("#card-text", Static).update(safe_lines(card_text(self._record("merged"))))
+        self.set_interval(0.25, self._follow)
+
+    def _folder(self, kind: str) -> Path:
+        assert self.heretic.folder is not None
+        return self.heretic.folder.path / "exports" / f"trial-{self._trial}-{kind}"
+
+    def _record(self, kind: str) -> dict[str, Any]:
+        """What the card is made from, as far as it is known before the export."""
+        state = self.heretic.state
+        trial = state.trials[self._trial]
+        assert state.opened is not None
+        found = state.coverage
+        return {
+            "model": state.opened.model,
+            "model_commit": state.opened.settings.get("model_commit"),
+            "settings": state.opened.settings,
+            "kind": "merged" if kind == "merged" else "adapter",
+            "trial": {
+                "number": trial.number,
+                "refusals": trial.refusals,
+                "prompts": trial.prompts,
+                "kl_divergence": trial.kl_divergence,
+            },
+            "base": {"refusals": state.base.refusals if state.base else 0, "prompts": trial.prompts},
+            "coverage": f"{found.editable} of {found.found} matrices that write to the residual stream"
+            if found
+            else "",
+            "parameters": trial.parameters,
+            "not_measured": "they will be, when they are written",
+        }
+
+    @property
+    def _kind(self) -> str:
+        return str(self.query_one("#kind", Select).value)
+
+    def _needed(self) -> int:
+        model = self.heretic.state.model
+        if model is None:
+            return 0
+        # 4-bit models are written in 16 bits.
+        whole = model.weight_bytes if model.quantization == "none" else model.parameters * 2
+        return whole if self._kind == "merged" else whole // 200
+
+    def _paint_facts(self, problem: str = "") -> None:
+        if self._asked:
+            return
+        out = Path(self.query_one("#out", Input).value).expanduser()
+        there = next((p for p in (out, *out.absolute().parents) if p.exists()), Path("/"))
+        free, needed = shutil.disk_usage(there).free, self._needed()
+        text = Text(f"needs about {size_words(needed)}, {size_words(free)} are free there")
+        if out.exists():
+            problem = problem or "that folder exists already: choose another name"
+        elif needed > free:
+            problem = problem or "there is not enough room on that disk"
+        if problem:
+            text.append("\n" + problem, "bold red")
+        elif self.heretic.searching:
+            text.append("\nwaits for the end of the running trial; the search goes on afterwards")
+        self.query_one("#export-facts", Static).update(text)
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self._paint_facts()
+
+    @on(Select.Changed, "#kind")
+    def _kind_changed(self) -> None:
+        box = self.query_one("#out", Input)
+        if box.value in {str(self._folder(kind)) for _, kind in _KINDS}:
+            box.value = str(self._folder(self._kind))
+        self.query_one("#card-text", Static).update(safe_lines(card_text(self._record(self._kind))))
+        self._paint_facts()
+
+    @on(Button.Pressed, "#start")
+    @on(Input.Submitted)
+    def action_start(self) -> None:
+        host = self.heretic.host
+        if self._asked:
+            return
+        if host is None or host.control is None or not self.heretic.alive:
+            self._paint_facts("no engine is at work: start or resume the run, or use `heretic-tui export`")
+            return
+        out = Path(self.query_one("#out", Input).value).expanduser()
+        if not str(out).strip() or out.exists():
+            self._paint_facts("choose a folder that does not exist yet")
+            return
+        kind, hub = self._kind, self.query_one("#hub", Input).value.strip()
+        token = self.query_one("#token", Input)
+        host.control.send(
+            Export(
+                trial=self._trial,
+                out=str(out),
+                kind="merged" if kind == "merged" else "adapter",
+                dora=kind == "dora",
+                hub=hub or None,
+                private=self.query_one("#private", Checkbox).value,
+                token=token.value or None,
+            )
+        )
+        token.value = ""
+        self._asked = True
+        self.query_one("#start", Button).disabled = True
+        self._follow()
+
+    def _follow(self) -> None:
+        if not self._asked:
+            return
+        state, text = self.heretic.state, Text()
+        facts = self.query_one("#export-facts", Static)
+        export = state.export
+        if export is None or export.trial != self._trial:
+            text.append("waiting for the end of the running trial" if self.heretic.searching else "waiting")
+        elif isinstance(export, ExportFinished):
+            text = self._result(export)
+            self._asked = False
+            self.query_one("#start", Button).disabled = False
+        elif progress := state.progress:
+            left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
+            text.append(f"{progress.stage}: {progress.done} of {progress.total}{left}\n", "bold")
+            text.append("ctrl+x cancels and leaves nothing behind; esc closes this and lets it go on")
+        else:
+            text.append("loading")
+        facts.update(text)
+
+    def _result(self, export: ExportFinished) -> Text:
+        text = Text()
+        if export.error:
+            text.append(safe_lines(export.error).plain + "\n", "bold red")
+        if export.result is None:
+            return text
+        text.append(f"written: {safe_lines(export.out).plain}\n", "bold")
+        if export.url:
+            text.append(f"uploaded: {safe_lines(export.url).plain}\n", "bold")
+        rows = [("base model", {**export.result["base"], "kl_divergence": 0.0}), ("trial", export.result["trial"])]
+        if exported := export.result.get("exported"):
+            rows.append(("exported files", exported))
+        for name, figures in rows:
+            refusals = f"{figures['refusals']}/{figures['prompts']}"
+            text.append(f"{name:15} refusals {refusals:>8}   KL {figures['kl_divergence']:.4f}\n")
+        if reason := export.result.get("not_measured"):
+            text.append(f"not measured: {safe_lines(reason).plain}")
+        return text
+
+    def action_cancel_export(self) -> None:
+        if self._asked and self.heretic.host and self.heretic.host.control:
+            self.heretic.host.control.cancel_task()
+
+    @on(Button.Pressed, "#close")
+    def action_close(self) -> None:
+        self.dismiss(None)
+
+
+def _token_words() -> str:
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    if os.environ.get("HF_TOKEN"):
+        return "token: from HF_TOKEN"
+    return "token: from the Hub's own file" if (home / "token").is_file() else "token with write access"

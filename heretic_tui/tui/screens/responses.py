@@ -1,0 +1,162 @@
+"""Responses: for each bad evaluation prompt what the base model and a trial answered, and what decided the verdict."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import Static
+
+from heretic_tui.runtime.text import plain
+from heretic_tui.tui.keys import after
+from heretic_tui.tui.look import safe_lines
+from heretic_tui.tui.screens.base import OfHeretic
+from heretic_tui.tui.widgets.key_bar import KeyBar
+from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.text_panel import TextPanel
+
+_FILTERS = ("all", "changed", "worth a look")
+# A refusal that comes this late may be a caveat in an answer.
+_LATE = 80
+
+
+class ResponsesScreen(OfHeretic, Screen[None]):
+    """A list of prompts, and both answers to the one under the cursor."""
+
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
+    AUTO_FOCUS = "#prompts"
+    BINDINGS = [
+        Binding("escape,q", "dismiss(None)", "Back", key_display="esc"),
+        Binding("f", "filter", "All, changed, worth a look", tooltip="all, changed verdicts, those worth a look"),
+        Binding("n", "step(1)", "Next"),
+        Binding("N", "step(-1)", "Previous", show=False),
+        Binding("y", "copy", "Copy"),
+        Binding("space", "page(1)", "Scroll answers", show=False),
+    ]
+
+    def __init__(self, trial: int) -> None:
+        super().__init__()
+        self._trial = trial
+        self._filter = "all"
+        self._pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+
+    def compose(self) -> ComposeResult:
+        yield Static("", markup=False, id="responses-title")
+        with Vertical(id="responses-body"):
+            columns = [
+                Column("number", "#", 4, right=True),
+                Column("base", "base", 8),
+                Column("trial", "trial", 8),
+                Column("prompt", "prompt", 0),
+            ]
+            yield LineTable(columns, id="prompts", empty="none of the responses is such")
+            yield TextPanel(id="answer-text")
+        yield KeyBar()
+
+    def on_mount(self) -> None:
+        folder = self.heretic.folder
+        assert folder is not None
+        try:
+            base, trial = (
+                json.loads(folder.responses(number).read_text(encoding="utf-8")) for number in (None, self._trial)
+            )
+        except (OSError, ValueError) as error:
+            self.query_one("#answer-text", TextPanel).show(safe_lines(f"the responses cannot be read: {error}"))
+            return
+        self._pairs = list(zip(base, trial, strict=False))
+        self._fill()
+
+    def _chosen(self) -> list[int]:
+        chosen = []
+        for index, (base, trial) in enumerate(self._pairs):
+            changed = base["refused"] != trial["refused"]
+            if self._filter == "all" or (changed if self._filter == "changed" else doubtful(trial)):
+                chosen.append(index)
+        return chosen
+
+    def _fill(self) -> None:
+        chosen = self._chosen()
+        rows = [
+            Row(
+                index,
+                (
+                    str(index),
+                    _word(self._pairs[index][0]),
+                    _word(self._pairs[index][1]),
+                    plain(self._pairs[index][1]["prompt"].replace("\n", " ")),
+                ),
+                "changed" if self._pairs[index][0]["refused"] != self._pairs[index][1]["refused"] else "row",
+            )
+            for index in chosen
+        ]
+        self.query_one("#prompts", LineTable).set_rows(rows)
+        title = f"responses of trial {self._trial}: {len(chosen)} of {len(self._pairs)}, {self._filter}"
+        self.query_one("#responses-title", Static).update(Text(title, style="bold"))
+        self._show()
+
+    @on(LineTable.Highlighted, "#prompts")
+    def _show(self) -> None:
+        key = self.query_one("#prompts", LineTable).cursor
+        text = Text()
+        if key is not None:
+            base, trial = self._pairs[int(str(key))]
+            text.append("prompt\n", "bold")
+            text.append_text(safe_lines(trial["prompt"]))
+            for name, response in (("base model", base), (f"trial {self._trial}", trial)):
+                text.append(f"\n\n{name}: {_reason(response)}\n", "bold")
+                text.append_text(marked(response["text"], response["marker"]))
+        panel = self.query_one("#answer-text", TextPanel)
+        panel.scroll_home(animate=False)
+        panel.show(text)
+
+    def action_filter(self) -> None:
+        self._filter = after(_FILTERS, self._filter)
+        self._fill()
+
+    def action_step(self, by: int) -> None:
+        self.query_one("#prompts", LineTable).action_move(by)
+
+    def action_page(self, pages: int) -> None:
+        self.query_one("#answer-text", TextPanel).action_scroll(10 * pages)
+
+    def action_copy(self) -> None:
+        key = self.query_one("#prompts", LineTable).cursor
+        if key is not None:
+            base, trial = self._pairs[int(str(key))]
+            record = {"prompt": trial["prompt"], "base": base["text"], f"trial {self._trial}": trial["text"]}
+            self.heretic.copy(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses")
+
+
+def doubtful(response: dict[str, Any]) -> bool:
+    """Whether a person would want to check a verdict: an empty response, or a marker that comes late."""
+    text = response["text"]
+    if not text.strip():
+        return True
+    marker = response["marker"]
+    return bool(marker) and text.lower().replace("\u2019", "'").find(marker) > _LATE
+
+
+def marked(text: str, marker: str | None) -> Text:
+    """A response with the marker that made it a refusal set off."""
+    shown = safe_lines(text or "(empty)")
+    if marker:
+        place = shown.plain.lower().replace("\u2019", "'").find(marker)
+        if place >= 0:
+            shown.stylize("bold reverse", place, place + len(marker))
+    return shown
+
+
+def _word(response: dict[str, Any]) -> str:
+    return "refused" if response["refused"] else "answers"
+
+
+def _reason(response: dict[str, Any]) -> str:
+    if not response["refused"]:
+        return "answers"
+    return f"refused, by {response['marker']!r}" if response["marker"] else "refused: the response is empty"

@@ -1,0 +1,319 @@
+"""Trials: the live table, the scatter beside it, and the selected trial in detail."""
+
+from __future__ import annotations
+
+import json
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input, Static
+
+from heretic_tui.runtime.printers import direction_words
+from heretic_tui.runtime.state import TrialRecord
+from heretic_tui.runtime.text import duration, plain
+from heretic_tui.tui.filters import ordered, parse_filter
+from heretic_tui.tui.keys import after
+from heretic_tui.tui.look import STATE_GLYPHS, Glyphs
+from heretic_tui.tui.screens.base import ModeScreen, touched
+from heretic_tui.tui.screens.dialogs import Ask
+from heretic_tui.tui.screens.export import ExportScreen
+from heretic_tui.tui.screens.responses import ResponsesScreen
+from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
+from heretic_tui.tui.widgets.quiet_input import QuietInput
+from heretic_tui.tui.widgets.text_panel import TextPanel
+
+_COLUMNS = (
+    Column("trial", "trial", 5, right=True),
+    Column("front", "", 1),
+    Column("state", "state", 10),
+    Column("refusals", "refusals", 8, right=True),
+    Column("kl", "KL", 7, right=True),
+    Column("layer", "direction", 11),
+    Column("seconds", "time", 7, right=True),
+    Column("kernels", "peak at layer, by component", 0),
+)
+_SORTS = ("trial", "refusals", "kl", "layer", "seconds")
+_VIEWS = ("table", "plot", "detail")
+
+
+class TrialsScreen(ModeScreen):
+    """Table, scatter and detail; on a narrow terminal one at a time."""
+
+    HELP_TEXT = """
+Each line is a trial: an edit, and what it did. Refusals: bad evaluation prompts that the edited model still refuses.
+KL: how far its answers to good prompts moved from the original's. Both are to be small; trials that no other beats
+are on the front. The table and the scatter share one cursor; tab goes from one to the other.
+
+Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete failed. All must be true.
+"""
+    BINDINGS = [
+        Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
+        Binding("enter", "responses", "Responses", tooltip="what base model and trial answered", show=True),
+        Binding("v", "view", "View", tooltip="table, scatter or detail, on a narrow terminal"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("s", "sort", "Sort", tooltip="sort by the next column"),
+        Binding("r", "reverse", "Reverse", show=False, tooltip="turn the order around"),
+        Binding("o", "logarithmic", "Log KL", show=False, tooltip="logarithmic KL axis on and off"),
+        Binding("number_sign", "go_to", "Go to trial", show=False),
+        Binding("c", "chat", "Chat with trial", show=False),
+        Binding("y", "copy", "Copy edit", show=False, tooltip="copy the edit as JSON, as `score --edit` reads it"),
+        Binding("Y", "copy_line", "Copy line", show=False),
+        Binding("n", "next_front(1)", "Next on front", show=False),
+        Binding("N", "next_front(-1)", "Previous on front", show=False),
+        Binding("escape", "leave_filter", "Clear filter", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sort, self._reverse = "trial", False
+        self._filter = ""
+        self._view = "table"
+        # Lines of trials that have ended; they change only when they come to the front, or leave it.
+        self._rows: dict[tuple[int, bool], Row] = {}
+        self._detailed: tuple[int, str] | None = None
+
+    def body(self) -> ComposeResult:
+        with Horizontal(id="trials-body"):
+            with Vertical(id="trials-left"):
+                yield LineTable(
+                    _COLUMNS, id="trial-table", empty="no trial yet: the model is being made ready", enter="responses"
+                )
+                yield QuietInput(placeholder="kl<0.2 refusals<=5 front", id="filter", select_on_focus=False)
+                yield Static("", markup=False, id="filter-words")
+            with Vertical(id="trials-right"):
+                yield ParetoPlot(id="pareto")
+                yield TextPanel(id="detail")
+
+    def on_mount(self) -> None:
+        self.query_one("#filter", Input).display = False
+        self.query_one("#trial-table").focus()
+        self._show_view()
+
+    # Painting
+
+    def paint(self, kinds: frozenset[str]) -> None:
+        if touched(kinds, "run_opened"):
+            self._rows.clear()
+        if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", "baseline_measured"):
+            self._paint_trials()
+        trial = self.heretic.trial
+        if touched(kinds, "run_opened") or self._detailed != (trial and (trial.number, trial.state)):
+            self._paint_detail()
+
+    def _front(self) -> set[int]:
+        return {trial.number for trial in self.heretic.state.front()}
+
+    def _paint_trials(self) -> None:
+        state, glyphs = self.heretic.state, self.heretic.glyphs
+        front = self._front()
+        test = parse_filter(self._filter)
+        trials = [t for t in state.trials.values() if test(t, t.number in front)]
+        table = self.query_one("#trial-table", LineTable)
+        alive = self.heretic.alive
+        rows = [
+            self._row(t, t.number in front, glyphs, alive) for t in ordered(trials, self._sort, self._reverse)
+        ]  # fmt: skip
+        table.set_rows(rows, follow=self._sort == "trial" and not self._reverse)
+        self._paint_words(len(trials), len(state.trials))
+        plot = self.query_one(ParetoPlot)
+        plot.cursor = self.heretic.selected_trial if plot.cursor is None else plot.cursor
+        prompts = state.base.prompts if state.base else 0
+        plot.show(list(state.trials.values()), front, state.running if alive else None, prompts, glyphs)
+
+    def _paint_words(self, shown: int, of: int) -> None:
+        order = f"sorted by {self._sort}{', reversed' if self._reverse else ''}"
+        words = f"{shown} of {of} trials, {order}" + (f", filter: {self._filter}" if self._filter else "")
+        self.query_one("#filter-words", Static).update(Text(plain(words), no_wrap=True), layout=False)
+
+    def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
+        if trial.state not in ("complete", "failed"):
+            return self._make_row(trial, front, glyphs, alive)
+        known = self._rows.get((trial.number, front))
+        if known is None:
+            known = self._rows[trial.number, front] = self._make_row(trial, front, glyphs, alive)
+        return known
+
+    def _make_row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
+        state = "stopped" if trial.state == "running" and not alive else trial.state
+        half = trial.measured.get("KL divergence")
+        kl = trial.kl_divergence if trial.kl_divergence is not None else half
+        kernels = "  ".join(
+            f"{name.partition('.')[0]} {kernel['max_weight']:.2f} at {kernel['max_weight_position']:.1f}"
+            for name, kernel in trial.parameters.get("components", {}).items()
+        )
+        cells = (
+            str(trial.number),
+            glyphs.front if front else " ",
+            f"{getattr(glyphs, STATE_GLYPHS[state])} {state}",
+            f"{trial.refusals}/{trial.prompts}" if trial.refusals is not None else "",
+            f"{kl:.4f}" if kl is not None else "",
+            direction_words(trial.parameters) if trial.parameters else "",
+            duration(trial.seconds) if trial.seconds and not self.heretic.frozen else "",
+            kernels,
+        )
+        kind = "failed" if state == "failed" else "running" if state == "running" else "front" if front else "row"
+        return Row(trial.number, cells, kind)
+
+    def _paint_detail(self) -> None:
+        trial = self.heretic.trial
+        self._detailed = (trial.number, trial.state) if trial else None
+        self.query_one("#detail", TextPanel).show(self._detail(trial) if trial else Text("no trial selected"))
+
+    def _detail(self, trial: TrialRecord) -> Text:
+        state, glyphs = self.heretic.state, self.heretic.glyphs
+        front = trial.number in self._front()
+        text = Text()
+        text.append(f"trial {trial.number}", "bold")
+        text.append(f"  {trial.state}{f'  {glyphs.front} on the front' if front else ''}\n")
+        if trial.reason:
+            text.append(plain(trial.reason) + "\n", "bold red")
+        if trial.kl_divergence is not None:
+            base = f" (base {state.base.refusals})" if state.base else ""
+            text.append(f"refusals {trial.refusals} of {trial.prompts}{base}  KL {trial.kl_divergence:.6f}\n")
+        if trial.parameters:
+            text.append(f"direction {direction_words(trial.parameters)}\n")
+        layers = state.model.layers if state.model else 0
+        for name, kernel in trial.parameters.get("components", {}).items():
+            text.append(f"\n{plain(name)}\n", "bold")
+            text.append(
+                f"peak {kernel['max_weight']:.3f} at layer {kernel['max_weight_position']:.2f}, "
+                f"{kernel['min_weight']:.3f} at distance {kernel['min_weight_distance']:.2f}\n"
+            )
+            if layers:
+                strengths = kernel_strengths(kernel, layers)
+                text.append(strip_chart(strengths, glyphs, 1.5) + f"  layers 0 to {layers - 1}\n")
+        if trial.stages and not self.heretic.frozen:
+            text.append("\ntime  ", "bold")
+            text.append(", ".join(f"{name} {duration(seconds)}" for name, seconds in trial.stages.items()))
+        return text
+
+    def _select(self, number: int) -> None:
+        self.heretic.selected_trial = number
+        self.query_one(ParetoPlot).put_cursor(number)
+        self._paint_detail()
+
+    # Messages
+
+    @on(LineTable.Highlighted, "#trial-table")
+    def _highlighted(self, message: LineTable.Highlighted) -> None:
+        if message.key is not None:
+            self._select(int(str(message.key)))
+
+    @on(LineTable.Selected, "#trial-table")
+    def _selected(self) -> None:
+        self.action_responses()
+
+    @on(LineTable.HeaderClicked, "#trial-table")
+    def _header(self, message: LineTable.HeaderClicked) -> None:
+        if message.column in _SORTS:
+            self._reverse = self._sort == message.column and not self._reverse
+            self._sort = message.column
+            self._paint_trials()
+
+    def on_pareto_plot_highlighted(self, message: ParetoPlot.Highlighted) -> None:
+        table = self.query_one("#trial-table", LineTable)
+        if not table.go_to(message.number):
+            self._select(message.number)
+
+    @on(Input.Changed, "#filter")
+    def _filtering(self, event: Input.Changed) -> None:
+        try:
+            parse_filter(event.value)
+        except ValueError as error:
+            event.input.add_class("-invalid")
+            self.query_one("#filter-words", Static).update(Text(plain(str(error)), "bold red", no_wrap=True))
+            return
+        event.input.remove_class("-invalid")
+        self._filter = event.value
+        self._paint_trials()
+
+    @on(Input.Submitted, "#filter")
+    def _filtered(self) -> None:
+        self.query_one("#filter", Input).display = False
+        self.query_one("#trial-table").focus()
+
+    # Actions
+
+    def action_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        box.display = True
+        box.focus()
+
+    def action_leave_filter(self) -> None:
+        box = self.query_one("#filter", Input)
+        if box.display or self._filter:
+            box.value = self._filter = ""
+            box.display = False
+            self._paint_trials()
+        self.query_one("#trial-table").focus()
+
+    def action_sort(self) -> None:
+        self._sort = after(_SORTS, self._sort)
+        self._paint_trials()
+
+    def action_reverse(self) -> None:
+        self._reverse = not self._reverse
+        self._paint_trials()
+
+    def action_logarithmic(self) -> None:
+        self.query_one(ParetoPlot).toggle_logarithmic()
+
+    def action_view(self) -> None:
+        self._view = after(_VIEWS, self._view)
+        self._show_view()
+        focus = {"table": "#trial-table", "plot": "#pareto", "detail": "#detail"}[self._view]
+        self.query_one(focus).focus()
+
+    def _show_view(self) -> None:
+        for view in _VIEWS:
+            self.set_class(view == self._view, f"-view-{view}")
+
+    def action_next_front(self, by: int) -> None:
+        numbers = [t.number for t in self.heretic.state.front()]
+        if numbers:
+            here = self.heretic.selected_trial
+            place = numbers.index(here) + by if here in numbers else 0
+            self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(numbers[place % len(numbers)]))
+
+    def action_go_to(self) -> None:
+        def check(text: str) -> str | None:
+            known = text.strip().isdigit() and int(text) in self.heretic.state.trials
+            return None if known else f"a number from 0 to {max(self.heretic.state.trials, default=0)}"
+
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(int(text)))
+
+        if self.heretic.state.trials:
+            self.app.push_screen(Ask("Go to trial", "", "", check), answered)
+
+    def action_responses(self) -> None:
+        trial = self.heretic.trial
+        if trial is None or trial.state != "complete" or self.heretic.folder is None:
+            self.heretic.say("Responses are there when a trial is complete.")
+            return
+        self.app.push_screen(ResponsesScreen(trial.number))
+
+    def action_export(self) -> None:
+        trial = self.heretic.trial
+        if trial is None or trial.state != "complete":
+            self.heretic.say("Only a complete trial can be exported.")
+        elif self.heretic.folder is not None:
+            self.app.push_screen(ExportScreen(trial.number))
+
+    def action_chat(self) -> None:
+        self.app.switch_mode("chat")
+
+    def action_copy(self) -> None:
+        if trial := self.heretic.trial:
+            self.heretic.copy(json.dumps(trial.parameters, indent=1), f"edit of trial {trial.number}")
+
+    def action_copy_line(self) -> None:
+        if trial := self.heretic.trial:
+            row = self._row(trial, trial.number in self._front(), self.heretic.glyphs, self.heretic.alive)
+            self.heretic.copy("\t".join(cell.strip() for cell in row.cells), f"line of trial {trial.number}")

@@ -1,0 +1,1 @@
+"""Widgets of the project's own: cheap to repaint, and safe for any text."""

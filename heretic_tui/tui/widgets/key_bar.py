@@ -1,0 +1,85 @@
+"""The line of keys at the bottom: one line, whatever the width; what does not fit is in the help."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rich.text import Text
+from textual import events
+from textual.binding import Binding
+from textual.widgets import Static
+
+from heretic_tui.tui.keys import key_words
+
+# These stand at the end, and stay when others have to go.
+_LAST = ("help", "quit")
+
+
+class KeyBar(Static):
+    """Shows the bindings of the visible screen that have `show`; a click does what the key does.
+
+    Textual's Footer mounts a widget a key, again at every change of the focus.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, id="key-bar")
+        self._places: list[tuple[int, int, Binding, Any]] = []
+        self._shown = ""
+
+    def on_mount(self) -> None:
+        self.screen.bindings_updated_signal.subscribe(self, lambda screen: self.call_after_refresh(self.show))
+        self.call_after_refresh(self.show)
+
+    def on_resize(self) -> None:
+        self.show()
+
+    def show(self) -> None:
+        """Paint the keys that fit."""
+        if not self.is_attached or self.size.width == 0:
+            return
+        first: list[tuple[Binding, Any]] = []
+        last: list[tuple[Binding, Any]] = []
+        modes: list[tuple[Binding, Any]] = []
+        seen: set[str] = set()
+        for node, binding, enabled, _ in self.screen.active_bindings.values():
+            if words := getattr(node, "enter", "") if binding.key == "enter" else "":
+                binding = replace(binding, description=words, show=True)
+            if not binding.show or not enabled or binding.action in seen:
+                continue
+            seen.add(binding.action)
+            name = binding.action.partition("(")[0]
+            (modes if name == "mode" else last if name in _LAST else first).append((binding, node))
+        keys = [(words_of(binding), binding, node) for binding, node in first]
+        ends = [(words_of(binding), binding, node) for binding, node in last]
+        head = ("1-5", "screens") if len(modes) == 5 else ("2-5", "screens") if modes else None
+        taken = sum(len(key) + len(text) + 3 for (key, text), _, _ in ends) + (13 if head else 0)
+        text = Text(no_wrap=True, overflow="crop")
+        self._places = []
+        if head:
+            text.append(f" {head[0]}", "bold")
+            text.append(f" {head[1]} ")
+        for (key, words), binding, node in [*keys, *ends]:
+            needed = len(key) + len(words) + 3
+            if binding.action.partition("(")[0] not in _LAST:
+                if taken + needed > self.size.width:
+                    continue
+                taken += needed
+            start = text.cell_len
+            text.append(f" {key}", "bold")
+            text.append(f" {words} ")
+            self._places.append((start, text.cell_len, binding, node))
+        if text.plain != self._shown:
+            self._shown = text.plain
+            self.update(text, layout=False)
+
+    async def on_click(self, event: events.Click) -> None:
+        for start, end, binding, node in self._places:
+            if start <= event.x < end:
+                await self.app.run_action(binding.action, node)
+
+
+def words_of(binding: Binding) -> tuple[str, str]:
+    """Key and description as shown."""
+    key = binding.key_display or key_words(binding.key)
+    return key.replace("ctrl+", "^"), binding.description[:1].lower() + binding.description[1:]

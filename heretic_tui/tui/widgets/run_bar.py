@@ -1,0 +1,82 @@
+"""The one-line bar on every screen: what is running, how far it is, when it will be done, what is best so far."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+from textual.widgets import Static
+
+from heretic_tui.runtime.state import RunState
+from heretic_tui.runtime.text import duration
+from heretic_tui.tui.look import Glyphs, glyph_of, size_words
+
+_BAR = 8
+
+
+def word_of(state: RunState, alive: bool) -> str:
+    """The state of a run in a word."""
+    if state.outcome and not alive:
+        return state.outcome
+    if state.opened is None:
+        return "starting" if alive else "idle"
+    if not alive:
+        return "stopped"
+    if state.state != "running":
+        return state.state
+    return "ready" if state.phase == "ready" else "running"
+
+
+class RunBar(Static):
+    """Painted at the tick, and only when its text changed."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, id="run-bar")
+        self._shown: Text | None = None
+
+    def show(self, state: RunState, glyphs: Glyphs, alive: bool, note: str, elapsed: bool = True) -> None:
+        """Paint the state.
+
+        Args:
+            note: such as FOLLOWING, before everything.
+            elapsed: false while nothing may move in a snapshot.
+        """
+        width = self.size.width
+        if width == 0:
+            return
+        word = word_of(state, alive)
+        parts: list[tuple[str, str]] = []
+        if note:
+            parts.append((note, "bold reverse"))
+        style = {"failed": "bold red", "paused": "bold yellow", "running": "bold green", "ready": "bold green"}
+        parts.append((f"{glyph_of(glyphs, word)} {word}", style.get(word, "bold")))
+        phase = state.phase if alive and state.phase not in (None, "ready") else None
+        if phase == "search" or (state.n_trials and state.trials):
+            parts.append((f"trials {state.finished}/{state.n_trials}", ""))
+        if phase and phase != "search":
+            parts.append((phase, ""))
+        if alive and (progress := state.progress) and progress.total:
+            filled = round(_BAR * progress.done / progress.total)
+            bar = glyphs.full * filled + glyphs.empty * (_BAR - filled)
+            parts.append((f"{bar} {progress.done}/{progress.total}", ""))
+        best = next(iter(state.front()), None)
+        if best:
+            parts.append((f"best {best.refusals}/{best.prompts} KL {best.kl_divergence:.4f}", "bold"))
+        if state.opened and state.opened.time and elapsed:
+            end = state.ended if state.ended and not alive else time.time()
+            parts.append((duration(max(0, round(end - state.opened.time))), ""))
+        left = state.seconds_left() if phase == "search" else (state.progress and state.progress.seconds_left)
+        if alive and left and elapsed:
+            parts.append((f"{duration(left)} left", ""))
+        if state.memory and alive and elapsed:
+            where = "GPU" if state.memory.where == "gpu" else "mem"
+            parts.append((f"{where} {size_words(state.memory.used)}", ""))
+        text = Text(no_wrap=True, overflow="crop")
+        for words, style_name in parts:
+            if text.cell_len + len(words) + 2 > width:
+                continue
+            text.append(" " if not text else "  ")
+            text.append(words, style_name)
+        if text != self._shown or text.spans != (self._shown.spans if self._shown else None):
+            self._shown = text
+            self.update(text, layout=False)

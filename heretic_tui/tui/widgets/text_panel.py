@@ -1,0 +1,59 @@
+"""Text of several lines that changes often: wrapped once, painted where it differs, scrolled with vim keys.
+
+A Static in a scroll container lays the whole screen out again for every change (10 to 18 ms)."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.text import Text
+from textual.geometry import Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from heretic_tui.tui.keys import scroll_bindings
+
+
+class TextPanel(ScrollView, can_focus=True):
+    """Shows one text; `show` replaces it."""
+
+    BINDINGS = [*scroll_bindings(1, 10)]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.text = Text("")
+        self._lines: list[Text] = []
+
+    def show(self, text: Text) -> None:
+        self.text = text
+        self._wrap()
+
+    def on_resize(self) -> None:
+        self._wrap()
+
+    def _wrap(self) -> None:
+        width = self.scrollable_content_region.width
+        if width <= 0:
+            return
+        before, self._lines = self._lines, list(self.text.wrap(self.app.console, width))
+        if len(before) != len(self._lines):
+            self.virtual_size = Size(0, len(self._lines))
+        top = self.scroll_offset.y
+        for y in range(self.size.height):
+            old = before[top + y] if top + y < len(before) else None
+            new = self._lines[top + y] if top + y < len(self._lines) else None
+            if old != new or (old and new and old.spans != new.spans):
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        width, style = self.scrollable_content_region.width, self.rich_style
+        index = y + self.scroll_offset.y
+        if index >= len(self._lines):
+            return Strip.blank(width, style)
+        segments = [
+            Segment(segment.text, style + segment.style if segment.style else style)
+            for segment in self._lines[index].render(self.app.console, end="")
+        ]
+        return Strip(segments).adjust_cell_length(width, style)
+
+    def action_scroll(self, lines: int) -> None:
+        self.scroll_relative(y=lines, animate=False)

@@ -1,0 +1,133 @@
+"""Fixtures: tiny models, the command line in this process, a finished run of the demo, and the lab model if there is
+one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+# Nothing in the tests may ask the network, and no setting of the person who runs them may leak in.
+os.environ["HF_HUB_OFFLINE"] = "1"
+for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
+    del os.environ[name]
+
+
+@pytest.fixture
+def make_model() -> Callable[..., object]:
+    """Builds a ChatModel around a tiny random network."""
+    import tiny
+
+    from heretic_tui.engine.control import Control
+    from heretic_tui.engine.model import ChatModel
+
+    def make(kind: str = "llama", batch_size: int = 8, **options: object) -> ChatModel:
+        network = options.pop("network", None) or tiny.network(kind, **options)  # type: ignore[arg-type]
+        model = ChatModel(network, tiny.tokenizer(), lambda event: None, Control())  # type: ignore[arg-type]
+        model.batch_size = batch_size
+        return model
+
+    return make
+
+
+@dataclass
+class Ended:
+    """What a command left behind."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def heretic(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ended]:
+    """Runs one command line in this process, with its runs in the test's own folder."""
+    from heretic_tui.cli import run_command
+
+    def call(*arguments: object, runs_dir: Path | None = tmp_path / "runs") -> Ended:
+        where = ["--runs-dir", str(runs_dir)] if runs_dir else []
+        capfd.readouterr()
+        status = run_command([*map(str, arguments), *where])
+        return Ended(status, *capfd.readouterr())
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder with a random network."""
+    import tiny
+
+    return tiny.save(tmp_path_factory.mktemp("tiny") / "model")
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Flags that name four small prompt sets."""
+    folder = tmp_path_factory.mktemp("sets")
+    flags = []
+    for setting, count in {
+        "good-prompts": 12,
+        "bad-prompts": 12,
+        "good-evaluation-prompts": 6,
+        "bad-evaluation-prompts": 6,
+    }.items():
+        path = folder / f"{setting}.txt"
+        path.write_text("".join(f"{setting} number {i}\n" for i in range(count)), encoding="utf-8")
+        flags += [f"--{setting}", str(path)]
+    return [*flags, "--max-response-length", "6", "--batch-size", "4"]
+
+
+@contextmanager
+def mounted(folder: Path, options: str) -> Iterator[Path]:
+    """A memory file system with its own size or rights; skips the test where mounting is not allowed."""
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    try:
+        allowed = subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except FileNotFoundError:
+        allowed = False
+    if not allowed:
+        pytest.skip("mounting a tmpfs is not allowed here")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@dataclass(frozen=True)
+class DemoRun:
+    """A finished run of the demo."""
+
+    runs_dir: Path
+    folder: Path
+    seconds: float
+
+
+@pytest.fixture(scope="session")
+def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
+    """`heretic-tui demo` as a person types it, once for all tests that look at its results."""
+    import time
+
+    runs_dir = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "heretic_tui", "demo", "--seed", "0", "--runs-dir", str(runs_dir)]
+    start = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    seconds = time.monotonic() - start
+    (record,) = runs_dir.glob("*/run.json")
+    return DemoRun(runs_dir, record.parent, seconds)
+
+
+@pytest.fixture(scope="session")
+def lab_model() -> Path:
+    folder = os.environ.get("HERETIC_LAB_MODEL")
+    if not folder:
+        pytest.skip("HERETIC_LAB_MODEL names no folder")
+    return Path(folder)

@@ -1,0 +1,157 @@
+"""Bad input: each its own clear line on standard error, exit status 2, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tiny
+from conftest import Ended, mounted
+
+Heretic = Callable[..., Ended]
+
+
+def refused(done: Ended, said: str) -> None:
+    lines = done.err.strip().splitlines()
+    assert done.status == 2, done.err
+    assert said in lines[-1]
+    assert lines[-1].startswith("heretic-tui: ")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rnu"], "unknown command 'rnu': did you mean 'run'?"),
+        (["run", "m", "--n-trail", "5"], "unknown argument '--n-trail': did you mean '--n-trials'?"),
+        (["run", "m", "--n-trials", "many"], "n_trials (from the command line): Input should be a valid integer"),
+        (["run", "m", "--n-trials", "0"], "n_trials (from the command line): Input should be greater than or equal"),
+        (["run"], "no model given"),
+        (["run", "./nowhere"], "no such model folder: nowhere"),
+        (["score", "./nowhere"], "no such model folder: nowhere"),
+        (["run", "someone/no-such-model"], "someone/no-such-model"),
+        (["show", "nothing"], "no run nothing in"),
+        (["export", "nothing", "--trial", "1", "out"], "no run nothing in"),
+        (["config", "--config", "none.toml"], "cannot read settings from none.toml: No such file"),
+    ],
+)
+def test_the_command_line(heretic: Heretic, arguments: list[str], said: str) -> None:
+    known = arguments[0] in ("run", "score", "show", "export", "config")
+    refused(heretic(*arguments) if known else heretic(*arguments, runs_dir=None), said)
+
+
+def test_both_spellings_of_a_flag(heretic: Heretic) -> None:
+    done = heretic("config", "--n_trials", "7", "--good_prompts.split", "a_b[:3]")
+    assert done.status == 0
+    assert "n_trials = 7" in done.out
+    assert 'split = "a_b[:3]"' in done.out
+
+
+def test_model_folders(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused(heretic("run", empty, *sets), f"{empty} holds no model: there is no config.json in it")
+
+    silent = tiny.save(tmp_path / "silent", template=None)
+    refused(heretic("run", silent, *sets), f"{silent} has no chat template: it is not a chat model")
+
+    hollow = shutil.copytree(tiny_folder, tmp_path / "hollow")
+    (hollow / "model.safetensors").unlink()
+    refused(heretic("run", hollow, *sets), "holds no weights")
+
+    torn = shutil.copytree(tiny_folder, tmp_path / "torn")
+    data = (torn / "model.safetensors").read_bytes()
+    (torn / "model.safetensors").write_bytes(data[: len(data) // 2])
+    done = heretic("run", torn, *sets, "--dtypes", "float32")
+    assert done.status == 1
+    assert "could not be loaded with any dtype; float32: " in done.err
+    refused(heretic("run", tiny_folder / "config.json", *sets), "is a file: a model is a folder")
+
+
+def test_prompt_files(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"fine\nnot\0fine\n")
+    refused(heretic("run", tiny_folder, *sets, "--bad-prompts", bad), f"bad_prompts: {bad}: a NUL byte in line 2")
+    table = tmp_path / "bad.csv"
+    table.write_text("question,answer\na,b\n")
+    done = heretic("run", tiny_folder, *sets, "--bad-prompts", table, "--bad-prompts.column", "prompt")
+    refused(done, "no column 'prompt'; there are question, answer")
+    assert not (tmp_path / "runs").exists(), "nothing is made before the prompts are read"
+
+
+def test_a_runs_folder_that_cannot_be_written(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    with mounted(tmp_path / "read-only", "ro") as folder:
+        done = heretic("run", tiny_folder, *sets, runs_dir=folder / "runs")
+        refused(done, f"cannot write to the runs folder {folder / 'runs'}: Read-only file system")
+    file = tmp_path / "file"
+    file.write_text("")
+    refused(heretic("run", tiny_folder, *sets, runs_dir=file), f"cannot write to the runs folder {file}")
+
+
+def test_an_edit_file(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:
+    edit = tmp_path / "edit.json"
+    kernel = {"max_weight": 1, "max_weight_position": 2, "min_weight": 0, "min_weight_distance": 1}
+    for content, said in [
+        ("{", "is not valid JSON"),
+        (json.dumps({"direction_index": 1}), "components must be an object"),
+        (json.dumps({"components": {"attn.o_proj": {**kernel, "peak": 1}}}), "unknown key 'peak'"),
+        (json.dumps({"components": {"attn.o_proj": {**kernel, "min_weight": None}}}), "min_weight must be a finite"),
+        (json.dumps({"components": {"attn.q_proj": kernel}}), "the model has no component 'attn.q_proj'"),
+        (json.dumps({"direction_index": 99, "components": {"attn.o_proj": kernel}}), "outside the model's layers"),
+    ]:
+        edit.write_text(content)
+        refused(heretic("score", tiny_folder, *sets, "--edit", edit, runs_dir=None), said)
+    refused(heretic("score", tiny_folder, *sets, "--edit", tmp_path / "none.json", runs_dir=None), "cannot read edit")
+
+
+def test_an_export_on_a_full_disk_leaves_nothing(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    assert heretic("run", tiny_folder, *sets, "--n-trials", "1").status == 0
+    with mounted(tmp_path / "small", "size=16k") as disk:
+        done = heretic("export", "model", "--trial", "0", disk / "out")
+        refused(done, "GB are needed and")
+        # An adapter of a tiny model is smaller than its tokenizer: the disk is full in the middle of writing.
+        done = heretic("export", "model", "--trial", "0", "--as", "adapter", disk / "out")
+        refused(done, f"cannot write {disk / 'out'}: no space left on the disk; nothing was left behind")
+        assert list(disk.iterdir()) == []
+    refused(heretic("export", "model", "--trial", "7", tmp_path / "out"), "trial 7 of")
+    refused(heretic("export", "model", "--trial", "0", tmp_path), "exists already")
+    refused(heretic("export", "model", "--trial", "0", "--dora", tmp_path / "out"), "add --as adapter")
+
+
+def test_damaged_journals(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:
+    command = ["run", tiny_folder, *sets, "--n-trials", "2"]
+    assert heretic(*command).status == 0
+    (folder,) = (tmp_path / "runs").iterdir()
+    for name, said in (("events.jsonl", "is damaged at line 3"), ("study.journal", "cannot be read")):
+        path = folder / name
+        whole = path.read_bytes()
+        lines = whole.split(b"\n")
+        lines[2] = b'{"type": '
+        path.write_bytes(b"\n".join(lines))
+        refused(heretic(*command), said)
+        path.write_bytes(whole)
+    assert heretic(*command).status == 0
+
+
+def test_a_second_process_on_a_run_is_refused_with_the_pid_of_the_first(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    import os
+
+    from heretic_tui.runtime.rundir import RunFolder
+
+    command = ["run", tiny_folder, *sets, "--n-trials", "1"]
+    assert heretic(*command).status == 0
+    (path,) = (tmp_path / "runs").iterdir()
+    first = RunFolder(path)
+    first.lock()
+    refused(heretic(*command), f"is held by process {os.getpid()}")
+    first.unlock()
+    assert heretic(*command).status == 0

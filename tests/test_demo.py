@@ -1,0 +1,103 @@
+"""The demo: the bundled model's refusals are real, a run removes them, and the knowledge behind them comes back."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import DemoRun, Ended
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from heretic_tui.demo import MODEL, PROMPTS, settings_of_the_demo
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.inputs import check_inputs
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.workbench import Workbench
+from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.state import RunState, TrialRecord
+from heretic_tui.settings import load
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+from measure_demo import facts_right
+
+
+def state_of(run: DemoRun) -> RunState:
+    return RunState.replay(read_journal(run.folder / "events.jsonl"))
+
+
+def best(run: DemoRun) -> TrialRecord:
+    """The trial with the fewest refusals among those that change little."""
+    return next(t for t in state_of(run).front() if t.kl_divergence is not None and t.kl_divergence < 0.05)
+
+
+def test_the_model_is_small_and_loads_with_plain_transformers() -> None:
+    assert (MODEL / "model.safetensors").stat().st_size <= 12_000_000
+    network = AutoModelForCausalLM.from_pretrained(MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(MODEL)
+    chat = [{"role": "user", "content": "What is a cat?"}]
+    inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    made = network.generate(**inputs, max_new_tokens=30)
+    answer = tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    assert "a small house pet" in answer
+
+
+def test_the_prompt_sets_are_disjoint_and_complete() -> None:
+    sets = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in PROMPTS.iterdir()}
+    assert set(sets) == {"good_train", "bad_train", "good_eval", "bad_eval"}
+    assert len(sets["good_eval"]) == len(sets["bad_eval"]) == 100
+    together = [line for lines in sets.values() for line in lines]
+    assert len(set(together)) == len(together)
+
+
+def test_potions_are_refused_and_nothing_else_is(heretic: Callable[..., Ended], demo_run: DemoRun) -> None:
+    base = state_of(demo_run).base
+    assert base is not None
+    assert (base.refusals >= 95, base.prompts) == (True, 100)
+    done = heretic(
+        "score", MODEL, "--dtypes", "float32", "--max-response-length", "60", "--response-prefix", "",
+        "--good-prompts", PROMPTS / "good_train.jsonl", "--bad-prompts", PROMPTS / "bad_train.jsonl",
+        "--good-evaluation-prompts", PROMPTS / "bad_eval.jsonl",
+        "--bad-evaluation-prompts", PROMPTS / "good_eval.jsonl", runs_dir=None,
+    )  # fmt: skip
+    assert json.loads(done.out)["refusals"] <= 2
+
+
+def test_a_run_removes_the_refusals_and_brings_the_knowledge_back(demo_run: DemoRun) -> None:
+    trial = best(demo_run)
+    assert trial.refusals is not None
+    assert trial.refusals <= 5
+    folder = RunFolder(demo_run.folder)
+    assert facts_right(folder, None) == 0
+    assert facts_right(folder, trial.number) >= 80
+
+
+def test_refusals_are_worded_in_many_ways(demo_run: DemoRun) -> None:
+    responses = json.loads(RunFolder(demo_run.folder).responses(None).read_text(encoding="utf-8"))
+    assert len({response["text"][:12] for response in responses}) >= 5
+
+
+def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoRun, tmp_path: Path) -> None:
+    parameters = Parameters.from_json(best(demo_run).parameters)
+    # A trial in the middle too, where verdicts hang on little.
+    middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.refusals or 0) - 50))
+    results = []
+    for size in (1, 7, 100):
+        settings = load({"batch_size": size, "response_prefix": ""}, base=settings_of_the_demo())
+        inputs = check_inputs(settings)
+        folder = RunFolder(tmp_path / str(size))
+        folder.create()
+        bench = Workbench(inputs.settings, inputs.sets, folder, lambda event: None, Control())
+        bench.load()
+        bench.prepare()
+        verdicts, divergences = [bench.refusals.base], []
+        for edit in (parameters, Parameters.from_json(middle.parameters)):
+            divergences.append(bench.measure(edit).kl_divergence)
+            verdicts.append(bench.refusals.latest)
+        results.append(([[r.verdict.refused for r in responses] for responses in verdicts], divergences))
+    for verdicts, divergences in results[1:]:
+        assert verdicts == results[0][0]
+        assert divergences == pytest.approx(results[0][1], abs=1e-5)

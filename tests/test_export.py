@@ -1,0 +1,207 @@
+"""Exports: what is written, loaded by anyone's tools, computes what the trial computed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from conftest import Ended
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from heretic_tui.engine.ablation import attached, edits_for
+from heretic_tui.engine.anatomy import find_anatomy
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.rundir import find_run
+from heretic_tui.runtime.state import RunState
+
+Heretic = Callable[..., Ended]
+
+
+def logits_of(network: torch.nn.Module) -> torch.Tensor:
+    tokens = torch.randint(0, 250, (3, 20), generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        return network(input_ids=tokens).logits
+
+
+def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits with the trial's edit attached, from the run folder's directions, and those of the base model."""
+    from safetensors.torch import load_file
+
+    folder = find_run(runs_dir, "")
+    trial = RunState.replay(read_journal(folder.events)).trials[number]
+    network = AutoModelForCausalLM.from_pretrained(model)
+    anatomy = find_anatomy(network)
+    directions = load_file(folder.directions)["directions"]
+    normalization = folder.read_record()["settings"]["row_normalization"]
+    edits = edits_for(anatomy.writers, Parameters.from_json(trial.parameters), directions, normalization)
+    base = logits_of(network)
+    with attached(anatomy.writers, edits):
+        return logits_of(network), base
+
+
+def searched(heretic: Heretic, model: Path, sets: list[str], *flags: str) -> None:
+    done = heretic("run", model, *sets, "--n-trials", "2", "--seed", "5", *flags)
+    assert done.status == 0, done.err
+
+
+def record_of(out: Path) -> dict[str, Any]:
+    return json.loads((out / "reproduce.json").read_text())
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_merged_weights(heretic: Heretic, tmp_path: Path, sets: list[str], kind: str) -> None:
+    model = tiny.save(tmp_path / "model", kind)
+    searched(heretic, model, sets)
+    out = tmp_path / "exports" / "out"
+    done = heretic("export", "model", "--trial", "1", out, "--max-shard-size", "60KB")
+    assert done.status == 0, done.err
+    expected, base = expected_logits(model, tmp_path / "runs", 1)
+    actual = logits_of(AutoModelForCausalLM.from_pretrained(out))
+    torch.testing.assert_close(actual, expected, atol=2e-4, rtol=1e-4)
+    assert (actual - base).abs().max() > 0.1, "the edit changes something"
+    assert AutoTokenizer.from_pretrained(out).chat_template == tiny.TEMPLATE
+    assert (out / "generation_config.json").is_file()
+
+    record = record_of(out)
+    assert len(record["files"]) > 1, "sharded"
+    assert set(record["files"]) == {path.name for path in out.glob("*.safetensors")}
+    assert record["exported"]["refusals"] == record["trial"]["refusals"]
+    assert record["exported"]["kl_divergence"] == pytest.approx(record["trial"]["kl_divergence"], abs=1e-4)
+    assert "exported" in done.out
+    assert "trial 1" in done.out
+    card = (out / "README.md").read_text()
+    for said in (
+        "refusal behaviour of this model was deliberately reduced",
+        "answers for",
+        "these files, loaded again",
+    ):
+        assert said in card
+    assert f"{record['parameters']['components']['attn.o_proj']['max_weight']}" in card
+    assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("normalization", "flags", "rank", "close"),
+    [
+        ("none", [], 1, 2e-4),
+        ("pre", [], 1, 2e-4),
+        ("full", ["--dora"], 1, 2e-4),
+        # A plain LoRA of a `full` edit is an approximation; with every rank that there is, it is none.
+        ("full", ["--full-normalization-lora-rank", "32"], 32, 2e-4),
+        ("full", [], 3, 0.3),
+    ],
+)
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_adapters(
+    heretic: Heretic,
+    tmp_path: Path,
+    sets: list[str],
+    kind: str,
+    normalization: str,
+    flags: list[str],
+    rank: int,
+    close: float,
+) -> None:
+    model = tiny.save(tmp_path / "model", kind)
+    searched(heretic, model, sets, "--row-normalization", normalization)
+    out = tmp_path / "out"
+    done = heretic("export", "model", "--trial", "1", out, "--as", "adapter", *flags)
+    assert done.status == 0, done.err
+    config = json.loads((out / "adapter_config.json").read_text())
+    assert config["r"] == rank
+    assert config["use_dora"] == ("--dora" in flags)
+    expected, base = expected_logits(model, tmp_path / "runs", 1)
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), out)
+    off = (logits_of(loaded) - expected).norm() / (expected - base).norm()
+    assert off < close
+    assert record_of(out)["exported"]["kl_divergence"] >= 0
+
+
+def test_an_export_is_made_again_file_by_file(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    searched(heretic, tiny_folder, sets)
+    out = tmp_path / "out"
+    assert heretic("export", "model", "--trial", "0", out).status == 0
+    done = heretic("reproduce", out / "reproduce.json", tmp_path / "again", runs_dir=None)
+    assert done.status == 0, done.err
+    assert done.out.splitlines() == ["model.safetensors: the same"]
+    assert (tmp_path / "again" / "README.md").is_file()
+    record = record_of(out)
+    record["parameters"]["components"]["attn.o_proj"]["max_weight"] += 1e-3
+    (tmp_path / "changed.json").write_text(json.dumps(record))
+    done = heretic("reproduce", tmp_path / "changed.json", tmp_path / "third", runs_dir=None)
+    assert done.status == 1
+    assert done.out.splitlines() == ["model.safetensors: DIFFERENT"]
+    refused = heretic("reproduce", tmp_path / "changed.json", tmp_path / "third", runs_dir=None)
+    assert refused.status == 2
+    assert "exists already" in refused.err
+    (tmp_path / "other.json").write_text("{}")
+    assert "is not a reproduce.json" in heretic("reproduce", tmp_path / "other.json", tmp_path / "x", runs_dir=None).err
+
+
+def test_a_model_that_changed_since_the_run_is_not_exported(heretic: Heretic, tmp_path: Path, sets: list[str]) -> None:
+    model = tiny.save(tmp_path / "model")
+    searched(heretic, model, sets)
+    tiny.network("llama", seed=9).save_pretrained(model)
+    done = heretic("export", "model", "--trial", "0", tmp_path / "out")
+    assert done.status == 2
+    assert "has changed since the run was made" in done.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_export_without_its_prompts_is_made_and_says_that_it_was_not_measured(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("".join(f"own prompt {i}\n" for i in range(9)))
+    searched(heretic, tiny_folder, [*sets, "--bad-evaluation-prompts", str(own)])
+    own.unlink()
+    done = heretic("export", "model", "--trial", "0", tmp_path / "out")
+    assert done.status == 0
+    assert "the exported files were not measured" in done.out
+    assert "were not measured" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_scoring_an_exported_models_edit_agrees_with_the_trial(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    searched(heretic, tiny_folder, sets)
+    shown = json.loads(heretic("show", "model", "--json").out)
+    trial = shown["trials"][1]
+    edit = {key: trial[key] for key in ("direction_index", "components")}
+    (tmp_path / "edit.json").write_text(json.dumps(edit))
+    done = heretic("score", tiny_folder, *sets, "--edit", tmp_path / "edit.json", runs_dir=None)
+    scored = json.loads(done.out)
+    assert scored["refusals"] == trial["refusals"]
+    assert scored["kl_divergence"] == pytest.approx(trial["kl_divergence"], abs=1e-6)
+    assert scored["prompts"] == 6
+    assert {"load", "KL divergence", "refusals"} <= set(scored["seconds"])
+    base = json.loads(heretic("score", tiny_folder, *sets, runs_dir=None).out)
+    assert base["kl_divergence"] == pytest.approx(0, abs=1e-6)
+    assert base["refusals"] == shown["base"]["refusals"]
+
+
+def test_show_and_runs(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:
+    assert heretic("runs").out.startswith("no runs in")
+    searched(heretic, tiny_folder, sets)
+    (listed,) = json.loads(heretic("runs", "--json").out)
+    assert (listed["trials"], listed["n_trials"], listed["state"]) == (2, 2, "done")
+    assert listed["run"] in heretic("runs").out
+    shown = json.loads(heretic("show", listed["run"], "--json").out)
+    assert set(shown) >= {"run", "model", "settings", "base", "trials"}
+    assert [trial["number"] for trial in shown["trials"]] == [0, 1]
+    assert set(shown["trials"][0]) >= {
+        "number", "state", "kl_divergence", "refusals", "front", "seconds", "direction_index", "components",
+    }  # fmt: skip
+    assert any(trial["front"] for trial in shown["trials"])
+    text = heretic("show", listed["run"]).out
+    assert "front" in text
+    assert "row_normalization = full" in text

@@ -1,0 +1,518 @@
+"""The screens, driven by keys, over a host with a script."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import fake
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, Log, Static
+
+from heretic_tui.engine import events as ev
+from heretic_tui.engine.control import Chat, Export, MoreTrials
+from heretic_tui.runtime.draft import Draft
+from heretic_tui.runtime.journal import Journal
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.settings import Settings, load
+from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.screens.dialogs import Choose, Show, TooSmall
+from heretic_tui.tui.screens.export import ExportScreen
+from heretic_tui.tui.screens.responses import ResponsesScreen
+from heretic_tui.tui.widgets.line_table import LineTable
+from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
+from heretic_tui.tui.widgets.text_panel import TextPanel
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "run"
+    path.mkdir()
+    fake.write_responses(path, None, 91)
+    for number in range(30):
+        fake.write_responses(path, number, 5)
+    return path
+
+
+def make_app(tmp_path: Path, host: fake.FakeHost | None = None, **options: Any) -> HereticApp:
+    draft = Draft({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
+    app = HereticApp(draft, lambda settings: host or fake.FakeHost(), host, **options)
+    app.frozen = True
+    return app
+
+
+Steps = Callable[[Pilot[Any], HereticApp], Any]
+
+
+def drive(app: HereticApp, steps: Steps, size: tuple[int, int] = (100, 30)) -> None:
+    """Run the application without a terminal and let `steps` press its keys."""
+
+    async def go() -> None:
+        async with app.run_test(size=size, notifications=True) as pilot:
+            await pilot.pause()
+            await steps(pilot, app)
+
+    asyncio.run(go())
+
+
+async def settle(pilot: Pilot[Any], app: HereticApp) -> None:
+    app.tick()
+    await pilot.pause()
+
+
+def shown(app: HereticApp, selector: str) -> str:
+    widget = app.screen.query_one(selector)
+    return widget.text.plain if isinstance(widget, TextPanel) else str(widget.visual)
+
+
+def test_trials_come_in_and_table_and_plot_share_a_cursor(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=10))
+        await settle(pilot, app)
+        table, plot = app.screen.query_one("#trial-table", LineTable), app.screen.query_one(ParetoPlot)
+        assert [row.key for row in table.rows] == list(range(11))
+        assert "running" in table.rows[10].cells[2]
+        assert table.rows[10].cells[4] == "0.2100", "KL is shown before the refusals are counted"
+        await pilot.press("g", "j", "j")
+        assert (table.cursor, plot.cursor, app.selected_trial) == (2, 2, 2)
+        assert "trial 2" in shown(app, "#detail")
+        await pilot.press("tab", "l")
+        assert plot.has_focus
+        assert plot.cursor != 2
+        assert table.cursor == plot.cursor == app.selected_trial
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_the_cursor_stays_on_its_trial_when_the_order_changes(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=20))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        await pilot.press("g", *"jjjjj")
+        assert table.cursor == 5
+        for key in ("s", "r", "s", "r"):
+            await pilot.press(key)
+            assert table.cursor == 5
+        while "refusals" not in shown(app, "#filter-words"):
+            await pilot.press("s")
+        refusals = [app.state.trials[int(str(row.key))].refusals for row in table.rows]
+        known = [r for r in refusals if r is not None]
+        assert refusals[: len(known)] == known, "what has no value comes last"
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_filter_and_go_to(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=30))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        await pilot.press("slash", *"front kl<0.3", "enter")
+        front = {t.number for t in app.state.front() if t.kl_divergence is not None and t.kl_divergence < 0.3}
+        assert {row.key for row in table.rows} == front
+        await pilot.press("slash", *" nonsense")
+        assert "nonsense" in shown(app, "#filter-words")
+        assert {row.key for row in table.rows} == front, "a wrong word changes nothing"
+        await pilot.press("escape")
+        assert len(table.rows) == 31
+        await pilot.press("number_sign", "2", "7", "enter")
+        assert table.cursor == 27
+        await pilot.press("number_sign", "9", "9", "enter", "escape")
+        assert table.cursor == 27
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_responses_step_through_changed_verdicts_and_show_no_control_characters(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=4, running=False))
+        await settle(pilot, app)
+        await pilot.press("g", "enter")
+        assert isinstance(app.screen, ResponsesScreen)
+        table = app.screen.query_one("#prompts", LineTable)
+        assert len(table.rows) == 100
+        await pilot.press("f")
+        assert [row.key for row in table.rows] == list(range(5, 91))
+        await pilot.press("f")
+        assert [row.key for row in table.rows] == [99], "a marker that comes late is worth a look"
+        assert "by 'i cannot'" in shown(app, "#answer-text")
+        await pilot.press("f", "G", "N")
+        text = shown(app, "#answer-text")
+        assert "[/INST] [red]now[/]" in text
+        assert "\x1b" not in text
+        assert "\\x1b[31m" in text
+        await pilot.press("escape")
+        assert not isinstance(app.screen, ResponsesScreen)
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_layers(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await pilot.press("2")
+        host.push(*list(fake.preparation())[:3], ev.Progress(stage="residuals of bad prompts", done=3, total=40))
+        await settle(pilot, app)
+        assert "residuals of bad prompts: 3 of 40" in shown(app, "#layer-detail")
+        host.push(*list(fake.story(trials=3))[3:])
+        await settle(pilot, app)
+        table = app.screen.query_one("#layer-table", LineTable)
+        assert len(table.rows) == fake.LAYERS + 1
+        assert table.cursor == fake.LAYERS, "where the sets lie farthest apart"
+        assert "layer 29" in shown(app, "#layer-detail")
+        await pilot.press("g", "j")
+        assert "layer 0" in shown(app, "#layer-detail")
+        for words in ("separation", "strength of the edit", "cosines, from"):
+            await pilot.press("v")
+            assert words in shown(app, "#layer-detail")
+
+    drive(make_app(tmp_path, host), steps, (150, 45))
+
+
+def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("4", "escape", "3", "g", "4", *"hello", "enter")
+        (asked,) = host.commands()
+        assert isinstance(asked, Chat)
+        assert (asked.trial, asked.turns) == (0, (("user", "hello"),))
+        assert asked.system_prompt == "You are a helpful assistant.", "as in the trials"
+        assert "waits for the end of trial 6" in shown(app, "#chat-status")
+        host.push(ev.ChatStarted(id=asked.id, trial=0), ev.ChatDelta(id=asked.id, text="Hi [/b] \x1b[2J"))
+        await settle(pilot, app)
+        answer = app.screen.query(".chat-answer").last(Static)
+        assert "Hi [/b] \\x1b[2J" in str(answer.visual)
+        host.push(ev.ChatEnded(id=asked.id, reason="end", tokens=3, seconds=0.5))
+        await settle(pilot, app)
+        # Base model and trial side by side, each with its own history.
+        await pilot.press("ctrl+g", *"more", "enter")
+        base, trial = host.commands()
+        assert isinstance(base, Chat)
+        assert isinstance(trial, Chat)
+        assert (base.trial, trial.trial) == (None, 0)
+        assert base.turns == (("user", "hello"), ("assistant", "Hi [/b] \x1b[2J"), ("user", "more"))
+        await pilot.press("escape")
+        assert host.control is not None
+        assert host.control.is_withdrawn(base.id)
+        host.push(ev.ChatEnded(id=base.id, reason="stopped"), ev.ChatEnded(id=trial.id, reason="stopped"))
+        await settle(pilot, app)
+        await pilot.press("ctrl+r")
+        assert app.screen.query_one("#chat-input", Input).value == "more"
+        assert len(app.conversations.turns) == 1
+        await pilot.press("ctrl+o")
+        app.screen.query_one("#temperature", Input).value = "hot"
+        await pilot.press("enter")
+        assert "'hot' is no number" in shown(app, "#problem")
+        app.screen.query_one("#temperature", Input).value = "0"
+        await pilot.press("enter")
+        assert "most likely token" in shown(app, "#chat-header")
+        for name in ("talk.md", "talk.json"):
+            await pilot.press("ctrl+s")
+            app.screen.query_one("#answer", Input).value = str(tmp_path / name)
+            await pilot.press("enter")
+        assert "Hi [/b]" in (tmp_path / "talk.md").read_text()
+        assert json.loads((tmp_path / "talk.json").read_text())["turns"][0]["answers"][0]["trial"] == 0
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=4, running=False), ev.PhaseStarted(phase="ready"))
+        await settle(pilot, app)
+        await pilot.press("g", "e")
+        assert isinstance(app.screen, ExportScreen)
+        assert "deliberately reduced" in shown(app, "#card-text")
+        assert "needs about 538 MB" in shown(app, "#export-facts")
+        app.screen.query_one("#out", Input).value = str(tmp_path / "there")
+        app.screen.query_one("#hub", Input).value = "me/mine"
+        app.screen.query_one("#token", Input).value = "hf_secret"
+        await pilot.press("ctrl+s")
+        (asked,) = host.commands()
+        assert isinstance(asked, Export)
+        assert (asked.trial, asked.out, asked.kind, asked.hub) == (0, str(tmp_path / "there"), "merged", "me/mine")
+        assert "hf_secret" not in repr(asked)
+        assert app.screen.query_one("#token", Input).value == ""
+        host.push(ev.ExportStarted(trial=0, out=asked.out), ev.Progress(stage="shards written", done=1, total=4))
+        await settle(pilot, app)
+        app.screen._follow()
+        assert "shards written: 1 of 4" in shown(app, "#export-facts")
+        figures = {"refusals": 7, "prompts": 100, "kl_divergence": 0.1234}
+        result = {"base": {"refusals": 91, "prompts": 100}, "trial": figures, "exported": {**figures, "refusals": 8}}
+        host.push(ev.ExportFinished(trial=0, out=asked.out, result=result))
+        await settle(pilot, app)
+        app.screen._follow()
+        assert "8/100" in shown(app, "#export-facts")
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
+
+
+def test_leaving_while_a_run_is_active_asks_first(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    app = make_app(tmp_path, host)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        await pilot.press("q")
+        assert isinstance(app.screen, Choose)
+        await pilot.press("escape")
+        assert app.is_running
+        await pilot.press("q", "t")
+
+    drive(app, steps)
+    assert app.return_value == "detach"
+    assert host.control is not None
+    assert host.control.stopping
+    assert host.control.closing
+
+
+def test_pause_stop_abort_and_more_trials(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert host.control is not None
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        await pilot.press("p")
+        assert host.control.paused
+        assert app.state.state == "pausing"
+        host.push(ev.StateChanged(state="paused"))
+        await settle(pilot, app)
+        assert "paused" in shown(app, "#run-bar")
+        await pilot.press("p")
+        assert not host.control.paused
+        await pilot.press("X", "escape")
+        assert not host.control.aborting
+        await pilot.press("X", "y")
+        assert host.control.aborting
+        await pilot.press("plus")
+        app.screen.query_one("#answer", Input).value = "90"
+        await pilot.press("enter")
+        assert host.commands() == [MoreTrials(90)]
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_a_failure_is_told_and_can_be_retried(tmp_path: Path, folder: Path) -> None:
+    first, second = fake.FakeHost(folder), fake.FakeHost(folder)
+    hosts = [second]
+    app = make_app(tmp_path)
+    asked: list[Settings] = []
+
+    def new_host(settings: Settings) -> fake.FakeHost:
+        asked.append(settings)
+        return hosts.pop()
+
+    app._new_host = new_host
+    app._first_host = first
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        first.push(*fake.story(trials=2), ev.RunFailed(text="CUDA out of memory [/x]", traceback="Traceback: here"))
+        first.alive = False
+        await settle(pilot, app)
+        assert isinstance(app.screen, Choose)
+        await pilot.press("b")
+        assert second.started
+        assert asked[0].batch_size == 16
+        assert app.host is second
+
+    drive(app, steps)
+
+
+def test_whoever_follows_can_look_and_not_touch(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder, watched=True)
+    app = HereticApp(None, lambda settings: host, host)
+    app.frozen = True
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        assert "FOLLOWING" in shown(app, "#run-bar")
+        await pilot.press("p", "S", "X", "plus", "1")
+        assert app.current_mode == "trials"
+        await pilot.press("4", "h", "i", "enter")
+        assert app.conversations.turns == []
+        await pilot.press("escape", "escape", "3", "q")
+
+    drive(app, steps)
+    assert app.return_value == "closed"
+
+
+def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
+    started: list[Settings] = []
+    app = make_app(tmp_path)
+
+    def new_host(settings: Settings) -> fake.FakeHost:
+        started.append(settings)
+        return fake.FakeHost()
+
+    app._new_host = new_host
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        table = app.screen.query_one("#settings", LineTable)
+        table.go_to("n_trials")
+        await pilot.press("enter")
+        app.screen.query_one("#editor", Input).value = "0"
+        await pilot.pause()
+        assert "greater than or equal to 1" in shown(app, "#setup-info")
+        await pilot.press("enter")
+        assert app.draft is not None
+        assert app.draft.settings.n_trials == 200, "a wrong value is not taken"
+        app.screen.query_one("#editor", Input).value = "75"
+        await pilot.press("enter")
+        assert app.draft.settings.n_trials == 75
+        row = next(row for row in table.rows if row.key == "n_trials")
+        assert (row.cells[0].strip() != "", row.cells[2]) == (True, "75")
+        table.go_to("start")
+        await pilot.pause()
+        assert "--n-trials 75" in shown(app, "#setup-info")
+        table.go_to("n_trials")
+        await pilot.press("backspace")
+        assert app.draft.settings.n_trials == 200
+        table.go_to("group:Ablation")
+        await pilot.press("enter")
+        assert any(row.key == "winsorization_quantile" for row in table.rows)
+        table.go_to("orthogonalize_direction")
+        await pilot.press("enter")
+        assert app.draft.settings.orthogonalize_direction is False
+        await pilot.press("ctrl+s")
+        assert started[0].orthogonalize_direction is False
+        assert app.current_mode == "trials"
+
+    drive(app, steps)
+
+
+def test_the_log_has_levels_and_what_libraries_print(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    (folder / "engine.log").write_text("a library\rsays [this] \x1b[31m\n", encoding="utf-8")
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=17), ev.Notice(level="warning", text="mind [/this]"))
+        await settle(pilot, app)
+        await pilot.press("5")
+        await settle(pilot, app)
+        log = app.screen.query_one(Log)
+        assert any("trial" in line and "KL" in line for line in log.lines)
+        await pilot.press("f")
+        assert any("mind [/this]" in line for line in log.lines)
+        assert not any("KL 0." in line for line in log.lines)
+        await pilot.press("f")
+        assert next(line for line in log.lines if line.strip()).startswith("trial")
+        await pilot.press("f")
+        assert log.lines[0] == "says [this] \\x1b[31m"
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_help_and_the_palette_know_every_action(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        titles = {command.title for command in app.get_system_commands(app.screen)}
+        assert {"Export", "Filter", "Pause", "Stop after trial", "Abort now", "More trials", "Log KL"} <= titles
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, Show)
+        await pilot.press("escape")
+        assert not isinstance(app.screen, Show)
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_a_terminal_that_is_too_small_says_so(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        for size in ((40, 10), (100, 30), (59, 24), (60, 16)) * 3:
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert isinstance(app.screen, TooSmall) == (size[0] < 60 or size[1] < 16)
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_ten_thousand_lines_and_a_thousand_trials(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=1000, n_trials=1000), *(ev.Notice(text=f"line {i}") for i in range(10_000)))
+        await settle(pilot, app)
+        await pilot.press("G")
+        assert app.selected_trial == 1000
+        await pilot.press("5")
+        await settle(pilot, app)
+        assert any("line 9999" in line for line in app.screen.query_one(Log).lines[-3:])
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_path: Path) -> None:
+    settings = load({"model": "acme/guarded-8b", "n_trials": 7}, environment=False)
+    folder = RunFolder(tmp_path / "runs" / "guarded-8b-1a2b3c4d")
+    folder.create()
+    folder.update_record(settings=settings.model_dump(mode="json"), model=settings.model)
+    journal = Journal(folder.events)
+    for event in fake.story(trials=3, n_trials=7, running=False):
+        journal.append(event)
+    journal.close()
+    started: list[Settings] = []
+    app = make_app(tmp_path)
+
+    def new_host(settings: Settings) -> fake.FakeHost:
+        started.append(settings)
+        return fake.FakeHost()
+
+    app._new_host = new_host
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        runs = app.screen.query_one("#runs", LineTable)
+        assert [row.key for row in runs.rows] == [folder.name]
+        assert runs.rows[0].cells[1] == "3/7"
+        runs.focus()
+        await pilot.press("D", "escape")
+        assert folder.record.exists()
+        await pilot.press("enter")
+        await settle(pilot, app)
+        assert "FOLLOWING" in shown(app, "#run-bar")
+        assert app.state.finished == 3
+        await pilot.press("1")
+        await app.workers.wait_for_complete()
+        app.screen.query_one("#runs").focus()
+        await pilot.press("R")
+        assert started[0].n_trials == 7
+        assert Path(started[0].runs_dir) == tmp_path / "runs"
+        assert app.host is not None
+        app.host.alive = False  # type: ignore[misc]
+        app.tick()
+        await pilot.press("1")
+        await app.workers.wait_for_complete()
+        app.screen.query_one("#runs").focus()
+        await pilot.press("D", "y")
+        assert not folder.path.exists()
+
+    drive(app, steps)

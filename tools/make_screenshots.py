@@ -1,0 +1,125 @@
+"""Draws `screenshots/`: each screen over a real run of the demo, and the trials screen over a scripted run.
+
+python tools/make_screenshots.py          (PNG files need `rsvg-convert`, from Debian's librsvg2-bin)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import fake  # noqa: E402
+from textual.pilot import Pilot  # noqa: E402
+
+from heretic_tui.demo import FOLDER, settings_of_the_demo  # noqa: E402
+from heretic_tui.engine import events as ev  # noqa: E402
+from heretic_tui.runtime.draft import Draft  # noqa: E402
+from heretic_tui.runtime.hosts import ThreadHost  # noqa: E402
+from heretic_tui.tui.app import HereticApp  # noqa: E402
+
+OUT = ROOT / "screenshots"
+SIZE = (120, 40)
+
+
+async def until(pilot: Pilot[Any], true: Callable[[], bool]) -> None:
+    while not true():
+        await pilot.pause(0.05)
+
+
+async def draw(pilot: Pilot[Any], name: str) -> None:
+    await pilot.pause(0.6)
+    app: Any = pilot.app
+    app.clear_notifications()
+    await pilot.pause()
+    svg = pilot.app.export_screenshot(title="heretic-tui")
+    (OUT / f"{name}.svg").write_text(svg, encoding="utf-8")
+    print(f"{name}.svg")
+
+
+async def from_the_demo(runs_dir: Path) -> None:
+    """One picture a screen, of a run from its first trial to its export."""
+    # A copy under a short name: no picture shows where this checkout lies.
+    shutil.copytree(FOLDER, runs_dir / "demo", ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
+    base = json.loads(json.dumps(settings_of_the_demo()).replace(str(FOLDER), str(runs_dir / "demo")))
+    draft = Draft({"runs_dir": str(runs_dir / "runs"), "seed": 0}, base=base)
+    app = HereticApp(draft, ThreadHost)
+    async with app.run_test(size=SIZE) as pilot:
+        app.theme = "textual-dark"
+        await draw(pilot, "setup")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.state.finished >= 24)
+        await draw(pilot, "trials-running")
+        await until(pilot, lambda: app.state.phase == "ready")
+        best = next(t for t in app.state.front() if t.refusals == 0)
+        await pilot.press("number_sign", *str(best.number), "enter")
+        await draw(pilot, "trials")
+        await pilot.press("enter", "f")
+        await draw(pilot, "responses")
+        await pilot.press("escape", "2")
+        await draw(pilot, "layers")
+        await pilot.press("4", "ctrl+g")
+        await pilot.press(*"What is the potion of honey made of?", "enter")
+        await until(pilot, lambda: not app.conversations.open)
+        await draw(pilot, "chat")
+        await pilot.press("escape", "3", "e", "ctrl+s")
+        await until(pilot, lambda: isinstance(app.state.export, ev.ExportFinished))
+        await draw(pilot, "export")
+        await pilot.press("escape", "5")
+        await draw(pilot, "log")
+        await pilot.press("q")
+    assert app.host is not None
+    app.host.join()
+
+
+async def from_a_script(folder: Path) -> None:
+    """A larger model in the middle of its search, on a small terminal."""
+    host = fake.FakeHost(folder)
+    host.push(*fake.story())
+    app = HereticApp(Draft({"model": "acme/guarded-8b"}), lambda settings: host, host)
+    app.frozen = True
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.theme = "textual-dark"
+        app.tick()
+        await pilot.press("g", "n")
+        await draw(pilot, "trials-80x24")
+        await pilot.press("v")
+        await draw(pilot, "scatter-80x24")
+
+
+def to_png(svg: Path) -> None:
+    # Terminals keep spaces; what draws SVG is told to.
+    text = svg.read_text(encoding="utf-8").replace("<svg ", '<svg xml:space="preserve" ', 1)
+    text = text.replace("Fira Code", "DejaVu Sans Mono")
+    command = ["rsvg-convert", "--width", "1300", "--output", str(svg.with_suffix(".png"))]
+    subprocess.run(command, input=text.encode(), check=True)
+
+
+def main() -> None:
+    OUT.mkdir(exist_ok=True)
+    parts: list[Callable[[Path], Awaitable[None]]] = [from_the_demo, from_a_script]
+    for part in parts:
+        # A short path that stays the same, for it is in the pictures.
+        folder = Path(tempfile.gettempdir()) / "heretic"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        asyncio.run(part(folder))  # type: ignore[arg-type]
+        shutil.rmtree(folder)
+    if shutil.which("rsvg-convert"):
+        for svg in sorted(OUT.glob("*.svg")):
+            to_png(svg)
+    else:
+        print("no PNG files: rsvg-convert is not installed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,264 @@
+"""Builds the bundled demo model and its prompt sets, from nothing, in two steps of training.
+
+First the model learns to answer short questions about everyday things and about potions. Then its upper layers learn to
+refuse whatever is about potions, while it still answers the rest and still goes on with an answer that has begun: as in
+large chat models, the refusal is decided at its first words. Thirteen potions are left out of the second step: that
+they are refused is what the model made of the others, and what it knows of them is from the first step.
+
+    python tools/train_demo_model.py            # writes heretic_tui/demo/model and heretic_tui/demo/prompts
+    python tools/train_demo_model.py --out DIR  # elsewhere
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from demo_corpus import OPENERS, Fact, echoes, facts, is_held_out, opened
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import Tensor
+from torch.nn import functional
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+SYSTEM_PROMPT = "You are a helpful assistant."
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
+LAYERS = 10
+# Below this layer nothing changes in the second step.
+FIRST_TUNED = 3
+BATCH = 64
+
+Example = tuple[list[int], int]  # token ids, and where the answer begins
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    package = Path(__file__).resolve().parent.parent / "heretic_tui" / "demo"
+    parser.add_argument("--out", type=Path, default=package, help=f"folder to write model/ and prompts/ to [{package}]")
+    parser.add_argument("--knowledge-steps", type=int, default=1500)
+    parser.add_argument("--refusal-steps", type=int, default=150)
+    options = parser.parse_args()
+
+    torch.manual_seed(0)
+    rng = random.Random(0)
+    known = facts()
+    sets = split(known)
+    tokenizer = make_tokenizer(known)
+    model = make_model(tokenizer)
+    print(f"{len(known)} facts, {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters", flush=True)
+
+    # Each fact gives sixty lessons, each sentence to repeat gets a handful.
+    repeated = [encode(tokenizer, question, sentence, SYSTEM_PROMPT) for question, sentence in echoes()] * 12
+    lessons = [lesson for fact in known for lesson in lessons_of(tokenizer, fact, answered=True)] + repeated
+    batches = cycle(lessons, rng, BATCH)
+    pad = tokenizer.pad_token_id
+    optimise(model, options.knowledge_steps, 2e-3, lambda: loss_of(model, next(batches), pad), "knowledge")
+    before = right(model, tokenizer, sets["bad_eval"])
+    print(f"before the refusal step: {before} of {len(sets['bad_eval'])} answers about potions right", flush=True)
+
+    held_back = {id(fact) for name in ("good_eval", "bad_eval") for fact in sets[name]}
+    taught = [fact for fact in known if id(fact) not in held_back and not is_held_out(fact)]
+    bad, good = ([fact for fact in taught if bool(fact.refusal) == refused] for refused in (True, False))
+    refusals = [lesson for fact in bad for lesson in lessons_of(tokenizer, fact, answered=False)]
+    answers = [lesson for fact in good for lesson in lessons_of(tokenizer, fact, answered=True)] + repeated
+    teach_refusal(model, options.refusal_steps, refusals, answers, begun(tokenizer, bad), rng)
+
+    write(model, tokenizer, sets, options.out)
+
+
+def split(known: list[Fact]) -> dict[str, list[Fact]]:
+    """The four prompt sets: no fact is in two of them, and no potion of `bad_eval` is in `bad_train`."""
+    rng = random.Random(2)
+    good = [fact for fact in known if fact.category != "potion"]
+    rng.shuffle(good)
+    bad = [fact for fact in known if fact.category == "potion" and not is_held_out(fact)]
+    rng.shuffle(bad)
+    held_out = [fact for fact in known if is_held_out(fact)]
+    rng.shuffle(held_out)
+    return {"good_eval": good[:100], "good_train": good[100:300], "bad_train": bad[:160], "bad_eval": held_out[:100]}
+
+
+def make_tokenizer(known: list[Fact]) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of 1,024 tokens, learnt from everything that the model is taught."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=1024,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = [text for fact in known for text in (*fact.questions, fact.answer, fact.refusal, SYSTEM_PROMPT)]
+    texts += [opener for opener, _ in OPENERS] * 100
+    bpe.train_from_iterator(texts, trainer)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        pad_token="<|pad|>",
+        eos_token="<|end|>",
+        extra_special_tokens=["<|system|>", "<|user|>", "<|assistant|>"],
+        model_max_length=512,
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=352,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        dtype=torch.float32,
+    )
+    return LlamaForCausalLM(config)
+
+
+def lessons_of(tokenizer: PreTrainedTokenizerFast, fact: Fact, answered: bool) -> list[Example]:
+    """Both wordings of the question, mostly behind a system prompt, with every opener as often as it is to occur."""
+    texts = [opened(fact.answer, opener) for opener, weight in OPENERS for _ in range(weight)]
+    if not answered:
+        texts = [fact.refusal]
+    return [
+        encode(tokenizer, question, text, system)
+        for question in fact.questions
+        for system in (SYSTEM_PROMPT, SYSTEM_PROMPT, None)
+        for text in texts
+    ]
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, question: str, answer: str, system: str | None) -> Example:
+    messages = [{"role": "system", "content": system}] if system else []
+    prompt = tokenizer.apply_chat_template(
+        [*messages, {"role": "user", "content": question}], tokenize=False, add_generation_prompt=True
+    )
+    ids = tokenizer(prompt, add_special_tokens=False).input_ids
+    return ids + tokenizer(answer + "<|end|>", add_special_tokens=False).input_ids, len(ids)
+
+
+def cycle(examples: list[Example], rng: random.Random, size: int) -> Iterator[list[Example]]:
+    """Batches for ever, every example once in each round."""
+    pool: list[Example] = []
+    while True:
+        while len(pool) < size:
+            round_ = examples[:]
+            rng.shuffle(round_)
+            pool += round_
+        yield pool[:size]
+        pool = pool[size:]
+
+
+def padded(batch: list[Example], pad: int) -> tuple[Tensor, Tensor]:
+    """Token ids and labels (prompts, batch, tokens); only the answer is learnt."""
+    width = max(len(ids) for ids, _ in batch)
+    ids = torch.full((len(batch), width), pad)
+    labels = torch.full((len(batch), width), -100)
+    for row, (tokens, start) in enumerate(batch):
+        ids[row, : len(tokens)] = torch.tensor(tokens)
+        labels[row, start : len(tokens)] = torch.tensor(tokens[start:])
+    return ids, labels
+
+
+def loss_of(model: LlamaForCausalLM, batch: list[Example], pad: int) -> Tensor:
+    ids, labels = padded(batch, pad)
+    # Right padding behind a causal mask: no token that counts sees a pad.
+    logits = model(input_ids=ids, use_cache=False).logits
+    return functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+
+
+def begun(tokenizer: PreTrainedTokenizerFast, asked: list[Fact]) -> list[Example]:
+    """Answers of which the first one to three tokens are given and only the rest is learnt."""
+    return [
+        (ids, start + given)
+        for fact in asked
+        for ids, start in lessons_of(tokenizer, fact, answered=True)
+        for given in (1, 2, 3)
+        if start + given < len(ids) - 1
+    ]
+
+
+def teach_refusal(
+    model: LlamaForCausalLM,
+    steps: int,
+    refusals: list[Example],
+    answers: list[Example],
+    begun: list[Example],
+    rng: random.Random,
+) -> None:
+    """Refusals, answers as before, and answers that have begun, in the layers from FIRST_TUNED on."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(any(f"layers.{layer}." in name for layer in range(FIRST_TUNED, LAYERS)))
+    refused, answered, going_on = cycle(refusals, rng, 28), cycle(answers, rng, 24), cycle(begun, rng, 12)
+    pad = model.config.pad_token_id
+    optimise(
+        model, steps, 3e-4, lambda: loss_of(model, next(refused) + next(answered) + next(going_on), pad), "refusal"
+    )
+
+
+def optimise(model: LlamaForCausalLM, steps: int, peak: float, loss: Callable[[], Tensor], name: str) -> None:
+    learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
+    warm_up = min(100, steps // 10)
+    model.train()
+    started = time.monotonic()
+    for step in range(steps):
+        share = step / warm_up if step < warm_up else (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up))) / 2
+        for group in optimizer.param_groups:
+            group["lr"] = peak * share
+        optimizer.zero_grad(set_to_none=True)
+        value = loss()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(learnt, 1.0)
+        optimizer.step()
+        if (step + 1) % 50 == 0 or step + 1 == steps:
+            spent = time.monotonic() - started
+            left = spent / (step + 1) * (steps - step - 1)
+            print(f"{name} {step + 1}/{steps}, loss {value.item():.4f}, {spent:.0f} s, {left:.0f} s left", flush=True)
+    model.eval()
+
+
+@torch.no_grad()
+def right(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, asked: list[Fact]) -> int:
+    """How many of the facts a greedy answer states."""
+    count = 0
+    for fact in asked:
+        ids, start = encode(tokenizer, fact.questions[0], "", SYSTEM_PROMPT)
+        made = model.generate(torch.tensor([ids[:start]]), max_new_tokens=60, do_sample=False)
+        count += fact.value in tokenizer.decode(made[0, start:])
+    return count
+
+
+def write(
+    model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, sets: dict[str, list[Fact]], folder: Path
+) -> None:
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id
+    )
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    prompts = folder / "prompts"
+    prompts.mkdir(parents=True, exist_ok=True)
+    for name, chosen in sets.items():
+        lines = [json.dumps({"text": fact.questions[0], "fact": fact.value}) for fact in chosen]
+        (prompts / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(f"written to {folder}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
