@@ -67,6 +67,22 @@ def test_a_trial_that_was_left_running_is_taken_up_under_its_number(tmp_path: Pa
     assert search.count == 8
 
 
+def test_a_trial_killed_between_two_of_its_parameters_is_asked_for_with_the_same(tmp_path: Path) -> None:
+    # One random trial, and one of TPE's.
+    for number in (2, 6):
+        path = tmp_path / f"whole-{number}"
+        trials(path, range(number), reopen=False)
+        search = opened(path)
+        before = path.read_bytes()
+        expected = search.ask(number)
+        lines = path.read_bytes()[len(before) :].splitlines(keepends=True)
+        assert len(lines) >= 11, "the trial itself and its ten parameters"
+        for kept in range(len(lines)):
+            cut = tmp_path / f"cut-{number}-{kept}"
+            cut.write_bytes(before + b"".join(lines[:kept]))
+            assert opened(cut).ask(number) == expected
+
+
 def test_a_torn_last_line_and_a_left_over_lock_do_not_matter(tmp_path: Path) -> None:
     path = tmp_path / "a"
     expected = trials(tmp_path / "b", range(5), reopen=False)

@@ -6,8 +6,10 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
@@ -112,12 +114,11 @@ class Search:
         return self._study.get_trials(deepcopy=False)
 
     def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        digest = hashlib.sha256(f"{self._seed}:{number}".encode()).digest()
-        return optuna.samplers.TPESampler(
+        return _Sampler(
             multivariate=True,
             n_ei_candidates=128,
             n_startup_trials=self._n_startup_trials,
-            seed=int.from_bytes(digest[:4], "big"),
+            seed=_seed_of(self._seed, number),
         )
 
     def _suggest(self, trial: Trial | FixedTrial) -> Parameters:
@@ -135,3 +136,26 @@ class Search:
             distance = trial.suggest_float(f"{name}.min_weight_distance", 1.0, max(0.6 * last, 1.0))
             kernels[name] = Kernel(peak, position, fraction * peak, distance)
         return Parameters(index if scope == "global" else None, kernels)
+
+
+class _Sampler(optuna.samplers.TPESampler):
+    """TPE that draws each random parameter from a seed of its own.
+
+    A kill can come when the study has stored some of a trial's parameters: those are not drawn again, so draws in a
+    row from one generator would give the others other values than they had.
+    """
+
+    def __init__(self, *, seed: int, **options: Any) -> None:
+        super().__init__(seed=seed, **options)
+        self._own_seed = seed
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        sampler = optuna.samplers.RandomSampler(seed=_seed_of(self._own_seed, param_name))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+
+def _seed_of(*parts: object) -> int:
+    digest = hashlib.sha256(":".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:4], "big")
