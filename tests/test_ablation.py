@@ -11,7 +11,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from heretic_tui.engine.ablation import Edit, attached, edits_for, make_edit, row_norms
+from heretic_tui.engine.ablation import Edit, EditBank, attached, make_edit, row_norms, stacked
 from heretic_tui.engine.anatomy import Writer, find_anatomy
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.errors import UsageError
@@ -173,7 +173,7 @@ def test_whole_model_edited_by_hooks_equals_model_with_edited_weights(kind: str)
     ids = torch.randint(0, 250, (2, 9))
     base = network(ids).logits
     for index in (None, 1.4):
-        edits = edits_for(anatomy.writers, Parameters(index, kernels), directions, "full")
+        edits = EditBank(anatomy.writers, directions, "full", 1 << 30).edits(Parameters(index, kernels))
         assert set(edits) == {w.name for w in anatomy.writers if w.layer >= (0 if w.component == "attn.o_proj" else 2)}
         with attached(anatomy.writers, edits):
             hooked = network(ids).logits
@@ -186,13 +186,56 @@ def test_whole_model_edited_by_hooks_equals_model_with_edited_weights(kind: str)
         assert not torch.allclose(hooked, base, atol=1e-2)
 
 
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+def test_edits_from_stored_products_are_those_of_the_definition(normalization: str, limit: int) -> None:
+    writers = find_anatomy(tiny.network()).writers
+    directions = nn.functional.normalize(torch.randn(5, 32), dim=-1)
+    bank = EditBank(writers, directions, normalization, limit)
+    for index in (None, 1.0, 1.4, 1.9, 2.0, 0.3):
+        kernels = dict.fromkeys(("attn.o_proj", "mlp.down_proj"), Kernel(1.2, 2.0, 0.4, 9.0))
+        edits = bank.edits(Parameters(index, kernels))
+        for writer in writers:
+            strength = kernels[writer.component].strength(writer.layer)
+            weight = writer.weight()
+            if index is None:
+                v = directions[writer.layer + 1]
+            else:
+                low = int(index) + 1
+                v = nn.functional.normalize(torch.lerp(directions[low], directions[low + 1], index % 1), dim=0)
+            expected = make_edit(weight, v, strength, normalization).of(weight)
+            torch.testing.assert_close(edits[writer.name].of(weight), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_of_several_trials_in_one_batch_each_have_their_own_edit() -> None:
+    network = tiny.network(bias=True)
+    writers = find_anatomy(network).writers
+    directions = nn.functional.normalize(torch.randn(5, 32), dim=-1)
+    bank = EditBank(writers, directions, "full", 1 << 30)
+    trials = [
+        bank.edits(Parameters(1.4, {"attn.o_proj": Kernel(1.2, 2.0, 0.4, 1.0)})),
+        {},
+        bank.edits(Parameters(None, {"mlp.down_proj": Kernel(0.9, 3.0, 0.4, 2.0)})),
+    ]
+    ids = torch.randint(0, 250, (5, 9))
+    rows = torch.tensor([2, 0, 1, 2, 0])
+    with attached(writers, stacked(writers, trials), rows):
+        together = network(ids).logits
+    for number, edits in enumerate(trials):
+        with attached(writers, edits):
+            alone = network(ids).logits
+        mine = rows == number
+        torch.testing.assert_close(together[mine], alone[mine], rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(together[1], together[2])
+
+
 def test_unknown_component_and_layer_out_of_range_are_told() -> None:
     writers = find_anatomy(tiny.network()).writers
     directions = torch.randn(5, 32)
     with pytest.raises(UsageError, match=r"no component 'mlp\.up_proj'"):
-        edits_for(writers, Parameters(1.0, {"mlp.up_proj": Kernel(1, 1, 1, 1)}), directions, "none")
+        EditBank(writers, directions, "none", 1 << 30).edits(Parameters(1.0, {"mlp.up_proj": Kernel(1, 1, 1, 1)}))
     with pytest.raises(UsageError, match="outside the model's layers"):
-        edits_for(writers, Parameters(3.5, {"attn.o_proj": Kernel(1, 1, 1, 5)}), directions, "none")
+        EditBank(writers, directions, "none", 1 << 30).edits(Parameters(3.5, {"attn.o_proj": Kernel(1, 1, 1, 5)}))
 
 
 def test_edit_without_scaling_keeps_the_bias() -> None:

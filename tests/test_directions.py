@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heretic_tui.engine.directions import direction_at, direction_for, refusal_directions
+from heretic_tui.engine.directions import direction_parts, refusal_directions
 from heretic_tui.engine.geometry import layer_diagnostics
 from heretic_tui.errors import HereticError, UsageError
 
@@ -53,6 +53,16 @@ def test_equal_embeddings_are_no_error() -> None:
 
 
 @settings(deadline=None)
+def direction_for(directions: torch.Tensor, index: float | None, layer: int) -> torch.Tensor:
+    """The direction that a layer is edited with, put together from its parts."""
+    parts = direction_parts(directions, index, layer)
+    return torch.stack([share * directions[j] for j, share in parts]).sum(dim=0)
+
+
+def direction_at(directions: torch.Tensor, index: float) -> torch.Tensor:
+    return direction_for(directions, index, 0)
+
+
 @given(index=st.floats(0, 4))
 def test_interpolated_direction_is_a_unit_vector_between_its_neighbours(index: float) -> None:
     good, bad = means()

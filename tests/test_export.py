@@ -14,7 +14,7 @@ from conftest import Ended
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from heretic_tui.engine.ablation import attached, edits_for
+from heretic_tui.engine.ablation import EditBank, attached
 from heretic_tui.engine.anatomy import find_anatomy
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.runtime.journal import read_journal
@@ -40,7 +40,7 @@ def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Ten
     anatomy = find_anatomy(network)
     directions = load_file(folder.directions)["directions"]
     normalization = folder.read_record()["settings"]["row_normalization"]
-    edits = edits_for(anatomy.writers, Parameters.from_json(trial.parameters), directions, normalization)
+    edits = EditBank(anatomy.writers, directions, normalization, 1 << 30).edits(Parameters.from_json(trial.parameters))
     base = logits_of(network)
     with attached(anatomy.writers, edits):
         return logits_of(network), base

@@ -8,7 +8,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from heretic_tui.engine.anatomy import Writer
-from heretic_tui.engine.directions import direction_for
+from heretic_tui.engine.directions import direction_parts
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.errors import UsageError
 
@@ -44,7 +44,20 @@ def row_norms(weight: Tensor) -> Tensor:
     return torch.where(norms > 0, norms, torch.ones_like(norms))
 
 
-def make_edit(weight: Tensor, direction: Tensor, strength: float, normalization: Normalization) -> Edit:
+# A direction v (d_out,), Ŵᵀv (d_in,) and Ŵ(Ŵᵀv) (d_out,), float32; without normalisation v, Wᵀv and nothing.
+_Products = tuple[Tensor, Tensor, Tensor | None]
+
+
+def products_of(weight: Tensor, v: Tensor, norms: Tensor | None, normalization: Normalization) -> _Products:
+    """What an edit needs of W (d_out, d_in), with row norms (d_out,); linear in v."""
+    if normalization == "none":
+        return v, weight.T @ v, None
+    assert norms is not None
+    u = weight.T @ (v / norms)
+    return v, u, weight @ u / norms if normalization == "full" else None
+
+
+def edit_from(products: _Products, norms: Tensor | None, strength: float) -> Edit:
     """The edit that removes a direction from what a matrix writes.
 
     `none` subtracts λ v vᵀW; `pre` does so to the row-normalised matrix and restores the row norms; `full` also
@@ -52,50 +65,131 @@ def make_edit(weight: Tensor, direction: Tensor, strength: float, normalization:
     u = Ŵᵀv, ‖Ŵ_i − λ v_i u‖² = 1 − 2 λ v_i (Ŵu)_i + λ² v_i² ‖u‖².
 
     Args:
-        weight: W, float32 (d_out, d_in).
-        direction: unit vector v in output space, (d_out,).
         strength: λ.
     """
-    v = direction.to(weight)
-    if normalization == "none":
-        return Edit(weight.T @ v, strength * v, None)
-    norms = row_norms(weight)
-    u = weight.T @ (v / norms)
+    v, u, w = products
+    if norms is None:
+        return Edit(u, strength * v, None)
     b = strength * norms * v
-    if normalization == "pre":
+    if w is None:
         return Edit(u, b, None)
-    squared = 1 - 2 * strength * v * (weight @ u / norms) + strength**2 * v**2 * (u @ u)
+    squared = 1 - 2 * strength * v * w + strength**2 * v**2 * (u @ u)
     # A row that the edit empties entirely has no direction left to restore.
     c = torch.where(squared > 1e-12, squared, torch.ones_like(squared)).rsqrt()
     return Edit(u, b * c, c)
 
 
-def edits_for(
-    writers: tuple[Writer, ...], parameters: Parameters, directions: Tensor, normalization: Normalization
-) -> dict[str, Edit]:
-    """The edits of one trial by the writer's name; layers out of the kernel's reach are absent.
+def make_edit(weight: Tensor, direction: Tensor, strength: float, normalization: Normalization) -> Edit:
+    """The edit of one matrix W, float32 (d_out, d_in), by a unit vector in output space, (d_out,)."""
+    norms = None if normalization == "none" else row_norms(weight)
+    return edit_from(products_of(weight, direction.to(weight), norms, normalization), norms, strength)
 
-    Raises:
-        UsageError: when the parameters name a component that the model does not have, or a layer that is not there.
+
+class EditBank:
+    """Makes the edits of trials from products that are computed once.
+
+    A trial's direction v is a mix of two stored directions, v = Σ w_j r_j, so Ŵᵀv and Ŵ(Ŵᵀv) are the same mix of
+    stored vectors, and an edit needs no pass over the weights once its directions have occurred. A direction that
+    occurs for the first time costs one pass over each matrix that it edits.
+
+    Args:
+        directions: (layers + 1, hidden) float32.
+        limit: bytes that may be kept; beyond it products are computed anew each time.
     """
-    known = {writer.component for writer in writers}
-    if unknown := sorted(set(parameters.components) - known):
-        raise UsageError(f"the model has no component {unknown[0]!r} (it has {', '.join(sorted(known))})")
-    edits: dict[str, Edit] = {}
+
+    def __init__(
+        self, writers: tuple[Writer, ...], directions: Tensor, normalization: Normalization, limit: int
+    ) -> None:
+        self._writers = writers
+        self._directions = directions
+        self._normalization = normalization
+        self._limit = limit
+        self._kept = 0
+        self._norms: dict[str, Tensor] = {}
+        self._products: dict[tuple[str, int], _Products] = {}
+
+    def edits(self, parameters: Parameters) -> dict[str, Edit]:
+        """The edits of one trial by the writer's name; layers out of the kernel's reach are absent.
+
+        Raises:
+            UsageError: when the parameters name a component that the model does not have, or a layer that is not
+                there.
+        """
+        known = {writer.component for writer in self._writers}
+        if unknown := sorted(set(parameters.components) - known):
+            raise UsageError(f"the model has no component {unknown[0]!r} (it has {', '.join(sorted(known))})")
+        edits: dict[str, Edit] = {}
+        for writer in self._writers:
+            kernel = parameters.components.get(writer.component)
+            strength = kernel.strength(writer.layer) if kernel else 0.0
+            if strength != 0.0:
+                edits[writer.name] = self._edit(writer, parameters.direction_index, strength)
+        return edits
+
+    def _edit(self, writer: Writer, index: float | None, strength: float) -> Edit:
+        parts = direction_parts(self._directions, index, writer.layer)
+        found = self._mixtures(writer, parts)
+        return edit_from(found, self._norms.get(writer.name), strength)
+
+    def _mixtures(self, writer: Writer, parts: list[tuple[int, float]]) -> _Products:
+        """v, Ŵᵀv and Ŵ(Ŵᵀv) for v = Σ w_j r_j."""
+        weight: Tensor | None = None
+        terms = []
+        for j, share in parts:
+            products = self._products.get((writer.name, j))
+            if products is None:
+                weight = writer.weight() if weight is None else weight
+                products = self._compute(writer.name, weight, j)
+            terms.append([share * part for part in products if part is not None])
+        # Either all products have the third part or none does.
+        v, u, *w = (sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True))
+        return v, u, w[0] if w else None
+
+    def _compute(self, name: str, weight: Tensor, j: int) -> _Products:
+        plain = self._normalization == "none"
+        if not plain and name not in self._norms:
+            self._norms[name] = row_norms(weight)
+        v = self._directions[j].to(weight)
+        products = products_of(weight, v, self._norms.get(name), self._normalization)
+        size = sum(4 * t.numel() for t in products if t is not None)
+        if self._kept + size <= self._limit:
+            self._kept += size
+            self._products[name, j] = products
+        return products
+
+
+def stacked(writers: tuple[Writer, ...], trials: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+    """The edits of several trials side by side: a (trials, d_in), b and c (trials, d_out); a trial that leaves a
+    matrix alone has an edit of nothing there."""
+    result: dict[str, Edit] = {}
     for writer in writers:
-        kernel = parameters.components.get(writer.component)
-        strength = kernel.strength(writer.layer) if kernel else 0.0
-        if strength != 0.0:
-            direction = direction_for(directions, parameters.direction_index, writer.layer)
-            edits[writer.name] = make_edit(writer.weight(), direction, strength, normalization)
-    return edits
+        edits = [edits.get(writer.name) for edits in trials]
+        some = next((edit for edit in edits if edit), None)
+        if some is None:
+            continue
+        nothing = Edit(torch.zeros_like(some.a), torch.zeros_like(some.b), None)
+        each = [edit or nothing for edit in edits]
+        scaled = any(edit.c is not None for edit in each)
+        ones = torch.ones_like(some.b)
+        result[writer.name] = Edit(
+            torch.stack([edit.a for edit in each]),
+            torch.stack([edit.b for edit in each]),
+            torch.stack([ones if edit.c is None else edit.c for edit in each]) if scaled else None,
+        )
+    return result
 
 
 @contextmanager
-def attached(writers: tuple[Writer, ...], edits: Mapping[str, Edit]) -> Iterator[None]:
-    """Within the block the live model computes as if its matrices were the edited ones; after it, nothing is left."""
+def attached(
+    writers: tuple[Writer, ...], edits: Mapping[str, Edit], trial_of_row: Tensor | None = None
+) -> Iterator[None]:
+    """Within the block the live model computes as if its matrices were the edited ones; after it, nothing is left.
+
+    Args:
+        trial_of_row: for edits that are `stacked`, which of them each row of a batch is to have, (rows,) int64.
+    """
     hooks = [
-        writer.module.register_forward_hook(_output_hook(writer, edits[writer.name]))
+        writer.module.register_forward_hook(_output_hook(writer, edits[writer.name], trial_of_row))
         for writer in writers
         if writer.name in edits
     ]
@@ -106,19 +200,36 @@ def attached(writers: tuple[Writer, ...], edits: Mapping[str, Edit]) -> Iterator
             hook.remove()
 
 
-def _output_hook(writer: Writer, edit: Edit) -> Any:
+def _output_hook(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Any:
     bias = writer.bias
+    a, b, c = edit.a, edit.b, edit.c
     # c ∘ (y − bias) + bias = c ∘ y + (1 − c) ∘ bias: the bias is no part of the matrix and stays as it is.
-    offset = None if bias is None or edit.c is None else (1 - edit.c) * bias.float()
+    offset = None if bias is None or c is None else (1 - c) * bias.float()
+    rows: Tensor | None = None
+    if trial_of_row is not None:
+        # Vectors of each row, ready to meet (rows, tokens, d).
+        rows = trial_of_row.to(a.device)
+        b = b[rows, None]
+        c = None if c is None else c[rows, None]
+        offset = None if offset is None else offset[rows, None]
 
     def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
         # float32 until the end: c is about 0.999 and vanishes in bfloat16.
-        y = output.float()
-        if edit.c is not None:
-            y = y * edit.c
+        y, x = output.float(), args[0].float()
+        if c is not None:
+            y = y * c
         if offset is not None:
             y = y + offset
-        along = args[0].float() @ edit.a
-        return torch.addcmul(y, along[..., None], edit.b, value=-1).to(output.dtype)
+        if rows is None:
+            along = (x @ a)[..., None]
+        else:
+            if x.ndim != 3 or len(x) != len(rows):
+                raise RowsLost(f"{writer.name} sees {tuple(x.shape)} where the batch has {len(rows)} rows")
+            along = (x @ a.T).gather(-1, rows[:, None, None].expand(-1, x.shape[1], 1))
+        return torch.addcmul(y, along, b, value=-1).to(output.dtype)
 
     return hook
+
+
+class RowsLost(Exception):
+    """A matrix gets its inputs in another order than that of the batch's rows, as routed experts do."""

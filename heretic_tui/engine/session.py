@@ -9,9 +9,6 @@ import random
 import time
 from pathlib import Path
 
-import psutil
-import torch
-
 from heretic_tui import __version__
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.ablation import attached
@@ -19,6 +16,7 @@ from heretic_tui.engine.chat import answer
 from heretic_tui.engine.control import Aborted, Chat, Close, Command, Control, Export, MoreTrials
 from heretic_tui.engine.hub import check_access, upload
 from heretic_tui.engine.inputs import Inputs, versions
+from heretic_tui.engine.memory import memory_in_use
 from heretic_tui.engine.model import one_line
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.search import Search
@@ -329,16 +327,6 @@ class Session:
             else:
                 return
             number += 1
-
-
-def memory_in_use() -> ev.Memory:
-    """Bytes in use on all GPUs, or by this process where there is none."""
-    if torch.cuda.is_available():
-        pairs = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
-        total = sum(all_of_it for _, all_of_it in pairs)
-        return ev.Memory(where="gpu", used=total - sum(free for free, _ in pairs), total=total)
-    used = psutil.Process().memory_info().rss
-    return ev.Memory(where="process", used=used, total=psutil.virtual_memory().total)
 
 
 def _since(start: float) -> float:

@@ -15,12 +15,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from heretic_tui.engine import events as ev
-from heretic_tui.engine.ablation import Edit, attached, edits_for
+from heretic_tui.engine.ablation import Edit, EditBank, attached
 from heretic_tui.engine.batch_size import choose_batch_size
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.directions import refusal_directions
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.loading import load_model
+from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
 from heretic_tui.engine.metrics.refusals import Judge, Refusals, count
@@ -37,6 +38,8 @@ from heretic_tui.settings import Settings
 PromptSets = Mapping[str, tuple[Prompt, ...]]
 
 _PREFIX_PROMPTS = 100
+# Share of the free memory that the products of matrices and directions may take.
+_BANK_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -192,6 +195,12 @@ class Workbench:
                 with replaced(saved) as beside:
                     save_file(found, beside)
             self.directions: Tensor = found["directions"]
+            self._bank = EditBank(
+                self.model.anatomy.writers,
+                self.directions,
+                self.settings.row_normalization,
+                memory_share(self.model.device, _BANK_SHARE),
+            )
             along = found["good_along"], found["bad_along"]
             self._emit(
                 ev.DirectionsFound(
@@ -210,7 +219,7 @@ class Workbench:
 
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
         """The edit of each matrix that the parameters reach, by the writer's name."""
-        return edits_for(self.model.anatomy.writers, parameters, self.directions, self.settings.row_normalization)
+        return self._bank.edits(parameters)
 
     def measure(self, parameters: Parameters | None) -> Measurement:
         """Attach the edit (none for None), measure it, detach it. Its responses are in `refusals.latest`.

@@ -1,0 +1,25 @@
+"""How much memory there is, on a device or of this machine."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+
+from heretic_tui.engine.events import Memory
+
+
+def memory_share(device: torch.device, share: float) -> int:
+    """Bytes that are a share of what is free on a device at this moment (the CPU: of this machine)."""
+    if device.type == "cuda":
+        return int(share * torch.cuda.mem_get_info(device)[0])
+    return int(share * psutil.virtual_memory().available)
+
+
+def memory_in_use() -> Memory:
+    """Bytes in use on all GPUs, or by this process where there is none."""
+    if torch.cuda.is_available():
+        pairs = [torch.cuda.mem_get_info(index) for index in range(torch.cuda.device_count())]
+        total = sum(all_of_it for _, all_of_it in pairs)
+        return Memory(where="gpu", used=total - sum(free for free, _ in pairs), total=total)
+    used = psutil.Process().memory_info().rss
+    return Memory(where="process", used=used, total=psutil.virtual_memory().total)
