@@ -45,6 +45,8 @@ class Terminal:
         )
         os.close(slave)
         self.output = b""
+        # Where the last key was pressed: what was drawn before it is no answer to it.
+        self._asked = 0
 
     def resize(self, columns: int, lines: int) -> None:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
@@ -52,20 +54,23 @@ class Terminal:
             self.process.send_signal(signal.SIGWINCH)
 
     def press(self, keys: str) -> None:
+        while select.select([self.master], [], [], 0)[0]:
+            self.output += os.read(self.master, 1 << 16)
+        self._asked = len(self.output)
         os.write(self.master, keys.encode())
 
     def read_until(self, pattern: str) -> str:
-        """Read what the program draws until it has drawn this (colours and moves left out)."""
+        """Read what the program draws until it has drawn this since the last key (colours and moves left out)."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
-            if re.search(pattern, self.drawn):
-                return self.drawn
+            if re.search(pattern, drawn(self.output[self._asked :])):
+                return drawn(self.output)
             if select.select([self.master], [], [], 0.2)[0]:
                 try:
                     self.output += os.read(self.master, 1 << 16)
                 except OSError:
                     break
-        raise AssertionError(f"{pattern!r} was not drawn; last: {self.drawn[-2000:]}")
+        raise AssertionError(f"{pattern!r} was not drawn; last: {drawn(self.output)[-2000:]}")
 
     def wait(self) -> int:
         """Read on until the program has ended; its exit status."""
@@ -76,12 +81,6 @@ class Terminal:
                     self.output += os.read(self.master, 1 << 16)
         return self.process.wait(timeout=1)
 
-    @property
-    def drawn(self) -> str:
-        text = self.output.decode(errors="replace")
-        text = re.sub(r"\x1b\][^\x07\x1b]*(\x07|\x1b\\)", "", text)
-        return re.sub(r"\x1b[\[(][0-9;?<>=]*[a-zA-Z]", " ", text)
-
     def hang_up(self) -> None:
         os.close(self.master)
 
@@ -91,6 +90,13 @@ class Terminal:
         self.process.wait()
         with suppress(OSError):
             os.close(self.master)
+
+
+def drawn(output: bytes) -> str:
+    """What a program wrote to its terminal, without colours and moves."""
+    text = output.decode(errors="replace")
+    text = re.sub(r"\x1b\][^\x07\x1b]*(\x07|\x1b\\)", "", text)
+    return re.sub(r"\x1b[\[(][0-9;?<>=]*[a-zA-Z]", " ", text)
 
 
 @contextmanager
@@ -119,9 +125,9 @@ def test_the_run_outlives_its_terminal(tmp_path: Path) -> None:
     state = state_in(tmp_path)
     assert (state.outcome, state.finished) == ("done", 25)
     with terminal("follow", "--runs-dir", tmp_path) as watcher:
-        drawn = watcher.read_until(r"trials 25/25")
-        assert "FOLLOWING" in drawn
-        assert "done" in drawn
+        shown = watcher.read_until(r"trials 25/25")
+        assert "FOLLOWING" in shown
+        assert "done" in shown
         watcher.press("q")
         assert watcher.wait() == 0
 
@@ -129,7 +135,7 @@ def test_the_run_outlives_its_terminal(tmp_path: Path) -> None:
 def test_a_screen_without_a_terminal_does_not_spin(tmp_path: Path) -> None:
     with terminal("follow", "--runs-dir", tmp_path) as screen:
         assert screen.wait() == 2
-        assert "no runs" in screen.drawn
+        assert "no runs" in drawn(screen.output)
     with terminal("open", "--runs-dir", tmp_path) as screen:
         screen.read_until("Start")
         screen.hang_up()
@@ -160,7 +166,8 @@ def test_a_storm_of_resizes(tmp_path: Path, demo_run: object) -> None:
                 # Not the chat: its line would take the keys that follow.
                 screen.press("235"[turn % 3])
         screen.resize(120, 40)
-        screen.press("3")
+        # By way of another screen, so that this one is drawn anew.
+        screen.press("53")
         screen.read_until("60 of 60 trials")
         screen.press("q")
         assert screen.wait() == 0

@@ -32,6 +32,9 @@ def open_screen(
         start: start the draft's run at once.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    # Before torch is imported. OpenMP's threads spin while they wait for each other; beside a screen, or anything else
+    # at work on the same few cores, each waits for one that is not being run, and a trial takes fifty times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from heretic_tui.tui.app import HereticApp
 
     with output_apart() as apart, _screen_on(apart):
