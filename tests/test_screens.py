@@ -516,3 +516,25 @@ def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_pat
         assert not folder.path.exists()
 
     drive(app, steps)
+
+
+def test_a_tick_that_strikes_while_the_application_is_taken_down(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = fake.FakeHost(folder)
+    app = make_app(tmp_path, host)
+    remove, struck = app._prune, []
+
+    async def prune(*nodes: Any, **options: Any) -> None:
+        await remove(*nodes, **options)
+        host.push(ev.Notice(text="too late"))
+        app.tick()
+        struck.append(nodes)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        monkeypatch.setattr(app, "_prune", prune)
+
+    drive(app, steps)
+    assert struck

@@ -162,7 +162,8 @@ class HereticApp(App[str]):
     def tick(self) -> None:
         """Fold what came, tell people what matters, and let the visible screen paint what changed."""
         host = self.host
-        if host is None:
+        # While the application is taken down its screens lose their widgets one by one, and timers still strike.
+        if host is None or not self.is_running:
             return
         alive, self._alive = self._alive, host.alive
         events = host.take()
@@ -180,7 +181,7 @@ class HereticApp(App[str]):
             for pending in self._pending.values():
                 pending |= kinds
         screen = self.screen
-        if isinstance(screen, ModeScreen) and screen.is_mounted:
+        if isinstance(screen, ModeScreen) and screen.stands:
             pending = self._pending[self.current_mode]
             screen.paint_bar()
             if pending:

@@ -25,6 +25,13 @@ class OfHeretic:
         node: Any = self
         return node.app
 
+    @property
+    def stands(self) -> bool:
+        """Whether the screen has its widgets: neither before it is mounted, nor while it is taken down. To be asked by
+        whatever a timer calls."""
+        node: Any = self
+        return node.is_mounted and node.app.is_running and node.is_attached and not node._pruning
+
 
 class ModeScreen(OfHeretic, Screen[None]):
     """A screen of its own key. `paint` is called at the tick with the types of the events that came since the last
@@ -58,7 +65,7 @@ class ModeScreen(OfHeretic, Screen[None]):
         self.call_after_refresh(self._paint_all)
 
     def _paint_all(self) -> None:
-        if self.is_mounted and self.app.screen is self:
+        if self.stands and self.app.screen is self:
             self.paint_bar()
             self.paint(ALL)
 
