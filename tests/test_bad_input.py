@@ -135,7 +135,9 @@ def test_damaged_journals(heretic: Heretic, tmp_path: Path, sets: list[str], tin
         lines = whole.split(b"\n")
         lines[2] = b'{"type": '
         path.write_bytes(b"\n".join(lines))
-        refused(heretic(*command), said)
+        done = heretic(*command)
+        refused(done, said)
+        assert "model" not in done.out, "said before the model is loaded"
         path.write_bytes(whole)
     assert heretic(*command).status == 0
 

@@ -46,25 +46,7 @@ class Search:
         self._n_startup_trials = n_startup_trials
         self._last = depth - 1
         self._components = components
-        try:
-            backend = None
-            if isinstance(storage, Path):
-                # Only the holder of the run's lock writes here, so what a kill left can be cleared away: half a line,
-                # and the journal's own lock, which would hold up this process for a grace period.
-                trim_torn_line(storage)
-                storage.with_name(storage.name + ".lock").unlink(missing_ok=True)
-                backend = JournalStorage(JournalFileBackend(str(storage), JournalFileOpenLock(str(storage))))
-            self._study = optuna.create_study(
-                storage=backend or str(storage),
-                study_name=name,
-                directions=["minimize", "minimize"],
-                load_if_exists=True,
-            )
-        except Exception as error:
-            raise UsageError(
-                f"the trials' storage {storage} cannot be read: {error}; put back a copy, or delete it: "
-                "finished trials are in events.jsonl as well and are entered again"
-            ) from error
+        self._study = open_study(storage, name)
 
     @property
     def count(self) -> int:
@@ -136,6 +118,33 @@ class Search:
             distance = trial.suggest_float(f"{name}.min_weight_distance", 1.0, max(0.6 * last, 1.0))
             kernels[name] = Kernel(peak, position, fraction * peak, distance)
         return Parameters(index if scope == "global" else None, kernels)
+
+
+def open_study(storage: str | Path, name: str) -> optuna.Study:
+    """The study of a run, a new one where there is none. To be called by the holder of the run's lock only.
+
+    Raises:
+        UsageError: when the storage cannot be opened, or what it holds cannot be read.
+    """
+    try:
+        backend = None
+        if isinstance(storage, Path):
+            # Only the holder of the run's lock writes here, so what a kill left can be cleared away: half a line,
+            # and the journal's own lock, which would hold up this process for a grace period.
+            trim_torn_line(storage)
+            storage.with_name(storage.name + ".lock").unlink(missing_ok=True)
+            backend = JournalStorage(JournalFileBackend(str(storage), JournalFileOpenLock(str(storage))))
+        return optuna.create_study(
+            storage=backend or str(storage),
+            study_name=name,
+            directions=["minimize", "minimize"],
+            load_if_exists=True,
+        )
+    except Exception as error:
+        raise UsageError(
+            f"the trials' storage {storage} cannot be read: {error}; put back a copy, or delete it: "
+            "finished trials are in events.jsonl as well and are entered again"
+        ) from error
 
 
 class _Sampler(optuna.samplers.TPESampler):

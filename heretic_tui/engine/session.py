@@ -19,7 +19,7 @@ from heretic_tui.engine.inputs import Inputs, versions
 from heretic_tui.engine.memory import memory_in_use
 from heretic_tui.engine.model import one_line
 from heretic_tui.engine.parameters import Parameters
-from heretic_tui.engine.search import Search
+from heretic_tui.engine.search import Search, open_study
 from heretic_tui.engine.tasks import export_trial
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError
@@ -57,12 +57,18 @@ class Session:
         try:
             self.state = RunState.replay(read_journal(self.folder.events))
             self._journal = Journal(self.folder.events)
+            # A damaged study is found here, and not when the model has been loaded.
+            open_study(self._storage, self.folder.name)
         except BaseException:
             self.folder.unlock()
             raise
         self._n_trials = settings.n_trials
         self.workbench = Workbench(settings, inputs.sets, self.folder, self.emit, control)
         self._loaded = False
+
+    @property
+    def _storage(self) -> str | Path:
+        return self._settings.storage or self.folder.study
 
     def emit(self, event: ev.Event) -> None:
         # The journal first: it is the source of truth.
@@ -155,7 +161,7 @@ class Session:
         start = time.perf_counter()
         self.emit(ev.PhaseStarted(phase="search"))
         study = Search(
-            settings.storage or self.folder.study,
+            self._storage,
             self.folder.name,
             self._seed,
             settings.n_startup_trials,
