@@ -127,8 +127,10 @@ def test_an_aborted_search_waits_for_commands_and_goes_on(tiny_folder: Path, set
     assert run.session.state.finished == finished + 2
 
 
-@pytest.mark.parametrize("moment", ["shards written", "KL divergence"])
-def test_a_cancelled_export_says_what_is_left(tiny_folder: Path, sets: list[str], tmp_path: Path, moment: str) -> None:
+@pytest.mark.parametrize("moment", ["shards written", "KL divergence", ""])
+def test_a_cancelled_export_leaves_nothing_behind(
+    tiny_folder: Path, sets: list[str], tmp_path: Path, moment: str
+) -> None:
     out = tmp_path / "exported"
     run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=1))
     try:
@@ -136,15 +138,24 @@ def test_a_cancelled_export_says_what_is_left(tiny_folder: Path, sets: list[str]
 
         def cancel(event: ev.Event) -> None:
             if isinstance(event, ev.Progress) and event.stage == moment:
-                run.control.cancel_task()
+                run.control.cancel(export)
 
-        run.session.listeners.append(cancel)
-        run.control.send(Export(0, str(out)))
+        export = Export(0, str(out))
+        if moment:
+            run.session.listeners.append(cancel)
+        else:
+            # While it waits for its turn; what has its turn first is not touched.
+            chat = Chat(1, None, (("user", "hello"),), "", Sampling(temperature=0, max_tokens=5))
+            run.control.send(chat)
+            run.control.cancel(export)
+        run.control.send(export)
         (done,) = run.wait(lambda e: isinstance(e, ev.ExportFinished))
+        if not moment:
+            assert [e.reason for e in run.events if isinstance(e, ev.ChatEnded)] == ["length"]
         assert isinstance(done, ev.ExportFinished)
         assert done.error is not None
-        assert done.error.startswith("cancelled")
-        assert out.exists() == (moment == "KL divergence")
+        assert done.error == "cancelled: nothing was left behind"
+        assert not out.exists()
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".exported")] == []
     finally:
         run.end()

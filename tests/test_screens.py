@@ -210,7 +210,9 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert base.turns == (("user", "hello"), ("assistant", "Hi [/b] \x1b[2J"), ("user", "more"))
         await pilot.press("escape")
         assert host.control is not None
-        assert host.control.is_withdrawn(base.id)
+        assert host.control.begin(base).aborting
+        assert host.control.begin(trial).aborting
+        host.control.end()
         host.push(ev.ChatEnded(id=base.id, reason="stopped"), ev.ChatEnded(id=trial.id, reason="stopped"))
         await settle(pilot, app)
         await pilot.press("ctrl+r")
@@ -262,6 +264,15 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         await settle(pilot, app)
         app.screen._follow()
         assert "8/100" in shown(app, "#export-facts")
+        # Once more, as an adapter: what was told of the first is not taken for it, and it can be taken back.
+        app.screen.query_one("#out", Input).value = str(tmp_path / "again")
+        await pilot.press("ctrl+s")
+        assert "waiting" in shown(app, "#export-facts")
+        await pilot.press("ctrl+x")
+        (second,) = host.commands()
+        assert isinstance(second, Export)
+        assert host.control is not None
+        assert host.control.begin(second).aborting
 
     drive(make_app(tmp_path, host), steps, (120, 40))
 

@@ -49,10 +49,10 @@ class Chat:
     thinking: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Export:
     """Write a trial to the folder `out`, and then to the Hub repository `hub` where one is given. The token is used,
-    and neither kept nor shown."""
+    and neither kept nor shown. Each is itself only: one that was cancelled can be asked for again."""
 
     trial: int
     out: str
@@ -79,7 +79,6 @@ class Control:
 
     Attributes:
         in_trial: whether "after this trial" means anything at this moment.
-        task: the control of the chat or export in hand.
         closing: the session ends when its search has ended, and waits for no further commands.
     """
 
@@ -91,8 +90,8 @@ class Control:
         self._abort = threading.Event()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.in_trial = False
-        self.task: Control | None = None
-        self._withdrawn: set[int] = set()
+        self._task: tuple[Chat | Export, Control] | None = None
+        self._cancelled: set[Chat | Export] = set()
         self.closing = False
 
     def pause(self) -> None:
@@ -108,12 +107,26 @@ class Control:
     def abort(self) -> None:
         self._abort.set()
         self._go.set()
-        self.cancel_task()
+        if task := self._task:
+            task[1].abort()
 
-    def cancel_task(self) -> None:
-        """Stop the chat or export in hand; the search is not touched."""
-        if task := self.task:
-            task.abort()
+    def begin(self, command: Chat | Export) -> Control:
+        """The control of a chat or export whose turn has come; aborted already where it was cancelled before."""
+        self._task = command, Control()
+        if command in self._cancelled:
+            self._task[1].abort()
+        return self._task[1]
+
+    def end(self) -> None:
+        """The chat or export in hand has ended."""
+        self._task = None
+
+    def cancel(self, command: Chat | Export) -> None:
+        """Stop a chat or an export, in hand or still waiting for its turn; nothing else is touched."""
+        # In this order: `begin`, on another thread, looks after it has made the task known.
+        self._cancelled.add(command)
+        if (task := self._task) and task[0] is command:
+            task[1].abort()
 
     def close(self) -> None:
         self.closing = True
@@ -135,13 +148,6 @@ class Control:
 
     def send(self, command: Command) -> None:
         self._commands.put(command)
-
-    def withdraw(self, chat: int) -> None:
-        """Take back a chat that has not begun; it ends as stopped when its turn comes."""
-        self._withdrawn.add(chat)
-
-    def is_withdrawn(self, chat: int) -> bool:
-        return chat in self._withdrawn
 
     def next_command(self) -> Command | None:
         """The oldest waiting command, None when there is none."""

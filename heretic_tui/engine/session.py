@@ -6,6 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -213,10 +214,11 @@ class Session:
                 pass
 
     def _chat(self, chat: Chat) -> None:
-        if self._control.is_withdrawn(chat.id):
+        control = self._control.begin(chat)
+        if control.aborting:
             self.emit(ev.ChatEnded(id=chat.id, reason="stopped"))
+            self._control.end()
             return
-        self._control.task = control = Control()
         try:
             self._make_ready()
             self.emit(ev.ChatStarted(id=chat.id, trial=chat.trial))
@@ -232,10 +234,10 @@ class Session:
             log.exception("the chat failed")
             self.emit(ev.ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
         finally:
-            self._control.task = None
+            self._control.end()
 
     def _export(self, export: Export) -> None:
-        self._control.task = control = Control()
+        control = self._control.begin(export)
         out = Path(export.out).expanduser()
         self.emit(ev.ExportStarted(trial=export.trial, out=str(out)))
 
@@ -246,6 +248,7 @@ class Session:
 
         result, url, problem = None, None, None
         try:
+            control.checkpoint()
             if export.hub:
                 check_access(export.hub, export.token)
             # The memory that the model in hand takes is needed for the whole one that is written.
@@ -256,13 +259,17 @@ class Session:
             if export.hub:
                 url = upload(out, export.hub, export.private, export.token, tell, control)
         except Aborted:
-            missing = "uploaded" if result else "measured"
-            problem = f"cancelled: {f'the folder is whole, but not {missing}' if out.exists() else 'nothing was left'}"
+            if result:
+                problem = "cancelled: the folder is whole and measured, nothing was uploaded"
+            else:
+                # It was not there before: files that nobody measured are not what was asked for.
+                shutil.rmtree(out, ignore_errors=True)
+                problem = "cancelled: nothing was left behind"
         except Exception as error:
             log.exception("the export failed")
             problem = one_line(error)
         finally:
-            self._control.task = None
+            self._control.end()
         self.emit(ev.ExportFinished(trial=export.trial, out=str(out), result=result, url=url, error=problem))
 
     def _trial(self, study: Search, number: int) -> bool:

@@ -64,6 +64,7 @@ the screens, j and k to scroll. During a search an answer waits for the end of t
         # None: whatever trial is selected on the trials screen; a list once a person chose.
         self._chosen: list[int | None] | None = None
         self._widgets: dict[int, Static] = {}
+        self._sent: dict[int, Chat] = {}
 
     def body(self) -> ComposeResult:
         yield Static("", markup=False, id="chat-header")
@@ -110,7 +111,7 @@ the screens, j and k to scroll. During a search an answer waits for the end of t
 
     def _stream(self) -> None:
         """Answers are painted ten times a second, all else at the tick."""
-        if self.app.screen is self and self.heretic.conversations.open:
+        if self.stands and self.app.screen is self and self.heretic.conversations.open:
             self.heretic.tick()
             self._paint_answers()
 
@@ -209,11 +210,11 @@ the screens, j and k to scroll. During a search an answer waits for the end of t
         turn = app.conversations.ask(said, sides)
         settings = self.settings
         for answer, history in zip(turn.answers, histories, strict=True):
-            app.host.control.send(
-                Chat(
-                    answer.id, answer.trial, history, settings.system_prompt, settings.sampling, settings.thinking
-                )
+            chat = Chat(
+                answer.id, answer.trial, history, settings.system_prompt, settings.sampling, settings.thinking
             )  # fmt: skip
+            self._sent[answer.id] = chat
+            app.host.control.send(chat)
         event.input.value = ""
         self._mount_turn(turn)
         self._paint_header()
@@ -223,10 +224,8 @@ the screens, j and k to scroll. During a search an answer waits for the end of t
     def action_stop_or_leave(self) -> None:
         app = self.heretic
         if app.conversations.open and app.host and app.host.control:
-            app.host.control.cancel_task()
             for answer in app.conversations.open:
-                if not answer.started:
-                    app.host.control.withdraw(answer.id)
+                app.host.control.cancel(self._sent[answer.id])
             return
         self.set_focus(None)
 

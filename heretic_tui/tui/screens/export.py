@@ -17,7 +17,7 @@ from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
 from heretic_tui.engine.card import card_text
 from heretic_tui.engine.control import Export
-from heretic_tui.engine.events import ExportFinished
+from heretic_tui.engine.events import ExportFinished, ExportStarted
 from heretic_tui.runtime.text import duration
 from heretic_tui.tui.look import safe_lines, size_words
 from heretic_tui.tui.screens.base import OfHeretic
@@ -35,15 +35,18 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
 
     BINDINGS = [
         Binding("escape", "close", "Close"),
-        Binding("ctrl+x", "cancel_export", "Cancel export"),
+        # Before the line to type in, which cuts with this key.
+        Binding("ctrl+x", "cancel_export", "Cancel export", priority=True),
         Binding("ctrl+s", "start", "Start"),
     ]
 
     def __init__(self, trial: int) -> None:
         super().__init__()
         self._trial = trial
-        self._asked = False
-        self._named = False
+        # What was asked for and has not ended.
+        self._asked: Export | None = None
+        # The last thing told of an export when this one was asked for: not of this one.
+        self._before: ExportStarted | ExportFinished | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog large"):
@@ -156,33 +159,33 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
             return
         kind, hub = self._kind, self.query_one("#hub", Input).value.strip()
         token = self.query_one("#token", Input)
-        host.control.send(
-            Export(
-                trial=self._trial,
-                out=str(out),
-                kind="merged" if kind == "merged" else "adapter",
-                dora=kind == "dora",
-                hub=hub or None,
-                private=self.query_one("#private", Checkbox).value,
-                token=token.value or None,
-            )
+        self._asked = Export(
+            trial=self._trial,
+            out=str(out),
+            kind="merged" if kind == "merged" else "adapter",
+            dora=kind == "dora",
+            hub=hub or None,
+            private=self.query_one("#private", Checkbox).value,
+            token=token.value or None,
         )
+        self._before = self.heretic.state.export
+        host.control.send(self._asked)
         token.value = ""
-        self._asked = True
         self.query_one("#start", Button).disabled = True
         self._follow()
 
     def _follow(self) -> None:
-        if not self._asked:
+        if not self._asked or not self.stands:
             return
         state, text = self.heretic.state, Text()
         facts = self.query_one("#export-facts", Static)
         export = state.export
-        if export is None or export.trial != self._trial:
-            text.append("waiting for the end of the running trial" if self.heretic.searching else "waiting")
+        if export is None or export is self._before:
+            text.append("waiting for the end of the running trial\n" if self.heretic.searching else "waiting\n", "bold")
+            text.append("ctrl+x takes it back; esc closes this and lets it wait")
         elif isinstance(export, ExportFinished):
             text = self._result(export)
-            self._asked = False
+            self._asked = None
             self.query_one("#start", Button).disabled = False
         elif progress := state.progress:
             left = f", {duration(progress.seconds_left)} left" if progress.seconds_left else ""
@@ -213,7 +216,7 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
 
     def action_cancel_export(self) -> None:
         if self._asked and self.heretic.host and self.heretic.host.control:
-            self.heretic.host.control.cancel_task()
+            self.heretic.host.control.cancel(self._asked)
 
     @on(Button.Pressed, "#close")
     def action_close(self) -> None:
