@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 from hub import COMMIT, serve
+from safetensors.torch import load_file
 
 
 @pytest.fixture
@@ -61,6 +63,22 @@ def test_a_run_from_the_hub(hub: str, tmp_path: Path) -> None:
     assert record["model"] == "acme/tiny"
     assert record["model_commit"] == COMMIT
     assert "base_model: acme/tiny" in (out / "README.md").read_text()
+
+
+def test_a_model_in_the_older_format_is_downloaded_before_it_is_loaded(hub: str, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")
+    (model / "model.safetensors").unlink()
+    # Loading would fetch it too, in silence; so only what comes before is looked at.
+    code = (
+        "from heretic_tui.engine.control import Control; from heretic_tui.engine.loading import _download; "
+        "from heretic_tui.settings import load; "
+        "_download(load({'model': 'acme/tiny'}, environment=False), print, Control())"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "cache")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert len(list((tmp_path / "cache").rglob("snapshots/*/pytorch_model.bin"))) == 1
+    assert "stage='download, MB'" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -168,14 +168,15 @@ def _download(settings: Settings, emit: Emit, control: Control) -> None:
             with lock:
                 report(round(self.n / 1e6), round(self.total / 1e6))
 
+    def fetch(*patterns: str) -> Path:
+        wanted = {"revision": settings.model_commit, "allow_patterns": list(patterns), "ignore_patterns": list(_LEFT)}
+        return Path(snapshot_download(settings.model, tqdm_class=Bar, **wanted))
+
     try:
-        snapshot_download(
-            settings.model,
-            revision=settings.model_commit,
-            allow_patterns=[*_FETCHED, *(["*.py"] if settings.trust_remote_code else [])],
-            ignore_patterns=list(_LEFT),
-            tqdm_class=Bar,
-        )
+        folder = fetch(*_FETCHED, *(["*.py"] if settings.trust_remote_code else []))
+        if not any(folder.glob("*.safetensors")):
+            # The older format, for models that come in no other.
+            fetch("*.bin")
     except Aborted:
         raise
     except Exception as error:
