@@ -146,7 +146,9 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
 
     def _paint_info(self, problem: str | None = None) -> None:
         entry, text = self._entry(), Text()
-        if entry is None:
+        if entry is None and not self.draft.settings.model:
+            text.append("Choose a model: j, then enter. Or look at an earlier run: tab, then enter.")
+        elif entry is None:
             text.append("The same from a shell:\n", "bold")
             text.append(plain(self.draft.command_line()))
         else:
