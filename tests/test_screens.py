@@ -264,6 +264,9 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         await settle(pilot, app)
         app.screen._follow()
         assert "8/100" in shown(app, "#export-facts")
+        await pilot.pause()
+        facts = app.screen.query_one("#export-facts")
+        assert facts.size.height >= facts.virtual_size.height > 4, "a long path must not push the figures out"
         # Once more, as an adapter: what was told of the first is not taken for it, and it can be taken back.
         app.screen.query_one("#out", Input).value = str(tmp_path / "again")
         await pilot.press("ctrl+s")
