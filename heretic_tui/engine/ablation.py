@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from heretic_tui.engine.anatomy import Writer
 from heretic_tui.engine.directions import direction_parts
+from heretic_tui.engine.experts import Intercepting, Stack, Transform
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.errors import UsageError
 
@@ -26,35 +27,38 @@ Normalization = Literal["none", "pre", "full"]
 
 @dataclass(frozen=True)
 class Edit:
-    """W' = diag(c) W − b aᵀ. Shapes: a (d_in,), b (d_out,), c (d_out,) or None for ones; all float32."""
+    """W' = diag(c) W − b aᵀ. Shapes: a (d_in,), b (d_out,), c (d_out,) or None for ones; all float32. The edit of fused
+    experts has one of each for every expert: (experts, d_in), (experts, d_out)."""
 
     a: Tensor
     b: Tensor
     c: Tensor | None
 
     def of(self, weight: Tensor) -> Tensor:
-        """The edited matrix, float32 (d_out, d_in)."""
-        scaled = weight if self.c is None else self.c[:, None] * weight
-        return scaled - torch.outer(self.b, self.a)
+        """The edited matrix, float32, of the shape of `weight`: (d_out, d_in), or (experts, d_out, d_in)."""
+        scaled = weight if self.c is None else self.c[..., :, None] * weight
+        return scaled - self.b[..., :, None] * self.a[..., None, :]
 
 
 def row_norms(weight: Tensor) -> Tensor:
     """‖W_i‖ for every row; rows of zeros count as length one, so that they stay what they are."""
-    norms = weight.norm(dim=1)
+    norms = weight.norm(dim=-1)
     return torch.where(norms > 0, norms, torch.ones_like(norms))
 
 
-# A direction v (d_out,), Ŵᵀv (d_in,) and Ŵ(Ŵᵀv) (d_out,), float32; without normalisation v, Wᵀv and nothing.
+# A direction v (d_out,), Ŵᵀv (d_in,) and Ŵ(Ŵᵀv) (d_out,), float32; without normalisation v, Wᵀv and nothing. Of fused
+# experts the last two are one for each expert.
 _Products = tuple[Tensor, Tensor, Tensor | None]
 
 
 def products_of(weight: Tensor, v: Tensor, norms: Tensor | None, normalization: Normalization) -> _Products:
-    """What an edit needs of W (d_out, d_in), with row norms (d_out,); linear in v."""
+    """What an edit needs of W (d_out, d_in), with row norms (d_out,); linear in v. Of fused experts, W (experts, d_out,
+    d_in), each is taken as a matrix of its own."""
     if normalization == "none":
-        return v, weight.T @ v, None
+        return v, weight.mT @ v, None
     assert norms is not None
-    u = weight.T @ (v / norms)
-    return v, u, weight @ u / norms if normalization == "full" else None
+    u = (weight.mT @ (v / norms)[..., None])[..., 0]
+    return v, u, (weight @ u[..., None])[..., 0] / norms if normalization == "full" else None
 
 
 def edit_from(products: _Products, norms: Tensor | None, strength: float) -> Edit:
@@ -69,18 +73,19 @@ def edit_from(products: _Products, norms: Tensor | None, strength: float) -> Edi
     """
     v, u, w = products
     if norms is None:
-        return Edit(u, strength * v, None)
+        return Edit(u, (strength * v).expand(*u.shape[:-1], -1), None)
     b = strength * norms * v
     if w is None:
         return Edit(u, b, None)
-    squared = 1 - 2 * strength * v * w + strength**2 * v**2 * (u @ u)
+    squared = 1 - 2 * strength * v * w + strength**2 * v**2 * u.square().sum(dim=-1, keepdim=True)
     # A row that the edit empties entirely has no direction left to restore.
     c = torch.where(squared > 1e-12, squared, torch.ones_like(squared)).rsqrt()
     return Edit(u, b * c, c)
 
 
 def make_edit(weight: Tensor, direction: Tensor, strength: float, normalization: Normalization) -> Edit:
-    """The edit of one matrix W, float32 (d_out, d_in), by a unit vector in output space, (d_out,)."""
+    """The edit of one matrix W, float32 (d_out, d_in), or of fused experts (experts, d_out, d_in), by a unit vector in
+    output space, (d_out,)."""
     norms = None if normalization == "none" else row_norms(weight)
     return edit_from(products_of(weight, direction.to(weight), norms, normalization), norms, strength)
 
@@ -139,17 +144,23 @@ class EditBank:
             products = self._products.get((writer.name, j))
             if products is None:
                 weight = writer.weight() if weight is None else weight
-                products = self._compute(writer.name, weight, j)
+                products = self._compute(writer, weight, j)
             terms.append([share * part for part in products if part is not None])
         # Either all products have the third part or none does.
-        v, u, *w = (sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True))
+        mixed = [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
+        if writer.post_norm_gain is not None:
+            # Directions bent by a gain are no unit vectors.
+            length = mixed[0].norm().clamp(min=1e-12)
+            mixed = [part / length for part in mixed]
+        v, u, *w = mixed
         return v, u, w[0] if w else None
 
-    def _compute(self, name: str, weight: Tensor, j: int) -> _Products:
+    def _compute(self, writer: Writer, weight: Tensor, j: int) -> _Products:
+        name = writer.name
         plain = self._normalization == "none"
         if not plain and name not in self._norms:
             self._norms[name] = row_norms(weight)
-        v = self._directions[j].to(weight)
+        v = writer.bend(self._directions[j].to(weight))
         products = products_of(weight, v, self._norms.get(name), self._normalization)
         size = sum(4 * t.numel() for t in products if t is not None)
         if self._kept + size <= self._limit:
@@ -188,11 +199,18 @@ def attached(
     Args:
         trial_of_row: for edits that are `stacked`, which of them each row of a batch is to have, (rows,) int64.
     """
-    hooks = [
-        writer.module.register_forward_hook(_output_hook(writer, edits[writer.name], trial_of_row))
-        for writer in writers
-        if writer.name in edits
-    ]
+    hooks: list[Any] = []
+    stacks: dict[nn.Module, list[tuple[Stack, Transform]]] = {}
+    for writer in writers:
+        if (edit := edits.get(writer.name)) is None:
+            continue
+        if writer.stack is None:
+            hooks.append(writer.module.register_forward_hook(_output_hook(writer, edit, trial_of_row)))
+        elif trial_of_row is None:
+            stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
+        else:
+            raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
+    hooks += [Intercepting(group) for group in stacks.values()]
     try:
         yield
     finally:
@@ -229,6 +247,19 @@ def _output_hook(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Any
         return torch.addcmul(y, along, b, value=-1).to(output.dtype)
 
     return hook
+
+
+def _product_edit(edit: Edit) -> Transform:
+    """The edit of fused experts as a transform of their products, which biases and routing weights come after."""
+
+    def transform(x: Tensor, y: Tensor, experts: Tensor) -> Tensor:
+        edited = y.float()
+        if edit.c is not None:
+            edited = edited * edit.c[experts]
+        along = (x.float() * edit.a[experts]).sum(dim=-1, keepdim=True)
+        return (edited - along * edit.b[experts]).to(y.dtype)
+
+    return transform
 
 
 class RowsLost(Exception):

@@ -1,8 +1,10 @@
-"""Which modules write to the residual stream, found by walking the decoder layers of any Llama-like model."""
+"""The decoder layers of any model, and in them every matrix whose output is added to the residual stream."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,44 +13,73 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from heretic_tui.engine.events import Coverage
+from heretic_tui.engine.experts import Stack
+from heretic_tui.engine.roles import component_of, in_order, kind_of
 from heretic_tui.errors import UsageError
 
-ATTENTION = "attn.o_proj"
-MLP = "mlp.down_proj"
-
-# The last matrix of a block, by the names that the architectures of transformers give it.
-_OUT_NAMES = frozenset((
-    "o_proj", "out_proj", "c_proj", "dense", "wo", "w2", "down_proj", "fc2", "fc_out", "dense_4h_to_h", "linear_out",
-    "output_linear", "out_lin",
-))  # fmt: skip
-# A module whose path within the layer holds one of these belongs to the token mixer, any other to the MLP.
-_MIXER_WORDS = ("attn", "attention", "mixer", "mamba", "ssm", "conv", "temporal", "recurrent")
 # Stacks of layers that do not carry the text's residual stream.
-_OTHER_TOWERS = ("vision", "visual", "audio", "image", "speech", "encoder", "mtp")
+_OTHER_TOWERS = re.compile(
+    r"vision|visual|audio|image|speech|vit|sam_|protein|qformer|resampler|connector|cross_attn_layers|mtp|nextn"
+    r"|depth_decoder|vqmodel|dit\."
+)
+_ENCODER = re.compile(r"encoder")
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A matrix whose output is added to the residual stream, y = W x (+ bias).
+    """A matrix whose output is added to the residual stream, y = W x (+ bias); or the matrices of fused experts.
 
     Attributes:
         layer: index of the decoder layer.
-        component: `attn.o_proj` or `mlp.down_proj`.
-        name: dotted path of the module in the whole model.
-        module: the live module (Linear, Conv1D or a bitsandbytes Linear4bit).
+        component: what kernel edits it.
+        name: dotted path in the whole model, of the module, or of the parameter of fused experts.
+        module: the live module (Linear, Conv1D, a bitsandbytes Linear4bit, or what holds the fused parameter).
+        kind: what it is for; see engine/roles.py.
+        stack: the fused parameter, None for a matrix of its own.
+        post_norm_gain: what the architecture multiplies the output with, channel by channel, before the sum: the gain
+            of a norm behind the writer, (hidden,) float32; None where there is none, or it is left out of account.
+        centred: whether that norm subtracts the mean.
     """
 
     layer: int
     component: str
     name: str
     module: nn.Module
+    kind: str = "dense"
+    stack: Stack | None = None
+    post_norm_gain: Tensor | None = None
+    centred: bool = False
 
     @property
     def bias(self) -> Tensor | None:
+        if self.stack is not None:
+            return getattr(self.stack.owner, f"{self.stack.key}_bias", None)
         return getattr(self.module, "bias", None)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(d_out, d_in), or (experts, d_out, d_in)."""
+        if self.stack is not None:
+            return tuple(self.stack.matrices().shape)
+        if isinstance(self.module, Conv1D):
+            return int(self.module.nf), int(self.module.nx)
+        return int(self.module.out_features), int(self.module.in_features)  # type: ignore[arg-type]
+
+    def bend(self, direction: Tensor) -> Tensor:
+        """The vector, not of unit length, whose part the matrix must lose for `direction` (hidden,) to be gone from what
+        it adds; linear in the direction.
+
+        Behind a norm of gain γ the stream gets γ ∘ y / rms(y), whose component along v is y's along γ ∘ v.
+        """
+        if self.post_norm_gain is None:
+            return direction
+        bent = self.post_norm_gain.to(direction) * direction
+        return bent - bent.mean() if self.centred else bent
+
     def weight(self) -> Tensor:
-        """W as a new float32 tensor of shape (d_out, d_in), on the module's device."""
+        """W as a new float32 tensor of shape (d_out, d_in), or (experts, d_out, d_in), on the module's device."""
+        if self.stack is not None:
+            return self.stack.matrices().to(torch.float32, copy=True).contiguous()
         stored = self.module.weight
         assert isinstance(stored, Tensor)
         if type(self.module).__name__ == "Linear4bit":
@@ -71,24 +102,42 @@ class Writer:
         return weight.contiguous() if self.bias is None else weight - self.bias.float()[:, None]
 
     def store(self, weight: Tensor) -> None:
-        """Put a float32 W of shape (d_out, d_in) in the module, rounded to the module's dtype."""
-        stored = self.module.weight
-        assert isinstance(stored, Tensor)
+        """Put a float32 W of the shape that `weight` gives in the module, rounded to the module's dtype."""
         with torch.no_grad():
+            if self.stack is not None:
+                self.stack.matrices().copy_(weight)
+                return
+            stored = self.module.weight
+            assert isinstance(stored, Tensor)
             stored.copy_(weight.T if isinstance(self.module, Conv1D) else weight)
 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """The decoder layers, the writers that can be edited, and a line for each thing that cannot."""
+    """The decoder layers and their writers.
+
+    Attributes:
+        layers: the stack that carries the text's residual stream.
+        writers: what can be edited.
+        missing: a line for each matrix that cannot be edited, with the reason.
+        partly: a line for each thing that keeps an edit from taking all of a direction out.
+        notes: what the probe could not see.
+    """
 
     layers: nn.ModuleList
     writers: tuple[Writer, ...]
     missing: tuple[str, ...]
+    partly: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def components(self) -> tuple[str, ...]:
-        return tuple(c for c in (ATTENTION, MLP) if any(w.component == c for w in self.writers))
+        return in_order({writer.component for writer in self.writers})
+
+    @property
+    def fused(self) -> bool:
+        """Whether any writer is a stack of experts, whose edits take the plain path."""
+        return any(writer.stack is not None for writer in self.writers)
 
     def coverage(self) -> Coverage:
         return Coverage(
@@ -96,7 +145,18 @@ class Anatomy:
             found=len(self.writers) + len(self.missing),
             components=dict(Counter(w.component for w in self.writers)),
             missing=list(self.missing),
+            partly=list(self.partly),
         )
+
+
+def text_config(network: nn.Module) -> Any:
+    """The configuration of the part that speaks."""
+    return network.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
+
+
+def stream_width(network: nn.Module) -> int:
+    """Width of the residual stream."""
+    return int(text_config(network).hidden_size)
 
 
 def find_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
@@ -105,14 +165,15 @@ def find_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
     Raises:
         UsageError: when there is no such stack.
     """
-    config = network.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
-    depth = getattr(config, "num_hidden_layers", None)
+    depth = getattr(text_config(network), "num_hidden_layers", None)
     stacks = [
         (name, module)
         for name, module in network.named_modules()
-        if isinstance(module, nn.ModuleList) and not any(word in name.lower() for word in _OTHER_TOWERS)
+        if isinstance(module, nn.ModuleList) and len(module) and not _OTHER_TOWERS.search(name.lower())
     ]
-    fitting = [(name, stack) for name, stack in stacks if len(stack) == depth]
+    fitting = [(name, stack) for name, stack in stacks if len(stack) == depth and _is_layer(stack[0])]
+    # The layers of some decoders lie in a module named encoder; where both are there, the decoder is meant.
+    fitting = [item for item in fitting if not _ENCODER.search(item[0].lower())] or fitting
     if not fitting:
         raise UsageError(
             f"no stack of {depth} decoder layers found in {type(network).__name__}: this architecture cannot be edited"
@@ -120,42 +181,63 @@ def find_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
     return min(fitting, key=lambda item: item[0].count("."))
 
 
-def find_anatomy(network: nn.Module) -> Anatomy:
-    """Walk the decoder layers and collect every writer.
+def _is_layer(module: nn.Module) -> bool:
+    """A layer holds more than one matrix; lists of norms, of single blocks or of adapters are no stack of layers."""
+    return sum(p.ndim >= 2 for p in module.parameters()) > 1
+
+
+def find_anatomy(network: nn.Module, fine: bool = False) -> Anatomy:
+    """Walk the decoder layers and collect every writer. Weights are not looked at: they may be on the meta device.
+
+    Args:
+        fine: a component for each kind of writer, instead of two.
 
     Raises:
         UsageError: when no decoder layers, or nothing that can be edited, are found.
     """
     path, layers = find_layers(network)
-    config = network.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
-    hidden = int(config.hidden_size)
+    hidden = stream_width(network)
     writers: list[Writer] = []
     missing: list[str] = []
     for index, layer in enumerate(layers):
-        found = {ATTENTION: 0, MLP: 0}
-        for name, module in layer.named_modules():
-            component = ATTENTION if any(word in name.lower() for word in _MIXER_WORDS) else MLP
+        before = len(writers) + len(missing)
+        for name, module, owners in _walk(layer):
             full = f"{path}.{index}.{name}"
-            for kind in _fused_experts(name, module, hidden):
-                missing.append(f"{full}.{kind} (experts fused into one parameter)")
-                found[component] += 1
-            if name.rsplit(".", 1)[-1] not in _OUT_NAMES or _output_size(module) != hidden:
+            for key, stack in _stacks_of(name, module, layer, hidden):
+                kind = kind_of(f"{name}.{key}", owners)
+                if kind is None:
+                    continue
+                if isinstance(stack, str):
+                    missing.append(f"{full}.{key} ({stack})")
+                else:
+                    component = component_of(kind, fine)
+                    writers.append(Writer(index, component, f"{full}.{key}", module, kind, stack))
+            if _output_size(module) != hidden or (kind := kind_of(name, owners)) is None:
                 continue
-            found[component] += 1
             if isinstance(module, nn.Linear | Conv1D):
-                writers.append(Writer(index, component, full, module))
+                writers.append(Writer(index, component_of(kind, fine), full, module, kind))
             else:
                 missing.append(f"{full} ({type(module).__name__} is not a kind of module that can be edited)")
-        for component, count in found.items():
-            if not count:
-                what = "attention" if component == ATTENTION else "MLP"
-                missing.append(f"{path}.{index}: no {what} output matrix recognised")
+        if len(writers) + len(missing) == before:
+            missing.append(f"{path}.{index}: no matrix that writes to the residual stream is recognised")
     if not writers:
         raise UsageError(
             f"{type(network).__name__}: none of the matrices that write to the residual stream can be edited "
             f"({missing[0]})"
         )
     return Anatomy(layers, tuple(writers), tuple(missing))
+
+
+def _walk(layer: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:
+    """Name, module, and the class names of the modules around it, for every module of a layer."""
+    classes: dict[str, str] = {"": ""}
+    for name, module in layer.named_modules():
+        if not name:
+            continue
+        parent = name.rpartition(".")[0]
+        around = classes[parent]
+        classes[name] = f"{around} {type(module).__name__}"
+        yield name, module, around
 
 
 def _output_size(module: nn.Module) -> int | None:
@@ -165,10 +247,32 @@ def _output_size(module: nn.Module) -> int | None:
     return int(size) if isinstance(size, int) else None
 
 
-def _fused_experts(name: str, module: nn.Module, hidden: int) -> list[str]:
-    """Names of the module's own parameters of shape (experts, out, in) or (experts, in, out) that write `hidden`."""
-    return [
-        key
-        for key, parameter in module.named_parameters(recurse=False)
-        if parameter.ndim == 3 and hidden in parameter.shape[1:] and ("down" in key or "w2" in key)
-    ]
+def _stacks_of(name: str, module: nn.Module, layer: nn.Module, hidden: int) -> list[tuple[str, Stack | str]]:
+    """The module's own parameters that hold several matrices, or the reason why one cannot be edited."""
+    found: list[tuple[str, Stack | str]] = []
+    for key, parameter in module.named_parameters(recurse=False):
+        shape = tuple(parameter.shape)
+        if parameter.ndim == 3 and hidden in shape[1:]:
+            transposed = _is_transposed(module, shape, hidden)
+            if transposed is None:
+                found.append((key, "experts fused into one parameter of an unknown orientation"))
+            elif shape[2 if transposed else 1] == hidden:
+                found.append((key, Stack(module, key, module, shape[0], transposed)))
+        elif parameter.ndim == 2 and key == "w2" and shape[1] == hidden and hasattr(module, "moe_num_experts"):
+            # DBRX: experts one below the other; the products are computed by the module around.
+            caller = layer.get_submodule(name.rpartition(".")[0])
+            found.append((key, Stack(module, key, caller, int(module.moe_num_experts), True)))  # type: ignore[arg-type]
+    return found
+
+
+def _is_transposed(module: nn.Module, shape: tuple[int, ...], hidden: int) -> bool | None:
+    """Whether a fused parameter is (E, d_in, d_out). A shape decides only where it is not square."""
+    said = getattr(module, "is_transposed", None)
+    if isinstance(said, bool):
+        return said
+    name = type(module).__name__
+    if "Llama4" in name:
+        return True
+    if "ParallelExperts" in name or "InklingShared" in name or "LongcatFlash" in name:
+        return False
+    return None if shape[1] == shape[2] else shape[2] == hidden

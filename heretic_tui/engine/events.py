@@ -96,13 +96,15 @@ class ModelLoaded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Coverage(Event):
-    """How many of the matrices that write to the residual stream can be edited, and what cannot, with the reason."""
+    """How many of the matrices that write to the residual stream can be edited, and what cannot, with the reason.
+    `partly` says what keeps the edit of some from taking all of a direction out."""
 
     type = "coverage"
     editable: int
     found: int
     components: dict[str, int]
     missing: list[str] = field(default_factory=list)
+    partly: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

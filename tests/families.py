@@ -1,0 +1,99 @@
+"""Small random models of every family of transformers: default configurations with their sizes shrunk."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import PretrainedConfig
+from transformers.models.auto import modeling_auto
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+HIDDEN, VOCABULARY, DEPTH = 32, 96, 4
+
+# What a setting shrinks to, by its name. Heads of 16 make attention's inner width 64, so that it is not the stream's.
+_SIZES: dict[str, Any] = {
+    **dict.fromkeys(("hidden_size", "n_embd", "d_model", "embed_dim", "attention_hidden_size",
+                     "embedding_dim", "emb_dim", "embedding_size", "word_embed_proj_dim", "input_embedding_size"), HIDDEN),
+    **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads",
+                     "decoder_attention_heads", "num_encoder_attention_heads", "num_decoder_attention_heads",
+                     "swa_num_attention_heads", "num_sliding_attention_heads", "index_n_heads", "attention_heads"), 4),
+    **dict.fromkeys(("num_key_value_heads", "num_kv_heads", "swa_num_key_value_heads", "kv_n_heads",
+                     "num_global_key_value_heads", "num_query_groups"), 2),
+    **dict.fromkeys(("intermediate_size", "n_inner", "d_ff", "ffn_dim", "moe_intermediate_size", "dff", "dim_ff",
+                     "encoder_ffn_dim", "decoder_ffn_dim", "shared_expert_intermediate_size", "ffn_hidden_size",
+                     "moe_shared_expert_intermediate_size", "intermediate_size_mlp", "shared_intermediate_size",
+                     "expert_ffn_hidden_size", "dense_intermediate_size", "feed_forward_size", "share_expert_dim",
+                     "shared_experts_intermediate_size", "d_inner"), 48),
+    **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "decoder_vocab_size", "unpadded_vocab_size"), VOCABULARY),
+    **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "zero_expert_num"), 4),
+    **dict.fromkeys(("num_experts_per_tok", "moe_topk", "moe_k", "num_experts_per_token", "top_k_experts",
+                     "moe_top_k"), 2),
+    **dict.fromkeys(("n_group", "topk_group", "num_expert_group"), 1),
+    **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers", "encoder_layers",
+                     "layers", "num_encoder_layers", "num_decoder_layers"), DEPTH),
+    **dict.fromkeys(("head_dim", "qk_nope_head_dim", "v_head_dim", "swa_head_dim", "index_head_dim", "global_head_dim",
+                     "kv_channels", "dim_head", "d_head", "linear_head_dim",
+                     "linear_key_head_dim", "linear_value_head_dim", "mamba_d_head", "mamba_head_dim",
+                     "attention_head_size"), 16),
+    **dict.fromkeys(("qk_rope_head_dim", "rotary_dim"), 8),
+    "qk_head_dim": 24,
+    **dict.fromkeys(("kv_lora_rank", "q_lora_rank", "o_lora_rank", "laurel_rank", "adapter_rank"), 16),
+    **dict.fromkeys(("linear_num_key_heads", "linear_num_heads"), 2),
+    **dict.fromkeys(("linear_num_value_heads", "mamba_num_heads", "mamba_n_heads"), 4),
+    **dict.fromkeys(("mamba_d_state", "state_size", "ssm_state_size"), 8),
+    **dict.fromkeys(("chunk_size", "mamba_chunk_size", "block_size"), 8),
+    **dict.fromkeys(("time_step_rank", "mamba_dt_rank"), 4),
+    **dict.fromkeys(("n_groups", "mamba_n_groups", "mamba_ngroups", "o_groups"), 1),
+    **dict.fromkeys(("hidden_size_per_layer_input", "router_hidden_size"), 8),
+    "lru_width": HIDDEN,
+    "num_dense_layers": 1,
+    "first_k_dense_replace": 1,
+    "image_size": 28,
+    "patch_size": 14,
+}  # fmt: skip
+_OTHER = ("vision", "vit", "image", "audio", "qformer", "vq", "encoder_config", "depth_decoder")
+# Lists with one entry a layer.
+_PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_types", "attention_layers", "block_types")
+
+# What the general rules cannot know.
+_OWN: dict[str, dict[str, Any]] = {}
+
+
+def families() -> dict[str, str]:
+    """Name of the class to load by model type: every causal and every image-text-to-text family."""
+    found: dict[str, Any] = dict(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    found.update(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    return {kind: name[0] if isinstance(name, tuple) else name for kind, name in found.items()}
+
+
+def small_config(kind: str) -> PretrainedConfig:
+    """The default configuration of a model type with its sizes shrunk."""
+    cls = CONFIG_MAPPING[kind]
+    return cls(**_shrunk(kind, cls()))
+
+
+def _shrunk(path: str, config: PretrainedConfig) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, value in vars(config).items():
+        if isinstance(value, PretrainedConfig):
+            options[name] = {**value.to_dict(), **_shrunk(f"{path}.{name}", value)}
+        elif name in _PER_LAYER and isinstance(value, list):
+            kinds = list(dict.fromkeys(value))
+            options[name] = [kinds[i % len(kinds)] for i in range(DEPTH)]
+        elif name in _SIZES and isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            options[name] = _SIZES[name]
+        elif name.endswith("_token_id") and isinstance(value, int):
+            options[name] = VOCABULARY - 1
+    for key in (path.rpartition(".")[2], path):
+        options.update(_OWN.get(key, {}))
+    return options
+
+
+def build(kind: str, seed: int = 0) -> nn.Module:
+    """A small random model in float32, in eval mode."""
+    torch.manual_seed(seed)
+    network = getattr(transformers, families()[kind])(small_config(kind))
+    return network.eval().requires_grad_(False)
