@@ -126,6 +126,12 @@ class Settings(BaseSettings):
     row_normalization: Literal["none", "pre", "full"] = _setting(
         "full", "Ablation", "edit the matrices as they are, row-normalised, or with every row's length restored"
     )
+    component_kinds: Literal["coarse", "fine"] = _setting(
+        "coarse", "Ablation", "kernels for token mixers and MLPs; fine: one for each kind of attention and expert"
+    )
+    account_for_post_norm: bool = _setting(
+        True, "Ablation", "where a norm follows a matrix, take out what the norm makes the direction of"
+    )
     full_normalization_lora_rank: int = _setting(
         3, "Ablation", "rank of a plain LoRA adapter of a `full` edit", ge=1, le=512
     )

@@ -11,7 +11,7 @@ from transformers import PretrainedConfig
 from transformers.models.auto import modeling_auto
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-HIDDEN, VOCABULARY, DEPTH = 32, 96, 4
+HIDDEN, VOCABULARY, DEPTH = 32, 96, 2
 
 # What a setting shrinks to, by its name. Heads of 16 make attention's inner width 64, so that it is not the stream's.
 _SIZES: dict[str, Any] = {
@@ -38,8 +38,8 @@ _SIZES: dict[str, Any] = {
                      "kv_channels", "dim_head", "d_head", "linear_head_dim",
                      "linear_key_head_dim", "linear_value_head_dim", "mamba_d_head", "mamba_head_dim",
                      "attention_head_size"), 16),
-    **dict.fromkeys(("qk_rope_head_dim", "rotary_dim"), 8),
-    "qk_head_dim": 24,
+    **dict.fromkeys(("qk_rope_head_dim", "rotary_dim"), 16),
+    "qk_head_dim": 32,
     **dict.fromkeys(("kv_lora_rank", "q_lora_rank", "o_lora_rank", "laurel_rank", "adapter_rank"), 16),
     **dict.fromkeys(("linear_num_key_heads", "linear_num_heads"), 2),
     **dict.fromkeys(("linear_num_value_heads", "mamba_num_heads", "mamba_n_heads"), 4),
@@ -59,7 +59,18 @@ _OTHER = ("vision", "vit", "image", "audio", "qformer", "vq", "encoder_config", 
 _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_types", "attention_layers", "block_types")
 
 # What the general rules cannot know.
-_OWN: dict[str, dict[str, Any]] = {}
+_OWN: dict[str, dict[str, Any]] = {
+    "zamba": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 2},
+    "zamba2": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 4, "hybrid_layer_ids": [1]},
+    "helium": {"head_dim": 8, "num_key_value_heads": 4},
+    "falcon_h1": {"mamba_d_ssm": 64},
+    "hunyuan_v1_dense": {"head_dim": 16}, "hunyuan_v1_moe": {"head_dim": 16}, "ministral": {"head_dim": 16},
+    "nemotron": {"head_dim": 16},
+    "glm5_next.text_config": {"num_key_value_heads": 4},
+    "dots3_note_text": {"num_key_value_heads": 4},
+    "zaya": {"num_experts_per_tok": 1},
+    "xlnet": {"d_head": 8}, "xmod": {"default_language": "en_XX"},
+}  # fmt: skip
 
 
 def families() -> dict[str, str]:
@@ -67,6 +78,25 @@ def families() -> dict[str, str]:
     found: dict[str, Any] = dict(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
     found.update(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
     return {kind: name[0] if isinstance(name, tuple) else name for kind, name in found.items()}
+
+
+# Families that are no decoder of text by itself, and why.
+OUT_OF_SCOPE: dict[str, str] = {
+    **dict.fromkeys(("bert", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert", "rembert",
+                     "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod",
+                     "bert-generation", "reformer", "xlm", "xlnet"), "encoder-only"),
+    **dict.fromkeys(("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "mvp", "pegasus",
+                     "plbart", "prophetnet", "trocr", "whisper", "musicgen", "musicgen_melody", "florence2", "t5gemma2",
+                     "udop", "vision-encoder-decoder", "pix2struct", "pp_formulanet"), "encoder-decoder"),
+    **dict.fromkeys(("blip", "git"), "captions images with a BERT"),
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
+    "pi0": "moves robots",
+    "diffusion_gemma": "writes by diffusion, not token by token",
+}  # fmt: skip
+
+
+# Families that cannot be built small here, and why.
+NOT_BUILT: dict[str, str] = {}
 
 
 def small_config(kind: str) -> PretrainedConfig:
@@ -77,23 +107,42 @@ def small_config(kind: str) -> PretrainedConfig:
 
 def _shrunk(path: str, config: PretrainedConfig) -> dict[str, Any]:
     options: dict[str, Any] = {}
+    lists = [value for name, value in vars(config).items() if name in _PER_LAYER and isinstance(value, list)]
+    depth = max([DEPTH, *(len(set(value)) for value in lists)])
     for name, value in vars(config).items():
         if isinstance(value, PretrainedConfig):
-            options[name] = {**value.to_dict(), **_shrunk(f"{path}.{name}", value)}
+            options[name] = {"model_type": value.model_type, **_shrunk(f"{path}.{name}", value)}
         elif name in _PER_LAYER and isinstance(value, list):
             kinds = list(dict.fromkeys(value))
-            options[name] = [kinds[i % len(kinds)] for i in range(DEPTH)]
+            options[name] = [kinds[i % len(kinds)] for i in range(depth)]
         elif name in _SIZES and isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            options[name] = _SIZES[name]
+            options[name] = depth if _SIZES[name] == DEPTH and "layer" in name else _SIZES[name]
         elif name.endswith("_token_id") and isinstance(value, int):
             options[name] = VOCABULARY - 1
+    if "kv_lora_rank" in options and "num_key_value_heads" in options:
+        # Latent attention has as many key heads as query heads.
+        options["num_key_value_heads"] = options["num_attention_heads"]
+    rope = getattr(config, "rope_parameters", None)
+    if isinstance(rope, dict) and "mrope_section" in rope:
+        width = int(options.get("head_dim", HIDDEN // 4) * rope.get("partial_rotary_factor", 1.0)) // 2
+        section = [width // 4, width // 4, width - 2 * (width // 4)]
+        options["rope_parameters"] = {**rope, "mrope_section": section}
     for key in (path.rpartition(".")[2], path):
         options.update(_OWN.get(key, {}))
     return options
 
 
 def build(kind: str, seed: int = 0) -> nn.Module:
-    """A small random model in float32, in eval mode."""
+    """A small random model in float32, in eval mode, with gains and biases that are not all alike."""
     torch.manual_seed(seed)
-    network = getattr(transformers, families()[kind])(small_config(kind))
-    return network.eval().requires_grad_(False)
+    config = small_config(kind)
+    cls = getattr(transformers, families()[kind])
+    if not isinstance(config, cls.config_class):
+        config = config.get_text_config(decoder=True)
+    network = cls(config).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            parameter.add_(torch.rand_like(parameter) * 0.5)
+        else:
+            parameter.mul_(3)
+    return network

@@ -201,17 +201,17 @@ def attached(
     """
     hooks: list[Any] = []
     stacks: dict[nn.Module, list[tuple[Stack, Transform]]] = {}
-    for writer in writers:
-        if (edit := edits.get(writer.name)) is None:
-            continue
-        if writer.stack is None:
-            hooks.append(writer.module.register_forward_hook(_output_hook(writer, edit, trial_of_row)))
-        elif trial_of_row is None:
-            stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
-        else:
-            raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
-    hooks += [Intercepting(group) for group in stacks.values()]
     try:
+        for writer in writers:
+            if (edit := edits.get(writer.name)) is None:
+                continue
+            if writer.stack is None:
+                hooks.append(writer.module.register_forward_hook(_output_hook(writer, edit, trial_of_row)))
+            elif trial_of_row is None:
+                stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
+            else:
+                raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
+        hooks += [Intercepting(group) for group in stacks.values()]
         yield
     finally:
         for hook in hooks:

@@ -175,6 +175,10 @@ def find_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:
     # The layers of some decoders lie in a module named encoder; where both are there, the decoder is meant.
     fitting = [item for item in fitting if not _ENCODER.search(item[0].lower())] or fitting
     if not fitting:
+        # Some configurations count layers otherwise than the model holds them.
+        fitting = [(name, stack) for name, stack in stacks if len(stack) > 1 and _is_layer(stack[0])]
+        fitting = [item for item in fitting if not re.search(r"\.\d+\.", item[0]) and "expert" not in item[0]]
+    if not fitting:
         raise UsageError(
             f"no stack of {depth} decoder layers found in {type(network).__name__}: this architecture cannot be edited"
         )

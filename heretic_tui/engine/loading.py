@@ -128,7 +128,8 @@ def load_model(settings: Settings, emit: Emit, control: Control, tokenizer: Any 
                     locate(settings.model), dtype=dtype, **_placement(settings, dtype), **_hub(settings)
                 )
             _refuse_offloaded(network)
-            model = ChatModel(network, tokenizer, emit, control)
+            fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
+            model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
             _one_token_test(model)
             return model
         except (UsageError, Aborted):

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 
-from heretic_tui.engine.anatomy import Anatomy, find_anatomy
+from heretic_tui.engine.anatomy import Anatomy
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.events import Emit, ModelLoaded, Notice
+from heretic_tui.engine.probe import examine
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.errors import UsageError
 
@@ -44,10 +45,18 @@ class ChatModel:
         response_prefix: text that every response is made to begin with.
     """
 
-    def __init__(self, network: nn.Module, tokenizer: PreTrainedTokenizerBase, emit: Emit, control: Control) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        emit: Emit,
+        control: Control,
+        fine: bool = False,
+        post_norms: bool = True,
+    ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
-        self.anatomy: Anatomy = find_anatomy(network)
+        self.anatomy: Anatomy = examine(network, fine, post_norms)
         self.batch_size = 1
         self.response_prefix = ""
         self._emit = emit

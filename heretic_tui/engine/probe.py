@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from heretic_tui.engine.anatomy import Anatomy, Writer
+from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
 from heretic_tui.engine.experts import Intercepting, Stack
 
 _TOKENS = 8
@@ -26,6 +26,23 @@ _EXACT, _ROUNDED = 1e-3, 0.05
 
 # From a writer's own output (…, hidden) to what stands in its place.
 Put = Callable[[Tensor], Tensor]
+
+
+def examine(network: nn.Module, fine: bool = False, post_norms: bool = True) -> Anatomy:
+    """Find the writers of a loaded network and verify them.
+
+    Args:
+        fine: a component for each kind of writer, instead of two.
+        post_norms: whether edits are to reckon with norms behind writers.
+
+    Raises:
+        UsageError: when no decoder layers, or nothing that can be edited, are found.
+    """
+    anatomy = probe(network, find_anatomy(network, fine))
+    if post_norms:
+        return anatomy
+    plain = tuple(replace(writer, post_norm_gain=None, centred=False) for writer in anatomy.writers)
+    return replace(anatomy, writers=plain)
 
 
 def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
@@ -77,7 +94,7 @@ class _Call:
             out = self.layer(stream, *self.args[1:], **self.kwargs)
         else:
             out = self.layer(**{**self.kwargs, "hidden_states": stream})
-        return out[0] if isinstance(out, tuple) else out
+        return out[0] if isinstance(out, tuple | list) else out
 
 
 def _calls(network: nn.Module, layers: nn.ModuleList) -> dict[int, _Call]:
@@ -119,8 +136,9 @@ class _LayerProbe:
         told: list[tuple[str, str]] = []
         stream = self._stream
         added = (self._call(stream) - stream).float().norm()
-        empty = self._with(None, None)
-        left = _beyond(empty.float(), stream.float()).norm() / added
+        left = _beyond(self._with(None, None).float(), stream.float())
+        # What is the same at every token is a bias; biases are left alone.
+        left = (left - left.mean(dim=0)).norm() / added
         if left > self._tolerance:
             told.append(
                 (
@@ -130,6 +148,11 @@ class _LayerProbe:
                 )
             )
         kept: list[Writer] = []
+        if stream.ndim > 3:
+            # Layers with several streams mix them by what they hold, which would be heard with the writer. Empty ones
+            # give nothing to mix.
+            self._stream = torch.zeros_like(stream)
+        empty = self._with(None, None)
         for label, group in _groups(self._writers):
             responses = [(u, self._with(group, u).float() - empty.float()) for u in self._vectors(group)]
             name = re.sub(r"\.\d+\.", ".*.", label)
@@ -151,7 +174,7 @@ class _LayerProbe:
                 )
                 kept += group
                 continue
-            if reading == "plain":
+            if isinstance(reading, str):
                 kept += group
                 continue
             gain, centred = self._exact_gain(group, reading)
@@ -189,12 +212,14 @@ class _LayerProbe:
 
         def putting(writer: Writer) -> Put:
             def put(output: Tensor) -> Tensor:
+                if not output.numel():
+                    return output
                 self._fired.add(writer.name)
                 if writer.name not in names or vectors is None:
                     return torch.zeros_like(output)
                 given = (vectors * size).to(output)
                 if len(given) == 1:
-                    return given[0].expand_as(output)
+                    return given[0].expand_as(output).contiguous()
                 return given.expand(output.numel() // given.numel(), -1, -1).reshape(output.shape)
 
             return put

@@ -20,26 +20,30 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
     Index 0 is the embedding output, index l + 1 the output of layer l. They are caught by hooks on the layers: what
     models return as their last hidden state is mostly taken after the final norm, which is another space.
     """
-    caught: list[Tensor] = []
+    caught: dict[int, Tensor] = {}
 
-    def keep(hidden: Tensor) -> None:
-        caught.append(hidden[:, -1].float().cpu())
+    def keep(index: int, hidden: Tensor) -> None:
+        # Some architectures go through their layers several times: the last pass is what the answer is made from.
+        caught[index] = hidden[:, -1].float().cpu()
 
     def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        keep(args[0] if args else kwargs["hidden_states"])
+        keep(0, args[0] if args else kwargs["hidden_states"])
 
-    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        keep(output[0] if isinstance(output, tuple) else output)
+    def after(index: int) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            keep(index + 1, output[0] if isinstance(output, tuple | list) else output)
+
+        return hook
 
     layers = model.anatomy.layers
     hooks = [layers[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    hooks += [layer.register_forward_hook(after) for layer in layers]
+    hooks += [layer.register_forward_hook(after(index)) for index, layer in enumerate(layers)]
     try:
         model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack(caught, dim=1)
+    return torch.stack([caught[index] for index in range(len(layers) + 1)], dim=1)
 
 
 def winsorize(residuals: Tensor, quantile: float) -> Tensor:

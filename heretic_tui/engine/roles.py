@@ -75,6 +75,11 @@ def component_of(kind: str, fine: bool) -> str:
     return FINE[kind] if fine else ATTENTION if kind in MIXERS else MLP
 
 
+def after_the_mixers(component: str) -> bool:
+    """Whether a component is none of token mixers."""
+    return component not in {FINE[kind] for kind in MIXERS}
+
+
 def in_order(components: set[str]) -> tuple[str, ...]:
     """Components as they are listed: token mixers before what comes after them."""
     return tuple(component for component in FINE.values() if component in components)

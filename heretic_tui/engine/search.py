@@ -14,8 +14,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
-from heretic_tui.engine.anatomy import MLP
 from heretic_tui.engine.parameters import Kernel, Parameters
+from heretic_tui.engine.roles import after_the_mixers
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.journal import trim_torn_line
 
@@ -110,8 +110,8 @@ class Search:
         index = trial.suggest_float("direction_index", 0.4 * last, 0.9 * last)
         kernels = {}
         for name in self._components:
-            # Below 0 means 0, so that the MLP edit can switch off.
-            lowest = -0.25 if name == MLP else 0.8
+            # Below 0 means 0, so that an edit of what comes after the token mixers can switch off.
+            lowest = -0.25 if after_the_mixers(name) else 0.8
             peak = max(0.0, trial.suggest_float(f"{name}.max_weight", lowest, 1.5))
             position = trial.suggest_float(f"{name}.max_weight_position", 0.6 * last, 1.0 * last)
             fraction = trial.suggest_float(f"{name}.min_weight", 0.0, 1.0)

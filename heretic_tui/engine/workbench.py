@@ -77,6 +77,8 @@ class Workbench:
             self.model: ChatModel = load_model(self.settings, self._emit, self._control)
             self._emit(self.model.describe(self.settings.quantization))
             self._emit(self.model.anatomy.coverage())
+            for note in self.model.anatomy.notes:
+                self._emit(ev.Notice(text=note))
 
     def unload(self) -> None:
         """Let go of the model, and of the memory it takes; `load` and `prepare` bring it back."""

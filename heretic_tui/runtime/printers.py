@@ -63,6 +63,8 @@ class PlainPrinter:
                 self._say("coverage", f"editing {event.editable} of {event.found} matrices ({parts})")
                 for line in event.missing:
                     self._say("", f"not edited: {line}")
+                for line in event.partly:
+                    self._say("", f"edited in part: {line}")
             case ev.BatchSizeChosen():
                 rate = f" ({event.tokens_per_second:,.0f} tokens a second)" if event.tokens_per_second else ""
                 self._say("batch size", f"{event.batch_size}{rate}")
