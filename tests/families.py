@@ -60,16 +60,55 @@ _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_ty
 
 # What the general rules cannot know.
 _OWN: dict[str, dict[str, Any]] = {
-    "zamba": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 2},
+    "zamba": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 2, "num_hidden_layers": 4,
+              "attn_layer_period": 2, "attn_layer_offset": 1, "layers_block_type": None},
     "zamba2": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 4, "hybrid_layer_ids": [1]},
     "helium": {"head_dim": 8, "num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 64},
-    "hunyuan_v1_dense": {"head_dim": 16}, "hunyuan_v1_moe": {"head_dim": 16}, "ministral": {"head_dim": 16},
-    "nemotron": {"head_dim": 16},
-    "glm5_next.text_config": {"num_key_value_heads": 4},
-    "dots3_note_text": {"num_key_value_heads": 4},
+    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"),
+                    {"head_dim": 16}),
+    **dict.fromkeys(("gptj", "codegen"), {"rotary_dim": 8}),
+    **dict.fromkeys(("glm5_next.text_config", "dots3_note_text", "dots3_note.text_config"), {"num_key_value_heads": 4}),
     "zaya": {"num_experts_per_tok": 1},
-    "xlnet": {"d_head": 8}, "xmod": {"default_language": "en_XX"},
+    "chameleon": {"vocabulary_map": {"<image>": 90}},
+    **dict.fromkeys(("cohere_compass_text", "cohere_compass.text_config"), {"rope_parameters": {
+        key: {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
+        for key in ("full_attention", "sliding_attention")}}),
+    "dbrx.attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0},
+    "deepseek_ocr2.text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
+    "deepseek_v2": {"num_experts_per_tok": 2},
+    "apertus1p5.audio_tokenizer_config": {"codebook_dim": HIDDEN},
+    "dots3_note.audio_config": {"adapter_in_dim": HIDDEN},
+    "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1},
+    **dict.fromkeys(("gemma3n_text", "gemma3n.text_config"), {
+        "num_kv_shared_layers": 0, "intermediate_size": 48, "layer_types": ["sliding_attention", "full_attention"],
+        "activation_sparsity_pattern": None}),
+    **dict.fromkeys(("glm46v.text_config", "glm4v.text_config", "glm_ocr.text_config", "glmga.text_config",
+                     "glm4v_moe.text_config"),
+                    {"head_dim": 16, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                        "mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}}),
+    **dict.fromkeys(("qwen2_vl.text_config", "qwen2_5_vl.text_config",
+                     "qwen2_5_omni_thinker.text_config"),
+                    {"head_dim": 8, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                        "mrope_section": [1, 1, 2]}}),
+    "paddleocr_vl.text_config": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                     "mrope_section": [2, 3, 3]}},
+    "ernie4_5_vl_moe.text_config": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                        "mrope_section": [1, 1, 2]}},
+    "granite4_vision": {"deepstack_layer_map": []},
+    "granite_docling.vision_config": {"out_hidden_size": HIDDEN},
+    **dict.fromkeys(("inkling2.vision_config", "inkling2_loop.vision_config"), {"text_hidden_size": HIDDEN}),
+    "mistral4": {"head_dim": 16, "qk_rope_head_dim": 8},
+    "hunyuan_vl.text_config": {"head_dim": 16, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
+                                                                   "mrope_section": [1, 1, 3, 3]}},
+    "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
+    "molmo2.adapter_config": {"vision_feature_layer": [1, 0]},
+    "nemotron_h_omni.vision_config": {"video_temporal_patch_size": 2},
+    "step3p7.text_config": {"sliding_window": 4},
+    **dict.fromkeys(("qwen4_exp_text", "qwen4_exp.text_config"), {
+        "indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 8,
+        "indexer_compress_ratio": 2}),
 }  # fmt: skip
 
 
@@ -90,13 +129,17 @@ OUT_OF_SCOPE: dict[str, str] = {
                      "udop", "vision-encoder-decoder", "pix2struct", "pp_formulanet"), "encoder-decoder"),
     **dict.fromkeys(("blip", "git"), "captions images with a BERT"),
     **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
+    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo", "kosmos-2", "idefics"), "answers only to an image"),
     "pi0": "moves robots",
     "diffusion_gemma": "writes by diffusion, not token by token",
 }  # fmt: skip
 
 
 # Families that cannot be built small here, and why.
-NOT_BUILT: dict[str, str] = {}
+NOT_BUILT: dict[str, str] = {
+    **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), "its vision tower needs timm"),
+    "inkling_mm_model": "its vision tower needs scipy",
+}
 
 
 def small_config(kind: str) -> PretrainedConfig:
@@ -137,7 +180,7 @@ def build(kind: str, seed: int = 0) -> nn.Module:
     torch.manual_seed(seed)
     config = small_config(kind)
     cls = getattr(transformers, families()[kind])
-    if not isinstance(config, cls.config_class):
+    if cls.config_class in config.sub_configs.values():
         config = config.get_text_config(decoder=True)
     network = cls(config).eval().requires_grad_(False)
     for parameter in network.parameters():

@@ -29,7 +29,8 @@ def unit(width: int) -> Tensor:
 
 def without(direction: Tensor, tensor: Tensor) -> Tensor:
     """The tensor with its component along a unit direction, over the last dimension, taken out."""
-    return tensor - (tensor @ direction)[..., None] * direction
+    rows = tensor.reshape(*tensor.shape[:-1], -1, len(direction))
+    return (rows - (rows @ direction)[..., None] * direction).reshape(tensor.shape)
 
 
 def prepare(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> None:
@@ -42,7 +43,7 @@ def prepare(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> None:
     for name, parameter in network.named_parameters():
         if id(parameter) in aims:
             parameter.copy_(without(aims[id(parameter)], parameter))
-        elif parameter.shape[-1:] == (width,) and (
+        elif parameter.ndim and parameter.shape[-1] == width and (
             name.endswith("bias") or ("embed" in name or "wte" in name or "wpe" in name) and parameter.ndim == 2
         ):
             parameter.copy_(without(direction, parameter))
@@ -60,7 +61,8 @@ def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[
     def leave(module: nn.Module, args: tuple, output: object) -> None:
         stream = output[0] if isinstance(output, tuple | list) else output
         assert isinstance(stream, Tensor)
-        found.append(float((stream @ direction).abs().max() / stream.norm(dim=-1).max()))
+        rows = stream.reshape(-1, len(direction))
+        found.append(float((rows @ direction).abs().max() / rows.norm(dim=-1).max()))
 
     hooks = [anatomy.layers[0].register_forward_pre_hook(enter, with_kwargs=True)]
     hooks += [layer.register_forward_hook(leave) for layer in anatomy.layers]

@@ -128,6 +128,7 @@ class _LayerProbe:
         self._call = call
         self._writers = writers
         self._stream = call.stream
+        self._width = writers[0].shape[-2]
         self._tolerance = _EXACT if self._stream.dtype == torch.float32 else _ROUNDED
         self._fired: set[str] = set()
 
@@ -136,7 +137,7 @@ class _LayerProbe:
         told: list[tuple[str, str]] = []
         stream = self._stream
         added = (self._call(stream) - stream).float().norm()
-        left = _beyond(self._with(None, None).float(), stream.float())
+        left = self._beyond(self._with(None, None), stream)
         # What is the same at every token is a bias; biases are left alone.
         left = (left - left.mean(dim=0)).norm() / added
         if left > self._tolerance:
@@ -148,13 +149,13 @@ class _LayerProbe:
                 )
             )
         kept: list[Writer] = []
-        if stream.ndim > 3:
+        if self._by_token(stream).shape[1] > 1:
             # Layers with several streams mix them by what they hold, which would be heard with the writer. Empty ones
             # give nothing to mix.
             self._stream = torch.zeros_like(stream)
         empty = self._with(None, None)
         for label, group in _groups(self._writers):
-            responses = [(u, self._with(group, u).float() - empty.float()) for u in self._vectors(group)]
+            responses = [self._rows(self._with(group, u).float() - empty.float(), u) for u in self._vectors(group)]
             name = re.sub(r"\.\d+\.", ".*.", label)
             if not any(writer.name in self._fired for writer in group):
                 told.append(("note", f"{name}: not reached by the probe, so not verified"))
@@ -188,7 +189,7 @@ class _LayerProbe:
             vector = self._vectors(group)[0]
             nothing = torch.zeros_like(self._stream)
             response = (self._with(group, vector, nothing) - self._with(None, None, nothing)).float()
-            rows, given = _rows(response, vector)
+            rows, given = self._rows(response, vector)
             best = rows.norm(dim=-1).argmax()
             if rows.isfinite().all() and rows[best].norm() > 0:
                 gain = rows[best] / given[best]
@@ -197,12 +198,31 @@ class _LayerProbe:
     def _vectors(self, group: Sequence[Writer]) -> list[Tensor]:
         """Two sets of vectors with entries of ±1: one balanced, one with a mean. A vector for each token, or one for
         all where rows are experts' and their order is not the tokens'."""
-        width = self._writers[0].shape[-2]
-        rows = 1 if group[0].kind == "routed experts" else self._stream.shape[1]
+        width = self._width
+        rows = 1 if group[0].kind == "routed experts" else _TOKENS
         generator = torch.Generator().manual_seed(1)
         balanced = torch.stack([torch.randperm(width, generator=generator) for _ in range(rows)]) % 2 * 2.0 - 1
         leaning = torch.where(torch.rand(rows, width, generator=generator) < 0.75, 1.0, -1.0)
         return [vectors.to(self._stream.device) for vectors in (balanced, leaning)]
+
+    def _by_token(self, stream: Tensor) -> Tensor:
+        """A layer's input or output as (tokens, streams, hidden). Architectures with several streams hold them in a
+        first dimension, in the last but one, or side by side in the last."""
+        if stream.ndim == 4 and stream.shape[1] == 1:
+            stream = stream.movedim(0, 2)
+        return stream.reshape(_TOKENS, -1, self._width)
+
+    def _beyond(self, out: Tensor, stream: Tensor) -> Tensor:
+        """What of a layer's output is no multiple of the stream it got, token by token. Where a token has several
+        streams, any mixture of them counts as nothing new. Shape (tokens, streams, hidden)."""
+        rows, given = self._by_token(out.float()), self._by_token(stream.float())
+        return rows - rows @ torch.linalg.pinv(given) @ given
+
+    def _rows(self, response: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
+        """Responses as rows (n, hidden), and for each row the vector that was put in."""
+        per_token = self._by_token(response)
+        given = vectors.expand(_TOKENS, self._width)[:, None].expand_as(per_token)
+        return per_token.reshape(-1, self._width), given.reshape(-1, self._width).to(response)
 
     def _with(self, group: Sequence[Writer] | None, vectors: Tensor | None, stream: Tensor | None = None) -> Tensor:
         """The layer's output with the group's outputs replaced by the vectors, and all others by zeros."""
@@ -249,14 +269,6 @@ def replaced_outputs(writers: Sequence[Writer], putting: Callable[[Writer], Put]
             handle.remove()
 
 
-def _beyond(out: Tensor, stream: Tensor) -> Tensor:
-    """What of a layer's output is no multiple of the stream it got, token by token. Where a token has several streams,
-    any mixture of them counts as nothing new. Shapes (1, tokens, …, hidden)."""
-    tokens, width = stream.shape[1], stream.shape[-1]
-    rows, given = out.reshape(tokens, -1, width), stream.reshape(tokens, -1, width)
-    return rows - rows @ torch.linalg.pinv(given) @ given
-
-
 def _groups(writers: Sequence[Writer]) -> Iterator[tuple[str, list[Writer]]]:
     """Writers that stand for the same thing: the experts of a list are one group."""
     groups: dict[str, list[Writer]] = {}
@@ -268,21 +280,12 @@ def _groups(writers: Sequence[Writer]) -> Iterator[tuple[str, list[Writer]]]:
     yield from groups.items()
 
 
-def _rows(response: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Responses as rows (n, hidden), and for each row the vector that was put in."""
-    width = response.shape[-1]
-    tokens = response.shape[1]
-    per_token = response.reshape(tokens, -1, width)
-    given = vectors.expand(tokens, width)[:, None].expand_as(per_token)
-    return per_token.reshape(-1, width), given.reshape(-1, width).to(response)
-
-
 def _read(responses: list[tuple[Tensor, Tensor]], tolerance: float) -> str | tuple[Tensor, bool]:
     """What lies between a writer and the stream: "plain", "silent", "irregular", or a gain and whether it is centred.
 
     A factor may differ from row to row (routing weights, a norm's length): only directions are compared.
     """
-    (first, balanced), (second, leaning) = (_heard(response, u, tolerance) for u, response in responses)
+    (first, balanced), (second, leaning) = (_heard(rows, given, tolerance) for rows, given in responses)
     if not len(first) or not len(second):
         return "silent"
     if _along(first, balanced) < tolerance and _along(second, leaning) < tolerance:
@@ -297,9 +300,8 @@ def _read(responses: list[tuple[Tensor, Tensor]], tolerance: float) -> str | tup
     return "irregular"
 
 
-def _heard(response: Tensor, vectors: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+def _heard(rows: Tensor, given: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
     """Rows in which something arrived: not every token is sent to every expert."""
-    rows, given = _rows(response, vectors)
     lengths = rows.norm(dim=-1)
     heard = lengths > max(1e-6, float(lengths.max()) * tolerance)
     return rows[heard], given[heard]

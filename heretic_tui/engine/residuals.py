@@ -21,10 +21,14 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
     models return as their last hidden state is mostly taken after the final norm, which is another space.
     """
     caught: dict[int, Tensor] = {}
+    rows, width = len(batch.rows), model.hidden_size
 
     def keep(index: int, hidden: Tensor) -> None:
         # Some architectures go through their layers several times: the last pass is what the answer is made from.
-        caught[index] = hidden[:, -1].float().cpu()
+        if hidden.ndim == 4 and len(hidden) != rows:
+            hidden = hidden.movedim(0, 2)
+        # Where a token has several streams, what it says is their mean.
+        caught[index] = hidden[:, -1].float().reshape(rows, -1, width).mean(dim=1).cpu()
 
     def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         keep(0, args[0] if args else kwargs["hidden_states"])
