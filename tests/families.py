@@ -16,7 +16,8 @@ HIDDEN, VOCABULARY, DEPTH = 32, 96, 2
 # What a setting shrinks to, by its name. Heads of 16 make attention's inner width 64, so that it is not the stream's.
 _SIZES: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "embed_dim", "attention_hidden_size",
-                     "embedding_dim", "emb_dim", "embedding_size", "word_embed_proj_dim", "input_embedding_size"), HIDDEN),
+                     "embedding_dim", "emb_dim", "embedding_size", "word_embed_proj_dim",
+                     "input_embedding_size"), HIDDEN),
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "encoder_attention_heads",
                      "decoder_attention_heads", "num_encoder_attention_heads", "num_decoder_attention_heads",
                      "swa_num_attention_heads", "num_sliding_attention_heads", "index_n_heads", "attention_heads"), 4),
@@ -27,7 +28,8 @@ _SIZES: dict[str, Any] = {
                      "moe_shared_expert_intermediate_size", "intermediate_size_mlp", "shared_intermediate_size",
                      "expert_ffn_hidden_size", "dense_intermediate_size", "feed_forward_size", "share_expert_dim",
                      "shared_experts_intermediate_size", "d_inner"), 48),
-    **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "decoder_vocab_size", "unpadded_vocab_size"), VOCABULARY),
+    **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "decoder_vocab_size",
+                     "unpadded_vocab_size"), VOCABULARY),
     **dict.fromkeys(("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts", "zero_expert_num"), 4),
     **dict.fromkeys(("num_experts_per_tok", "moe_topk", "moe_k", "num_experts_per_token", "top_k_experts",
                      "moe_top_k"), 2),
@@ -58,57 +60,44 @@ _OTHER = ("vision", "vit", "image", "audio", "qformer", "vq", "encoder_config", 
 # Lists with one entry a layer.
 _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_types", "attention_layers", "block_types")
 
-# What the general rules cannot know.
+_ROPE = {"rope_type": "default", "rope_theta": 1e4}
+
+# What the general rules cannot know, by model type, or by model type and part.
 _OWN: dict[str, dict[str, Any]] = {
     "zamba": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 2, "num_hidden_layers": 4,
-              "attn_layer_period": 2, "attn_layer_offset": 1, "layers_block_type": None},
+              "layers_block_type": ["linear_attention", "hybrid"] * 2},
     "zamba2": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 4, "hybrid_layer_ids": [1]},
     "helium": {"head_dim": 8, "num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 64},
-    **dict.fromkeys(("hunyuan_v1_dense", "hunyuan_v1_moe", "ministral"),
-                    {"head_dim": 16}),
-    **dict.fromkeys(("gptj", "codegen"), {"rotary_dim": 8}),
-    **dict.fromkeys(("glm5_next.text_config", "dots3_note_text", "dots3_note.text_config"), {"num_key_value_heads": 4}),
+    "hunyuan_v1_dense hunyuan_v1_moe ministral": {"head_dim": 16},
+    "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
+    "gptj codegen": {"rotary_dim": 8},
+    "glm5_next.text_config dots3_note_text": {"num_key_value_heads": 4},
     "zaya": {"num_experts_per_tok": 1},
     "chameleon": {"vocabulary_map": {"<image>": 90}},
-    **dict.fromkeys(("cohere_compass_text", "cohere_compass.text_config"), {"rope_parameters": {
-        key: {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}
-        for key in ("full_attention", "sliding_attention")}}),
+    "cohere_compass_text cohere_compass.text_config": {"rope_parameters": {
+        kind: {**_ROPE, "mrope_section": [2, 3, 3]} for kind in ("full_attention", "sliding_attention")}},
     "dbrx.attn_config": {"rope_theta": 1e4, "clip_qkv": 8.0},
     "deepseek_ocr2.text_config": {"mlp_layer_types": ["dense", "sparse"], "num_experts_per_tok": 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1},
     "deepseek_v2": {"num_experts_per_tok": 2},
-    "apertus1p5.audio_tokenizer_config": {"codebook_dim": HIDDEN},
-    "dots3_note.audio_config": {"adapter_in_dim": HIDDEN},
     "dots1": {"n_routed_experts": 4, "n_shared_experts": 1, "num_experts_per_tok": 2, "first_k_dense_replace": 1},
-    **dict.fromkeys(("gemma3n_text", "gemma3n.text_config"), {
-        "num_kv_shared_layers": 0, "intermediate_size": 48, "layer_types": ["sliding_attention", "full_attention"],
-        "activation_sparsity_pattern": None}),
-    **dict.fromkeys(("glm46v.text_config", "glm4v.text_config", "glm_ocr.text_config", "glmga.text_config",
-                     "glm4v_moe.text_config"),
-                    {"head_dim": 16, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
-                                                        "mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}}),
-    **dict.fromkeys(("qwen2_vl.text_config", "qwen2_5_vl.text_config",
-                     "qwen2_5_omni_thinker.text_config"),
-                    {"head_dim": 8, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
-                                                        "mrope_section": [1, 1, 2]}}),
-    "paddleocr_vl.text_config": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
-                                                     "mrope_section": [2, 3, 3]}},
-    "ernie4_5_vl_moe.text_config": {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
-                                                        "mrope_section": [1, 1, 2]}},
-    "granite4_vision": {"deepstack_layer_map": []},
+    "gemma3n_text": {"num_kv_shared_layers": 0, "intermediate_size": 48, "activation_sparsity_pattern": None,
+                     "layer_types": ["sliding_attention", "full_attention"]},
+    "glm46v.text_config glm4v.text_config glm_ocr.text_config glmga.text_config glm4v_moe.text_config": {
+        "head_dim": 16, "rope_parameters": {**_ROPE, "mrope_section": [1, 1, 2], "partial_rotary_factor": 0.5}},
+    "qwen2_vl.text_config qwen2_5_vl.text_config qwen2_5_omni_thinker.text_config": {
+        "head_dim": 8, "rope_parameters": {**_ROPE, "mrope_section": [1, 1, 2]}},
+    "paddleocr_vl.text_config": {"rope_parameters": {**_ROPE, "mrope_section": [2, 3, 3]}},
+    "ernie4_5_vl_moe.text_config": {"rope_parameters": {**_ROPE, "mrope_section": [1, 1, 2]}},
+    "hunyuan_vl.text_config": {"head_dim": 16, "rope_parameters": {**_ROPE, "mrope_section": [1, 1, 3, 3]}},
     "granite_docling.vision_config": {"out_hidden_size": HIDDEN},
-    **dict.fromkeys(("inkling2.vision_config", "inkling2_loop.vision_config"), {"text_hidden_size": HIDDEN}),
-    "mistral4": {"head_dim": 16, "qk_rope_head_dim": 8},
-    "hunyuan_vl.text_config": {"head_dim": 16, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4,
-                                                                   "mrope_section": [1, 1, 3, 3]}},
-    "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
+    "inkling2.vision_config inkling2_loop.vision_config": {"text_hidden_size": HIDDEN},
     "molmo2.adapter_config": {"vision_feature_layer": [1, 0]},
     "nemotron_h_omni.vision_config": {"video_temporal_patch_size": 2},
     "step3p7.text_config": {"sliding_window": 4},
-    **dict.fromkeys(("qwen4_exp_text", "qwen4_exp.text_config"), {
-        "indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16, "indexer_budget": 8,
-        "indexer_compress_ratio": 2}),
+    "qwen4_exp_text qwen4_exp.text_config": {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16,
+                                             "indexer_budget": 8, "indexer_compress_ratio": 2},
 }  # fmt: skip
 
 
@@ -131,6 +120,7 @@ OUT_OF_SCOPE: dict[str, str] = {
     **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
     **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo", "kosmos-2", "idefics"), "answers only to an image"),
     "pi0": "moves robots",
+    "shieldgemma2": "classifies",
     "diffusion_gemma": "writes by diffusion, not token by token",
 }  # fmt: skip
 
@@ -139,6 +129,11 @@ OUT_OF_SCOPE: dict[str, str] = {
 NOT_BUILT: dict[str, str] = {
     **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), "its vision tower needs timm"),
     "inkling_mm_model": "its vision tower needs scipy",
+    **dict.fromkeys(
+        ("apertus1p5", "dots3_note", "granite4_vision", "mistral4", "muse_spark"),
+        "its other towers are not built small",
+    ),
+    "blt": "reads bytes through three stacks of layers, each of a width of its own",
 }
 
 
@@ -170,8 +165,9 @@ def _shrunk(path: str, config: PretrainedConfig) -> dict[str, Any]:
         width = int(options.get("head_dim", HIDDEN // 4) * rope.get("partial_rotary_factor", 1.0)) // 2
         section = [width // 4, width // 4, width - 2 * (width // 4)]
         options["rope_parameters"] = {**rope, "mrope_section": section}
-    for key in (path.rpartition(".")[2], path):
-        options.update(_OWN.get(key, {}))
+    for paths, own in _OWN.items():
+        if path in paths.split():
+            options.update(own)
     return options
 
 

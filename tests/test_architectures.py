@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import families
 import pytest
 import torch
+import transformers
 from torch import Tensor, nn
 from transformers.utils import logging
 
@@ -15,7 +18,19 @@ from heretic_tui.engine.anatomy import Anatomy, Writer
 from heretic_tui.engine.probe import examine
 
 logging.set_verbosity_error()
+LIST = Path(__file__).parent.parent / "docs" / "architectures.md"
+FOUND: dict[str, str] = {}
+KINDS = [kind for kind in sorted(families.families()) if kind not in families.OUT_OF_SCOPE]
 TOKENS = torch.randint(0, families.VOCABULARY // 2, (2, 7), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost these models more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def logits(network: nn.Module) -> Tensor:
@@ -43,8 +58,10 @@ def prepare(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> None:
     for name, parameter in network.named_parameters():
         if id(parameter) in aims:
             parameter.copy_(without(aims[id(parameter)], parameter))
-        elif parameter.ndim and parameter.shape[-1] == width and (
-            name.endswith("bias") or ("embed" in name or "wte" in name or "wpe" in name) and parameter.ndim == 2
+        elif (
+            parameter.ndim
+            and parameter.shape[-1] == width
+            and (name.endswith("bias") or (("embed" in name or "wte" in name or "wpe" in name) and parameter.ndim == 2))
         ):
             parameter.copy_(without(direction, parameter))
 
@@ -93,7 +110,7 @@ def outcome(kind: str, folder: Path) -> str:
         edited = logits(network)
         after = components(network, anatomy, direction)
     assert torch.equal(logits(network), base), "detached, the outputs are the base model's"
-    assert max(before) > 1e-2, "unedited, the layers write to the direction"
+    assert max(before) > 1e-3, "unedited, the layers write to the direction"
     told = [*anatomy.missing, *anatomy.partly, *anatomy.notes]
     if not told:
         assert max(after) < 1e-4, f"a component of {max(after):.1e} is left, and nothing is told of it"
@@ -106,12 +123,53 @@ def outcome(kind: str, folder: Path) -> str:
     return "; ".join(told) or "works"
 
 
-KINDS = [kind for kind in sorted(families.families()) if kind not in families.OUT_OF_SCOPE]
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in families.NOT_BUILT])
 def test_family(kind: str, tmp_path: Path) -> None:
-    if reason := families.NOT_BUILT.get(kind):
-        pytest.skip(reason)
-    found = outcome(kind, tmp_path)
-    print(kind, found)
+    FOUND[kind] = outcome(kind, tmp_path)
+
+
+def test_the_list_of_architectures_is_true() -> None:
+    """docs/architectures.md is what the tests above found; `HERETIC_WRITE_DOCS=1` writes it."""
+    if set(FOUND) != set(KINDS) - set(families.NOT_BUILT):
+        pytest.skip("not every family was tried")
+    text = listing()
+    if os.environ.get("HERETIC_WRITE_DOCS"):
+        LIST.write_text(text, encoding="utf-8")
+    assert LIST.read_text(encoding="utf-8") == text
+
+
+def listing() -> str:
+    names = families.families()
+    works = [kind for kind in KINDS if FOUND.get(kind) == "works"]
+    partly = {kind: text for kind, text in FOUND.items() if text != "works"}
+    lines = [
+        "# Architectures",
+        "",
+        "Written by `tests/test_architectures.py`, from small random models of every causal and image-text-to-text",
+        f"family of transformers {transformers.__version__}. In those that work, an edit of weight 1 of all writers",
+        "leaves no layer that adds anything of the direction to the residual stream (float32, to 1e-4 of its length),",
+        "the base model comes back bit for bit, and the exported weights load to the edited outputs.",
+        "",
+        f"## Works ({len(works)})",
+        "",
+        ", ".join(f"{names[kind]} (`{kind}`)" for kind in works) + ".",
+        "",
+        f"## Partly ({len(partly)})",
+        "",
+        "All that was found is edited; what keeps the direction from going entirely is said when the model is loaded.",
+        "",
+        "| family | what is missing |",
+        "|---|---|",
+        *(f"| {names[kind]} (`{kind}`) | {text} |" for kind, text in sorted(partly.items())),
+        "",
+        f"## Not tried ({len(families.NOT_BUILT)})",
+        "",
+        *(f"- {names[kind]} (`{kind}`): {reason}" for kind, reason in families.NOT_BUILT.items()),
+        "",
+        "## Out of scope",
+        "",
+    ]
+    for reason in dict.fromkeys(families.OUT_OF_SCOPE.values()):
+        own = [kind for kind, why in families.OUT_OF_SCOPE.items() if why == reason]
+        lines.append(f"- {reason}: " + ", ".join(f"`{kind}`" for kind in own))
+    return "\n".join(lines) + "\n"

@@ -66,8 +66,8 @@ class Writer:
         return int(self.module.out_features), int(self.module.in_features)  # type: ignore[arg-type]
 
     def bend(self, direction: Tensor) -> Tensor:
-        """The vector, not of unit length, whose part the matrix must lose for `direction` (hidden,) to be gone from what
-        it adds; linear in the direction.
+        """The vector, not of unit length, whose part the matrix must lose for `direction` (hidden,) to be gone from
+        what it adds; linear in the direction.
 
         Behind a norm of gain γ the stream gets γ ∘ y / rms(y), whose component along v is y's along γ ∘ v.
         """

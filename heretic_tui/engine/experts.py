@@ -1,10 +1,11 @@
 """Experts fused into one parameter: their writer, and the products with that parameter turned into others.
 
-Transformers computes the experts of a layer in several ways (a loop over the experts that were hit, one grouped product,
-one batched product), and an architecture may bring a way of its own. All of them end in a product of activations with
-the parameter, a view of it, or a gathered copy. A function mode around the experts' forward pass finds that product and
-hands it, with its input and the experts of its rows, to a transform. So nothing in the model is changed, biases and
-routing weights that come after the product are left alone, and a transform needs to know nothing of the ways.
+Transformers computes the experts of a layer in several ways (a loop over the experts that were hit, one grouped
+product, one batched product), and an architecture may bring a way of its own. All of them end in a product of
+activations with the parameter, a view of it, or a gathered copy. A function mode around the experts' forward pass finds
+that product and hands it, with its input and the experts of its rows, to a transform. So nothing in the model is
+changed, biases and routing weights that come after the product are left alone, and a transform needs to know nothing of
+the ways.
 """
 
 from __future__ import annotations

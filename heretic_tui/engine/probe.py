@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
-from heretic_tui.engine.experts import Intercepting, Stack
+from heretic_tui.engine.experts import Intercepting, Stack, Transform
 
 _TOKENS = 8
 # Relative errors that count as none, in float32 and in 16 bits.
@@ -71,10 +71,9 @@ def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
             kept, told = own, [("note", f"not verified: {_line(error)}")]
         writers += kept
         findings += [(index, *each) for each in told]
-    partly, notes = (_merged([(i, text) for i, sort, text in findings if sort == which]) for which in ("partly", "note"))
-    return replace(
-        anatomy, writers=tuple(writers), partly=(*anatomy.partly, *partly), notes=(*anatomy.notes, *notes)
-    )
+    partly = _merged([(index, text) for index, sort, text in findings if sort == "partly"])
+    notes = _merged([(index, text) for index, sort, text in findings if sort == "note"])
+    return replace(anatomy, writers=tuple(writers), partly=(*anatomy.partly, *partly), notes=(*anatomy.notes, *notes))
 
 
 @dataclass(frozen=True)
@@ -257,16 +256,22 @@ def replaced_outputs(writers: Sequence[Writer], putting: Callable[[Writer], Put]
         for writer in writers:
             put = putting(writer)
             if writer.stack is not None:
-                transform = (lambda put: lambda x, y, experts: put(y))(put)
-                stacks.setdefault(id(writer.stack.caller), []).append((writer.stack, transform))
+                stacks.setdefault(id(writer.stack.caller), []).append((writer.stack, _of_product(put)))
             else:
-                hook = (lambda put: lambda module, args, output: put(output))(put)
-                handles.append(writer.module.register_forward_hook(hook))
+                handles.append(writer.module.register_forward_hook(_of_output(put)))
         handles += [Intercepting(group) for group in stacks.values()]
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _of_product(put: Put) -> Transform:
+    return lambda x, y, experts: put(y)
+
+
+def _of_output(put: Put) -> Any:
+    return lambda module, args, output: put(output)
 
 
 def _groups(writers: Sequence[Writer]) -> Iterator[tuple[str, list[Writer]]]:
