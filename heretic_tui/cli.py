@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = ("open", "follow", "demo", "run", "runs", "show", "score", "export", "reproduce", "config")
+_COMMANDS = ("open", "follow", "demo", "run", "runs", "show", "inspect", "score", "export", "reproduce", "config")
 
 
 class _All:
@@ -115,6 +115,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         usage = {
             "open": "[MODEL]",
             "run": "[MODEL]",
+            "inspect": "[MODEL]",
             "score": "[MODEL]",
             "show": "RUN",
             "export": "RUN --trial N OUT",
@@ -153,6 +154,9 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     sub = command("show", _show, "a run's settings, trials and front", settings=_WHERE)
     sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
     sub.add_argument("--json", action="store_true", help="everything, as JSON")
+    sub = command("inspect", _inspect, "what of a model would be edited; its weights are not loaded", settings=_ALL)
+    sub.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id of a chat model")
+    sub.add_argument("--json", action="store_true", help="every matrix, as JSON")
     sub = command(
         "score", _score, "measure one edit as a trial would be; without --edit, the base model", settings=_ALL
     )
@@ -278,6 +282,18 @@ def _go(settings: Settings, as_json: bool) -> int:
         except HereticError as error:
             return _failed(error, apart.err)
     return DONE if outcome == "done" else INTERRUPTED
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    _model_given(settings)
+    with _task() as (_, _, out):
+        from heretic_tui.engine.inspection import inspect_model
+
+        found = inspect_model(settings)
+        text = json.dumps(found.to_json(), indent=1) if options.json else "\n".join(found.lines())
+        print(text, file=out, flush=True)
+    return DONE
 
 
 def _score(options: argparse.Namespace) -> int:

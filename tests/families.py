@@ -95,6 +95,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "inkling2.vision_config inkling2_loop.vision_config": {"text_hidden_size": HIDDEN},
     "molmo2.adapter_config": {"vision_feature_layer": [1, 0]},
     "nemotron_h_omni.vision_config": {"video_temporal_patch_size": 2},
+    "qwen2_5_omni_thinker qwen3_omni_moe_thinker": {"vision_start_token_id": 90, "vision_end_token_id": 91},
     "step3p7.text_config": {"sliding_window": 4},
     "qwen4_exp_text qwen4_exp.text_config": {"indexer_n_heads": 4, "indexer_kv_heads": 1, "indexer_head_dim": 16,
                                              "indexer_budget": 8, "indexer_compress_ratio": 2},

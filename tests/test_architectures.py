@@ -111,7 +111,7 @@ def outcome(kind: str, folder: Path) -> str:
         after = components(network, anatomy, direction)
     assert torch.equal(logits(network), base), "detached, the outputs are the base model's"
     assert max(before) > 1e-3, "unedited, the layers write to the direction"
-    told = [*anatomy.missing, *anatomy.partly, *anatomy.notes]
+    told = [*map(str, anatomy.missing), *anatomy.partly, *anatomy.notes]
     if not told:
         assert max(after) < 1e-4, f"a component of {max(after):.1e} is left, and nothing is told of it"
     for writer in anatomy.writers:

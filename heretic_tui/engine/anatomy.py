@@ -113,20 +113,34 @@ class Writer:
 
 
 @dataclass(frozen=True)
+class Missing:
+    """A matrix that is found and cannot be edited, or (no shape) a layer in which none is found; `name` is its path."""
+
+    layer: int
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.reason})"
+
+
+@dataclass(frozen=True)
 class Anatomy:
     """The decoder layers and their writers.
 
     Attributes:
         layers: the stack that carries the text's residual stream.
         writers: what can be edited.
-        missing: a line for each matrix that cannot be edited, with the reason.
+        missing: what cannot be edited, with the reason.
         partly: a line for each thing that keeps an edit from taking all of a direction out.
         notes: what the probe could not see.
     """
 
     layers: nn.ModuleList
     writers: tuple[Writer, ...]
-    missing: tuple[str, ...]
+    missing: tuple[Missing, ...]
     partly: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -144,7 +158,7 @@ class Anatomy:
             editable=len(self.writers),
             found=len(self.writers) + len(self.missing),
             components=dict(Counter(w.component for w in self.writers)),
-            missing=list(self.missing),
+            missing=[str(missing) for missing in self.missing],
             partly=list(self.partly),
         )
 
@@ -202,7 +216,7 @@ def find_anatomy(network: nn.Module, fine: bool = False) -> Anatomy:
     path, layers = find_layers(network)
     hidden = stream_width(network)
     writers: list[Writer] = []
-    missing: list[str] = []
+    missing: list[Missing] = []
     for index, layer in enumerate(layers):
         before = len(writers) + len(missing)
         for name, module, owners in _walk(layer):
@@ -211,8 +225,10 @@ def find_anatomy(network: nn.Module, fine: bool = False) -> Anatomy:
                 kind = kind_of(f"{name}.{key}", owners)
                 if kind is None:
                     continue
+                if kind == "dense":
+                    kind = "routed experts"
                 if isinstance(stack, str):
-                    missing.append(f"{full}.{key} ({stack})")
+                    missing.append(Missing(index, f"{full}.{key}", kind, tuple(module.get_parameter(key).shape), stack))
                 else:
                     component = component_of(kind, fine)
                     writers.append(Writer(index, component, f"{full}.{key}", module, kind, stack))
@@ -221,9 +237,11 @@ def find_anatomy(network: nn.Module, fine: bool = False) -> Anatomy:
             if isinstance(module, nn.Linear | Conv1D):
                 writers.append(Writer(index, component_of(kind, fine), full, module, kind))
             else:
-                missing.append(f"{full} ({type(module).__name__} is not a kind of module that can be edited)")
+                reason = f"{type(module).__name__} is not a kind of module that can be edited"
+                missing.append(Missing(index, full, kind, (hidden, int(getattr(module, "in_features", 0))), reason))
         if len(writers) + len(missing) == before:
-            missing.append(f"{path}.{index}: no matrix that writes to the residual stream is recognised")
+            reason = "no matrix that writes to the residual stream is recognised"
+            missing.append(Missing(index, f"{path}.{index}", "dense", (), reason))
     if not writers:
         raise UsageError(
             f"{type(network).__name__}: none of the matrices that write to the residual stream can be edited "

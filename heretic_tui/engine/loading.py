@@ -11,7 +11,15 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download
 from tqdm import tqdm
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoTokenizer,
+    BitsAndBytesConfig,
+    PretrainedConfig,
+)
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from heretic_tui.engine.bars import bars_as_progress
 from heretic_tui.engine.control import Aborted, Control
@@ -59,6 +67,53 @@ def load_tokenizer(settings: Settings) -> Any:
             f"{settings.model} has no chat template: it is not a chat model (look for an -Instruct version)"
         )
     return tokenizer
+
+
+def load_config(settings: Settings) -> PretrainedConfig:
+    """The model's configuration.
+
+    Raises:
+        UsageError: when the model cannot be found, or is of a kind that transformers does not know.
+    """
+    source = locate(settings.model)
+    try:
+        return AutoConfig.from_pretrained(source, **_hub(settings))
+    except Exception as error:
+        raise UsageError(_unavailable(settings, error)) from error
+
+
+def model_class(config: PretrainedConfig) -> Any:
+    """The class to load with: a model that also sees is loaded whole, not only the part that speaks."""
+    named = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
+    wanted = config.architectures or []
+    sees = named is not None and (not wanted or named in wanted)
+    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
+
+
+_UNQUANTIZED = {
+    "mxfp4": "a 16-bit version, such as those that unsloth and others publish with -BF16 in their names",
+    "fp8": "the 16-bit original, where its maker published one, or a converted -BF16 version",
+    "gptq": "the model that it was made from",
+    "awq": "the model that it was made from",
+}
+
+
+def refuse_quantized(config: PretrainedConfig) -> None:
+    """An edit has to be exact, and what is written must be what was measured: packed weights are neither read nor
+    written here.
+
+    Raises:
+        UsageError: for a checkpoint that is quantised already, with what to load instead.
+    """
+    found = getattr(config, "quantization_config", None)
+    if found is None:
+        return
+    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+    name = str(getattr(method, "value", method) or "an unknown method")
+    instead = _UNQUANTIZED.get(name, "the model that it was made from")
+    raise UsageError(
+        f"this checkpoint is quantised already ({name}): load {instead}, and save memory with --quantization bnb_4bit"
+    )
 
 
 def fingerprint(settings: Settings) -> str:
@@ -118,19 +173,22 @@ def load_model(settings: Settings, emit: Emit, control: Control, tokenizer: Any 
         HereticError: when no dtype works; the reason for each is in the message.
     """
     tokenizer = tokenizer or load_tokenizer(settings)
+    config = load_config(settings)
+    refuse_quantized(config)
     _download(settings, emit, control)
     failures: list[str] = []
     for dtype in settings.dtypes:
         network = None
         try:
             with bars_as_progress(emit, control):
-                network = AutoModelForCausalLM.from_pretrained(
+                network = model_class(config).from_pretrained(
                     locate(settings.model), dtype=dtype, **_placement(settings, dtype), **_hub(settings)
                 )
             _refuse_offloaded(network)
             fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
             model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
             _one_token_test(model)
+            model.find_padding_leak()
             return model
         except (UsageError, Aborted):
             raise

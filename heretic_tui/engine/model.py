@@ -43,6 +43,8 @@ class ChatModel:
         anatomy: decoder layers and writers.
         batch_size: rows in one forward pass; halved for good when memory runs out.
         response_prefix: text that every response is made to begin with.
+        padding_safe: whether a row answers the same with padding before it as without; where it does not (a recurrent
+            or convolutional state takes the padding in), all rows of a batch have one length.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ChatModel:
         self.anatomy: Anatomy = examine(network, fine, post_norms)
         self.batch_size = 1
         self.response_prefix = ""
+        self.padding_safe = True
         self._emit = emit
         self.control = control
         forward = inspect.signature(network.forward).parameters
@@ -184,6 +187,8 @@ class ChatModel:
         while done < len(order):
             self.control.checkpoint(self._emit)
             rows = order[done : done + self.batch_size]
+            if not self.padding_safe:
+                rows = [row for row in rows if len(tokens[row]) == len(tokens[rows[0]])]
             try:
                 with torch.inference_mode():
                     work(self.batch(rows, tokens))
@@ -201,6 +206,30 @@ class ChatModel:
             torch.cuda.empty_cache()
         self.batch_size = max(1, rows // 2)
         self._emit(Notice(level="warning", text=f"out of memory at {rows} rows: batch size is now {self.batch_size}"))
+
+    def find_padding_leak(self) -> None:
+        """Compare a row alone with the same row behind padding, and tell where they differ.
+
+        Raises:
+            RuntimeError: from the forward pass.
+        """
+        # Ordinary tokens of the model's own text, the shorter row a part of the longer.
+        tokens = self.encode([Prompt("Which of these words is the longest one?", "")])[0]
+        rows = [tokens, tokens[-max(2, len(tokens) // 2) :]]
+        together, alone = self.batch([0, 1], rows), self.batch([1], rows)
+        with torch.inference_mode():
+            padded = self.next_token_logits(together.ids, together.mask, together.positions, self.new_cache())[1]
+            plain = self.next_token_logits(alone.ids, alone.mask, alone.positions, self.new_cache())[0]
+        off = float((padded - plain).norm() / plain.norm())
+        # Rounding of 16 bits stays below it in attention; a state that took the padding in lies far above.
+        self.padding_safe = off < (1e-3 if self.network.dtype == torch.float32 else 0.1)
+        if not self.padding_safe:
+            self._emit(
+                Notice(
+                    text=f"padding changes what this model answers (logits by {off:.0%}): batches are made of prompts "
+                    "of equal length"
+                )
+            )
 
     # Forward pass
 

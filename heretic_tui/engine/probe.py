@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
 from heretic_tui.engine.experts import Intercepting, Stack, Transform
+from heretic_tui.runtime.text import ranges
 
 _TOKENS = 8
 # Relative errors that count as none, in float32 and in 16 bits.
@@ -128,6 +129,9 @@ class _LayerProbe:
         self._writers = writers
         self._stream = call.stream
         self._width = writers[0].shape[-2]
+        # Some models put tokens of their own before those of the text.
+        first_is_batch = self._stream.ndim < 4 or self._stream.shape[1] > 1
+        self._tokens = self._stream.shape[1 if first_is_batch else 2]
         self._tolerance = _EXACT if self._stream.dtype == torch.float32 else _ROUNDED
         self._fired: set[str] = set()
 
@@ -136,9 +140,11 @@ class _LayerProbe:
         told: list[tuple[str, str]] = []
         stream = self._stream
         added = (self._call(stream) - stream).float().norm()
-        left = self._beyond(self._with(None, None), stream)
+        silenced = self._with(None, None)
         # What is the same at every token is a bias; biases are left alone.
-        left = (left - left.mean(dim=0)).norm() / added
+        constant = (silenced - stream).float()
+        constant = self._by_token(constant) - self._by_token(constant).mean(dim=0)
+        left = min(self._beyond(silenced, stream).norm(), constant.norm()) / added
         if left > self._tolerance:
             told.append(
                 (
@@ -198,7 +204,8 @@ class _LayerProbe:
         """Two sets of vectors with entries of ±1: one balanced, one with a mean. A vector for each token, or one for
         all where rows are experts' and their order is not the tokens'."""
         width = self._width
-        rows = 1 if group[0].kind == "routed experts" else _TOKENS
+        one_for_all = group[0].kind == "routed experts" or group[0].stack is not None
+        rows = 1 if one_for_all else self._tokens
         generator = torch.Generator().manual_seed(1)
         balanced = torch.stack([torch.randperm(width, generator=generator) for _ in range(rows)]) % 2 * 2.0 - 1
         leaning = torch.where(torch.rand(rows, width, generator=generator) < 0.75, 1.0, -1.0)
@@ -209,7 +216,7 @@ class _LayerProbe:
         first dimension, in the last but one, or side by side in the last."""
         if stream.ndim == 4 and stream.shape[1] == 1:
             stream = stream.movedim(0, 2)
-        return stream.reshape(_TOKENS, -1, self._width)
+        return stream.reshape(self._tokens, -1, self._width)
 
     def _beyond(self, out: Tensor, stream: Tensor) -> Tensor:
         """What of a layer's output is no multiple of the stream it got, token by token. Where a token has several
@@ -220,7 +227,7 @@ class _LayerProbe:
     def _rows(self, response: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Responses as rows (n, hidden), and for each row the vector that was put in."""
         per_token = self._by_token(response)
-        given = vectors.expand(_TOKENS, self._width)[:, None].expand_as(per_token)
+        given = vectors.expand(self._tokens, self._width)[:, None].expand_as(per_token)
         return per_token.reshape(-1, self._width), given.reshape(-1, self._width).to(response)
 
     def _with(self, group: Sequence[Writer] | None, vectors: Tensor | None, stream: Tensor | None = None) -> Tensor:
@@ -325,18 +332,7 @@ def _merged(found: list[tuple[int, str]]) -> list[str]:
     for index, text in found:
         # Shares differ a little from layer to layer; what is said is the same.
         layers.setdefault(re.sub(r"by \d+% of", "by part of", text), []).append(index)
-    return [f"layer{'s' if len(at) > 1 else ''} {_ranges(at)}: {text}" for text, at in layers.items()]
-
-
-def _ranges(numbers: list[int]) -> str:
-    """2, 3, 4, 7 as "2-4, 7"."""
-    spans: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if spans and number == spans[-1][1] + 1:
-            spans[-1][1] = number
-        else:
-            spans.append([number, number])
-    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in spans)
+    return [f"layer{'s' if len(at) > 1 else ''} {ranges(at)}: {text}" for text, at in layers.items()]
 
 
 def _line(error: BaseException) -> str:

@@ -53,7 +53,8 @@ def kind_of(path: str, owners: str) -> str | None:
     name = next((p for p in reversed(parts) if p not in ("linear", "weight") and not p.isdigit()), parts[-1]).lower()
     if path == "ffn.2" or (name == "value" and "feed_forward" in path):
         return "dense"
-    if _INSIDE.search(path.lower()) or name not in _MIXER_OUT | _MLP_OUT:
+    # DBRX names its attention for the norms around it.
+    if _INSIDE.search(path.lower().replace("norm_attn_norm", "")) or name not in _MIXER_OUT | _MLP_OUT:
         return None
     if name == "per_layer_projection":
         return "per-layer input"

@@ -201,6 +201,18 @@ class Tail:
         return events
 
 
+def inspect_lines(settings: Settings) -> list[str]:
+    """What of a model would be edited, as lines. Takes seconds at the first call, for imports: to be called on a
+    thread.
+
+    Raises:
+        HereticError: when the model cannot be found, or cannot be edited.
+    """
+    from heretic_tui.engine.inspection import inspect_model
+
+    return inspect_model(settings).lines()
+
+
 def preview_prompts(settings: Settings, name: str, count: int = 3) -> tuple[list[str], str]:
     """The first prompts of a set as the model will see them, and a note where the chat template is not at hand. Takes
     seconds at the first call, for imports: to be called on a thread.

@@ -26,6 +26,17 @@ def quantity(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def ranges(numbers: Iterable[int]) -> str:
+    """2, 3, 4, 7 as "2-4, 7"."""
+    spans: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if spans and number == spans[-1][1] + 1:
+            spans[-1][1] = number
+        else:
+            spans.append([number, number])
+    return ", ".join(f"{a}-{b}" if b > a else str(a) for a, b in spans)
+
+
 def plain(text: str) -> str:
     """Text with control and formatting characters made visible, so that no prompt, model or file name can move the
     cursor, change colours or hide something."""

@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.draft import Draft, Entry
-from heretic_tui.runtime.hosts import FollowHost, preview_prompts
+from heretic_tui.runtime.hosts import FollowHost, inspect_lines, preview_prompts
 from heretic_tui.runtime.model_files import completions, devices, fits, model_facts
 from heretic_tui.runtime.overview import overview
 from heretic_tui.runtime.rundir import RunFolder, find_runs
@@ -58,11 +58,13 @@ class SetupScreen(ModeScreen):
 
     HELP_TEXT = """
 Enter edits a setting, opens or closes a group, and starts on the first line. Settings that differ from their default
-carry a mark; backspace brings the default back. On a prompt set, w shows its first prompts as the model will see them.
+carry a mark; backspace brings the default back. i shows what of the model would be edited. On a prompt set, w shows
+its first prompts as the model will see them.
 Earlier runs: tab goes there; enter opens one to look at, R resumes it with its own settings, D deletes it.
 """
     BINDINGS = [
         Binding("ctrl+s", "start", "Start"),
+        Binding("i", "inspect", "Inspect model", show=False, tooltip="what of the model would be edited"),
         Binding("w", "preview", "Preview prompts", show=False),
         Binding("backspace", "reset", "Default", show=False, tooltip="bring the default back"),
         Binding("R", "resume", "Resume run"),
@@ -178,6 +180,7 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
         if facts.layers:
             text.append(f", {facts.layers} layers of {facts.hidden_size}")
         text.append(f"\nweights {size_words(facts.weight_bytes)}, {facts.dtype or 'dtype not said'}\n")
+        text.append("i shows what of it would be edited\n", "italic")
         for device in devices():
             as_it_is, in_four = fits(facts, device)
             text.append(f"{plain(device.name)}: {size_words(device.free)} free; ")
@@ -257,6 +260,24 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
             self.query_one("#setup-info", TextPanel).show(Text("reading the prompts and the chat template …"))
             work = partial(self._preview, entry.name)
             self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group="preview")
+
+    def action_inspect(self) -> None:
+        if not self.draft.settings.model:
+            self.heretic.say("Choose a model first: enter on the line `model`.")
+            return
+        self.query_one("#setup-info", TextPanel).show(Text("building the model without its weights …"))
+        self.run_worker(self._inspect, thread=True, exclusive=True, exit_on_error=False, group="preview")
+
+    def _inspect(self) -> None:
+        try:
+            lines = inspect_lines(self.draft.settings)
+        except HereticError as error:
+            self.app.call_from_thread(self._paint_info, str(error))
+            return
+        text = Text("What would be edited\n\n", "bold")
+        # Columns are for a terminal's width; a panel is narrower.
+        text.append("\n".join(plain(" ".join(line.split())) for line in lines))
+        self.app.call_from_thread(self.query_one("#setup-info", TextPanel).show, text)
 
     def _preview(self, name: str) -> None:
         try:
