@@ -24,6 +24,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from heretic_tui.engine.bars import bars_as_progress
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.events import Emit, Notice
+from heretic_tui.engine.limits import find_limits
 from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
@@ -188,7 +189,7 @@ def load_model(settings: Settings, emit: Emit, control: Control, tokenizer: Any 
             fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
             model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
             _one_token_test(model)
-            model.find_padding_leak()
+            find_limits(model, emit)
             return model
         except (UsageError, Aborted):
             raise
@@ -275,7 +276,7 @@ def _refuse_offloaded(network: torch.nn.Module) -> None:
 def _one_token_test(model: ChatModel) -> None:
     batch = model.batch([0], model.encode([Prompt("Hello", "")]))
     with torch.inference_mode():
-        logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, model.new_cache())
+        logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
     if not torch.isfinite(logits).any() or torch.isnan(logits).any():
         raise FloatingPointError("the model's logits are not finite numbers")
 

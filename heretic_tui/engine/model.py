@@ -45,6 +45,7 @@ class ChatModel:
         response_prefix: text that every response is made to begin with.
         padding_safe: whether a row answers the same with padding before it as without; where it does not (a recurrent
             or convolutional state takes the padding in), all rows of a batch have one length.
+        cache_works: whether rows can be decoded with a cache that transformers makes; see engine/limits.py.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class ChatModel:
         self.batch_size = 1
         self.response_prefix = ""
         self.padding_safe = True
+        self.cache_works = True
         self._emit = emit
         self.control = control
         forward = inspect.signature(network.forward).parameters
@@ -207,37 +209,18 @@ class ChatModel:
         self.batch_size = max(1, rows // 2)
         self._emit(Notice(level="warning", text=f"out of memory at {rows} rows: batch size is now {self.batch_size}"))
 
-    def find_padding_leak(self) -> None:
-        """Compare a row alone with the same row behind padding, and tell where they differ.
-
-        Raises:
-            RuntimeError: from the forward pass.
-        """
-        # Ordinary tokens of the model's own text, the shorter row a part of the longer.
-        tokens = self.encode([Prompt("Which of these words is the longest one?", "")])[0]
-        rows = [tokens, tokens[-max(2, len(tokens) // 2) :]]
-        together, alone = self.batch([0, 1], rows), self.batch([1], rows)
-        with torch.inference_mode():
-            padded = self.next_token_logits(together.ids, together.mask, together.positions, self.new_cache())[1]
-            plain = self.next_token_logits(alone.ids, alone.mask, alone.positions, self.new_cache())[0]
-        off = float((padded - plain).norm() / plain.norm())
-        # Rounding of 16 bits stays below it in attention; a state that took the padding in lies far above.
-        self.padding_safe = off < (1e-3 if self.network.dtype == torch.float32 else 0.1)
-        if not self.padding_safe:
-            self._emit(
-                Notice(
-                    text=f"padding changes what this model answers (logits by {off:.0%}): batches are made of prompts "
-                    "of equal length"
-                )
-            )
-
     # Forward pass
 
-    def new_cache(self) -> DynamicCache:
-        return DynamicCache(config=self.network.config)
+    def new_cache(self) -> DynamicCache | WholeText:
+        return DynamicCache(config=self.network.config) if self.cache_works else WholeText()
 
-    def next_token_logits(self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache | None) -> Tensor:
+    def next_token_logits(
+        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache | WholeText | None
+    ) -> Tensor:
         """Raw float32 logits of the token after the last, shape (rows, vocabulary)."""
+        if isinstance(cache, WholeText):
+            ids, positions = cache.grown(ids, positions)
+            cache = None
         extra: dict[str, Any] = {self._cache_name: cache} if cache is not None else {}
         if self._takes_positions:
             extra["position_ids"] = positions
@@ -245,6 +228,27 @@ class ChatModel:
             extra["logits_to_keep"] = 1
         out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **extra)
         return out.logits[:, -1].float()
+
+
+class WholeText:
+    """Stands in for a cache: keeps the text so far, and every token is computed from all of it."""
+
+    def __init__(self) -> None:
+        self._ids: Tensor | None = None
+        self._positions: Tensor | None = None
+
+    def grown(self, ids: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The whole text with what comes new; shapes (rows, length)."""
+        if self._ids is not None and self._positions is not None:
+            ids, positions = torch.cat([self._ids, ids], dim=1), torch.cat([self._positions, positions], dim=1)
+        self._ids, self._positions = ids, positions
+        return ids, positions
+
+    def batch_select_indices(self, rows: Tensor) -> None:
+        """Only these rows go on."""
+        assert self._ids is not None
+        assert self._positions is not None
+        self._ids, self._positions = self._ids[rows], self._positions[rows]
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,0 +1,79 @@
+"""What a loaded model cannot do that batched decoding takes for granted: bear padding, and go on from a cache."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heretic_tui.engine.events import Emit, Notice
+from heretic_tui.engine.model import ChatModel, Tokens, one_line
+from heretic_tui.engine.prompts import Prompt
+
+# Relative differences of logits that are rounding. In 16 bits a router may send a token elsewhere over them.
+_ROUNDING, _ROUNDING_16 = 1e-3, 0.2
+
+
+def find_limits(model: ChatModel, emit: Emit) -> None:
+    """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
+
+    Raises:
+        RuntimeError: from the forward pass.
+    """
+    tokens = model.encode([Prompt("Which of these words is the longest one?", "")])[0]
+    rounding = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
+    model.padding_safe = model.cache_works = True
+    with torch.inference_mode():
+        leak = _padding_leak(model, tokens)
+        if leak > rounding:
+            model.padding_safe = False
+            emit(
+                Notice(
+                    text=f"padding changes what this model answers (logits by {leak:.0%}): batches are made of "
+                    "prompts of equal length"
+                )
+            )
+        if problem := _cache_problem(model, tokens, rounding):
+            model.cache_works = False
+            emit(
+                Notice(
+                    level="warning",
+                    text=f"this model does not go on from a cache in batches ({problem}): every token is computed "
+                    "from the whole text, which takes several times as long",
+                )
+            )
+
+
+def _padding_leak(model: ChatModel, tokens: Tokens) -> float:
+    """How far logits of a row move, relatively, when it stands behind padding."""
+    rows = [tokens, tokens[-max(2, len(tokens) // 2) :]]
+    together, alone = model.batch([0, 1], rows), model.batch([1], rows)
+    padded = model.next_token_logits(together.ids, together.mask, together.positions, None)[1]
+    return _apart(padded, model.next_token_logits(alone.ids, alone.mask, alone.positions, None)[0])
+
+
+def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | None:
+    """What is wrong when three rows are decoded with a cache, and one leaves the batch on the way; None for nothing."""
+    half = tokens[: max(2, len(tokens) // 2)]
+    rows = [half, half[::-1], half[1:] + half[:1]]
+    given, left = half[-1], [0, 2]
+    try:
+        batch = model.batch([0, 1, 2], rows)
+        cache = model.new_cache()
+        model.next_token_logits(batch.ids, batch.mask, batch.positions, cache)
+        for step in (1, 2):
+            if step == 2:
+                cache.batch_select_indices(torch.tensor(left, device=model.device))
+            texts = [rows[i] + [given] * step for i in (range(3) if step == 1 else left)]
+            whole = model.batch(list(range(len(texts))), texts)
+            expected = model.next_token_logits(whole.ids, whole.mask, whole.positions, None)
+            last = slice(-1, None)
+            cached = model.next_token_logits(whole.ids[:, last], whole.mask, whole.positions[:, last], cache)
+            if (off := _apart(cached, expected)) > rounding:
+                return f"logits are {off:.0%} off"
+    except Exception as error:
+        return one_line(error)
+    return None
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
