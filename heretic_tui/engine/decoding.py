@@ -57,7 +57,8 @@ def _decode_batch(model: ChatModel, batch: Batch, max_new_tokens: int, ended: Ca
             if not keep:
                 return responses
             index = torch.tensor(keep, device=mask.device)
-            cache.batch_select_indices(index)
+            # Unlike its method for selecting rows, this one knows the states of linear attention too.
+            cache.reorder_cache(index)
             mask, positions = mask[index], positions[index]
             alive = [alive[line] for line in keep]
         ids = torch.tensor([[chosen[line]] for line in keep], device=mask.device)

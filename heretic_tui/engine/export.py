@@ -95,6 +95,11 @@ def write_adapter(model: ChatModel, edits: Mapping[str, Edit], folder: Path, dor
     writers = {writer.name: writer for writer in model.anatomy.writers if writer.name in edits}
     if not writers:
         raise UsageError("this trial edits nothing: there is no adapter to write")
+    if stack := next((writer for writer in writers.values() if writer.stack is not None), None):
+        raise UsageError(
+            f"{stack.name} holds experts fused into one parameter, and its edit is no adapter that PEFT can write: "
+            "export merged weights"
+        )
     config = LoraConfig(
         r=rank if scaled and not dora else 1,
         lora_alpha=rank if scaled and not dora else 1,

@@ -62,7 +62,7 @@ def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | N
         model.next_token_logits(batch.ids, batch.mask, batch.positions, cache)
         for step in (1, 2):
             if step == 2:
-                cache.batch_select_indices(torch.tensor(left, device=model.device))
+                cache.reorder_cache(torch.tensor(left, device=model.device))
             texts = [rows[i] + [given] * step for i in (range(3) if step == 1 else left)]
             whole = model.batch(list(range(len(texts))), texts)
             expected = model.next_token_logits(whole.ids, whole.mask, whole.positions, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,15 @@ def model_class(config: PretrainedConfig) -> Any:
     return AutoModelForImageTextToText if sees else AutoModelForCausalLM
 
 
+def save_processor(settings: Settings, folder: Path) -> None:
+    """Write what turns images and sounds into a model's input beside its tokenizer; nothing for a model of text."""
+    source = source_folder(settings)
+    for name in ("preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"):
+        # Copied, not saved again: loading a processor may need libraries that only images need.
+        if (source / name).is_file() and not (folder / name).exists():
+            shutil.copyfile(source / name, folder / name)
+
+
 _UNQUANTIZED = {
     "mxfp4": "a 16-bit version, such as those that unsloth and others publish with -BF16 in their names",
     "fp8": "the 16-bit original, where its maker published one, or a converted -BF16 version",
@@ -157,11 +167,21 @@ def commit_of(settings: Settings) -> str | None:
     Raises:
         UsageError: when the model cannot be found.
     """
-    if Path(locate(settings.model)).is_dir():
-        return None
+    return None if Path(locate(settings.model)).is_dir() else source_folder(settings).name
+
+
+def source_folder(settings: Settings) -> Path:
+    """The folder with the model's files; of a Hub model, that of its commit in the cache.
+
+    Raises:
+        UsageError: when the model cannot be found.
+    """
+    located = locate(settings.model)
+    if Path(located).is_dir():
+        return Path(located)
     try:
         # The cache lies in folders by commit; this asks the Hub only where it can be reached.
-        return Path(hf_hub_download(settings.model, "config.json", revision=settings.model_commit)).parent.name
+        return Path(hf_hub_download(settings.model, "config.json", revision=settings.model_commit)).parent
     except Exception as error:
         raise UsageError(_unavailable(settings, error)) from error
 

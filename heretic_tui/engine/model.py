@@ -244,7 +244,7 @@ class WholeText:
         self._ids, self._positions = ids, positions
         return ids, positions
 
-    def batch_select_indices(self, rows: Tensor) -> None:
+    def reorder_cache(self, rows: Tensor) -> None:
         """Only these rows go on."""
         assert self._ids is not None
         assert self._positions is not None

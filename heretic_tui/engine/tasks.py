@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from heretic_tui.engine import card
 from heretic_tui.engine import events as ev
+from heretic_tui.engine.completeness import complete
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.export import check_space, file_hashes, whole_or_absent, write_adapter, write_merged
 from heretic_tui.engine.inputs import Inputs, check_inputs, versions
-from heretic_tui.engine.loading import commit_of
+from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
 from heretic_tui.errors import UsageError
@@ -177,6 +178,8 @@ def _build(
     with whole_or_absent(out) as beside:
         if kind == "merged":
             write_merged(bench.model, edits, beside, settings.max_shard_size, emit)
+            save_processor(settings, beside)
+            complete(source_folder(settings), beside, emit)
         else:
             write_adapter(bench.model, edits, beside, dora, settings.full_normalization_lora_rank)
     return bench

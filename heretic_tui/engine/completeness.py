@@ -1,0 +1,78 @@
+"""Whether an export holds every tensor of its source, and what is copied over where the loaded class drops some."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from heretic_tui.engine.events import Emit, Notice
+from heretic_tui.errors import HereticError
+
+_INDEX = "model.safetensors.index.json"
+_COPIED = "model-copied.safetensors"
+
+
+def tensors_of(folder: Path) -> dict[str, tuple[tuple[int, ...], Path]]:
+    """Shape and file of every tensor in a folder's safetensors files, by name."""
+    found: dict[str, tuple[tuple[int, ...], Path]] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            for name in file.keys():  # noqa: SIM118 (a file is no dictionary)
+                found[name] = tuple(file.get_slice(name).get_shape()), path
+    return found
+
+
+def complete(source: Path, folder: Path, emit: Emit) -> None:
+    """Compare an export with its source by names and shapes, and copy what is missing, such as the heads that predict
+    several tokens, which transformers does not load.
+
+    Raises:
+        HereticError: for a tensor that has another shape than the source's.
+    """
+    before, after = tensors_of(source), tensors_of(folder)
+    if not before:
+        emit(Notice(text="the source holds no safetensors files: the export was not compared with it"))
+        return
+    for name in before.keys() & after.keys():
+        if before[name][0] != after[name][0]:
+            raise HereticError(f"{name} is {after[name][0]} in the export and {before[name][0]} in the source")
+    missing, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
+    if missing and new:
+        # The class renames tensors. What is missing may be edited ones under their old names: copying would bring
+        # the unedited ones back.
+        emit(
+            Notice(
+                level="warning",
+                text=f"{len(missing)} tensors of the source are under other names in the export, such as {missing[0]}, "
+                f"or left out; {len(new)} names are new, such as {new[0]}",
+            )
+        )
+    elif missing:
+        _copy(missing, before, after, folder)
+        emit(Notice(text=f"{len(missing)} tensors that are not loaded were copied as they are, such as {missing[0]}"))
+
+
+def _copy(
+    names: list[str],
+    before: dict[str, tuple[tuple[int, ...], Path]],
+    after: dict[str, tuple[tuple[int, ...], Path]],
+    folder: Path,
+) -> None:
+    copied = {}
+    for name in names:
+        with safe_open(before[name][1], "pt") as file:
+            copied[name] = file.get_tensor(name)
+    save_file(copied, folder / _COPIED, metadata={"format": "pt"})
+    index = folder / _INDEX
+    if index.is_file():
+        record = json.loads(index.read_text(encoding="utf-8"))
+    else:
+        # A single file by the usual name would be loaded without a look at the index.
+        (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+        record = {"metadata": {}, "weight_map": dict.fromkeys(after, "model-00001-of-00001.safetensors")}
+    record["weight_map"].update(dict.fromkeys(names, _COPIED))
+    record["metadata"]["total_size"] = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    index.write_text(json.dumps(record, indent=2, sort_keys=True), encoding="utf-8")

@@ -1,0 +1,85 @@
+"""Fused experts, edited through their products, against edited weights written down expert by expert."""
+
+from __future__ import annotations
+
+import families
+import pytest
+import torch
+from test_ablation import by_definition, unit
+from torch import nn
+
+from heretic_tui.engine.ablation import attached, make_edit
+from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
+
+# (E, out, in); (E, in, out) with biases; (E, in, out) with all experts in one product; experts one below the other.
+KINDS = ("mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe", "inkling_text", "qwen3_next")
+IDS = torch.randint(0, 90, (2, 9), generator=torch.Generator().manual_seed(1))
+
+
+def logits(network: nn.Module) -> torch.Tensor:
+    with torch.inference_mode():
+        return network(input_ids=IDS, use_cache=False).logits
+
+
+def stacks_of(anatomy: Anatomy) -> list[Writer]:
+    return [writer for writer in anatomy.writers if writer.stack is not None]
+
+
+def dense(writer: Writer, v: torch.Tensor, strength: float, normalization: str) -> torch.Tensor:
+    return torch.stack([by_definition(w, v, strength, normalization) for w in writer.weight()]).float()
+
+
+@pytest.mark.parametrize("normalization", ["none", "pre", "full"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_attached_edit_is_the_dense_edit_of_every_expert(kind: str, normalization: str) -> None:
+    network, v = families.build(kind), unit(families.HIDDEN)
+    anatomy = find_anatomy(network)
+    stacks = stacks_of(anatomy)
+    assert len(stacks) >= 2
+    base = logits(network)
+    edits = {writer.name: make_edit(writer.weight(), v, 0.8, normalization) for writer in stacks}
+    with attached(anatomy.writers, edits):
+        edited = logits(network)
+    assert torch.equal(logits(network), base), "nothing is left behind, to the bit"
+    assert not any("forward" in module.__dict__ for module in network.modules())
+    assert (edited - base).abs().max() > 1e-3 * base.abs().max()
+    for writer in stacks:
+        expected = dense(writer, v, 0.8, normalization)
+        torch.testing.assert_close(edits[writer.name].of(writer.weight()), expected, rtol=1e-4, atol=1e-4)
+        writer.store(expected)
+    torch.testing.assert_close(logits(network), edited, rtol=1e-3, atol=1e-3 * float(base.abs().max()))
+
+
+@pytest.mark.parametrize("way", ["eager", "grouped_mm", "batched_mm"])
+@pytest.mark.parametrize("kind", ["mixtral", "gpt_oss"])
+def test_every_way_of_computing_experts_is_edited_alike(kind: str, way: str) -> None:
+    network, v = families.build(kind), unit(families.HIDDEN)
+    network.config._experts_implementation = way
+    stacks = stacks_of(find_anatomy(network))
+    with attached(tuple(stacks), {w.name: make_edit(w.weight(), v, 0.8, "full") for w in stacks}):
+        edited = logits(network)
+    for writer in stacks:
+        writer.store(dense(writer, v, 0.8, "full"))
+    torch.testing.assert_close(logits(network), edited, rtol=1e-3, atol=1e-3 * float(edited.abs().max()))
+
+
+def test_an_error_within_the_experts_leaves_nothing_behind() -> None:
+    network, v = families.build("mixtral"), unit(families.HIDDEN)
+    stacks = stacks_of(find_anatomy(network))
+    with (
+        pytest.raises(IndexError),
+        attached(tuple(stacks), {w.name: make_edit(w.weight(), v, 1.0, "none") for w in stacks}),
+    ):
+        network(input_ids=torch.tensor([[10_000]]))
+    assert not any("forward" in module.__dict__ for module in network.modules())
+
+
+def test_a_square_parameter_of_unknown_orientation_is_not_guessed() -> None:
+    network = families.build("mixtral")
+    for layer in network.model.layers:
+        experts = layer.mlp.experts
+        experts.down_proj = nn.Parameter(torch.zeros(4, families.HIDDEN, families.HIDDEN))
+        del experts.is_transposed
+    anatomy = find_anatomy(network)
+    assert len(anatomy.missing) == len(network.model.layers)
+    assert "unknown orientation" in str(anatomy.missing[0])

@@ -1,0 +1,106 @@
+"""Looking at a model without its weights, refusing packed ones, and exports that hold all of their source."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import families
+import pytest
+import tiny
+import torch
+from conftest import Ended
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from heretic_tui.engine.completeness import tensors_of
+from heretic_tui.engine.probe import examine
+
+Heretic = Callable[..., Ended]
+
+
+def saved(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setitem(families._SIZES, "vocab_size", tiny.VOCABULARY)
+    families.build(kind).save_pretrained(folder)
+    tiny.tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["qwen3_moe", "gemma3", "jamba"])
+def test_inspect_finds_what_loading_finds(
+    heretic: Heretic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    model = saved(tmp_path / "model", kind, monkeypatch)
+    for path in model.glob("*.safetensors"):
+        path.write_bytes(b"")  # weights are not read
+    done = heretic("inspect", model, "--json", runs_dir=None)
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    anatomy = examine(families.build(kind))
+    assert {w["name"]: tuple(w["shape"]) for w in found["writers"]} == {w.name: w.shape for w in anatomy.writers}
+    assert found["edited"] == found["found"] == len(anatomy.writers)
+    assert found["layers"] == len(anatomy.layers)
+    assert {"layer", "name", "component", "kind", "shape", "editable", "reason"} == set(found["writers"][0])
+    text = heretic("inspect", model, "--component-kinds", "fine", runs_dir=None).out
+    assert f"editing {len(anatomy.writers)} of {len(anatomy.writers)} matrices" in text
+
+
+def test_a_model_that_is_not_there(heretic: Heretic, tmp_path: Path) -> None:
+    done = heretic("inspect", tmp_path / "none", runs_dir=None)
+    assert done.status == 2
+    assert len(done.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("method", "instead"), [("mxfp4", "-BF16"), ("gptq", "made from"), ("fp8", "original")])
+def test_a_checkpoint_that_is_quantised_already_is_refused(
+    heretic: Heretic, tmp_path: Path, sets: list[str], method: str, instead: str
+) -> None:
+    model = tiny.save(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": method}}))
+    for command in (["inspect", model], ["run", model, *sets]):
+        done = heretic(*command)
+        assert done.status == 2
+        assert f"quantised already ({method})" in done.err
+        assert instead in done.err
+
+
+@pytest.mark.parametrize("shards", [[], ["--max-shard-size", "60KB"]])
+def test_an_export_carries_what_the_class_does_not_load(
+    heretic: Heretic, tmp_path: Path, sets: list[str], shards: list[str]
+) -> None:
+    model = tiny.save(tmp_path / "model")
+    tensors = load_file(model / "model.safetensors")
+    head = torch.randn(3, 5)
+    save_file({**tensors, "model.mtp.0.weight": head}, model / "model.safetensors", metadata={"format": "pt"})
+    assert heretic("run", model, *sets, "--n-trials", "1", "--seed", "5").status == 0
+    done = heretic("export", "model", "--trial", "0", tmp_path / "out", *shards)
+    assert done.status == 0, done.err
+    found = tensors_of(tmp_path / "out")
+    assert {name: shape for name, (shape, _) in found.items()} == {
+        name: shape for name, (shape, _) in tensors_of(model).items()
+    }
+    with safe_open(found["model.mtp.0.weight"][1], "pt") as file:
+        assert torch.equal(file.get_tensor("model.mtp.0.weight"), head)
+    index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
+    assert set(index["weight_map"]) == set(found)
+    assert all((tmp_path / "out" / name).is_file() for name in index["weight_map"].values())
+
+
+@pytest.mark.parametrize("kind", ["mixtral", "gemma3"])
+def test_a_whole_run_on_experts_and_on_a_model_that_sees(
+    heretic: Heretic, tmp_path: Path, sets: list[str], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    model = saved(tmp_path / "model", kind, monkeypatch)
+    (model / "preprocessor_config.json").write_text("{}")
+    done = heretic("run", model, *sets, "--n-trials", "2", "--seed", "5")
+    assert done.status == 0, done.err
+    done = heretic("export", "model", "--trial", "1", tmp_path / "out")
+    assert done.status == 0, done.err
+    before, after = tensors_of(model), tensors_of(tmp_path / "out")
+    assert {name: shape for name, (shape, _) in after.items()} == {name: shape for name, (shape, _) in before.items()}
+    assert (tmp_path / "out" / "preprocessor_config.json").is_file()
+    record = json.loads((tmp_path / "out" / "reproduce.json").read_text())
+    assert record["exported"]["refusals"] == record["trial"]["refusals"]
+    assert record["exported"]["kl_divergence"] == pytest.approx(record["trial"]["kl_divergence"], abs=1e-4)
