@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from heretic_tui.engine.anatomy import ATTENTION, MLP
 from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.roles import ATTENTION, MLP
 from heretic_tui.engine.search import Search
 from heretic_tui.errors import UsageError
 

@@ -149,8 +149,8 @@ class _LayerProbe:
             told.append(
                 (
                     "partly",
-                    f"with the writers found silenced the layer still changes the stream, by {left:.0%} of "
-                    "what it adds: something that is no matrix of it, or a norm over the stream itself",
+                    f"something besides the writers found changes the stream, by {left:.0%} of what the layer adds, "
+                    "such as a norm or a scale of the stream itself",
                 )
             )
         kept: list[Writer] = []
@@ -171,13 +171,7 @@ class _LayerProbe:
                 told.append(("note", f"{name}: does not reach the stream, so it is not edited"))
                 continue
             if reading == "irregular":
-                told.append(
-                    (
-                        "partly",
-                        f"{name}: what lies between the matrix and the stream changes from token to token "
-                        "and channel to channel, so an edit takes the direction out only in part",
-                    )
-                )
+                told.append(("partly", f"{name}: what follows differs by token and channel, so part of it stays"))
                 kept += group
                 continue
             if isinstance(reading, str):

@@ -31,9 +31,10 @@ _MLP_OUT = frozenset((
 ))  # fmt: skip
 _ONLY_MLP = _MLP_OUT - _MIXER_OUT
 # Below these a matrix does not write to the stream, whatever its name: norms with parts of their own, the blocks of
-# Zamba whose output only a Mamba layer reads, routers, indexers and compressors within attention.
+# Zamba whose output only a Mamba layer reads, experts that see images only, routers, indexers and compressors within
+# attention.
 _INSIDE = re.compile(
-    r"norm|shared_transf|router|indexer|compressor|forget_gate|(?:^|\.)gate(?:\.|$)|altup|hyper|(?:^|[._])hc(?:[._]|$)"
+    r"norm|vision|shared_transf|router|indexer|compressor|forget_gate|(?:^|\.)gate(?:\.|$)|altup|hyper|(?:^|[._])hc(?:[._]|$)"
 )
 _MIXER_WORDS = re.compile(r"att|mixer|mamba|ssm|conv|temporal|recurrent|lstm|laurel", re.IGNORECASE)
 _STATE_SPACE = re.compile(r"mamba|ssm", re.IGNORECASE)

@@ -1,0 +1,77 @@
+"""Seconds to switch a trial on a model of fused experts, against a dense one of as many parameters.
+
+    python benchmarks/trial_switch.py [--hidden 1024] [--experts 64] [--layers 4]
+
+Random weights; what is timed is making a trial's edits, for directions that occur for the first time and for such as
+have occurred, attaching them, and one forward pass of a batch with and without them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+
+from heretic_tui.engine.ablation import EditBank, attached
+from heretic_tui.engine.anatomy import find_anatomy
+from heretic_tui.engine.parameters import Kernel, Parameters
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hidden", type=int, default=1024)
+    parser.add_argument("--width", type=int, default=384, help="inner width of an expert")
+    parser.add_argument("--experts", type=int, default=64)
+    parser.add_argument("--layers", type=int, default=4)
+    options = parser.parse_args()
+    common = {
+        "hidden_size": options.hidden, "num_hidden_layers": options.layers, "num_attention_heads": 16,
+        "num_key_value_heads": 4, "head_dim": 64, "vocab_size": 1000,
+    }  # fmt: skip
+    experts = Qwen3MoeConfig(
+        moe_intermediate_size=options.width, num_experts=options.experts, num_experts_per_tok=8, **common
+    )
+    dense = LlamaConfig(intermediate_size=options.width * options.experts, **common)
+    print(f"{'':12} {'parameters':>12} {'edits, new':>11} {'edits, known':>13} {'forward':>9} {'edited':>9}")
+    for name, network in (("experts", Qwen3MoeForCausalLM(experts)), ("dense", LlamaForCausalLM(dense))):
+        figures = measure(network.eval().requires_grad_(False))
+        print(f"{name:12} {sum(p.numel() for p in network.parameters()) / 1e6:10.0f} M", end="")
+        print(f" {figures[0]:9.3f} s {figures[1]:11.3f} s {figures[2]:7.3f} s {figures[3]:7.3f} s")
+        del network
+
+
+def measure(network: torch.nn.Module) -> list[float]:
+    anatomy = find_anatomy(network)
+    depth, width = len(anatomy.layers), anatomy.writers[0].shape[-2]
+    directions = torch.nn.functional.normalize(torch.randn(depth + 1, width), dim=-1)
+    bank = EditBank(anatomy.writers, directions, "full", 1 << 33)
+    kernel = Kernel(1.0, depth / 2, 0.5, float(depth))
+    trial = Parameters(depth / 2, dict.fromkeys(anatomy.components, kernel))
+    ids = torch.randint(1000, (16, 32))
+
+    def forward(edits: dict | None) -> Callable[[], object]:
+        def run() -> None:
+            with torch.inference_mode(), attached(anatomy.writers, edits) if edits else nullcontext():
+                network(input_ids=ids, use_cache=False)
+
+        return run
+
+    new = seconds(lambda: bank.edits(trial))
+    edits = bank.edits(trial)
+    known = min(seconds(lambda: bank.edits(trial)) for _ in range(3))
+    forward(None)()
+    return [new, known, *(min(seconds(forward(given)) for _ in range(3)) for given in (None, edits))]
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
