@@ -76,6 +76,7 @@ _OWN: dict[str, dict[str, Any]] = {
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "gptj codegen": {"rotary_dim": 8},
     "glm5_next.text_config dots3_note_text": {"num_key_value_heads": 4},
+    "mistral4": {"head_dim": 32},
     "zaya": {"num_experts_per_tok": 1},
     "chameleon": {"vocabulary_map": {"<image>": 90}},
     "cohere_compass_text cohere_compass.text_config": {"rope_parameters": {
@@ -112,29 +113,12 @@ def families() -> dict[str, str]:
     return {kind: name[0] if isinstance(name, tuple) else name for kind, name in found.items()}
 
 
-# Families that are no decoder of text by itself, and why.
-OUT_OF_SCOPE: dict[str, str] = {
-    **dict.fromkeys(("bert", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert", "rembert",
-                     "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod",
-                     "bert-generation", "reformer", "xlm", "xlnet"), "encoder-only"),
-    **dict.fromkeys(("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "mvp", "pegasus",
-                     "plbart", "prophetnet", "trocr", "whisper", "musicgen", "musicgen_melody", "florence2", "t5gemma2",
-                     "udop", "vision-encoder-decoder", "pix2struct", "pp_formulanet"), "encoder-decoder"),
-    **dict.fromkeys(("blip", "git"), "captions images with a BERT"),
-    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
-    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo", "kosmos-2", "idefics"), "answers only to an image"),
-    "pi0": "moves robots",
-    "shieldgemma2": "classifies",
-    "diffusion_gemma": "writes by diffusion, not token by token",
-}  # fmt: skip
-
-
 # Families that cannot be built small here, and why.
 NOT_BUILT: dict[str, str] = {
     **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), "its vision tower needs timm"),
     "inkling_mm_model": "its vision tower needs scipy",
     **dict.fromkeys(
-        ("apertus1p5", "dots3_note", "granite4_vision", "mistral4", "muse_spark"),
+        ("apertus1p5", "dots3_note", "granite4_vision", "muse_spark"),
         "its other towers are not built small",
     ),
     "blt": "reads bytes through three stacks of layers, each of a width of its own",

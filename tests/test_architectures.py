@@ -16,11 +16,12 @@ from transformers.utils import logging
 from heretic_tui.engine.ablation import attached, make_edit
 from heretic_tui.engine.anatomy import Anatomy, Writer
 from heretic_tui.engine.probe import examine
+from heretic_tui.engine.suitability import OUT_OF_SCOPE, refuse_unsuitable
 
 logging.set_verbosity_error()
 LIST = Path(__file__).parent.parent / "docs" / "architectures.md"
 FOUND: dict[str, str] = {}
-KINDS = [kind for kind in sorted(families.families()) if kind not in families.OUT_OF_SCOPE]
+KINDS = [kind for kind in sorted(families.families()) if kind not in OUT_OF_SCOPE]
 TOKENS = torch.randint(0, families.VOCABULARY // 2, (2, 7), generator=torch.Generator().manual_seed(3))
 
 
@@ -98,6 +99,7 @@ def edit_of(writer: Writer, direction: Tensor):
 
 def outcome(kind: str, folder: Path) -> str:
     """works, or what is missing. Whatever must hold for every family is asserted."""
+    refuse_unsuitable(families.small_config(kind))
     network = families.build(kind)
     anatomy = examine(network)
     direction = unit(anatomy.writers[0].shape[-2])
@@ -169,7 +171,7 @@ def listing() -> str:
         "## Out of scope",
         "",
     ]
-    for reason in dict.fromkeys(families.OUT_OF_SCOPE.values()):
-        own = [kind for kind, why in families.OUT_OF_SCOPE.items() if why == reason]
+    for reason in dict.fromkeys(OUT_OF_SCOPE.values()):
+        own = [kind for kind, why in OUT_OF_SCOPE.items() if why == reason]
         lines.append(f"- {reason}: " + ", ".join(f"`{kind}`" for kind in own))
     return "\n".join(lines) + "\n"

@@ -13,9 +13,12 @@ import torch
 from conftest import Ended
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import CONFIG_MAPPING
 
 from heretic_tui.engine.completeness import tensors_of
 from heretic_tui.engine.probe import examine
+from heretic_tui.engine.suitability import refuse_unsuitable
+from heretic_tui.errors import UsageError
 
 Heretic = Callable[..., Ended]
 
@@ -86,6 +89,35 @@ def test_an_export_carries_what_the_class_does_not_load(
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     assert set(index["weight_map"]) == set(found)
     assert all((tmp_path / "out" / name).is_file() for name in index["weight_map"].values())
+
+
+def test_a_part_of_a_checkpoint_that_is_quantised_already() -> None:
+    config = families.small_config("gemma3")
+    config.text_config.quantization_config = {"quant_method": "compressed-tensors"}
+    with pytest.raises(UsageError, match="quantised already \\(compressed-tensors\\)"):
+        refuse_unsuitable(config)
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("t5", "encoder-decoder"), ("bert", "encoder-only"), ("vit", "in text")])
+def test_what_is_no_decoder_of_text_is_refused(
+    heretic: Heretic, tmp_path: Path, sets: list[str], kind: str, reason: str
+) -> None:
+    CONFIG_MAPPING[kind]().save_pretrained(tmp_path)
+    tiny.tokenizer().save_pretrained(tmp_path)
+    for command in (["inspect", tmp_path], ["run", tmp_path, *sets]):
+        done = heretic(*command)
+        assert done.status == 2
+        (line,) = done.err.splitlines()
+        assert reason in line
+
+
+def test_what_cannot_be_built_is_one_line(heretic: Heretic, tmp_path: Path) -> None:
+    model = tiny.save(tmp_path / "model")
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps({**config, "vocab_size": -1}))
+    done = heretic("inspect", model)
+    assert done.status == 2
+    assert len(done.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize("kind", ["mixtral", "gemma3"])

@@ -169,8 +169,15 @@ def text_config(network: nn.Module) -> Any:
 
 
 def stream_width(network: nn.Module) -> int:
-    """Width of the residual stream."""
-    return int(text_config(network).hidden_size)
+    """Width of the residual stream.
+
+    Raises:
+        UsageError: for an architecture that has several.
+    """
+    width = getattr(text_config(network), "hidden_size", None)
+    if not isinstance(width, int):
+        raise UsageError(f"{type(network).__name__} has no single residual stream: this architecture cannot be edited")
+    return width
 
 
 def find_layers(network: nn.Module) -> tuple[str, nn.ModuleList]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heretic_tui import __version__
-from heretic_tui.engine.loading import fingerprint, load_config, load_tokenizer, locate, refuse_quantized
+from heretic_tui.engine.loading import fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set
 from heretic_tui.engine.workbench import PromptSets
 from heretic_tui.settings import Settings, identity
@@ -40,7 +40,7 @@ def check_inputs(settings: Settings) -> Inputs:
     """
     settings = settings.model_copy(update={"model": locate(settings.model)})
     load_tokenizer(settings)
-    refuse_quantized(load_config(settings))
+    load_config(settings)
     loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
     checked, notes = check_sets(loaded)
     notes = [note for found in loaded.values() for note in found.notes] + notes

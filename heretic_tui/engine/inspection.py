@@ -9,7 +9,10 @@ from typing import Any
 import torch
 
 from heretic_tui.engine.anatomy import Anatomy, find_anatomy, stream_width
-from heretic_tui.engine.loading import load_config, model_class, refuse_quantized
+from heretic_tui.engine.loading import load_config
+from heretic_tui.engine.model import one_line
+from heretic_tui.engine.suitability import model_class
+from heretic_tui.errors import UsageError
 from heretic_tui.runtime.model_files import folder_of
 from heretic_tui.runtime.text import quantity, ranges
 from heretic_tui.settings import Settings
@@ -100,12 +103,15 @@ def inspect_model(settings: Settings) -> Inspection:
     """Look at a model's configuration, and build it without weights.
 
     Raises:
-        UsageError: no such model, an already quantised one, or one that cannot be edited.
+        UsageError: no such model, or one that cannot be edited or built.
     """
     config = load_config(settings)
-    refuse_quantized(config)
-    with torch.device("meta"):
-        network = model_class(config).from_config(config, trust_remote_code=settings.trust_remote_code)
+    try:
+        with torch.device("meta"):
+            network = model_class(config).from_config(config, trust_remote_code=settings.trust_remote_code)
+    except Exception as error:
+        # Configurations hold whatever their authors wrote, and some classes want packages that are not there.
+        raise UsageError(f"{settings.model} cannot be built from its configuration: {one_line(error)}") from error
     anatomy = find_anatomy(network, settings.component_kinds == "fine")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     folder = folder_of(settings.model)

@@ -14,13 +14,10 @@ from huggingface_hub import hf_hub_download, snapshot_download
 from tqdm import tqdm
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
     AutoTokenizer,
     BitsAndBytesConfig,
     PretrainedConfig,
 )
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 from heretic_tui.engine.bars import bars_as_progress
 from heretic_tui.engine.control import Aborted, Control
@@ -29,6 +26,7 @@ from heretic_tui.engine.limits import find_limits
 from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
+from heretic_tui.engine.suitability import model_class, refuse_unsuitable
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.settings import Settings
 
@@ -75,21 +73,15 @@ def load_config(settings: Settings) -> PretrainedConfig:
     """The model's configuration.
 
     Raises:
-        UsageError: when the model cannot be found, or is of a kind that transformers does not know.
+        UsageError: when the model cannot be found, is of a kind that transformers does not know, or cannot be edited.
     """
     source = locate(settings.model)
     try:
-        return AutoConfig.from_pretrained(source, **_hub(settings))
+        config = AutoConfig.from_pretrained(source, **_hub(settings))
     except Exception as error:
         raise UsageError(_unavailable(settings, error)) from error
-
-
-def model_class(config: PretrainedConfig) -> Any:
-    """The class to load with: a model that also sees is loaded whole, not only the part that speaks."""
-    named = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
-    wanted = config.architectures or []
-    sees = named is not None and (not wanted or named in wanted)
-    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
+    refuse_unsuitable(config)
+    return config
 
 
 def save_processor(settings: Settings, folder: Path) -> None:
@@ -99,32 +91,6 @@ def save_processor(settings: Settings, folder: Path) -> None:
         # Copied, not saved again: loading a processor may need libraries that only images need.
         if (source / name).is_file() and not (folder / name).exists():
             shutil.copyfile(source / name, folder / name)
-
-
-_UNQUANTIZED = {
-    "mxfp4": "a 16-bit version, such as those that unsloth and others publish with -BF16 in their names",
-    "fp8": "the 16-bit original, where its maker published one, or a converted -BF16 version",
-    "gptq": "the model that it was made from",
-    "awq": "the model that it was made from",
-}
-
-
-def refuse_quantized(config: PretrainedConfig) -> None:
-    """An edit has to be exact, and what is written must be what was measured: packed weights are neither read nor
-    written here.
-
-    Raises:
-        UsageError: for a checkpoint that is quantised already, with what to load instead.
-    """
-    found = getattr(config, "quantization_config", None)
-    if found is None:
-        return
-    method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
-    name = str(getattr(method, "value", method) or "an unknown method")
-    instead = _UNQUANTIZED.get(name, "the model that it was made from")
-    raise UsageError(
-        f"this checkpoint is quantised already ({name}): load {instead}, and save memory with --quantization bnb_4bit"
-    )
 
 
 def fingerprint(settings: Settings) -> str:
@@ -195,7 +161,6 @@ def load_model(settings: Settings, emit: Emit, control: Control, tokenizer: Any 
     """
     tokenizer = tokenizer or load_tokenizer(settings)
     config = load_config(settings)
-    refuse_quantized(config)
     _download(settings, emit, control)
     failures: list[str] = []
     for dtype in settings.dtypes:

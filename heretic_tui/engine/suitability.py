@@ -1,0 +1,82 @@
+"""Which models can be edited, by their configurations alone: the class to load one with, or why there is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PretrainedConfig
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
+
+from heretic_tui.errors import UsageError
+
+# Model types for which transformers has a class of the kinds that are loaded here, and that are no decoders of text.
+OUT_OF_SCOPE: dict[str, str] = {
+    **dict.fromkeys(("bert", "big_bird", "camembert", "data2vec-text", "electra", "ernie", "megatron-bert", "rembert",
+                     "roberta", "roberta-prelayernorm", "roc_bert", "roformer", "xlm-roberta", "xlm-roberta-xl", "xmod",
+                     "bert-generation", "reformer", "xlm", "xlnet"), "encoder-only"),
+    **dict.fromkeys(("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart", "mvp", "pegasus",
+                     "plbart", "prophetnet", "trocr", "whisper", "musicgen", "musicgen_melody", "florence2", "t5gemma2",
+                     "udop", "vision-encoder-decoder", "pix2struct", "pp_formulanet"), "encoder-decoder"),
+    **dict.fromkeys(("blip", "git"), "captions images with a BERT"),
+    **dict.fromkeys(("gemma4_assistant", "gemma4_unified_assistant"), "drafts tokens for another model"),
+    **dict.fromkeys(("blip-2", "instructblip", "instructblipvideo", "kosmos-2", "idefics"), "answers only to an image"),
+    "pi0": "moves robots",
+    "shieldgemma2": "classifies",
+    "diffusion_gemma": "writes by diffusion, not token by token",
+}  # fmt: skip
+
+_UNQUANTIZED = {
+    "mxfp4": "a 16-bit version, such as those that unsloth and others publish with -BF16 in their names",
+    "fp8": "the 16-bit original, where its maker published one, or a converted -BF16 version",
+    "gptq": "the model that it was made from",
+    "awq": "the model that it was made from",
+}
+
+
+def model_class(config: PretrainedConfig) -> Any:
+    """The class to load with: a model that also sees is loaded whole, not only the part that speaks."""
+    named = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
+    wanted = config.architectures or []
+    sees = named is not None and (not wanted or named in wanted)
+    return AutoModelForImageTextToText if sees else AutoModelForCausalLM
+
+
+def refuse_unsuitable(config: PretrainedConfig) -> None:
+    """
+    Raises:
+        UsageError: for a model that does not answer in text token by token, and for one that is quantised already.
+    """
+    if reason := _out_of_scope(config):
+        raise UsageError(f"a model of type {config.model_type} cannot be edited: {reason}")
+    if method := _quantization(config):
+        # An edit has to be exact, and what is written must be what was measured: packed weights are neither read nor
+        # written here.
+        instead = _UNQUANTIZED.get(method, "the model that it was made from")
+        raise UsageError(
+            f"this checkpoint is quantised already ({method}): load {instead}, and save memory with "
+            "--quantization bnb_4bit"
+        )
+
+
+def _out_of_scope(config: PretrainedConfig) -> str | None:
+    kind = config.model_type
+    if kind in OUT_OF_SCOPE:
+        return f"it is no decoder of text ({OUT_OF_SCOPE[kind]})"
+    if getattr(config, "is_encoder_decoder", False):
+        return "it is no decoder of text (encoder-decoder)"
+    own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.keys() | MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.keys()
+    return None if own_code or kind in known else "transformers has no class for it that answers in text"
+
+
+def _quantization(config: PretrainedConfig) -> str | None:
+    """How a checkpoint is quantised, None where it is not. A model that also sees may say so of its parts only."""
+    for part in (config, config.get_text_config(decoder=True)):
+        found = getattr(part, "quantization_config", None)
+        if found is not None:
+            method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
+            return str(getattr(method, "value", method) or "an unknown method")
+    return None
