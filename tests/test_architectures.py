@@ -8,19 +8,26 @@ from pathlib import Path
 
 import families
 import pytest
+import tiny
 import torch
 import transformers
+from peft import PeftModel
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from heretic_tui.engine.ablation import attached, make_edit
+from heretic_tui.engine.ablation import Edit, attached, make_edit
 from heretic_tui.engine.anatomy import Anatomy, Writer
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.export import write_adapter
+from heretic_tui.engine.model import ChatModel
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.suitability import OUT_OF_SCOPE, refuse_unsuitable
+from heretic_tui.errors import UsageError
 
 logging.set_verbosity_error()
 LIST = Path(__file__).parent.parent / "docs" / "architectures.md"
 FOUND: dict[str, str] = {}
+ADAPTERS: dict[str, str] = {}
 KINDS = [kind for kind in sorted(families.families()) if kind not in OUT_OF_SCOPE]
 TOKENS = torch.randint(0, families.VOCABULARY // 2, (2, 7), generator=torch.Generator().manual_seed(3))
 
@@ -122,7 +129,28 @@ def outcome(kind: str, folder: Path) -> str:
     network.save_pretrained(folder)
     again = type(network).from_pretrained(folder).eval()
     torch.testing.assert_close(logits(again), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
+    if any(writer.stack is not None for writer in anatomy.writers):
+        ADAPTERS[kind] = "experts are fused"
+    else:
+        ADAPTERS[kind] = adapter(kind, again, edits, edited, folder / "adapter")
     return "; ".join(told) or "works"
+
+
+def adapter(kind: str, network: nn.Module, edits: dict[str, Edit], edited: Tensor, folder: Path) -> str:
+    """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
+    model = ChatModel(network, tiny.tokenizer(), lambda event: None, Control())
+    try:
+        write_adapter(model, edits, folder, dora=False, rank=1)
+    except UsageError as error:
+        if "PEFT takes no adapter" not in str(error):
+            raise
+        return "PEFT refuses"
+    base = families.build(kind)
+    anatomy = examine(base)
+    prepare(base, anatomy, unit(anatomy.writers[0].shape[-2]))
+    adapted = PeftModel.from_pretrained(base, folder).eval()
+    torch.testing.assert_close(logits(adapted), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
+    return "works"
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in families.NOT_BUILT])
@@ -163,6 +191,16 @@ def listing() -> str:
         "| family | what is missing |",
         "|---|---|",
         *(f"| {names[kind]} (`{kind}`) | {text} |" for kind, text in sorted(partly.items())),
+        "",
+        "## Adapters",
+        "",
+        "An adapter of the edits, on the base model, gives the edited outputs too, in "
+        f"{sum(found == 'works' for found in ADAPTERS.values())} families. The others are exported as merged weights:",
+        "",
+        *(
+            f"- {reason}: " + ", ".join(f"`{kind}`" for kind in sorted(ADAPTERS) if ADAPTERS[kind] == reason)
+            for reason in ("experts are fused", "PEFT refuses")
+        ),
         "",
         f"## Not tried ({len(families.NOT_BUILT)})",
         "",

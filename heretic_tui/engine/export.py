@@ -87,7 +87,8 @@ def write_adapter(model: ChatModel, edits: Mapping[str, Edit], folder: Path, dor
     exactly (`dora`), with the original row norms as magnitude; or, for tools that lack DoRA, the best LoRA of `rank`.
 
     Raises:
-        UsageError: for DoRA of an edit that is a plain LoRA already.
+        UsageError: for DoRA of an edit that is a plain LoRA already, an edit of fused experts, and a model whose
+            matrices PEFT refuses.
     """
     scaled = any(edit.c is not None for edit in edits.values())
     if dora and not scaled:
@@ -110,22 +111,22 @@ def write_adapter(model: ChatModel, edits: Mapping[str, Edit], folder: Path, dor
         task_type="CAUSAL_LM",
         inference_mode=True,
     )
-    factors = {}
-    for name, writer in writers.items():
-        edit, weight = edits[name], writer.weight()
-        factors[name] = (
-            (edit.a[None], -_before_scaling(edit)[:, None], row_norms(weight) if dora else None)
-            if dora or edit.c is None
-            else (*_low_rank(edit.of(weight) - weight, rank), None)
-        )
-    adapted = get_peft_model(model.network, config)  # type: ignore[arg-type]
+    try:
+        adapted = get_peft_model(model.network, config)  # type: ignore[arg-type]
+    except ValueError as error:
+        # It refuses the matrices of some architectures, such as Mamba's.
+        raise UsageError(f"PEFT takes no adapter for this model: {one_line(error)}; export merged weights") from error
     layers: dict[str, Any] = dict(adapted.base_model.model.named_modules())
-    for name, (a, b, magnitude) in factors.items():
-        layer = layers[name]
+    for name, writer in writers.items():
+        edit, weight, layer = edits[name], writer.weight(), layers[name]
+        if dora or edit.c is None:
+            a, b = edit.a[None], -_before_scaling(edit)[:, None]
+        else:
+            a, b = _low_rank(edit.of(weight) - weight, rank)
         _fill(layer.lora_A["default"].weight, a)
         _fill(layer.lora_B["default"].weight, b)
-        if magnitude is not None:
-            _fill(layer.lora_magnitude_vector["default"].weight, magnitude)
+        if dora:
+            _fill(layer.lora_magnitude_vector["default"].weight, row_norms(weight))
     # Embeddings are not edited; asking whether they were would ask the Hub.
     adapted.save_pretrained(folder, save_embedding_layers=False)
     model.tokenizer.save_pretrained(folder)
