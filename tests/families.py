@@ -77,6 +77,14 @@ _OWN: dict[str, dict[str, Any]] = {
     "gptj codegen": {"rotary_dim": 8},
     "glm5_next.text_config dots3_note_text": {"num_key_value_heads": 4},
     "mistral4": {"head_dim": 32},
+    "apertus1p5": {"image_token_offset": 40, "audio_token_offset": 44},
+    "apertus1p5.vision_config": {"codebook_size": 4},
+    "apertus1p5.audio_config": {"codebook_dim": HIDDEN, "codebook_size": 4},
+    "dots3_note.vision_config": {"adapter_in_dim": HIDDEN, "adapter_out_dim": HIDDEN},
+    "granite4_vision": {"deepstack_layer_map": [[0, 0]]},
+    "muse_spark.audio_config": {"num_hidden_layers": 4, "out_hidden_size": HIDDEN},
+    "muse_spark.vision_config": {"out_hidden_size": HIDDEN},
+    "dots3_note.audio_config": {"adapter_input_size": HIDDEN, "adapter_out_dim": HIDDEN},
     "zaya": {"num_experts_per_tok": 1},
     "chameleon": {"vocabulary_map": {"<image>": 90}},
     "cohere_compass_text cohere_compass.text_config": {"rope_parameters": {
@@ -117,10 +125,7 @@ def families() -> dict[str, str]:
 NOT_BUILT: dict[str, str] = {
     **dict.fromkeys(("fast_vlm", "gemma3n", "perception_lm"), "its vision tower needs timm"),
     "inkling_mm_model": "its vision tower needs scipy",
-    **dict.fromkeys(
-        ("apertus1p5", "dots3_note", "granite4_vision", "muse_spark"),
-        "its other towers are not built small",
-    ),
+    "granite4_vision": "its other towers are not built small",
     "blt": "reads bytes through three stacks of layers, each of a width of its own",
 }
 

@@ -57,6 +57,22 @@ def test_a_matrix_whose_output_does_not_reach_the_stream_is_not_edited() -> None
     assert anatomy.notes == ("layer 0: mlp.fc2: does not reach the stream, so it is not edited",)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name", "options"),
+    [("nemotron_h", "fc2_latent_proj", {"moe_latent_size": 16}), ("muse_spark", "post_expert_proj", {})],
+)
+def test_experts_in_a_narrower_space(
+    kind: str, name: str, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The matrix that brings them back to the stream is the writer, not the experts' own."""
+    monkeypatch.setitem(families._OWN, kind, {**families._OWN.get(kind, {}), **options})
+    anatomy = examine(families.build(kind))
+    routed = [writer for writer in anatomy.writers if writer.kind == "routed experts"]
+    assert routed
+    assert all(writer.name.endswith(name) for writer in routed)
+    assert not anatomy.missing
+
+
 def test_fine_components() -> None:
     network = families.build("qwen3_next")
     assert find_anatomy(network).components == ("attn.o_proj", "mlp.down_proj")

@@ -27,7 +27,7 @@ _MIXER_OUT = frozenset((
 ))  # fmt: skip
 _MLP_OUT = frozenset((
     "down_proj", "fc2", "dense_4h_to_h", "fc_out", "w2", "w_out", "proj_down", "lin2", "output_linear", "c_proj", "wo",
-    "dense", "output", "out_proj", "per_layer_projection",
+    "dense", "output", "out_proj", "per_layer_projection", "post_expert_proj", "fc2_latent_proj",
 ))  # fmt: skip
 _ONLY_MLP = _MLP_OUT - _MIXER_OUT
 # Below these a matrix does not write to the stream, whatever its name: norms with parts of their own, the blocks of
@@ -69,7 +69,7 @@ def kind_of(path: str, owners: str) -> str | None:
         return None
     if "shared" in path:
         return "shared experts"
-    return "routed experts" if "expert" in path else "dense"
+    return "routed experts" if "expert" in path or "latent" in name else "dense"
 
 
 def component_of(kind: str, fine: bool) -> str:
