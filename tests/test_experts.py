@@ -10,6 +10,7 @@ from torch import nn
 
 from heretic_tui.engine.ablation import attached, make_edit
 from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
+from heretic_tui.engine.probe import examine
 
 # (E, out, in); (E, in, out) with biases; (E, in, out) with all experts in one product; experts one below the other.
 KINDS = ("mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe", "inkling_text", "qwen3_next")
@@ -83,3 +84,20 @@ def test_a_square_parameter_of_unknown_orientation_is_not_guessed() -> None:
     anatomy = find_anatomy(network)
     assert len(anatomy.missing) == len(network.model.layers)
     assert "unknown orientation" in str(anatomy.missing[0])
+
+
+def test_experts_computed_in_an_unknown_way_count_as_not_edited() -> None:
+    network = families.build("mixtral")
+    for layer in network.model.layers:
+        experts = layer.mlp.experts
+
+        def forward(x: torch.Tensor, *routing: torch.Tensor, experts: nn.Module = experts) -> torch.Tensor:
+            up = experts.down_proj.shape[-1]
+            return torch.einsum("eoi,ti->to", experts.down_proj, x.repeat(1, 2)[:, :up])
+
+        experts.forward = forward
+    anatomy = examine(network)
+    assert not stacks_of(anatomy)
+    assert {missing.layer for missing in anatomy.missing} == set(range(len(network.model.layers)))
+    assert "computed in a way unknown" in str(anatomy.missing[0])
+    assert any("besides the writers" in line for line in anatomy.partly)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
+from heretic_tui.engine.anatomy import Anatomy, Missing, Writer, find_anatomy
 from heretic_tui.engine.experts import Intercepting, Stack, Transform
 from heretic_tui.runtime.text import ranges
 
@@ -57,6 +57,7 @@ def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
     except Exception as error:
         return replace(anatomy, notes=(*anatomy.notes, f"the writers were not verified: {_line(error)}"))
     writers: list[Writer] = []
+    unseen: list[Writer] = []
     findings: list[tuple[int, str, str]] = []
     for index in range(len(anatomy.layers)):
         own = [writer for writer in anatomy.writers if writer.layer == index]
@@ -67,14 +68,22 @@ def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
             continue
         try:
             with torch.inference_mode():
-                kept, told = _LayerProbe(call, own).run()
+                kept, told, lost = _LayerProbe(call, own).run()
         except Exception as error:
-            kept, told = own, [("note", f"not verified: {_line(error)}")]
+            kept, told, lost = own, [("note", f"not verified: {_line(error)}")], []
         writers += kept
+        unseen += lost
         findings += [(index, *each) for each in told]
     partly = _merged([(index, text) for index, sort, text in findings if sort == "partly"])
     notes = _merged([(index, text) for index, sort, text in findings if sort == "note"])
-    return replace(anatomy, writers=tuple(writers), partly=(*anatomy.partly, *partly), notes=(*anatomy.notes, *notes))
+    missing = [Missing(w.layer, w.name, w.kind, w.shape, "its experts are computed in a way unknown") for w in unseen]
+    return replace(
+        anatomy,
+        writers=tuple(writers),
+        missing=(*anatomy.missing, *missing),
+        partly=(*anatomy.partly, *partly),
+        notes=(*anatomy.notes, *notes),
+    )
 
 
 @dataclass(frozen=True)
@@ -135,8 +144,9 @@ class _LayerProbe:
         self._tolerance = _EXACT if self._stream.dtype == torch.float32 else _ROUNDED
         self._fired: set[str] = set()
 
-    def run(self) -> tuple[list[Writer], list[tuple[str, str]]]:
-        """The writers that are kept, with gains, and what is to be told: sort and text."""
+    def run(self) -> tuple[list[Writer], list[tuple[str, str]], list[Writer]]:
+        """The writers that are kept, with gains; what is to be told: sort and text; and fused experts whose products
+        did not occur, which an edit would miss."""
         told: list[tuple[str, str]] = []
         stream = self._stream
         added = (self._call(stream) - stream).float().norm()
@@ -154,6 +164,7 @@ class _LayerProbe:
                 )
             )
         kept: list[Writer] = []
+        unseen: list[Writer] = []
         if self._by_token(stream).shape[1] > 1:
             # Layers with several streams mix them by what they hold, which would be heard with the writer. Empty ones
             # give nothing to mix.
@@ -163,6 +174,9 @@ class _LayerProbe:
             responses = [self._rows(self._with(group, u).float() - empty.float(), u) for u in self._vectors(group)]
             name = re.sub(r"\.\d+\.", ".*.", label)
             if not any(writer.name in self._fired for writer in group):
+                if group[0].stack is not None:
+                    unseen += group
+                    continue
                 told.append(("note", f"{name}: not reached by the probe, so not verified"))
                 kept += group
                 continue
@@ -179,7 +193,7 @@ class _LayerProbe:
                 continue
             gain, centred = self._exact_gain(group, reading)
             kept += [replace(writer, post_norm_gain=gain, centred=centred) for writer in group]
-        return kept, told
+        return kept, told, unseen
 
     def _exact_gain(self, group: Sequence[Writer], reading: tuple[Tensor, bool]) -> tuple[Tensor, bool]:
         """In 16 bits a large stream rounds away what is added to it: over an empty one the gain can be read."""
