@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import families
 import pytest
 import tiny
 import torch
@@ -14,6 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from heretic_tui.engine.ablation import Edit, EditBank, attached, make_edit, row_norms, stacked
 from heretic_tui.engine.anatomy import Writer, find_anatomy
 from heretic_tui.engine.parameters import Kernel, Parameters
+from heretic_tui.engine.probe import examine
 from heretic_tui.errors import UsageError
 
 NORMALIZATIONS = ("none", "pre", "full")
@@ -205,6 +207,26 @@ def test_edits_from_stored_products_are_those_of_the_definition(normalization: s
                 v = nn.functional.normalize(torch.lerp(directions[low], directions[low + 1], index % 1), dim=0)
             expected = make_edit(weight, v, strength, normalization).of(weight)
             torch.testing.assert_close(edits[writer.name].of(weight), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("index", [None, 0.4])
+def test_edits_behind_a_norm_take_out_what_the_norm_makes_the_direction_of(
+    normalization: str, index: float | None
+) -> None:
+    network = families.build("gemma2")
+    writers = examine(network).writers
+    directions = nn.functional.normalize(torch.randn(3, families.HIDDEN), dim=-1)
+    kernels = dict.fromkeys(("attn.o_proj", "mlp.down_proj"), Kernel(0.9, 1.0, 0.4, 9.0))
+    edits = EditBank(writers, directions, normalization, 1 << 30).edits(Parameters(index, kernels))
+    for writer in writers:
+        layer = network.model.layers[writer.layer]
+        norm = layer.post_attention_layernorm if "attn" in writer.name else layer.post_feedforward_layernorm
+        v = directions[writer.layer + 1] if index is None else torch.lerp(directions[1], directions[2], 0.4)
+        v = nn.functional.normalize((1 + norm.weight) * v, dim=0)
+        strength, weight = kernels[writer.component].strength(writer.layer), writer.weight()
+        expected = by_definition(weight, v, strength, normalization).float()
+        torch.testing.assert_close(edits[writer.name].of(weight), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_of_several_trials_in_one_batch_each_have_their_own_edit() -> None:

@@ -13,6 +13,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, Log, Static
 
+from heretic_tui.demo import MODEL
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import Chat, Export, MoreTrials
 from heretic_tui.runtime.draft import Draft
@@ -414,6 +415,19 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         assert app.current_mode == "trials"
 
     drive(app, steps)
+
+
+def test_what_of_a_model_would_be_edited_is_shown_before_it_is_loaded(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert app.draft is not None
+        for model, words in ((MODEL, "editing 20 of 20 matrices"), (tmp_path / "none", "no such model folder")):
+            app.draft.set("model", str(model))
+            await pilot.press("i")
+            await app.workers.wait_for_complete()
+            await pilot.pause()
+            assert words in shown(app, "#setup-info")
+
+    drive(make_app(tmp_path), steps)
 
 
 def test_the_log_has_levels_and_what_libraries_print(tmp_path: Path, folder: Path) -> None:

@@ -272,7 +272,9 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
         try:
             lines = inspect_lines(self.draft.settings)
         except HereticError as error:
-            self.app.call_from_thread(self._paint_info, str(error))
+            # The cursor may be on any line, not only on the model's.
+            problem = Text(plain(str(error)), "bold red")
+            self.app.call_from_thread(self.query_one("#setup-info", TextPanel).show, problem)
             return
         text = Text("What would be edited\n\n", "bold")
         # Columns are for a terminal's width; a panel is narrower.
