@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import families
 import pytest
+import tiny
 import torch
 from test_ablation import by_definition, unit
 from torch import nn
 
-from heretic_tui.engine.ablation import attached, make_edit
+from heretic_tui.engine.ablation import EditBank, attached, make_edit
 from heretic_tui.engine.anatomy import Anatomy, Writer, find_anatomy
+from heretic_tui.engine.export import write_merged
+from heretic_tui.engine.model import ChatModel
+from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.probe import examine
 
 # (E, out, in); (E, in, out) with biases; (E, in, out) with all experts in one product; experts one below the other.
@@ -49,6 +56,31 @@ def test_the_attached_edit_is_the_dense_edit_of_every_expert(kind: str, normaliz
         torch.testing.assert_close(edits[writer.name].of(writer.weight()), expected, rtol=1e-4, atol=1e-4)
         writer.store(expected)
     torch.testing.assert_close(logits(network), edited, rtol=1e-3, atol=1e-3 * float(base.abs().max()))
+
+
+@pytest.mark.parametrize("normalization", ["none", "pre", "full"])
+@pytest.mark.parametrize("piece", [1, 1 << 12, 1 << 26])
+def test_trials_and_exports_work_on_some_experts_at_a_time(
+    normalization: str,
+    piece: int,
+    monkeypatch: pytest.MonkeyPatch,
+    make_model: Callable[..., ChatModel],
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setattr("heretic_tui.engine.anatomy._PIECE", piece)
+    monkeypatch.setitem(families._SIZES, "vocab_size", tiny.VOCABULARY)
+    model = make_model(network=families.build("gpt_oss"))
+    stacks = stacks_of(model.anatomy)
+    directions = nn.functional.normalize(torch.randn(3, families.HIDDEN), dim=-1)
+    kernel = Kernel(0.9, 1.0, 0.4, 9.0)
+    bank = EditBank(model.anatomy.writers, directions, normalization, 1 << 30)
+    bank.edits(Parameters(0.0, {"mlp.down_proj": kernel}))
+    edits = bank.edits(Parameters(0.4, {"mlp.down_proj": kernel}))
+    v = nn.functional.normalize(torch.lerp(directions[1], directions[2], 0.4), dim=0)
+    expected = {writer.name: dense(writer, v, kernel.strength(writer.layer), normalization) for writer in stacks}
+    write_merged(model, edits, tmp_path, "1GB", lambda event: None)
+    for writer in stacks:
+        torch.testing.assert_close(writer.weight(), expected[writer.name], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("way", ["eager", "grouped_mm", "batched_mm"])

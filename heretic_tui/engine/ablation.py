@@ -39,6 +39,10 @@ class Edit:
         scaled = weight if self.c is None else self.c[..., :, None] * weight
         return scaled - self.b[..., :, None] * self.a[..., None, :]
 
+    def of_expert(self, expert: int) -> Edit:
+        """The edit of one of the fused experts."""
+        return Edit(self.a[expert], self.b[expert], None if self.c is None else self.c[expert])
+
 
 def row_norms(weight: Tensor) -> Tensor:
     """‖W_i‖ for every row; rows of zeros count as length one, so that they stay what they are."""
@@ -138,14 +142,9 @@ class EditBank:
 
     def _mixtures(self, writer: Writer, parts: list[tuple[int, float]]) -> _Products:
         """v, Ŵᵀv and Ŵ(Ŵᵀv) for v = Σ w_j r_j."""
-        weight: Tensor | None = None
-        terms = []
-        for j, share in parts:
-            products = self._products.get((writer.name, j))
-            if products is None:
-                weight = writer.weight() if weight is None else weight
-                products = self._compute(writer, weight, j)
-            terms.append([share * part for part in products if part is not None])
+        kept = {j: found for j, _ in parts if (found := self._products.get((writer.name, j))) is not None}
+        kept |= self._compute(writer, [j for j, _ in parts if j not in kept])
+        terms = [[share * part for part in kept[j] if part is not None] for j, share in parts]
         # Either all products have the third part or none does.
         mixed = [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
         if writer.post_norm_gain is not None:
@@ -155,18 +154,33 @@ class EditBank:
         v, u, *w = mixed
         return v, u, w[0] if w else None
 
-    def _compute(self, writer: Writer, weight: Tensor, j: int) -> _Products:
-        name = writer.name
-        plain = self._normalization == "none"
-        if not plain and name not in self._norms:
-            self._norms[name] = row_norms(weight)
-        v = writer.bend(self._directions[j].to(weight))
-        products = products_of(weight, v, self._norms.get(name), self._normalization)
-        size = sum(4 * t.numel() for t in products if t is not None)
-        if self._kept + size <= self._limit:
-            self._kept += size
-            self._products[name, j] = products
-        return products
+    def _compute(self, writer: Writer, directions: list[int]) -> dict[int, _Products]:
+        """Products with some directions, in one pass over the matrix or the experts."""
+        if not directions:
+            return {}
+        pieces: dict[int, list[_Products]] = {j: [] for j in directions}
+        norms: list[Tensor] = []
+        for weight in writer.pieces():
+            norm = None if self._normalization == "none" else row_norms(weight)
+            norms += [] if norm is None else [norm]
+            for j in directions:
+                v = writer.bend(self._directions[j].to(weight))
+                pieces[j].append(products_of(weight, v, norm, self._normalization))
+        if norms:
+            self._norms[writer.name] = torch.cat(norms)
+        found = {j: _joined(each) for j, each in pieces.items()}
+        for j, products in found.items():
+            size = sum(4 * t.numel() for t in products if t is not None)
+            if self._kept + size <= self._limit:
+                self._kept += size
+                self._products[writer.name, j] = products
+        return found
+
+
+def _joined(pieces: list[_Products]) -> _Products:
+    """Products of some experts after those of others; v is the same for all."""
+    thirds = [w for _, _, w in pieces if w is not None]
+    return pieces[0][0], torch.cat([u for _, u, _ in pieces]), torch.cat(thirds) if thirds else None
 
 
 def stacked(writers: tuple[Writer, ...], trials: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:

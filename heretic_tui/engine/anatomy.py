@@ -23,6 +23,8 @@ _OTHER_TOWERS = re.compile(
     r"|depth_decoder|vqmodel|dit\."
 )
 _ENCODER = re.compile(r"encoder")
+# Entries of fused experts that are worked on at once: a quarter of a GiB in float32.
+_PIECE = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,16 @@ class Writer:
             return direction
         bent = self.post_norm_gain.to(direction) * direction
         return bent - bent.mean() if self.centred else bent
+
+    def pieces(self) -> Iterator[Tensor]:
+        """W as it comes from `weight`, or of fused experts, which may take gigabytes in float32, some at a time."""
+        if self.stack is None:
+            yield self.weight()
+            return
+        stored = self.stack.matrices()
+        at_once = max(1, _PIECE // stored[0].numel())
+        for first in range(0, len(stored), at_once):
+            yield stored[first : first + at_once].to(torch.float32, copy=True).contiguous()
 
     def weight(self) -> Tensor:
         """W as a new float32 tensor of shape (d_out, d_in), or (experts, d_out, d_in), on the module's device."""

@@ -72,8 +72,15 @@ def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_
         Aborted: from the control, between two files.
     """
     for writer in model.anatomy.writers:
-        if edit := edits.get(writer.name):
+        edit = edits.get(writer.name)
+        if edit is None:
+            continue
+        if writer.stack is None:
             writer.store(edit.of(writer.weight()))
+            continue
+        # One by one: all experts of a layer in float32, and a copy of them, may not fit beside the model.
+        for index, stored in enumerate(writer.stack.matrices()):
+            stored.copy_(edit.of_expert(index).of(stored.float()))
     _make_savable(model.network)
     with bars_as_progress(emit, model.control):
         model.network.save_pretrained(folder, max_shard_size=max_shard_size)  # type: ignore[operator]
