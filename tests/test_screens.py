@@ -482,6 +482,30 @@ def test_a_terminal_that_is_too_small_says_so(tmp_path: Path, folder: Path) -> N
     drive(make_app(tmp_path, host), steps)
 
 
+def test_a_terminal_that_grew_while_another_mode_was_in_view_is_not_said_to_be_small(
+    tmp_path: Path, folder: Path
+) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        await pilot.resize_terminal(40, 10)
+        await pilot.pause()
+        # A key that was pressed just before takes effect now.
+        app.switch_mode("log")
+        await pilot.pause()
+        assert isinstance(app.screen, TooSmall), "the other mode is covered too"
+        await pilot.resize_terminal(120, 40)
+        await pilot.pause()
+        assert not isinstance(app.screen, TooSmall)
+        app.switch_mode("trials")
+        await pilot.pause()
+        assert not isinstance(app.screen, TooSmall)
+
+    drive(make_app(tmp_path, host), steps)
+
+
 def test_ten_thousand_lines_and_a_thousand_trials(tmp_path: Path, folder: Path) -> None:
     host = fake.FakeHost(folder)
 

@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.geometry import Size
 from textual.screen import Screen
 
 from heretic_tui.engine import events as ev
@@ -384,7 +385,13 @@ class HereticApp(App[str]):
         self.say(f"{what} copied: {', '.join(ways)}")
 
     def on_resize(self, event: Any) -> None:
-        small = event.size.width < _SMALLEST[0] or event.size.height < _SMALLEST[1]
+        self.fit(event.size)
+
+    def fit(self, size: Size | None = None) -> None:
+        """Cover the screen in view where the terminal is too small for it, and uncover it where it is not. Each mode
+        has screens of its own, so this is asked at every resize and whenever a screen comes into view."""
+        width, height = size or self.size
+        small = width < _SMALLEST[0] or height < _SMALLEST[1]
         if small and not isinstance(self.screen, TooSmall):
             self.push_screen(TooSmall())
         elif not small and isinstance(self.screen, TooSmall):

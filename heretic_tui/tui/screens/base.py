@@ -59,6 +59,7 @@ class ModeScreen(OfHeretic, Screen[None]):
         self.query_one(RunBar).show(app.state, app.glyphs, app.alive, note, elapsed=not app.frozen)
 
     def on_screen_resume(self) -> None:
+        self.app.call_later(self.heretic.fit)
         self.call_after_refresh(self._paint_all)
 
     def on_resize(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -103,6 +104,13 @@ class Show(ModalScreen[None]):
 
 class TooSmall(ModalScreen[None]):
     """Stands while the terminal is smaller than 60x16."""
+
+    BINDINGS = [Binding("q", "app.quit", "Quit", show=False)]
+
+    def on_screen_resume(self) -> None:
+        # The terminal may have grown while another mode was in view.
+        app: Any = self.app
+        app.call_later(app.fit)
 
     def compose(self) -> ComposeResult:
         yield Static("This terminal is too small.\n\n60 columns by 16 lines are needed.", markup=False)
