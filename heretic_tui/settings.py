@@ -139,6 +139,17 @@ class Settings(BaseSettings):
         1.0, "Ablation", "clamp each residual to this quantile of its magnitudes; 1 = off", gt=0.5, le=1.0
     )
 
+    keep_residuals: bool = _setting(
+        True, "Analysis", "keep all residuals in the run folder (float16), for geometry and plots after the run"
+    )
+    layer_test_prompts: int = _setting(
+        16,
+        "Analysis",
+        "evaluation prompts of each kind that every layer is tried on by itself; 0 = none",
+        ge=0,
+        le=10_000,
+    )
+
     n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=100_000)
     n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=100_000)
     seed: int | None = _setting(None, "Search", "seed of the search; unset: drawn, and stored", ge=0, lt=2**31)
@@ -219,7 +230,7 @@ class Settings(BaseSettings):
 # the model's folder, or going on with another GPU, is the same run. Model and prompts are known by their content.
 _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *_DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
-    | {"max_memory", "batch_size", "max_batch_size"}
+    | {"max_memory", "batch_size", "max_batch_size", "keep_residuals", "layer_test_prompts"}
 )
 
 

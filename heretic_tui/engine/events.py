@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
-PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "search", "ready")
+PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
 
 TRIAL_STATES = ("running", "complete", "stopped", "failed")
 
@@ -143,6 +143,29 @@ class DirectionsFound(Event):
     layers: list[dict[str, float]]
     histograms: list[dict[str, Any]] = field(default_factory=list)
     cosines: list[list[float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayersAnalysed(Event):
+    """What the directions are, do and say; also the content of geometry.json.
+
+    Attributes:
+        layers: by residual index: `index`, `layer` (None for the embedding output), the residual geometry
+            (engine/geometry.py: residual_geometry), and where they are known `auc` with `auc_low` and `auc_high`, the
+            changes of the log-odds of refusal `edit`, `stream` and `add` with their errors (engine/layer_effects.py),
+            and the tokens that the direction `raises` and `lowers`, with scores (engine/lens.py).
+        prompts: number of prompts in each set.
+        refusal: first tokens of refusals (engine/analysis.py: refusal_record).
+        sentence: where refusal lives, in words.
+        notes: what could not be found out, and why.
+    """
+
+    type = "layers_analysed"
+    layers: list[dict[str, Any]]
+    prompts: dict[str, int] = field(default_factory=dict)
+    refusal: dict[str, Any] | None = None
+    sentence: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

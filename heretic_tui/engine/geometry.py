@@ -1,12 +1,17 @@
-"""Per-layer diagnostics of the directions: what a person looks at before trusting a search."""
+"""Per-layer diagnostics of the directions, and the geometry of both prompt sets' residuals."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from geom_median.numpy import compute_geometric_median
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 BINS = 24
+
+# Weiszfeld's iteration stops when the sum of distances improves by less than this share.
+_MEDIAN_TOLERANCE = 1e-10
 
 
 def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: Tensor) -> list[dict[str, float]]:
@@ -54,3 +59,61 @@ def _separation(good: Tensor, bad: Tensor) -> Tensor:
     distance = bad.mean(dim=0) - good.mean(dim=0)
     # Identical residuals (the embedding of a template's last token) differ by nothing and spread by nothing.
     return torch.where(variance > 0, distance / variance.sqrt().clamp(min=1e-12), torch.zeros_like(distance))
+
+
+def residual_geometry(good: Tensor, bad: Tensor) -> dict[str, float]:
+    """One layer's residual geometry, from its residuals, float32 (prompts, hidden) each.
+
+    In the field's notation: g and b are the mean residuals of the good and the bad prompts, g* and b* their geometric
+    medians, r = b - g, r* = b* - g*, S the cosine similarity, |x| the length, Silh the mean silhouette coefficient.
+
+    A cosine with a vector of length zero (both sets alike, as at the embedding of a template's last token) is 0.
+    """
+    good, bad = good.double(), bad.double()
+    g, b = good.mean(dim=0), bad.mean(dim=0)
+    g_median, b_median = geometric_median(good), geometric_median(bad)
+    r, r_median = b - g, b_median - g_median
+    values = {
+        "S(g,b)": _cosine(g, b),
+        "S(g*,b*)": _cosine(g_median, b_median),
+        "S(g,r)": _cosine(g, r),
+        "S(g*,r*)": _cosine(g_median, r_median),
+        "S(b,r)": _cosine(b, r),
+        "S(b*,r*)": _cosine(b_median, r_median),
+        "|g|": g.norm(),
+        "|g*|": g_median.norm(),
+        "|b|": b.norm(),
+        "|b*|": b_median.norm(),
+        "|r|": r.norm(),
+        "|r*|": r_median.norm(),
+        "Silh": silhouette(good, bad),
+    }
+    return {name: round(float(value), 6) for name, value in values.items()}
+
+
+def geometric_median(points: Tensor) -> Tensor:
+    """The point with the least sum of distances to all rows (Weiszfeld), float64 (hidden,). Shape in (n, hidden)."""
+    # The NumPy side of the package: its PyTorch side is slower by the cost of a tensor for each of a thousand norms.
+    found = compute_geometric_median(points.double().numpy(), ftol=_MEDIAN_TOLERANCE)
+    return torch.from_numpy(np.asarray(found.median))
+
+
+def silhouette(good: Tensor, bad: Tensor) -> float:
+    """Mean silhouette coefficient of two sets (Rousseeuw 1987), as scikit-learn's `silhouette_score` gives it: with a
+    the mean distance of a point to the others of its set and b to the other set, the mean of (b - a) / max(a, b); 0
+    for a set of one, and for points that all lie in one place. Shapes in: (n, hidden)."""
+    points = torch.cat([good, bad]).double()
+    # Around their own centre: what all points share would drown the small distances.
+    points = points - points.mean(dim=0)
+    distances = torch.cdist(points, points)
+    in_bad = torch.arange(len(points)) >= len(good)
+    to_good, to_bad = distances[:, ~in_bad].sum(dim=1), distances[:, in_bad].sum(dim=1)
+    own, other = torch.where(in_bad, to_bad, to_good), torch.where(in_bad, to_good, to_bad)
+    size = torch.where(in_bad, len(bad), len(good))
+    a, b = own / (size - 1).clamp(min=1), other / (len(points) - size)
+    coefficients = torch.where((size > 1) & (torch.maximum(a, b) > 0), (b - a) / torch.maximum(a, b), 0.0)
+    return float(coefficients.mean())
+
+
+def _cosine(one: Tensor, other: Tensor) -> Tensor:
+    return cosine_similarity(one, other, dim=0, eps=1e-12)

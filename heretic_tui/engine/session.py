@@ -150,7 +150,7 @@ class Session:
         """Load the model and bring it to where trials and chats can begin, unless it stands there."""
         if not self._loaded:
             self.workbench.load()
-            self.workbench.prepare()
+            self.workbench.prepare(layers=True)
             self._loaded = True
             self.emit(memory_in_use())
 

@@ -4,6 +4,7 @@ result, and the measurement of one edit."""
 from __future__ import annotations
 
 import gc
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,17 +17,19 @@ from torch import Tensor
 
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.ablation import Edit, EditBank, attached
+from heretic_tui.engine.analysis import saved_analysis
 from heretic_tui.engine.batch_size import choose_batch_size
-from heretic_tui.engine.control import Control
+from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.directions import refusal_directions
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.layers_phase import SETS, analyse_layers, announce_size, gather_all
 from heretic_tui.engine.loading import load_model
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
 from heretic_tui.engine.metrics.refusals import Judge, Refusals, count
 from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
-from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.prefix import detect_response_prefix
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
@@ -40,6 +43,8 @@ PromptSets = Mapping[str, tuple[Prompt, ...]]
 _PREFIX_PROMPTS = 100
 # Share of the free memory that the products of matrices and directions may take.
 _BANK_SHARE = 0.1
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -87,8 +92,9 @@ class Workbench:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def prepare(self, baseline: bool = True, directions: bool = True) -> None:
-        """All further phases before the search, with or without what measuring and what editing needs.
+    def prepare(self, baseline: bool = True, directions: bool = True, layers: bool = False) -> None:
+        """All further phases before the search, with or without what measuring and what editing needs, and the
+        analysis of the layers.
 
         Raises:
             HereticError: see the phases.
@@ -99,7 +105,9 @@ class Workbench:
         if baseline:
             self._measure_base()
         if directions:
-            self._find_directions()
+            self._find_directions(keep=layers)
+        if layers:
+            self._analyse_layers()
 
     def _choose_batch_size(self) -> None:
         given = self.settings.batch_size or self.folder.read_record().get("batch_size")
@@ -167,8 +175,9 @@ class Workbench:
                 "divergence says little: set --response-prefix to what responses begin with"
             )
 
-    def _find_directions(self) -> None:
+    def _find_directions(self, keep: bool) -> None:
         saved = self.folder.directions
+        self._residuals: dict[str, Tensor] = {}
         with self._phase("residuals") as phase:
             if saved.is_file():
                 found = load_file(saved)
@@ -186,6 +195,8 @@ class Workbench:
         with self._phase("directions"):
             if not phase.reused:
                 good, bad = gathered["good_prompts"], gathered["bad_prompts"]
+                if keep:
+                    self._residuals = {name: found.each for name, found in gathered.items()}
                 directions = refusal_directions(good.mean, bad.mean, self.settings.orthogonalize_direction)
                 found = {
                     "good_mean": good.mean,
@@ -211,6 +222,47 @@ class Workbench:
                     cosines=direction_cosines(self.directions),
                 )
             )
+
+    def _analyse_layers(self) -> None:
+        """What the directions are, do and say. The search needs none of it: a failure is told, and costs no run."""
+        known, self._residuals = self._residuals, {}
+        with self._phase("layers") as phase:
+            found = saved_analysis(self.folder)
+            phase.reused = found is not None
+            try:
+                found = found or self._analysis(known)
+            except Aborted:
+                raise
+            except Exception as error:
+                log.exception("the analysis of the layers failed")
+                self._warn(f"the layers could not be analysed: {one_line(error)}")
+            if found:
+                self._emit(found)
+
+    def _analysis(self, known: dict[str, Tensor]) -> ev.LayersAnalysed:
+        tokens = {name: self._tokens[name] for name in SETS}
+        verdicts = zip(tokens["bad_evaluation_prompts"], self.refusals.base, strict=True)
+        refused = [prompt for prompt, response in verdicts if response.verdict.refused]
+        model, prompts = self.model, sum(len(some) for some in tokens.values())
+        keep = announce_size(self.settings, prompts, model.depth, model.hidden_size, self.folder, self._emit)
+        store = gather_all(model, tokens, known, self.settings, keep, self.folder, self._emit)
+        return analyse_layers(
+            model,
+            store,
+            self.directions,
+            self._edits_of_layer,
+            refused,
+            tokens["good_evaluation_prompts"],
+            self.settings.layer_test_prompts,
+            self.folder,
+            self._emit,
+            self._control,
+        )
+
+    def _edits_of_layer(self, layer: int) -> dict[str, Edit]:
+        """The edits that keep one layer from writing its own direction."""
+        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
+        return self.edits(Parameters(None, dict.fromkeys(self.model.anatomy.components, alone)))
 
     @property
     def base_refusals(self) -> int:

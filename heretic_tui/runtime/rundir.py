@@ -47,12 +47,32 @@ class RunFolder:
         return self.path / "directions.safetensors"
 
     @property
+    def residuals(self) -> Path:
+        return self.path / "residuals.safetensors"
+
+    @property
+    def geometry(self) -> Path:
+        return self.path / "geometry.json"
+
+    @property
+    def projections(self) -> Path:
+        return self.path / "projections.json"
+
+    @property
+    def plots(self) -> Path:
+        return self.path / "plots"
+
+    @property
     def log(self) -> Path:
         return self.path / "engine.log"
 
     def responses(self, trial: int | None) -> Path:
         """Responses of a trial, or of the base model for None."""
         return self.path / "responses" / ("base.json" if trial is None else f"trial-{trial:04}.json")
+
+    def shift(self, trial: int) -> Path:
+        """What a trial does to first tokens."""
+        return self.path / "shifts" / f"trial-{trial:04}.json"
 
     def create(self) -> None:
         """Make the folder where it is not there yet.

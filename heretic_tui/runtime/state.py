@@ -41,6 +41,7 @@ class RunState:
     prefix: ev.ResponsePrefixFound | None = None
     base: ev.BaselineMeasured | None = None
     directions: ev.DirectionsFound | None = None
+    analysis: ev.LayersAnalysed | None = None
     memory: ev.Memory | None = None
     phase: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
@@ -77,6 +78,8 @@ class RunState:
                 self.base = event
             case ev.DirectionsFound():
                 self.directions = event
+            case ev.LayersAnalysed():
+                self.analysis = event
             case ev.Memory():
                 self.memory = event
             case ev.PhaseStarted():

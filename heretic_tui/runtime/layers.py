@@ -1,0 +1,129 @@
+"""What the analysis of the layers left in a run folder, for commands and screens: read, and told as text or CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.text import plain
+
+# The residual geometry (engine/geometry.py), and what is measured of the direction itself.
+GEOMETRY = (
+    "S(g,b)", "S(g*,b*)", "S(g,r)", "S(g*,r*)", "S(b,r)", "S(b*,r*)",
+    "|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|", "Silh",
+)  # fmt: skip
+MEASURED = ("auc", "auc_low", "auc_high", "edit", "edit_error", "stream", "stream_error", "add", "add_error")
+_LENGTHS = ("|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|")
+
+LEGEND = """\
+g, b: mean residuals of good and bad prompts; g*, b*: geometric medians; r = b - g, r* = b* - g*
+S: cosine similarity; |x|: length; Silh: mean silhouette coefficient of the two sets
+AUC: how well the direction tells evaluation prompts apart (with its 95 % interval)
+changes of the log-odds that a response begins as a refusal:
+  edit    bad prompts; only this layer is kept from writing the direction
+  stream  bad prompts; the direction taken out of the stream after this layer
+  add     good prompts; the difference of the means added to the stream after this layer"""
+
+
+def read_geometry(folder: RunFolder) -> dict[str, Any] | None:
+    """geometry.json, None where it is not there or damaged."""
+    return _read(folder.geometry, "layers")
+
+
+def read_views(folder: RunFolder) -> dict[str, Any] | None:
+    """projections.json: `good` and `bad` prompts, and `views` by method: by residual index, prompts (the good ones
+    first), and axis, from -1000 to 1000. None where it is not there or damaged."""
+    return _read(folder.projections, "views")
+
+
+def _read(path: Path, key: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) and key in record else None
+
+
+def layer_name(row: Mapping[str, Any]) -> str:
+    return "embed" if row["layer"] is None else str(row["layer"])
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the figures there are, in the order of a table."""
+    return [*GEOMETRY, *(name for name in MEASURED if name in rows[-1])]
+
+
+def figure(name: str, value: float | None) -> str:
+    """A figure as tables show it."""
+    if value is None:
+        return ""
+    if name in _LENGTHS:
+        return f"{value:.2f}" if abs(value) < 10_000 else f"{value:.3g}"
+    return f"{value:+.2f}" if name in ("edit", "stream", "add") else f"{value:.3f}"
+
+
+def geometry_csv(record: Mapping[str, Any]) -> str:
+    """One line a residual index, every figure in full."""
+    rows = record["layers"]
+    names = ["index", "layer", *columns_of(rows)]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow(["" if row.get(name) is None else row[name] for name in names])
+    return out.getvalue()
+
+
+def geometry_text(record: Mapping[str, Any]) -> list[str]:
+    """The sentence, the tables, and what their columns mean, as lines for people."""
+    rows = record["layers"]
+    lines = [record["sentence"], ""] if record.get("sentence") else []
+    lines += [f"note: {note}" for note in record.get("notes", ())]
+    lines += _table(rows, GEOMETRY)
+    if "auc" in rows[-1]:
+        lines += ["", *_measured_table(rows)]
+    if refusal := record.get("refusal"):
+        words = ", ".join(f"{name!r} {bad:.2f} ({good:.2f})" for name, bad, good in refusal["tokens"])
+        lines += ["", f"first tokens of refusals, with their probability after bad (good) prompts: {words}"]
+    lines += ["", *LEGEND.splitlines()]
+    return [plain(line) for line in lines]
+
+
+def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]:
+    cells = [["layer", *names]] + [[layer_name(row), *(figure(n, row.get(n)) for n in names)] for row in rows]
+    return _aligned(cells)
+
+
+def _measured_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    changes = [name for name in ("edit", "stream", "add") if name in rows[-1]]
+    cells = [["layer", "AUC", "95 % interval", *changes]]
+    for row in rows:
+        span = f"{row['auc_low']:.3f} - {row['auc_high']:.3f}"
+        cells.append([layer_name(row), figure("auc", row["auc"]), span, *(figure(n, row.get(n)) for n in changes)])
+    return _aligned(cells)
+
+
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+
+
+def tokens_text(record: Mapping[str, Any], count: int) -> list[str]:
+    """What each layer's direction raises and lowers, as lines for people."""
+    lines = []
+    for row in record["layers"]:
+        if "raises" in row:
+            for word in ("raises", "lowers"):
+                label = layer_name(row) if word == "raises" else ""
+                lines.append(f"{label:>5}  {word}  {scored(row[word][:count])}")
+    return [plain(line) for line in lines]
+
+
+def scored(tokens: Sequence[Sequence[Any]]) -> str:
+    """Tokens with their scores; quoted, since many begin with a space."""
+    return "  ".join(f"{token!r} {value:+.2f}" for token, value in tokens)
