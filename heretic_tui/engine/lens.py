@@ -56,10 +56,12 @@ class Lens:
         readings = []
         # A few at a time: a row of scores for each layer of a large vocabulary would be much to hold.
         for some in directions.split(16):
-            for scores in self.scores(some):
-                readings.append(
-                    Reading(*(self._words(scores * sign, sign, count) for sign in (1.0, -1.0)))  # strongest first
-                )
+            for direction, scores in zip(some, self.scores(some), strict=True):
+                if direction.any():
+                    readings.append(Reading(*(self._words(scores * sign, sign, count) for sign in (1.0, -1.0))))
+                else:
+                    # The embedding of a template's last token: there is no direction, and nothing that it says.
+                    readings.append(Reading([], []))
         return readings
 
     def _words(self, scores: Tensor, sign: float, count: int) -> Scored:

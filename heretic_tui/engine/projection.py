@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from heretic_tui.engine.geometry import geometric_median
+
 # PaCMAP finds neighbours among this many principal components, as its authors do for wide data.
 _COMPONENTS = 100
 
@@ -52,15 +54,16 @@ def _spread(points: Tensor) -> bool:
 
 
 def turned(plane: Tensor, good_count: int, before: Tensor | None = None) -> Tensor:
-    """The same view turned about its centre so that the sets' medians lie left (good) and right (bad), and mirrored
-    top to bottom where that brings the rows nearer to where they were in the layer before.
+    """The same view turned about its centre so that the sets' geometric medians lie left (good) and right (bad), and
+    mirrored top to bottom where that brings the rows nearer to where they were in the layer before.
 
     Args:
         plane: (n, 2), the good prompts first.
         before: the turned view of the layer before.
     """
     plane = plane - (plane.max(dim=0).values + plane.min(dim=0).values) / 2
-    axis = plane[good_count:].median(dim=0).values - plane[:good_count].median(dim=0).values
+    # Geometric medians turn with their points; those of coordinates do not.
+    axis = geometric_median(plane[good_count:]) - geometric_median(plane[:good_count])
     length = axis.norm()
     if length > 0:
         x, y = axis / length
