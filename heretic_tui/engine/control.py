@@ -64,11 +64,18 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Shift:
+    """Find out what a trial does to first tokens; the answer lies in the run folder."""
+
+    trial: int
+
+
+@dataclass(frozen=True)
 class Close:
     """Wakes a session that waits for commands, so that it ends."""
 
 
-Command = MoreTrials | Chat | Export | Close
+Command = MoreTrials | Chat | Export | Shift | Close
 
 
 class Control:
@@ -90,8 +97,8 @@ class Control:
         self._abort = threading.Event()
         self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self.in_trial = False
-        self._task: tuple[Chat | Export, Control] | None = None
-        self._cancelled: set[Chat | Export] = set()
+        self._task: tuple[Chat | Export | Shift, Control] | None = None
+        self._cancelled: set[Chat | Export | Shift] = set()
         self.closing = False
 
     def pause(self) -> None:
@@ -110,7 +117,7 @@ class Control:
         if task := self._task:
             task[1].abort()
 
-    def begin(self, command: Chat | Export) -> Control:
+    def begin(self, command: Chat | Export | Shift) -> Control:
         """The control of a chat or export whose turn has come; aborted already where it was cancelled before."""
         self._task = command, Control()
         if command in self._cancelled:
@@ -121,7 +128,7 @@ class Control:
         """The chat or export in hand has ended."""
         self._task = None
 
-    def cancel(self, command: Chat | Export) -> None:
+    def cancel(self, command: Chat | Export | Shift) -> None:
         """Stop a chat or an export, in hand or still waiting for its turn; nothing else is touched."""
         # In this order: `begin`, on another thread, looks after it has made the task known.
         self._cancelled.add(command)

@@ -281,6 +281,15 @@ class ExportFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShiftFound(Event):
+    """What a trial does to first tokens lies in the run folder (engine/shift.py); `error` says why it does not."""
+
+    type = "shift_found"
+    trial: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFailed(Event):
     """The engine fell: in words, and the traceback where it was no foreseen error."""
 

@@ -30,8 +30,6 @@ from heretic_tui.engine.residuals import gather_residuals
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings
 
-SETS = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
-
 
 def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, folder: RunFolder, emit: ev.Emit) -> bool:
     """Say what keeping the residuals will take; whether they are to be kept."""
@@ -61,7 +59,7 @@ def gather_all(
     folder: RunFolder,
     emit: ev.Emit,
 ) -> ResidualStore:
-    """The residuals of all four sets: from the run folder, else gathered and, if wanted, kept there.
+    """The residuals of all sets: from the run folder, else gathered and, if wanted, kept there.
 
     Args:
         known: residuals that have been gathered already, by the name of their set.
@@ -69,7 +67,7 @@ def gather_all(
     if folder.residuals.is_file():
         return open_residuals(folder.residuals)
     found = {}
-    for name in SETS:
+    for name in tokens:
         if name in known:
             found[name] = known[name]
         else:

@@ -14,7 +14,7 @@ from heretic_tui import __version__
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.ablation import attached
 from heretic_tui.engine.chat import answer
-from heretic_tui.engine.control import Aborted, Chat, Close, Command, Control, Export, MoreTrials
+from heretic_tui.engine.control import Aborted, Chat, Close, Command, Control, Export, MoreTrials, Shift
 from heretic_tui.engine.hub import check_access, upload
 from heretic_tui.engine.inputs import Inputs, versions
 from heretic_tui.engine.memory import memory_in_use
@@ -25,7 +25,7 @@ from heretic_tui.engine.tasks import export_trial
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.journal import Journal, read_journal
-from heretic_tui.runtime.rundir import RunFolder, run_name
+from heretic_tui.runtime.rundir import RunFolder, run_name, write_json
 from heretic_tui.runtime.state import DIED, RunState
 
 # A process that dies in the same trial this often would die in it for ever.
@@ -210,6 +210,8 @@ class Session:
                 self._chat(command)
             case Export():
                 self._export(command)
+            case Shift():
+                self._shift(command)
             case Close():
                 pass
 
@@ -271,6 +273,24 @@ class Session:
         finally:
             self._control.end()
         self.emit(ev.ExportFinished(trial=export.trial, out=str(out), result=result, url=url, error=problem))
+
+    def _shift(self, shift: Shift) -> None:
+        self._control.task = control = Control()
+        problem = None
+        try:
+            self._make_ready()
+            parameters = Parameters.from_json(self.state.trials[shift.trial].parameters)
+            write_json(self.folder.shift(shift.trial), self.workbench.shift(parameters, control))
+        except Aborted:
+            if not control.aborting:
+                raise
+            problem = "cancelled"
+        except Exception as error:
+            log.exception("the look at trial %d failed", shift.trial)
+            problem = one_line(error)
+        finally:
+            self._control.task = None
+        self.emit(ev.ShiftFound(trial=shift.trial, error=problem))
 
     def _trial(self, study: Search, number: int) -> bool:
         """Run one trial; whether it succeeded."""

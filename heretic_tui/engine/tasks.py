@@ -21,7 +21,7 @@ from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.journal import read_journal
-from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.rundir import RunFolder, write_json
 from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import Settings, from_dict
 
@@ -123,6 +123,26 @@ def export_trial(
         card.write_record(out, result)
         card.write_card(out, result)
     return result
+
+
+def shift_of_trial(folder: RunFolder, number: int, emit: ev.Emit, control: Control) -> dict[str, Any]:
+    """What a trial of a run does to first tokens (engine/shift.py), also written to the run folder.
+
+    Raises:
+        UsageError: no such trial, or a model or prompts that are not those of the run any more.
+    """
+    trial = _complete_trial(folder, number)
+    record = folder.read_record()
+    settings = from_dict(record["settings"])
+    inputs = check_inputs(settings)
+    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != record["identity"][what]]:
+        raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
+    bench = Workbench(settings, inputs.sets, folder, emit, control)
+    bench.load()
+    bench.prepare(baseline=False)
+    found = bench.shift(Parameters.from_json(trial.parameters), control)
+    write_json(folder.shift(number), found)
+    return found
 
 
 def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -22,7 +23,7 @@ from heretic_tui.engine.batch_size import choose_batch_size
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.directions import refusal_directions
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
-from heretic_tui.engine.layers_phase import SETS, analyse_layers, announce_size, gather_all
+from heretic_tui.engine.layers_phase import analyse_layers, announce_size, gather_all
 from heretic_tui.engine.loading import load_model
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.metrics import Metric
@@ -34,6 +35,7 @@ from heretic_tui.engine.prefix import detect_response_prefix
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.residuals import gather_residuals
+from heretic_tui.engine.shift import first_token_shift
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.rundir import RunFolder, replaced
 from heretic_tui.settings import Settings
@@ -240,7 +242,7 @@ class Workbench:
                 self._emit(found)
 
     def _analysis(self, known: dict[str, Tensor]) -> ev.LayersAnalysed:
-        tokens = {name: self._tokens[name] for name in SETS}
+        tokens = self._tokens
         verdicts = zip(tokens["bad_evaluation_prompts"], self.refusals.base, strict=True)
         refused = [prompt for prompt, response in verdicts if response.verdict.refused]
         model, prompts = self.model, sum(len(some) for some in tokens.values())
@@ -297,6 +299,24 @@ class Workbench:
                     self._emit(ev.Measured(metric=metric.name, value=values[-1]))
         kl_divergence, refusals = values
         return Measurement(kl_divergence, int(refusals), len(self._sets["bad_evaluation_prompts"]), stages)
+
+    def shift(self, parameters: Parameters, control: Control) -> dict[str, Any]:
+        """What the edit does to the first tokens of the evaluation prompts (engine/shift.py).
+
+        Args:
+            control: looked at between batches, so that this can be cancelled alone.
+        """
+        progress = self._progress("first tokens")
+
+        def tell(done: int, total: int) -> None:
+            control.checkpoint(self._emit)
+            progress(done, total)
+
+        sets = {
+            name: (self._sets[name], self._tokens[name])
+            for name in ("good_evaluation_prompts", "bad_evaluation_prompts")
+        }
+        return first_token_shift(self.model, sets, self.edits(parameters), tell)
 
     # Telling
 

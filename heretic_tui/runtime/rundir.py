@@ -72,7 +72,7 @@ class RunFolder:
 
     def shift(self, trial: int) -> Path:
         """What a trial does to first tokens."""
-        return self.path / "shifts" / f"trial-{trial:04}.json"
+        return self.path / f"shift-{trial:04}.json"
 
     def create(self) -> None:
         """Make the folder where it is not there yet.
