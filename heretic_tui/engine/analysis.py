@@ -8,14 +8,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
-from heretic_tui.engine.events import LayersAnalysed, from_json
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.events import Emit, LayersAnalysed, from_json
 from heretic_tui.engine.geometry import residual_geometry
 from heretic_tui.engine.layer_effects import LayerEffects, RefusalTokens
 from heretic_tui.engine.lens import Reading
+from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.projection import principal_components, turned
-from heretic_tui.engine.residual_store import ResidualStore
+from heretic_tui.engine.residual_store import ResidualStore, open_residuals
 from heretic_tui.engine.separation import area_under_curve
 from heretic_tui.runtime.layers import read_geometry, read_views
 from heretic_tui.runtime.rundir import RunFolder, write_json
@@ -24,6 +27,8 @@ Layer = dict[str, Any]
 Progress = Callable[[int, int], None]
 
 _FORMAT = 1
+# An AUC that a sentence calls telling apart.
+_HIGH = 0.95
 # Coordinates of the views in the run folder are whole numbers up to this.
 _GRID = 1000
 
@@ -93,6 +98,22 @@ def saved_analysis(folder: RunFolder) -> LayersAnalysed | None:
     return event if isinstance(event, LayersAnalysed) else None
 
 
+def analysis_without_model(folder: RunFolder, emit: Emit, control: Control) -> LayersAnalysed:
+    """Geometry and separation from the residuals that a run kept. They are not saved: the run's own analysis, which
+    knows more, is still to come.
+
+    Raises:
+        UsageError: where the run kept no residuals.
+        Aborted: from the control, between layers.
+    """
+    store = open_residuals(folder.residuals)
+    rows, _ = geometry_of(store, reporter(emit, "geometry of the residuals"), control.checkpoint)
+    if folder.directions.is_file():
+        add_separation(rows, store, load_file(folder.directions)["directions"])
+    prompts = {name: store.count(name) for name in store.names}
+    return LayersAnalysed(layers=rows, prompts=prompts, sentence=where_refusal_lives(rows, None))
+
+
 def save_views(folder: RunFolder, method: str, views: Tensor, good: int) -> None:
     """Keep the views of a method, (layers + 1, prompts, 2), beside those of others: for screens, which know no tensors.
     Both axes of a layer have one scale."""
@@ -116,48 +137,50 @@ def where_refusal_lives(rows: list[Layer], refusal: Mapping[str, Any] | None) ->
         sentences.append(_lives(layers, refusal))
     if "auc" in layers[0]:
         best = max(layers, key=lambda row: row["auc"])
-        high = [row["layer"] for row in layers if row["auc"] >= 0.95]
+        onset = len(layers)
+        while onset and layers[onset - 1]["auc"] >= _HIGH:
+            onset -= 1
         span = f"[{best['auc_low']:.2f}, {best['auc_high']:.2f}]"
-        if high:
-            sentences.append(
-                f"The direction tells held-out prompts apart (AUC 0.95 or more) from layer {high[0]} on, best at layer "
-                f"{best['layer']}: {best['auc']:.3f} {span}."
-            )
+        at = f"best at layer {best['layer']}: {best['auc']:.3f} {span}"
+        if best["auc"] < _HIGH:
+            sentences.append(f"No layer's direction tells held-out prompts apart with an AUC of {_HIGH}; {at}.")
         else:
-            sentences.append(
-                f"No layer's direction tells held-out prompts apart well: the best AUC is {best['auc']:.3f} {span}, at "
-                f"layer {best['layer']}."
-            )
+            where = f" from layer {onset} on" if onset < len(layers) else ""
+            sentences.append(f"The direction tells held-out prompts apart{where} (AUC {_HIGH} or more), {at}.")
     return " ".join(sentences)
 
 
 def _lives(layers: list[Layer], refusal: Mapping[str, Any]) -> str:
-    stream = min(layers, key=lambda row: row["stream"])
-    edit = min(layers, key=lambda row: row["edit"])
+    best = min(layers, key=lambda row: row["stream"])
+    writer = min(layers, key=lambda row: row["edit"])
     add = max(layers, key=lambda row: row["add"])
-    gap = refusal["bad"] - refusal["good"]
-    raised = (
-        f"adding it at layer {add['layer']} raises those of good prompts by {add['add']:.1f} "
-        f"(from {refusal['good']:.1f})"
+    added = (
+        f"the difference of the means added to good prompts after layer {add['layer']} raises theirs, "
+        f"{refusal['good']:.1f}, by {add['add']:.1f}"
     )
-    if -stream["stream"] < max(0.5, 0.1 * gap):
+    if -best["stream"] < max(0.5, 0.1 * (refusal["bad"] - refusal["good"])):
         return (
-            f"No single layer carries refusal: taking the direction out of the stream after one lowers the log-odds of "
-            f"refusal by {max(0.0, -stream['stream']):.1f} at most, of {refusal['bad']:.1f}; {raised}."
+            "No single layer carries refusal: the direction taken out of the stream after one of them lowers the "
+            f"log-odds of refusal, {refusal['bad']:.1f}, by {max(0.0, -best['stream']):.1f} at most; {added}."
         )
-    low = high = stream["layer"]
-    near = {row["layer"] for row in layers if row["stream"] <= stream["stream"] / 2}
-    while low - 1 in near:
+    # The layers around the best one that have at least half of its effect.
+    low = high = best["layer"]
+    while low > 0 and layers[low - 1]["stream"] <= best["stream"] / 2:
         low -= 1
-    while high + 1 in near:
+    while high + 1 < len(layers) and layers[high + 1]["stream"] <= best["stream"] / 2:
         high += 1
-    place = f"layer {low}" if low == high else f"layers {low} to {high}"
+    there = [-row["stream"] for row in layers[low : high + 1]]
+    place, which = (f"layer {low}", "it") if low == high else (f"layers {low} to {high}", "one of them")
+    span = f"{there[0]:.1f}" if low == high else f"{min(there):.1f} to {max(there):.1f}"
     text = (
-        f"Refusal lives in {place}: without the direction in the stream after layer {stream['layer']} the log-odds of "
-        f"refusal fall by {-stream['stream']:.1f} (from {refusal['bad']:.1f}), and {raised}."
+        f"Refusal lives in {place}: the direction taken out of the stream after {which} lowers the log-odds of "
+        f"refusal, {refusal['bad']:.1f}, by {span}; {added}."
     )
-    if edit["edit"] < -0.05 * gap:
-        text += f" Layer {edit['layer']} writes most of it: edited alone, {edit['edit']:+.1f}."
+    most = f"(edited alone, layer {writer['layer']} lowers them by {-writer['edit']:.1f})"
+    if writer["edit"] <= best["stream"] / 2:
+        text += f" Layer {writer['layer']} writes most of it {most}."
+    elif writer["edit"] < 0:
+        text += f" No layer writes most of it {most}."
     return text
 
 
