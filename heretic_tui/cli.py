@@ -14,17 +14,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 from heretic_tui import __version__
+from heretic_tui.cli_layers import COMMANDS as LAYERS_COMMANDS
+from heretic_tui.cli_layers import add_commands as add_layers_commands
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.text import nearest, plain
 
 if TYPE_CHECKING:
     from heretic_tui.engine.control import Control
     from heretic_tui.engine.events import Emit
+    from heretic_tui.runtime.rundir import RunFolder
     from heretic_tui.settings import Settings
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
-_COMMANDS = ("open", "follow", "demo", "run", "runs", "show", "inspect", "score", "export", "reproduce", "config")
+_COMMANDS = (
+    "open",
+    "follow",
+    "demo",
+    "run",
+    "runs",
+    "show",
+    "inspect",
+    "score",
+    "export",
+    "reproduce",
+    "config",
+    *LAYERS_COMMANDS,
+)
 
 
 class _All:
@@ -119,6 +135,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             "score": "[MODEL]",
             "show": "RUN",
             "export": "RUN --trial N OUT",
+            "geometry": "RUN",
+            "tokens": "RUN",
+            "plot": "RUN",
+            "compare": "RUN OTHER",
         }.get(name)
         if settings:
             # Argparse would list a hundred flags here that the groups below explain.
@@ -172,6 +192,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
     )
     sub.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
+    add_layers_commands(command, _run_named, _task)
     sub = command("reproduce", _reproduce, "build an exported model again and compare every weight file's hash")
     sub.add_argument("file", type=Path, metavar="FILE", help="reproduce.json of an export")
     sub.add_argument("out", type=Path, metavar="OUT", help="folder to write, which must not exist")
@@ -390,10 +411,14 @@ def _runs_dir(options: argparse.Namespace) -> Path:
     return Path(_settings(options).runs_dir).expanduser()
 
 
-def _find_run(options: argparse.Namespace) -> Any:
+def _find_run(options: argparse.Namespace) -> RunFolder:
+    return _run_named(options, options.run)
+
+
+def _run_named(options: argparse.Namespace, name: str) -> RunFolder:
     from heretic_tui.runtime.rundir import find_run
 
-    return find_run(_runs_dir(options), options.run)
+    return find_run(_runs_dir(options), name)
 
 
 # What they share

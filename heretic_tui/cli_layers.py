@@ -1,0 +1,144 @@
+"""The commands that look at directions: geometry, tokens, plot, compare. They need the run folder; only what a trial
+does to first tokens needs the model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.rundir import RunFolder
+
+Find = Callable[[str], RunFolder]
+Task = Callable[[], AbstractContextManager[Any]]
+Command = Callable[..., argparse.ArgumentParser]
+
+COMMANDS = ("geometry", "tokens", "plot", "compare")
+
+
+def add_commands(command: Command, find: Callable[[argparse.Namespace, str], RunFolder], task: Task) -> None:
+    """Add the parsers.
+
+    Args:
+        command: makes a parser of name, function, help and settings.
+        find: the run folder that a name means.
+        task: a context of (emit, control, out) for long work.
+    """
+
+    def with_task(function: Callable[..., int]) -> Callable[[argparse.Namespace], int]:
+        return lambda options: function(options, lambda name: find(options, name), task)
+
+    where = ("runs_dir",)
+    sub = command("geometry", with_task(_geometry), "per layer: residual geometry, separation, what it does", where)
+    sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
+    form = sub.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="everything that is known of the layers, as JSON")
+    form.add_argument("--csv", action="store_true", help="one line a layer, as CSV")
+    sub = command("tokens", with_task(_tokens), "what the directions say, or what a trial does to first tokens", where)
+    sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
+    sub.add_argument("--trial", type=int, metavar="N", help="prompts that this trial moves most; loads the model")
+    sub.add_argument("--count", type=_positive, default=8, metavar="N", help="tokens a layer, or prompts a set [8]")
+    sub.add_argument("--json", action="store_true", help="everything, as JSON")
+    sub = command("plot", with_task(_plot), "draw both prompt sets, layer by layer: PNG files and a moving GIF", where)
+    sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="folder to write to [plots in the run folder]")
+    sub.add_argument("--method", choices=("pacmap", "pca"), default="pacmap", help="PaCMAP, or PCA at once [pacmap]")
+    sub.add_argument("--layers", type=_layers, metavar="LIST", help="such as 5,10-14 [all]")
+    sub.add_argument("--no-animation", action="store_true", help="no GIF")
+    sub = command("compare", with_task(_compare), "cosines between the directions of two runs", where)
+    sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
+    sub.add_argument("other", metavar="OTHER", help="the run that it is compared with")
+    sub.add_argument("--json", action="store_true", help="as JSON")
+
+
+def _geometry(options: argparse.Namespace, find: Find, task: Task) -> int:
+    from heretic_tui.runtime.layers import geometry_csv, geometry_text, read_geometry
+
+    folder = find(options.run)
+    record = read_geometry(folder)
+    if record is None:
+        record = _from_residuals(folder, task)
+    if options.json:
+        print(json.dumps(record, indent=1, ensure_ascii=False))
+    elif options.csv:
+        print(geometry_csv(record), end="")
+    else:
+        print("\n".join(geometry_text(record)))
+    return 0
+
+
+def _from_residuals(folder: RunFolder, task: Task) -> dict[str, Any]:
+    """The part of the analysis that needs no model, for a run that was stopped before its own."""
+    with task() as (emit, control, _):
+        from heretic_tui.engine.analysis import analysis_without_model
+
+        return analysis_without_model(folder, emit, control).to_json()
+
+
+def _tokens(options: argparse.Namespace, find: Find, task: Task) -> int:
+    from heretic_tui.runtime.layers import read_geometry, tokens_text
+    from heretic_tui.runtime.shift_text import read_shift, shift_text
+
+    folder = find(options.run)
+    found: Any
+    if options.trial is not None:
+        found = read_shift(folder, options.trial)
+        if found is None:
+            with task() as (emit, control, _):
+                from heretic_tui.engine.tasks import shift_of_trial
+
+                found = shift_of_trial(folder, options.trial, emit, control)
+        text = shift_text(found, options.count)
+    else:
+        record = read_geometry(folder)
+        if record is None or "raises" not in record["layers"][-1]:
+            raise UsageError(
+                f"run {folder.name} has not read its directions yet: the same `heretic-tui run` command does"
+            )
+        found = [{name: row.get(name) for name in ("index", "layer", "raises", "lowers")} for row in record["layers"]]
+        text = tokens_text(record, options.count)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(text))
+    return 0
+
+
+def _plot(options: argparse.Namespace, find: Find, task: Task) -> int:
+    folder = find(options.run)
+    with task() as (emit, control, out):
+        from heretic_tui.engine.plots import plot_run
+
+        title = Path(str(folder.read_record().get("model") or folder.name)).name
+        target = options.out or folder.plots / options.method
+        wanted, animate = options.layers, not options.no_animation
+        files = plot_run(folder, options.method, wanted, title, target, animate, emit, control)
+        for path in files[-1:] if animate else []:
+            print(path, file=out)
+        print(f"{len(files)} files in {target}", file=out, flush=True)
+    return 0
+
+
+def _compare(options: argparse.Namespace, find: Find, task: Task) -> int:
+    from heretic_tui.runtime.compare import compare_runs, compare_text
+
+    found = compare_runs(find(options.run), find(options.other))
+    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(compare_text(found)))
+    return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _layers(text: str) -> list[int]:
+    found: list[int] = []
+    for part in text.split(","):
+        low, dash, high = part.partition("-")
+        if not low.strip().isdigit() or (dash and not high.strip().isdigit()):
+            raise argparse.ArgumentTypeError(f"expected layers such as 5,10-14, not {text!r}")
+        found += range(int(low), int(high if dash else low) + 1)
+    return sorted(set(found))

@@ -1,0 +1,108 @@
+"""Two runs' directions side by side: a model and its fine-tune, two prompt sets, before and after an edit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.text import plain
+
+
+def compare_runs(one: RunFolder, other: RunFolder) -> dict[str, Any]:
+    """Cosines between the directions of two runs, by residual index.
+
+    Returns:
+        `runs` (name and model of each); `same` (whether model, prompts and settings are alike); `layers`: `index`,
+        `layer`, `cosine` of the directions, `cosine_difference` of the differences of means that they are made of,
+        `length_ratio` |r| of the second run over that of the first, and `nearest`, the layer of the second run whose
+        direction is nearest, with `nearest_cosine`; `mean_cosine` and `sentence`. A direction of length zero has
+        cosine None.
+
+    Raises:
+        UsageError: where a run has no directions yet, or the models' streams differ in width or number of layers.
+    """
+    a, b = _load(one), _load(other)
+    if a["directions"].shape != b["directions"].shape:
+        shapes = [f"{run.name}: {s[0] - 1} layers of {s[1]}" for run, s in
+                  ((one, a["directions"].shape), (other, b["directions"].shape))]  # fmt: skip
+        raise UsageError(f"the runs' residual streams cannot be compared ({'; '.join(shapes)})")
+    rows = []
+    between = a["directions"].astype(np.float64) @ b["directions"].astype(np.float64).T
+    differences = [x["bad_mean"] - x["good_mean"] for x in (a, b)]
+    for index in range(len(between)):
+        r_a, r_b = (d[index] for d in differences)
+        length_a, length_b = float(np.linalg.norm(r_a)), float(np.linalg.norm(r_b))
+        known = length_a > 0 and length_b > 0
+        nearest = int(np.argmax(np.abs(between[index, 1:]))) + 1
+        rows.append(
+            {
+                "index": index,
+                "layer": index - 1 if index else None,
+                "cosine": round(float(between[index, index]), 6) if known else None,
+                "cosine_difference": round(float(r_a @ r_b / (length_a * length_b)), 6) if known else None,
+                "length_ratio": round(length_b / length_a, 6) if known else None,
+                "nearest": nearest - 1 if known else None,
+                "nearest_cosine": round(float(between[index, nearest]), 6) if known else None,
+            }
+        )
+    records = [run.read_record() for run in (one, other)]
+    identities = [record.get("identity", {}) for record in records]
+    mean = round(float(np.mean([row["cosine"] for row in rows[1:]])), 6)
+    return {
+        "runs": [
+            {"run": run.name, "model": record.get("model")} for run, record in zip((one, other), records, strict=True)
+        ],
+        "same": {part: identities[0].get(part) == identities[1].get(part) for part in ("model", "prompts", "settings")},
+        "layers": rows,
+        "mean_cosine": mean,
+        "sentence": _sentence(rows[1:], mean),
+    }
+
+
+def compare_text(found: dict[str, Any], width: int = 40) -> list[str]:
+    """The comparison as lines for people, with a bar for each cosine."""
+    lines = [
+        f"{word:7} {run['run']}  ({run['model']})" for word, run in zip(("first", "second"), found["runs"], strict=True)
+    ]
+    differ = [part for part, same in found["same"].items() if not same]
+    lines += [f"differ  {', '.join(differ) or 'in nothing that decides results'}", "", found["sentence"], ""]
+    lines.append(f"{'layer':>5}  {'cosine':>7}  {'of r':>7}  {'|r| ratio':>9}  {'nearest':>7}  {'cosine':>7}")
+    for row in found["layers"]:
+        name = "embed" if row["layer"] is None else str(row["layer"])
+        if row["cosine"] is None:
+            lines.append(f"{name:>5}  {'-':>7}")
+            continue
+        bar = "█" * round(abs(row["cosine"]) * width)
+        lines.append(
+            f"{name:>5}  {row['cosine']:7.3f}  {row['cosine_difference']:7.3f}  {row['length_ratio']:9.3f}  "
+            f"{row['nearest']:>7}  {row['nearest_cosine']:7.3f}  {'-' if row['cosine'] < 0 else ''}{bar}"
+        )
+    return [plain(line) for line in lines]
+
+
+def _load(run: RunFolder) -> dict[str, Any]:
+    from safetensors.numpy import load_file
+
+    try:
+        found = load_file(run.directions)
+        return {name: found[name] for name in ("directions", "good_mean", "bad_mean")}
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"run {run.name} has no directions yet: the same `heretic-tui run` command finds them"
+        ) from error
+    except Exception as error:
+        raise UsageError(
+            f"{run.directions} is damaged ({error}): put back a copy, or run the same command again"
+        ) from error
+
+
+def _sentence(layers: list[dict[str, Any]], mean: float) -> str:
+    known = [row for row in layers if row["cosine"] is not None]
+    best, worst = max(known, key=lambda row: row["cosine"]), min(known, key=lambda row: row["cosine"])
+    return (
+        f"Cosine of the directions: {mean:.3f} on average over the layers, highest at layer {best['layer']} "
+        f"({best['cosine']:.3f}), lowest at layer {worst['layer']} ({worst['cosine']:.3f})."
+    )
