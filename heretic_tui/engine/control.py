@@ -63,9 +63,9 @@ class Export:
     token: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shift:
-    """Find out what a trial does to first tokens; the answer lies in the run folder."""
+    """Find out what a trial does to first tokens; the answer lies in the run folder. Each is itself only, as above."""
 
     trial: int
 
@@ -118,18 +118,18 @@ class Control:
             task[1].abort()
 
     def begin(self, command: Chat | Export | Shift) -> Control:
-        """The control of a chat or export whose turn has come; aborted already where it was cancelled before."""
+        """The control of a command whose turn has come; aborted already where it was cancelled before."""
         self._task = command, Control()
         if command in self._cancelled:
             self._task[1].abort()
         return self._task[1]
 
     def end(self) -> None:
-        """The chat or export in hand has ended."""
+        """The command in hand has ended."""
         self._task = None
 
     def cancel(self, command: Chat | Export | Shift) -> None:
-        """Stop a chat or an export, in hand or still waiting for its turn; nothing else is touched."""
+        """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched."""
         # In this order: `begin`, on another thread, looks after it has made the task known.
         self._cancelled.add(command)
         if (task := self._task) and task[0] is command:

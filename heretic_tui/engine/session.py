@@ -275,9 +275,10 @@ class Session:
         self.emit(ev.ExportFinished(trial=export.trial, out=str(out), result=result, url=url, error=problem))
 
     def _shift(self, shift: Shift) -> None:
-        self._control.task = control = Control()
+        control = self._control.begin(shift)
         problem = None
         try:
+            control.checkpoint()
             self._make_ready()
             parameters = Parameters.from_json(self.state.trials[shift.trial].parameters)
             write_json(self.folder.shift(shift.trial), self.workbench.shift(parameters, control))
@@ -289,7 +290,7 @@ class Session:
             log.exception("the look at trial %d failed", shift.trial)
             problem = one_line(error)
         finally:
-            self._control.task = None
+            self._control.end()
         self.emit(ev.ShiftFound(trial=shift.trial, error=problem))
 
     def _trial(self, study: Search, number: int) -> bool:
