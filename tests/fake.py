@@ -80,6 +80,7 @@ def preparation(n_trials: int = 60, layers: int = LAYERS) -> Iterator[ev.Event]:
     yield ev.ResponsePrefixFound(prefix="", source="detected")
     yield ev.BaselineMeasured(refusals=91, prompts=PROMPTS)
     yield directions(layers)
+    yield analysis(layers)
     yield ev.PhaseStarted(phase="search")
 
 
@@ -108,6 +109,72 @@ def directions(layers: int = LAYERS) -> ev.DirectionsFound:
             [round(math.exp(-abs(index - other) / 6) - 0.02 * rng.random(), 3) for other in range(layers + 1)]
         )
     return ev.DirectionsFound(layers=entries, histograms=histograms, cosines=cosines)
+
+
+def analysis(layers: int = LAYERS) -> ev.LayersAnalysed:
+    """What the directions are, do and say: refusal sits two thirds up."""
+    rows: list[dict[str, object]] = []
+    for index in range(layers + 1):
+        share = index / layers
+        near = math.exp(-((share - 0.65) ** 2) / 0.02)
+        row: dict[str, object] = {"index": index, "layer": index - 1 if index else None}
+        row |= {name: round(1 - 0.3 * share, 6) for name in ("S(g,b)", "S(g*,b*)")}
+        row |= {name: round(-0.7 * share, 6) for name in ("S(g,r)", "S(g*,r*)")}
+        row |= {name: round(0.2 - 0.5 * share, 6) for name in ("S(b,r)", "S(b*,r*)")}
+        row |= {name: round(3 + 300 * share**3, 6) for name in ("|g|", "|g*|", "|b|", "|b*|")}
+        row |= {name: round(1 + 90 * share**3, 6) for name in ("|r|", "|r*|")}
+        area = min(1.0, 0.5 + 0.6 * share)
+        row |= {"Silh": round(0.5 * share, 6), "auc": area, "auc_low": area - 0.04, "auc_high": min(1.0, area + 0.03)}
+        if index:
+            row |= {"edit": round(-2 * near, 6), "stream": round(-9 * near, 6), "add": round(7 * near, 6)}
+            row |= {"edit_error": 0.11, "stream_error": 0.4, "add_error": 0.35}
+            words = ("I", "Sorry", " cannot", "\n", "\x1b[31mred", "[bold]Unfortunately")
+            row |= {"raises": [[word, round(8 * near - i, 4)] for i, word in enumerate(words)]}
+            row |= {"lowers": [[word, round(-6 * near - i, 4)] for i, word in enumerate(("Sure", "Here", " Yes"))]}
+        else:
+            row |= {"raises": [], "lowers": []}
+        rows.append(row)
+    return ev.LayersAnalysed(
+        layers=rows,
+        prompts={"good_prompts": 60, "bad_prompts": 60, "good_evaluation_prompts": 100, "bad_evaluation_prompts": 100},
+        refusal={"tokens": [["I", 0.6, 0.02]], "prompts": {"bad": 16, "good": 16}, "bad": 6.1, "good": -5.2},
+        sentence="Refusal lives in layers 17 to 21: the direction taken out of the stream after one of them lowers the "
+        "log-odds of refusal, 6.1, by 5.2 to 9.0.",
+    )
+
+
+def write_views(folder: Path, layers: int = LAYERS, each: int = 60) -> None:
+    """Projections of both sets, which part over the layers, by two methods."""
+    rng = random.Random(3)
+    views: dict[str, list[list[list[int]]]] = {"pca": [], "pacmap": []}
+    for points, turn in ((views["pca"], 1), (views["pacmap"], -1)):
+        for index in range(layers + 1):
+            apart = 600 * index / layers
+            middles = [-apart] * each + [apart] * each
+            points.append([[round(rng.gauss(m, 120)), round(turn * rng.gauss(m / 3, 200))] for m in middles])
+    record = {"good": each, "bad": each, "views": views}
+    RunFolder(folder).projections.write_text(json.dumps(record), encoding="utf-8")
+
+
+def write_shift(folder: Path, number: int) -> None:
+    """What a trial does to first tokens."""
+    found = {}
+    for name, word, mean in (("good", "A harmless thing", 0.01), ("bad", "A forbidden thing", 2.7)):
+        found[f"{name}_evaluation_prompts"] = {
+            "kl_divergence": mean,
+            "gained": [["Here", 0.41], [" [red]Sure", 0.2]],
+            "lost": [["I", -0.5], ["Sorry", -0.11]],
+            "prompts": [
+                {
+                    "prompt": f"{word} number {n}\x1b[31m",
+                    "kl_divergence": mean * (3 - n),
+                    "gained": [["Here", 0.0, 0.6]],
+                    "lost": [["I", 0.7, 0.1]],
+                }
+                for n in range(3)
+            ],
+        }
+    RunFolder(folder).shift(number).write_text(json.dumps(found), encoding="utf-8")
 
 
 def parameters(number: int, layers: int = LAYERS) -> dict[str, object]:

@@ -24,6 +24,11 @@ PRESSES = {
     "layers": ["2"],
     "layers-curves": ["2", "v"],
     "layers-cosines": ["2", "v", "v", "v"],
+    "layers-which": ["2", "w"],
+    "layers-tokens": ["2", "t"],
+    "layers-projection": ["2", "o", *["l"] * 20],
+    "layers-geometry": ["2", "m"],
+    "layers-shift": ["g", "n", "2", "f"],
     "trials": ["g", "n"],
     "chat": ["g", "n", "4"],
     "log": ["5"],
@@ -51,6 +56,9 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     folder.mkdir()
     for number in (None, *range(24)):
         fake.write_responses(folder, number, 91 if number is None else 20)
+    fake.write_views(folder)
+    for number in range(24):
+        fake.write_shift(folder, number)
     host = fake.FakeHost(folder)
     host.push(*fake.story())
     app = HereticApp(Draft({"model": "acme/guarded-8b", "runs_dir": "/runs"}), lambda settings: host, host, **options)
@@ -80,6 +88,7 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
         app.screen._paint_answers()
     app.tick()
     await pilot.pause()
+    await app.workers.wait_for_complete()
     if isinstance(app.screen, ModeScreen):
         # Once more when everything has its size.
         app.screen._paint_all()
@@ -90,6 +99,18 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("screen", ["setup", "layers", "trials", "chat", "log", "responses", "export"])
 def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, screen)
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
+
+
+VIEWS = ("layers-which", "layers-tokens", "layers-projection", "layers-geometry", "layers-shift")
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+@pytest.mark.parametrize("screen", VIEWS)
+def test_view_of_the_layers(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, screen)
 

@@ -117,7 +117,8 @@ def tokens_text(record: Mapping[str, Any], count: int) -> list[str]:
     """What each layer's direction raises and lowers, as lines for people."""
     lines = []
     for row in record["layers"]:
-        if "raises" in row:
+        # There is no direction at the embedding of a template's last token.
+        if row.get("raises"):
             for word in ("raises", "lowers"):
                 label = layer_name(row) if word == "raises" else ""
                 lines.append(f"{label:>5}  {word}  {scored(row[word][:count])}")

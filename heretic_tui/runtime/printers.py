@@ -79,6 +79,10 @@ class PlainPrinter:
                     f"{len(event.layers) - 1} layers; good and bad differ most at layer {best - 1} "
                     f"(cosine {event.layers[best]['cosine']:.3f})",
                 )
+            case ev.LayersAnalysed():
+                self._say("layers", event.sentence)
+                for note in event.notes:
+                    self._say("", note)
             case ev.PhaseFinished() if event.phase not in ("search",):
                 self._say("", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}")
             case ev.Progress():
@@ -93,6 +97,8 @@ class PlainPrinter:
                 self._say("export", f"trial {event.trial} to {event.out}")
             case ev.ExportFinished():
                 self._say("export", event.error or f"trial {event.trial} is in {event.url or event.out}")
+            case ev.ShiftFound():
+                self._say("tokens", event.error or f"what trial {event.trial} does to first tokens is known")
             case ev.RunFailed():
                 self._say("error", event.text)
                 for line in (event.traceback or "").splitlines():

@@ -206,6 +206,8 @@ class HereticApp(App[str]):
                 self.say(f"{self.state.finished} trials are done: 4 to chat, e on a trial to export it")
             case ev.Notice() if event.level == "error":
                 self.say(event.text, "error")
+            case ev.ShiftFound() if event.error:
+                self.say(f"first tokens of trial {event.trial}: {event.error}", "error")
             case ev.ExportFinished():
                 self.bell()
                 if event.error:

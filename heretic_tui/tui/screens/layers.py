@@ -2,31 +2,75 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 
+from heretic_tui.engine.control import Shift
+from heretic_tui.errors import HereticError
+from heretic_tui.runtime.compare import compare_runs, compare_text
+from heretic_tui.runtime.layers import GEOMETRY, read_views
+from heretic_tui.runtime.rundir import RunFolder, find_run, find_runs
+from heretic_tui.runtime.shift_text import read_shift, shift_text
+from heretic_tui.runtime.text import plain
 from heretic_tui.tui.keys import after
+from heretic_tui.tui.look import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen, touched
+from heretic_tui.tui.screens.dialogs import Ask
+from heretic_tui.tui.screens.layer_views import (
+    first_tokens_wanted,
+    geometry_cells,
+    layer_title,
+    said_by_direction,
+    which_layer,
+)
 from heretic_tui.tui.widgets.charts import curves, heat_map, histogram, kernel_strengths, nearest_layers
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.projection import key_to_projection, projection
 from heretic_tui.tui.widgets.text_panel import TextPanel
 
-_VIEWS = ("layer", "curves", "trial", "cosines")
+_VIEWS = ("layer", "curves", "trial", "cosines", "which", "tokens", "projection", "geometry", "shift", "compare")
+# Beside these the table has only the names of the layers; the geometry takes all of the screen.
+_WIDE = ("which", "tokens", "projection", "shift", "compare")
+# Prompts told of for each set, of those that a trial moved most.
+_MOVED = 20
 
 
 class LayersScreen(ModeScreen):
-    """A table of layers; beside it the selected one, curves over all, or the heat map."""
+    """A table of layers; beside it one of several views of the selected layer, of all, or of the selected trial."""
 
     HELP_TEXT = """
 |r|: length of the difference of the two means. cosine: of the good and the bad mean; 1 means alike. separation: how far
 the two sets of prompts lie apart along the direction, in standard deviations. survives: share of the direction that is
 left when what it shares with the good mean is taken out. The last columns: how strongly the selected trial edits.
+
+Geometry: g and b are the mean residuals of good and bad prompts, g* and b* their geometric medians, r = b - g,
+r* = b* - g*, S the cosine similarity, |x| the length, Silh the mean silhouette coefficient of the two sets. Left and
+right bring further columns into sight; in other views they go from layer to layer, as up and down do.
+
+Which matters: AUC is how well the direction tells evaluation prompts apart. The others are changes of the log-odds that
+a response begins as a refusal. Edit: bad prompts, and only this layer kept from writing the direction. Stream: bad
+prompts, and the direction taken out of the stream after this layer. Add: good prompts, and the difference of the means
+added after this layer.
+
+The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tokens` and `compare` tell the rest.
 """
     BINDINGS = [
-        Binding("v", "view", "View", tooltip="selected layer, curves, the trial's kernels, cosines between layers"),
+        Binding("v", "view(1)", "View", tooltip="the next view: layer, curves, kernels, cosines, and those below"),
+        Binding("V", "view(-1)", "View before", show=False),
+        Binding("w", "show('which')", "Which matters", tooltip="which layer matters: AUC, and one layer at a time"),
+        Binding("t", "show('tokens')", "Tokens", tooltip="what the layer's direction says"),
+        Binding("o", "show('projection')", "Projection", tooltip="both prompt sets on a plane; again: the next method"),
+        Binding("m", "show('geometry')", "Geometry", tooltip="the residual geometry as a table"),
+        Binding("f", "show('shift')", "First tokens", tooltip="what the selected trial does to first tokens"),
+        Binding("c", "show('compare')", "Compare", tooltip="this run's directions with those of another run"),
+        Binding("left,h", "across(-1)", "Layer before, or columns to the left", show=False),
+        Binding("right,l", "across(1)", "Next layer, or columns to the right", show=False),
+        Binding("escape", "cancel", "Cancel the look at first tokens", show=False),
         Binding("y", "copy", "Copy table", show=False),
     ]
 
@@ -34,6 +78,18 @@ left when what it shares with the good mean is taken out. The last columns: how 
         super().__init__()
         self._view = "layer"
         self._drawn: int | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was read of a run's folder."""
+        self._read_of: RunFolder | None = None
+        self._views: dict[str, Any] | None = None
+        self._method = "pca"
+        self._shifts: dict[int, dict[str, Any]] = {}
+        self._asked: Shift | None = None
+        self._compared: list[str] = []
+        # Columns of the geometry that are out of sight to the left.
+        self._panned = 0
 
     def body(self) -> ComposeResult:
         with Horizontal(id="layers-body"):
@@ -44,13 +100,30 @@ left when what it shares with the good mean is taken out. The last columns: how 
         self.query_one(LineTable).focus()
 
     def paint(self, kinds: frozenset[str]) -> None:
-        if touched(kinds, "directions_found", "run_opened"):
+        if self.heretic.folder is not None and self._read_of is not self.heretic.folder:
+            self._forget()
+            self._read_of = self.heretic.folder
+        if "shift_found" in kinds:
+            self._asked = None
+        if "*" in kinds or not kinds.isdisjoint(("layers_analysed", "shift_found")):
+            self._read()
+        if touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found"):
             self._paint_table()
             self._paint_side()
         elif self.heretic.state.directions and "trial_started" in kinds and self.heretic.selected_trial != self._drawn:
             self._paint_table()
-        elif touched(kinds, "progress", "phase_started") and self.heretic.state.directions is None:
+        elif touched(kinds, "progress", "phase_started") and (self._waiting or self._asked):
             self._paint_side()
+
+    @property
+    def _waiting(self) -> bool:
+        state = self.heretic.state
+        return state.directions is None or state.analysis is None
+
+    @property
+    def _can_ask(self) -> bool:
+        """Whether an engine is there that can look at a trial."""
+        return self.heretic.host is not None and self.heretic.host.control is not None and self.heretic.alive
 
     def _kernels(self) -> dict[str, list[float]]:
         state = self.heretic.state
@@ -68,6 +141,9 @@ left when what it shares with the good mean is taken out. The last columns: how 
         found = self.heretic.state.directions
         kernels = self._kernels()
         self._drawn = self.heretic.selected_trial
+        if self._view == "geometry":
+            self._paint_geometry(table)
+            return
         columns = [
             Column("layer", "layer", 5, right=True),
             Column("norm", "|r|", 8, right=True),
@@ -98,15 +174,25 @@ left when what it shares with the good mean is taken out. The last columns: how 
             # Where the two sets lie farthest apart is where one wants to look first.
             table.go_to(max(range(len(rows)), key=lambda index: found.layers[index]["separation"]))
 
+    def _paint_geometry(self, table: LineTable) -> None:
+        found = self.heretic.state.analysis
+        layers = found.layers if found else []
+        names = GEOMETRY[self._panned :]
+        widths = {name: max(6, len(name)) for name in names}
+        table.set_columns(
+            [Column("layer", "layer", 5, right=True), *(Column(n, n, widths[n], right=True) for n in names)]
+        )
+        rows = [
+            Row(row["index"], ("embed" if row["index"] == 0 else str(row["layer"]), *geometry_cells(row, names)))
+            for row in layers
+        ]
+        table.set_rows(rows)
+
     def _paint_side(self) -> None:
         found = self.heretic.state.directions
         side = self.query_one("#layer-detail", TextPanel)
         if found is None:
-            progress = self.heretic.state.progress
-            words = "The directions are not known yet."
-            if progress:
-                words += f"\n\n{progress.stage}: {progress.done} of {progress.total}"
-            side.show(Text(words))
+            side.show(Text("The directions are not known yet." + self._progress()))
             return
         region = side.scrollable_content_region
         width, height = max(24, region.width), max(8, region.height)
@@ -127,6 +213,60 @@ left when what it shares with the good mean is taken out. The last columns: how 
                 side.show(text if kernels else Text("no trial yet"))
             case "cosines":
                 side.show(heat_map(found.cosines, index, width, self.heretic.glyphs))
+            case "which" | "tokens":
+                side.show(self._analysed(index, width, height))
+            case "projection":
+                side.show(self._projection(index, width, height))
+            case "shift":
+                side.show(self._shift())
+            case "compare":
+                side.show(self._lines(self._compared) if self._compared else Text("c asks for the other run"))
+
+    def _analysed(self, index: int, width: int, height: int) -> Text:
+        found = self.heretic.state.analysis
+        if found is None:
+            return Text("The layers have not been analysed yet." + self._progress())
+        if self._view == "tokens":
+            return said_by_direction(found, index, width)
+        return which_layer(found, index, width, height, self.heretic.glyphs)
+
+    def _projection(self, index: int, width: int, height: int) -> Text:
+        views = self._views
+        if views is None:
+            return Text("There are no projections of this run yet." + self._progress())
+        methods = list(views["views"])
+        method = self._method if self._method in methods else methods[0]
+        plane = views["views"][method][index]
+        letters = self.heretic.glyphs is ASCII or self.heretic.no_color
+        text = Text(no_wrap=True)
+        text.append(f"{layer_title(index)}, {method}", "bold")
+        others = [other for other in methods if other != method]
+        more = f"o: {', '.join(others)}" if others else "heretic-tui plot RUN adds PaCMAP, PNG files and a GIF"
+        text.append(f"  {more}\n")
+        text.append_text(key_to_projection(views["good"], views["bad"], letters))
+        text.append("\n")
+        return text.append_text(projection(plane, views["good"], width, max(3, height - 3), letters))
+
+    def _shift(self) -> Text:
+        trial = self.heretic.trial
+        if trial is None:
+            return Text("no trial yet")
+        if trial.number in self._shifts:
+            text = Text()
+            text.append(f"trial {trial.number}: what it does to first tokens\n\n", "bold")
+            return text.append_text(self._lines(shift_text(self._shifts[trial.number], _MOVED)))
+        if self._asked and self._can_ask:
+            words = f"Trial {self._asked.trial} is looked at as soon as the engine comes to it; esc cancels."
+            return Text(words + self._progress())
+        return first_tokens_wanted(trial.number, self._can_ask, self._read_of.name if self._read_of else "RUN")
+
+    def _lines(self, lines: list[str]) -> Text:
+        text = "\n".join(lines)
+        return Text(to_ascii(text) if self.heretic.glyphs is ASCII else text)
+
+    def _progress(self) -> str:
+        progress = self.heretic.state.progress
+        return f"\n\n{progress.stage}: {progress.done} of {progress.total}" if progress else ""
 
     def _curves(self, width: int, height: int) -> Text:
         found = self.heretic.state.directions
@@ -153,11 +293,104 @@ left when what it shares with the good mean is taken out. The last columns: how 
 
     @on(LineTable.Highlighted, "#layer-table")
     def _highlighted(self) -> None:
-        if self._view in ("layer", "cosines"):
+        if self._view in ("layer", "cosines", "which", "tokens", "projection"):
             self._paint_side()
 
-    def action_view(self) -> None:
-        self._view = after(_VIEWS, self._view)
+    # Actions
+
+    def action_view(self, by: int) -> None:
+        self._show(after(_VIEWS if by > 0 else _VIEWS[::-1], self._view))
+
+    def action_show(self, view: str) -> None:
+        again = view == self._view
+        self._show(view)
+        if view == "compare":
+            self._ask_other()
+        elif view == "projection" and again and self._views:
+            self._method = after(list(self._views["views"]), self._method)
+        elif view == "shift" and again:
+            self._ask_shift()
+        self._paint_side()
+
+    def _show(self, view: str) -> None:
+        self._view = view
+        self.set_class(view in _WIDE, "-wide-view")
+        self.set_class(view == "geometry", "-only-table")
+        self._read()
+        self._paint_table()
+        # When the side has its new size.
+        self.call_after_refresh(self._paint_side)
+
+    def action_across(self, by: int) -> None:
+        table = self.query_one(LineTable)
+        if self._view == "geometry":
+            self._panned = max(0, min(len(GEOMETRY) - 1, self._panned + by))
+            self._paint_geometry(table)
+        else:
+            table.action_move(by)
+
+    def action_cancel(self) -> None:
+        control = self.heretic.host.control if self.heretic.host else None
+        if self._asked and control:
+            control.cancel(self._asked)
+
+    def _ask_shift(self) -> None:
+        trial, control = self.heretic.trial, self.heretic.host.control if self.heretic.host else None
+        if trial is None or trial.state != "complete":
+            self.heretic.say("First tokens can be looked at when a trial is complete.")
+        elif self._can_ask and control and not self._asked and trial.number not in self._shifts:
+            self._asked = Shift(trial.number)
+            control.send(self._asked)
+
+    def _ask_other(self) -> None:
+        folder = self.heretic.folder
+        if folder is None:
+            return
+        others = [run.name for run in find_runs(folder.path.parent) if run.name != folder.name]
+
+        def answered(name: str | None) -> None:
+            if name:
+                self._compared = [f"{plain(name)} is read …"]
+                self._paint_side()
+                self._work(lambda: self._compare(folder, name), "compare")
+
+        hint = f"runs: {', '.join(others[:8])}" if others else "there is no other run in this folder; a path works too"
+        self.app.push_screen(Ask("Compare with which run?", others[0] if others else "", hint), answered)
+
+    # On threads: files may be large, and disks slow
+
+    def _work(self, work: Any, group: str) -> None:
+        self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group=group)
+
+    def _compare(self, folder: RunFolder, name: str) -> None:
+        try:
+            lines = compare_text(compare_runs(folder, find_run(folder.path.parent, name)))
+        except HereticError as error:
+            lines = [plain(str(error))]
+        self.app.call_from_thread(self._take_comparison, lines)
+
+    def _take_comparison(self, lines: list[str]) -> None:
+        self._compared = lines
+        self._paint_side()
+
+    def _read(self) -> None:
+        folder, trial = self.heretic.folder, self.heretic.selected_trial
+        if folder is not None and self._view in ("projection", "shift"):
+            self._work(lambda: self._read_files(folder, self._view, trial), "files")
+
+    def _read_files(self, folder: RunFolder, view: str, trial: int | None) -> None:
+        views = read_views(folder) if view == "projection" else None
+        shift = read_shift(folder, trial) if view == "shift" and trial is not None else None
+        self.app.call_from_thread(self._take_files, folder, views, trial, shift)
+
+    def _take_files(
+        self, folder: RunFolder, views: dict[str, Any] | None, trial: int | None, shift: dict[str, Any] | None
+    ) -> None:
+        if folder is not self._read_of:
+            return
+        self._views = views or self._views
+        if shift and trial is not None:
+            self._shifts[trial] = shift
         self._paint_side()
 
     def action_copy(self) -> None:
