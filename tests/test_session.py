@@ -61,7 +61,7 @@ def run(tiny_folder: Path, sets: list[str], tmp_path: Path) -> Run:
 def test_the_phases_and_the_state_that_their_events_add_up_to(run: Run) -> None:
     assert run.go(3) == "done"
     assert [event.phase for event in run.of(ev.PhaseStarted)] == [
-        "load", "response prefix", "baseline", "residuals", "directions", "search", "ready",
+        "load", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready",
     ]  # fmt: skip
     stages = {event.stage for event in run.of(ev.Progress)}
     assert {"KL divergence", "refusals", "residuals of good prompts", "residuals of bad prompts"} <= stages
