@@ -15,11 +15,12 @@ from textual.widgets import Input, Select
 
 from heretic_tui.demo import settings_of_the_demo
 from heretic_tui.engine import events as ev
-from heretic_tui.engine.control import Chat, Control, Export, MoreTrials, Sampling
+from heretic_tui.engine.control import Chat, Control, Export, MoreTrials, Sampling, Shift
 from heretic_tui.engine.inputs import check_inputs
 from heretic_tui.engine.session import Session
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.hosts import FollowHost, ThreadHost
+from heretic_tui.runtime.shift_text import read_shift
 from heretic_tui.settings import load
 from heretic_tui.tui.app import HereticApp
 
@@ -157,6 +158,29 @@ def test_a_cancelled_export_leaves_nothing_behind(
         assert done.error == "cancelled: nothing was left behind"
         assert not out.exists()
         assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".exported")] == []
+    finally:
+        run.end()
+
+
+def test_a_trials_first_tokens_are_found_on_request(tiny_folder: Path, sets: list[str], tmp_path: Path) -> None:
+    run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=2))
+    try:
+        run.wait(is_ready)
+        cancelled, asked = Shift(1), Shift(1)
+        run.control.cancel(cancelled)
+        run.control.send(cancelled)
+        run.control.send(asked)
+        run.control.send(Shift(99))
+        found = run.wait(lambda e: isinstance(e, ev.ShiftFound), 3)
+        errors = [e.error for e in found if isinstance(e, ev.ShiftFound)]
+        assert errors[:2] == ["cancelled", None]
+        assert errors[2], "of a trial that is not there"
+        shift = read_shift(run.session.folder, 1)
+        assert shift is not None
+        assert set(shift) == {"good_evaluation_prompts", "bad_evaluation_prompts"}
+        trial = run.session.state.trials[1]
+        assert shift["good_evaluation_prompts"]["kl_divergence"] == pytest.approx(trial.kl_divergence, abs=1e-5)
+        assert run.session.state.phase == "ready", "nothing else was touched"
     finally:
         run.end()
 

@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import fake
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from textual.pilot import Pilot
 from textual.widgets import Input, Log, Static
 
 from heretic_tui.demo import MODEL
 from heretic_tui.engine import events as ev
-from heretic_tui.engine.control import Chat, Export, MoreTrials
+from heretic_tui.engine.control import Chat, Export, MoreTrials, Shift
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.journal import Journal
 from heretic_tui.runtime.rundir import RunFolder
@@ -590,3 +592,132 @@ def test_a_tick_that_strikes_while_the_application_is_taken_down(
 
     drive(app, steps)
     assert struck
+
+
+def test_layers_are_walked_with_the_arrow_keys_and_the_projection_follows(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    fake.write_views(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=2))
+        await settle(pilot, app)
+        await pilot.press("2", "o")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        table = app.screen.query_one(LineTable)
+        drawn = []
+        for key, layer in (("left", 28), ("h", 27), ("up", 26), ("right", 27), ("down", 28), ("l", 29), ("l", 29)):
+            await pilot.press(key)
+            assert table.place == layer + 1
+            assert f"layer {layer}, pca" in shown(app, "#layer-detail")
+            drawn.append(shown(app, "#layer-detail"))
+        assert len({text.partition("medians")[2] for text in drawn}) == 4
+        points = sum(bin(ord(c) - 0x2800).count("1") for c in drawn[0] if "\u2800" < c < "\u28ff" and c != "⣿")
+        assert points > 60, "most prompts have a dot of their own"
+        await pilot.press("o")
+        assert "pacmap" in shown(app, "#layer-detail").splitlines()[0].split("  ")[0]
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
+
+
+def test_projections_in_ascii_tell_the_sets_apart_by_letters(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    fake.write_views(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=2))
+        await settle(pilot, app)
+        await pilot.press("2", "o")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        picture = shown(app, "#layer-detail").partition("medians")[2]
+        assert picture.isascii()
+        rows = [line for line in picture.splitlines() if "x" in line or "o" in line]
+        assert all(line.rfind("o") < line.find("x") for line in rows if "o" in line and "x" in line)
+        assert "G" in picture
+        assert "B" in picture
+
+    drive(make_app(tmp_path, host, ascii_only=True), steps, (120, 40))
+
+
+def test_the_geometry_is_moved_sideways_where_it_does_not_fit(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=2))
+        await settle(pilot, app)
+        await pilot.press("2", "m")
+        table = app.screen.query_one(LineTable)
+        assert [column.title for column in table.columns][:2] == ["layer", "S(g,b)"]
+        await pilot.press(*["right"] * 20)
+        assert [column.title for column in table.columns] == ["layer", "Silh"]
+        await pilot.press("left")
+        assert [column.title for column in table.columns] == ["layer", "|r*|", "Silh"]
+        assert table.rows[-1].cells == ("29", "91.00", "0.500")
+        await pilot.press("w")
+        assert "Refusal lives in layers 17 to 21" in shown(app, "#layer-detail")
+        await pilot.press("t", "k", "k")
+        await pilot.pause()
+        assert "'[bold]Unfortunately'" in shown(app, "#layer-detail"), "a token is no markup"
+        assert "\x1b" not in shown(app, "#layer-detail")
+
+    drive(make_app(tmp_path, host), steps, (80, 24))
+
+
+def test_first_tokens_of_a_trial_are_asked_for_cancelled_and_shown(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=4))
+        await settle(pilot, app)
+        await pilot.press("g", "j", "2", "f")
+        await app.workers.wait_for_complete()
+        assert "f again finds out" in shown(app, "#layer-detail")
+        assert host.commands() == [], "to look costs nothing"
+        await pilot.press("f", "f")
+        (asked,) = host.commands()
+        assert isinstance(asked, Shift)
+        assert asked.trial == 1
+        assert "esc cancels" in shown(app, "#layer-detail")
+        await pilot.press("escape")
+        assert host.control is not None
+        assert host.control.begin(asked).aborting
+        host.push(ev.ShiftFound(trial=1, error="cancelled"))
+        await settle(pilot, app)
+        assert "f again finds out" in shown(app, "#layer-detail")
+        await pilot.press("f")
+        fake.write_shift(folder, 1)
+        host.push(ev.ShiftFound(trial=1))
+        await settle(pilot, app)
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "A forbidden thing number 0" in shown(app, "#layer-detail")
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_directions_are_compared_with_another_runs(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    for name, sign in (("run", 1), ("other", -1)):
+        run = RunFolder(tmp_path / name)
+        run.create()
+        run.update_record(model=f"acme/{name}", identity={})
+        good = np.zeros((3, 4))
+        r = np.eye(4)[1:4] * sign
+        save_file({"good_mean": good, "bad_mean": good + r, "directions": r.astype(np.float32)}, run.directions)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=2))
+        await settle(pilot, app)
+        await pilot.press("2", "c")
+        assert app.screen.query_one(Input).value == "other", "the run that there is"
+        await pilot.press("enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "-1.000 on average" in shown(app, "#layer-detail")
+        await pilot.press("c", *["backspace"] * 9, *"nobody", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert "no run nobody" in shown(app, "#layer-detail")
+
+    drive(make_app(tmp_path, host), steps)
