@@ -32,9 +32,7 @@ _EVALUATION = 100
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--prompts", type=int, default=800, help="good and bad prompts together; 200 more evaluate [800]"
-    )
+    parser.add_argument("--prompts", type=int, default=800, help="good and bad prompts together [800]")
     parser.add_argument("--layers", type=int, default=33, help="residual indices: layers and the embedding [33]")
     parser.add_argument("--hidden", type=int, default=4096, help="dimensions [4096]")
     options = parser.parse_args()
