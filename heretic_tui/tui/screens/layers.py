@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from rich.text import Text
 from textual import on
@@ -11,33 +11,26 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 
 from heretic_tui.engine.control import Shift
-from heretic_tui.errors import HereticError
-from heretic_tui.runtime.compare import compare_runs, compare_text
-from heretic_tui.runtime.layers import GEOMETRY, read_views
-from heretic_tui.runtime.rundir import RunFolder, find_run, find_runs
-from heretic_tui.runtime.shift_text import read_shift, shift_text
+from heretic_tui.runtime.layers import GEOMETRY
 from heretic_tui.runtime.text import plain
 from heretic_tui.tui.keys import after
 from heretic_tui.tui.look import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import Ask
+from heretic_tui.tui.screens.layer_files import LayerFiles
 from heretic_tui.tui.screens.layer_views import (
     first_tokens_wanted,
     geometry_cells,
-    layer_title,
     said_by_direction,
     which_layer,
 )
 from heretic_tui.tui.widgets.charts import curves, heat_map, histogram, kernel_strengths, nearest_layers
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
-from heretic_tui.tui.widgets.projection import key_to_projection, projection
 from heretic_tui.tui.widgets.text_panel import TextPanel
 
 _VIEWS = ("layer", "curves", "trial", "cosines", "which", "tokens", "projection", "geometry", "shift", "compare")
 # Beside these the table has only the names of the layers; the geometry takes all of the screen.
 _WIDE = ("which", "tokens", "projection", "shift", "compare")
-# Prompts told of for each set, of those that a trial moved most.
-_MOVED = 20
 
 
 class LayersScreen(ModeScreen):
@@ -81,13 +74,9 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._forget()
 
     def _forget(self) -> None:
-        """What was read of a run's folder."""
-        self._read_of: RunFolder | None = None
-        self._views: dict[str, Any] | None = None
-        self._method = "pca"
-        self._shifts: dict[int, dict[str, Any]] = {}
+        """What was known of the run before."""
+        self._files: LayerFiles | None = None
         self._asked: Shift | None = None
-        self._compared: list[str] = []
         # Columns of the geometry that are out of sight to the left.
         self._panned = 0
 
@@ -100,9 +89,10 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.query_one(LineTable).focus()
 
     def paint(self, kinds: frozenset[str]) -> None:
-        if self.heretic.folder is not None and self._read_of is not self.heretic.folder:
+        folder = self.heretic.folder
+        if folder is not None and (self._files is None or self._files.folder is not folder):
             self._forget()
-            self._read_of = self.heretic.folder
+            self._files = LayerFiles(folder)
         if "shift_found" in kinds:
             self._asked = None
         if "*" in kinds or not kinds.isdisjoint(("layers_analysed", "shift_found")):
@@ -220,7 +210,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             case "shift":
                 side.show(self._shift())
             case "compare":
-                side.show(self._lines(self._compared) if self._compared else Text("c asks for the other run"))
+                compared = self._files.compared if self._files else []
+                side.show(self._lines(compared or ["c asks for the other run"]))
 
     def _analysed(self, index: int, width: int, height: int) -> Text:
         found = self.heretic.state.analysis
@@ -231,34 +222,20 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         return which_layer(found, index, width, height, self.heretic.glyphs)
 
     def _projection(self, index: int, width: int, height: int) -> Text:
-        views = self._views
-        if views is None:
-            return Text("There are no projections of this run yet." + self._progress())
-        methods = list(views["views"])
-        method = self._method if self._method in methods else methods[0]
-        plane = views["views"][method][index]
         letters = self.heretic.glyphs is ASCII or self.heretic.no_color
-        text = Text(no_wrap=True)
-        text.append(f"{layer_title(index)}, {method}", "bold")
-        others = [other for other in methods if other != method]
-        more = f"o: {', '.join(others)}" if others else "heretic-tui plot RUN adds PaCMAP, PNG files and a GIF"
-        text.append(f"  {more}\n")
-        text.append_text(key_to_projection(views["good"], views["bad"], letters))
-        text.append("\n")
-        return text.append_text(projection(plane, views["good"], width, max(3, height - 3), letters))
+        drawn = self._files.projection(index, width, height, letters) if self._files else None
+        return drawn or Text("There are no projections of this run yet." + self._progress())
 
     def _shift(self) -> Text:
-        trial = self.heretic.trial
-        if trial is None:
+        trial, files = self.heretic.trial, self._files
+        if trial is None or files is None:
             return Text("no trial yet")
-        if trial.number in self._shifts:
-            text = Text()
-            text.append(f"trial {trial.number}: what it does to first tokens\n\n", "bold")
-            return text.append_text(self._lines(shift_text(self._shifts[trial.number], _MOVED)))
+        if trial.number in files.shifts:
+            return self._lines(files.shift_lines(trial.number))
         if self._asked and self._can_ask:
             words = f"Trial {self._asked.trial} is looked at as soon as the engine comes to it; esc cancels."
             return Text(words + self._progress())
-        return first_tokens_wanted(trial.number, self._can_ask, self._read_of.name if self._read_of else "RUN")
+        return first_tokens_wanted(trial.number, self._can_ask, files.folder.name)
 
     def _lines(self, lines: list[str]) -> Text:
         text = "\n".join(lines)
@@ -306,8 +283,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._show(view)
         if view == "compare":
             self._ask_other()
-        elif view == "projection" and again and self._views:
-            self._method = after(list(self._views["views"]), self._method)
+        elif view == "projection" and again and self._files:
+            self._files.next_method()
         elif view == "shift" and again:
             self._ask_shift()
         self._paint_side()
@@ -335,63 +312,42 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             control.cancel(self._asked)
 
     def _ask_shift(self) -> None:
-        trial, control = self.heretic.trial, self.heretic.host.control if self.heretic.host else None
+        trial, files = self.heretic.trial, self._files
+        control = self.heretic.host.control if self.heretic.host else None
         if trial is None or trial.state != "complete":
             self.heretic.say("First tokens can be looked at when a trial is complete.")
-        elif self._can_ask and control and not self._asked and trial.number not in self._shifts:
+        elif self._can_ask and control and files and not self._asked and trial.number not in files.shifts:
             self._asked = Shift(trial.number)
             control.send(self._asked)
 
     def _ask_other(self) -> None:
-        folder = self.heretic.folder
-        if folder is None:
+        files = self._files
+        if files is None:
             return
-        others = [run.name for run in find_runs(folder.path.parent) if run.name != folder.name]
+        others = files.others()
 
         def answered(name: str | None) -> None:
             if name:
-                self._compared = [f"{plain(name)} is read …"]
+                files.compared = [f"{plain(name)} is read …"]
                 self._paint_side()
-                self._work(lambda: self._compare(folder, name), "compare")
+                self._work(lambda: files.compare(name), "compare")
 
         hint = f"runs: {', '.join(others[:8])}" if others else "there is no other run in this folder; a path works too"
         self.app.push_screen(Ask("Compare with which run?", others[0] if others else "", hint), answered)
 
-    # On threads: files may be large, and disks slow
-
-    def _work(self, work: Any, group: str) -> None:
-        self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group=group)
-
-    def _compare(self, folder: RunFolder, name: str) -> None:
-        try:
-            lines = compare_text(compare_runs(folder, find_run(folder.path.parent, name)))
-        except HereticError as error:
-            lines = [plain(str(error))]
-        self.app.call_from_thread(self._take_comparison, lines)
-
-    def _take_comparison(self, lines: list[str]) -> None:
-        self._compared = lines
-        self._paint_side()
-
     def _read(self) -> None:
-        folder, trial = self.heretic.folder, self.heretic.selected_trial
-        if folder is not None and self._view in ("projection", "shift"):
-            self._work(lambda: self._read_files(folder, self._view, trial), "files")
+        files, view, trial = self._files, self._view, self.heretic.selected_trial
+        if files is not None and view in ("projection", "shift"):
+            self._work(lambda: files.read(view, trial), "files")
 
-    def _read_files(self, folder: RunFolder, view: str, trial: int | None) -> None:
-        views = read_views(folder) if view == "projection" else None
-        shift = read_shift(folder, trial) if view == "shift" and trial is not None else None
-        self.app.call_from_thread(self._take_files, folder, views, trial, shift)
+    def _work(self, work: Callable[[], None], group: str) -> None:
+        """Do it on a thread, then paint."""
 
-    def _take_files(
-        self, folder: RunFolder, views: dict[str, Any] | None, trial: int | None, shift: dict[str, Any] | None
-    ) -> None:
-        if folder is not self._read_of:
-            return
-        self._views = views or self._views
-        if shift and trial is not None:
-            self._shifts[trial] = shift
-        self._paint_side()
+        def run() -> None:
+            work()
+            self.app.call_from_thread(self._paint_side)
+
+        self.run_worker(run, thread=True, exclusive=True, exit_on_error=False, group=group)
 
     def action_copy(self) -> None:
         table = self.query_one(LineTable)
