@@ -8,6 +8,9 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+from safetensors.numpy import save_file
+
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import Command, Control
 from heretic_tui.runtime.rundir import RunFolder
@@ -175,6 +178,18 @@ def write_shift(folder: Path, number: int) -> None:
             ],
         }
     RunFolder(folder).shift(number).write_text(json.dumps(found), encoding="utf-8")
+
+
+def write_directions(folder: Path, turned: float = 0.0, layers: int = LAYERS) -> None:
+    """A run's record and directions; `turned` (radians) away from those of other runs, more so in later layers."""
+    run = RunFolder(folder)
+    run.create()
+    run.update_record(model=f"acme/{folder.name}", identity={"model": folder.name})
+    angles = turned * np.arange(layers + 1) / layers
+    directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    good = np.ones_like(directions)
+    found = {"good_mean": good, "bad_mean": good + 3 * directions, "directions": directions.astype(np.float32)}
+    save_file(found, run.directions)
 
 
 def parameters(number: int, layers: int = LAYERS) -> dict[str, object]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import fake
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from textual.pilot import Pilot
 from textual.widgets import Input, Log, Static
 
@@ -698,13 +697,8 @@ def test_first_tokens_of_a_trial_are_asked_for_cancelled_and_shown(tmp_path: Pat
 
 def test_directions_are_compared_with_another_runs(tmp_path: Path, folder: Path) -> None:
     host = fake.FakeHost(folder)
-    for name, sign in (("run", 1), ("other", -1)):
-        run = RunFolder(tmp_path / name)
-        run.create()
-        run.update_record(model=f"acme/{name}", identity={})
-        good = np.zeros((3, 4))
-        r = np.eye(4)[1:4] * sign
-        save_file({"good_mean": good, "bad_mean": good + r, "directions": r.astype(np.float32)}, run.directions)
+    fake.write_directions(folder)
+    fake.write_directions(tmp_path / "other", math.pi)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake.story(trials=2))
@@ -714,7 +708,7 @@ def test_directions_are_compared_with_another_runs(tmp_path: Path, folder: Path)
         await pilot.press("enter")
         await app.workers.wait_for_complete()
         await pilot.pause()
-        assert "-1.000 on average" in shown(app, "#layer-detail")
+        assert "lowest at layer 29 (-1.000)" in shown(app, "#layer-detail")
         await pilot.press("c", *["backspace"] * 9, *"nobody", "enter")
         await app.workers.wait_for_complete()
         await pilot.pause()

@@ -29,6 +29,7 @@ PRESSES = {
     "layers-projection": ["2", "o", *["l"] * 20],
     "layers-geometry": ["2", "m"],
     "layers-shift": ["g", "n", "2", "f"],
+    "layers-compare": ["2", "c", "enter"],
     "trials": ["g", "n"],
     "chat": ["g", "n", "4"],
     "log": ["5"],
@@ -57,6 +58,8 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     for number in (None, *range(24)):
         fake.write_responses(folder, number, 91 if number is None else 20)
     fake.write_views(folder)
+    fake.write_directions(folder)
+    fake.write_directions(tmp_path / "tuned", 1.2)
     for number in range(24):
         fake.write_shift(folder, number)
     host = fake.FakeHost(folder)
@@ -105,7 +108,7 @@ def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> N
     assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
 
 
-VIEWS = ("layers-which", "layers-tokens", "layers-projection", "layers-geometry", "layers-shift")
+VIEWS = ("layers-which", "layers-tokens", "layers-projection", "layers-geometry", "layers-shift", "layers-compare")
 
 
 @pytest.mark.parametrize("size", ["80x24", "120x40"])

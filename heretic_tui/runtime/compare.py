@@ -62,8 +62,8 @@ def compare_runs(one: RunFolder, other: RunFolder) -> dict[str, Any]:
     }
 
 
-def compare_text(found: dict[str, Any], width: int = 40) -> list[str]:
-    """The comparison as lines for people, with a bar for each cosine."""
+def compare_text(found: dict[str, Any], width: int = 24) -> list[str]:
+    """The comparison as lines for people, with a bar of up to `width` characters for each cosine."""
     lines = [
         f"{word:7} {run['run']}  ({run['model']})" for word, run in zip(("first", "second"), found["runs"], strict=True)
     ]

@@ -18,6 +18,8 @@ from heretic_tui.tui.widgets.projection import key_to_projection, projection
 
 # Prompts told of for each set, of those that a trial moved most.
 _MOVED = 20
+# Bars of the comparison, so that its lines fit 80 columns beside the names of the layers.
+_BAR = 14
 
 
 class LayerFiles:
@@ -46,7 +48,7 @@ class LayerFiles:
     def compare(self, name: str) -> None:
         try:
             other = find_run(self.folder.path.parent, name)
-            self.compared = compare_text(compare_runs(self.folder, other))
+            self.compared = compare_text(compare_runs(self.folder, other), _BAR)
         except HereticError as error:
             self.compared = [plain(str(error))]
 
