@@ -87,6 +87,33 @@ def test_a_finished_run_goes_on_with_more_trials_and_computes_nothing_twice(run:
     assert not run.of(ev.TrialStarted)
 
 
+def test_residuals_are_kept_with_their_size_said_before_and_gathered_again_when_lost(run: Run) -> None:
+    run.go(1)
+    (note,) = [e.text for e in run.of(ev.Notice) if "MB are kept" in e.text]
+    assert note.startswith("residuals of 36 prompts: 0.0 MB")
+    size = run.path.residuals.stat().st_size
+    run.path.residuals.unlink()
+    before = run.path.geometry.read_text(encoding="utf-8")
+    run.go(1)
+    assert run.path.residuals.stat().st_size == size
+    assert run.path.geometry.read_text(encoding="utf-8") == before
+    run.settings["keep_residuals"] = False
+    run.path.residuals.unlink()
+    run.go(1)
+    assert not run.path.residuals.exists()
+    assert "layers" in {event.phase for event in run.of(ev.PhaseFinished) if event.reused}
+
+
+def test_an_analysis_that_fails_costs_no_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr("heretic_tui.engine.layers_phase.geometry_of", fail)
+    assert run.go(1) == "done"
+    assert [e.text for e in run.of(ev.Notice) if e.level == "warning" and "no such thing" in e.text]
+    assert not run.path.geometry.exists()
+
+
 def test_stopping_after_the_trial(run: Run) -> None:
     def listen(event: ev.Event) -> None:
         if isinstance(event, ev.TrialStarted) and event.number == 1:

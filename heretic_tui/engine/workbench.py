@@ -229,7 +229,9 @@ class Workbench:
         """What the directions are, do and say. The search needs none of it: a failure is told, and costs no run."""
         known, self._residuals = self._residuals, {}
         with self._phase("layers") as phase:
-            found = saved_analysis(self.folder)
+            kept = self.folder.residuals.is_file() or not self.settings.keep_residuals
+            # Residuals that are missing are gathered again: commands and plots refer people to this.
+            found = saved_analysis(self.folder) if kept else None
             phase.reused = found is not None
             try:
                 found = found or self._analysis(known)
