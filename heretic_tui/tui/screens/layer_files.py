@@ -7,7 +7,6 @@ from typing import Any
 from rich.text import Text
 
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.compare import compare_runs, compare_text
 from heretic_tui.runtime.layers import read_views
 from heretic_tui.runtime.rundir import RunFolder, find_run, find_runs
 from heretic_tui.runtime.shift_text import read_shift, shift_text
@@ -46,6 +45,9 @@ class LayerFiles:
             self.shifts[trial] = found
 
     def compare(self, name: str) -> None:
+        # Here, on the thread: NumPy would delay the first screen.
+        from heretic_tui.runtime.compare import compare_runs, compare_text
+
         try:
             other = find_run(self.folder.path.parent, name)
             self.compared = compare_text(compare_runs(self.folder, other), _BAR)
