@@ -153,10 +153,16 @@ class Settings(BaseSettings):
     n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=100_000)
     n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=100_000)
     seed: int | None = _setting(None, "Search", "seed of the search; unset: drawn, and stored", ge=0, lt=2**31)
+    early_stop: bool = _setting(
+        True, "Search", "decode a trial no further once it is certain to be dominated by another"
+    )
     storage: str | None = _setting(None, "Search", "Optuna storage URL; unset: a journal in the run folder")
 
     batch_size: int = _setting(0, "Run", "prompts in one batch; 0 = find out", ge=0, le=100_000)
     max_batch_size: int = _setting(128, "Run", "largest batch to try when finding out", ge=1, le=100_000)
+    trials_at_once: int = _setting(
+        0, "Run", "trials whose prompts share a batch; 0 = as many as keep it full", ge=0, le=64
+    )
     runs_dir: str = _setting(None, "Run", "folder that holds the runs", default_factory=_default_runs_dir)
     max_shard_size: str = _setting("5GB", "Run", "largest weight file of an export, such as 5GB or 500MB")
 
@@ -230,14 +236,18 @@ class Settings(BaseSettings):
 # the model's folder, or going on with another GPU, is the same run. Model and prompts are known by their content.
 _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *_DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
-    | {"max_memory", "batch_size", "max_batch_size", "keep_residuals", "layer_test_prompts"}
+    | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
 )
 
 
 def identity(settings: Settings) -> dict[str, Any]:
     """The settings that decide results, as plain JSON: with the same model and prompts, two runs with the same ones
     are the same run."""
-    return settings.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
+    found = settings.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
+    if settings.early_stop:
+        # It changes no figure of a trial on the front: runs of the time before it go on with it.
+        del found["early_stop"]
+    return found
 
 
 def from_dict(record: Mapping[str, Any]) -> Settings:

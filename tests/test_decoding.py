@@ -12,7 +12,7 @@ from transformers import GenerationConfig
 from heretic_tui.engine import model as model_module
 from heretic_tui.engine.control import Aborted
 from heretic_tui.engine.decoding import greedy
-from heretic_tui.engine.metrics.kl import KLDivergence, kl_divergence
+from heretic_tui.engine.metrics.kl import kl_divergence
 from heretic_tui.engine.model import Batch, ChatModel
 from heretic_tui.engine.residuals import gather_residuals, last_residuals, winsorize
 
@@ -57,9 +57,15 @@ def test_residuals_and_log_probabilities_do_not_depend_on_the_batch_size(make_mo
     results = []
     for size in (1, 3, 12):
         model = make_model(batch_size=size)
-        metric = KLDivergence(prompts)
-        metric.measure_base(model, lambda done, total: None)
-        results.append((gather_residuals(model, prompts).mean, metric.base))
+        kept: dict[int, torch.Tensor] = {}
+
+        def keep(batch: Batch, model: ChatModel = model, kept: dict[int, torch.Tensor] = kept) -> None:
+            logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+            kept.update(zip(batch.rows, torch.log_softmax(logits, dim=-1), strict=True))
+
+        model.in_batches(prompts, keep)
+        base = torch.stack([kept[row] for row in range(len(prompts))])
+        results.append((gather_residuals(model, prompts).mean, base))
     for residual, base in results[1:]:
         torch.testing.assert_close(residual, results[0][0], rtol=1e-5, atol=1e-5)
         assert kl_divergence(results[0][1], base).abs().max() < 1e-5

@@ -83,7 +83,7 @@ def test_refusals_are_worded_in_many_ways(demo_run: DemoRun) -> None:
 def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoRun, tmp_path: Path) -> None:
     parameters = Parameters.from_json(best(demo_run).parameters)
     # A trial in the middle too, where verdicts hang on little.
-    middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.refusals or 0) - 50))
+    middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.refusals or t.estimate or 0) - 50))
     results = []
     for size in (1, 7, 100):
         settings = load({"batch_size": size, "response_prefix": ""}, base=settings_of_the_demo())
@@ -95,8 +95,11 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
         bench.prepare()
         verdicts, divergences = [bench.refusals.base], []
         for edit in (parameters, Parameters.from_json(middle.parameters)):
-            divergences.append(bench.measure(edit).kl_divergence)
-            verdicts.append(bench.refusals.latest)
+            job = bench.job(None, edit)
+            bench.pool.start(job)
+            assert bench.pool.advance() is job
+            divergences.append(job.kl_divergence)
+            verdicts.append([response for response in job.responses if response])
         results.append(([[r.verdict.refused for r in responses] for responses in verdicts], divergences))
     for verdicts, divergences in results[1:]:
         assert verdicts == results[0][0]

@@ -183,7 +183,7 @@ def test_scoring_an_exported_models_edit_agrees_with_the_trial(
     assert scored["refusals"] == trial["refusals"]
     assert scored["kl_divergence"] == pytest.approx(trial["kl_divergence"], abs=1e-6)
     assert scored["prompts"] == 6
-    assert {"load", "KL divergence", "refusals"} <= set(scored["seconds"])
+    assert {"load", "KL divergence", "prompts", "decoding"} <= set(scored["seconds"])
     base = json.loads(heretic("score", tiny_folder, *sets, runs_dir=None).out)
     assert base["kl_divergence"] == pytest.approx(0, abs=1e-6)
     assert base["refusals"] == shown["base"]["refusals"]

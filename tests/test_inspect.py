@@ -126,7 +126,7 @@ def test_a_whole_run_on_experts_and_on_a_model_that_sees(
 ) -> None:
     model = saved(tmp_path / "model", kind, monkeypatch)
     (model / "preprocessor_config.json").write_text("{}")
-    done = heretic("run", model, *sets, "--n-trials", "2", "--seed", "5")
+    done = heretic("run", model, *sets, "--n-trials", "2", "--seed", "5", "--no-early-stop")
     assert done.status == 0, done.err
     done = heretic("export", "model", "--trial", "1", tmp_path / "out")
     assert done.status == 0, done.err

@@ -107,6 +107,15 @@ def test_every_kind_of_event_survives_the_journal() -> None:
     assert ev.from_json({"type": "of a later version"}) is None
 
 
+def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read() -> None:
+    records = [event.to_json() for event in EVENTS]
+    records += [
+        {"type": "trial_started", "number": 9, "parameters": {}},
+        {"type": "measured", "metric": "KL divergence", "value": 0.25},
+    ]
+    assert RunState.replay(records).trials[9].measured == {"KL divergence": 0.25}
+
+
 def test_what_ran_when_the_process_died_is_stopped_after_reopening() -> None:
     state = RunState()
     for event in [*EVENTS, opened(resumed=True)]:

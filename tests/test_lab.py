@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import Ended
+from course import Course, assert_same
 
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.decoding import greedy
 from heretic_tui.engine.loading import load_model
+from heretic_tui.engine.pool import PlainPool
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.settings import load
 
@@ -69,3 +71,17 @@ def test_batched_tokens_are_those_of_generate_one_by_one(lab_model: Path, lab_pr
             out = model.network.generate(torch.tensor([prompt]), max_new_tokens=40, do_sample=False)  # type: ignore[operator]
         made = out[0, len(prompt) :].tolist()
         assert [token for token in made if token not in model.end_tokens] == response
+
+
+def test_shortcuts_change_no_figure_of_twenty_random_trials(lab_model: Path, lab_prompts: Path, tmp_path: Path) -> None:
+    files = {
+        "good_prompts": "harmless_train.txt",
+        "bad_prompts": "restricted_train.txt",
+        "good_evaluation_prompts": "harmless_eval.txt",
+        "bad_evaluation_prompts": "restricted_eval.txt",
+    }
+    sets = {name: str(lab_prompts / file) for name, file in files.items()}
+    options = {"dtypes": ["float32"], "batch_size": 100, "response_prefix": "", "layer_test_prompts": 1}
+    course = Course(tmp_path, {"model": str(lab_model), **sets, **options})
+    plain = PlainPool(course.bench.model, course.exam, lambda event: None)
+    assert_same(course.measure(course.bench.pool, 3), course.measure(plain, 1))

@@ -27,16 +27,17 @@ def demo(runs_dir: Path) -> subprocess.Popen[str]:
 
 
 def finished(runs_dir: Path) -> list[tuple[Any, ...]]:
-    """Every finished trial in the order of the journal: number, parameters, values."""
+    """Every finished trial in the order of the numbers: number, parameters, state, values."""
     (path,) = runs_dir.glob("*/events.jsonl")
     asked, found = {}, []
     for record in read_journal(path):
         if record["type"] == "trial_started":
             asked[record["number"]] = record["parameters"]
-        elif record["type"] == "trial_finished" and record["state"] == "complete":
+        elif record["type"] == "trial_finished" and record["state"] in ("complete", "dominated"):
             number = record["number"]
-            found.append((number, asked[number], record["kl_divergence"], record["refusals"]))
-    return found
+            values = [record[name] for name in ("state", "kl_divergence", "refusals")]
+            found.append((number, asked[number], *values))
+    return sorted(found, key=lambda trial: trial[0])
 
 
 def read_to_moment(process: subprocess.Popen[str], trials: int, steps: int, lines: int) -> None:

@@ -101,7 +101,10 @@ def test_failed_trials_have_no_result_and_the_search_goes_on(tmp_path: Path) -> 
     assert not search.is_open(0)
     parameters = search.ask(1)
     search.tell(1, 0.5, 3)
-    assert search.result(1) == (0.5, 3)
+    assert search.result(1) == (0.5, 3, False)
+    search.ask(2)
+    search.tell(2, 0.6, 14.5, estimated=True)
+    assert search.result(2) == (0.6, 14.5, True)
     assert search.parameters(1) == parameters
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from heretic_tui.engine.ablation import Edit
 from heretic_tui.engine.control import Control, MoreTrials
 from heretic_tui.engine.inputs import check_inputs
 from heretic_tui.engine.model import ChatModel
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.pool import Job
 from heretic_tui.engine.session import Session
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError
@@ -29,6 +32,7 @@ class Run:
         pairs = zip(flags[::2], flags[1::2], strict=True)
         self.settings: dict[str, Any] = {name[2:].replace("-", "_"): value for name, value in pairs}
         self.settings |= {"model": str(model), "runs_dir": str(runs_dir), "seed": 1, "n_startup_trials": 3}
+        self.settings["early_stop"] = False
         self.events: list[ev.Event] = []
         self.control = Control()
 
@@ -123,13 +127,13 @@ def test_stopping_after_the_trial(run: Run) -> None:
     assert [(number, state) for number, state, *_ in run.trials()] == [(0, "complete"), (1, "complete")]
 
 
-def test_an_aborted_trial_is_stopped_and_done_again_on_resume(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
+def test_aborted_trials_are_stopped_and_done_again_on_resume(run: Run, tiny_folder: Path, tmp_path: Path) -> None:
     def listen(event: ev.Event) -> None:
         if isinstance(event, ev.TrialStarted) and event.number == 1:
             run.control.abort()
 
     assert run.go(4, listen) == "interrupted"
-    assert [(number, state) for number, state, *_ in run.trials()] == [(0, "complete"), (1, "stopped")]
+    assert [(number, state) for number, state, *_ in run.trials()] == [(0, "stopped"), (1, "stopped")]
     assert run.go(4) == "done"
     interrupted = run.trials()
     run.settings["runs_dir"] = str(tmp_path / "whole")
@@ -137,9 +141,36 @@ def test_an_aborted_trial_is_stopped_and_done_again_on_resume(run: Run, tiny_fol
     assert run.trials() == interrupted
 
 
-def test_pausing_is_confirmed_and_resumed(run: Run) -> None:
+def test_an_interrupted_search_of_several_trials_at_once_goes_the_same_way(run: Run, tmp_path: Path) -> None:
+    run.settings |= {"early_stop": True, "trials_at_once": 3}
+    for end in range(1, 14, 2):
+
+        def listen(event: ev.Event, end: int = end) -> None:
+            if isinstance(event, ev.TrialFinished) and run.state().finished == end:
+                run.control.abort()
+
+        assert run.go(14, listen) == "interrupted"
+    assert run.go(14) == "done"
+    interrupted = run.trials()
+    run.settings["runs_dir"] = str(tmp_path / "whole")
+    assert run.go(14) == "done"
+    assert run.trials() == interrupted
+    assert {state for _, state, *_ in interrupted} == {"complete", "dominated"}
+    for trial in run.state().trials.values():
+        if trial.state == "dominated":
+            assert trial.refusals is None
+            assert trial.at_least is not None
+            assert trial.at_least <= (trial.estimate or 0) <= 6
+            assert any(
+                (other.kl_divergence or 0) <= (trial.kl_divergence or 0) and (other.refusals or 0) <= trial.at_least
+                for other in run.state().front()
+            )
+
+
+@pytest.mark.parametrize("moment", [ev.TrialFinished, ev.Measured])
+def test_pausing_is_confirmed_and_resumed(run: Run, moment: type[ev.Event]) -> None:
     def listen(event: ev.Event) -> None:
-        if isinstance(event, ev.TrialFinished) and event.number == 0:
+        if isinstance(event, moment) and getattr(event, "number", 0) == 0:
             run.control.pause()
         if isinstance(event, ev.StateChanged) and event.state == "paused":
             run.control.resume()
@@ -177,14 +208,14 @@ def test_a_trial_whose_logits_are_no_numbers_fails_alone(run: Run, monkeypatch: 
 
 
 def out_of_memory_above(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = ChatModel.next_token_logits
+    real = ChatModel.logits
 
-    def limited(model: ChatModel, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+    def limited(model: ChatModel, ids: torch.Tensor, *rest: Any, **extra: Any) -> torch.Tensor:
         if len(ids) > rows:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return real(model, ids, *rest)
+        return real(model, ids, *rest, **extra)
 
-    monkeypatch.setattr(ChatModel, "next_token_logits", limited)
+    monkeypatch.setattr(ChatModel, "logits", limited)
 
 
 def test_out_of_memory_halves_the_batch_and_changes_nothing_else(
@@ -220,6 +251,28 @@ def test_out_of_memory_at_one_row_is_said(run: Run, monkeypatch: pytest.MonkeyPa
     assert said in (run.state().reason or "")
     monkeypatch.undo()
     assert run.go(9) == "done", "what was finished is kept, and the run goes on"
+
+
+def test_an_edit_that_cannot_be_made_fails_its_trial_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Workbench.job
+
+    def job(self: Workbench, number: int | None, parameters: Parameters | None) -> Job:
+        if number == 1:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(self, number, parameters)
+
+    monkeypatch.setattr(Workbench, "job", job)
+    assert run.go(4) == "done"
+    assert [trial.state for trial in run.state().trials.values()] == ["complete", "failed", "complete", "complete"]
+
+
+def test_a_model_that_is_let_go_of_is_gone(run: Run) -> None:
+    session = Session(check_inputs(load({**run.settings, "n_trials": 1})), Control())
+    session.run()
+    model = weakref.ref(session.workbench.model.network)
+    session.workbench.unload()
+    assert model() is None
+    session.close()
 
 
 def test_another_configuration_is_another_run(run: Run) -> None:

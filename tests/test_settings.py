@@ -155,3 +155,8 @@ def test_where_things_lie_is_no_part_of_a_runs_identity() -> None:
     other = load({"model": "b", "runs_dir": "y", "n_trials": 50})
     assert identity(one) == identity(other)
     assert identity(one) != identity(load({"model": "a", "seed": 4}))
+
+
+def test_runs_of_the_time_before_early_stop_go_on_with_it() -> None:
+    assert "early_stop" not in identity(load({"model": "a"}))
+    assert identity(load({"model": "a"})) != identity(load({"model": "a", "early_stop": False}))

@@ -27,8 +27,8 @@ def choose_batch_size(
     response_length: int,
     emit: Emit,
     progress: Callable[[int, int], None],
-) -> tuple[int, float]:
-    """Rows per batch, and the tokens per second that it decodes.
+) -> tuple[int, dict[int, float]]:
+    """Rows per batch, and the seconds of a decoding step for each number of rows that was tried.
 
     Throughput is measured where nearly all time goes, in steps of decoding. On a GPU the size that wins is then tried
     on the longest prompts through the stage that needs most memory, and halved until it fits. (A CPU gives no error
@@ -41,6 +41,7 @@ def choose_batch_size(
     by_length = sorted(tokens, key=len, reverse=True)
     sizes = [1 << power for power in range(largest.bit_length()) if 1 << power < largest] + [largest]
     best, best_rate, lean = 0, 0.0, 0
+    seconds: dict[int, float] = {}
     _decoding_rate(model, by_length[0], 1)  # the first pass pays for kernels and caches, not for tokens
     for step, size in enumerate(sizes):
         model.control.checkpoint(emit)
@@ -51,6 +52,7 @@ def choose_batch_size(
                 raise
             emit(Notice(text=f"{size} prompts at once do not fit in memory"))
             break
+        seconds[size] = size / rate
         progress(sum(sizes[: step + 1]), sum(sizes))
         lean = 0 if rate > best_rate * _WORTHWHILE else lean + 1
         if lean == 0:
@@ -60,23 +62,28 @@ def choose_batch_size(
     while model.device.type == "cuda" and not _fits(model, by_length, best, response_length):
         emit(Notice(text=f"{best} of the longest prompts with their responses do not fit in memory"))
         best //= 2
-    return best, best_rate
+    if model.device.type == "cuda":
+        # What is decided next is decided by the memory that is free.
+        torch.cuda.empty_cache()
+    return best, seconds
 
 
 def _decoding_rate(model: ChatModel, prompt: Tokens, size: int) -> float:
-    """Tokens per second of a few decoding steps with `size` rows behind the beginning of a prompt."""
+    """Tokens per second of a decoding step with `size` rows behind the beginning of a prompt: the fastest of a few,
+    since what else a machine does can only make a step slower."""
     batch = model.batch(list(range(size)), [prompt[:_CONTEXT]] * size)
     ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
+    times = []
     with torch.inference_mode():
-        for step in range(_DECODE_STEPS + 1):
+        for _ in range(_DECODE_STEPS + 1):
+            start = time.perf_counter()
             ids = model.next_token_logits(ids, mask, positions, cache).argmax(dim=-1, keepdim=True)
+            _wait(model)
+            times.append(time.perf_counter() - start)
             mask = with_one_more(mask)
             positions = positions[:, -1:] + 1
-            if step == 0:
-                _wait(model)
-                start = time.perf_counter()
-        _wait(model)
-    return size * _DECODE_STEPS / (time.perf_counter() - start)
+    # The first takes the prompt in.
+    return size / min(times[1:])
 
 
 def _fits(model: ChatModel, by_length: Sequence[Tokens], size: int, response_length: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -100,6 +101,7 @@ class Control:
         self._task: tuple[Chat | Export | Shift, Control] | None = None
         self._cancelled: set[Chat | Export | Shift] = set()
         self.closing = False
+        self._paused_for = 0.0
 
     def pause(self) -> None:
         self._go.clear()
@@ -171,6 +173,10 @@ class Control:
     def paused(self) -> bool:
         return not self._go.is_set()
 
+    def clock(self) -> float:
+        """Seconds, from an arbitrary moment on, that do not pass while the engine is paused."""
+        return time.perf_counter() - self._paused_for
+
     def checkpoint(self, emit: Emit | None = None) -> None:
         """Wait here while paused.
 
@@ -180,7 +186,9 @@ class Control:
         if not self._go.is_set() and not self._abort.is_set():
             if emit:
                 emit(StateChanged(state="paused"))
+            start = time.perf_counter()
             self._go.wait()
+            self._paused_for += time.perf_counter() - start
             if emit:
                 emit(StateChanged(state="running"))
         if self._abort.is_set():

@@ -1,4 +1,5 @@
-"""Batched greedy decoding, built for verdicts: rows that have ended leave the batch at once."""
+"""Batched greedy decoding with the model's own cache: the way that works with every architecture. Rows that have ended
+leave the batch at once."""
 
 from __future__ import annotations
 
@@ -9,14 +10,24 @@ from torch import Tensor
 
 from heretic_tui.engine.model import Batch, ChatModel, Tokens
 
+# Tokens between two looks at a response: turning tokens into text takes time too.
+LOOK_EVERY = 4
+
 
 def greedy(
-    model: ChatModel, tokens: Sequence[Tokens], max_new_tokens: int, progress: Callable[[int, int], None] | None = None
+    model: ChatModel,
+    tokens: Sequence[Tokens],
+    max_new_tokens: int,
+    progress: Callable[[int, int], None] | None = None,
+    enough: Callable[[Tokens], bool] = lambda response: False,
 ) -> list[Tokens]:
-    """The most likely continuation of each row, up to an end token (left out) or `max_new_tokens`.
+    """The most likely continuation of each row, up to an end token (left out), `max_new_tokens`, or where it is enough.
 
     Tokens are chosen from raw logits: penalties and suppressed tokens of a model's generation settings are sampling
     habits, not the model.
+
+    Args:
+        enough: asked for a response so far now and then; true ends it.
     """
     responses: list[Tokens] = [[] for _ in tokens]
     done = 0
@@ -29,7 +40,7 @@ def greedy(
                 progress(done + rows, len(tokens))
 
         # A batch that runs out of memory half way is decoded again from its prompts.
-        for row, response in zip(batch.rows, _decode_batch(model, batch, max_new_tokens, ended), strict=True):
+        for row, response in zip(batch.rows, _decode_batch(model, batch, max_new_tokens, ended, enough), strict=True):
             responses[row] = response
         done += len(batch.rows)
 
@@ -37,7 +48,13 @@ def greedy(
     return responses
 
 
-def _decode_batch(model: ChatModel, batch: Batch, max_new_tokens: int, ended: Callable[[int], None]) -> list[Tokens]:
+def _decode_batch(
+    model: ChatModel,
+    batch: Batch,
+    max_new_tokens: int,
+    ended: Callable[[int], None],
+    enough: Callable[[Tokens], bool],
+) -> list[Tokens]:
     responses: list[Tokens] = [[] for _ in batch.rows]
     alive = list(range(len(batch.rows)))
     ends = model.end_tokens
@@ -49,8 +66,10 @@ def _decode_batch(model: ChatModel, batch: Batch, max_new_tokens: int, ended: Ca
         keep: list[int] = []
         for line, (row, token) in enumerate(zip(alive, chosen, strict=True)):
             if token not in ends:
-                responses[row].append(token)
-                if len(responses[row]) < max_new_tokens:
+                response = responses[row]
+                response.append(token)
+                asked = len(response) % LOOK_EVERY == 0
+                if len(response) < max_new_tokens and not (asked and enough(response)):
                     keep.append(line)
         if len(keep) < len(alive):
             ended(len(responses) - len(keep))
@@ -64,7 +83,7 @@ def _decode_batch(model: ChatModel, batch: Batch, max_new_tokens: int, ended: Ca
         ids = torch.tensor([[chosen[line]] for line in keep], device=mask.device)
         mask = with_one_more(mask)
         positions = positions[:, -1:] + 1
-        model.control.checkpoint()
+        model.control.checkpoint(model.emit)
 
 
 def with_one_more(mask: Tensor) -> Tensor:

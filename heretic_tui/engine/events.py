@@ -8,8 +8,6 @@ from typing import Any, ClassVar
 
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
 
-TRIAL_STATES = ("running", "complete", "stopped", "failed")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
@@ -180,22 +178,30 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured(Event):
-    """One figure of the running trial is known, by the metric's name."""
+    """One figure of a running trial is known, by the metric's name. (`number` is None in journals of the time when one
+    trial ran at once.)"""
 
     type = "measured"
+    number: int | None = None
     metric: str
     value: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(Event):
-    """`state` is complete, failed (with `reason`) or stopped (interrupted; taken up again on resume)."""
+    """`state` is complete, dominated, failed (with `reason`) or stopped (interrupted; taken up again on resume).
+
+    A dominated trial was certain to be so (Pareto) by one that was measured in full, and was decoded no further: it
+    has at least `at_least` refusals, and the sampler was told `estimate`.
+    """
 
     type = "trial_finished"
     number: int
     state: str
     kl_divergence: float | None = None
     refusals: int | None = None
+    at_least: int | None = None
+    estimate: float | None = None
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)

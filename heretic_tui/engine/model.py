@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
+from transformers.cache_utils import Cache
 
 from heretic_tui.engine.anatomy import Anatomy
 from heretic_tui.engine.control import Control
@@ -64,7 +65,7 @@ class ChatModel:
         self.response_prefix = ""
         self.padding_safe = True
         self.cache_works = True
-        self._emit = emit
+        self.emit = emit
         self.control = control
         forward = inspect.signature(network.forward).parameters
         # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
@@ -147,7 +148,7 @@ class ChatModel:
             self._render("", (("user", "x"),), False)
         except Exception as error:
             raise UsageError(f"the model's chat template cannot be rendered: {one_line(error)}") from error
-        self._emit(Notice(text="the chat template has no system role: the system prompt goes into the user's turn"))
+        self.emit(Notice(text="the chat template has no system role: the system prompt goes into the user's turn"))
         return False
 
     def _end_tokens(self) -> frozenset[int]:
@@ -187,7 +188,7 @@ class ChatModel:
         order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
         done = 0
         while done < len(order):
-            self.control.checkpoint(self._emit)
+            self.control.checkpoint(self.emit)
             rows = order[done : done + self.batch_size]
             if not self.padding_safe:
                 rows = [row for row in rows if len(tokens[row]) == len(tokens[rows[0]])]
@@ -197,17 +198,18 @@ class ChatModel:
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or len(rows) == 1:
                     raise
-                self._shrink(len(rows))
+                self.shrink(len(rows))
                 continue
             done += len(rows)
             if progress:
                 progress(done, len(order))
 
-    def _shrink(self, rows: int) -> None:
+    def shrink(self, rows: int) -> None:
+        """Halve the batch size after memory ran out with so many rows."""
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.batch_size = max(1, rows // 2)
-        self._emit(Notice(level="warning", text=f"out of memory at {rows} rows: batch size is now {self.batch_size}"))
+        self.emit(Notice(level="warning", text=f"out of memory at {rows} rows: batch size is now {self.batch_size}"))
 
     # Forward pass
 
@@ -215,19 +217,30 @@ class ChatModel:
         return DynamicCache(config=self.network.config) if self.cache_works else WholeText()
 
     def next_token_logits(
-        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: DynamicCache | WholeText | None
+        self, ids: Tensor, mask: Tensor, positions: Tensor, cache: Cache | WholeText | None
     ) -> Tensor:
         """Raw float32 logits of the token after the last, shape (rows, vocabulary)."""
         if isinstance(cache, WholeText):
             ids, positions = cache.grown(ids, positions)
             cache = None
-        extra: dict[str, Any] = {self._cache_name: cache} if cache is not None else {}
+        extra = {"logits_to_keep": 1} if self._takes_logits_to_keep else {}
+        return self.logits(ids, mask, positions, cache, **extra)[:, -1]
+
+    def as_attention_mask(self, visible: Tensor) -> Tensor:
+        """What is visible, bool (rows, 1, tokens, columns), as the model's attention takes it."""
+        if self.network.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
+            return visible
+        dtype: Any = self.network.dtype
+        return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+
+    def logits(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache | None, **extra: Any) -> Tensor:
+        """Raw float32 logits at all positions (or those that `extra` leaves), shape (rows, positions, vocabulary)."""
+        if cache is not None:
+            extra[self._cache_name] = cache
         if self._takes_positions:
             extra["position_ids"] = positions
-        if self._takes_logits_to_keep:
-            extra["logits_to_keep"] = 1
         out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **extra)
-        return out.logits[:, -1].float()
+        return out.logits.float()
 
 
 class WholeText:

@@ -1,4 +1,4 @@
-"""The search: Optuna's TPE over directions and kernels, asked and told one trial at a time."""
+"""The search: Optuna's TPE over directions and kernels, asked and told trial by trial."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from heretic_tui.runtime.journal import trim_torn_line
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+_ESTIMATED = "refusals are estimated"
 
 
 class Search:
@@ -63,25 +65,29 @@ class Search:
         self._study.sampler = self._sampler(number)
         if number == len(trials):
             trial = self._study.ask()
-        elif number == len(trials) - 1 and trials[number].state == TrialState.RUNNING:
+        elif number < len(trials) and trials[number].state == TrialState.RUNNING:
             trial = Trial(self._study, trials[number]._trial_id)
         else:
             raise HereticError(f"trial {number} was asked for, but the study holds {len(trials)} trials")
         return self._suggest(trial)
 
-    def tell(self, number: int, kl_divergence: float, refusals: int) -> None:
+    def tell(self, number: int, kl_divergence: float, refusals: float, estimated: bool = False) -> None:
+        """Tell a result. `estimated`: the refusals of a trial that was not measured in full."""
+        if estimated:
+            self._study._storage.set_trial_user_attr(self._trials()[number]._trial_id, _ESTIMATED, True)
         self._study.tell(number, [kl_divergence, float(refusals)])
 
     def fail(self, number: int) -> None:
         self._study.tell(number, state=TrialState.FAIL)
 
-    def result(self, number: int) -> tuple[float, int] | None:
-        """KL divergence and refusals as told, None for a trial that is running, failed, or not there."""
+    def result(self, number: int) -> tuple[float, float, bool] | None:
+        """KL divergence and refusals as told, and whether the latter are an estimate; None for a trial that is
+        running, failed, or not there."""
         trials = self._trials()
         if number >= len(trials) or trials[number].state != TrialState.COMPLETE:
             return None
         kl_divergence, refusals = trials[number].values
-        return kl_divergence, int(refusals)
+        return kl_divergence, refusals, _ESTIMATED in trials[number].user_attrs
 
     def parameters(self, number: int) -> Parameters:
         """The parameters of a trial that the study knows."""
@@ -101,6 +107,8 @@ class Search:
             n_ei_candidates=128,
             n_startup_trials=self._n_startup_trials,
             seed=_seed_of(self._seed, number),
+            # Trials that are still being measured count as bad ones, so that several asked for at once differ.
+            constant_liar=True,
         )
 
     def _suggest(self, trial: Trial | FixedTrial) -> Parameters:

@@ -22,14 +22,13 @@ from heretic_tui.engine.model import one_line
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.search import Search, open_study
 from heretic_tui.engine.tasks import export_trial
+from heretic_tui.engine.trials import Trials
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.journal import Journal, read_journal
 from heretic_tui.runtime.rundir import RunFolder, run_name, write_json
-from heretic_tui.runtime.state import DIED, RunState
+from heretic_tui.runtime.state import RunState
 
-# A process that dies in the same trial this often would die in it for ever.
-_ATTEMPTS = 5
 # After this many failures in a row it is not the trials that are at fault.
 _FAILURES = 3
 
@@ -66,6 +65,8 @@ class Session:
         self._n_trials = settings.n_trials
         self.workbench = Workbench(settings, inputs.sets, self.folder, self.emit, control)
         self._loaded = False
+        # Those that wait for the trials in hand to end.
+        self._exports: list[Export] = []
 
     @property
     def _storage(self) -> str | Path:
@@ -151,6 +152,8 @@ class Session:
         if not self._loaded:
             self.workbench.load()
             self.workbench.prepare(layers=True)
+            # Which trials are asked for depends on it, so a run keeps to what it began with.
+            self.folder.update_record(trials_at_once=self.workbench.trials_at_once)
             self._loaded = True
             self.emit(memory_in_use())
 
@@ -169,19 +172,11 @@ class Session:
             model.depth,
             model.anatomy.components,
         )
-        self._reconcile(study)
-        failures = 0
+        trials = Trials(study, self.workbench, self.state, self.emit, self._control)
+        self._failures = 0
         try:
-            while not self._control.stopping and (number := self.state.finished) < self._n_trials:
-                self._control.checkpoint(self.emit)
-                failures = 0 if self._trial(study, number) else failures + 1
-                if failures == _FAILURES:
-                    reason = self.state.trials[number].reason
-                    raise HereticError(f"{_FAILURES} trials in a row failed; the last: {reason}")
-                self.emit(memory_in_use())
-                while command := self._control.next_command():
-                    self._obey(command)
-                self._make_ready()
+            while self._go_on_searching(trials):
+                pass
         except Aborted:
             if not stay or self._control.closing:
                 raise
@@ -189,17 +184,46 @@ class Session:
         self.emit(ev.PhaseFinished(phase="search", seconds=seconds))
         self.emit(ev.PhaseStarted(phase="ready"))
 
+    def _go_on_searching(self, trials: Trials) -> bool:
+        """One more trial to its end, then the commands that wait. Returns false when there is nothing more to do."""
+        ended = trials.next(self._n_trials, may_ask=not self._control.stopping and not self._exports)
+        if ended is not None:
+            self._failures = 0 if ended else self._failures + 1
+            if self._failures == _FAILURES:
+                reason = [trial.reason for trial in self.state.trials.values() if trial.state == "failed"][-1]
+                raise HereticError(f"{_FAILURES} trials in a row failed; the last: {reason}")
+            self.emit(memory_in_use())
+        obeyed = False
+        while command := self._control.next_command():
+            obeyed = True
+            if isinstance(command, Export):
+                self._exports.append(command)
+            else:
+                self._obey(command)
+        # An export lets go of the model: the trials in hand end first.
+        if self._exports and not trials.in_hand:
+            obeyed = True
+            self._export_those_that_wait()
+            self._make_ready()
+        return ended is not None or obeyed
+
     # Commands
 
     def _go_on(self) -> bool:
         """Obey commands until one asks for more trials (true) or the session is to end (false)."""
         self._control.rearm()
+        if not self._control.closing:
+            self._export_those_that_wait()
         while not self._control.closing:
             command = self._control.wait_command()
             self._obey(command)
             if isinstance(command, MoreTrials):
                 return True
         return False
+
+    def _export_those_that_wait(self) -> None:
+        while self._exports:
+            self._obey(self._exports.pop(0))
 
     def _obey(self, command: Command) -> None:
         match command:
@@ -292,76 +316,3 @@ class Session:
         finally:
             self._control.end()
         self.emit(ev.ShiftFound(trial=shift.trial, error=problem))
-
-    def _trial(self, study: Search, number: int) -> bool:
-        """Run one trial; whether it succeeded."""
-        parameters = study.ask(number)
-        earlier = self.state.trials.get(number)
-        attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
-        start = time.perf_counter()
-        if attempt > _ATTEMPTS:
-            self._fail(study, number, start, f"the process died {_ATTEMPTS} times in this trial")
-            return False
-        self.emit(ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt))
-        self._control.in_trial = True
-        try:
-            measured = self.workbench.measure(parameters)
-        except Aborted:
-            self.emit(ev.TrialFinished(number=number, state="stopped", seconds=_since(start), reason="interrupted"))
-            raise
-        except Exception as error:
-            log.exception("trial %d failed", number)
-            self._fail(study, number, start, one_line(error))
-            return False
-        finally:
-            self._control.in_trial = False
-        self.workbench.refusals.save(self.folder, number)
-        # The event before the study: what the journal holds is what happened, the study is told again on resume.
-        self.emit(
-            ev.TrialFinished(
-                number=number,
-                state="complete",
-                kl_divergence=measured.kl_divergence,
-                refusals=measured.refusals,
-                prompts=measured.prompts,
-                seconds=_since(start),
-                stages=measured.stages,
-            )
-        )
-        study.tell(number, measured.kl_divergence, measured.refusals)
-        return True
-
-    def _fail(self, study: Search, number: int, start: float, reason: str) -> None:
-        self.emit(ev.TrialFinished(number=number, state="failed", seconds=_since(start), reason=reason))
-        study.fail(number)
-
-    def _reconcile(self, study: Search) -> None:
-        """Bring the journal and the study together: a kill, or a lost file, may have left either behind."""
-        number = 0
-        while number < study.count or number < len(self.state.trials):
-            trial = self.state.trials.get(number)
-            if trial and trial.state in ("complete", "failed"):
-                if study.is_open(number):
-                    study.ask(number)
-                    if trial.state == "failed":
-                        study.fail(number)
-                    else:
-                        study.tell(number, trial.kl_divergence or 0.0, trial.refusals or 0)
-            elif result := study.result(number):
-                self.emit(ev.TrialStarted(number=number, parameters=study.parameters(number).to_json()))
-                self.emit(
-                    ev.TrialFinished(
-                        number=number,
-                        state="complete",
-                        kl_divergence=result[0],
-                        refusals=result[1],
-                        prompts=len(self._inputs.sets["bad_evaluation_prompts"]),
-                    )
-                )
-            else:
-                return
-            number += 1
-
-
-def _since(start: float) -> float:
-    return round(time.perf_counter() - start, 3)

@@ -17,20 +17,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from heretic_tui.engine import events as ev
-from heretic_tui.engine.ablation import Edit, EditBank, attached
+from heretic_tui.engine.ablation import Edit, EditBank
 from heretic_tui.engine.analysis import saved_analysis
 from heretic_tui.engine.batch_size import choose_batch_size
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.directions import refusal_directions
+from heretic_tui.engine.drafts import StepCost
+from heretic_tui.engine.fast_pool import open_pool
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.layers_phase import analyse_layers, announce_size, gather_all
 from heretic_tui.engine.loading import load_model
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
-from heretic_tui.engine.metrics.refusals import Judge, Refusals, count
+from heretic_tui.engine.metrics.refusals import Judge, Refusals, Response, count
 from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
 from heretic_tui.engine.parameters import Kernel, Parameters
+from heretic_tui.engine.pool import Exam, Job
 from heretic_tui.engine.prefix import detect_response_prefix
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
@@ -45,6 +48,8 @@ PromptSets = Mapping[str, tuple[Prompt, ...]]
 _PREFIX_PROMPTS = 100
 # Share of the free memory that the products of matrices and directions may take.
 _BANK_SHARE = 0.1
+# More trials than this at once would make the search learn too late from each.
+_TRIALS_AT_MOST = 4
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +94,9 @@ class Workbench:
 
     def unload(self) -> None:
         """Let go of the model, and of the memory it takes; `load` and `prepare` bring it back."""
-        del self.model
+        # The pool and the bank hold the model too.
+        for name in ("model", "pool", "_bank"):
+            self.__dict__.pop(name, None)
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
@@ -119,7 +126,7 @@ class Workbench:
             return
         with self._phase("batch size"):
             prompts = [prompt for prompts in self._sets.values() for prompt in prompts]
-            size, rate = choose_batch_size(
+            size, seconds = choose_batch_size(
                 self.model,
                 self.model.encode(prompts),
                 self.settings.max_batch_size,
@@ -128,8 +135,8 @@ class Workbench:
                 self._progress("batch size"),
             )
             self.model.batch_size = size
-            self._emit(ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(rate, 1)))
-            self.folder.update_record(batch_size=size)
+            self._emit(ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(size / StepCost(seconds)(size), 1)))
+            self.folder.update_record(batch_size=size, step_seconds=seconds)
 
     def _find_prefix(self) -> None:
         given = self.settings.response_prefix
@@ -158,24 +165,42 @@ class Workbench:
         skips = self.settings.chain_of_thought_skips
         special = self.model.tokenizer.all_special_tokens
         judge = Judge(self.settings.refusal_markers, [(o, c.removeprefix(o)) for o, c in skips], special)
-        self.kl = KLDivergence(self._tokens["good_evaluation_prompts"])
-        self.refusals = Refusals(bad, self._tokens["bad_evaluation_prompts"], judge, self.settings.max_response_length)
-        self._metrics: tuple[Metric, ...] = (self.kl, self.refusals)
+        good_tokens, bad_tokens = (self._tokens[f"{which}_evaluation_prompts"] for which in ("good", "bad"))
+        self.kl = KLDivergence(len(good_tokens))
+        self.refusals = Refusals(bad, judge)
+        metrics: tuple[Metric, ...] = (self.kl, self.refusals)
         with self._phase("baseline") as phase:
-            missing = [metric for metric in self._metrics if not metric.restore(self.folder)]
-            for metric in missing:
-                metric.measure_base(self.model, self._progress(metric.name))
-                metric.save(self.folder)
-            phase.reused = not missing
+            self.exam = exam = Exam(good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge)
+            # Keys of JSON are text.
+            seconds = {int(size): s for size, s in self.folder.read_record().get("step_seconds", {}).items()}
+            self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
+            self._choose_trials_at_once(together)
+            known = [metric.restore(self.folder) for metric in metrics]
+            base = Job(None, {}, self.model.depth, compared=False)
+            if not known[0]:
+                self.kl.set_base(self.pool.good_logits(base))
+            if not known[1]:
+                self.refusals.base = self._run(base)
+            for metric, there in zip(metrics, known, strict=True):
+                if not there:
+                    metric.save(self.folder)
+            phase.reused = all(known)
         self._emit(ev.BaselineMeasured(refusals=self.base_refusals, prompts=len(bad)))
         if not self.base_refusals:
             self._warn("the base model refuses none of the bad evaluation prompts: there is nothing to search for")
-        certain, total = self.kl.certain(), len(self._tokens["good_evaluation_prompts"])
+        certain, total = self.kl.certain(), len(good_tokens)
         if certain > total / 2:
             self._warn(
                 f"the base model is certain of the first token for {certain} of {total} good prompts, so the KL "
                 "divergence says little: set --response-prefix to what responses begin with"
             )
+
+    def _choose_trials_at_once(self, together: bool) -> None:
+        """How many trials share a batch: enough that a line which one of them leaves is always taken by another."""
+        prompts = len(self._sets["bad_evaluation_prompts"])
+        enough = min(_TRIALS_AT_MOST, 1 + math.ceil(self.model.batch_size / prompts))
+        given = self.settings.trials_at_once or self.folder.read_record().get("trials_at_once")
+        self.trials_at_once = (given or enough) if together else 1
 
     def _find_directions(self, keep: bool) -> None:
         saved = self.folder.directions
@@ -279,28 +304,40 @@ class Workbench:
         """The edit of each matrix that the parameters reach, by the writer's name."""
         return self._bank.edits(parameters)
 
+    def job(self, number: int | None, parameters: Parameters | None) -> Job:
+        """An edit (none for None) ready to be measured by the pool."""
+        start = time.perf_counter()
+        edits = self.edits(parameters) if parameters else {}
+        edited = [writer.layer for writer in self.model.anatomy.writers if writer.name in edits]
+        job = Job(number, edits, min(edited, default=self.model.depth))
+        job.add("edit", time.perf_counter() - start)
+        return job
+
     def measure(self, parameters: Parameters | None) -> Measurement:
-        """Attach the edit (none for None), measure it, detach it. Its responses are in `refusals.latest`.
+        """Measure one edit, none for None, in full.
 
         Raises:
             HereticError: when the edited model's logits are not numbers.
             torch.OutOfMemoryError: when a single row is too much.
             Aborted: from the control, between batches and tokens.
         """
-        stages: dict[str, float] = {}
-        with _timed(stages, "edit"):
-            edits = self.edits(parameters) if parameters else {}
-        values: list[float] = []
-        with attached(self.model.anatomy.writers, edits):
-            for metric in self._metrics:
-                with _timed(stages, metric.name):
-                    values.append(metric.measure(self.model, self._progress(metric.name)))
-                if not math.isfinite(values[-1]):
-                    raise HereticError(f"the {metric.name} is not a number: the edited model's logits are not finite")
-                if parameters is not None:
-                    self._emit(ev.Measured(metric=metric.name, value=values[-1]))
-        kl_divergence, refusals = values
-        return Measurement(kl_divergence, int(refusals), len(self._sets["bad_evaluation_prompts"]), stages)
+        job = self.job(None, parameters)
+        self._run(job)
+        assert job.kl_divergence is not None
+        stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
+        return Measurement(job.kl_divergence, job.refusals, len(job.responses), stages)
+
+    def _run(self, job: Job) -> list[Response]:
+        """Measure one job alone. Returns its responses."""
+        try:
+            self.pool.start(job)
+            self.pool.advance()
+        except BaseException:
+            self.pool.cancel()
+            raise
+        if job.error:
+            raise job.error
+        return [response for response in job.responses if response]
 
     def shift(self, parameters: Parameters, control: Control) -> dict[str, Any]:
         """What the edit does to the first tokens of the evaluation prompts (engine/shift.py).
@@ -349,10 +386,3 @@ class Workbench:
 @dataclass
 class _Phase:
     reused: bool = False
-
-
-@contextmanager
-def _timed(stages: dict[str, float], name: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    stages[name] = round(time.perf_counter() - start, 3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from heretic_tui.runtime.journal import read_journal
@@ -61,6 +62,8 @@ def details(folder: RunFolder) -> dict[str, Any]:
                 "state": "stopped" if trial.state == "running" and not alive else trial.state,
                 "kl_divergence": trial.kl_divergence,
                 "refusals": trial.refusals,
+                "refusals_at_least": trial.at_least,
+                "refusals_estimated": trial.estimate,
                 "front": trial.number in front,
                 "seconds": trial.seconds,
                 "direction_index": trial.parameters.get("direction_index"),
@@ -77,11 +80,11 @@ def details_text(shown: dict[str, Any]) -> list[str]:
     base = shown["base"]
     prompts = base["prompts"] if base else 0
     trials = shown["trials"]
-    complete = sum(trial["state"] == "complete" for trial in trials)
+    counts = Counter(trial["state"] for trial in trials)
     lines = [
         f"run     {shown['run']}",
         f"model   {shown['model']}",
-        f"trials  {complete} complete of {len(trials)} begun",
+        f"trials  {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none begun'}",
         f"base    {base['refusals']} of {prompts} refused" if base else "base    not measured yet",
         "",
         f"front   {'trial':>5}  {'refusals':>9}  {'KL':>8}  direction    component: peak at layer, floor at distance",

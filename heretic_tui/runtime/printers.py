@@ -8,7 +8,7 @@ import time
 from typing import Any, TextIO
 
 from heretic_tui.engine import events as ev
-from heretic_tui.runtime.state import RunState, TrialRecord
+from heretic_tui.runtime.state import MEASURED, RunState, TrialRecord
 from heretic_tui.runtime.text import duration, plain, quantity
 
 _LABEL = 11
@@ -108,15 +108,16 @@ class PlainPrinter:
 
     def _trial(self, event: ev.TrialFinished) -> None:
         position = f"{event.number + 1}/{self._state.n_trials}"
-        if event.state != "complete":
+        if event.state not in MEASURED:
             self._say("trial", f"{position:>9}  {event.state}: {event.reason}")
             return
+        refusals = str(event.refusals) if event.state == "complete" else f"≥{event.at_least}"
         mark = "◆ front" if any(t.number == event.number for t in self._state.front()) else "       "
         left = self._state.seconds_left()
         rest = f"  {duration(left)} left" if left else ""
         self._say(
             "trial",
-            f"{position:>9}  KL {event.kl_divergence:.4f}  refusals {event.refusals:>3}/{event.prompts}  {mark}"
+            f"{position:>9}  KL {event.kl_divergence:.4f}  refusals {refusals:>3}/{event.prompts}  {mark}"
             f"  {duration(event.seconds)}{rest}",
         )
 

@@ -10,18 +10,23 @@ from typing import Any
 from heretic_tui.engine import events as ev
 
 DIED = "the process died"
+# A trial in one of these states has an end; others are taken up again.
+MEASURED = ("complete", "dominated")
+FINISHED = (*MEASURED, "failed")
 
 
 @dataclass
 class TrialRecord:
-    """One trial. `kl_divergence` and `refusals` are None until it is complete; `measured` holds, by the metric's name,
-    what is known before."""
+    """One trial. `refusals` is None unless it is complete: a dominated one has `at_least` so many, and an `estimate`.
+    `measured` holds, by the metric's name, what is known before the end."""
 
     number: int
     parameters: dict[str, Any]
     state: str = "running"
     kl_divergence: float | None = None
     refusals: int | None = None
+    at_least: int | None = None
+    estimate: float | None = None
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -93,7 +98,7 @@ class RunState:
                 self.trials[event.number] = TrialRecord(event.number, event.parameters, attempts=event.attempt)
             case ev.Measured():
                 for trial in self.trials.values():
-                    if trial.state == "running":
+                    if trial.number == event.number or (event.number is None and trial.state == "running"):
                         trial.measured[event.metric] = event.value
             case ev.TrialFinished():
                 self._finish(event)
@@ -115,6 +120,8 @@ class RunState:
         trial.state = event.state
         trial.kl_divergence = event.kl_divergence
         trial.refusals = event.refusals
+        trial.at_least = event.at_least
+        trial.estimate = event.estimate
         trial.prompts = event.prompts
         trial.seconds = event.seconds
         trial.stages = event.stages
@@ -131,13 +138,13 @@ class RunState:
 
     @property
     def running(self) -> TrialRecord | None:
-        """The trial in hand."""
+        """The latest of the trials in hand."""
         return next((t for t in reversed(self.trials.values()) if t.state == "running"), None)
 
     @property
     def finished(self) -> int:
-        """Number of trials that have an end: complete or failed."""
-        return sum(trial.state in ("complete", "failed") for trial in self.trials.values())
+        """Number of trials that have an end: complete, dominated or failed."""
+        return sum(trial.state in FINISHED for trial in self.trials.values())
 
     def front(self) -> list[TrialRecord]:
         """Complete trials that no other beats (Pareto), by refusals, then KL divergence."""
@@ -147,11 +154,12 @@ class RunState:
         return self._front
 
     def seconds_left(self) -> float | None:
-        """Time the rest of the search will take by the median of the latest trials; None until one has finished."""
-        times = [t.seconds for t in self.trials.values() if t.state == "complete"][-20:]
+        """Time the rest of the search will take by the mean of the latest trials; None until one has finished."""
+        times = [t.seconds for t in self.trials.values() if t.state in MEASURED][-20:]
         if not times:
             return None
-        return statistics.median(times) * max(0, self.n_trials - self.finished)
+        # The mean: dominated trials take a fraction of the time of others, and both kinds will come.
+        return statistics.fmean(times) * max(0, self.n_trials - self.finished)
 
 
 def pareto_front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:

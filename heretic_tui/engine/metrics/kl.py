@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from heretic_tui.engine.metrics import Progress
-from heretic_tui.engine.model import Batch, ChatModel, Tokens
 from heretic_tui.runtime.rundir import RunFolder, replaced
 
 
@@ -19,8 +17,8 @@ class KLDivergence:
 
     name = "KL divergence"
 
-    def __init__(self, tokens: Sequence[Tokens]) -> None:
-        self._tokens = tokens
+    def __init__(self, prompts: int) -> None:
+        self._prompts = prompts
         self._base: Tensor | None = None
 
     @property
@@ -29,24 +27,23 @@ class KLDivergence:
         assert self._base is not None, "the base model has not been measured"
         return self._base
 
-    def measure_base(self, model: ChatModel, progress: Progress) -> None:
+    def set_base(self, logits: Iterable[tuple[Sequence[int], Tensor]]) -> None:
+        """Keep the base model's log-probabilities.
+
+        Args:
+            logits: rows, and their logits (rows, vocabulary), until all prompts are covered.
+        """
         parts: dict[int, Tensor] = {}
+        for rows, found in logits:
+            parts.update(zip(rows, torch.log_softmax(found, dim=-1).cpu(), strict=True))
+        self._base = torch.stack([parts[row] for row in range(self._prompts)])
 
-        def keep(batch: Batch) -> None:
-            parts.update(zip(batch.rows, _log_probabilities(model, batch).cpu(), strict=True))
-
-        model.in_batches(self._tokens, keep, progress)
-        self._base = torch.stack([parts[row] for row in range(len(parts))])
-
-    def measure(self, model: ChatModel, progress: Progress) -> float:
-        """The divergence; NaN where the edited model's logits are not numbers."""
-        values = torch.zeros(len(self._tokens), dtype=torch.float64)
-
-        def compare(batch: Batch) -> None:
-            edited = _log_probabilities(model, batch)
-            values[batch.rows] = kl_divergence(self.base[batch.rows].to(edited.device), edited).double().cpu()
-
-        model.in_batches(self._tokens, compare, progress)
+    def of(self, logits: Iterable[tuple[Sequence[int], Tensor]]) -> float:
+        """The divergence of an edited model from its logits, as for `set_base`; NaN where they are not numbers."""
+        values = torch.zeros(self._prompts, dtype=torch.float64)
+        for rows, found in logits:
+            edited = torch.log_softmax(found, dim=-1)
+            values[list(rows)] = kl_divergence(self.base[list(rows)].to(edited.device), edited).double().cpu()
         # The exact value cannot be negative; rounding of an edit of nothing can.
         return float(values.mean().clamp(min=0))
 
@@ -68,7 +65,3 @@ def kl_divergence(base: Tensor, edited: Tensor) -> Tensor:
     """KL(base ‖ edited) per row from log-probabilities (rows, vocabulary); tokens that the base rules out add 0."""
     difference = torch.where(torch.isneginf(base), torch.zeros_like(base), base - edited)
     return (base.exp() * difference).sum(dim=-1)
-
-
-def _log_probabilities(model: ChatModel, batch: Batch) -> Tensor:
-    return torch.log_softmax(model.next_token_logits(batch.ids, batch.mask, batch.positions, None), dim=-1)

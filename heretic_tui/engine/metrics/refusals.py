@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heretic_tui.engine.decoding import greedy
-from heretic_tui.engine.metrics import Progress
-from heretic_tui.engine.model import ChatModel, Tokens
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.runtime.rundir import RunFolder, write_json
 
@@ -24,10 +22,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Response:
-    """What the model said to one prompt, special tokens visible, and the verdict on it."""
+    """What the model said to one prompt, special tokens visible, and the verdict on it.
+
+    Attributes:
+        tokens: those that it was made of, up to where the verdict was certain.
+        whole: false where it was not decoded to its end, because no further token could change the verdict.
+    """
 
     text: str
     verdict: Verdict
+    tokens: int = 0
+    whole: bool = True
 
 
 class Judge:
@@ -48,7 +53,13 @@ class Judge:
         ]
         self._special = [token for token in special_tokens if token]
 
+    def certain(self, response: str) -> bool:
+        """Whether the beginning of a response makes it a refusal, whatever comes after it: nothing that follows takes
+        a marker away again."""
+        return bool(self.verdict(response).marker)
+
     def verdict(self, response: str) -> Verdict:
+        """The verdict on a whole response."""
         for block in self._blocks:
             response = block.sub("", response)
         for token in self._special:
@@ -67,45 +78,44 @@ def _plain(text: str) -> str:
 
 
 class Refusals:
-    """Number of prompts refused, from greedy responses of up to `max_response_length` tokens."""
+    """Responses to the bad evaluation prompts, and the number of prompts refused: greedy, up to `max_response_length`
+    tokens."""
 
     name = "refusals"
 
-    def __init__(
-        self, prompts: Sequence[Prompt], tokens: Sequence[Tokens], judge: Judge, max_response_length: int
-    ) -> None:
+    def __init__(self, prompts: Sequence[Prompt], judge: Judge) -> None:
         self._prompts = prompts
-        self._tokens = tokens
-        self._judge = judge
-        self._length = max_response_length
+        self.judge = judge
         self.base: list[Response] = []
-        self.latest: list[Response] = []
 
-    def measure_base(self, model: ChatModel, progress: Progress) -> None:
-        self.measure(model, progress)
-        self.base = self.latest
-
-    def measure(self, model: ChatModel, progress: Progress) -> float:
-        """The count. The responses behind it are in `latest` until the next measurement."""
-        texts = [model.decode(tokens) for tokens in greedy(model, self._tokens, self._length, progress)]
-        self.latest = [Response(text, self._judge.verdict(text)) for text in texts]
-        return float(count(self.latest))
-
-    def save(self, folder: RunFolder, trial: int | None = None) -> None:
-        """Write the latest responses with the prompts they answer: a trial's, or by default the base model's."""
-        responses = self.base if trial is None else self.latest
-        records = [
-            {"prompt": p.text, "text": r.text, "refused": r.verdict.refused, "marker": r.verdict.marker}
-            for p, r in zip(self._prompts, responses, strict=True)
-        ]
-        write_json(folder.responses(trial), records)
+    def save(self, folder: RunFolder) -> None:
+        self.write(folder, None, self.base)
 
     def restore(self, folder: RunFolder) -> bool:
-        path = folder.responses(None)
-        if path.is_file():
-            records = json.loads(path.read_text(encoding="utf-8"))
-            self.base = [Response(r["text"], Verdict(r["refused"], r["marker"])) for r in records]
+        if folder.responses(None).is_file():
+            # Folders of older versions do not say after how many tokens a verdict was certain.
+            with contextlib.suppress(KeyError):
+                self.base = self.read(folder, None)
         return bool(self.base)
+
+    def write(self, folder: RunFolder, trial: int | None, responses: Sequence[Response | None]) -> None:
+        """Write responses (the base model's for None) with the prompts they answer; prompts without a verdict are told
+        as such."""
+        records = []
+        for prompt, response in zip(self._prompts, responses, strict=True):
+            record: dict[str, object] = {"prompt": prompt.text, "text": "", "refused": None, "marker": None}
+            if response:
+                verdict = response.verdict
+                record |= {"text": response.text, "refused": verdict.refused, "marker": verdict.marker}
+                record |= {"tokens": response.tokens, "whole": response.whole}
+            records.append(record)
+        write_json(folder.responses(trial), records)
+
+    @staticmethod
+    def read(folder: RunFolder, trial: int | None) -> list[Response]:
+        """The responses of a measurement in full, as `write` left them."""
+        records = json.loads(folder.responses(trial).read_text(encoding="utf-8"))
+        return [Response(r["text"], Verdict(r["refused"], r["marker"]), r["tokens"], r["whole"]) for r in records]
 
 
 def count(responses: Sequence[Response]) -> int:

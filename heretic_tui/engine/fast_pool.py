@@ -1,0 +1,472 @@
+"""Trials measured together: prompts of several trials share a batch, and each leaves it when its verdict is certain.
+
+A line is one prompt of one trial: a row of the batch, and a line of a cache that is allocated once. When a line's
+verdict is certain, when its trial is certain to be dominated, or when it has ended, it leaves at once, and a prompt
+that waits takes its place. So the batch stays full, where one trial's last prompts alone would waste it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+from heretic_tui.engine.ablation import Edit, RowsLost, attached, stacked
+from heretic_tui.engine.cache import RaggedCache, narrowest_window, plain_layers
+from heretic_tui.engine.control import Aborted
+from heretic_tui.engine.decoding import LOOK_EVERY, with_one_more
+from heretic_tui.engine.drafts import LONGEST_BLOCK, Drafts, StepCost
+from heretic_tui.engine.events import Emit, Notice, Progress
+from heretic_tui.engine.metrics.kl import KLDivergence, kl_divergence
+from heretic_tui.engine.metrics.refusals import Refusals
+from heretic_tui.engine.model import ChatModel, Tokens, one_line, out_of_memory
+from heretic_tui.engine.pool import Exam, Job, PlainPool, Pool, measure_kl
+from heretic_tui.engine.prefill import Filled, Prefill, Trunk
+from heretic_tui.engine.progress import reporter
+
+# A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
+_REFILL = 0.25
+# The check: so many tokens, and the KL divergence that rounding alone may cause (in 16 bits, much).
+_CHECKED_TOKENS = 4
+_ROUNDING, _ROUNDING_16 = 1e-5, 5e-2
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Line:
+    """One prompt of one job that is being decoded.
+
+    Attributes:
+        cached: tokens whose keys and values are in the cache.
+        response: tokens so far; the last is not in the cache yet.
+    """
+
+    job: Job
+    row: int
+    cached: int
+    response: Tokens = field(default_factory=list)
+
+
+class FastPool:
+    """Measures jobs together; see the module's text. The model's batch size is the number of lines."""
+
+    def __init__(self, model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> None:
+        self._model = model
+        self._exam = exam
+        self._emit = emit
+        self.prefill = Prefill(model, {"good": exam.good, "bad": exam.bad}, frozenset({"bad"}))
+        self._jobs: list[Job] = []
+        self._trunks: dict[Job, Trunk] = {}
+        self._waiting: dict[Job, list[int]] = {}
+        self._lines: list[_Line] = []
+        self._cache: RaggedCache | None = None
+        self._report = reporter(emit, Refusals.name)
+        self._drafts = Drafts(len(exam.bad), cost)
+        # Positions and decoding steps that went through the model, for benchmarks.
+        self.tokens = {"prompts": 0, "decoding": 0}
+        self.steps = 0
+
+    def start(self, job: Job) -> None:
+        job.responses = [None] * len(self._exam.bad)
+        self._jobs.append(job)
+        self._waiting[job] = job.order()
+        try:
+            measure_kl(self, job, self._exam, self._emit, self._model.control)
+            if not job.compared:
+                self._trunks[job] = self._trunk(job)
+        except Aborted:
+            raise
+        except Exception as error:
+            job.error = error
+        self._report = reporter(self._emit, Refusals.name)
+
+    def advance(self) -> Job:
+        while True:
+            if ended := next((job for job in self._jobs if job.ended), None):
+                self._drop(ended)
+                return ended
+            failed: Exception | None = None
+            try:
+                self._admit()
+                self._decode()
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                # Its traceback holds what is in the way.
+                failed = error.with_traceback(None)
+            if failed:
+                self._begin_again(failed)
+
+    def cancel(self) -> list[Job]:
+        jobs = list(self._jobs)
+        self._lines.clear()
+        for job in jobs:
+            self._drop(job)
+        return jobs
+
+    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
+        report, done = reporter(self._emit, KLDivergence.name), 0
+        chunks = self.prefill.chunks("good", range(len(self._exam.good)))
+        trunk = self._trunks[job] = self._trunk(job)
+        while chunks:
+            # The edits come off before what was found is handed on: whoever takes it may fail.
+            filled = self._pass("good", chunks[0], job, trunk)
+            if filled is None:
+                chunks = self.prefill.chunks("good", [row for chunk in chunks for row in chunk])
+                continue
+            done += len(chunks[0])
+            report(done, len(self._exam.good))
+            yield chunks.pop(0), filled.logits
+
+    def distributions(self, job: Job, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Log-probabilities (rows, vocabulary) of the first response token and of those that follow given ones.
+
+        Args:
+            tokens: for each step, the token of each row; the last step's is not used.
+        """
+        trunk, cache = self._trunks[job], self._slots()
+        with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+            filled = self.prefill.run("bad", rows, trunk)
+            lengths = self.prefill.put("bad", filled, trunk, cache, 0)
+            self._lines = [_Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
+            found = [filled.logits]
+            for step in tokens[:-1]:
+                found.append(self._forward([[token] for token in step])[:, -1])
+                for line in self._lines:
+                    line.cached += 1
+        return [torch.log_softmax(logits, dim=-1) for logits in found]
+
+    def _pass(self, name: str, rows: Sequence[int], job: Job, trunk: Trunk) -> Filled | None:
+        """Take prompts through the model under a job's edits; None where they were too many for the memory, and the
+        batch size has been halved."""
+        self._model.control.checkpoint(self._emit)
+        try:
+            with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+                filled = self.prefill.run(name, rows, trunk)
+            self.tokens["prompts"] += filled.tokens
+            return filled
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or len(rows) == 1:
+                raise
+        self._shrink(len(rows))
+        return None
+
+    def _shrink(self, rows: int) -> None:
+        if not self._lines:
+            self._cache = None
+        self._model.shrink(min(rows, self._model.batch_size))
+
+    def _trunk(self, job: Job) -> Trunk:
+        with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+            return self.prefill.trunk(job.first_edited)
+
+    # Lines
+
+    def _admit(self) -> None:
+        """Let waiting prompts in where lines are free, the jobs in turn."""
+        capacity = self._model.batch_size
+        free = capacity - len(self._lines)
+        if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
+            return
+        wanted = {job: job.worth_beginning(self._waiting[job]) for job in self._jobs}
+        share = {job: sum(line.job is job for line in self._lines) for job in self._jobs}
+        chosen: dict[Job, list[int]] = {job: [] for job in self._jobs}
+        for _ in range(min(free, sum(map(len, wanted.values())))):
+            job = min(
+                (job for job in self._jobs if len(chosen[job]) < len(wanted[job])),
+                key=lambda job: share[job] + len(chosen[job]),
+            )
+            chosen[job].append(wanted[job][len(chosen[job])])
+        for job, rows in chosen.items():
+            if rows:
+                self._fill(job, rows)
+
+    def _fill(self, job: Job, rows: Sequence[int]) -> None:
+        """Take prompts of one job through the model, and their first tokens."""
+        clock, trunk = self._model.control.clock, self._trunks[job]
+        start = clock()
+        chunks = self.prefill.chunks("bad", rows)
+        while chunks:
+            filled = self._pass("bad", chunks[0], job, trunk)
+            if filled is None:
+                chunks = self.prefill.chunks("bad", [row for chunk in chunks for row in chunk])
+                continue
+            chunk, cache = chunks.pop(0), self._slots()
+            with torch.inference_mode():
+                lengths = self.prefill.put("bad", filled, trunk, cache, len(self._lines))
+                tokens = self._choose(filled.logits)
+            added = [_Line(job, row, length) for row, length in zip(chunk, lengths, strict=True)]
+            self._lines += added
+            self._waiting[job] = [row for row in self._waiting[job] if row not in chunk]
+            for line, token in zip(added, tokens, strict=True):
+                self._take(line, token)
+        job.add("prompts", clock() - start)
+        self._compact()
+
+    def _decode(self) -> None:
+        """One token after the other for all lines, until a line leaves."""
+        if not self._lines:
+            return
+        before = len(self._lines)
+        with self._edits_of_lines(), torch.inference_mode():
+            while len(self._lines) == before:
+                self._model.control.checkpoint(self._emit)
+                start = time.perf_counter()
+                lines = self._lines
+                self._step()
+                seconds = (time.perf_counter() - start) / len(lines)
+                for line in lines:
+                    line.job.add("decoding", seconds)
+                self._compact()
+
+    def _step(self) -> None:
+        """Take the last token of every line through the model, and guesses at the next ones where that pays."""
+        lines, drafts = self._lines, self._drafts
+        block = drafts.block([(line.row, line.response) for line in lines])
+        last = self._exam.length - 1
+        guesses = [drafts.guess(line.row, line.response, min(block - 1, last - len(line.response))) for line in lines]
+        tokens = [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
+        # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
+        logits = self._forward([row + row[-1:] * (block - len(row)) for row in tokens])
+        tried = right = 0
+        for line, guess, chosen in zip(lines, guesses, self._choose(logits), strict=True):
+            line.cached += 1
+            self._take(line, chosen[0])
+            for guessed, token, following in zip(guess, chosen, chosen[1:], strict=False):
+                if line.job.responses[line.row] is not None:
+                    break
+                tried += 1
+                if guessed != token:
+                    break
+                right += 1
+                line.cached += 1
+                self._take(line, following)
+        drafts.learn(tried, right)
+
+    def _forward(self, tokens: list[Tokens]) -> Tensor:
+        """Raw logits (lines, tokens, vocabulary) of the next tokens of all lines."""
+        model, cache = self._model, self._slots()
+        ids = torch.tensor(tokens, device=model.device)
+        cached = torch.tensor([line.cached for line in self._lines], device=model.device)
+        positions = cached[:, None] + torch.arange(ids.shape[1], device=model.device)
+        if ids.shape[1] > 1:
+            # A model may have no positions beyond the longest response. What lies there is never looked at.
+            ends = [line.cached - len(line.response) + self._exam.length for line in self._lines]
+            positions = positions.minimum(torch.tensor(ends, device=model.device)[:, None])
+        width = cache.begin(positions)
+        # Columns are positions, so this is causality and the end of the shorter lines at once.
+        visible = torch.arange(width, device=model.device) <= positions[:, None, :, None]
+        self.tokens["decoding"] += ids.numel()
+        self.steps += 1
+        return model.logits(ids, model.as_attention_mask(visible), positions, cache)
+
+    def _choose(self, logits: Tensor) -> Any:
+        """The most likely token at each position, as nested lists."""
+        # `max` finds it several times faster than `argmax` on a CPU, and tells what is no number.
+        best, chosen = logits.max(dim=-1)
+        if not bool(best.isfinite().all()):
+            self._slots().poisoned = True
+        return chosen.tolist()
+
+    def _take(self, line: _Line, token: int) -> None:
+        """Add a token to a response, and see whether that settles it."""
+        model, exam, response = self._model, self._exam, line.response
+        if token in model.end_tokens:
+            self._settle(line, whole=True)
+            return
+        response.append(token)
+        line.job.begun[line.row] = len(response)
+        if len(response) == exam.length:
+            self._settle(line, whole=True)
+        elif len(response) % LOOK_EVERY == 0 and exam.judge.certain(model.decode(response)):
+            self._settle(line, whole=False)
+
+    def _settle(self, line: _Line, whole: bool) -> None:
+        self._drafts.add(line.row, line.response)
+        line.job.found(line.row, self._exam.response(self._model, line.response, whole))
+        jobs = len(self._jobs)
+        done = sum(response is not None for job in self._jobs for response in job.responses)
+        if jobs == 1:
+            self._report(done, len(self._exam.bad))
+        else:
+            # They come and go, most of them before their last prompt: no pace tells when.
+            stage = f"{Refusals.name} of {jobs} trials"
+            self._emit(Progress(stage=stage, done=done, total=jobs * len(self._exam.bad), seconds_left=None))
+
+    def _compact(self) -> None:
+        """Close the gaps that settled lines and ended jobs left: the last lines move into them."""
+        alive = [
+            line
+            for line in self._lines
+            if line.job in self._trunks and not line.job.ended and line.job.responses[line.row] is None
+        ]
+        if len(alive) == len(self._lines):
+            return
+        staying = set(alive)
+        gaps = [place for place, line in enumerate(self._lines[: len(alive)]) if line not in staying]
+        sources = [place for place in range(len(alive), len(self._lines)) if self._lines[place] in staying]
+        self._slots().move(sources, gaps, max((self._lines[place].cached for place in sources), default=0))
+        for source, gap in zip(sources, gaps, strict=True):
+            self._lines[gap] = self._lines[source]
+        del self._lines[len(alive) :]
+
+    def _drop(self, job: Job) -> None:
+        self._jobs.remove(job)
+        del self._waiting[job]
+        self._trunks.pop(job, None)
+        self._compact()
+        if not self._jobs:
+            self._cache = None
+
+    def _begin_again(self, error: BaseException) -> None:
+        """Memory ran out: all lines wait again, and fewer of them are let in."""
+        lines = min(len(self._lines) or self._model.batch_size, self._model.batch_size)
+        for job in self._jobs:
+            if lines == 1:
+                job.error = error if isinstance(error, Exception) else None
+            again = {line.row for line in self._lines if line.job is job}
+            job.begun.clear()
+            self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
+        self._lines.clear()
+        self._shrink(lines)
+
+    def _slots(self) -> RaggedCache:
+        if self._cache is None:
+            longest = max(map(len, self._exam.bad)) + self._exam.length
+            self._cache = RaggedCache(self._model.batch_size, longest + LONGEST_BLOCK, self._model.depth)
+        return self._cache
+
+    @contextmanager
+    def _edits_of_lines(self) -> Iterator[None]:
+        """Within the block each line's row is computed under the edits of its job."""
+        writers = self._model.anatomy.writers
+        jobs = list(dict.fromkeys(line.job for line in self._lines))
+        if len(jobs) == 1:
+            with attached(writers, jobs[0].edits):
+                yield
+            return
+        place = {job: number for number, job in enumerate(jobs)}
+        rows = torch.tensor([place[line.job] for line in self._lines])
+        with attached(writers, stacked(writers, [job.edits for job in jobs]), rows):
+            yield
+
+
+def open_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+    """The fast pool where a check shows that it computes what the model does, else the plain one; a notice says why.
+
+    Args:
+        cost: what a decoding step takes, for guesses at what comes next.
+
+    Returns the pool, and whether several trials may share a batch in it.
+    """
+    while True:
+        try:
+            return _checked_pool(model, exam, emit, cost)
+        except RuntimeError as error:
+            if not out_of_memory(error) or model.batch_size == 1:
+                raise
+        # Not above, where the error holds what is in the way.
+        model.shrink(model.batch_size)
+
+
+def _checked_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+    pool = FastPool(model, exam, emit, cost)
+    try:
+        _check(model, exam, pool)
+    except Aborted:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        log.info("no fast path", exc_info=error)
+        emit(Notice(text=f"trials are measured the plain way, without shortcuts: {one_line(error)}"))
+        return PlainPool(model, exam, emit), False
+    if model.batch_size == 1:
+        return pool, False
+    try:
+        _check_rows(model, exam, pool)
+    except RowsLost as error:
+        emit(Notice(text=f"trials are measured one at a time: {one_line(error)}"))
+        return pool, False
+    return pool, True
+
+
+class _Differs(Exception):
+    """The fast path does not compute what the model does."""
+
+
+def _check(model: ChatModel, exam: Exam, pool: FastPool) -> None:
+    """Compare the fast path with the model's own on a few prompts and tokens.
+
+    Raises:
+        _Differs: where the next-token distributions differ by more than rounding.
+        Exception: whatever an architecture makes of a cache or a mask that it does not know.
+    """
+    own = model.new_cache()
+    if not isinstance(own, Cache):
+        raise _Differs("it does not go on from a cache")
+    if kind := plain_layers(own):
+        raise _Differs(f"a layer of the cache is a {kind}")
+    longest = max(map(len, exam.bad)) + exam.length
+    window = narrowest_window(own)
+    if window is not None and window < longest:
+        raise _Differs(f"prompts and responses of {longest} tokens are longer than the attention window of {window}")
+    rows = sorted(range(len(exam.bad)), key=lambda row: len(exam.bad[row]))
+    rows = sorted({rows[0], rows[len(rows) // 2], rows[-1]})[: model.batch_size]
+    with torch.inference_mode():
+        expected, tokens = _plainly(model, [exam.bad[row] for row in rows])
+        # The first time the states of the base model are kept, after that the pass starts from them, at the end and in
+        # the middle.
+        for first_edited in (model.depth, model.depth, model.depth // 2):
+            job = Job(None, {}, first_edited, compared=False)
+            pool.start(job)
+            if job.error:
+                raise job.error
+            found = pool.distributions(job, rows, tokens)
+            pool.cancel()
+            limit = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
+            for step, (one, other) in enumerate(zip(expected, found, strict=True)):
+                apart = float(kl_divergence(one, other).max())
+                if not apart <= limit:
+                    raise _Differs(f"the distributions of token {step} differ by {apart:.2g}")
+
+
+def _plainly(model: ChatModel, prompts: Sequence[Tokens]) -> tuple[list[Tensor], list[list[int]]]:
+    """Log-probabilities (rows, vocabulary) of the first few response tokens, and the tokens, by the model's own way."""
+    batch, cache = model.batch(list(range(len(prompts))), prompts), model.new_cache()
+    ids, mask, positions = batch.ids, batch.mask, batch.positions
+    found: list[Tensor] = []
+    tokens: list[list[int]] = []
+    for _ in range(_CHECKED_TOKENS):
+        found.append(torch.log_softmax(model.next_token_logits(ids, mask, positions, cache), dim=-1))
+        ids = found[-1].argmax(dim=-1, keepdim=True)
+        tokens.append(ids[:, 0].tolist())
+        mask, positions = with_one_more(mask), positions[:, -1:] + 1
+    # Rows of a batch come in the order of the prompts here: nothing has sorted them.
+    return found, tokens
+
+
+def _check_rows(model: ChatModel, exam: Exam, pool: FastPool) -> None:
+    """Take one token of two prompts through edits that differ by row.
+
+    Raises:
+        RowsLost: where a matrix does not see the rows of the batch.
+    """
+    writers = model.anatomy.writers
+    if any(writer.stack for writer in writers):
+        raise RowsLost("rows of experts are not those of the batch")
+    nothing = {}
+    for writer in writers:
+        weight = writer.weight()
+        nothing[writer.name] = Edit(weight.new_zeros(weight.shape[1]), weight.new_zeros(weight.shape[0]), None)
+    batch = model.batch([0, 1], [exam.bad[0], exam.bad[0]])
+    with torch.inference_mode(), attached(writers, stacked(writers, [nothing, nothing]), torch.tensor([0, 1])):
+        model.next_token_logits(batch.ids, batch.mask, batch.positions, None)

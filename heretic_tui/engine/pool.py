@@ -1,0 +1,266 @@
+"""Measuring trials: KL divergence and refusals of one edit, or of several whose prompts share a batch.
+
+There are two ways to do it that give the same figures. `FastPool` computes nothing twice (prefill.py), decodes the
+prompts of several trials in one batch with a cache of its own, and is checked against the model when it is made.
+`PlainPool` takes one trial at a time through the model's own cache; it is for architectures with which the check fails.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from torch import Tensor
+
+from heretic_tui.engine.ablation import Edit, attached
+from heretic_tui.engine.control import Aborted, Control
+from heretic_tui.engine.decoding import greedy
+from heretic_tui.engine.events import Emit, Measured
+from heretic_tui.engine.metrics.kl import KLDivergence
+from heretic_tui.engine.metrics.refusals import Judge, Response
+from heretic_tui.engine.model import Batch, ChatModel, Tokens
+from heretic_tui.engine.odds import Odds, bar
+from heretic_tui.engine.progress import reporter
+from heretic_tui.errors import HereticError
+
+# Prompts are begun until this many times the refusals that are missing are expected of them: a few too many cost less
+# than another round.
+_MARGIN = 1.25
+
+
+@dataclass(eq=False)
+class Job:
+    """One edit to measure, and what is known of it.
+
+    Attributes:
+        number: of the trial; None for an edit that is no trial.
+        edits: by the writer's name; none for the base model.
+        first_edited: lowest layer that an edit changes; the number of layers where none does.
+        compared: whether the KL divergence from the base model is measured too.
+        front: KL divergence and refusals of trials that the search has found; a job that is certain to be dominated by
+            one of them stops. Empty: it is measured in full, whatever comes out.
+        odds: what earlier trials tell, None where nothing is known.
+        kl_divergence: None until it is measured.
+        responses: one for each bad evaluation prompt; None while its verdict is not certain.
+        begun: tokens that each undecided prompt has got so far.
+        stages: seconds by stage.
+        dominated: stopped for good.
+        error: why it failed.
+    """
+
+    number: int | None
+    edits: Mapping[str, Edit]
+    first_edited: int
+    compared: bool = True
+    front: Sequence[tuple[float, int]] = ()
+    odds: Odds | None = None
+    kl_divergence: float | None = None
+    responses: list[Response | None] = field(default_factory=list)
+    begun: dict[int, int] = field(default_factory=dict)
+    stages: dict[str, float] = field(default_factory=dict)
+    dominated: bool = False
+    error: Exception | None = None
+    _bar: int | None = None
+
+    @property
+    def refusals(self) -> int:
+        """Prompts that are certain to be refused."""
+        return sum(response is not None and response.verdict.refused for response in self.responses)
+
+    @property
+    def ended(self) -> bool:
+        return self.dominated or self.error is not None or (bool(self.responses) and None not in self.responses)
+
+    def estimate(self) -> float:
+        """Expected refusals of a job that was stopped. (It had come so far as its batch let it: another batch size, or
+        other jobs beside it, may give it some tokens more or fewer, and the estimate some tenths.)"""
+        return self.refusals + sum(self._chances().values())
+
+    def worth_beginning(self, waiting: Sequence[int]) -> list[int]:
+        """The first of the prompts that wait, as many as it probably takes until the job has lost; all of them where
+        it cannot lose."""
+        if self._bar is None or not waiting:
+            return list(waiting)
+        chances = self._chances()
+        missing = _MARGIN * (self._bar - self.refusals) - sum(chances.values()) + sum(chances[row] for row in waiting)
+        chosen = []
+        for row in waiting:
+            if missing <= 0:
+                break
+            chosen.append(row)
+            missing -= chances[row]
+        return chosen
+
+    def _chances(self) -> dict[int, float]:
+        """For each undecided prompt, the probability that it will be refused."""
+        refused: dict[int, int] = {}
+        answered: dict[int, int] = {}
+        undecided: dict[int, int] = {}
+        for row, response in enumerate(self.responses):
+            if response is None:
+                undecided[row] = self.begun.get(row, 0)
+            else:
+                (refused if response.verdict.refused else answered)[row] = response.tokens
+        if self.odds is None:
+            return dict.fromkeys(undecided, 0.0)
+        return self.odds.chances(self.kl_divergence or 0.0, refused, answered, undecided)
+
+    def order(self) -> list[int]:
+        """Rows in the order in which they are best decoded."""
+        return list(self.odds.order) if self.odds else list(range(len(self.responses)))
+
+    def found_kl(self, value: float) -> None:
+        """Take in the KL divergence."""
+        if not math.isfinite(value):
+            self.error = HereticError(
+                f"the {KLDivergence.name} is not a number: the edited model's logits are not finite"
+            )
+            return
+        self.kl_divergence = value
+        self._bar = bar(self.front, value)
+        self._compare()
+
+    def found(self, row: int, response: Response) -> None:
+        """Take in a verdict."""
+        self.responses[row] = response
+        self.begun.pop(row, None)
+        self._compare()
+
+    def _compare(self) -> None:
+        self.dominated = self._bar is not None and self.refusals >= self._bar
+
+    def add(self, stage: str, seconds: float) -> None:
+        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+
+class Pool(Protocol):
+    """Takes jobs in, measures them, and gives them back when they have ended."""
+
+    def start(self, job: Job) -> None:
+        """Take a job in, and measure its KL divergence. What goes wrong ends up in the job's `error`."""
+        ...
+
+    def advance(self) -> Job:
+        """Work until a job has ended, and give it back.
+
+        Raises:
+            Aborted: from the control, between batches and tokens.
+        """
+        ...
+
+    def cancel(self) -> list[Job]:
+        """Drop all jobs in hand. Returns them."""
+        ...
+
+    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """First-token logits of the good evaluation prompts under a job's edits: rows, and (rows, vocabulary)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What jobs are measured on.
+
+    Attributes:
+        good, bad: tokens of the evaluation prompts.
+        length: tokens of a response at most.
+    """
+
+    good: Sequence[Tokens]
+    bad: Sequence[Tokens]
+    length: int
+    kl: KLDivergence
+    judge: Judge
+
+    def response(self, model: ChatModel, tokens: Tokens, whole: bool) -> Response:
+        text = model.decode(tokens)
+        return Response(text, self.judge.verdict(text), len(tokens), whole)
+
+
+class PlainPool:
+    """One job at a time, from scratch, through the model's own cache."""
+
+    def __init__(self, model: ChatModel, exam: Exam, emit: Emit) -> None:
+        self._model = model
+        self._exam = exam
+        self._emit = emit
+        self._jobs: deque[Job] = deque()
+
+    def start(self, job: Job) -> None:
+        job.responses = [None] * len(self._exam.bad)
+        self._jobs.append(job)
+        try:
+            measure_kl(self, job, self._exam, self._emit, self._model.control)
+        except Aborted:
+            raise
+        except Exception as error:
+            job.error = error
+
+    def advance(self) -> Job:
+        job = self._jobs[0]
+        if not job.ended:
+            with timed(job, "refusals", self._model.control):
+                try:
+                    self._decode(job)
+                except Aborted:
+                    raise
+                except Exception as error:
+                    job.error = error
+        self._jobs.popleft()
+        return job
+
+    def cancel(self) -> list[Job]:
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        return jobs
+
+    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
+        model, parts = self._model, []
+
+        def keep(batch: Batch) -> None:
+            parts.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
+
+        with attached(model.anatomy.writers, job.edits):
+            model.in_batches(self._exam.good, keep, reporter(self._emit, KLDivergence.name))
+        yield from parts
+
+    def _decode(self, job: Job) -> None:
+        exam, model, order = self._exam, self._model, job.order()
+        report = reporter(self._emit, "refusals")
+
+        def enough(response: Tokens) -> bool:
+            return exam.judge.certain(model.decode(response))
+
+        with attached(model.anatomy.writers, job.edits):
+            done = 0
+            while done < len(order) and not job.dominated:
+                rows = job.worth_beginning(order[done:])[: model.batch_size]
+                found = greedy(model, [exam.bad[row] for row in rows], exam.length, enough=enough)
+                for row, tokens in zip(rows, found, strict=True):
+                    whole = len(tokens) == exam.length or not enough(tokens)
+                    job.found(row, exam.response(model, tokens, whole))
+                done += len(rows)
+                report(done, len(order))
+
+
+def measure_kl(pool: Pool, job: Job, exam: Exam, emit: Emit, control: Control) -> None:
+    """Measure a job's KL divergence from the base model, where that is known, and tell it."""
+    if not job.compared:
+        return
+    with timed(job, KLDivergence.name, control):
+        job.found_kl(exam.kl.of(pool.good_logits(job)))
+    if job.number is not None and job.kl_divergence is not None:
+        emit(Measured(number=job.number, metric=KLDivergence.name, value=job.kl_divergence))
+
+
+@contextmanager
+def timed(job: Job, stage: str, control: Control) -> Iterator[None]:
+    start = control.clock()
+    try:
+        yield
+    finally:
+        job.add(stage, control.clock() - start)
