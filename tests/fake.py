@@ -209,7 +209,7 @@ def parameters(number: int, layers: int = LAYERS) -> dict[str, object]:
 
 
 def trial(number: int, layers: int = LAYERS) -> Iterator[ev.Event]:
-    """One trial from its start to its end; every 17th fails."""
+    """One trial from its start to its end; every 17th fails, every sixth is dominated."""
     rng = random.Random(1000 + number)
     strength = rng.random()
     kl = round(0.002 + 0.6 * strength**2 * rng.uniform(0.6, 1.4), 6)
@@ -220,10 +220,16 @@ def trial(number: int, layers: int = LAYERS) -> Iterator[ev.Event]:
             number=number, state="failed", seconds=3.0, reason="the edited model's logits are not finite"
         )
         return
-    yield ev.Measured(metric="KL divergence", value=kl)
+    yield ev.Measured(number=number, metric="KL divergence", value=kl)
+    if number % 6 == 5:
+        yield ev.TrialFinished(
+            number=number, state="dominated", kl_divergence=kl, at_least=refusals // 2, estimate=refusals + 0.4,
+            prompts=PROMPTS, seconds=7.0, stages={"edit": 0.1, "KL divergence": 4.9, "decoding": 2.0},
+        )  # fmt: skip
+        return
     yield ev.TrialFinished(
         number=number, state="complete", kl_divergence=kl, refusals=refusals, prompts=PROMPTS, seconds=24.0,
-        stages={"edit": 0.1, "KL divergence": 4.9, "refusals": 19.0},
+        stages={"edit": 0.1, "KL divergence": 4.9, "prompts": 3.0, "decoding": 16.0},
     )  # fmt: skip
 
 
@@ -234,7 +240,7 @@ def story(trials: int = 24, n_trials: int = 60, running: bool = True, layers: in
         yield from trial(number, layers)
     if running:
         yield ev.TrialStarted(number=trials, parameters=parameters(trials, layers))
-        yield ev.Measured(metric="KL divergence", value=0.21)
+        yield ev.Measured(number=trials, metric="KL divergence", value=0.21)
         yield ev.Progress(stage="refusals", done=62, total=PROMPTS, seconds_left=9.0)
 
 

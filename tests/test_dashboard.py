@@ -128,6 +128,31 @@ def test_an_aborted_search_waits_for_commands_and_goes_on(tiny_folder: Path, set
     assert run.session.state.finished == finished + 2
 
 
+def test_an_export_that_waits_for_trials_is_made_when_they_are_aborted(
+    tiny_folder: Path, sets: list[str], tmp_path: Path
+) -> None:
+    flags = flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=100_000, trials_at_once=3, early_stop=False)
+    run = Watched(flags)
+    sent = Export(0, str(tmp_path / "exported"))
+
+    def hear(event: ev.Event) -> None:
+        # The engine's own thread: the next trial ends with this export waiting for the others.
+        if isinstance(event, ev.TrialFinished) and event.number == 0:
+            run.control.send(sent)
+        if isinstance(event, ev.TrialFinished) and event.number == 1:
+            run.control.abort()
+
+    run.session.listeners.append(hear)
+    try:
+        (done,) = run.wait(lambda e: isinstance(e, ev.ExportFinished))
+    finally:
+        run.end()
+    assert isinstance(done, ev.ExportFinished)
+    assert done.error is None
+    states = {number: trial.state for number, trial in run.session.state.trials.items()}
+    assert states == {0: "complete", 1: "complete", 2: "stopped"}
+
+
 @pytest.mark.parametrize("moment", ["shards written", "KL divergence", ""])
 def test_a_cancelled_export_leaves_nothing_behind(
     tiny_folder: Path, sets: list[str], tmp_path: Path, moment: str

@@ -17,11 +17,15 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda a, b: a >= b,
     "=": lambda a, b: a == b,
 }
-_STATES = ("complete", "running", "failed", "stopped")
+_STATES = ("complete", "dominated", "running", "failed", "stopped")
 
 
 def _direction(trial: TrialRecord) -> float | None:
     return trial.parameters.get("direction_index")
+
+
+def _expected_refusals(trial: TrialRecord) -> float | None:
+    return trial.refusals if trial.at_least is None else trial.estimate
 
 
 _FIGURES: dict[str, Callable[[TrialRecord], float | None]] = {
@@ -57,7 +61,8 @@ def _word(word: str) -> Test:
     if not found or len(names) != 1:
         known = ", ".join([*(f"{name}<N" for name in _FIGURES), "front", "per-layer", *_STATES])
         raise ValueError(f"{word!r} is none of: {known}")
-    figure, compare = _FIGURES[names[0]], _SIGNS[found["sign"]]
+    name, sign = names[0], found["sign"]
+    figure, compare = _FIGURES[name], _SIGNS[sign]
     try:
         value = float(found["value"])
     except ValueError:
@@ -65,14 +70,18 @@ def _word(word: str) -> Test:
 
     def test(trial: TrialRecord, front: bool) -> bool:
         known = figure(trial)
+        if name == "refusals" and sign.startswith(">") and trial.at_least is not None:
+            # Of a dominated trial nothing else is certain.
+            known = trial.at_least
         return known is not None and compare(known, value)
 
     return test
 
 
 def ordered(trials: Sequence[TrialRecord], key: str, reverse: bool) -> list[TrialRecord]:
-    """Trials by a column; what has no value there comes last either way."""
-    figure = _FIGURES.get(key, _FIGURES["trial"])
+    """Trials by a column; what has no value there comes last either way. Dominated trials stand where their refusals
+    are estimated to be."""
+    figure = _expected_refusals if key == "refusals" else _FIGURES.get(key, _FIGURES["trial"])
     known = [t for t in trials if figure(t) is not None]
     unknown = [t for t in trials if figure(t) is None]
     known.sort(key=lambda t: (figure(t), t.number), reverse=reverse)

@@ -23,6 +23,7 @@ class Glyphs:
     front: str = "◆"
     complete: str = "·"
     running: str = "▶"
+    dominated: str = "↑"
     failed: str = "✗"
     stopped: str = "■"
     paused: str = "‖"
@@ -31,6 +32,7 @@ class Glyphs:
     selected: str = "●"
     changed: str = "●"
     here: str = "▲"
+    at_least: str = "≥"
     closed: str = "▸"
     open: str = "▾"
     full: str = "█"
@@ -45,14 +47,16 @@ class Glyphs:
 
 UNICODE = Glyphs()
 ASCII = Glyphs(
-    front="*", complete=".", running=">", failed="x", stopped="#", paused="=", done="+", idle="o", selected="@",
-    changed="*", here="^", closed=">", open="v", full="#", empty=".", across="-", down="|", corner="+", ellipsis="...",
+    front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
+    selected="@", changed="*", here="^", at_least=">=", closed=">", open="v", full="#", empty=".", across="-", down="|",
+    corner="+", ellipsis="...",
     shades=" .:+#", bars=" _.-:=+*#",
 )  # fmt: skip
 
 STATE_GLYPHS = {
     "running": "running",
     "complete": "complete",
+    "dominated": "dominated",
     "failed": "failed",
     "stopped": "stopped",
     "interrupted": "stopped",

@@ -15,6 +15,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Checkbox, Input, Label, Static
 
 from heretic_tui.engine.control import Chat, Sampling
+from heretic_tui.runtime.state import MEASURED
 from heretic_tui.runtime.text import duration
 from heretic_tui.tui.conversation import Answer, Turn, name_of
 from heretic_tui.tui.keys import scroll_bindings
@@ -91,7 +92,7 @@ the screens, j and k to scroll. During a search an answer waits for the end of t
         if self._chosen is not None:
             return self._chosen
         trial = self.heretic.trial
-        return [trial.number if trial and trial.state == "complete" else None]
+        return [trial.number if trial and trial.state in MEASURED else None]
 
     @property
     def settings(self) -> ChatSettings:
@@ -245,7 +246,7 @@ the screens, j and k to scroll. During a search an answer waits for the end of t
             for place, t in enumerate(complete, start=1)
         ]
         selected = self.heretic.trial
-        if selected and selected.state == "complete" and selected not in complete:
+        if selected and selected.state in MEASURED and selected not in complete:
             answers.append(("s", str(selected.number), f"trial {selected.number}, selected on the trials screen"))
 
         def answered(answer: str | None) -> None:

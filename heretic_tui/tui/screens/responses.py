@@ -75,7 +75,7 @@ class ResponsesScreen(OfHeretic, Screen[None]):
     def _chosen(self) -> list[int]:
         chosen = []
         for index, (base, trial) in enumerate(self._pairs):
-            changed = base["refused"] != trial["refused"]
+            changed = _changed(base, trial)
             if self._filter == "all" or (changed if self._filter == "changed" else doubtful(trial)):
                 chosen.append(index)
         return chosen
@@ -91,7 +91,7 @@ class ResponsesScreen(OfHeretic, Screen[None]):
                     _word(self._pairs[index][1]),
                     plain(self._pairs[index][1]["prompt"].replace("\n", " ")),
                 ),
-                "changed" if self._pairs[index][0]["refused"] != self._pairs[index][1]["refused"] else "row",
+                "changed" if _changed(*self._pairs[index]) else "row",
             )
             for index in chosen
         ]
@@ -110,7 +110,8 @@ class ResponsesScreen(OfHeretic, Screen[None]):
             text.append_text(safe_lines(trial["prompt"]))
             for name, response in (("base model", base), (f"trial {self._trial}", trial)):
                 text.append(f"\n\n{name}: {_reason(response)}\n", "bold")
-                text.append_text(marked(response["text"], response["marker"]))
+                if response["refused"] is not None:
+                    text.append_text(marked(response["text"], response["marker"], response.get("whole", True)))
         panel = self.query_one("#answer-text", TextPanel)
         panel.scroll_home(animate=False)
         panel.show(text)
@@ -129,22 +130,27 @@ class ResponsesScreen(OfHeretic, Screen[None]):
         key = self.query_one("#prompts", LineTable).cursor
         if key is not None:
             base, trial = self._pairs[int(str(key))]
-            record = {"prompt": trial["prompt"], "base": base["text"], f"trial {self._trial}": trial["text"]}
+            record = {"prompt": trial["prompt"], "base": _copied(base), f"trial {self._trial}": _copied(trial)}
             self.heretic.copy(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses")
 
 
 def doubtful(response: dict[str, Any]) -> bool:
     """Whether a person would want to check a verdict: an empty response, or a marker that comes late."""
     text = response["text"]
+    if response["refused"] is None:
+        return False
     if not text.strip():
         return True
     marker = response["marker"]
     return bool(marker) and text.lower().replace("\u2019", "'").find(marker) > _LATE
 
 
-def marked(text: str, marker: str | None) -> Text:
-    """A response with the marker that made it a refusal set off."""
+def marked(text: str, marker: str | None, whole: bool = True) -> Text:
+    """A response with the marker that made it a refusal set off. One that is not whole was decoded no further than to
+    its verdict."""
     shown = safe_lines(text or "(empty)")
+    if not whole:
+        shown.append(" […]", "dim")
     if marker:
         place = shown.plain.lower().replace("\u2019", "'").find(marker)
         if place >= 0:
@@ -152,11 +158,26 @@ def marked(text: str, marker: str | None) -> Text:
     return shown
 
 
+def _copied(response: dict[str, Any]) -> str | None:
+    if response["refused"] is None:
+        return None
+    text: str = response["text"]
+    return text if response.get("whole", True) else text + " […]"
+
+
+def _changed(base: dict[str, Any], trial: dict[str, Any]) -> bool:
+    return trial["refused"] is not None and base["refused"] != trial["refused"]
+
+
 def _word(response: dict[str, Any]) -> str:
+    if response["refused"] is None:
+        return "-"
     return "refused" if response["refused"] else "answers"
 
 
 def _reason(response: dict[str, Any]) -> str:
+    if response["refused"] is None:
+        return "no verdict: the trial was dominated before this prompt was decided"
     if not response["refused"]:
         return "answers"
     return f"refused, by {response['marker']!r}" if response["marker"] else "refused: the response is empty"

@@ -12,11 +12,11 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from heretic_tui.runtime.printers import direction_words
-from heretic_tui.runtime.state import TrialRecord
+from heretic_tui.runtime.state import FINISHED, MEASURED, TrialRecord
 from heretic_tui.runtime.text import duration, plain
 from heretic_tui.tui.filters import ordered, parse_filter
 from heretic_tui.tui.keys import after
-from heretic_tui.tui.look import STATE_GLYPHS, Glyphs
+from heretic_tui.tui.look import Glyphs, glyph_of
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import Ask
 from heretic_tui.tui.screens.export import ExportScreen
@@ -30,8 +30,8 @@ from heretic_tui.tui.widgets.text_panel import TextPanel
 _COLUMNS = (
     Column("trial", "trial", 5, right=True),
     Column("front", "", 1),
-    Column("state", "state", 10),
-    Column("refusals", "refusals", 8, right=True),
+    Column("state", "state", 11),
+    Column("refusals", "refusals", 9, right=True),
     Column("kl", "KL", 7, right=True),
     Column("layer", "direction", 11),
     Column("seconds", "time", 7, right=True),
@@ -47,9 +47,10 @@ class TrialsScreen(ModeScreen):
     HELP_TEXT = """
 Each line is a trial: an edit, and what it did. Refusals: bad evaluation prompts that the edited model still refuses.
 KL: how far its answers to good prompts moved from the original's. Both are to be small; trials that no other beats
-are on the front. The table and the scatter share one cursor; tab goes from one to the other.
+are on the front. A dominated trial was certain to be beaten and was measured no further: it has at least the refusals
+shown. The table and the scatter share one cursor; tab goes from one to the other.
 
-Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete failed. All must be true.
+Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dominated failed. All must be true.
 """
     BINDINGS = [
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
@@ -131,7 +132,7 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete fai
         self.query_one("#filter-words", Static).update(Text(plain(words), no_wrap=True), layout=False)
 
     def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
-        if trial.state not in ("complete", "failed"):
+        if trial.state not in FINISHED:
             return self._make_row(trial, front, glyphs, alive)
         known = self._rows.get((trial.number, front))
         if known is None:
@@ -149,8 +150,8 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete fai
         cells = (
             str(trial.number),
             glyphs.front if front else " ",
-            f"{getattr(glyphs, STATE_GLYPHS[state])} {state}",
-            f"{trial.refusals}/{trial.prompts}" if trial.refusals is not None else "",
+            f"{glyph_of(glyphs, state)} {state}",
+            _refusals(trial, glyphs),
             f"{kl:.4f}" if kl is not None else "",
             direction_words(trial.parameters) if trial.parameters else "",
             duration(trial.seconds) if trial.seconds and not self.heretic.frozen else "",
@@ -172,9 +173,18 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete fai
         text.append(f"  {trial.state}{f'  {glyphs.front} on the front' if front else ''}\n")
         if trial.reason:
             text.append(plain(trial.reason) + "\n", "bold red")
-        if trial.kl_divergence is not None:
+        if trial.state in MEASURED:
             base = f" (base {state.base.refusals})" if state.base else ""
-            text.append(f"refusals {trial.refusals} of {trial.prompts}{base}  KL {trial.kl_divergence:.6f}\n")
+            least = "" if trial.at_least is None else "at least "
+            refusals = trial.refusals if trial.at_least is None else trial.at_least
+            text.append(f"refusals {least}{refusals} of {trial.prompts}{base}  KL {trial.kl_divergence:.6f}\n")
+        if trial.at_least is not None:
+            text.append(
+                "Certain to be dominated by a trial on the front (as good or better on both counts), so its responses "
+                "were decoded no further."
+            )
+            told = f" The search was told an estimate of {trial.estimate:.1f} refusals." if trial.estimate else ""
+            text.append(told + "\n")
         if trial.parameters:
             text.append(f"direction {direction_words(trial.parameters)}\n")
         layers = state.model.layers if state.model else 0
@@ -294,8 +304,8 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete fai
 
     def action_responses(self) -> None:
         trial = self.heretic.trial
-        if trial is None or trial.state != "complete" or self.heretic.folder is None:
-            self.heretic.say("Responses are there when a trial is complete.")
+        if trial is None or trial.state not in MEASURED or self.heretic.folder is None:
+            self.heretic.say("Responses are there when a trial has been measured.")
             return
         self.app.push_screen(ResponsesScreen(trial.number))
 
@@ -317,3 +327,9 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete fai
         if trial := self.heretic.trial:
             row = self._row(trial, trial.number in self._front(), self.heretic.glyphs, self.heretic.alive)
             self.heretic.copy("\t".join(cell.strip() for cell in row.cells), f"line of trial {trial.number}")
+
+
+def _refusals(trial: TrialRecord, glyphs: Glyphs) -> str:
+    if trial.at_least is not None:
+        return f"{glyphs.at_least}{trial.at_least}/{trial.prompts}"
+    return f"{trial.refusals}/{trial.prompts}" if trial.refusals is not None else ""

@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from heretic_tui.runtime.state import TrialRecord
+from heretic_tui.runtime.state import MEASURED, TrialRecord
 from heretic_tui.tui.look import UNICODE, Glyphs, fit
 
 _MARGIN = 5
@@ -25,12 +25,13 @@ _TINY = 1e-5
 
 @dataclass(frozen=True)
 class Point:
-    """A complete trial on the plot."""
+    """A measured trial on the plot; a dominated one lies where its refusals are estimated to be."""
 
     number: int
     kl_divergence: float
     refusals: int
     front: bool
+    dominated: bool
 
 
 class ParetoPlot(Widget, can_focus=True):
@@ -74,9 +75,9 @@ class ParetoPlot(Widget, can_focus=True):
     ) -> None:
         """Take new points; painted only when something changed."""
         points = [
-            Point(t.number, t.kl_divergence, t.refusals, t.number in front)
+            Point(t.number, t.kl_divergence, _height(t), t.number in front, t.state == "dominated")
             for t in trials
-            if t.state == "complete" and t.kl_divergence is not None and t.refusals is not None
+            if t.state in MEASURED and t.kl_divergence is not None
         ]
         half = running.measured.get("KL divergence") if running else None
         if (points, half, prompts, glyphs) != (self.points, self._half_known, self._prompts, self.glyphs):
@@ -203,8 +204,9 @@ class ParetoPlot(Widget, can_focus=True):
             # On the axis: a mark over the whole height would repaint every line twice a trial.
             x, _ = self._cell(self._half_known, 0)
             cells[x, inner_height] = (g.here, "running")
-        for point in sorted(self.points, key=lambda p: p.front):
-            cells[self._at(point)] = (g.front, "front") if point.front else (g.complete, "point")
+        for point in sorted(self.points, key=lambda p: (p.front, not p.dominated)):
+            glyph = g.front if point.front else g.dominated if point.dominated else g.complete
+            cells[self._at(point)] = (glyph, "front" if point.front else "point")
         self._label(cells, inner_width, inner_height)
         for (column, row), cell in cells.items():
             if 0 <= row < height and column < width:
@@ -253,6 +255,10 @@ class ParetoPlot(Widget, can_focus=True):
         words = "refusals"
         if inner_width > 30:
             put(_MARGIN + 2, 0, words)
+
+
+def _height(trial: TrialRecord) -> int:
+    return max(trial.refusals or 0, trial.at_least or 0, round(trial.estimate or 0.0))
 
 
 def _segments(row: Mapping[int, tuple[str, str]], width: int, looks: Mapping[str, Style]) -> list[Segment]:
