@@ -1,4 +1,7 @@
-"""Seconds a trial, by stage, for the demo model or any other; and what an edit costs over the bare model.
+"""Seconds a trial, by stage: the plain way and the program's, alternating on the same random trials in one process.
+
+The plain way is a padded batch through `model.generate` to full length, edits made from the weights, everything from
+scratch for every trial.
 
 python benchmarks/trial_cost.py
 python benchmarks/trial_cost.py MODEL --good-prompts FILE --bad-prompts FILE --good-evaluation-prompts FILE ...
@@ -7,35 +10,126 @@ python benchmarks/trial_cost.py MODEL --good-prompts FILE --bad-prompts FILE --g
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
+import subprocess
+import sys
 import tempfile
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+from transformers import GenerationConfig
+
 from heretic_tui.demo import settings_of_the_demo
+from heretic_tui.engine.ablation import attached, make_edit
 from heretic_tui.engine.control import Control
+from heretic_tui.engine.directions import direction_parts
 from heretic_tui.engine.events import Event, Notice, PhaseFinished
+from heretic_tui.engine.fast_pool import FastPool
 from heretic_tui.engine.inputs import check_inputs
-from heretic_tui.engine.parameters import Kernel, Parameters
-from heretic_tui.engine.workbench import Measurement, Workbench
+from heretic_tui.engine.model import Batch, ChatModel
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.pool import Exam, Job
+from heretic_tui.engine.search import Search
+from heretic_tui.engine.workbench import Workbench
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings, add_flags, flags_of, load
+
+
+class Plain:
+    """One trial after the other, everything from scratch."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench, self._model = bench, bench.model
+        self.tokens = {"prompts": 0, "decoding": 0}
+
+    def measure(self, parameters: Sequence[Parameters]) -> list[Job]:
+        return [self._measure(number, each) for number, each in enumerate(parameters)]
+
+    def _measure(self, number: int, parameters: Parameters) -> Job:
+        bench, model = self._bench, self._model
+        job = Job(number, {}, 0)
+        exam = bench.exam
+        start = time.perf_counter()
+        edits = {}
+        for writer in model.anatomy.writers:
+            kernel = parameters.components.get(writer.component)
+            if kernel and (strength := kernel.strength(writer.layer)):
+                parts = direction_parts(bench.directions, parameters.direction_index, writer.layer)
+                v = torch.stack([share * bench.directions[j] for j, share in parts]).sum(dim=0)
+                edits[writer.name] = make_edit(writer.weight(), v, strength, bench.settings.row_normalization)
+        job.add("edit", time.perf_counter() - start)
+        with attached(model.anatomy.writers, edits):
+            start, found = time.perf_counter(), []
+
+            def logits(batch: Batch) -> None:
+                self.tokens["prompts"] += batch.ids.numel()
+                found.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
+
+            model.in_batches(exam.good, logits)
+            job.kl_divergence = exam.kl.of(found)
+            job.add("KL divergence", time.perf_counter() - start)
+            start = time.perf_counter()
+            job.responses = [None] * len(exam.bad)
+            model.in_batches(exam.bad, lambda batch: self._generate(batch, exam, job))
+            job.add("refusals", time.perf_counter() - start)
+        return job
+
+    def _generate(self, batch: Batch, exam: Exam, job: Job) -> None:
+        ends = self._model.end_tokens
+        config = GenerationConfig(
+            max_new_tokens=exam.length, do_sample=False, eos_token_id=sorted(ends), pad_token_id=self._model.pad_token
+        )
+        out = self._model.network.generate(batch.ids, attention_mask=batch.mask, generation_config=config)
+        self.tokens["prompts"] += batch.ids.numel()
+        self.tokens["decoding"] += out[:, batch.ids.shape[1] :].numel()
+        for row, line in zip(batch.rows, out[:, batch.ids.shape[1] :].tolist(), strict=True):
+            end = next((i for i, token in enumerate(line) if token in ends), len(line))
+            job.responses[row] = exam.response(self._model, line[:end], whole=True)
+
+
+class Fast:
+    """The program's way, without stopping trials that have lost."""
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        pool = self._bench.pool
+        return dict(pool.tokens) if isinstance(pool, FastPool) else {}
+
+    def measure(self, parameters: Sequence[Parameters]) -> list[Job]:
+        waiting = [self._bench.job(number, each) for number, each in enumerate(parameters)]
+        done: list[Job] = []
+        in_hand = 0
+        while len(done) < len(parameters):
+            while waiting and in_hand < self._bench.trials_at_once:
+                self._bench.pool.start(waiting.pop(0))
+                in_hand += 1
+            done.append(self._bench.pool.advance())
+            in_hand -= 1
+        return sorted(done, key=lambda job: job.number or 0)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id; default: the demo model")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements of each kind [5]")
+    parser.add_argument("--trials", type=int, default=20, help="random trials [20]")
+    parser.add_argument("--group", type=int, default=5, help="trials measured one way before the other's turn [5]")
+    parser.add_argument("--only", choices=("plain", "fast"), help="one way alone; prints its peak memory")
     add_flags(parser, Settings.model_fields)
     options = parser.parse_args()
-    if options.given_model:
-        settings = load({**flags_of(options), "model": options.given_model})
-    else:
-        settings = load(flags_of(options), base=settings_of_the_demo())
+    base = None if options.given_model else settings_of_the_demo()
+    flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
+    settings = load({"seed": 0, **flags}, base=base)
 
     def tell(event: Event) -> None:
         if isinstance(event, Notice):
             print(event.text)
-        if isinstance(event, PhaseFinished):
+        if isinstance(event, PhaseFinished) and not options.only:
             print(f"{event.phase:20}{event.seconds:9.3f} s")
 
     inputs = check_inputs(settings)
@@ -45,26 +139,88 @@ def main() -> None:
         bench = Workbench(inputs.settings, inputs.sets, folder, tell, Control())
         bench.load()
         bench.prepare()
-        # Every matrix edited, each layer with its own direction: the most that a trial can cost. Weak, so that
-        # responses stay about as long as the base model's.
-        last = bench.model.depth - 1
-        kernel = Kernel(0.1, last / 2, 0.1, last + 1.0)
-        parameters = Parameters(None, dict.fromkeys(bench.model.anatomy.components, kernel))
-        bare, edited = [], []
-        for _ in range(options.rounds):
-            bare.append(bench.measure(None))
-            edited.append(bench.measure(parameters))
-    print(f"\nbatch size {bench.model.batch_size}, median of {options.rounds}")
-    print(f"{'stage':20}{'base model':>11}{'edited':>11}{'ratio':>8}")
-    for stage in edited[0].stages:
-        one, other = median(bare, stage), median(edited, stage)
-        print(f"{stage:20}{one:>9.3f} s{other:>9.3f} s{f'{other / one:8.2f}' if one > 0.01 else ''}")
-    one, other = (statistics.median(sum(m.stages.values()) for m in measured) for measured in (bare, edited))
-    print(f"{'a trial':20}{one:>9.3f} s{other:>9.3f} s{other / one:8.2f}")
+        study = Search(
+            folder.study, "study", settings.seed or 0, 10**6, bench.model.depth, bench.model.anatomy.components
+        )
+        trials = [study.ask(number) for number in range(options.trials)]
+        if options.only:
+            (Plain if options.only == "plain" else Fast)(bench).measure(trials[: bench.trials_at_once])
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+            return
+        compare(bench, trials, options.group)
+    print()
+    megabytes = {way: peak_memory(way) for way in ("plain", "fast")}
+    print(f"peak memory    plain {megabytes['plain']} MB, fast {megabytes['fast']} MB")
 
 
-def median(measured: list[Measurement], stage: str) -> float:
-    return statistics.median(m.stages[stage] for m in measured)
+def compare(bench: Workbench, trials: list[Parameters], group: int) -> None:
+    ways: dict[str, Plain | Fast] = {"plain": Plain(bench), "fast": Fast(bench)}
+    before = dict(ways["fast"].tokens)
+    jobs: dict[str, list[Job]] = {way: [] for way in ways}
+    wall = dict.fromkeys(ways, 0.0)
+    for first in range(0, len(trials), group):
+        for way, measurer in ways.items():
+            start = time.perf_counter()
+            jobs[way] += measurer.measure(trials[first : first + group])
+            wall[way] += time.perf_counter() - start
+            print(f"  {way}: {first + group} trials in {wall[way]:.1f} s", flush=True)
+    print(f"\n{len(trials)} random trials, batch size {bench.model.batch_size}, {bench.trials_at_once} at once")
+    for way in ways:
+        stages = {stage: None for job in jobs[way] for stage in job.stages}
+        parts = ", ".join(
+            f"{stage} {statistics.fmean(job.stages.get(stage, 0.0) for job in jobs[way]):.3f}" for stage in stages
+        )
+        print(f"{way:6}{wall[way] / len(trials):8.3f} s a trial   ({parts})")
+    print(f"ratio {wall['plain'] / wall['fast']:8.2f}")
+    for way in ways:
+        tokens = {k: (n - before.get(k, 0) * (way == "fast")) // len(trials) for k, n in ways[way].tokens.items()}
+        print(
+            f"{way:6}computes a trial {tokens['prompts']:,} tokens of prompts and {tokens['decoding']:,} of responses"
+        )
+    pairs = list(zip(jobs["plain"], jobs["fast"], strict=True))
+    apart = max(abs((a.kl_divergence or 0) - (b.kl_divergence or 0)) for a, b in pairs)
+    differing = sum(
+        x is None or y is None or x.verdict.refused != y.verdict.refused
+        for a, b in pairs
+        for x, y in zip(a.responses, b.responses, strict=True)
+    )
+    print(
+        f"KL differs by at most {apart:.1e}; {differing} of {sum(len(a.responses) for a, _ in pairs)} verdicts differ"
+    )
+    print(f"decoding step, by rows: {step_rates(bench.model)}")
+
+
+def step_rates(model: ChatModel) -> str:
+    """Rate of the matrix products of one decoding step alone, the machine's limit."""
+    matrices = [m.weight for m in model.network.modules() if isinstance(m, torch.nn.Linear)]
+    operations = 2 * sum(weight.numel() for weight in matrices)
+    found = []
+    for rows in (1, 8, 25, 50, 100, 200):
+        inputs = {w.shape[1]: torch.randn(rows, w.shape[1], dtype=w.dtype, device=w.device) for w in matrices}
+
+        def step(inputs: dict[int, torch.Tensor] = inputs) -> None:
+            for weight in matrices:
+                torch.nn.functional.linear(inputs[weight.shape[1]], weight)
+
+        seconds = best_of(step)
+        found.append(f"{rows}: {1000 * seconds:.1f} ms, {operations * rows / seconds / 1e9:.0f} GFLOP/s")
+    return "; ".join(found)
+
+
+def best_of(step: Callable[[], None], times: int = 5) -> float:
+    with torch.inference_mode():
+        found = []
+        for _ in range(times):
+            start = time.perf_counter()
+            step()
+            found.append(time.perf_counter() - start)
+    return min(found)
+
+
+def peak_memory(way: str) -> int:
+    """Most memory that a process needs which measures one way alone, in MB."""
+    done = subprocess.run([sys.executable, *sys.argv, "--only", way], stdout=subprocess.PIPE, text=True, check=True)
+    return int(done.stdout.split()[-1])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,107 @@
+"""Whole searches with and without stopping trials that have lost: time, hypervolume of the front, trials a minute, and
+how honest the estimates are that the sampler is told.
+
+python benchmarks/study_cost.py --seeds 5 --n-trials 60
+python benchmarks/study_cost.py MODEL --good-prompts FILE --bad-prompts FILE --good-evaluation-prompts FILE ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from heretic_tui.demo import settings_of_the_demo
+from heretic_tui.engine.control import Control
+from heretic_tui.engine.inputs import check_inputs
+from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.session import Session
+from heretic_tui.runtime.state import RunState
+from heretic_tui.settings import Settings, add_flags, flags_of, load
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id; default: the demo model")
+    parser.add_argument("--seeds", type=int, default=3, help="searches each way [3]")
+    parser.add_argument("--checked", type=int, default=20, help="dominated trials measured in full afterwards [20]")
+    add_flags(parser, Settings.model_fields)
+    options = parser.parse_args()
+    base = None if options.given_model else settings_of_the_demo()
+    flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
+    rows: dict[str, list[tuple[float, RunState]]] = {"all in full": [], "early stop": []}
+    errors: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        for seed in range(options.seeds):
+            # In turn, so that what else the machine does falls on both.
+            for way, early in (("all in full", False), ("early stop", True)):
+                changes = {"seed": seed, "early_stop": early, "runs_dir": str(Path(name) / way)}
+                seconds, session = search(load({**flags, **changes}, base=base))
+                rows[way].append((seconds, session.state))
+                if early:
+                    errors += check_estimates(session, options.checked // options.seeds + 1)
+                session.close()
+                print(f"seed {seed}, {way}: {seconds:.1f} s, front {front_words(session.state)}", flush=True)
+    corner = reference([state for found in rows.values() for _, state in found])
+    print(f"\nhypervolume under KL {corner[0]:.4f} and {corner[1]} refusals, as a share of that box")
+    for way, found in rows.items():
+        volumes = [hypervolume(state, corner) for _, state in found]
+        seconds = statistics.fmean(s for s, _ in found)
+        trials = found[0][1].n_trials
+        stopped = statistics.fmean(sum(t.state == "dominated" for t in state.trials.values()) for _, state in found)
+        each = ", ".join(f"{volume:.4f}" for volume in volumes)
+        print(
+            f"{way:12}{seconds:8.1f} s  {60 * trials / seconds:7.1f} trials a minute  {stopped:5.1f} stopped  "
+            f"hypervolume {statistics.fmean(volumes):.4f} ({each})"
+        )
+    full, early = (statistics.fmean(s for s, _ in found) for found in rows.values())
+    print(f"ratio of times {full / early:.2f}")
+    if errors:
+        print(
+            f"estimates of {len(errors)} stopped trials: mean error {statistics.fmean(errors):+.1f} refusals, "
+            f"mean absolute error {statistics.fmean(map(abs, errors)):.1f}"
+        )
+
+
+def search(settings: Settings) -> tuple[float, Session]:
+    """One whole run. Seconds of its search alone, and the session, still open."""
+    session = Session(check_inputs(settings), Control())
+    times: list[float] = []
+    session.listeners.append(lambda event: times.append(time.perf_counter()) if event.type == "trial_started" else None)
+    session.run()
+    return time.perf_counter() - times[0], session
+
+
+def check_estimates(session: Session, count: int) -> list[float]:
+    """Estimate minus truth for some of the trials that were stopped."""
+    stopped = [t for t in session.state.trials.values() if t.state == "dominated"]
+    chosen = stopped[:: max(1, len(stopped) // count)][:count]
+    return [
+        (trial.estimate or 0.0) - session.workbench.measure(Parameters.from_json(trial.parameters)).refusals
+        for trial in chosen
+    ]
+
+
+def reference(states: list[RunState]) -> tuple[float, int]:
+    """The worst KL divergence on any front, and all refusals."""
+    prompts = max(state.base.prompts for state in states if state.base)
+    return max(t.kl_divergence or 0.0 for state in states for t in state.front()), prompts
+
+
+def hypervolume(state: RunState, corner: tuple[float, int]) -> float:
+    """Area that the front dominates below the corner, as a share of the box from the origin to it."""
+    area, refusals = 0.0, float(corner[1])
+    for trial in sorted(state.front(), key=lambda t: t.kl_divergence or 0.0):
+        area += (refusals - (trial.refusals or 0)) * (corner[0] - (trial.kl_divergence or 0.0))
+        refusals = float(trial.refusals or 0)
+    return area / (corner[0] * corner[1])
+
+
+def front_words(state: RunState) -> str:
+    return ", ".join(f"{t.refusals} at {t.kl_divergence:.4f}" for t in state.front()[:4])
+
+
+if __name__ == "__main__":
+    main()
