@@ -37,16 +37,21 @@ class Course:
         return self.bench.exam
 
     def measure(self, pool: Pool, at_once: int) -> list[Job]:
-        waiting = [self.bench.job(number, parameters) for number, parameters in enumerate(self._trials)]
-        done: list[Job] = []
-        in_hand = 0
-        while len(done) < TRIALS:
-            while waiting and in_hand < at_once:
-                pool.start(waiting.pop(0))
-                in_hand += 1
-            done.append(pool.advance())
-            in_hand -= 1
-        return sorted(done, key=lambda job: job.number or 0)
+        return measured(
+            pool, [self.bench.job(number, parameters) for number, parameters in enumerate(self._trials)], at_once
+        )
+
+
+def measured(pool: Pool, waiting: list[Job], at_once: int) -> list[Job]:
+    """All jobs, several in hand at once, in the order of their numbers."""
+    waiting, in_hand, done = list(waiting), 0, []
+    while waiting or in_hand:
+        while waiting and in_hand < at_once:
+            pool.start(waiting.pop(0))
+            in_hand += 1
+        done.append(pool.advance())
+        in_hand -= 1
+    return sorted(done, key=lambda job: job.number or 0)
 
 
 def assert_same(found: list[Job], expected: list[Job]) -> None:

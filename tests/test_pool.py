@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from course import measured
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -24,7 +25,7 @@ from heretic_tui.engine.metrics.refusals import Judge, Response, Verdict
 from heretic_tui.engine.model import ChatModel
 from heretic_tui.engine.odds import History, Odds, Past, bar
 from heretic_tui.engine.parameters import Kernel, Parameters
-from heretic_tui.engine.pool import Exam, Job, PlainPool, Pool
+from heretic_tui.engine.pool import Exam, Job, PlainPool
 from heretic_tui.engine.prefill import Prefill, Trunk, shared_prefix
 from heretic_tui.engine.roles import ATTENTION, MLP
 
@@ -74,18 +75,6 @@ def jobs(model: ChatModel, count: int, **options: object) -> list[Job]:
         first = min((w.layer for w in model.anatomy.writers if w.name in edits), default=model.depth)
         made.append(Job(number, edits, first, **options))  # type: ignore[arg-type]
     return made
-
-
-def measured(pool: Pool, waiting: list[Job], at_once: int) -> list[Job]:
-    """All jobs, several in hand at once, in the order of their numbers."""
-    waiting, in_hand, done = list(waiting), 0, []
-    while waiting or in_hand:
-        while waiting and in_hand < at_once:
-            pool.start(waiting.pop(0))
-            in_hand += 1
-        done.append(pool.advance())
-        in_hand -= 1
-    return sorted(done, key=lambda job: job.number or 0)
 
 
 def verdicts(job: Job) -> list[bool | None]:

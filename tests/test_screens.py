@@ -594,16 +594,20 @@ def test_a_tick_that_strikes_while_the_application_is_taken_down(
     assert struck
 
 
+async def open_projection(pilot: Pilot[Any], app: HereticApp, host: fake.FakeHost) -> None:
+    host.push(*fake.story(trials=2))
+    await settle(pilot, app)
+    await pilot.press("2", "o")
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+
+
 def test_layers_are_walked_with_the_arrow_keys_and_the_projection_follows(tmp_path: Path, folder: Path) -> None:
     host = fake.FakeHost(folder)
     fake.write_views(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        host.push(*fake.story(trials=2))
-        await settle(pilot, app)
-        await pilot.press("2", "o")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await open_projection(pilot, app, host)
         table = app.screen.query_one(LineTable)
         drawn = []
         for key, layer in (("left", 28), ("h", 27), ("up", 26), ("right", 27), ("down", 28), ("l", 29), ("l", 29)):
@@ -625,11 +629,7 @@ def test_projections_in_ascii_tell_the_sets_apart_by_letters(tmp_path: Path, fol
     fake.write_views(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        host.push(*fake.story(trials=2))
-        await settle(pilot, app)
-        await pilot.press("2", "o")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await open_projection(pilot, app, host)
         picture = shown(app, "#layer-detail").partition("medians")[2]
         assert picture.isascii()
         rows = [line for line in picture.splitlines() if "x" in line or "o" in line]

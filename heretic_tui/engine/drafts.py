@@ -17,7 +17,6 @@ from heretic_tui.engine.model import Tokens
 
 _REMEMBERED = 12
 _BLOCKS = (1, 2, 4, 8)
-LONGEST_BLOCK = max(_BLOCKS)
 # A block has to promise this much more than one token at a time: the promise is an estimate.
 _WORTHWHILE = 1.1
 # Weight of the latest step in the running share of guesses that were right.

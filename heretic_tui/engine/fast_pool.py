@@ -22,7 +22,7 @@ from heretic_tui.engine.ablation import Edit, RowsLost, attached, stacked
 from heretic_tui.engine.cache import RaggedCache, narrowest_window, plain_layers
 from heretic_tui.engine.control import Aborted
 from heretic_tui.engine.decoding import LOOK_EVERY, with_one_more
-from heretic_tui.engine.drafts import LONGEST_BLOCK, Drafts, StepCost
+from heretic_tui.engine.drafts import Drafts, StepCost
 from heretic_tui.engine.events import Emit, Notice, Progress
 from heretic_tui.engine.metrics.kl import KLDivergence, kl_divergence
 from heretic_tui.engine.metrics.refusals import Refusals
@@ -114,17 +114,11 @@ class FastPool:
 
     def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
         report, done = reporter(self._emit, KLDivergence.name), 0
-        chunks = self.prefill.chunks("good", range(len(self._exam.good)))
-        trunk = self._trunks[job] = self._trunk(job)
-        while chunks:
-            # The edits come off before what was found is handed on: whoever takes it may fail.
-            filled = self._pass("good", chunks[0], job, trunk)
-            if filled is None:
-                chunks = self.prefill.chunks("good", [row for chunk in chunks for row in chunk])
-                continue
-            done += len(chunks[0])
+        self._trunks[job] = self._trunk(job)
+        for filled in self._passes("good", range(len(self._exam.good)), job):
+            done += len(filled.rows)
             report(done, len(self._exam.good))
-            yield chunks.pop(0), filled.logits
+            yield filled.rows, filled.logits
 
     def distributions(self, job: Job, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
         """Log-probabilities (rows, vocabulary) of the first response token and of those that follow given ones.
@@ -144,20 +138,26 @@ class FastPool:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
 
-    def _pass(self, name: str, rows: Sequence[int], job: Job, trunk: Trunk) -> Filled | None:
-        """Take prompts through the model under a job's edits; None where they were too many for the memory, and the
-        batch size has been halved."""
-        self._model.control.checkpoint(self._emit)
-        try:
-            with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                filled = self.prefill.run(name, rows, trunk)
-            self.tokens["prompts"] += filled.tokens
-            return filled
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or len(rows) == 1:
-                raise
-        self._shrink(len(rows))
-        return None
+    def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[Filled]:
+        """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
+        off whenever something is handed on: whoever takes it may fail."""
+        chunks = self.prefill.chunks(name, rows)
+        while chunks:
+            self._model.control.checkpoint(self._emit)
+            filled = None
+            try:
+                with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+                    filled = self.prefill.run(name, chunks[0], self._trunks[job])
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or len(chunks[0]) == 1:
+                    raise
+            if filled:
+                self.tokens["prompts"] += filled.tokens
+                del chunks[0]
+                yield filled
+            else:
+                self._shrink(len(chunks[0]))
+                chunks = self.prefill.chunks(name, [row for chunk in chunks for row in chunk])
 
     def _shrink(self, rows: int) -> None:
         if not self._lines:
@@ -191,21 +191,15 @@ class FastPool:
 
     def _fill(self, job: Job, rows: Sequence[int]) -> None:
         """Take prompts of one job through the model, and their first tokens."""
-        clock, trunk = self._model.control.clock, self._trunks[job]
+        clock = self._model.control.clock
         start = clock()
-        chunks = self.prefill.chunks("bad", rows)
-        while chunks:
-            filled = self._pass("bad", chunks[0], job, trunk)
-            if filled is None:
-                chunks = self.prefill.chunks("bad", [row for chunk in chunks for row in chunk])
-                continue
-            chunk, cache = chunks.pop(0), self._slots()
+        for filled in self._passes("bad", rows, job):
             with torch.inference_mode():
-                lengths = self.prefill.put("bad", filled, trunk, cache, len(self._lines))
+                lengths = self.prefill.put("bad", filled, self._trunks[job], self._slots(), len(self._lines))
                 tokens = self._choose(filled.logits)
-            added = [_Line(job, row, length) for row, length in zip(chunk, lengths, strict=True)]
+            added = [_Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
             self._lines += added
-            self._waiting[job] = [row for row in self._waiting[job] if row not in chunk]
+            self._waiting[job] = [row for row in self._waiting[job] if row not in filled.rows]
             for line, token in zip(added, tokens, strict=True):
                 self._take(line, token)
         job.add("prompts", clock() - start)
@@ -326,12 +320,12 @@ class FastPool:
         if not self._jobs:
             self._cache = None
 
-    def _begin_again(self, error: BaseException) -> None:
+    def _begin_again(self, error: Exception) -> None:
         """Memory ran out: all lines wait again, and fewer of them are let in."""
         lines = min(len(self._lines) or self._model.batch_size, self._model.batch_size)
         for job in self._jobs:
             if lines == 1:
-                job.error = error if isinstance(error, Exception) else None
+                job.error = error
             again = {line.row for line in self._lines if line.job is job}
             job.begun.clear()
             self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
@@ -340,8 +334,8 @@ class FastPool:
 
     def _slots(self) -> RaggedCache:
         if self._cache is None:
-            longest = max(map(len, self._exam.bad)) + self._exam.length
-            self._cache = RaggedCache(self._model.batch_size, longest + LONGEST_BLOCK, self._model.depth)
+            longest = max(map(len, self._exam.bad)) + max(self._exam.length, _CHECKED_TOKENS)
+            self._cache = RaggedCache(self._model.batch_size, longest, self._model.depth)
         return self._cache
 
     @contextmanager

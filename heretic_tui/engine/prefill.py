@@ -70,10 +70,9 @@ class _Kept:
     def ids(self, index: Tensor) -> Tensor:
         return self._ids[index]
 
-    def start(self, rows: Sequence[int], first_edited: int) -> int:
-        """The highest boundary from which the rows can be computed."""
-        known = min(self._known[row] for row in rows)
-        return max(b for b in self._boundaries if b <= min(first_edited, known))
+    def start(self, rows: Sequence[int], reached: int) -> int:
+        """The highest boundary, no higher than the one reached, from which the rows can be computed."""
+        return min(reached, *(self._known[row] for row in rows))
 
     def reached(self, first_edited: int) -> int:
         """The highest boundary below which a pass with this first edited layer is the base model's."""

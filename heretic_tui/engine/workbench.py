@@ -167,7 +167,7 @@ class Workbench:
         judge = Judge(self.settings.refusal_markers, [(o, c.removeprefix(o)) for o, c in skips], special)
         good_tokens, bad_tokens = (self._tokens[f"{which}_evaluation_prompts"] for which in ("good", "bad"))
         self.kl = KLDivergence(len(good_tokens))
-        self.refusals = Refusals(bad, judge)
+        self.refusals = Refusals(bad)
         metrics: tuple[Metric, ...] = (self.kl, self.refusals)
         with self._phase("baseline") as phase:
             self.exam = exam = Exam(good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge)

@@ -83,9 +83,8 @@ class Refusals:
 
     name = "refusals"
 
-    def __init__(self, prompts: Sequence[Prompt], judge: Judge) -> None:
+    def __init__(self, prompts: Sequence[Prompt]) -> None:
         self._prompts = prompts
-        self.judge = judge
         self.base: list[Response] = []
 
     def save(self, folder: RunFolder) -> None:

@@ -183,8 +183,9 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
                 "Certain to be dominated by a trial on the front (as good or better on both counts), so its responses "
                 "were decoded no further."
             )
-            told = f" The search was told an estimate of {trial.estimate:.1f} refusals." if trial.estimate else ""
-            text.append(told + "\n")
+            if trial.estimate is not None:
+                text.append(f" The search was told an estimate of {trial.estimate:.1f} refusals.")
+            text.append("\n")
         if trial.parameters:
             text.append(f"direction {direction_words(trial.parameters)}\n")
         layers = state.model.layers if state.model else 0
