@@ -20,8 +20,9 @@ from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.projection import principal_components, turned
 from heretic_tui.engine.residual_store import ResidualStore, open_residuals
 from heretic_tui.engine.separation import area_under_curve
+from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.layers import read_geometry, read_views
-from heretic_tui.runtime.rundir import RunFolder, write_json
+from heretic_tui.runtime.rundir import RunFolder
 
 Layer = dict[str, Any]
 Progress = Callable[[int, int], None]

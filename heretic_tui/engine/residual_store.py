@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from heretic_tui.errors import UsageError
-from heretic_tui.runtime.rundir import replaced
+from heretic_tui.runtime.files import replaced
 
 # Largest magnitude that a layer is scaled to: half of what float16 holds, so that rounding cannot overflow.
 _TOP = 2.0**15

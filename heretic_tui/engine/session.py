@@ -25,8 +25,9 @@ from heretic_tui.engine.tasks import export_trial
 from heretic_tui.engine.trials import Trials
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError
+from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.journal import Journal, read_journal
-from heretic_tui.runtime.rundir import RunFolder, run_name, write_json
+from heretic_tui.runtime.rundir import RunFolder, run_name
 from heretic_tui.runtime.state import RunState
 
 # After this many failures in a row it is not the trials that are at fault.

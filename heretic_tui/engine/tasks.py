@@ -20,8 +20,9 @@ from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.journal import read_journal
-from heretic_tui.runtime.rundir import RunFolder, write_json
+from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import Settings, from_dict
 

@@ -40,7 +40,8 @@ from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.residuals import gather_residuals
 from heretic_tui.engine.shift import first_token_shift
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.rundir import RunFolder, replaced
+from heretic_tui.runtime.files import replaced
+from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings
 
 PromptSets = Mapping[str, tuple[Prompt, ...]]

@@ -7,12 +7,11 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.files import read_json, write_json
 
 
 class RunFolder:
@@ -138,13 +137,14 @@ class RunFolder:
             UsageError: when the file is damaged.
         """
         try:
-            return json.loads(self.record.read_text(encoding="utf-8"))
+            record = read_json(self.record)
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise UsageError(
-                f"{self.record} is damaged ({error}): put back a copy, or delete the run folder"
-            ) from error
+        except UsageError as error:
+            raise UsageError(f"{error}: put back a copy, or delete the run folder") from error
+        if not isinstance(record, dict):
+            raise UsageError(f"{self.record} holds no record of a run: put back a copy, or delete the run folder")
+        return record
 
     def update_record(self, **changes: Any) -> None:
         write_json(self.record, {**self.read_record(), **changes})
@@ -192,28 +192,3 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
     names = ", ".join(run.name for run in (fitting or runs)) or "none"
     problem = f"more than one run begins with {name}" if fitting else f"no run {name} in {runs_dir}"
     raise UsageError(f"{problem} (runs: {names})")
-
-
-@contextmanager
-def replaced(path: Path) -> Iterator[Path]:
-    """A path beside the real one to write to; it takes the real one's place when the block ends well.
-
-    Raises:
-        HereticError: when the disk is full or the folder cannot be written to.
-    """
-    beside = path.with_name(f".{path.name}.part")
-    try:
-        yield beside
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise HereticError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write_json(path: Path, record: Any) -> None:
-    """Write JSON atomically."""
-    with replaced(path) as beside:
-        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

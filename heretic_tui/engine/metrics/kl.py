@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from heretic_tui.runtime.rundir import RunFolder, replaced
+from heretic_tui.runtime.files import replaced
+from heretic_tui.runtime.rundir import RunFolder
 
 
 class KLDivergence:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heretic_tui.engine.prompts import Prompt
-from heretic_tui.runtime.rundir import RunFolder, write_json
+from heretic_tui.runtime.files import write_json
+from heretic_tui.runtime.rundir import RunFolder
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+"""Files that come from outside: read with one kind of error, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.errors import HereticError, UsageError
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        FileNotFoundError: when there is none: what that means is for the caller to say.
+        UsageError: when it is no regular file (reading a FIFO would wait for ever), or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is no regular file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        UsageError: when it is not valid JSON, nested too deeply, or holds a number too long to read; `where` begins it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UsageError(f"{where} is nested too deeply to be read") from error
+    # UnicodeDecodeError is a ValueError, and so is an integer of more than 4,300 digits.
+    except ValueError as error:
+        raise UsageError(f"{where} is not valid JSON: {error}") from error
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        UsageError: when it cannot be read, or is not JSON; the message begins with the path.
+    """
+    return parse_json(read_bytes(path), str(path))
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A path beside the real one to write to; it takes the real one's place when the block ends well.
+
+    Raises:
+        HereticError: when the disk is full or the folder cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        raise HereticError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write JSON atomically."""
+    with replaced(path) as beside:
+        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
