@@ -18,6 +18,7 @@ from heretic_tui.engine.events import Emit, ModelLoaded, Notice
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime.text import one_line as one_line
 
 Tokens = list[int]
 Turns = Sequence[tuple[str, str]]
@@ -267,9 +268,3 @@ class WholeText:
 def out_of_memory(error: BaseException) -> bool:
     """Whether the error is a lack of memory, on a GPU or (an ordinary RuntimeError) on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
-
-
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it has none."""
-    text = str(error).strip()
-    return text.splitlines()[0].strip() if text else type(error).__name__

@@ -6,11 +6,29 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.text import quoted
+
+
+def user_path(text: str) -> Path:
+    """A path as a person writes it, with `~` for a home folder.
+
+    Raises:
+        UsageError: when it cannot be one: too long, with a NUL, or the home of nobody.
+    """
+    try:
+        path = Path(text).expanduser()
+        # Some texts fail only when the system is asked; that nothing lies there, or that it is hidden, is no failure.
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            os.stat(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{quoted(text)} is no path: {reason}") from error
+    return path
 
 
 def read_bytes(path: Path) -> bytes:

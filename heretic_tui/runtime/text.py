@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
+import reprlib
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -46,7 +49,47 @@ def plain(text: str) -> str:
     )
 
 
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0].strip() if text else type(error).__name__
+
+
+def counted(number: int, thing: str) -> str:
+    """1 prompt, 2 prompts, 1,000 prompts."""
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def quoted(value: Any, length: int = 60) -> str:
+    """A value as a message quotes it: like Python, but short, whatever it is, and without passwords."""
+    if isinstance(value, str):
+        text = repr(without_passwords(value if len(value) <= length else value[: length - 1] + "…"))
+    elif isinstance(value, int) and value.bit_length() > 10_000:
+        # Python refuses to write out integers of more than 4,300 digits.
+        return f"a number of {value.bit_length() * 0.30103:,.0f} digits"
+    else:
+        try:
+            text = without_passwords(_SHORT.repr(value))
+        except ValueError:
+            return f"a {type(value).__name__}"
+    return text if len(text) <= 2 * length else text[: 2 * length - 1] + "…"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
+
+_IN_USER = re.compile(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s'\"]*@")
+_IN_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def without_passwords(text: str) -> str:
+    """Text in which the passwords of URLs are `***`: of `scheme://user:password@host`, and of `?password=…`."""
+    return _IN_QUERY.sub(r"\1***", _IN_USER.sub(r"\1:***@", text))
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """`: did you mean 'x'?`, or nothing where no known name is near."""
+    if len(name) > 100:
+        return ""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f": did you mean {close[0]!r}?" if close else ""
