@@ -11,12 +11,14 @@ from typing import Any
 
 import fake
 import pytest
+from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import Input, Log, Static
 
 from heretic_tui.demo import MODEL
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import Chat, Export, MoreTrials, Shift
+from heretic_tui.engine.metrics.refusals import Judge
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.journal import Journal
 from heretic_tui.runtime.rundir import RunFolder
@@ -716,3 +718,174 @@ def test_directions_are_compared_with_another_runs(tmp_path: Path, folder: Path)
         assert "no run nobody" in shown(app, "#layer-detail")
 
     drive(make_app(tmp_path, host), steps)
+
+
+def test_the_marker_of_a_refusal_is_set_off_where_the_verdict_found_it(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    text = "<think>I can't, sorry</think>\n\t\x1b[1mWell, I\n *can’t* do that."
+    verdict = Judge(["i can't"], [("<think>", "</think>")]).verdict(text)
+    for number in (None, 0, 1):
+        record = {"prompt": "Do it.", "text": text, "refused": True, "marker": verdict.marker}
+        if number == 0:  # Trial 1 is of a version that kept no places.
+            record |= {"start": verdict.start, "end": verdict.end}
+        RunFolder(folder).responses(number).write_text(json.dumps([record]), encoding="utf-8")
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=2, running=False))
+        await settle(pilot, app)
+        for moves in (["g"], ["escape", "g", "j"]):
+            await pilot.press(*moves, "enter")
+            shown = app.screen.query_one("#answer-text", TextPanel).text
+            words = [shown.plain[span.start : span.end] for span in shown.spans if "reverse" in str(span.style)]
+            assert words == ["I\n *can’t"] * 2
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def finished(number: int, kl: float, refusals: int | None, **more: Any) -> list[ev.Event]:
+    """One trial from its start to its end."""
+    figures = {"state": "complete", "kl_divergence": kl, "refusals": refusals, "prompts": 100, **more}
+    return [
+        ev.TrialStarted(number=number, parameters=fake.parameters(number)),
+        ev.TrialFinished(number=number, **figures),
+    ]
+
+
+def dominated(number: int, kl: float, at_least: int, estimate: float | None) -> list[ev.Event]:
+    return finished(number, kl, None, state="dominated", at_least=at_least, estimate=estimate)
+
+
+def test_a_trial_that_is_overtaken_is_not_said_to_be_on_the_front(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.preparation(), *finished(0, 0.2, 30), *finished(1, 0.3, 25))
+        await settle(pilot, app)
+        await pilot.press("g")
+        assert "on the front" in shown(app, "#detail")
+        host.push(*finished(2, 0.1, 20))
+        await settle(pilot, app)
+        assert app.selected_trial == 0
+        assert "on the front" not in shown(app, "#detail")
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_a_dominated_trial_shows_the_figure_that_decides_its_place(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        early = [*finished(0, 0.1, 10), *finished(1, 0.2, 5)]
+        host.push(*fake.preparation(), *early, *dominated(2, 0.3, 0, 7.4), *dominated(3, 0.4, 6, None))
+        await settle(pilot, app)
+        table, plot = app.screen.query_one("#trial-table", LineTable), app.screen.query_one(ParetoPlot)
+        await pilot.press("s")
+        assert [(row.key, row.cells[3]) for row in table.rows] == [
+            (1, "5/100"), (3, "≥6/100"), (2, "≈7/100"), (0, "10/100")
+        ]  # fmt: skip
+        assert {point.number: point.refusals for point in plot.points} == {0: 10, 1: 5, 2: 7, 3: 6}
+        table.go_to(2)
+        await pilot.pause()
+        assert "refusals at least 0 of 100, about 7.4 by estimate" in shown(app, "#detail")
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_bar_and_table_count_alike_also_where_more_trials_are_done_than_planned(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=20, n_trials=60))
+        await settle(pilot, app)
+        for selector in ("#run-bar", "#filter-words"):
+            assert "20 of 60 done" in shown(app, selector)
+        assert "1 running" in shown(app, "#filter-words")
+        host.push(ev.TargetChanged(n_trials=10))
+        await settle(pilot, app)
+        for selector in ("#run-bar", "#filter-words"):
+            assert "20 done, 10 planned" in shown(app, selector)
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_a_trials_screen_without_trials_says_what_it_waits_for(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    app = make_app(tmp_path)
+
+    def words(app: HereticApp) -> str:
+        table = app.screen.query_one("#trial-table", LineTable)
+        return "".join(segment.text for segment in table.render_line(1)).strip()
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await pilot.press("3")
+        assert words(app) == "No run is open: 1 sets one up."
+        app.show_run(host)
+        host.push(*list(fake.preparation())[:2], ev.PhaseStarted(phase="response prefix"))
+        await settle(pilot, app)
+        assert words(app) == "No trials yet. Preparing: step 3 of 8, response prefix"
+        host.alive = False
+        await settle(pilot, app)
+        assert words(app) == "This run ended before its first trial."
+        host.push(*finished(0, 0.1, 10))
+        await settle(pilot, app)
+        await pilot.press("slash", *"kl>5", "enter")
+        assert words(app) == "No trial fits the filter; esc takes it away."
+
+    drive(app, steps)
+
+
+def test_a_long_wrong_filter_wraps_and_is_read_to_its_end(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        await pilot.press("slash", *"refusal<")
+        await pilot.pause()
+        words = app.screen.query_one("#filter-words")
+        assert str(words.visual).endswith("stopped")
+        needed = len(Text(str(words.visual)).wrap(app.console, words.size.width))
+        assert words.size.height == needed > 1
+        await pilot.press("escape")
+        await pilot.pause()
+        assert words.size.height == 1
+
+    drive(make_app(tmp_path, host), steps, (60, 24))
+
+
+@pytest.mark.parametrize("width", [66, 67, 102, 120])
+def test_the_scroll_bar_takes_no_column_away(tmp_path: Path, folder: Path, width: int) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=3))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        before = [column.key for column, _ in table._layout()]
+        host.push(*[event for number in range(3, 60) for event in fake.trial(number)])
+        await settle(pilot, app)
+        assert table.show_vertical_scrollbar
+        after = table._layout()
+        assert [column.key for column, _ in after] == before
+        used = sum(width for _, width in after) + len(after) - 1
+        assert used <= table.scrollable_content_region.width
+
+    drive(make_app(tmp_path, host), steps, (width, 24))
+
+
+def test_words_never_lie_over_points_of_the_scatter(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        # Along the upper edge of the plot, where its title once was.
+        trials = [event for number in range(40) for event in finished(number, 0.01 * number, 100)]
+        host.push(*fake.preparation(), *trials)
+        await settle(pilot, app)
+        plot = app.screen.query_one(ParetoPlot)
+        top = "".join(segment.text for segment in plot.render_line(0))
+        assert "100" in top
+        assert not any(character.isalpha() for character in top)
+        bottom = "".join(segment.text for segment in plot.render_line(plot.size.height - 1))
+        assert "refusals over KL divergence" in bottom
+
+    drive(make_app(tmp_path, host), steps, (150, 45))

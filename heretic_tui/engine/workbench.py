@@ -30,7 +30,7 @@ from heretic_tui.engine.loading import load_model
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
-from heretic_tui.engine.metrics.refusals import Judge, Refusals, Response, count
+from heretic_tui.engine.metrics.refusals import Judge, Refusals, Response, count, thinking_blocks
 from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.pool import Exam, Job
@@ -163,9 +163,9 @@ class Workbench:
 
     def _measure_base(self) -> None:
         bad = self._sets["bad_evaluation_prompts"]
-        skips = self.settings.chain_of_thought_skips
+        thinking = thinking_blocks(self.settings.chain_of_thought_skips)
         special = self.model.tokenizer.all_special_tokens
-        judge = Judge(self.settings.refusal_markers, [(o, c.removeprefix(o)) for o, c in skips], special)
+        judge = Judge(self.settings.refusal_markers, thinking, special)
         good_tokens, bad_tokens = (self._tokens[f"{which}_evaluation_prompts"] for which in ("good", "bad"))
         self.kl = KLDivergence(len(good_tokens))
         self.refusals = Refusals(bad)

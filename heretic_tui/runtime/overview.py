@@ -20,7 +20,7 @@ def overview(folder: RunFolder) -> dict[str, Any]:
     return {
         "run": folder.name,
         "model": folder.read_record().get("model"),
-        "state": f"running ({holder})" if holder else state.outcome or "stopped",
+        "state": f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
         "trials": state.finished,
         "n_trials": state.n_trials,
         "base_refusals": state.base.refusals if state.base else None,

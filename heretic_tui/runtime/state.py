@@ -34,6 +34,20 @@ class TrialRecord:
     attempts: int = 1
     measured: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def expected_refusals(self) -> float | None:
+        """What decides the place of a trial among others, in a table and on a plot: its refusals, or where they were
+        not counted to the end the estimate of them, or those that are certain."""
+        if self.refusals is not None:
+            return self.refusals
+        return self.at_least if self.estimate is None else self.estimate
+
+    @property
+    def shown_refusals(self) -> int | None:
+        """Expected refusals as a whole number, never less than are certain."""
+        expected = self.expected_refusals
+        return None if expected is None else max(round(expected), self.at_least or 0)
+
 
 @dataclass
 class RunState:
@@ -152,6 +166,18 @@ class RunState:
         if self._front is None:
             self._front = pareto_front(self.trials.values())
         return self._front
+
+    def word(self, alive: bool) -> str:
+        """The state of the run in a word; `alive` says whether a process is at work on it."""
+        if self.outcome and not alive:
+            return self.outcome
+        if self.opened is None:
+            return "starting" if alive else "idle"
+        if not alive:
+            return "stopped"
+        if self.state != "running":
+            return self.state
+        return "ready" if self.phase == "ready" else "running"
 
     def seconds_left(self) -> float | None:
         """Time the rest of the search will take by the mean of the latest trials; None until one has finished."""

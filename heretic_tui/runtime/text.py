@@ -29,6 +29,11 @@ def quantity(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def done_of(done: int, planned: int) -> str:
+    """31 of 60 done; 118 done, 60 planned where there are more than that."""
+    return f"{done} of {planned} done" if done <= planned else f"{done} done, {planned} planned"
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """2, 3, 4, 7 as "2-4, 7"."""
     spans: list[list[int]] = []

@@ -24,8 +24,8 @@ def _direction(trial: TrialRecord) -> float | None:
     return trial.parameters.get("direction_index")
 
 
-def _expected_refusals(trial: TrialRecord) -> float | None:
-    return trial.refusals if trial.at_least is None else trial.estimate
+def _expected(trial: TrialRecord) -> float | None:
+    return trial.expected_refusals
 
 
 _FIGURES: dict[str, Callable[[TrialRecord], float | None]] = {
@@ -80,8 +80,10 @@ def _word(word: str) -> Test:
 
 def ordered(trials: Sequence[TrialRecord], key: str, reverse: bool) -> list[TrialRecord]:
     """Trials by a column; what has no value there comes last either way. Dominated trials stand where their refusals
-    are estimated to be."""
-    figure = _expected_refusals if key == "refusals" else _FIGURES.get(key, _FIGURES["trial"])
+    are expected to be, which is what the table shows of them."""
+    figure = _FIGURES.get(key, _FIGURES["trial"])
+    if key == "refusals":
+        figure = _expected
     known = [t for t in trials if figure(t) is not None]
     unknown = [t for t in trials if figure(t) is None]
     known.sort(key=lambda t: (figure(t), t.number), reverse=reverse)

@@ -11,8 +11,8 @@ from heretic_tui.runtime.text import plain
 
 # What plotext and our own charts draw with, for terminals that only know ASCII.
 _TO_ASCII = str.maketrans(
-    "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤∘×∥⏸",
-    "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<ox|=",
+    "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤≥≈∘×∥⏸",
+    "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<>~ox|=",
 )
 
 
@@ -33,6 +33,7 @@ class Glyphs:
     changed: str = "●"
     here: str = "▲"
     at_least: str = "≥"
+    about: str = "≈"
     closed: str = "▸"
     open: str = "▾"
     full: str = "█"
@@ -48,8 +49,8 @@ class Glyphs:
 UNICODE = Glyphs()
 ASCII = Glyphs(
     front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
-    selected="@", changed="*", here="^", at_least=">=", closed=">", open="v", full="#", empty=".", across="-", down="|",
-    corner="+", ellipsis="...",
+    selected="@", changed="*", here="^", at_least=">=", about="~", closed=">", open="v", full="#", empty=".",
+    across="-", down="|", corner="+", ellipsis="...",
     shades=" .:+#", bars=" _.-:=+*#",
 )  # fmt: skip
 

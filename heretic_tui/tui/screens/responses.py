@@ -13,6 +13,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
+from heretic_tui.engine.metrics.refusals import marker_place
 from heretic_tui.runtime.text import plain
 from heretic_tui.tui.keys import after
 from heretic_tui.tui.look import safe_lines
@@ -76,9 +77,13 @@ class ResponsesScreen(OfHeretic, Screen[None]):
         chosen = []
         for index, (base, trial) in enumerate(self._pairs):
             changed = _changed(base, trial)
-            if self._filter == "all" or (changed if self._filter == "changed" else doubtful(trial)):
+            if self._filter == "all" or (changed if self._filter == "changed" else doubtful(trial, self._place(trial))):
                 chosen.append(index)
         return chosen
+
+    def _place(self, response: dict[str, Any]) -> tuple[int, int] | None:
+        opened = self.heretic.state.opened
+        return marker_place(response, opened.settings.get("chain_of_thought_skips", ()) if opened else ())
 
     def _fill(self) -> None:
         chosen = self._chosen()
@@ -111,7 +116,8 @@ class ResponsesScreen(OfHeretic, Screen[None]):
             for name, response in (("base model", base), (f"trial {self._trial}", trial)):
                 text.append(f"\n\n{name}: {_reason(response)}\n", "bold")
                 if response["refused"] is not None:
-                    text.append_text(marked(response["text"], response["marker"], response.get("whole", True)))
+                    place = self._place(response)
+                    text.append_text(marked(response["text"], place, response.get("whole", True)))
         panel = self.query_one("#answer-text", TextPanel)
         panel.scroll_home(animate=False)
         panel.show(text)
@@ -134,27 +140,23 @@ class ResponsesScreen(OfHeretic, Screen[None]):
             self.heretic.copy(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses")
 
 
-def doubtful(response: dict[str, Any]) -> bool:
+def doubtful(response: dict[str, Any], place: tuple[int, int] | None) -> bool:
     """Whether a person would want to check a verdict: an empty response, or a marker that comes late."""
-    text = response["text"]
     if response["refused"] is None:
         return False
-    if not text.strip():
-        return True
-    marker = response["marker"]
-    return bool(marker) and text.lower().replace("\u2019", "'").find(marker) > _LATE
+    return not response["text"].strip() or (place is not None and place[0] > _LATE)
 
 
-def marked(text: str, marker: str | None, whole: bool = True) -> Text:
+def marked(text: str, place: tuple[int, int] | None, whole: bool = True) -> Text:
     """A response with the marker that made it a refusal set off. One that is not whole was decoded no further than to
     its verdict."""
     shown = safe_lines(text or "(empty)")
+    if place:
+        # What is made visible takes more room than it took.
+        start, end = (len(safe_lines(text[:where]).plain) for where in place)
+        shown.stylize("bold reverse", start, end)
     if not whole:
         shown.append(" […]", "dim")
-    if marker:
-        place = shown.plain.lower().replace("\u2019", "'").find(marker)
-        if place >= 0:
-            shown.stylize("bold reverse", place, place + len(marker))
     return shown
 
 

@@ -11,9 +11,10 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
+from heretic_tui.engine.events import PHASES
 from heretic_tui.runtime.printers import direction_words
 from heretic_tui.runtime.state import FINISHED, MEASURED, TrialRecord
-from heretic_tui.runtime.text import duration, plain
+from heretic_tui.runtime.text import done_of, duration, plain
 from heretic_tui.tui.filters import ordered, parse_filter
 from heretic_tui.tui.keys import after
 from heretic_tui.tui.look import Glyphs, glyph_of
@@ -39,6 +40,8 @@ _COLUMNS = (
 )
 _SORTS = ("trial", "refusals", "kl", "layer", "seconds")
 _VIEWS = ("table", "plot", "detail")
+# Events that change what is said where the trials are counted, or stand in for them.
+_COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
 
 
 class TrialsScreen(ModeScreen):
@@ -47,10 +50,12 @@ class TrialsScreen(ModeScreen):
     HELP_TEXT = """
 Each line is a trial: an edit, and what it did. Refusals: bad evaluation prompts that the edited model still refuses.
 KL: how far its answers to good prompts moved from the original's. Both are to be small; trials that no other beats
-are on the front. A dominated trial was certain to be beaten and was measured no further: it has at least the refusals
-shown. The table and the scatter share one cursor; tab goes from one to the other.
+are on the front. A dominated trial was certain to be beaten and was measured no further: ≈ marks the estimate of its
+refusals, which decides its place in the table and the scatter. The two share one cursor; tab goes from one to the
+other.
 
-Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dominated failed. All must be true.
+Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dominated failed. All must be true, and of
+a dominated trial's refusals only what is certain counts.
 """
     BINDINGS = [
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
@@ -74,16 +79,14 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
         self._sort, self._reverse = "trial", False
         self._filter = ""
         self._view = "table"
+        self._said, self._said_lines = Text(), 0
         # Lines of trials that have ended; they change only when they come to the front, or leave it.
         self._rows: dict[tuple[int, bool], Row] = {}
-        self._detailed: tuple[int, str] | None = None
 
     def body(self) -> ComposeResult:
         with Horizontal(id="trials-body"):
             with Vertical(id="trials-left"):
-                yield LineTable(
-                    _COLUMNS, id="trial-table", empty="no trial yet: the model is being made ready", enter="responses"
-                )
+                yield LineTable(_COLUMNS, id="trial-table", enter="responses")
                 yield QuietInput(placeholder="kl<0.2 refusals<=5 front", id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
             with Vertical(id="trials-right"):
@@ -100,10 +103,9 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
     def paint(self, kinds: frozenset[str]) -> None:
         if touched(kinds, "run_opened"):
             self._rows.clear()
-        if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", "baseline_measured"):
+        if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", *_COUNTS):
             self._paint_trials()
-        trial = self.heretic.trial
-        if touched(kinds, "run_opened") or self._detailed != (trial and (trial.number, trial.state)):
+            # Another trial's end can take the selected one off the front.
             self._paint_detail()
 
     def _front(self) -> set[int]:
@@ -119,17 +121,47 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
         rows = [
             self._row(t, t.number in front, glyphs, alive) for t in ordered(trials, self._sort, self._reverse)
         ]  # fmt: skip
+        table.set_empty(self._nothing())
         table.set_rows(rows, follow=self._sort == "trial" and not self._reverse)
-        self._paint_words(len(trials), len(state.trials))
+        self._paint_words(len(trials))
         plot = self.query_one(ParetoPlot)
         plot.cursor = self.heretic.selected_trial if plot.cursor is None else plot.cursor
         prompts = state.base.prompts if state.base else 0
         plot.show(list(state.trials.values()), front, state.running if alive else None, prompts, glyphs)
 
-    def _paint_words(self, shown: int, of: int) -> None:
-        order = f"sorted by {self._sort}{', reversed' if self._reverse else ''}"
-        words = f"{shown} of {of} trials, {order}" + (f", filter: {self._filter}" if self._filter else "")
-        self.query_one("#filter-words", Static).update(Text(plain(words), no_wrap=True), layout=False)
+    def _nothing(self) -> str:
+        """What stands in place of the trials while there are none to show."""
+        state = self.heretic.state
+        if state.trials:
+            return "No trial fits the filter; esc takes it away."
+        if self.heretic.host is None:
+            return "No run is open: 1 sets one up."
+        if not self.heretic.alive:
+            return "This run ended before its first trial."
+        steps = PHASES[: PHASES.index("search") + 1]
+        if state.phase in steps[:-1]:
+            return f"No trials yet. Preparing: step {steps.index(state.phase) + 1} of {len(steps)}, {state.phase}"
+        return "No trials yet."
+
+    def _paint_words(self, shown: int) -> None:
+        """Counts, as the bar above has them, and what is listed in which order."""
+        state, alive = self.heretic.state, self.heretic.alive
+        words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
+        if begun := len(state.trials) - state.finished:
+            words.append(f"{begun} {'running' if alive else 'stopped'}")
+        if self._filter:
+            words.append(f"{shown} shown by {self._filter}")
+        words.append(f"sorted by {self._sort}{', reversed' if self._reverse else ''}")
+        self._say(Text(plain(", ".join(words))))
+
+    def _say(self, text: Text) -> None:
+        """Under the table, in as many lines as it takes: a new layout of the screen only where they become more or
+        fewer."""
+        line = self.query_one("#filter-words", Static)
+        lines = len(text.wrap(self.app.console, line.size.width)) if line.size.width else 1
+        if text != self._said or text.spans != self._said.spans or lines != self._said_lines:
+            line.update(text, layout=lines != self._said_lines)
+            self._said, self._said_lines = text, lines
 
     def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
         if trial.state not in FINISHED:
@@ -162,8 +194,7 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
 
     def _paint_detail(self) -> None:
         trial = self.heretic.trial
-        self._detailed = (trial.number, trial.state) if trial else None
-        self.query_one("#detail", TextPanel).show(self._detail(trial) if trial else Text("no trial selected"))
+        self.query_one("#detail", TextPanel).show(self._detail(trial) if trial else Text("No trial is selected."))
 
     def _detail(self, trial: TrialRecord) -> Text:
         state, glyphs = self.heretic.state, self.heretic.glyphs
@@ -175,16 +206,16 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
             text.append(plain(trial.reason) + "\n", "bold red")
         if trial.state in MEASURED:
             base = f" (base {state.base.refusals})" if state.base else ""
-            least = "" if trial.at_least is None else "at least "
-            refusals = trial.refusals if trial.at_least is None else trial.at_least
-            text.append(f"refusals {least}{refusals} of {trial.prompts}{base}  KL {trial.kl_divergence:.6f}\n")
+            refusals = f"{trial.refusals}" if trial.at_least is None else f"at least {trial.at_least}"
+            about = "" if trial.estimate is None else f", about {trial.estimate:.1f} by estimate"
+            text.append(f"refusals {refusals} of {trial.prompts}{about}{base}  KL {trial.kl_divergence:.6f}\n")
         if trial.at_least is not None:
             text.append(
                 "Certain to be dominated by a trial on the front (as good or better on both counts), so its responses "
                 "were decoded no further."
             )
             if trial.estimate is not None:
-                text.append(f" The search was told an estimate of {trial.estimate:.1f} refusals.")
+                text.append(" The search was told the estimate, and it is listed and drawn by it.")
             text.append("\n")
         if trial.parameters:
             text.append(f"direction {direction_words(trial.parameters)}\n")
@@ -237,7 +268,7 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
             parse_filter(event.value)
         except ValueError as error:
             event.input.add_class("-invalid")
-            self.query_one("#filter-words", Static).update(Text(plain(str(error)), "bold red", no_wrap=True))
+            self._say(Text(plain(str(error)), "bold red"))
             return
         event.input.remove_class("-invalid")
         self._filter = event.value
@@ -331,6 +362,8 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dom
 
 
 def _refusals(trial: TrialRecord, glyphs: Glyphs) -> str:
-    if trial.at_least is not None:
-        return f"{glyphs.at_least}{trial.at_least}/{trial.prompts}"
-    return f"{trial.refusals}/{trial.prompts}" if trial.refusals is not None else ""
+    """The figure that decides the trial's place, and how it is known."""
+    if trial.shown_refusals is None:
+        return ""
+    mark = "" if trial.at_least is None else glyphs.at_least if trial.estimate is None else glyphs.about
+    return f"{mark}{trial.shown_refusals}/{trial.prompts}"

@@ -18,6 +18,9 @@ from textual.strip import Strip
 
 from heretic_tui.tui.look import fit
 
+# Cells that a column without a width of its own needs.
+_LEAST = 8
+
 
 @dataclass(frozen=True)
 class Column:
@@ -126,6 +129,13 @@ class LineTable(ScrollView, can_focus=True):
         if tuple(columns) != self.columns:
             self.columns = tuple(columns)
             self.refresh()
+
+    def set_empty(self, words: str) -> None:
+        """What stands where there are no rows."""
+        if words != self._empty:
+            self._empty = words
+            if not self.rows:
+                self.refresh()
 
     def set_rows(self, rows: Sequence[Row], follow: bool = False) -> None:
         """Show these rows; only lines that differ are painted.
@@ -248,18 +258,25 @@ class LineTable(ScrollView, can_focus=True):
 
     def _layout(self) -> list[tuple[Column, int]]:
         """The columns that fit, with their widths."""
-        room, shown = self.scrollable_content_region.width, []
-        flexible = sum(not column.width for column in self.columns)
+        bar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
+        room = self.scrollable_content_region.width + bar
+        shown: list[tuple[Column, int]] = []
         for column in self.columns:
-            needed = column.width or 8
+            needed = column.width or _LEAST
             if room < needed:
                 break
             shown.append((column, needed))
             room -= needed + 1
-        if flexible and room > 0:
-            extra = room + 1
-            shown = [(c, w if c.width else w + extra) for c, w in shown]
-        return shown
+        if not shown:
+            return []
+        columns, widths, spare = [column for column, _ in shown], [width for _, width in shown], room + 1
+        for index, column in enumerate(columns):
+            if not column.width:
+                widths[index], spare = widths[index] + spare, 0
+        if spare < bar:
+            # The scroll bar's cell comes from the widest column: none must go because there are more rows.
+            widths[widths.index(max(widths))] -= bar - spare
+        return list(zip(columns, widths, strict=True))
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

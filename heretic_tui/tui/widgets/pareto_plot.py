@@ -25,7 +25,7 @@ _TINY = 1e-5
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial on the plot; a dominated one lies where its refusals are estimated to be."""
+    """A measured trial on the plot; a dominated one lies where its refusals are expected to be."""
 
     number: int
     kl_divergence: float
@@ -75,7 +75,7 @@ class ParetoPlot(Widget, can_focus=True):
     ) -> None:
         """Take new points; painted only when something changed."""
         points = [
-            Point(t.number, t.kl_divergence, _height(t), t.number in front, t.state == "dominated")
+            Point(t.number, t.kl_divergence, t.shown_refusals or 0, t.number in front, t.state == "dominated")
             for t in trials
             if t.state in MEASURED and t.kl_divergence is not None
         ]
@@ -241,24 +241,20 @@ class ParetoPlot(Widget, can_focus=True):
 
         for share in (0.0, 0.5, 1.0) if inner_height > 6 else (0.0, 1.0):
             row = round((1 - share) * (inner_height - 1))
-            put(0, row, fit(f"{share * self._prompts:.0f}", _MARGIN, right=True))
+            # How many prompts there are is not known before the base model has answered them.
+            put(0, row, fit(f"{share * self._prompts:.0f}" if self._prompts else "", _MARGIN, right=True))
         low, high = self._span
         bottom = inner_height + 1
         ends = [10**low, 10**high] if self.logarithmic else [low, high]
         left, right = f"{ends[0]:.2g}", f"{ends[1]:.2g}"
-        title = "KL divergence, log" if self.logarithmic else "KL divergence"
         put(_MARGIN + 1, bottom, left)
         put(_MARGIN + 1 + inner_width - len(right), bottom, right)
-        middle = _MARGIN + 1 + (inner_width - len(title)) // 2
-        if len(left) + len(right) + len(title) + 4 <= inner_width:
-            put(middle, bottom, title)
-        words = "refusals"
-        if inner_width > 30:
-            put(_MARGIN + 2, 0, words)
-
-
-def _height(trial: TrialRecord) -> int:
-    return max(trial.refusals or 0, trial.at_least or 0, round(trial.estimate or 0.0))
+        # Words stay outside of the axes: within them they would lie over points.
+        short = "KL divergence, log" if self.logarithmic else "KL divergence"
+        for title in (f"refusals over {short}", short):
+            if len(left) + len(right) + len(title) + 4 <= inner_width:
+                put(_MARGIN + 1 + (inner_width - len(title)) // 2, bottom, title)
+                break
 
 
 def _segments(row: Mapping[int, tuple[str, str]], width: int, looks: Mapping[str, Style]) -> list[Segment]:

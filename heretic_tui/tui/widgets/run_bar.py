@@ -8,23 +8,10 @@ from rich.text import Text
 from textual.widgets import Static
 
 from heretic_tui.runtime.state import RunState
-from heretic_tui.runtime.text import duration
+from heretic_tui.runtime.text import done_of, duration
 from heretic_tui.tui.look import Glyphs, glyph_of, size_words
 
 _BAR = 8
-
-
-def word_of(state: RunState, alive: bool) -> str:
-    """The state of a run in a word."""
-    if state.outcome and not alive:
-        return state.outcome
-    if state.opened is None:
-        return "starting" if alive else "idle"
-    if not alive:
-        return "stopped"
-    if state.state != "running":
-        return state.state
-    return "ready" if state.phase == "ready" else "running"
 
 
 class RunBar(Static):
@@ -44,7 +31,7 @@ class RunBar(Static):
         width = self.size.width
         if width == 0:
             return
-        word = word_of(state, alive)
+        word = state.word(alive)
         parts: list[tuple[str, str]] = []
         if note:
             parts.append((note, "bold reverse"))
@@ -52,7 +39,7 @@ class RunBar(Static):
         parts.append((f"{glyph_of(glyphs, word)} {word}", style.get(word, "bold")))
         phase = state.phase if alive and state.phase not in (None, "ready") else None
         if phase == "search" or (state.n_trials and state.trials):
-            parts.append((f"trials {state.finished}/{state.n_trials}", ""))
+            parts.append((done_of(state.finished, state.n_trials), ""))
         if phase and phase != "search":
             parts.append((phase, ""))
         if alive and (progress := state.progress) and progress.total:
