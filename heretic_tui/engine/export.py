@@ -18,8 +18,8 @@ from transformers.pytorch_utils import Conv1D
 from heretic_tui.engine.ablation import Edit, row_norms
 from heretic_tui.engine.bars import bars_as_progress
 from heretic_tui.engine.events import Emit
-from heretic_tui.engine.model import ChatModel, one_line
-from heretic_tui.errors import UsageError
+from heretic_tui.engine.model import ChatModel
+from heretic_tui.errors import UsageError, one_line
 
 # Extra columns and rounds of the randomised SVD: with them the leading values are exact to float32.
 _OVERSAMPLING, _ROUNDS = 8, 8

@@ -26,10 +26,11 @@ from heretic_tui.engine.drafts import Drafts, StepCost
 from heretic_tui.engine.events import Emit, Notice, Progress
 from heretic_tui.engine.metrics.kl import KLDivergence, kl_divergence
 from heretic_tui.engine.metrics.refusals import Refusals
-from heretic_tui.engine.model import ChatModel, Tokens, one_line, out_of_memory
+from heretic_tui.engine.model import ChatModel, Tokens, out_of_memory
 from heretic_tui.engine.pool import Exam, Job, PlainPool, Pool, measure_kl
 from heretic_tui.engine.prefill import Filled, Prefill, Trunk
 from heretic_tui.engine.progress import reporter
+from heretic_tui.errors import one_line
 
 # A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
 _REFILL = 0.25

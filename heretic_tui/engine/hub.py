@@ -11,9 +11,8 @@ from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.events import Emit
-from heretic_tui.engine.model import one_line
 from heretic_tui.engine.progress import reporter
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import HereticError, UsageError, one_line
 
 _NO_TOKEN = "no Hub token: set HF_TOKEN, log in with `hf auth login`, or type one"
 _LEFT = "the folder is whole, `hf upload {} {}` goes on with it"

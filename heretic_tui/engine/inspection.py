@@ -10,9 +10,8 @@ import torch
 
 from heretic_tui.engine.anatomy import Anatomy, find_anatomy, stream_width
 from heretic_tui.engine.loading import load_config
-from heretic_tui.engine.model import one_line
 from heretic_tui.engine.suitability import model_class
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.model_files import folder_of
 from heretic_tui.runtime.text import quantity, ranges
 from heretic_tui.settings import Settings

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from heretic_tui.engine.events import Emit, Notice
-from heretic_tui.engine.model import ChatModel, Tokens, one_line, out_of_memory
+from heretic_tui.engine.model import ChatModel, Tokens, out_of_memory
 from heretic_tui.engine.prompts import Prompt
+from heretic_tui.errors import one_line
 
 # Relative differences of logits that are rounding. In 16 bits a router may send a token elsewhere over them.
 _ROUNDING, _ROUNDING_16 = 1e-3, 0.2

@@ -23,11 +23,11 @@ from heretic_tui.engine.bars import bars_as_progress
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.events import Emit, Notice
 from heretic_tui.engine.limits import find_limits
-from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
+from heretic_tui.engine.model import ChatModel, out_of_memory
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.suitability import model_class, refuse_unsuitable
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.settings import Settings
 
 _SAMPLE = 1 << 20

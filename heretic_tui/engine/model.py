@@ -17,8 +17,7 @@ from heretic_tui.engine.control import Control
 from heretic_tui.engine.events import Emit, ModelLoaded, Notice
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.prompts import Prompt
-from heretic_tui.errors import UsageError
-from heretic_tui.runtime.text import one_line as one_line
+from heretic_tui.errors import UsageError, one_line
 
 Tokens = list[int]
 Turns = Sequence[tuple[str, str]]

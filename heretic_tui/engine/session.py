@@ -18,13 +18,12 @@ from heretic_tui.engine.control import Aborted, Chat, Close, Command, Control, E
 from heretic_tui.engine.hub import check_access, upload
 from heretic_tui.engine.inputs import Inputs, versions
 from heretic_tui.engine.memory import memory_in_use
-from heretic_tui.engine.model import one_line
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.search import Search, open_study
 from heretic_tui.engine.tasks import export_trial
 from heretic_tui.engine.trials import Trials
 from heretic_tui.engine.workbench import Workbench
-from heretic_tui.errors import HereticError
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.journal import Journal, read_journal
 from heretic_tui.runtime.rundir import RunFolder, run_name

@@ -14,11 +14,11 @@ import logging
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.metrics.refusals import Refusals
-from heretic_tui.engine.model import one_line
 from heretic_tui.engine.odds import History
 from heretic_tui.engine.pool import Job
 from heretic_tui.engine.search import Search
 from heretic_tui.engine.workbench import Workbench
+from heretic_tui.errors import one_line
 from heretic_tui.runtime.state import DIED, FINISHED, RunState
 
 # A process that dies in the same trial this often would die in it for ever.

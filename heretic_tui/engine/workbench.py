@@ -31,7 +31,7 @@ from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
 from heretic_tui.engine.metrics.refusals import Judge, Refusals, Response, count, thinking_blocks
-from heretic_tui.engine.model import ChatModel, one_line, out_of_memory
+from heretic_tui.engine.model import ChatModel, out_of_memory
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.pool import Exam, Job
 from heretic_tui.engine.prefix import detect_response_prefix
@@ -39,7 +39,7 @@ from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.residuals import gather_residuals
 from heretic_tui.engine.shift import first_token_shift
-from heretic_tui.errors import HereticError
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.runtime.files import replaced
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui.engine import events as ev
-from heretic_tui.errors import HereticError
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.runtime.journal import read_journal
 from heretic_tui.runtime.rundir import RunFolder
 
@@ -118,7 +118,7 @@ class ThreadHost:
             self._mailbox.put(ev.RunFailed(text=str(error)))
         except BaseException as error:
             self.outcome = "failed"
-            text = f"{type(error).__name__}: {error}"
+            text = one_line(error)
             self._mailbox.put(ev.RunFailed(text=text, traceback=traceback.format_exc()))
 
     def _run(self) -> None:

@@ -54,12 +54,6 @@ def plain(text: str) -> str:
     )
 
 
-def one_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it has none."""
-    text = str(error).strip()
-    return text.splitlines()[0].strip() if text else type(error).__name__
-
-
 def counted(number: int, thing: str) -> str:
     """1 prompt, 2 prompts, 1,000 prompts."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
