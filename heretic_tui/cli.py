@@ -17,6 +17,7 @@ from heretic_tui import __version__
 from heretic_tui.cli_layers import COMMANDS as LAYERS_COMMANDS
 from heretic_tui.cli_layers import add_commands as add_layers_commands
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.text import nearest, plain
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _means_open(arguments: Sequence[str]) -> bool:
     first = arguments[0]
     if first.startswith("-"):
         return first not in ("-h", "--help", "--version")
-    return first not in _COMMANDS and ("/" in first or Path(first).is_dir())
+    return first not in _COMMANDS and ("/" in first or os.path.isdir(first))
 
 
 def _with_hyphens(argument: str) -> str:
@@ -149,7 +150,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             from heretic_tui.settings import add_flags
 
             sub.add_argument(
-                "--config", type=Path, metavar="FILE", help="TOML file [heretic.toml in the working folder, if there]"
+                "--config",
+                type=user_path,
+                metavar="FILE",
+                help="TOML file [heretic.toml in the working folder, if there]",
             )
             add_flags(sub, settings)
         return sub
@@ -181,11 +185,11 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "score", _score, "measure one edit as a trial would be; without --edit, the base model", settings=_ALL
     )
     sub.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id of a chat model")
-    sub.add_argument("--edit", type=Path, metavar="FILE", help="JSON with direction_index and components")
+    sub.add_argument("--edit", type=user_path, metavar="FILE", help="JSON with direction_index and components")
     sub = command("export", _export, "write a trial's model, load what was written, and measure it", settings=_HOW)
     sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
     sub.add_argument("--trial", type=int, required=True, metavar="N", help="number of the trial")
-    sub.add_argument("out", type=Path, metavar="OUT", help="folder to write, which must not exist")
+    sub.add_argument("out", type=user_path, metavar="OUT", help="folder to write, which must not exist")
     sub.add_argument("--hub", metavar="NAME", help="then upload to this Hub repository (the token: HF_TOKEN)")
     sub.add_argument("--private", action="store_true", help="make a new repository a private one")
     sub.add_argument(
@@ -194,8 +198,8 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     sub.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
     add_layers_commands(command, _run_named, _task)
     sub = command("reproduce", _reproduce, "build an exported model again and compare every weight file's hash")
-    sub.add_argument("file", type=Path, metavar="FILE", help="reproduce.json of an export")
-    sub.add_argument("out", type=Path, metavar="OUT", help="folder to write, which must not exist")
+    sub.add_argument("file", type=user_path, metavar="FILE", help="reproduce.json of an export")
+    sub.add_argument("out", type=user_path, metavar="OUT", help="folder to write, which must not exist")
     assert set(commands.choices) < set(_COMMANDS)
     command("config", _config, "print the effective settings as TOML that can be fed back in", settings=_ALL)
     return parser
@@ -408,7 +412,7 @@ def _config(options: argparse.Namespace) -> int:
 
 
 def _runs_dir(options: argparse.Namespace) -> Path:
-    return Path(_settings(options).runs_dir).expanduser()
+    return user_path(_settings(options).runs_dir)
 
 
 def _find_run(options: argparse.Namespace) -> RunFolder:

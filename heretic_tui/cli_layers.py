@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.rundir import RunFolder
 
 Find = Callable[[str], RunFolder]
@@ -45,7 +46,7 @@ def add_commands(command: Command, find: Callable[[argparse.Namespace, str], Run
     sub.add_argument("--json", action="store_true", help="everything, as JSON")
     sub = command("plot", with_task(_plot), "draw both prompt sets, layer by layer: PNG files and a moving GIF", where)
     sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
-    sub.add_argument("--out", type=Path, metavar="DIR", help="folder to write to [plots in the run folder]")
+    sub.add_argument("--out", type=user_path, metavar="DIR", help="folder to write to [plots in the run folder]")
     sub.add_argument("--method", choices=("pacmap", "pca"), default="pacmap", help="PaCMAP, or PCA at once [pacmap]")
     sub.add_argument("--layers", type=_layers, metavar="LIST", help="such as 5,10-14 [all]")
     sub.add_argument("--no-animation", action="store_true", help="no GIF")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
+import os
 import shutil
 import threading
 from pathlib import Path
@@ -28,6 +29,7 @@ from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.suitability import model_class, refuse_unsuitable
 from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.runtime.files import user_path
 from heretic_tui.settings import Settings
 
 _SAMPLE = 1 << 20
@@ -39,12 +41,12 @@ def locate(model: str) -> str:
     Raises:
         UsageError: when the folder is not there or holds no model.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
+    path = user_path(model)
+    if os.path.isdir(path):
         if not (path / "config.json").is_file():
             raise UsageError(f"{path} holds no model: there is no config.json in it")
         return str(path.resolve())
-    if path.exists():
+    if os.path.exists(path):
         raise UsageError(f"{path} is a file: a model is a folder (config.json, safetensors, tokenizer) or a Hub id")
     if model.startswith((".", "/", "~")) or model.count("/") > 1:
         raise UsageError(f"no such model folder: {path}")

@@ -24,7 +24,7 @@ from heretic_tui.engine.tasks import export_trial
 from heretic_tui.engine.trials import Trials
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.runtime.files import write_json
+from heretic_tui.runtime.files import user_path, write_json
 from heretic_tui.runtime.journal import Journal, read_journal
 from heretic_tui.runtime.rundir import RunFolder, run_name
 from heretic_tui.runtime.state import RunState
@@ -51,7 +51,7 @@ class Session:
         self._settings = settings = inputs.settings
         self._control = control
         self.listeners: list[ev.Emit] = []
-        self.folder = RunFolder(Path(settings.runs_dir).expanduser() / run_name(settings.model, inputs.identity))
+        self.folder = RunFolder(user_path(settings.runs_dir) / run_name(settings.model, inputs.identity))
         self.folder.create()
         self.folder.lock()
         try:
@@ -264,7 +264,7 @@ class Session:
 
     def _export(self, export: Export) -> None:
         control = self._control.begin(export)
-        out = Path(export.out).expanduser()
+        out = Path(export.out)
         self.emit(ev.ExportStarted(trial=export.trial, out=str(out)))
 
         def tell(event: ev.Event) -> None:

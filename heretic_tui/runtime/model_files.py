@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from dataclasses import dataclass
@@ -10,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.files import read_json, user_path
 
 # Four bits a weight, scales, and what stays in 16 bits (embeddings, norms).
 _QUANTIZED = 0.32
@@ -59,12 +61,12 @@ def completions(typed: str) -> list[str]:
     """Models that begin with what was typed: folders on the disk, and ids in the local cache."""
     found = [name for name in cached_models() if name.lower().startswith(typed.lower())]
     if typed.startswith(("/", ".", "~")):
-        path = Path(typed).expanduser()
-        parent, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
         try:
+            path = user_path(typed)
+            parent, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
             folders = sorted(p for p in parent.iterdir() if p.is_dir() and p.name.startswith(beginning))
-        except OSError:
-            folders = []
+        except (OSError, UsageError):
+            return found
         shown = typed[: len(typed) - len(beginning)]
         found += [f"{shown}{folder.name}" for folder in folders if not folder.name.startswith(".") or beginning]
     return found
@@ -72,8 +74,11 @@ def completions(typed: str) -> list[str]:
 
 def folder_of(model: str) -> Path | None:
     """A model's folder on this disk: as named, or the newest snapshot in the cache; None where there is neither."""
-    path = Path(model).expanduser()
-    if model and path.is_dir():
+    try:
+        path = user_path(model)
+    except UsageError:
+        return None
+    if model and os.path.isdir(path):
         return path
     snapshots = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots"
     try:
@@ -88,22 +93,29 @@ def model_facts(model: str) -> ModelFacts | None:
     if folder is None:
         return None
     try:
-        config: dict[str, Any] = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
         weights = list(folder.glob("*.safetensors")) or list(folder.glob("*.bin"))
         size = sum(path.stat().st_size for path in weights)
-    except (OSError, ValueError):
+    except (OSError, UsageError):
         return None
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
-    assert isinstance(text, dict)
-    architectures = config.get("architectures") or [config.get("model_type") or "unknown"]
+    if not isinstance(config, dict):
+        return None
+    text: dict[str, Any] = config["text_config"] if isinstance(config.get("text_config"), dict) else config
+    architectures = config.get("architectures")
+    if not isinstance(architectures, list) or not architectures:
+        architectures = [config.get("model_type") or "unknown"]
     return ModelFacts(
         folder=folder,
         architecture=str(architectures[0]),
-        layers=text.get("num_hidden_layers") or text.get("n_layer"),
-        hidden_size=text.get("hidden_size") or text.get("n_embd"),
-        dtype=config.get("dtype") or config.get("torch_dtype") or text.get("dtype"),
+        layers=_count(text.get("num_hidden_layers") or text.get("n_layer")),
+        hidden_size=_count(text.get("hidden_size") or text.get("n_embd")),
+        dtype=str(config.get("dtype") or config.get("torch_dtype") or text.get("dtype") or "") or None,
         weight_bytes=size,
     )
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and value < 10**9 else None
 
 
 def devices() -> list[Device]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError
-from heretic_tui.runtime.files import read_json, write_json
+from heretic_tui.runtime.files import read_json, user_path, write_json
 
 
 class RunFolder:
@@ -60,6 +60,11 @@ class RunFolder:
     @property
     def plots(self) -> Path:
         return self.path / "plots"
+
+    @property
+    def conversations(self) -> Path:
+        """What people and models said to each other, a file each."""
+        return self.path / "conversations"
 
     @property
     def log(self) -> Path:
@@ -182,8 +187,8 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
     Raises:
         UsageError: when there is no such run, or more than one begins so.
     """
-    if (Path(name) / "run.json").is_file():
-        return RunFolder(Path(name).resolve())
+    if os.path.isfile((path := user_path(name)) / "run.json"):
+        return RunFolder(path.resolve())
     runs = find_runs(runs_dir)
     exact = [run for run in runs if run.name == name]
     fitting = exact or [run for run in runs if run.name.startswith(name)]

@@ -18,6 +18,8 @@ from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 from heretic_tui.engine.card import card_text
 from heretic_tui.engine.control import Export
 from heretic_tui.engine.events import ExportFinished, ExportStarted
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.text import duration
 from heretic_tui.tui.look import safe_lines, size_words
 from heretic_tui.tui.screens.base import OfHeretic
@@ -103,6 +105,14 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
             "not_measured": "they will be, when they are written",
         }
 
+    def _typed(self) -> Path:
+        """Where to, as it stands in the line.
+
+        Raises:
+            UsageError: when there can be no such folder.
+        """
+        return user_path(self.query_one("#out", Input).value.strip())
+
     @property
     def _kind(self) -> str:
         return str(self.query_one("#kind", Select).value)
@@ -118,14 +128,22 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
     def _paint_facts(self, problem: str = "") -> None:
         if self._asked:
             return
-        out = Path(self.query_one("#out", Input).value).expanduser()
-        there = next((p for p in (out, *out.absolute().parents) if p.exists()), Path("/"))
-        free, needed = shutil.disk_usage(there).free, self._needed()
-        text = Text(f"needs about {size_words(needed)}, {size_words(free)} are free there")
-        if out.exists():
-            problem = problem or "that folder exists already: choose another name"
-        elif needed > free:
-            problem = problem or "there is not enough room on that disk"
+        needed = self._needed()
+        text = Text(f"needs about {size_words(needed)}")
+        try:
+            out = self._typed()
+            there = next((p for p in (out, *out.absolute().parents) if os.path.exists(p)), Path("/"))
+            free = shutil.disk_usage(there).free
+        except UsageError as error:
+            problem = problem or str(error)
+        except OSError as error:
+            problem = problem or f"nothing is known of that disk: {error.strerror}"
+        else:
+            text.append(f", {size_words(free)} are free there")
+            if os.path.exists(out):
+                problem = problem or "that folder exists already: choose another name"
+            elif needed > free:
+                problem = problem or "there is not enough room on that disk"
         if problem:
             text.append("\n" + problem, "bold red")
         elif self.heretic.searching:
@@ -153,8 +171,13 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
         if host is None or host.control is None or not self.heretic.alive:
             self._paint_facts("no engine is at work: start or resume the run, or use `heretic-tui export`")
             return
-        out = Path(self.query_one("#out", Input).value).expanduser()
-        if not str(out).strip() or out.exists():
+        try:
+            out = self._typed()
+        except UsageError:
+            # It stands there already, as it was typed.
+            self._paint_facts()
+            return
+        if os.path.exists(out):
             self._paint_facts("choose a folder that does not exist yet")
             return
         kind, hub = self._kind, self.query_one("#hub", Input).value.strip()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from rich.text import Text
@@ -17,6 +16,7 @@ from textual.widgets import Input
 
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.draft import Draft, Entry
+from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.hosts import FollowHost, inspect_lines, preview_prompts
 from heretic_tui.runtime.model_files import completions, devices, fits, model_facts
 from heretic_tui.runtime.overview import overview
@@ -324,9 +324,12 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
     # Earlier runs
 
     def _load_runs(self) -> None:
-        runs_dir = Path(self.draft.settings.runs_dir).expanduser()
-        found = []
-        for folder in find_runs(runs_dir):
+        found: list[dict[str, Any]] = []
+        try:
+            folders = find_runs(user_path(self.draft.settings.runs_dir))
+        except HereticError:
+            folders = []
+        for folder in folders:
             try:
                 found.append({**overview(folder), "path": folder.path})
             except HereticError as error:
