@@ -25,7 +25,7 @@ for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
 
 @pytest.fixture
 def make_model() -> Callable[..., object]:
-    """Builds a ChatModel around a tiny random network."""
+    """Builds a ChatModel around a tiny random network, on the device that HERETIC_TEST_DEVICE names, or the CPU."""
     import tiny
 
     from heretic_tui.engine.control import Control
@@ -33,6 +33,7 @@ def make_model() -> Callable[..., object]:
 
     def make(kind: str = "llama", batch_size: int = 8, **options: object) -> ChatModel:
         network = options.pop("network", None) or tiny.network(kind, **options)  # type: ignore[arg-type]
+        network = network.to(os.environ.get("HERETIC_TEST_DEVICE", "cpu"))  # type: ignore[attr-defined]
         model = ChatModel(network, tiny.tokenizer(), lambda event: None, Control())  # type: ignore[arg-type]
         model.batch_size = batch_size
         return model
