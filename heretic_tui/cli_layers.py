@@ -75,9 +75,9 @@ def _geometry(options: argparse.Namespace, find: Find, task: Task) -> int:
 def _from_residuals(folder: RunFolder, task: Task) -> dict[str, Any]:
     """The part of the analysis that needs no model, for a run that was stopped before its own."""
     with task() as (emit, control, _):
-        from heretic_tui.engine.analysis import analysis_without_model
+        from heretic_tui.engine.analysis import analysis_record, analysis_without_model
 
-        return analysis_without_model(folder, emit, control).to_json()
+        return analysis_record(analysis_without_model(folder, emit, control))
 
 
 def _tokens(options: argparse.Namespace, find: Find, task: Task) -> int:

@@ -16,7 +16,7 @@ from heretic_tui.engine.control import Control
 from heretic_tui.engine.inputs import check_inputs
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Workbench
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import load
@@ -26,7 +26,7 @@ from measure_demo import facts_right
 
 
 def state_of(run: DemoRun) -> RunState:
-    return RunState.replay(read_journal(run.folder / "events.jsonl"))
+    return RunState.replay(read_events(run.folder / "events.jsonl"))
 
 
 def best(run: DemoRun) -> TrialRecord:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from heretic_tui.engine.ablation import EditBank, attached
 from heretic_tui.engine.anatomy import find_anatomy
 from heretic_tui.engine.parameters import Parameters
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import find_run
 from heretic_tui.runtime.state import RunState
 
@@ -35,7 +35,7 @@ def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Ten
     from safetensors.torch import load_file
 
     folder = find_run(runs_dir, "")
-    trial = RunState.replay(read_journal(folder.events)).trials[number]
+    trial = RunState.replay(read_events(folder.events)).trials[number]
     network = AutoModelForCausalLM.from_pretrained(model)
     anatomy = find_anatomy(network)
     directions = load_file(folder.directions)["directions"]

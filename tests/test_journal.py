@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
+from conftest import mounted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heretic_tui.engine import events as ev
-from heretic_tui.errors import UsageError
-from heretic_tui.runtime.journal import Journal, read_journal
+from heretic_tui.engine.search import open_study
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.journal import Journal, Tail, read_events, read_journal
 from heretic_tui.runtime.state import RunState, TrialRecord, pareto_front
 
 
@@ -39,6 +43,13 @@ EVENTS: list[ev.Event] = [
     *trial(1, 0.25, 20),
     ev.TrialStarted(number=2, parameters={}),
 ]
+
+
+def read_back(event: ev.Event) -> ev.Event:
+    """The event as a journal gives it back."""
+    found = ev.from_json(json.loads(json.dumps(event.to_json())))
+    assert found is not None
+    return found
 
 
 def write(path: Path, events: list[ev.Event]) -> None:
@@ -69,8 +80,7 @@ def test_replay_gives_the_state_of_the_live_fold_for_any_prefix(count: int) -> N
     live = RunState()
     for event in EVENTS[:count]:
         live.fold(event)
-    replayed = RunState.replay(json.loads(json.dumps(event.to_json())) for event in EVENTS[:count])
-    assert replayed == live
+    assert RunState.replay(map(read_back, EVENTS[:count])) == live
 
 
 def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path) -> None:
@@ -97,23 +107,124 @@ def test_high_rate_events_are_written_once_a_second_at_most(tmp_path: Path) -> N
 
 
 def test_every_kind_of_event_survives_the_journal() -> None:
+    rows = [{"index": 0, "layer": None, "|r|": 0.0, "raises": []}, {"index": 1, "layer": 0, "raises": [["I", 0.5]]}]
+    figures = dict.fromkeys(("good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"), 0.5)
+    whole: dict[str, dict[str, object]] = {
+        "layers_analysed": {"layers": rows, "refusal": None},
+        "directions_found": {"layers": [figures, figures]},
+    }
     for cls in ev.KINDS.values():
-        values = {
-            field.name: {"str": "x", "int": 1, "float": 0.5, "bool": True}.get(str(field.type).split(" ")[0])
-            for field in fields(cls)
-        }
-        event = cls(**values)
-        assert ev.from_json(json.loads(json.dumps(event.to_json()))) == event
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            kind = str(field.type).split(" ")[0].split("[")[0]
+            values[field.name] = {"str": "x", "int": 1, "float": 0.5, "bool": True, "dict": {}, "list": []}[kind]
+        event = cls(**{**values, **whole.get(cls.type, {})})
+        back = read_back(event)
+        assert back == event
+        assert (back.time, back.past) == (0.5, False)
     assert ev.from_json({"type": "of a later version"}) is None
 
 
-def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read() -> None:
+def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read(tmp_path: Path) -> None:
     records = [event.to_json() for event in EVENTS]
     records += [
         {"type": "trial_started", "number": 9, "parameters": {}},
         {"type": "measured", "metric": "KL divergence", "value": 0.25},
     ]
-    assert RunState.replay(records).trials[9].measured == {"KL divergence": 0.25}
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert RunState.replay(read_events(path)).trials[9].measured == {"KL divergence": 0.25}
+
+
+KERNEL = {"max_weight": 1.0, "max_weight_position": 2.0, "min_weight": 0.0, "min_weight_distance": 3.0}
+# What a record must not be: its type, what of it is another, and what is said.
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"number": 1}, "no event: it has no 'type'"),
+    ({"type": ["notice"], "text": "x"}, "no event: it has no 'type'"),
+    ({"type": "trial_finished", "state": "failed"}, "trial_finished has no 'number'"),
+    ({"type": "trial_finished", "number": "1", "state": "failed"}, "'number' of trial_finished cannot be '1'"),
+    ({"type": "trial_finished", "number": True, "state": "failed"}, "cannot be True"),
+    ({"type": "trial_finished", "number": 1, "state": "complete"}, "a measured trial has no figures"),
+    ({"type": "trial_finished", "number": 1, "state": "failed", "seconds": float("inf")}, "cannot be inf"),
+    ({"type": "trial_finished", "number": 10**30, "state": "failed"}, "'number' of trial_finished cannot be 1000"),
+    ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages'"),
+    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {"max_weight": 1}}}}, "are no edit"),
+    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {**KERNEL, "min_weight": []}}}}, "edit"),
+    ({"type": "trial_started", "number": 1, "parameters": {"direction_index": "x"}}, "are no edit"),
+    ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "'layers' lack figures"),
+    ({"type": "layers_analysed", "layers": []}, "'layers' are empty"),
+    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "interval"),
+    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "raises": ["I"]}]}, "'raises' in row 0"),
+    ({"type": "notice", "text": "x", "time": 1e300}, "'time' of notice cannot be 1e"),
+]
+
+
+@pytest.mark.parametrize(("record", "said"), WRONG)
+def test_a_record_that_cannot_be_is_damage_and_whoever_follows_sees_the_others(
+    tmp_path: Path, record: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, EVENTS[:2])
+    path.write_bytes(path.read_bytes() + json.dumps(record).encode() + b"\n")
+    write(path, EVENTS[2:3])
+    with pytest.raises(UsageError, match=r"is damaged at line 3 \(.*" + re.escape(said)):
+        list(read_events(path))
+    assert Tail(path).take() == EVENTS[:3]
+
+
+def test_events_keep_their_time_and_what_was_there_at_the_first_look_is_past(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = ev.Notice(text="an hour ago", time=1e9)
+    write(path, [first])
+    tail = Tail(path)
+    assert [(event.time, event.past) for event in tail.take()] == [(1e9, True)]
+    assert [event.time for event in read_events(path)] == [1e9]
+    write(path, [ev.Notice(text="now")])
+    (news,) = tail.take()
+    assert not news.past
+    # Who opens it again sees all of it as past.
+    assert [event.past for event in read_events(path)] == [True, True]
+
+
+def test_a_full_disk_leaves_no_piece_of_a_line(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "size=8k") as disk:
+        journal = Journal(disk / "events.jsonl")
+
+        def fill() -> None:
+            for _ in range(100):
+                journal.append(ev.Notice(text="x" * 150))
+
+        with pytest.raises(HereticError, match="free some space and resume"):
+            fill()
+        with pytest.raises(HereticError, match="free some space"):
+            journal.append(ev.Notice(text="x" * 4000))
+        whole = [event.type for event in read_events(disk / "events.jsonl")]
+        assert len(whole) > 10
+        assert (disk / "events.jsonl").read_bytes().endswith(b"\n")
+        # The same process goes on as soon as there is room.
+        subprocess.run(["mount", "-o", "remount,size=64k", disk], check=True)
+        journal.append(ev.Notice(text="x" * 4000))
+        journal.close()
+        assert [r["seq"] for r in read_journal(disk / "events.jsonl")] == list(range(len(whole) + 1))
+
+
+def test_a_full_disk_leaves_no_piece_of_a_line_in_the_study(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "size=16k") as disk:
+        study = open_study(disk / "study.journal", "name")
+
+        def fill() -> None:
+            for number in range(100):
+                study.set_user_attr(f"attribute {number}", "x" * 500)
+
+        with pytest.raises(OSError, match="No space left"):
+            fill()
+        data = (disk / "study.journal").read_bytes()
+        assert data.endswith(b"\n")
+        subprocess.run(["mount", "-o", "remount,size=64k", disk], check=True)
+        known = len(open_study(disk / "study.journal", "name").user_attrs)
+        assert known > 5
+        study.set_user_attr("after", 1)
+        assert len(open_study(disk / "study.journal", "name").user_attrs) == known + 1
 
 
 def test_what_ran_when_the_process_died_is_stopped_after_reopening() -> None:
@@ -122,6 +233,43 @@ def test_what_ran_when_the_process_died_is_stopped_after_reopening() -> None:
         state.fold(event)
     assert state.trials[2].state == "stopped"
     assert state.finished == 2
+
+
+def test_folding_an_event_looks_at_no_other_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [0]
+
+    class Watched(TrialRecord):
+        def __getattribute__(self, name: str) -> object:
+            looks[0] += name in ("state", "number")
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr("heretic_tui.runtime.state.TrialRecord", Watched)
+
+    def cost(trials: int) -> int:
+        looks[0] = 0
+        state = RunState()
+        for number in range(trials):
+            # A front of ten: each place is taken again and again by a better one.
+            for event in trial(number, 1000.0 - number, number % 10):
+                state.fold(event)
+                # What screens and printers ask for at every event.
+                assert state.finished <= trials
+                _ = state.running, state.seconds_left(), state.on_front(number)
+        assert len(state.front()) == 10
+        return looks[0]
+
+    assert cost(400) < 4.5 * cost(100)
+
+
+def test_a_trial_that_ends_again_is_counted_once() -> None:
+    state = RunState()
+    for event in [*trial(0, 0.5, 10), *trial(1, 0.1, 5), *trial(1, 0.9, 20)]:
+        state.fold(event)
+    assert state.finished == 2
+    assert [t.number for t in state.front()] == [0]
+    assert state.on_front(0)
+    assert not state.on_front(1)
+    assert state.running is None
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.2, 0.3])), max_size=12))
@@ -134,3 +282,10 @@ def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> 
         i for i, (r, k) in enumerate(points) if not any(r2 <= r and k2 <= k and (r2 < r or k2 < k) for r2, k2 in points)
     }
     assert {t.number for t in pareto_front(trials)} == expected
+    state = RunState()
+    for event in (event for t in trials for event in trial(t.number, t.kl_divergence or 0.0, t.refusals or 0)):
+        state.fold(event)
+    assert [(t.refusals, t.kl_divergence, t.number) for t in state.front()] == sorted(
+        (t.refusals, t.kl_divergence, t.number) for t in trials if t.number in expected
+    )
+    assert {t.number for t in trials if state.on_front(t.number)} == expected

@@ -20,7 +20,7 @@ from heretic_tui.engine.pool import Job
 from heretic_tui.engine.session import Session
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.state import RunState
 from heretic_tui.settings import load
 
@@ -48,7 +48,7 @@ class Run:
             session.close()
 
     def state(self) -> RunState:
-        return RunState.replay(read_journal(self.path.events))
+        return RunState.replay(read_events(self.path.events))
 
     def trials(self) -> list[tuple[Any, ...]]:
         return [(n, t.state, t.parameters, t.kl_divergence, t.refusals) for n, t in sorted(self.state().trials.items())]

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from heretic_tui.runtime.hosts import FollowHost
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import find_runs
 from heretic_tui.runtime.state import RunState
 
@@ -110,7 +110,7 @@ def terminal(*arguments: object, size: tuple[int, int] = (100, 30)) -> Iterator[
 
 def state_in(runs_dir: Path) -> RunState:
     runs = find_runs(runs_dir)
-    return RunState.replay(read_journal(runs[0].events)) if runs else RunState()
+    return RunState.replay(read_events(runs[0].events)) if runs else RunState()
 
 
 def demo(runs_dir: Path, trials: int) -> list[object]:
@@ -181,7 +181,7 @@ def test_what_a_model_says_cannot_steer_the_terminal(tmp_path: Path, demo_run: o
     runs_dir = tmp_path / "runs"
     copy = runs_dir / "hostile"
     shutil.copytree(demo_run.folder, copy)  # type: ignore[attr-defined]
-    front = RunState.replay(read_journal(copy / "events.jsonl")).front()[0].number
+    front = RunState.replay(read_events(copy / "events.jsonl")).front()[0].number
     fake.write_responses(copy, front, 0)
     assert FollowHost(find_runs(runs_dir)[0]).take()
     with terminal("follow", "--runs-dir", runs_dir, size=(120, 40)) as screen:

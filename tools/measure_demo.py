@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from heretic_tui.demo import PROMPTS
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import RunFolder, find_runs
 from heretic_tui.runtime.state import RunState
 
@@ -29,7 +29,7 @@ def facts_right(folder: RunFolder, trial: int | None) -> int:
 
 def main() -> None:
     for folder in find_runs(Path(sys.argv[1])):
-        state = RunState.replay(read_journal(folder.events))
+        state = RunState.replay(read_events(folder.events))
         assert state.base is not None
         print(f"{folder.name}: base model refuses {state.base.refusals} of {state.base.prompts}")
         print(f"  facts right: {facts_right(folder, None)}")

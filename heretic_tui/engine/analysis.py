@@ -4,6 +4,7 @@ one record, and the files of the run folder that hold it."""
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -89,13 +90,22 @@ def refusal_record(
 
 
 def save_analysis(folder: RunFolder, found: LayersAnalysed) -> None:
-    write_json(folder.geometry, {"format": _FORMAT, **found.to_json()})
+    write_json(folder.geometry, analysis_record(found))
+
+
+def analysis_record(found: LayersAnalysed) -> dict[str, Any]:
+    """The content of geometry.json: what was found, whenever that was."""
+    record = found.to_json()
+    del record["time"]
+    return {"format": _FORMAT, **record}
 
 
 def saved_analysis(folder: RunFolder) -> LayersAnalysed | None:
     """What `save_analysis` wrote; None where it is not there, damaged, or of another version."""
     record = read_geometry(folder)
-    event = from_json(record) if record and record.get("format") == _FORMAT else None
+    if record is None or record.get("format") != _FORMAT:
+        return None
+    event = from_json({**record, "time": round(time.time(), 3)})
     return event if isinstance(event, LayersAnalysed) else None
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
+import time
+import types
+import typing
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, ClassVar
 
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
@@ -12,14 +17,27 @@ PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "dir
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """One fact. `type` names it in the journal; high-rate kinds may be thinned out there, and what is not `kept` (what
-    people say to a model) never gets there."""
+    people say to a model) never gets there.
+
+    Attributes:
+        time: when it happened, seconds since 1970; it stays what it was when the event is read from a journal.
+        past: it happened before whoever is told now began to look, so it is no news.
+    """
 
     type: ClassVar[str]
     high_rate: ClassVar[bool] = False
     kept: ClassVar[bool] = True
+    time: float = field(default_factory=lambda: round(time.time(), 3), compare=False)
+    past: bool = field(default=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
-        return {"type": self.type, **asdict(self)}
+        record = {"time": self.time, "type": self.type, **asdict(self)}
+        del record["past"]
+        return record
+
+    def problem(self) -> str | None:
+        """What of it cannot be, though each field is of its type; None where nothing is."""
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +54,6 @@ class RunOpened(Event):
     resumed: bool
     pid: int
     version: str
-    time: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +159,12 @@ class DirectionsFound(Event):
     histograms: list[dict[str, Any]] = field(default_factory=list)
     cosines: list[list[float]] = field(default_factory=list)
 
+    def problem(self) -> str | None:
+        if len(self.layers) < 2 or not all(row.keys() >= _LAYER for row in self.layers):
+            return "'layers' lack figures"
+        whole = all(_fits(row.get(name), kind) for row in self.histograms for name, kind in _HISTOGRAM.items())
+        return None if whole else "'histograms' lack figures"
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayersAnalysed(Event):
@@ -165,6 +188,22 @@ class LayersAnalysed(Event):
     sentence: str = ""
     notes: list[str] = field(default_factory=list)
 
+    def problem(self) -> str | None:
+        if not self.layers:
+            return "'layers' are empty"
+        # A row begins with its place; the rest are figures, and tokens with scores.
+        for place, row in enumerate(self.layers):
+            if row.get("index") != place or row.get("layer") != (place - 1 if place else None):
+                return f"row {place} of 'layers' is not that of index {place}"
+            if "auc" in row and not {"auc_low", "auc_high"} <= row.keys():
+                return f"row {place} of 'layers' has no interval"
+            for name, value in row.items():
+                if not (_are_tokens(value, 1) if name in ("raises", "lowers") else _fits(value, float | None)):
+                    return f"{name!r} in row {place} of 'layers' cannot be {value!r:.40}"
+        if self.refusal is not None and not _are_tokens(self.refusal.get("tokens"), 2):
+            return "'refusal' holds no tokens"
+        return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
@@ -174,6 +213,13 @@ class TrialStarted(Event):
     number: int
     parameters: dict[str, Any]
     attempt: int = 1
+
+    def problem(self) -> str | None:
+        index, components = self.parameters.get("direction_index"), self.parameters.get("components", {})
+        kernels = isinstance(components, dict) and all(_fits(c, dict[str, float]) for c in components.values())
+        if kernels and _fits(index, float | None) and all(kernel.keys() >= _KERNEL for kernel in components.values()):
+            return None
+        return "'parameters' are no edit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,6 +252,11 @@ class TrialFinished(Event):
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
+
+    def problem(self) -> str | None:
+        refusals = {"complete": self.refusals, "dominated": self.at_least}.get(self.state, 0)
+        measured = self.state in ("complete", "dominated")
+        return "a measured trial has no figures" if measured and None in (self.kl_divergence, refusals) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,12 +358,11 @@ class RunFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
-    """The session let go of the run: `outcome` is done, interrupted or failed. Times are seconds since 1970."""
+    """The session let go of the run: `outcome` is done, interrupted or failed."""
 
     type = "run_ended"
     outcome: str
     reason: str | None = None
-    time: float = 0.0
 
 
 Emit = Callable[[Event], None]
@@ -320,11 +370,84 @@ Emit = Callable[[Event], None]
 KINDS: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
 
 
-def from_json(record: Mapping[str, Any]) -> Event | None:
+def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
     """The event of a journal record, or None for a kind this version does not know. Unknown fields are dropped,
-    so that a newer program's journal can still be read."""
-    cls = KINDS.get(record.get("type", ""))
+    so that a newer program's journal can still be read, and fields that an older one did not write have their defaults.
+
+    Raises:
+        ValueError: for a record of a known kind that lacks a field, or has one that cannot be.
+    """
+    kind = record.get("type")
+    if not isinstance(kind, str):
+        raise ValueError("no event: it has no 'type'")
+    cls = KINDS.get(kind)
     if cls is None:
         return None
-    known = {f.name for f in fields(cls)}
-    return cls(**{k: v for k, v in record.items() if k in known})
+    values: dict[str, Any] = {"time": 0.0}
+    for name, annotation, needed in _fields_of(kind):
+        if name in record:
+            value = values[name] = record[name]
+            if not _fits(value, annotation):
+                raise ValueError(f"{name!r} of {kind} cannot be {value!r:.40}")
+        elif needed:
+            raise ValueError(f"{kind} has no {name!r}")
+    if not 0 <= values["time"] < _LATEST:
+        raise ValueError(f"'time' of {kind} cannot be {values['time']!r:.40}")
+    event = cls(**values, past=past)
+    if problem := event.problem():
+        raise ValueError(f"{kind}: {problem}")
+    return event
+
+
+# What records of the journal are checked against
+
+_LAYER = {"good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"}
+_HISTOGRAM: dict[str, Any] = {"low": float, "high": float, "good": list[int], "bad": list[int]}
+_KERNEL = {"max_weight", "max_weight_position", "min_weight", "min_weight_distance"}
+# A second that every calendar can name.
+_LATEST = 1e11
+# Integers beyond it have more digits than any count or size.
+_LARGEST = 2**63
+
+
+@functools.cache
+def _fields_of(kind: str) -> list[tuple[str, Any, bool]]:
+    """Name and annotation of each field that a record of a kind has, and whether it must have it."""
+    cls = KINDS[kind]
+    hints = typing.get_type_hints(cls)
+    return [
+        (f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING)
+        for f in fields(cls)
+        if f.name != "past"
+    ]
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a value of JSON is of an annotated type. Numbers are finite, and no boolean is one."""
+    kind = type(value)
+    if kind is int and annotation in (int, float):
+        return -_LARGEST < value < _LARGEST
+    if kind is float and annotation is float:
+        return math.isfinite(value)
+    if annotation is kind or annotation is Any:
+        return True
+    parts = typing.get_args(annotation)
+    match typing.get_origin(annotation):
+        case types.UnionType:
+            return any(_fits(value, part) for part in parts)
+        case origin if origin is list:
+            return kind is list and all(_fits(each, parts[0]) for each in value)
+        case origin if origin is dict:
+            return kind is dict and all(_fits(each, parts[1]) for each in value.values())
+    return annotation is type(None) and value is None
+
+
+def _are_tokens(value: Any, figures: int) -> bool:
+    """Whether a value is a list of tokens, each with so many figures."""
+    return isinstance(value, list) and all(
+        isinstance(each, list)
+        and len(each) == 1 + figures
+        and isinstance(each[0], str)
+        and all(_fits(figure, float) for figure in each[1:])
+        for each in value
+    )

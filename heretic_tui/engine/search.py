@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.roles import after_the_mixers
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.runtime.journal import trim_torn_line
+from heretic_tui.runtime.files import trim_torn_line
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -141,7 +142,7 @@ def open_study(storage: str | Path, name: str) -> optuna.Study:
             # and the journal's own lock, which would hold up this process for a grace period.
             trim_torn_line(storage)
             storage.with_name(storage.name + ".lock").unlink(missing_ok=True)
-            backend = JournalStorage(JournalFileBackend(str(storage), JournalFileOpenLock(str(storage))))
+            backend = JournalStorage(_Journal(str(storage), JournalFileOpenLock(str(storage))))
         return optuna.create_study(
             storage=backend or str(storage),
             study_name=name,
@@ -153,6 +154,19 @@ def open_study(storage: str | Path, name: str) -> optuna.Study:
             f"the trials' storage {storage} cannot be read: {error}; put back a copy, or delete it: "
             "finished trials are in events.jsonl as well and are entered again"
         ) from error
+
+
+class _Journal(JournalFileBackend):
+    """Optuna's journal, that leaves no half of a line where the disk is full."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        path = self._file_path
+        end = os.path.getsize(path)
+        try:
+            super().append_logs(logs)
+        except OSError:
+            os.truncate(path, end)
+            raise
 
 
 class _Sampler(optuna.samplers.TPESampler):

@@ -25,7 +25,7 @@ from heretic_tui.engine.trials import Trials
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.runtime.files import user_path, write_json
-from heretic_tui.runtime.journal import Journal, read_journal
+from heretic_tui.runtime.journal import Journal, read_events
 from heretic_tui.runtime.rundir import RunFolder, run_name
 from heretic_tui.runtime.state import RunState
 
@@ -55,7 +55,7 @@ class Session:
         self.folder.create()
         self.folder.lock()
         try:
-            self.state = RunState.replay(read_journal(self.folder.events))
+            self.state = RunState.replay(read_events(self.folder.events))
             self._journal = Journal(self.folder.events)
             # A damaged study is found here, and not when the model has been loaded.
             open_study(self._storage, self.folder.name)
@@ -137,14 +137,13 @@ class Session:
                 resumed=bool(record),
                 pid=os.getpid(),
                 version=__version__,
-                time=round(time.time(), 3),
             )
         )
         for note in self._inputs.notes:
             self.emit(ev.Notice(level="warning", text=note))
 
     def _end(self, outcome: str, reason: str | None = None) -> str:
-        self.emit(ev.RunEnded(outcome=outcome, reason=reason, time=round(time.time(), 3)))
+        self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
 
     def _make_ready(self) -> None:

@@ -21,7 +21,7 @@ from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.files import write_json
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import Settings, from_dict
@@ -84,7 +84,7 @@ def export_trial(
         raise UsageError(f"{out} exists already: choose another folder, or move it away")
     sets, reason = _sets_of(settings, record, emit)
     bench = _build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
-    state = RunState.replay(read_journal(folder.events))
+    state = RunState.replay(read_events(folder.events))
     assert state.base is not None
     assert state.coverage is not None
     result: dict[str, Any] = {
@@ -222,7 +222,7 @@ def _score_files(
 
 
 def _complete_trial(folder: RunFolder, number: int) -> TrialRecord:
-    state = RunState.replay(read_journal(folder.events))
+    state = RunState.replay(read_events(folder.events))
     trial = state.trials.get(number)
     if trial is None or trial.state != "complete":
         front = ", ".join(str(t.number) for t in state.front()) or "none yet"

@@ -1,4 +1,4 @@
-"""Files that come from outside: read with one kind of error, written whole or not at all."""
+"""Files that come from outside: read with one kind of error, written or added to whole or not at all."""
 
 from __future__ import annotations
 
@@ -89,7 +89,35 @@ def replaced(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise HereticError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        # Where nothing can be written there is nothing to take away either.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def append(file: int, data: bytes, sync: bool = True) -> None:
+    """Write at the end of a file that is open for appending, all of the data or nothing: what a full disk took of it
+    is cut off again, so that what comes next is not glued to a piece.
+
+    Raises:
+        OSError: when it cannot all be written, or (with `sync`) does not reach the disk.
+    """
+    end = os.fstat(file).st_size
+    try:
+        written = os.write(file, data)
+        while written < len(data):
+            # What is left of a short write says why.
+            written += os.write(file, data[written:])
+        if sync:
+            os.fsync(file)
+    except OSError:
+        os.ftruncate(file, end)
+        raise
+
+
+def trim_torn_line(path: Path) -> None:
+    """Cut off what a kill left behind the last newline; what is written next must not be glued to it."""
+    if path.exists() and not (data := read_bytes(path)).endswith(b"\n"):
+        os.truncate(path, data.rfind(b"\n") + 1)
 
 
 def write_json(path: Path, record: Any) -> None:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import gc
-import json
 import os
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui.engine import events as ev
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import Tail, read_events
 from heretic_tui.runtime.rundir import RunFolder
 
 if TYPE_CHECKING:
@@ -39,7 +37,8 @@ class Host(Protocol):
     def start(self) -> None: ...
 
     def take(self) -> Sequence[ev.Event]:
-        """The events since the last call, in order; a progress that a later one overtook may be left out."""
+        """The events since the last call, in order; a progress that a later one overtook may be left out. Those of
+        before the start are marked as past."""
         ...
 
     @property
@@ -133,9 +132,8 @@ class ThreadHost:
             self.folder = session.folder
             self._on_folder(session.folder)
             # What earlier sessions did, so that whoever watches has the whole run.
-            for record in read_journal(session.folder.events):
-                if event := ev.from_json(record):
-                    self._mailbox.put(event)
+            for event in read_events(session.folder.events):
+                self._mailbox.put(event)
             session.listeners += [self._mailbox.put, _settle_garbage]
             self.outcome = session.run(stay=True)
         finally:
@@ -171,34 +169,6 @@ class FollowHost:
 
     def join(self, timeout: float | None = None) -> None:
         pass
-
-
-class Tail:
-    """The events of a journal that came since the last look; a torn last line waits for its end."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-
-    def take(self) -> list[ev.Event]:
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._offset)
-                data = file.read()
-        except OSError:
-            return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        events = []
-        for line in whole.splitlines():
-            try:
-                event = ev.from_json(json.loads(line))
-            except ValueError:
-                # A damaged line is the writer's to complain of; whoever watches sees all others.
-                continue
-            if event:
-                events.append(event)
-        return events
 
 
 def inspect_lines(settings: Settings) -> list[str]:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from heretic_tui.engine.events import Event
+from heretic_tui.engine import events as ev
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.files import append, parse_json, read_bytes, trim_torn_line
 
 _HIGH_RATE_SECONDS = 1.0
 
 
 class Journal:
-    """The writer. Every record carries `seq` (from 0, without gaps) and `time` (seconds since 1970).
+    """The writer. Every record carries `seq` (from 0, without gaps) and what the event tells, its time included.
 
     Raises:
-        UsageError: when the file is damaged elsewhere than in its last line.
+        UsageError: when the file cannot be written to, or is damaged elsewhere than in its last line.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
@@ -33,26 +35,21 @@ class Journal:
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
-    def append(self, event: Event) -> None:
+    def append(self, event: ev.Event) -> None:
         """Write one event. High-rate kinds are written once a second at most; all others reach the disk before this
         returns.
 
         Raises:
-            HereticError: when the disk is full.
+            HereticError: when the disk is full; nothing of the event is left in the file then.
         """
-        now = self._clock()
         if event.high_rate:
+            now = self._clock()
             if now - self._thinned.get(event.type, 0.0) < _HIGH_RATE_SECONDS:
                 return
             self._thinned[event.type] = now
-        record = {"seq": self._seq, "time": round(now, 3), **event.to_json()}
-        line = (json.dumps(record, ensure_ascii=False) + "\n").encode("utf-8", errors="replace")
+        line = json.dumps({"seq": self._seq, **event.to_json()}, ensure_ascii=False) + "\n"
         try:
-            written = os.write(self._file, line)
-            if written < len(line):
-                raise OSError(None, "no space left on device")
-            if not event.high_rate:
-                os.fsync(self._file)
+            append(self._file, line.encode("utf-8", errors="replace"), sync=not event.high_rate)
         except OSError as error:
             raise HereticError(f"cannot write {self._path}: {error.strerror}; free some space and resume") from error
         self._seq += 1
@@ -61,31 +58,81 @@ class Journal:
         os.close(self._file)
 
 
-def trim_torn_line(path: Path) -> None:
-    """Cut off what a kill left behind the last newline; what is written next must not be glued to it."""
-    if path.exists() and not (data := path.read_bytes()).endswith(b"\n"):
-        os.truncate(path, data.rfind(b"\n") + 1)
+def read_events(path: Path) -> Iterator[ev.Event]:
+    """The events that this version knows, oldest first, each as one of the past.
+
+    Raises:
+        UsageError: when the file cannot be read, or a line in the middle is damaged, with its number.
+    """
+    for number, record in enumerate(read_journal(path), start=1):
+        try:
+            event = ev.from_json(record, past=True)
+        except ValueError as error:
+            raise _damaged(path, number, error) from error
+        if event:
+            yield event
 
 
 def read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """All whole records, oldest first; a torn last line (a writer at work, or killed) is left out.
+    """All whole records as they are, oldest first; a torn last line (a writer at work, or killed) is left out.
 
     Raises:
-        UsageError: when a line in the middle is damaged, with its number.
+        UsageError: when the file cannot be read, or a line in the middle is no JSON object, with its number.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except FileNotFoundError:
         return
     # Behind the last newline lies nothing, or a torn line.
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
-            record = json.loads(line)
-            if not isinstance(record, dict) or "type" not in record:
-                raise ValueError("not an event")
-        except ValueError as error:
-            raise UsageError(
-                f"{path} is damaged at line {number}: put back a copy, or delete that line "
-                "(the trials themselves are in study.journal as well)"
-            ) from error
+            record = parse_json(line, "it")
+        except UsageError as error:
+            raise _damaged(path, number, error) from error
+        if not isinstance(record, dict):
+            raise _damaged(path, number, "it is no object")
         yield record
+
+
+def _damaged(path: Path, number: int, reason: object) -> UsageError:
+    return UsageError(
+        f"{path} is damaged at line {number} ({reason}): put back a copy, or delete that line "
+        "(the trials themselves are in study.journal as well)"
+    )
+
+
+class Tail:
+    """The events of a journal that came since the last look; a torn last line waits for its end.
+
+    What the first look finds is of the past.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._past = True
+
+    def take(self) -> list[ev.Event]:
+        try:
+            # A FIFO in its place would be waited for.
+            if not stat.S_ISREG(self._path.stat().st_mode):
+                return []
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                data = file.read()
+        except OSError:
+            return []
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        events = []
+        for line in whole.splitlines():
+            try:
+                record = json.loads(line)
+                event = ev.from_json(record, self._past) if isinstance(record, dict) else None
+            except (ValueError, RecursionError):
+                # A damaged line is the writer's to complain of; whoever watches sees all others.
+                continue
+            if event:
+                events.append(event)
+        self._past = False
+        return events

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from heretic_tui.runtime.journal import read_journal
+from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.printers import direction_words
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState
@@ -14,7 +14,7 @@ from heretic_tui.runtime.text import plain
 
 def overview(folder: RunFolder) -> dict[str, Any]:
     """One run in a few figures: name, model, state, trials, and the two ends of its front."""
-    state = RunState.replay(read_journal(folder.events))
+    state = RunState.replay(read_events(folder.events))
     holder = folder.holder()
     front = state.front()
     return {
@@ -46,7 +46,7 @@ def overview_table(runs: list[dict[str, Any]]) -> list[str]:
 
 def details(folder: RunFolder) -> dict[str, Any]:
     """Everything that `show --json` promises; trials in order of their numbers."""
-    state = RunState.replay(read_journal(folder.events))
+    state = RunState.replay(read_events(folder.events))
     alive = folder.holder() is not None
     front = {trial.number for trial in state.front()}
     record = folder.read_record()

@@ -112,7 +112,7 @@ class PlainPrinter:
             self._say("trial", f"{position:>9}  {event.state}: {event.reason}")
             return
         refusals = str(event.refusals) if event.state == "complete" else f"≥{event.at_least}"
-        mark = "◆ front" if any(t.number == event.number for t in self._state.front()) else "       "
+        mark = "◆ front" if self._state.on_front(event.number) else "       "
         left = self._state.seconds_left()
         rest = f"  {duration(left)} left" if left else ""
         self._say(

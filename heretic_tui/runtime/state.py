@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import statistics
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +15,8 @@ DIED = "the process died"
 # A trial in one of these states has an end; others are taken up again.
 MEASURED = ("complete", "dominated")
 FINISHED = (*MEASURED, "failed")
+# The time left is reckoned from so many trials.
+_LATEST = 20
 
 
 @dataclass
@@ -51,7 +55,12 @@ class TrialRecord:
 
 @dataclass
 class RunState:
-    """The state of one run. `fold` is the only thing that changes it."""
+    """The state of one run. `fold` is the only thing that changes it, and takes about as long for the last of many
+    thousand trials as for the first: what screens and printers ask for at every event is kept up to date.
+
+    Attributes:
+        finished: number of trials that have an end: complete, dominated or failed.
+    """
 
     opened: ev.RunOpened | None = None
     model: ev.ModelLoaded | None = None
@@ -73,7 +82,12 @@ class RunState:
     outcome: str | None = None
     reason: str | None = None
     ended: float | None = None
-    _front: list[TrialRecord] | None = field(default=None, repr=False, compare=False)
+    finished: int = 0
+    # Those in hand, by number; the times of the latest that were measured; the front as it stands, in its order, None
+    # when it has to be found anew.
+    _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
+    _times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST), repr=False, compare=False)
+    _front: list[TrialRecord] | None = field(default_factory=list, repr=False, compare=False)
 
     def fold(self, event: ev.Event) -> None:
         match event:
@@ -82,9 +96,9 @@ class RunState:
                 self.outcome = self.reason = self.ended = None
                 self.state = "running"
                 # What was running when the last process died is not running now.
-                for trial in self.trials.values():
-                    if trial.state == "running":
-                        trial.state, trial.reason = "stopped", DIED
+                for trial in self._in_hand.values():
+                    trial.state, trial.reason = "stopped", DIED
+                self._in_hand.clear()
             case ev.ModelLoaded():
                 self.model = event
             case ev.Coverage():
@@ -108,12 +122,14 @@ class RunState:
             case ev.Progress():
                 self.progress = event
             case ev.TrialStarted():
-                self._front = None
-                self.trials[event.number] = TrialRecord(event.number, event.parameters, attempts=event.attempt)
+                self._forget_end(event.number)
+                begun = TrialRecord(event.number, event.parameters, attempts=event.attempt)
+                self.trials[event.number] = self._in_hand[event.number] = begun
             case ev.Measured():
-                for trial in self.trials.values():
-                    if trial.number == event.number or (event.number is None and trial.state == "running"):
-                        trial.measured[event.metric] = event.value
+                numbers = list(self._in_hand) if event.number is None else [event.number]
+                for number in numbers:
+                    if number in self.trials:
+                        self.trials[number].measured[event.metric] = event.value
             case ev.TrialFinished():
                 self._finish(event)
             case ev.TargetChanged():
@@ -129,8 +145,9 @@ class RunState:
                 self.export, self.progress = event, None
 
     def _finish(self, event: ev.TrialFinished) -> None:
-        self._front = None
+        self._forget_end(event.number)
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, {}))
+        self._in_hand.pop(event.number, None)
         trial.state = event.state
         trial.kl_divergence = event.kl_divergence
         trial.refusals = event.refusals
@@ -140,32 +157,46 @@ class RunState:
         trial.seconds = event.seconds
         trial.stages = event.stages
         trial.reason = event.reason
+        self.finished += trial.state in FINISHED
+        if trial.state in MEASURED:
+            self._times.append(trial.seconds)
+        if trial.state == "complete" and self._front is not None:
+            enter_front(self._front, trial)
+
+    def _forget_end(self, number: int) -> None:
+        """A trial that is begun again, or ends again, has no end until then."""
+        trial = self.trials.get(number)
+        if trial is not None and trial.state in FINISHED:
+            self.finished -= 1
+            if trial.state == "complete":
+                self._front = None
 
     @classmethod
-    def replay(cls, records: Iterable[Mapping[str, Any]]) -> RunState:
-        """The state after all records of a journal; kinds that this version does not know are passed over."""
+    def replay(cls, events: Iterable[ev.Event]) -> RunState:
+        """The state after all events of a journal."""
         state = cls()
-        for record in records:
-            if event := ev.from_json(record):
-                state.fold(event)
+        for event in events:
+            state.fold(event)
         return state
 
     @property
     def running(self) -> TrialRecord | None:
         """The latest of the trials in hand."""
-        return next((t for t in reversed(self.trials.values()) if t.state == "running"), None)
-
-    @property
-    def finished(self) -> int:
-        """Number of trials that have an end: complete, dominated or failed."""
-        return sum(trial.state in FINISHED for trial in self.trials.values())
+        return next(reversed(self._in_hand.values()), None)
 
     def front(self) -> list[TrialRecord]:
         """Complete trials that no other beats (Pareto), by refusals, then KL divergence."""
-        # Asked for several times a second by screens, and changed by the end of a trial only.
         if self._front is None:
             self._front = pareto_front(self.trials.values())
-        return self._front
+        return list(self._front)
+
+    def on_front(self, number: int) -> bool:
+        """Whether a trial is on the front."""
+        trial, front = self.trials.get(number), self.front()
+        if trial is None or trial.state != "complete":
+            return False
+        place = bisect.bisect_left(front, _order(trial), key=_order)
+        return place < len(front) and front[place] is trial
 
     def word(self, alive: bool) -> str:
         """The state of the run in a word; `alive` says whether a process is at work on it."""
@@ -181,22 +212,40 @@ class RunState:
 
     def seconds_left(self) -> float | None:
         """Time the rest of the search will take by the mean of the latest trials; None until one has finished."""
-        times = [t.seconds for t in self.trials.values() if t.state in MEASURED][-20:]
-        if not times:
+        if not self._times:
             return None
         # The mean: dominated trials take a fraction of the time of others, and both kinds will come.
-        return statistics.fmean(times) * max(0, self.n_trials - self.finished)
+        return statistics.fmean(self._times) * max(0, self.n_trials - self.finished)
 
 
 def pareto_front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The complete trials that no other is at least as good as on both counts and better on one."""
+    """The complete trials that no other is at least as good as on both counts and better on one, by refusals, then KL
+    divergence."""
     front: list[TrialRecord] = []
-    lowest = float("inf")
-    complete = [t for t in trials if t.kl_divergence is not None and t.refusals is not None and t.state == "complete"]
-    for trial in sorted(complete, key=lambda t: (t.refusals, t.kl_divergence, t.number)):
-        assert trial.kl_divergence is not None
-        same = bool(front) and (trial.refusals, trial.kl_divergence) == (front[-1].refusals, front[-1].kl_divergence)
-        if trial.kl_divergence < lowest or same:
-            front.append(trial)
-            lowest = trial.kl_divergence
+    for trial in trials:
+        if trial.state == "complete":
+            enter_front(front, trial)
     return front
+
+
+def enter_front(front: list[TrialRecord], trial: TrialRecord) -> None:
+    """Take a complete trial into a front where no other of it is better, in place of those that it beats."""
+    place = bisect.bisect_left(front, _order(trial), key=_order)
+    # Along the front refusals rise and KL divergences fall, so the one before is the best of all with fewer refusals.
+    if place and _beats(front[place - 1], trial):
+        return
+    end = place
+    while end < len(front) and _beats(trial, front[end]):
+        end += 1
+    front[place:end] = [trial]
+
+
+def _order(trial: TrialRecord) -> tuple[int, float, int]:
+    assert trial.refusals is not None
+    assert trial.kl_divergence is not None
+    return trial.refusals, trial.kl_divergence, trial.number
+
+
+def _beats(one: TrialRecord, other: TrialRecord) -> bool:
+    (r, k, _), (r_other, k_other, _) = _order(one), _order(other)
+    return r <= r_other and k <= k_other and (r, k) != (r_other, k_other)

@@ -168,12 +168,10 @@ class HereticApp(App[str]):
             return
         alive, self._alive = self._alive, host.alive
         events = host.take()
-        # A run that is opened again is replayed; what it tells of its past is no news.
-        news = len(events) < 200
         for event in events:
             self.state.fold(event)
             self._fold(event)
-            if news:
+            if not event.past:
                 self._announce(event)
         if self.selected_trial not in self.state.trials:
             self.selected_trial = next(iter(self.state.trials), None)

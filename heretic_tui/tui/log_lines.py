@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from dataclasses import dataclass
 
 from heretic_tui.engine import events as ev
@@ -15,7 +14,7 @@ LEVELS = ("info", "warning", "error")
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line, when it came (seconds since 1970), and how bad it is."""
+    """One line, when what it tells of happened (seconds since 1970), and how bad it is."""
 
     time: float
     level: str
@@ -39,8 +38,8 @@ class LogLines:
         if said := self._sink.getvalue():
             self._sink.seek(0)
             self._sink.truncate()
-            now, level = time.time(), level_of(event)
-            self.lines += [LogLine(now, level, line) for line in said.splitlines()]
+            level = level_of(event)
+            self.lines += [LogLine(event.time, level, line) for line in said.splitlines()]
 
 
 def level_of(event: ev.Event) -> str:
