@@ -77,7 +77,7 @@ def test_prefix_suffix_and_system_prompt(tmp_path: Path) -> None:
         ("p.txt", b"one\ntwo\0\n", "a NUL byte in line 2: this is no text file"),
         ("p.txt", "na\u00efve\ncaf\u00e9".encode("latin-1"), "not UTF-8 at line 1 (byte 2)"),
         ("p.txt", b"\n \n", "the file is empty"),
-        ("p.jsonl", b'{"text": "a"}\n{"text": ', "line 2 is not JSON"),
+        ("p.jsonl", b'{"text": "a"}\n{"text": ', "line 2 is not valid JSON"),
         ("p.json", b"{", "not valid JSON"),
         ("p.json", b'[{"text": 4}]', "row 1 of column 'text' is no text but '4'"),
         ("p.csv", b"a,b\n1,2\n", "which column holds the prompts? There are a, b"),
@@ -93,6 +93,153 @@ def test_a_bad_file_is_told_in_one_line(tmp_path: Path, name: str, content: byte
     assert said in str(caught.value)
     assert f"good_prompts: {path}" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def said_of(path: Path, column: str | None = None) -> tuple[list[str], str]:
+    loaded = load_prompt_set(PromptSet(dataset=str(path), column=column), "bad_prompts", "")
+    return [prompt.text for prompt in loaded.prompts], " / ".join(loaded.notes)
+
+
+TALK = [
+    {"role": "system", "content": "Be kind."},
+    {"role": "user", "content": "one?"},
+    {"role": "assistant", "content": "two."},
+    {"role": "user", "content": "three?"},
+]
+SHARED = [{"from": "human", "value": "one?"}, {"from": "gpt", "value": "two."}]
+PARTS = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]}]
+BIG = "word " * 40_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "column", "expected", "note"),
+    [
+        # Delimiters
+        ("p.csv", "text;label\nHow, then?;1\nAnd, so?;1\n", None, ["How, then?", "And, so?"], ""),
+        ("p.csv", "text\tlabel\nHow; then?\t1\nAnd so?\t1\n", None, ["How; then?", "And so?"], ""),
+        ("p.csv", "label|text\n1|How, then?\n1|And so?\n", None, ["How, then?", "And so?"], ""),
+        ("p.csv", "sep=;\r\ntext;label\r\na;1\r\n", None, ["a"], ""),
+        ("p.csv", 'text,label\n"one; ""two"", three\nfour",1\nfive,2\n', None, ['one; "two", three\nfour', "five"], ""),
+        ("p.csv", 'label, text\n1, "one, two"\n2, three\n', None, ["one, two", "three"], ""),
+        ("p.csv", "text\nHow; then?\nAnd so?\n", None, ["How; then?", "And so?"], ""),
+        # Headers
+        ("p.csv", "How do I bake?\nAnd brew?\n", None, ["How do I bake?", "And brew?"], "there is no header"),
+        ("p.csv", "How do I bake?;1\nAnd brew?;1\n", "1", ["How do I bake?", "And brew?"], "there is no header"),
+        ("p.csv", "potions\nbread\n", None, ["bread"], "'potions', was taken for the header"),
+        ("p.csv", "\ufefftext , label\na,1\n", None, ["a"], ""),
+        ("p.csv", ",my text\n0,a\n1,b\n", "my text", ["a", "b"], ""),
+        # Rows
+        ("p.csv", f"text\n{BIG}\n", None, [BIG], ""),
+        ("p.csv", "text,label\r1,2\r3,4\r", None, ["1", "3"], ""),
+        ("p.csv", "text,label\na,1,,\nb\n", None, ["a", "b"], ""),
+        ("p.csv", "label,text\n1,a\n2,\n3\n4,d\n", None, ["a", "d"], "2 of 4 rows are empty, left out: rows 2, 3"),
+        ("p.txt", "one\rtwo\rthree\r", None, ["one", "two", "three"], ""),
+        ("p.txt", "one\r\n\r\ntwo\rthree\n", None, ["one", "two", "three"], ""),
+        # JSON
+        ("p.json", '{"text": "a"}\n{"text": "b"}\n', None, ["a", "b"], ""),
+        ("p.json", '["a", null, "b"]', None, ["a", "b"], "1 of 3 rows are empty, left out: row 2"),
+        ("p.jsonl", '{"text": "a"}\n\n{"label": 1}\n', None, ["a"], "1 of 2 rows are empty, left out: row 2"),
+        # Conversations
+        ("p.json", json.dumps([{"messages": TALK}]), None, ["three?"], "the last user turn of each is read"),
+        ("p.json", json.dumps([{"id": 1, "conversations": SHARED}]), "conversations", ["one?"], "holds conversations"),
+        ("p.json", json.dumps([TALK, SHARED, PARTS]), None, ["three?", "one?", "a\nb"], "holds conversations"),
+        ("p.json", json.dumps([TALK, TALK[:1]]), None, ["three?"], "1 of 2 rows are empty, left out: row 2"),
+        (
+            "p.csv",
+            'messages\n"' + json.dumps(TALK).replace('"', '""') + '"\n',
+            None,
+            ["three?"],
+            "holds conversations",
+        ),
+    ],
+    ids=range(26),
+)
+def test_files_as_people_have_them(
+    tmp_path: Path, name: str, content: str, column: str | None, expected: list[str], note: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content.encode())
+    found, notes = said_of(path, column)
+    assert found == expected
+    assert note in notes
+    assert bool(note) == bool(notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("p.csv", b"a;b\nfoo;1\n", "which column holds the prompts? There are a, b"),
+        ("p.csv", b"How do I bake?;1\nAnd brew?;1\n", "there is no header (the first row looks like a prompt)"),
+        ("p.csv", b"text\nHow, then?\n", "line 2 has 2 cells where the first has 1"),
+        ("p.csv", b'text,label\na,1\n"b\nc,2\nd,3\n', "line 3: a quote is opened here and never closed"),
+        ("p.csv", b'text,label\na,1\n"b" c,2\n', "line 3: a cell in quotes goes on after them"),
+        ("p.csv", b"text,text\na,b\n", "two columns are called 'text'"),
+        ("p.csv", "text\nna\u00efve\n".encode("utf-16"), "this looks like UTF-16: convert it first"),
+        ("p.txt", "plain words\n".encode("utf-16-le"), "this looks like UTF-16"),
+        ("p.csv", b"messages\n\"[{'role': 'user', 'content': 'a'}]\"\n", "conversations written as Python lists"),
+        ("p.json", b"[" * 100_000, "is nested too deeply to be read"),
+        ("p.jsonl", b'"a"\n' + b'{"a":' * 100_000, "line 2 is nested too deeply to be read"),
+        ("p.json", b"[" + b"9" * 5000 + b"]", "not valid JSON"),
+        ("p.json", b'[{"text": "a"}, {"text": ["b", "c"]}]', "column 'text' holds lists, no texts (row 2: ['b', 'c'])"),
+        ("p.json", b'[{"goal": {"x": 1}}]', "column 'goal' holds objects, no texts (row 1:"),
+        (
+            "p.json",
+            b'[{"text": "a"}, {"text": "cut \\ud83d"}]',
+            r"row 2 of column 'text' holds half a character (\ud83d",
+        ),
+        ("p.jsonl", b'{"text": "\\ude00"}', r"row 1 of column 'text' holds half a character (\ude00"),
+        ("p.json", b'["a", {"text": "b"}]', "either strings or objects throughout, and row 1 is 'a'"),
+        ("p.parquet", b"PAR1" + b"\0" * 400 + b"PAR1", "cannot be read as parquet"),
+    ],
+    ids=range(18),
+)
+def test_what_is_wrong_with_a_file_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(UsageError) as caught:
+        texts(path)
+    assert str(caught.value).startswith(f"good_prompts: {path}")
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 300 + len(str(path))
+
+
+def test_a_slice_counts_empty_rows(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    path.write_text("label,text\n" + "".join(f"{i},{'' if i % 2 else f'p{i}'}\n" for i in range(30)))
+    loaded = load_prompt_set(PromptSet(dataset=str(path), split="[2:28]"), "bad_prompts", "")
+    assert [p.text for p in loaded.prompts] == [f"p{i}" for i in range(2, 28, 2)]
+    assert loaded.notes == [
+        "bad_prompts: 13 of 26 rows are empty, left out, and counted by the slice: "
+        "rows 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, …"
+    ]
+
+
+def test_a_dataset_folder_whose_loader_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.json").write_text("[" * 50_000)
+    with pytest.raises(UsageError, match="cannot be read as a dataset: "):
+        texts(folder)
+
+    def fail(*_: object, **__: object) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(UsageError, match="cannot be read as a dataset: RecursionError"):
+        texts(folder)
+    (folder / "train.json").unlink()
+    (folder / "train.csv").write_text("text;label\na;1\nb;1\n")
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="the delimiter was not found out; name the file itself"):
+        texts(folder)
+
+
+@pytest.mark.parametrize("dataset", ["~nobody/p.txt", "x" * 5000, "a\0b", "", "/dev/null", "p/q/r"])
+def test_what_is_no_path_is_said(dataset: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        texts(dataset)
+    assert str(caught.value).startswith("good_prompts: ")
+    assert len(str(caught.value)) < 300
 
 
 def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
@@ -125,9 +272,38 @@ def test_direction_prompts_lose_duplicates_and_what_is_evaluated_on() -> None:
     assert [p.text for p in checked["good_prompts"].prompts] == many
     assert len(checked["good_evaluation_prompts"].prompts) == 3
     assert len(notes) == 3
-    assert any("1 duplicates were left out" in note for note in notes)
+    assert any("good_prompts: 1 duplicate left out" in note for note in notes)
     assert any("'e1'" in note for note in notes)
     assert digest(checked) != digest(sets)
+
+
+def test_prompts_that_differ_by_blanks_case_or_unicode_are_the_same() -> None:
+    others = [f"g{i}" for i in range(9)]
+    sets = {
+        "good_prompts": listed(*others, "How do I  bake?", "HOW DO I BREW?", "cafe\u0301 ﬁne"),
+        "good_evaluation_prompts": listed("how do i bake?", "How do I brew? ", "Caf\u00e9 fine"),
+    }
+    checked, notes = check_sets(sets)
+    assert [p.text for p in checked["good_prompts"].prompts] == others
+    assert notes == [
+        "good_prompts: 3 prompts left out because the evaluation sets hold the same, but for blanks and case "
+        "(the first: 'How do I  bake?')"
+    ]
+
+
+def test_good_prompts_among_the_bad_are_told() -> None:
+    good, bad = [f"g{i}" for i in range(9)], [f"b{i}" for i in range(9)]
+    sets = {
+        "good_prompts": listed(*good),
+        "bad_prompts": listed(*bad, "G1", "g2 "),
+        "good_evaluation_prompts": listed("x", "y"),
+        "bad_evaluation_prompts": listed("Y", "z"),
+    }
+    checked, (first, second) = check_sets(sets)
+    assert first.startswith("bad_prompts: 2 prompts occur in good_prompts too")
+    assert "'G1'" in first
+    assert second.startswith("bad_evaluation_prompts: 1 prompt occurs in good_evaluation_prompts too")
+    assert len(checked["bad_prompts"].prompts) == 11, "they are told, and stay"
 
 
 def test_sets_without_a_difference_are_refused() -> None:

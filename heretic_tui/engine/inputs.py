@@ -8,7 +8,7 @@ from typing import Any
 
 from heretic_tui import __version__
 from heretic_tui.engine.loading import fingerprint, load_config, load_tokenizer, locate
-from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set
+from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set, local_path
 from heretic_tui.engine.workbench import PromptSets
 from heretic_tui.settings import Settings, identity
 
@@ -20,7 +20,7 @@ class Inputs:
     """What can be checked before the model is loaded, checked.
 
     Attributes:
-        settings: with the model as an absolute path where it is a folder.
+        settings: with the model and the prompt sets as absolute paths where they are folders or files.
         sets: prompts by setting name.
         notes: what a person should know about the prompts.
         identity: everything that decides the results, as plain JSON.
@@ -45,7 +45,19 @@ def check_inputs(settings: Settings) -> Inputs:
     checked, notes = check_sets(loaded)
     notes = [note for found in loaded.values() for note in found.notes] + notes
     facts = {"settings": identity(settings), "model": fingerprint(settings), "prompts": digest(checked)}
-    return Inputs(settings, {name: tuple(found.prompts) for name, found in checked.items()}, notes, facts)
+    return Inputs(
+        _with_whole_paths(settings), {name: tuple(found.prompts) for name, found in checked.items()}, notes, facts
+    )
+
+
+def _with_whole_paths(settings: Settings) -> Settings:
+    """Prompt files by their absolute paths, so that the run finds them from any folder."""
+    changes = {}
+    for name in SETS:
+        spec = getattr(settings, name)
+        if path := local_path(spec.dataset, name):
+            changes[name] = spec.model_copy(update={"dataset": str(path)})
+    return settings.model_copy(update=changes)
 
 
 def versions() -> dict[str, str]:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import re
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heretic_tui.engine.prompt_files import KINDS, Column, only_train, prompts_column, read_file, rows_listed
 from heretic_tui.errors import UsageError
-from heretic_tui.runtime.text import plain
+from heretic_tui.runtime.files import user_path
+from heretic_tui.runtime.text import counted, one_line, quoted
 from heretic_tui.settings import PromptSet
-
-FILE_KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet")
 
 # Fewer prompts than this say little about a direction.
 _FEW = 8
@@ -50,24 +49,54 @@ def load_prompt_set(spec: PromptSet, name: str, system_prompt: str) -> PromptLis
     """
     where = f"{name}: {spec.dataset}"
     split, lower, upper = _parse_split(spec.split, where)
-    path = Path(spec.dataset).expanduser()
-    if path.is_file():
-        rows = _read_file(path, split, spec.column, where)
+    path = local_path(spec.dataset, name)
+    if path is None:
+        found = _read_hub(spec, split, where)
     elif path.is_dir():
-        rows = _read_folder(path, split, spec.column, where)
-    elif path.suffix.lower() in FILE_KINDS or spec.dataset.startswith((".", "/", "~")):
-        raise UsageError(f"{where}: no such file or folder")
+        found = _read_folder(path, split, spec.column, where)
     else:
-        rows = _read_hub(spec, split, where)
+        found = read_file(path, split, spec.column, where)
+    rows = found.texts
     low, high = _bound(lower, 0, len(rows)), _bound(upper, len(rows), len(rows))
-    notes = []
+    notes = [f"{name}: {note}" for note in found.notes]
     if upper and upper.isdigit() and int(upper) > len(rows):
-        notes.append(f"{name}: only {len(rows) - low} prompts where {spec.split} asks for {int(upper) - low}")
+        there, wanted = counted(max(0, len(rows) - low), "prompt"), int(upper) - low
+        notes.append(f"{name}: only {there} where {spec.split} asks for {wanted}")
     texts = [text for text in rows[low:high] if text.strip()]
+    at = f" at {spec.split}" if spec.split else ""
     if not texts:
-        raise UsageError(f"{where}: no prompts in it" + (f" at {spec.split}" if spec.split else ""))
+        raise UsageError(f"{where}: no prompts in it{at}")
+    if empty := [number for number, text in enumerate(rows[low:high], start=low + 1) if not text.strip()]:
+        counts = ", and counted by the slice" if at else ""
+        notes.append(
+            f"{name}: {len(empty)} of {counted(len(rows[low:high]), 'row')} are empty, left out{counts}: "
+            f"{rows_listed(empty)}"
+        )
     system = system_prompt if spec.system_prompt is None else spec.system_prompt
     return PromptList([Prompt(f"{spec.prefix}{text}{spec.suffix}", system) for text in texts], notes)
+
+
+def local_path(dataset: str, name: str) -> Path | None:
+    """Where a set lies on this machine, as an absolute path; None for a data set on the Hub.
+
+    Raises:
+        UsageError: when the text means a path and nothing lies there, or nothing that can be read.
+    """
+    try:
+        path = user_path(dataset)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    try:
+        if dataset.strip() and (path.is_file() or path.is_dir()):
+            return path.resolve()
+        there = path.exists()
+    except OSError as error:
+        raise UsageError(f"{name}: {dataset}: cannot be read: {error.strerror}") from error
+    if there:
+        raise UsageError(f"{name}: {quoted(dataset, 200)} is neither a file nor a folder of prompts")
+    if path.suffix.lower() in KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
+        raise UsageError(f"{name}: {dataset}: no such file or folder")
+    return None
 
 
 def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], list[str]]:
@@ -81,31 +110,62 @@ def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], l
     """
     notes: list[str] = []
     checked = dict(sets)
-    for good, bad in (("good_prompts", "bad_prompts"), ("good_evaluation_prompts", "bad_evaluation_prompts")):
-        if good in sets and bad in sets and set(sets[good].prompts) == set(sets[bad].prompts):
+    keys = {name: {_key(prompt) for prompt in found.prompts} for name, found in sets.items()}
+    for good, bad in _PAIRS:
+        if good in sets and bad in sets and keys[good] == keys[bad]:
             raise UsageError(f"{good} and {bad} hold the same prompts: there is no difference to find a direction in")
-    evaluation = {p for name, found in sets.items() if "evaluation" in name for p in found.prompts}
+    evaluation = {key for name in sets if "evaluation" in name for key in keys[name]}
     for name, found in sets.items():
         unique = list(dict.fromkeys(found.prompts))
+        twice = len(found.prompts) - len(unique)
         if "evaluation" in name:
-            if len(unique) < len(found.prompts):
-                notes.append(f"{name}: {len(found.prompts) - len(unique)} prompts occur more than once and count so")
+            if twice:
+                notes.append(f"{name}: {_occur(twice)} more than once and count so")
             continue
-        if len(unique) < len(found.prompts):
-            notes.append(f"{name}: {len(found.prompts) - len(unique)} duplicates were left out")
-        kept = [prompt for prompt in unique if prompt not in evaluation]
+        if twice:
+            notes.append(f"{name}: {counted(twice, 'duplicate')} left out")
+        kept = [prompt for prompt in unique if _key(prompt) not in evaluation]
         if len(kept) < len(unique):
-            first = next(prompt for prompt in unique if prompt in evaluation)
+            first = next(prompt for prompt in unique if _key(prompt) in evaluation)
             notes.append(
-                f"{name}: {len(unique) - len(kept)} prompts were left out because the evaluation sets hold them too "
-                f"(the first: {_short(first.text)})"
+                f"{name}: {counted(len(unique) - len(kept), 'prompt')} left out because the evaluation sets hold the "
+                f"same, but for blanks and case (the first: {quoted(first.text)})"
             )
         if not kept:
             raise UsageError(f"{name}: every prompt of it is in the evaluation sets too, none is left")
         if len(kept) < _FEW:
-            notes.append(f"{name}: {len(kept)} prompts are few; directions from so few are mostly noise")
+            few = "1 prompt is" if len(kept) == 1 else f"{len(kept)} prompts are"
+            notes.append(f"{name}: {few} few; directions from so few are mostly noise")
         checked[name] = PromptList(kept, found.notes)
+    for good, bad in _PAIRS:
+        if good in checked and bad in checked:
+            notes += _in_both(checked[good].prompts, checked[bad].prompts, good, bad)
     return checked, notes
+
+
+_PAIRS = (("good_prompts", "bad_prompts"), ("good_evaluation_prompts", "bad_evaluation_prompts"))
+
+
+def _in_both(good: Iterable[Prompt], bad: Iterable[Prompt], good_name: str, bad_name: str) -> list[str]:
+    known = {_key(prompt) for prompt in good}
+    both = [prompt for prompt in bad if _key(prompt) in known]
+    if not both:
+        return []
+    what = "figures on it say less" if "evaluation" in bad_name else "the direction is made from a smaller difference"
+    return [
+        f"{bad_name}: {_occur(len(both))} in {good_name} too, so that {what} (the first: {quoted(both[0].text)}); "
+        "take them out of one of the sets"
+    ]
+
+
+def _occur(number: int) -> str:
+    return f"{counted(number, 'prompt')} occur{'s' if number == 1 else ''}"
+
+
+def _key(prompt: Prompt) -> tuple[str, str]:
+    """What two prompts that say the same have in common: blanks, case and Unicode's ways to write a letter apart."""
+    text = unicodedata.normalize("NFKC", prompt.text).casefold()
+    return " ".join(text.split()), prompt.system_prompt
 
 
 def digest(sets: Mapping[str, PromptList]) -> str:
@@ -114,14 +174,15 @@ def digest(sets: Mapping[str, PromptList]) -> str:
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 
-_SPLIT = re.compile(r"(?P<split>[^\[\]]*)(?:\[(?P<low>\d+%?)?:(?P<high>\d+%?)?\])?")
+# Twelve digits are more than any set has; Python does not read numbers of thousands.
+_SPLIT = re.compile(r"(?P<split>[^\[\]]*)(?:\[(?P<low>\d{1,12}%?)?:(?P<high>\d{1,12}%?)?\])?")
 
 
 def _parse_split(text: str | None, where: str) -> tuple[str | None, str | None, str | None]:
     """Split name, first and last bound (as written); None where not given."""
     match = _SPLIT.fullmatch(text or "")
     if match is None:
-        raise UsageError(f"{where}: {text!r} is no split; write train, train[:400], [10:20] or [:10%]")
+        raise UsageError(f"{where}: {quoted(text)} is no split; write train, train[:400], [10:20] or [:10%]")
     return match["split"].strip() or None, match["low"], match["high"]
 
 
@@ -131,131 +192,19 @@ def _bound(text: str | None, default: int, rows: int) -> int:
     return round(rows * int(text[:-1]) / 100) if text.endswith("%") else min(int(text), rows)
 
 
-def _short(text: str, length: int = 60) -> str:
-    text = plain(text)
-    return repr(text if len(text) <= length else text[: length - 1] + "…")
-
-
-# Files
-
-
-def _read_file(path: Path, split: str | None, column: str | None, where: str) -> list[str]:
-    kind = path.suffix.lower()
-    if kind not in FILE_KINDS:
-        raise UsageError(f"{where}: files that can be read are {', '.join(FILE_KINDS)}")
-    if kind == ".parquet":
-        _only_train(split, where)
-        return _column(_read_parquet(path, where), column, where)
-    text = _read_text(path, where)
-    if kind == ".json":
-        return _column(_json_table(text, split, where), column, where)
-    _only_train(split, where)
-    if kind == ".txt":
-        return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]
-    if kind == ".csv":
-        reader = csv.DictReader(io.StringIO(text, newline=""))
-        rows = list(reader)
-        return _column({key: [row[key] for row in rows] for key in reader.fieldnames or []}, column, where)
-    records = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                records.append(json.loads(line))
-            except ValueError as error:
-                raise UsageError(f"{where}: line {number} is not JSON: {error}") from error
-    return _column(_table(records, where), column, where)
-
-
-def _only_train(split: str | None, where: str) -> None:
-    if split not in (None, "train"):
-        raise UsageError(f"{where}: a file has one split, train, and no {split!r}")
-
-
-def _read_text(path: Path, where: str) -> str:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UsageError(f"{where}: cannot be read: {error.strerror}") from error
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise UsageError(f"{where}: not UTF-8 at line {line} (byte {error.start}): convert it first") from error
-    if (position := text.find("\0")) >= 0:
-        raise UsageError(f"{where}: a NUL byte in line {text.count(chr(10), 0, position) + 1}: this is no text file")
-    if not text.strip():
-        raise UsageError(f"{where}: the file is empty")
-    return text
-
-
-def _json_table(text: str, split: str | None, where: str) -> dict[str, list[Any]]:
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise UsageError(f"{where}: not valid JSON: {error}") from error
-    if isinstance(content, list):
-        _only_train(split, where)
-        return _table(content, where)
-    if isinstance(content, dict):
-        # {"train": [{"text": ...}, ...]} or {"text": ["...", ...]}
-        if split and isinstance(content.get(split), list):
-            return _table(content[split], where)
-        if split is None and "train" in content and isinstance(content["train"], list):
-            return _table(content["train"], where)
-        if split is not None:
-            _only_train(split, where)
-        if content and all(isinstance(value, list) for value in content.values()):
-            return content
-    raise UsageError(f"{where}: expected a list of prompts, a list of objects, or columns of prompts")
-
-
-def _table(records: Sequence[Any], where: str) -> dict[str, list[Any]]:
-    if all(isinstance(record, str) for record in records):
-        return {"text": list(records)}
-    if not all(isinstance(record, dict) for record in records):
-        raise UsageError(f"{where}: expected either strings or objects throughout")
-    keys = dict.fromkeys(key for record in records for key in record)
-    return {key: [record.get(key) for record in records] for key in keys}
-
-
-def _read_parquet(path: Path, where: str) -> dict[str, list[Any]]:
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.read_table(path).to_pydict()
-    except Exception as error:
-        raise UsageError(f"{where}: cannot be read as parquet: {str(error).splitlines()[0]}") from error
-
-
-def _column(table: Mapping[str, Sequence[Any]], column: str | None, where: str) -> list[str]:
-    """The prompts' column: the one named, else `text`, else the only one."""
-    names = list(table)
-    if column is None:
-        column = "text" if "text" in names else names[0] if len(names) == 1 else None
-    if column is None:
-        raise UsageError(f"{where}: which column holds the prompts? There are {', '.join(names) or 'none'}")
-    if column not in names:
-        raise UsageError(f"{where}: no column {column!r}; there are {', '.join(map(str, names)) or 'none'}")
-    values = list(table[column])
-    for number, value in enumerate(values, start=1):
-        if not isinstance(value, str):
-            raise UsageError(f"{where}: row {number} of column {column!r} is no text but {_short(repr(value))}")
-    return values
-
-
 # Datasets
 
 
-def _read_folder(path: Path, split: str | None, column: str | None, where: str) -> list[str]:
+def _read_folder(path: Path, split: str | None, column: str | None, where: str) -> Column:
     import datasets
 
     try:
         saved = (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()
         loaded = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path))
     except Exception as error:
-        raise UsageError(f"{where}: cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error
+        raise UsageError(f"{where}: cannot be read as a dataset: {one_line(error)}") from error
     if not isinstance(loaded, datasets.DatasetDict):
-        _only_train(split, where)
+        only_train(split, where)
         return _dataset_column(loaded, column, where)
     if split is None and len(loaded) == 1:
         split = next(iter(loaded))
@@ -264,7 +213,7 @@ def _read_folder(path: Path, split: str | None, column: str | None, where: str) 
     return _dataset_column(loaded[split], column, where)
 
 
-def _read_hub(spec: PromptSet, split: str | None, where: str) -> list[str]:
+def _read_hub(spec: PromptSet, split: str | None, where: str) -> Column:
     import datasets
 
     try:
@@ -272,9 +221,9 @@ def _read_hub(spec: PromptSet, split: str | None, where: str) -> list[str]:
         loaded = datasets.load_dataset(spec.dataset, split=split or "train", revision=spec.commit)
     except ValueError as error:
         # The library's own message lists the splits.
-        raise UsageError(f"{where}: {str(error).strip().splitlines()[0]}") from error
+        raise UsageError(f"{where}: {one_line(error)}") from error
     except Exception as error:
-        text = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        text = one_line(error)
         if type(error).__name__ == "DatasetNotFoundError":
             text = "no such file, and no such dataset on the Hub (a private or gated one needs HF_TOKEN)"
         elif isinstance(error, ConnectionError | OSError) or "offline" in text.lower():
@@ -283,9 +232,9 @@ def _read_hub(spec: PromptSet, split: str | None, where: str) -> list[str]:
     return _dataset_column(loaded, spec.column, where)
 
 
-def _dataset_column(dataset: Any, column: str | None, where: str) -> list[str]:
-    return _column({name: dataset[name] for name in dataset.column_names}, column, where)
+def _dataset_column(dataset: Any, column: str | None, where: str) -> Column:
+    return prompts_column({name: dataset[name] for name in dataset.column_names}, column, where)
 
 
 def _no_split(split: str | None) -> str:
-    return "name the split" if split is None else f"no split {split!r}"
+    return "name the split" if split is None else f"no split {quoted(split)}"

@@ -60,7 +60,9 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise UsageError(f"{where} is nested too deeply to be read") from error
     # UnicodeDecodeError is a ValueError, and so is an integer of more than 4,300 digits.
     except ValueError as error:
-        raise UsageError(f"{where} is not valid JSON: {error}") from error
+        long = "set_int_max_str_digits" in str(error)
+        reason = "a number of more than 4,300 digits" if long else error
+        raise UsageError(f"{where} is not valid JSON: {reason}") from error
 
 
 def read_json(path: Path) -> Any:
