@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.files import parse_json, read_bytes
-from heretic_tui.runtime.text import one_line, plain, quoted
+from heretic_tui.runtime.text import plain, quoted
 
 KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui.engine.prompt_files import KINDS, Column, only_train, prompts_column, read_file, rows_listed
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.text import counted, one_line, quoted
+from heretic_tui.runtime.text import counted, quoted
 from heretic_tui.settings import PromptSet
 
 # Fewer prompts than this say little about a direction.
