@@ -162,7 +162,7 @@ class DirectionsFound(Event):
     def problem(self) -> str | None:
         if len(self.layers) < 2 or not all(row.keys() >= _LAYER for row in self.layers):
             return "'layers' lack figures"
-        whole = all(_fits(row.get(name), kind) for row in self.histograms for name, kind in _HISTOGRAM.items())
+        whole = all(fits(row.get(name), kind) for row in self.histograms for name, kind in _HISTOGRAM.items())
         return None if whole else "'histograms' lack figures"
 
 
@@ -198,7 +198,7 @@ class LayersAnalysed(Event):
             if "auc" in row and not {"auc_low", "auc_high"} <= row.keys():
                 return f"row {place} of 'layers' has no interval"
             for name, value in row.items():
-                if not (_are_tokens(value, 1) if name in ("raises", "lowers") else _fits(value, float | None)):
+                if not (_are_tokens(value, 1) if name in ("raises", "lowers") else fits(value, float | None)):
                     return f"{name!r} in row {place} of 'layers' cannot be {value!r:.40}"
         if self.refusal is not None and not _are_tokens(self.refusal.get("tokens"), 2):
             return "'refusal' holds no tokens"
@@ -216,8 +216,8 @@ class TrialStarted(Event):
 
     def problem(self) -> str | None:
         index, components = self.parameters.get("direction_index"), self.parameters.get("components", {})
-        kernels = isinstance(components, dict) and all(_fits(c, dict[str, float]) for c in components.values())
-        if kernels and _fits(index, float | None) and all(kernel.keys() >= _KERNEL for kernel in components.values()):
+        kernels = isinstance(components, dict) and all(fits(c, dict[str, float]) for c in components.values())
+        if kernels and fits(index, float | None) and all(kernel.keys() >= _KERNEL for kernel in components.values()):
             return None
         return "'parameters' are no edit"
 
@@ -387,7 +387,7 @@ def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
     for name, annotation, needed in _fields_of(kind):
         if name in record:
             value = values[name] = record[name]
-            if not _fits(value, annotation):
+            if not fits(value, annotation):
                 raise ValueError(f"{name!r} of {kind} cannot be {value!r:.40}")
         elif needed:
             raise ValueError(f"{kind} has no {name!r}")
@@ -422,7 +422,7 @@ def _fields_of(kind: str) -> list[tuple[str, Any, bool]]:
     ]
 
 
-def _fits(value: Any, annotation: Any) -> bool:
+def fits(value: Any, annotation: Any) -> bool:
     """Whether a value of JSON is of an annotated type. Numbers are finite, and no boolean is one."""
     kind = type(value)
     if kind is int and annotation in (int, float):
@@ -434,11 +434,11 @@ def _fits(value: Any, annotation: Any) -> bool:
     parts = typing.get_args(annotation)
     match typing.get_origin(annotation):
         case types.UnionType:
-            return any(_fits(value, part) for part in parts)
+            return any(fits(value, part) for part in parts)
         case origin if origin is list:
-            return kind is list and all(_fits(each, parts[0]) for each in value)
+            return kind is list and all(fits(each, parts[0]) for each in value)
         case origin if origin is dict:
-            return kind is dict and all(_fits(each, parts[1]) for each in value.values())
+            return kind is dict and all(fits(each, parts[1]) for each in value.values())
     return annotation is type(None) and value is None
 
 
@@ -448,6 +448,6 @@ def _are_tokens(value: Any, figures: int) -> bool:
         isinstance(each, list)
         and len(each) == 1 + figures
         and isinstance(each[0], str)
-        and all(_fits(figure, float) for figure in each[1:])
+        and all(fits(figure, float) for figure in each[1:])
         for each in value
     )

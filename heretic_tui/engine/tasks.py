@@ -77,7 +77,7 @@ def export_trial(
     Raises:
         UsageError: no such trial, `out` there already, no space, or a model that changed since the run.
     """
-    record = folder.read_record()
+    record = folder.read_record("settings", "identity", "seed")
     trial = _complete_trial(folder, number)
     settings = from_dict({**record["settings"], **changes})
     if out.exists():
@@ -133,10 +133,10 @@ def shift_of_trial(folder: RunFolder, number: int, emit: ev.Emit, control: Contr
         UsageError: no such trial, or a model or prompts that are not those of the run any more.
     """
     trial = _complete_trial(folder, number)
-    record = folder.read_record()
+    record = folder.read_record("settings", "identity")
     settings = from_dict(record["settings"])
     inputs = check_inputs(settings)
-    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != record["identity"][what]]:
+    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != record["identity"].get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
     bench = Workbench(settings, inputs.sets, folder, emit, control)
     bench.load()
@@ -239,9 +239,9 @@ def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple
     except UsageError as error:
         reason = f"the run's prompts cannot be read ({error})"
     else:
-        if inputs.identity["model"] != record["identity"]["model"]:
+        if inputs.identity["model"] != record["identity"].get("model"):
             raise UsageError(f"{settings.model} has changed since the run was made: start a new run on it")
-        if inputs.identity["prompts"] == record["identity"]["prompts"]:
+        if inputs.identity["prompts"] == record["identity"].get("prompts"):
             return inputs.sets, None
         reason = "the prompts have changed since the run was made"
     emit(ev.Notice(level="warning", text=f"the export will not be measured: {reason}"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from heretic_tui.errors import HereticError
 from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.printers import direction_words
 from heretic_tui.runtime.rundir import RunFolder
@@ -13,13 +14,18 @@ from heretic_tui.runtime.text import plain
 
 
 def overview(folder: RunFolder) -> dict[str, Any]:
-    """One run in a few figures: name, model, state, trials, and the two ends of its front."""
-    state = RunState.replay(read_events(folder.events))
+    """One run in a few figures: name, model, state, trials, and the two ends of its front. Where its files cannot be
+    read, the state is "damaged", `problem` says why, and there are no figures."""
+    try:
+        state, model = RunState.replay(read_events(folder.events)), folder.read_record().get("model")
+    except HereticError as error:
+        nothing = dict.fromkeys(("model", "trials", "n_trials", "base_refusals", "prompts"))
+        return {"run": folder.name, **nothing, "state": "damaged", "problem": str(error), "best": []}
     holder = folder.holder()
     front = state.front()
     return {
         "run": folder.name,
-        "model": folder.read_record().get("model"),
+        "model": model,
         "state": f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
         "trials": state.finished,
         "n_trials": state.n_trials,
@@ -37,6 +43,9 @@ def overview_table(runs: list[dict[str, Any]]) -> list[str]:
     width = max(len(run["run"]) for run in runs)
     lines = [f"{'run':{width}}  {'state':16} {'trials':>9}  {'base':>7}  best trials (refusals, KL)"]
     for run in runs:
+        if "problem" in run:
+            lines.append(f"{run['run']:{width}}  {run['state']}: {run['problem']}")
+            continue
         base = f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "-"
         best = ", ".join(f"{t['number']}: {t['refusals']}, {t['kl_divergence']:.4f}" for t in run["best"]) or "-"
         trials = f"{run['trials']}/{run['n_trials']}"

@@ -1,8 +1,7 @@
-"""The run folder: where a run's files lie, the lock that makes one process its writer, and atomic writes."""
+"""The run folder: where a run's files lie, its record, and who writes to it."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,8 +9,26 @@ import re
 from pathlib import Path
 from typing import Any
 
+from heretic_tui.engine.events import fits
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime import lock
 from heretic_tui.runtime.files import read_json, user_path, write_json
+
+# What run.json holds, as far as this version reads it.
+_RECORD: dict[str, Any] = {
+    "run": str,
+    "model": str,
+    "settings": dict[str, Any],
+    "identity": dict[str, Any],
+    "seed": int,
+    "versions": dict[str, str],
+    "created": float,
+    "batch_size": int,
+    "step_seconds": dict[str, float],
+    "response_prefix": str,
+    "trials_at_once": int,
+}
+_WHAT_HELPS = "put back a copy, or delete the run folder"
 
 
 class RunFolder:
@@ -79,19 +96,19 @@ class RunFolder:
         return self.path / f"shift-{trial:04}.json"
 
     def create(self) -> None:
-        """Make the folder where it is not there yet.
+        """Make the folder where it is not there yet; one that is there keeps its rights.
 
         Raises:
             UsageError: when it cannot be made or written to.
         """
         try:
-            (self.path / "responses").mkdir(parents=True, exist_ok=True)
             # Nobody else on the machine needs to read what a model was asked.
-            self.path.chmod(0o700)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self.path / "responses").mkdir(exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot write to the runs folder {self.path.parent}: {error.strerror}") from error
         if not os.access(self.path, os.W_OK):
-            raise UsageError(f"cannot write to the run folder {self.path}: permission denied")
+            raise UsageError(f"cannot write to the run folder {self.path}: it is read only")
 
     def lock(self) -> None:
         """Become the folder's one writer until `unlock` or the process ends.
@@ -100,20 +117,14 @@ class RunFolder:
             UsageError: when another process is, with its pid.
         """
         try:
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise UsageError(f"cannot write to the run folder {self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(handle, 20, 0).decode(errors="replace").strip() or "unknown"
-            os.close(handle)
+            self._lock = lock.take(self.path / "lock")
+        except lock.HeldError as error:
             raise UsageError(
-                f"run {self.name} is held by process {holder}: wait for it, stop it, or choose another --runs-dir"
+                f"run {self.name} is held by process {error.pid or 'unknown'}: wait for it, stop it, or choose another "
+                "--runs-dir"
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        self._lock = handle
+        except OSError as error:
+            raise UsageError(f"cannot write to the run folder {self.path}: lock: {error.strerror}") from error
 
     def unlock(self) -> None:
         if self._lock is not None:
@@ -121,34 +132,32 @@ class RunFolder:
             self._lock = None
 
     def holder(self) -> int | None:
-        """Pid of the process that writes to the run at this moment, None when nobody does."""
-        try:
-            handle = os.open(self.path / "lock", os.O_RDWR)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            pid = os.pread(handle, 20, 0).decode(errors="replace").strip()
-            return int(pid) if pid.isdigit() else -1
-        finally:
-            os.close(handle)
-        return None
+        """Pid of the process that writes to the run at this moment (-1 where it is not known), None when nobody does.
+        Asking keeps nobody from becoming it."""
+        return lock.holder(self.path / "lock")
 
-    def read_record(self) -> dict[str, Any]:
+    def read_record(self, *needed: str) -> dict[str, Any]:
         """run.json, empty where there is none yet.
 
+        Args:
+            needed: what it must hold.
+
         Raises:
-            UsageError: when the file is damaged.
+            UsageError: when the file is damaged, or lacks something needed.
         """
         try:
             record = read_json(self.record)
         except FileNotFoundError:
-            return {}
+            record = {}
         except UsageError as error:
-            raise UsageError(f"{error}: put back a copy, or delete the run folder") from error
+            raise UsageError(f"{error}: {_WHAT_HELPS}") from error
         if not isinstance(record, dict):
-            raise UsageError(f"{self.record} holds no record of a run: put back a copy, or delete the run folder")
+            raise UsageError(f"{self.record} holds no record of a run: {_WHAT_HELPS}")
+        for name, value in record.items():
+            if not fits(value, _RECORD.get(name, Any)):
+                raise UsageError(f"{self.record} is damaged ({name!r} cannot be {value!r:.40}): {_WHAT_HELPS}")
+        if lacking := [name for name in needed if name not in record]:
+            raise UsageError(f"{self.record} lacks {lacking[0]!r}: put back a copy, or run the same command again")
         return record
 
     def update_record(self, **changes: Any) -> None:
@@ -164,7 +173,7 @@ def run_name(model: str, identity: dict[str, Any]) -> str:
 
 def find_runs(runs_dir: Path) -> list[RunFolder]:
     """The runs there are, by name; none where the folder is not there."""
-    if not runs_dir.is_dir():
+    if not os.path.isdir(runs_dir):
         return []
     return [RunFolder(path.parent) for path in sorted(runs_dir.glob("*/run.json"))]
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from heretic_tui.errors import UsageError
+
 
 class Apart:
     """The real standard output and error, while descriptors 1 and 2 lead to a log."""
@@ -22,8 +24,16 @@ class Apart:
         self._moved = False
 
     def move_log(self, path: Path) -> None:
-        """Let the log go on in `path`; the first time with what was logged so far before it."""
-        target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        """Let the log go on in `path`; the first time with what was logged so far before it.
+
+        Raises:
+            UsageError: when the file cannot be written to.
+        """
+        try:
+            # A FIFO in its place would be waited for.
+            target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
         sys.stdout.flush()
         sys.stderr.flush()
         if not self._moved:

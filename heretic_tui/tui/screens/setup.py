@@ -324,16 +324,11 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
     # Earlier runs
 
     def _load_runs(self) -> None:
-        found: list[dict[str, Any]] = []
         try:
             folders = find_runs(user_path(self.draft.settings.runs_dir))
         except HereticError:
             folders = []
-        for folder in folders:
-            try:
-                found.append({**overview(folder), "path": folder.path})
-            except HereticError as error:
-                found.append({"run": folder.name, "path": folder.path, "state": "damaged", "problem": str(error)})
+        found = [{**overview(folder), "path": folder.path} for folder in folders]
         found.sort(key=lambda run: run["path"].stat().st_mtime, reverse=True)
         self.app.call_from_thread(self._show_runs, found)
 
@@ -341,14 +336,14 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
         self._runs = found
         rows = []
         for run in found:
-            best = next(iter(run.get("best", ())), None)
+            best = next(iter(run["best"]), None)
             rows.append(
                 Row(
                     run["run"],
                     (
                         str(run["state"]).partition(" ")[0],
-                        f"{run['trials']}/{run['n_trials']}" if "trials" in run else "",
-                        f"{run['base_refusals']}/{run['prompts']}" if run.get("prompts") else "",
+                        "" if run["trials"] is None else f"{run['trials']}/{run['n_trials']}",
+                        f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "",
                         f"{best['refusals']}, KL {best['kl_divergence']:.4f}" if best else "",
                         plain(run["run"]),
                     ),
