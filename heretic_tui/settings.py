@@ -7,14 +7,15 @@ import re
 import tomllib
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from heretic_tui.errors import UsageError
-from heretic_tui.runtime.text import nearest
+from heretic_tui.runtime.files import read_bytes
+from heretic_tui.runtime.text import nearest, quoted, without_passwords
 
 ENV_PREFIX = "HERETIC_TUI_"
 CONFIG_FILE = "heretic.toml"
@@ -74,12 +75,10 @@ def _setting(default: Any, group: str, description: str, **rules: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"group": group}, **rules)
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The whole configuration of a run. Every field is a flag, an environment variable and a TOML key."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, enable_decoding=False
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     model: str = _setting("", "Model", "folder or Hub id of a chat model")
     model_commit: str | None = _setting(None, "Model", "commit, branch or tag of a Hub model")
@@ -166,18 +165,14 @@ class Settings(BaseSettings):
     runs_dir: str = _setting(None, "Run", "folder that holds the runs", default_factory=_default_runs_dir)
     max_shard_size: str = _setting("5GB", "Run", "largest weight file of an export, such as 5GB or 500MB")
 
+    @field_validator("*", mode="before")
     @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # `load` merges the sources itself: a set of prompts is replaced or amended as a whole, which a plain deep
-        # merge of dictionaries gets wrong.
-        return (init_settings,)
+    def _number(cls, value: Any, info: Any) -> Any:
+        # `true` is no 1, and what is longer than any number here is not for a library to convert.
+        numeric = {int, float} & _kinds(cls.model_fields[info.field_name])
+        if numeric and (isinstance(value, bool) or (isinstance(value, int) and value.bit_length() > 64)):
+            raise ValueError
+        return value
 
     @field_validator("dtypes", "refusal_markers", mode="before")
     @classmethod
@@ -185,8 +180,8 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             value = [value]
         # A marker may hold a comma, a dtype cannot.
-        if info.field_name == "dtypes" and isinstance(value, list):
-            return [word.strip() for part in value for word in str(part).split(",") if word.strip()]
+        if info.field_name == "dtypes" and isinstance(value, list) and all(isinstance(part, str) for part in value):
+            return [word.strip() for part in value for word in part.split(",") if word.strip()]
         return value
 
     @field_validator("chain_of_thought_skips", mode="before")
@@ -198,7 +193,7 @@ class Settings(BaseSettings):
             return value
         pairs = [tuple(item.split("=>", 1)) if isinstance(item, str) else item for item in value]
         if any(len(pair) != 2 or not pair[0] for pair in pairs if isinstance(pair, tuple | list)):
-            raise ValueError("expected OPENER=>BLOCK")
+            raise ValueError
         return pairs
 
     @field_validator("max_memory", mode="before")
@@ -208,16 +203,16 @@ class Settings(BaseSettings):
             value = value.split(",")
         if not isinstance(value, list):
             return value
-        pairs = [item.partition("=") for item in value]
+        pairs = [item.partition("=") if isinstance(item, str) else ("", "", "") for item in value]
         if any(not sign or not amount for _, sign, amount in pairs):
-            raise ValueError("expected DEVICE=AMOUNT, such as 0=20GiB")
+            raise ValueError
         return {device.strip(): amount.strip() for device, _, amount in pairs}
 
     @field_validator("max_shard_size")
     @classmethod
     def _size(cls, value: str) -> str:
-        if not re.fullmatch(r"\d+(\.\d+)?\s*[KMGT]i?B", value, re.IGNORECASE):
-            raise ValueError("expected a number and a unit, such as 5GB or 500MB")
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?\s*[KMGT]i?B", value, re.IGNORECASE):
+            raise ValueError
         return value
 
     @model_validator(mode="before")
@@ -257,6 +252,37 @@ def from_dict(record: Mapping[str, Any]) -> Settings:
         UsageError: when the record does not fit this version.
     """
     return _validated(dict(record), "the recorded settings")
+
+
+def to_record(settings: Settings) -> dict[str, Any]:
+    """Settings as plain JSON for what is stored and shown: a password in the storage's URL is not among them."""
+    record = settings.model_dump(mode="json")
+    if settings.storage:
+        record["storage"] = without_passwords(settings.storage)
+    return record
+
+
+def from_record(record: Any, own: Settings, where: str) -> Settings:
+    """Settings that lie beside results: in run.json or reproduce.json, which may be somebody else's.
+
+    What a person has to allow, and where this program writes, is theirs to say: data gives neither.
+
+    Args:
+        own: from this person's command line, environment and settings file.
+        where: the file, for messages.
+
+    Raises:
+        UsageError: when the record does not fit this version, or wants the model's code to be run and `own` does not.
+    """
+    if not isinstance(record, dict):
+        raise UsageError(f"{where} holds no settings")
+    found = _validated({**record, "storage": own.storage, "runs_dir": own.runs_dir}, where)
+    if found.trust_remote_code and not own.trust_remote_code:
+        raise UsageError(
+            f"{where} asks to run the Python code that comes with the model {quoted(found.model)}: read it first, then "
+            "allow it with --trust-remote-code"
+        )
+    return found
 
 
 def load(
@@ -299,41 +325,90 @@ def _validated(values: dict[str, Any], where: str, origins: Mapping[str, str] | 
     try:
         return Settings(**values)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"][:2] if isinstance(part, str))
-        origin = (origins or {}).get(str(first["loc"][0]), where) if first["loc"] else where
-        message = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"{name} (from {origin}): {message}, not {first['input']!r}") from error
+        first = error.errors(include_url=False)[0]
+        name, *rest = first["loc"]
+        part = next((str(word) for word in rest if name in _DEFAULT_SETS and word in PromptSet.model_fields), None)
+        field = PromptSet.model_fields[part] if part else Settings.model_fields[str(name)]
+        origin = (origins or {}).get(str(name), where)
+        words = _expected(str(name) if part is None else part, field)
+        raise UsageError(
+            f"{name}{'.' * bool(part)}{part or ''} (from {origin}): expected {words}, not {quoted(first['input'])}"
+        ) from error
+
+
+# Whose form the type does not tell.
+_FORMS = {
+    "max_memory": "DEVICE=AMOUNT for each device, such as 0=20GiB cpu=60GiB",
+    "chain_of_thought_skips": "OPENER=>BLOCK for each kind of thinking",
+    "max_shard_size": "a number and a unit, such as 5GB or 500MB",
+    **dict.fromkeys(_DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),
+}
+
+
+def _expected(name: str, field: FieldInfo) -> str:
+    """What a setting takes, in words."""
+    if name in _FORMS:
+        return _FORMS[name]
+    kinds = _kinds(field)
+    several = list in kinds
+    if choices := _choices(field):
+        return f"{'one or more' if several else 'one'} of {', '.join(choices)}"
+    if several:
+        return "one or more texts"
+    if bool in kinds:
+        return "true or false"
+    if number := {int, float} & kinds:
+        limits = _range(field)
+        return ("a whole number" if int in number else "a number") + (f" {limits}" if limits else "")
+    return "text"
+
+
+def _kinds(field: FieldInfo) -> set[Any]:
+    """The types that a field takes, without what lists and tables hold."""
+    annotation = field.annotation
+    inner = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return {get_origin(kind) or kind for kind in inner}
 
 
 def _check_names(values: Mapping[str, Any], where: str, origins: Mapping[str, str]) -> None:
     for name, value in values.items():
         if name not in Settings.model_fields:
             origin = origins.get(name, where)
-            raise UsageError(f"unknown setting {name!r} in {origin}{nearest(name, Settings.model_fields)}")
+            raise UsageError(f"unknown setting {quoted(name)} in {origin}{nearest(name, Settings.model_fields)}")
         if name in _DEFAULT_SETS and isinstance(value, dict):
             for part in value:
                 if part not in PromptSet.model_fields:
                     hint = nearest(part, PromptSet.model_fields)
-                    raise UsageError(f"unknown setting '{name}.{part}' in {origins.get(name, where)}{hint}")
+                    whole = quoted(f"{name}.{part}")
+                    raise UsageError(f"unknown setting {whole} in {origins.get(name, where)}{hint}")
 
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
+        return tomllib.loads(read_bytes(path).decode("utf-8-sig"))
+    except FileNotFoundError as error:
         raise UsageError(f"cannot read settings from {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply to be read") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    # An integer of more than 4,300 digits is a ValueError, as is what is no TOML.
+    except ValueError as error:
+        reason = error if isinstance(error, tomllib.TOMLDecodeError) else "a number of more than 4,300 digits"
+        raise UsageError(f"{path} is not valid TOML: {str(reason)[:200]}") from error
 
 
 def _read_environment() -> dict[str, Any]:
-    for variable in os.environ:
-        if variable.startswith(ENV_PREFIX):
-            name, _, part = variable.removeprefix(ENV_PREFIX).lower().partition("__")
-            _check_names({name: {part: None} if part else None}, "the environment", {})
-    return EnvSettingsSource(Settings)()
+    """HERETIC_TUI_NAME, and HERETIC_TUI_SET__PART for a part of a set."""
+    found: dict[str, Any] = {}
+    for variable, text in sorted(os.environ.items()):
+        if variable.upper().startswith(ENV_PREFIX):
+            name, _, part = variable[len(ENV_PREFIX) :].lower().partition("__")
+            if not part:
+                found[name] = {"dataset": text} if name in _DEFAULT_SETS else text
+            elif isinstance(parts := found.setdefault(name, {}), dict):
+                parts[part] = text
+    return found
 
 
 # The command line
@@ -350,8 +425,7 @@ def every_setting() -> Iterator[tuple[str, str | None, FieldInfo]]:
 
 
 def add_flags(parser: Any, names: Container[str]) -> None:
-    """A flag for each of the settings named, in their groups. (argparse, because pydantic-settings' own command line
-    cannot take a set both as a path and in parts.)"""
+    """A flag for each of the settings named, in their groups. (A set is taken both as a path and in parts.)"""
     import argparse
 
     groups: dict[str, Any] = {}
@@ -412,11 +486,14 @@ def _choices(field: FieldInfo) -> tuple[str, ...]:
 
 def words_of(field: FieldInfo) -> str:
     """The choices or the range that a setting has, in brackets."""
-    if choices := _choices(field):
-        return f" ({', '.join(choices)})"
-    signs = {"ge": "from {}", "gt": "above {}", "le": "to {}", "lt": "below {}"}
+    words = ", ".join(_choices(field)) or _range(field)
+    return f" ({words})" if words else ""
+
+
+def _range(field: FieldInfo) -> str:
+    signs = {"ge": "from {:,}", "gt": "above {:,}", "le": "to {:,}", "lt": "below {:,}"}
     words = [signs[key].format(getattr(rule, key)) for rule in field.metadata for key in signs if hasattr(rule, key)]
-    return f" ({' '.join(words)})" if words else ""
+    return " ".join(words)
 
 
 def _default_words(name: str, part: str | None, field: FieldInfo) -> str:
@@ -445,7 +522,13 @@ def to_toml(settings: Settings) -> str:
             group = group_of(field)
             lines += ["", f"# {group}"]
         lines += ["", f"# {field.description}{words_of(field)}{_default_words(name, None, field)}"]
-        lines.append(_assignment(name, getattr(settings, name)))
+        value = getattr(settings, name)
+        if isinstance(value, str) and name == "storage" and without_passwords(value) != value:
+            lines.append(
+                f"# not printed, for its password; give it in {ENV_PREFIX}STORAGE: {without_passwords(value)!r}"
+            )
+        else:
+            lines.append(_assignment(name, value))
     # Tables come last, as TOML wants it.
     for name in _DEFAULT_SETS:
         lines += ["", f"# {Settings.model_fields[name].description}", f"[{name}]"]

@@ -27,8 +27,14 @@ def refused(done: Ended, said: str) -> None:
     [
         (["rnu"], "unknown command 'rnu': did you mean 'run'?"),
         (["run", "m", "--n-trail", "5"], "unknown argument '--n-trail': did you mean '--n-trials'?"),
-        (["run", "m", "--n-trials", "many"], "n_trials (from the command line): Input should be a valid integer"),
-        (["run", "m", "--n-trials", "0"], "n_trials (from the command line): Input should be greater than or equal"),
+        (
+            ["run", "m", "--n-trials", "many"],
+            "n_trials (from the command line): expected a whole number from 1 to 100,000, not ",
+        ),
+        (
+            ["run", "m", "--n-trials", "0"],
+            "n_trials (from the command line): expected a whole number from 1 to 100,000",
+        ),
         (["run"], "no model given"),
         (["run", "./nowhere"], "no such model folder: nowhere"),
         (["score", "./nowhere"], "no such model folder: nowhere"),

@@ -76,8 +76,8 @@ def test_an_empty_prefix_means_none_and_is_not_unset() -> None:
     [
         ("n_trial = 5", "unknown setting 'n_trial' in heretic.toml: did you mean 'n_trials'?"),
         ("[good_prompts]\nsplitt = 'train'", "unknown setting 'good_prompts.splitt' in heretic.toml"),
-        ("n_trials = 0", "n_trials (from heretic.toml): Input should be greater than or equal to 1"),
-        ("row_normalization = 'half'", "row_normalization (from heretic.toml): Input should be 'none', 'pre'"),
+        ("n_trials = 0", "n_trials (from heretic.toml): expected a whole number from 1 to 100,000, not 0"),
+        ("row_normalization = 'half'", "row_normalization (from heretic.toml): expected one of none, pre, full"),
         ("max_shard_size = 'big'", "expected a number and a unit, such as 5GB or 500MB"),
         ("n_trials = = 3", "heretic.toml is not valid TOML"),
     ],

@@ -21,6 +21,7 @@ from heretic_tui.engine.directions import direction_parts
 from heretic_tui.engine.experts import Intercepting, Stack, Transform
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime.text import quoted
 
 Normalization = Literal["none", "pre", "full"]
 
@@ -126,7 +127,7 @@ class EditBank:
         """
         known = {writer.component for writer in self._writers}
         if unknown := sorted(set(parameters.components) - known):
-            raise UsageError(f"the model has no component {unknown[0]!r} (it has {', '.join(sorted(known))})")
+            raise UsageError(f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(known))})")
         edits: dict[str, Edit] = {}
         for writer in self._writers:
             kernel = parameters.components.get(writer.component)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime.files import read_json
+from heretic_tui.runtime.text import quoted
+
+# Kernels are of the size of 1; with numbers like these float32 overflows, and figures would mean nothing.
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,8 @@ class Parameters:
         components = record.get("components")
         if not isinstance(components, dict) or not components:
             raise UsageError(f"{where}: components must be an object with at least one component")
-        return Parameters(index, {name: _kernel(kernel, f"{where}: {name}") for name, kernel in components.items()})
+        kernels = {name: _kernel(kernel, f"{where}: {quoted(name)}") for name, kernel in components.items()}
+        return Parameters(index, kernels)
 
     @staticmethod
     def from_file(path: Path) -> Parameters:
@@ -82,11 +86,9 @@ class Parameters:
             UsageError: when the file cannot be read or is not such JSON.
         """
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
+            record = read_json(path)
+        except FileNotFoundError as error:
             raise UsageError(f"cannot read edit file {path}: {error.strerror}") from error
-        except ValueError as error:
-            raise UsageError(f"{path} is not valid JSON: {error}") from error
         return Parameters.from_json(record, where=str(path))
 
 
@@ -103,12 +105,15 @@ def _kernel(record: Any, where: str) -> Kernel:
 
 def _only_keys(record: dict[str, Any], known: set[str], where: str) -> None:
     if unknown := sorted(set(record) - known):
-        raise UsageError(f"{where}: unknown key {unknown[0]!r} (known: {', '.join(sorted(known))})")
+        raise UsageError(f"{where}: unknown key {quoted(unknown[0])} (known: {', '.join(sorted(known))})")
 
 
 def _number(record: dict[str, Any], key: str, where: str) -> float:
     value = record.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        problem = "is missing" if key not in record else f"must be a finite number, not {value!r}"
-        raise UsageError(f"{where}: {key} {problem}")
+    if key not in record:
+        raise UsageError(f"{where}: {key} is missing")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
+        raise UsageError(
+            f"{where}: {key} must be a finite number, at most {_LARGEST:,.0f} in size, not {quoted(value)}"
+        )
     return float(value)

@@ -51,7 +51,8 @@ class Draft:
         try:
             load(self._with(key, text), self._config, self._base)
         except UsageError as error:
-            return str(error)
+            # Where it comes from is before the person's eyes.
+            return str(error).replace(" (from the command line)", "", 1)
         return None
 
     def set(self, key: str, text: str) -> None:
@@ -128,7 +129,7 @@ def value_of(text: str, name: str, part: str = "") -> Any:
     if stripped.startswith(("[", "{", '"')):
         try:
             return tomllib.loads(f"x = {stripped}")["x"]
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             return text
     if field.annotation is bool:
         return {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}.get(
