@@ -9,6 +9,7 @@ import pytest
 import tiny
 
 from heretic_tui.engine import prefix
+from heretic_tui.engine.chat_template import ChatTemplate
 from heretic_tui.engine.model import ChatModel
 from heretic_tui.engine.prefix import detect_response_prefix
 from heretic_tui.engine.prompts import Prompt
@@ -68,7 +69,7 @@ def test_a_template_that_opens_a_thinking_block_gets_it_closed(
     make_model: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model()
-    model.tokenizer.chat_template = tiny.TEMPLATE.replace("<|assistant|>{%", "<|assistant|><think>\n{%")
+    model.template = ChatTemplate(tiny.tokenizer(tiny.TEMPLATE.replace("<|assistant|>{%", "<|assistant|><think>\n{%")))
     _, source, _ = detect(model, monkeypatch, lambda before, row: f"{chr(97 + row % 26)}")
     assert source == "chat template"
     assert model.render(PROMPTS[0]).replace("\n", "").endswith("<think></think>")

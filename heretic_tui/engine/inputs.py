@@ -9,6 +9,7 @@ from typing import Any
 from heretic_tui import __version__
 from heretic_tui.engine.loading import fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set, local_path
+from heretic_tui.engine.text_check import check_text
 from heretic_tui.engine.workbench import PromptSets
 from heretic_tui.settings import Settings, identity
 
@@ -33,21 +34,21 @@ class Inputs:
 
 
 def check_inputs(settings: Settings) -> Inputs:
-    """Read the prompts and look at the model's files.
+    """Read the prompts, look at the model's files, and see that the one reaches the other.
 
     Raises:
         UsageError: for whatever is wrong with them, in one line.
     """
     settings = settings.model_copy(update={"model": locate(settings.model)})
-    load_tokenizer(settings)
-    load_config(settings)
+    tokenizer = load_tokenizer(settings)
+    config = load_config(settings)
     loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
     checked, notes = check_sets(loaded)
+    sets = {name: tuple(found.prompts) for name, found in checked.items()}
     notes = [note for found in loaded.values() for note in found.notes] + notes
+    notes += check_text(tokenizer, config, settings, sets)
     facts = {"settings": identity(settings), "model": fingerprint(settings), "prompts": digest(checked)}
-    return Inputs(
-        _with_whole_paths(settings), {name: tuple(found.prompts) for name, found in checked.items()}, notes, facts
-    )
+    return Inputs(_with_whole_paths(settings), sets, notes, facts)
 
 
 def _with_whole_paths(settings: Settings) -> Settings:

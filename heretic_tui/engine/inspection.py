@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 
 from heretic_tui.engine.anatomy import Anatomy, find_anatomy, stream_width
 from heretic_tui.engine.loading import load_config
@@ -105,12 +106,7 @@ def inspect_model(settings: Settings) -> Inspection:
         UsageError: no such model, or one that cannot be edited or built.
     """
     config = load_config(settings)
-    try:
-        with torch.device("meta"):
-            network = model_class(config).from_config(config, trust_remote_code=settings.trust_remote_code)
-    except Exception as error:
-        # Configurations hold whatever their authors wrote, and some classes want packages that are not there.
-        raise UsageError(f"{settings.model} cannot be built from its configuration: {one_line(error)}") from error
+    network = without_weights(settings, config)
     anatomy = find_anatomy(network, settings.component_kinds == "fine")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     folder = folder_of(settings.model)
@@ -123,6 +119,20 @@ def inspect_model(settings: Settings) -> Inspection:
         bytes=stored or parameters * dtype.itemsize,
         anatomy=anatomy,
     )
+
+
+def without_weights(settings: Settings, config: PretrainedConfig) -> Any:
+    """The network that a configuration describes, on the meta device.
+
+    Raises:
+        UsageError: when it cannot be built.
+    """
+    try:
+        with torch.device("meta"):
+            return model_class(config).from_config(config, trust_remote_code=settings.trust_remote_code)
+    except Exception as error:
+        # Configurations hold whatever their authors wrote, and some classes want packages that are not there.
+        raise UsageError(f"{settings.model} cannot be built from its configuration: {one_line(error)}") from error
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -28,6 +28,7 @@ from heretic_tui.engine.model import ChatModel, out_of_memory
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.suitability import model_class, refuse_unsuitable
+from heretic_tui.engine.tokenizer_files import check_tokenizer_files, template_beside, tokenizer_problem
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import user_path
 from heretic_tui.settings import Settings
@@ -60,10 +61,18 @@ def load_tokenizer(settings: Settings) -> Any:
         UsageError: no such model, no tokenizer, or a model without a chat template.
     """
     source = locate(settings.model)
+    folder = Path(source) if Path(source).is_dir() else None
+    if folder:
+        check_tokenizer_files(folder)
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **_hub(settings))
     except Exception as error:
-        raise UsageError(_unavailable(settings, error)) from error
+        if "trust_remote_code" in str(error) or (folder is None and isinstance(error, OSError)):
+            raise UsageError(_unavailable(settings, error)) from error
+        problem = tokenizer_problem(folder, error)
+        raise UsageError(f"the tokenizer of {settings.model} cannot be loaded: {problem}") from error
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = template_beside(lambda name: _file_of(settings, name))
     if not tokenizer.chat_template:
         raise UsageError(
             f"{settings.model} has no chat template: it is not a chat model (look for an -Instruct version)"
@@ -152,6 +161,17 @@ def source_folder(settings: Settings) -> Path:
         return Path(hf_hub_download(settings.model, "config.json", revision=settings.model_commit)).parent
     except Exception as error:
         raise UsageError(_unavailable(settings, error)) from error
+
+
+def _file_of(settings: Settings, name: str) -> Path | None:
+    """Where a small file of a model lies, None where it has none of that name."""
+    located = Path(locate(settings.model))
+    if located.is_dir():
+        return located / name if (located / name).exists() else None
+    try:
+        return Path(hf_hub_download(settings.model, name, revision=settings.model_commit))
+    except Exception:  # not there, or not in the cache and the Hub out of reach
+        return None
 
 
 def load_model(settings: Settings, emit: Emit, control: Control, tokenizer: Any | None = None) -> ChatModel:

@@ -13,14 +13,15 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
 from heretic_tui.engine.anatomy import Anatomy
+from heretic_tui.engine.chat_template import ChatTemplate, Turns
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.events import Emit, ModelLoaded, Notice
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.prompts import Prompt
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.text import quoted
 
 Tokens = list[int]
-Turns = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class ChatModel:
 
     Attributes:
         network: the transformers model, in eval mode, gradients off.
+        template: how a conversation becomes text.
         anatomy: decoder layers and writers.
         batch_size: rows in one forward pass; halved for good when memory runs out.
         response_prefix: text that every response is made to begin with.
@@ -60,6 +62,9 @@ class ChatModel:
     ) -> None:
         self.network = network.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        self.template = ChatTemplate(tokenizer)
+        for note in self.template.notes:
+            emit(Notice(text=note))
         self.anatomy: Anatomy = examine(network, fine, post_norms)
         self.batch_size = 1
         self.response_prefix = ""
@@ -72,10 +77,11 @@ class ChatModel:
         self._cache_name = "cache" if "cache" in forward else "past_key_values"
         self._takes_positions = "position_ids" in forward
         self._takes_logits_to_keep = "logits_to_keep" in forward
-        self._system_role = self._template_takes_system_role()
+        self._rows = len(network.get_input_embeddings().weight)  # type: ignore[operator, union-attr, arg-type]
         self.end_tokens = self._end_tokens()
-        pad = tokenizer.pad_token_id
-        self.pad_token: int = pad if pad is not None else next(iter(self.end_tokens), 0)
+        # Padding is masked, so any token will do that the embedding has a row for: one that was added may lack it.
+        pads = (tokenizer.pad_token_id, *sorted(self.end_tokens), 0)
+        self.pad_token: int = next(pad for pad in pads if pad is not None and 0 <= pad < self._rows)
 
     @property
     def device(self) -> torch.device:
@@ -108,48 +114,37 @@ class ChatModel:
 
     def render(self, prompt: Prompt) -> str:
         """The prompt as the model sees it: chat template, generation prompt, response prefix."""
-        turns = (("user", prompt.text),)
-        return self._render(prompt.system_prompt, turns, self._system_role) + self.response_prefix
+        return self.template.render(prompt.system_prompt, (("user", prompt.text),)) + self.response_prefix
 
     def encode(self, prompts: Sequence[Prompt]) -> list[Tokens]:
-        """Token ids of each rendered prompt. No special tokens are added: the template wrote them all."""
-        texts = [self.render(prompt) for prompt in prompts]
-        return self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # type: ignore[return-value]
+        """Token ids of each rendered prompt. No special tokens are added: the template wrote them all.
+
+        Raises:
+            UsageError: when the embedding has no row for one of them.
+        """
+        return self._encode([self.render(prompt) for prompt in prompts])
 
     def encode_turns(self, system_prompt: str, turns: Turns, thinking: bool) -> Tokens:
-        """Token ids of a conversation, up to where the model's answer begins. No response prefix is put in."""
-        text = self._render(system_prompt, turns, self._system_role, thinking)
-        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+        """Token ids of a conversation, up to where the model's answer begins. No response prefix is put in.
+
+        Raises:
+            UsageError: when the template refuses or drops turns, or the embedding has no row for a token.
+        """
+        text = self.template.render(system_prompt, turns, thinking)
+        if turns[-1][1].strip() not in text:
+            raise UsageError("the model's chat template drops or changes the last question after these turns")
+        return self._encode([text])[0]
+
+    def _encode(self, texts: list[str]) -> list[Tokens]:
+        encoded: list[Tokens] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # type: ignore[assignment]
+        for tokens in encoded:
+            if problem := beyond(tokens, self._rows, self.tokenizer):
+                raise UsageError(problem)
+        return encoded
 
     def decode(self, tokens: Tokens) -> str:
         """Text with special tokens visible: thinking blocks are marked by them in some models."""
         return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)  # type: ignore[return-value]
-
-    def _render(self, system_prompt: str, turns: Turns, system_role: bool, thinking: bool = False) -> str:
-        messages = [{"role": role, "content": text} for role, text in turns]
-        if system_prompt and system_role:
-            messages.insert(0, {"role": "system", "content": system_prompt})
-        elif system_prompt:
-            messages[0]["content"] = f"{system_prompt}\n\n{messages[0]['content']}"
-        # Templates that know `enable_thinking` answer at once with it off; the others ignore the name.
-        return self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, enable_thinking=thinking
-        )  # type: ignore[return-value]
-
-    def _template_takes_system_role(self) -> bool:
-        """Some templates raise at a system role, some drop it in silence; either way it goes into the user's turn."""
-        probe = "Probe of the system role."
-        try:
-            if probe in self._render(probe, (("user", "x"),), True):
-                return True
-        except Exception:  # a template raises whatever its author chose
-            pass
-        try:
-            self._render("", (("user", "x"),), False)
-        except Exception as error:
-            raise UsageError(f"the model's chat template cannot be rendered: {one_line(error)}") from error
-        self.emit(Notice(text="the chat template has no system role: the system prompt goes into the user's turn"))
-        return False
 
     def _end_tokens(self) -> frozenset[int]:
         ends: set[int] = set()
@@ -262,6 +257,18 @@ class WholeText:
         assert self._ids is not None
         assert self._positions is not None
         self._ids, self._positions = self._ids[rows], self._positions[rows]
+
+
+def beyond(tokens: Tokens, rows: int, tokenizer: Any) -> str | None:
+    """What is wrong where a token lies beyond the rows of the embedding; None where all lie inside."""
+    if not tokens or max(tokens) < rows:
+        return None
+    token = next(token for token in tokens if token >= rows)
+    name = quoted(tokenizer.convert_ids_to_tokens(token))
+    return (
+        f"the token {name} ({token}) has no row in the model's embedding ({rows:,} rows): the tokenizer is another "
+        "model's, or the token was added to it and the embedding was never resized"
+    )
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -150,6 +150,7 @@ class Session:
         """Load the model and bring it to where trials and chats can begin, unless it stands there."""
         if not self._loaded:
             self.workbench.load()
+            self.folder.update_record(clock=self.workbench.model.template.clock.isoformat())
             self.workbench.prepare(layers=True)
             # Which trials are asked for depends on it, so a run keeps to what it began with.
             self.folder.update_record(trials_at_once=self.workbench.trials_at_once)

@@ -96,6 +96,7 @@ def export_trial(
         "seed": record["seed"],
         "batch_size": bench.model.batch_size,
         "response_prefix": bench.model.response_prefix,
+        "clock": bench.model.template.clock.isoformat(),
         "dtype": bench.model.describe("none").dtype,
         "run": folder.name,
         "kind": kind,
@@ -161,7 +162,9 @@ def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[st
     for text in differences:
         emit(ev.Notice(level="warning", text=text))
     with _scratch_folder() as folder:
-        folder.update_record(batch_size=record["batch_size"], response_prefix=record["response_prefix"])
+        # What the model is to be told of the time, as far as the record knows it.
+        known = ("batch_size", "response_prefix", "clock")
+        folder.update_record(**{name: record[name] for name in known if name in record})
         parameters = Parameters.from_json(record["parameters"], where=str(file))
         kind, dora = record["kind"], record["dora"]
         _build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)

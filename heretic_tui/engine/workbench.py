@@ -20,6 +20,7 @@ from heretic_tui.engine import events as ev
 from heretic_tui.engine.ablation import Edit, EditBank
 from heretic_tui.engine.analysis import saved_analysis
 from heretic_tui.engine.batch_size import choose_batch_size
+from heretic_tui.engine.chat_template import clock_of
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.directions import refusal_directions
 from heretic_tui.engine.drafts import StepCost
@@ -34,6 +35,7 @@ from heretic_tui.engine.metrics.refusals import Judge, Refusals, Response, count
 from heretic_tui.engine.model import ChatModel, out_of_memory
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.pool import Exam, Job
+from heretic_tui.engine.positions import check_positions
 from heretic_tui.engine.prefix import detect_response_prefix
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
@@ -88,10 +90,21 @@ class Workbench:
         """Load the model; say what it is and how much of it can be edited."""
         with self._phase("load"):
             self.model: ChatModel = load_model(self.settings, self._emit, self._control)
+            self._set_clock()
             self._emit(self.model.describe(self.settings.quantization))
             self._emit(self.model.anatomy.coverage())
             for note in self.model.anatomy.notes:
                 self._emit(ev.Notice(text=note))
+
+    def _set_clock(self) -> None:
+        """A template that writes the date writes that of the run's beginning: the baseline was measured with it."""
+        record, template = self.folder.read_record(), self.model.template
+        template.clock = clock_of(record) or template.clock
+        if template.uses_clock and "clock" not in record and self.folder.baseline.is_file():
+            self._warn(
+                f"the chat template writes the time, and this run did not keep the one it began with: "
+                f"{template.clock:%Y-%m-%d %H:%M} is taken, when it was made"
+            )
 
     def unload(self) -> None:
         """Let go of the model, and of the memory it takes; `load` and `prepare` bring it back."""
@@ -160,6 +173,17 @@ class Workbench:
                 self.folder.update_record(response_prefix=found.prefix)
         # Only now is it known what the model sees.
         self._tokens = {name: self.model.encode(prompts) for name, prompts in self._sets.items()}
+        self._check_positions()
+
+    def _check_positions(self) -> None:
+        """Once more, now that the response prefix is known."""
+        longest = max((len(tokens) for found in self._tokens.values() for tokens in found), default=0)
+        network: Any = self.model.network
+        what, response = "the longest prompt, with the response prefix,", self.settings.max_response_length
+        warning = check_positions(network.config, lambda: network, what, longest, response)
+        # Without a prefix it was told before.
+        if warning and self.model.response_prefix:
+            self._warn(warning)
 
     def _measure_base(self) -> None:
         bad = self._sets["bad_evaluation_prompts"]

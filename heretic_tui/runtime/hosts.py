@@ -190,6 +190,7 @@ def preview_prompts(settings: Settings, name: str, count: int = 3) -> tuple[list
     Raises:
         UsageError: when the set cannot be read.
     """
+    from heretic_tui.engine.chat_template import ChatTemplate
     from heretic_tui.engine.loading import load_tokenizer
     from heretic_tui.engine.prompts import load_prompt_set
 
@@ -198,13 +199,9 @@ def preview_prompts(settings: Settings, name: str, count: int = 3) -> tuple[list
         tokenizer = load_tokenizer(settings)
     except HereticError as error:
         return [prompt.text for prompt in prompts[:count]], f" (without the chat template: {error})"
-    shown = []
-    for prompt in prompts[:count]:
-        turns = [{"role": "user", "content": prompt.text}]
-        system = [{"role": "system", "content": prompt.system_prompt}] if prompt.system_prompt else []
-        options = {"tokenize": False, "add_generation_prompt": True, "enable_thinking": False}
-        try:
-            shown.append(str(tokenizer.apply_chat_template(system + turns, **options)))
-        except Exception:  # a template raises what its author chose, here at a system role
-            shown.append(str(tokenizer.apply_chat_template(turns, **options)))
+    template = ChatTemplate(tokenizer)
+    shown = [
+        template.render(prompt.system_prompt, (("user", prompt.text),)) + (settings.response_prefix or "")
+        for prompt in prompts[:count]
+    ]
     return shown, f" of {len(prompts)}"

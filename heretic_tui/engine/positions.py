@@ -1,0 +1,61 @@
+"""How long a text a model was made for, and whether a longer one is an error or only beyond what it learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+from transformers import PretrainedConfig
+
+from heretic_tui.errors import UsageError
+
+_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len", "context_length")
+# Parts of the names of tables of positions, and of parts of a model whose positions are not those of text.
+_TABLES = ("pos", "wpe")
+_ELSEWHERE = ("vision", "visual", "image", "audio", "speech")
+# Model types that compute their positions for so many tokens and no more.
+_NO_FURTHER = ("mpt",)
+
+
+def check_positions(
+    config: PretrainedConfig, network: Callable[[], nn.Module], what: str, tokens: int, response: int
+) -> str | None:
+    """
+    Args:
+        network: the model, on the meta device or loaded; asked for only where a text is too long.
+        what: the longest prompt, for messages.
+        tokens: its length.
+        response: the most tokens that follow it.
+
+    Returns:
+        A warning where prompt and response are longer than what the model was made for, else None.
+
+    Raises:
+        UsageError: where the model has no positions for them.
+    """
+    limit = _limit(config)
+    if limit is None or tokens + response <= limit:
+        return None
+    sizes = f"{what} has {tokens:,} tokens, {tokens + response:,} with a response of {response:,}"
+    if config.model_type in _NO_FURTHER or _stored(network(), limit):
+        raise UsageError(
+            f"{sizes}, and the model has {limit:,} positions: shorten the prompts, the system prompt or "
+            "--max-response-length"
+        )
+    return f"{sizes}, and the model was made for {limit:,}: beyond them it may answer anything"
+
+
+def _limit(config: PretrainedConfig) -> int | None:
+    text = config.get_text_config(decoder=True)
+    found = [getattr(text, name, None) for name in _LIMITS]
+    return next((limit for limit in found if isinstance(limit, int) and limit > 0), None)
+
+
+def _stored(network: nn.Module, limit: int) -> bool:
+    """Whether positions are rows of a table, learnt or computed once. (Others are computed for any length.)"""
+    for name, tensor in (*network.named_parameters(), *network.named_buffers()):
+        text = not any(part in name for part in _ELSEWHERE)
+        # Some tables begin with a row or two that stand for no position.
+        if text and any(part in name for part in _TABLES) and tensor.ndim == 2 and 0 <= len(tensor) - limit <= 2:
+            return True
+    return False

@@ -1,0 +1,122 @@
+"""Whether the text of every prompt reaches the model: through the template, the tokenizer, the embedding and the
+positions. All of it is looked at before weights are loaded."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from transformers import PretrainedConfig
+
+from heretic_tui.engine.chat_template import ChatTemplate
+from heretic_tui.engine.inspection import without_weights
+from heretic_tui.engine.model import Tokens, beyond
+from heretic_tui.engine.positions import check_positions
+from heretic_tui.engine.prompts import Prompt
+from heretic_tui.errors import UsageError
+from heretic_tui.runtime.text import counted, quoted
+from heretic_tui.settings import Settings
+
+# Share of a text's letters that may be lost: a character that a tokenizer does not know is no reason to refuse.
+_LOST_AT_MOST = 0.5
+# A tokenizer that knows fewer tokens than this share of the embedding's rows is hardly the model's own.
+_KNOWN_AT_LEAST = 0.5
+
+
+def check_text(
+    tokenizer: Any, config: PretrainedConfig, settings: Settings, sets: Mapping[str, Sequence[Prompt]]
+) -> list[str]:
+    """Render every prompt, encode it, and see what comes back.
+
+    Returns:
+        What a person should know.
+
+    Raises:
+        UsageError: for the first prompt whose text does not reach the model, or for which there is no room.
+    """
+    template = ChatTemplate(tokenizer)
+    prompts = {
+        f"{name}, prompt {at} ({quoted(prompt.text)})": prompt
+        for name, found in sets.items()
+        for at, prompt in enumerate(found, start=1)
+    }
+    texts = [_rendered(template, where, prompt) + (settings.response_prefix or "") for where, prompt in prompts.items()]
+    encoded: dict[str, Tokens] = dict(
+        zip(prompts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True)
+    )
+    notes = [*_tokenized(tokenizer, prompts, encoded), *_inside(tokenizer, config, encoded)]
+    longest = max(encoded, key=lambda where: len(encoded[where]))
+    network = partial(without_weights, settings, config)
+    tokens, response = len(encoded[longest]), settings.max_response_length
+    if warning := check_positions(config, network, f"the longest prompt, {longest},", tokens, response):
+        notes.append(warning)
+    return notes
+
+
+def _rendered(template: ChatTemplate, where: str, prompt: Prompt) -> str:
+    try:
+        text = template.render(prompt.system_prompt, (("user", prompt.text),))
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+    for said, who in ((prompt.text, "it"), (prompt.system_prompt, "its system prompt")):
+        # Blanks around a text are no part of it for many templates.
+        if said.strip() not in text:
+            raise UsageError(
+                f"{where}: the model's chat template drops or changes {who}: it prints {quoted(text, 120)}"
+            )
+    return text
+
+
+def _tokenized(tokenizer: Any, prompts: Mapping[str, Prompt], encoded: Mapping[str, Tokens]) -> list[str]:
+    """A note where characters are lost on the way through the tokenizer."""
+    incomplete: dict[str, float] = {}
+    for where, prompt in prompts.items():
+        if _lost(prompt.text, _decoded(tokenizer, encoded[where])) == 0:
+            continue
+        # What the template wrote around it must not make up for what is missing.
+        back = _decoded(tokenizer, tokenizer(prompt.text, add_special_tokens=False)["input_ids"])
+        incomplete[where] = _lost(prompt.text, back)
+        if incomplete[where] > _LOST_AT_MOST:
+            raise UsageError(
+                f"{where}: the tokenizer loses the text, which comes back as {quoted(back)}: it knows "
+                f"{counted(len(tokenizer), 'token')}; is it this model's, with all its files?"
+            )
+    if not incomplete:
+        return []
+    worst = max(incomplete, key=lambda where: incomplete[where])
+    return [f"the tokenizer does not know all characters of {counted(len(incomplete), 'prompt')}; the worst is {worst}"]
+
+
+def _inside(tokenizer: Any, config: PretrainedConfig, encoded: Mapping[str, Tokens]) -> list[str]:
+    """A note where the tokenizer is small for the embedding; one that is too large for it is an error."""
+    rows = getattr(config.get_text_config(decoder=True), "vocab_size", None)
+    if not isinstance(rows, int):
+        return []
+    for where, tokens in encoded.items():
+        if problem := beyond(tokens, rows, tokenizer):
+            raise UsageError(f"{where}: {problem}")
+    known = len(tokenizer)
+    if known >= rows * _KNOWN_AT_LEAST:
+        return []
+    return [f"the tokenizer knows {known:,} tokens and the embedding has {rows:,} rows: is it this model's tokenizer?"]
+
+
+def _decoded(tokenizer: Any, tokens: Tokens) -> str:
+    return str(tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+def _lost(text: str, back: str) -> float:
+    """Share of a text's letters, digits and signs that are not in what came back. Case, accents and blanks may go:
+    tokenizers that leave them out were trained so."""
+    said, heard = _letters(text), _letters(back)
+    if not said or said in heard:
+        return 0.0
+    return (Counter(said) - Counter(heard)).total() / len(said)
+
+
+def _letters(text: str) -> str:
+    folded = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(c for c in folded if not c.isspace() and not unicodedata.combining(c))

@@ -1,0 +1,74 @@
+"""The files of a tokenizer: which are missing or damaged, and where else than in them a chat template may lie."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.runtime.files import read_bytes, read_json
+
+# What a vocabulary can lie in.
+_VOCABULARY = re.compile(r"tokenizer\.json|tekken\.json|vocab\..+|.+\.(model|tiktoken|bpe|vocab)|tokenizer\.model\..+")
+_SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+# Processors of models that also see kept their template in these.
+_TEMPLATES = ("chat_template.json", "processor_config.json")
+
+
+def check_tokenizer_files(folder: Path) -> None:
+    """
+    Raises:
+        UsageError: where a model's folder has no vocabulary in it, or a file that cannot be read.
+    """
+    config: Any = {}
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        path = folder / name
+        if not path.exists():
+            continue
+        if read_bytes(path).startswith(b"version https://git-lfs"):
+            raise UsageError(f"{path} is the pointer of a Git LFS file, not the file: run `git lfs pull` in {folder}")
+        found = read_json(path)
+        if not isinstance(found, dict):
+            raise UsageError(f"{path} holds no JSON object: it is no file of a tokenizer")
+        config = found if name == "tokenizer_config.json" else config
+    # Code that a model brings may read any file.
+    if "auto_map" not in config and not any(_VOCABULARY.fullmatch(path.name) for path in folder.iterdir()):
+        raise UsageError(
+            f"{folder} has no tokenizer: tokenizer.json is missing (older models have tokenizer.model, or vocab.json "
+            "and merges.txt, in its place)"
+        )
+
+
+def tokenizer_problem(folder: Path | None, error: Exception) -> str:
+    """Why a tokenizer could not be made of its files, in one line."""
+    if folder and not (folder / "tokenizer.json").exists():
+        pieces = [name for name in _SENTENCEPIECE if (folder / name).exists()]
+        if pieces:
+            return f"{pieces[0]} is there and tokenizer.json is not: to read it, pip install sentencepiece"
+        return f"tokenizer.json is missing, and without it: {one_line(error)}"
+    return one_line(error)
+
+
+def template_beside(find: Callable[[str], Path | None]) -> Any:
+    """The chat template of a model whose tokenizer has none: a text, or a dictionary of several by name. None where
+    there is none either.
+
+    Args:
+        find: where the model's file of a name lies, None where it has no such file.
+
+    Raises:
+        UsageError: when a file that may hold it cannot be read.
+    """
+    for name in _TEMPLATES:
+        path = find(name)
+        if path is None:
+            continue
+        found = read_json(path)
+        template = found.get("chat_template") if isinstance(found, dict) else None
+        if isinstance(template, list):
+            template = {part.get("name"): part.get("template") for part in template if isinstance(part, dict)}
+        if template:
+            return template
+    return None
