@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tiny
@@ -18,8 +19,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, LlamaConfig, LlamaTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 
 from heretic_tui.engine import chat_template
+from heretic_tui.engine.chat import answer
 from heretic_tui.engine.chat_template import ChatTemplate, clock_of
+from heretic_tui.engine.control import Chat, Control
+from heretic_tui.engine.events import ChatEnded, Event
 from heretic_tui.engine.loading import load_tokenizer
+from heretic_tui.engine.model import ChatModel
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.text_check import check_text
 from heretic_tui.errors import UsageError
@@ -79,6 +84,7 @@ def test_a_template_gets_what_it_prints(source: str, text: str) -> None:
         (PLAIN.replace("m.content", "[m.content]"), "drops or changes"),
         ("{{ raise_exception('only for birds') }}", "cannot be rendered: only for birds"),
         ("{{ bos_token + messages[0].content }}", "cannot be rendered: 'bos_token' is undefined"),
+        (PLAIN + "{{ ['a', 'b'] | random }}", "cannot be rendered: it draws at random"),
         ("{% for m in messages %}", "no valid template: line 1: "),
         ("{{ messages[0].content.__class__.__mro__ }}", "unsafe"),
     ],
@@ -88,7 +94,7 @@ def test_a_template_that_loses_the_text_is_refused_with_what_it_prints(source: s
         template(source)
 
 
-def test_earlier_turns_are_a_matter_of_chat(make_model: Callable[..., object]) -> None:
+def test_earlier_turns_are_a_matter_of_chat(make_model: Callable[..., Any]) -> None:
     assert template(PLAIN).notes == []
     only_first = template("{{ messages[0].content }}!")
     assert "only the first question can be asked" in only_first.notes[-1]
@@ -97,9 +103,21 @@ def test_earlier_turns_are_a_matter_of_chat(make_model: Callable[..., object]) -
     )
     assert [note for note in template(alternating).notes if "question" in note] == []
     model = make_model()
-    model.template = only_first  # type: ignore[attr-defined]
+    model.template = only_first
     with pytest.raises(UsageError, match="drops or changes the last question"):
-        model.encode_turns("", (("user", "a"), ("assistant", "b"), ("user", "c?")), False)  # type: ignore[attr-defined]
+        model.encode_turns("", (("user", "a"), ("assistant", "b"), ("user", "c?")), False)
+
+
+def test_a_conversation_ends_where_positions_do(make_model: Callable[..., Any]) -> None:
+    learnt = make_model("gpt2")  # with 256 positions
+    learnt.end_tokens = frozenset()
+    events: list[Event] = []
+    answer(learnt, Chat(1, None, (("user", "x" * 245),), ""), events.append, Control())
+    assert isinstance(events[-1], ChatEnded)
+    # Of 256 positions the question takes 248, and the last token of the answer needs none.
+    assert (events[-1].reason, events[-1].tokens) == ("length", 9)
+    with pytest.raises(UsageError, match="the conversation has 257 tokens, and the model has 256 positions"):
+        answer(learnt, Chat(1, None, (("user", "x" * 254),), ""), events.append, Control())
 
 
 def test_of_several_templates_the_default_is_taken() -> None:
@@ -143,9 +161,6 @@ def test_a_template_without_end_is_ended(source: str, where: str, monkeypatch: p
 
 
 def test_signals_arrive_while_a_template_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stop(Exception):
-        pass
-
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
@@ -220,10 +235,7 @@ def test_every_token_needs_a_row_of_the_embedding() -> None:
     assert note.startswith("the tokenizer knows 261 tokens and the embedding has 32,000 rows")
 
 
-def test_padding_is_a_token_that_the_embedding_has(make_model: Callable[..., object]) -> None:
-    from heretic_tui.engine.control import Control
-    from heretic_tui.engine.model import ChatModel
-
+def test_padding_is_a_token_that_the_embedding_has() -> None:
     tokenizer = tiny.tokenizer()
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     assert tokenizer.pad_token_id == tiny.VOCABULARY
@@ -360,6 +372,11 @@ def test_a_run_keeps_its_time(
     again = json.loads((tmp_path / "again" / "reproduce.json").read_text())
     assert again["clock"] == clock
     assert again["files"] == made["files"]
+
+    del made["clock"]
+    (tmp_path / "old.json").write_text(json.dumps(made))
+    done = heretic("reproduce", tmp_path / "old.json", tmp_path / "other", runs_dir=None)
+    assert "the export did not keep the one it was made with" in done.err
 
     # A run of before: it is told the time that it was made at, and a person is told so, once.
     del record["clock"]

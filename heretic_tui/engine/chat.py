@@ -26,11 +26,15 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
     reason = "length"
     generator = torch.Generator().manual_seed(_seed(chat.sampling))
     tokens = model.encode_turns(chat.system_prompt, chat.turns, chat.thinking)
+    most = chat.sampling.max_tokens
+    if model.positions is not None:
+        # The last token is said, and not read any more.
+        most = min(most, model.positions - len(tokens) + 1)
     batch = model.batch([0], [tokens])
     ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
     try:
         with torch.inference_mode():
-            while len(made) < chat.sampling.max_tokens:
+            while len(made) < most:
                 control.checkpoint()
                 token = pick(model.next_token_logits(ids, mask, positions, cache)[0], chat.sampling, generator)
                 if token in model.end_tokens:

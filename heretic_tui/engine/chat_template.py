@@ -105,7 +105,9 @@ class ChatTemplate:
         environment = _compile_jinja_template("").environment.overlay()
         environment.intercepted_binops = frozenset({"+", "*", "**"})
         environment.call_binop = _bounded
-        names = {"strftime_now": self._strftime_now}
+        # What is drawn at random would be another text to every phase of a run.
+        environment.filters = {**environment.filters, "random": _at_random}
+        names = {"strftime_now": self._strftime_now, "lipsum": _at_random}
         return _limited(lambda: environment.from_string(source, globals=names))
 
     def _strftime_now(self, form: str) -> str:
@@ -238,6 +240,10 @@ def _joined(pieces: Any) -> str:
             raise _Beyond(f"writes more than {_LONGEST:,} characters")
         written.append(piece)
     return "".join(written)
+
+
+def _at_random(*_: Any, **__: Any) -> Any:
+    raise jinja2.TemplateError("it draws at random, so that a prompt would never be the same text twice")
 
 
 def _bounded(context: Any, sign: str, left: Any, right: Any) -> Any:

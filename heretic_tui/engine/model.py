@@ -16,6 +16,7 @@ from heretic_tui.engine.anatomy import Anatomy
 from heretic_tui.engine.chat_template import ChatTemplate, Turns
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.events import Emit, ModelLoaded, Notice
+from heretic_tui.engine.positions import stored_positions
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.errors import UsageError
@@ -44,6 +45,7 @@ class ChatModel:
         network: the transformers model, in eval mode, gradients off.
         template: how a conversation becomes text.
         anatomy: decoder layers and writers.
+        positions: how many tokens a text can have at most; None where there is no end to them.
         batch_size: rows in one forward pass; halved for good when memory runs out.
         response_prefix: text that every response is made to begin with.
         padding_safe: whether a row answers the same with padding before it as without; where it does not (a recurrent
@@ -77,6 +79,7 @@ class ChatModel:
         self._cache_name = "cache" if "cache" in forward else "past_key_values"
         self._takes_positions = "position_ids" in forward
         self._takes_logits_to_keep = "logits_to_keep" in forward
+        self.positions = stored_positions(network.config, network)  # type: ignore[arg-type]
         self._rows = len(network.get_input_embeddings().weight)  # type: ignore[operator, union-attr, arg-type]
         self.end_tokens = self._end_tokens()
         # Padding is masked, so any token will do that the embedding has a row for: one that was added may lack it.
@@ -128,12 +131,19 @@ class ChatModel:
         """Token ids of a conversation, up to where the model's answer begins. No response prefix is put in.
 
         Raises:
-            UsageError: when the template refuses or drops turns, or the embedding has no row for a token.
+            UsageError: when the template refuses or drops turns, the embedding has no row for a token, or the
+                conversation is longer than the model has positions.
         """
         text = self.template.render(system_prompt, turns, thinking)
         if turns[-1][1].strip() not in text:
             raise UsageError("the model's chat template drops or changes the last question after these turns")
-        return self._encode([text])[0]
+        tokens = self._encode([text])[0]
+        if self.positions is not None and len(tokens) > self.positions:
+            raise UsageError(
+                f"the conversation has {len(tokens):,} tokens, and the model has {self.positions:,} positions: begin "
+                "another one"
+            )
+        return tokens
 
     def _encode(self, texts: list[str]) -> list[Tokens]:
         encoded: list[Tokens] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # type: ignore[assignment]

@@ -37,7 +37,7 @@ def check_positions(
     if limit is None or tokens + response <= limit:
         return None
     sizes = f"{what} has {tokens:,} tokens, {tokens + response:,} with a response of {response:,}"
-    if config.model_type in _NO_FURTHER or _stored(network(), limit):
+    if stored_positions(config, network()):
         raise UsageError(
             f"{sizes}, and the model has {limit:,} positions: shorten the prompts, the system prompt or "
             "--max-response-length"
@@ -45,17 +45,21 @@ def check_positions(
     return f"{sizes}, and the model was made for {limit:,}: beyond them it may answer anything"
 
 
-def _limit(config: PretrainedConfig) -> int | None:
-    text = config.get_text_config(decoder=True)
-    found = [getattr(text, name, None) for name in _LIMITS]
-    return next((limit for limit in found if isinstance(limit, int) and limit > 0), None)
-
-
-def _stored(network: nn.Module, limit: int) -> bool:
-    """Whether positions are rows of a table, learnt or computed once. (Others are computed for any length.)"""
+def stored_positions(config: PretrainedConfig, network: nn.Module) -> int | None:
+    """How many positions a model has where they are rows of a table, learnt or computed once: a longer text is an
+    error. None where they are computed as they come."""
+    limit = _limit(config)
+    if limit is None or config.model_type in _NO_FURTHER:
+        return limit
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         text = not any(part in name for part in _ELSEWHERE)
         # Some tables begin with a row or two that stand for no position.
         if text and any(part in name for part in _TABLES) and tensor.ndim == 2 and 0 <= len(tensor) - limit <= 2:
-            return True
-    return False
+            return limit
+    return None
+
+
+def _limit(config: PretrainedConfig) -> int | None:
+    text = config.get_text_config(decoder=True)
+    found = [getattr(text, name, None) for name in _LIMITS]
+    return next((limit for limit in found if isinstance(limit, int) and limit > 0), None)

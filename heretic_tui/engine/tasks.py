@@ -167,7 +167,10 @@ def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[st
         folder.update_record(**{name: record[name] for name in known if name in record})
         parameters = Parameters.from_json(record["parameters"], where=str(file))
         kind, dora = record["kind"], record["dora"]
-        _build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)
+        bench = _build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)
+    if bench.model.template.uses_clock and "clock" not in record:
+        differences.append("the chat template writes the time, and the export did not keep the one it was made with")
+        emit(ev.Notice(level="warning", text=differences[-1]))
     hashes = file_hashes(out)
     # The record describes these files too, with its figures; only hashes and versions are of this build.
     rebuilt = {**record, "files": hashes, "versions": versions()}
