@@ -187,6 +187,32 @@ def test_a_cancelled_export_leaves_nothing_behind(
         run.end()
 
 
+def test_cancelling_an_export_that_waits_leaves_what_another_wrote_there(
+    tiny_folder: Path, sets: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "exported"
+    run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=1))
+    first, second = Export(0, str(out)), Export(0, str(out))
+
+    def cancel(event: ev.Event) -> None:
+        if isinstance(event, ev.ExportFinished):
+            run.control.cancel(second)
+
+    try:
+        run.wait(is_ready)
+        run.session.listeners.append(cancel)
+        run.control.send(first)
+        run.control.send(second)
+        done = run.wait(lambda e: isinstance(e, ev.ExportFinished), 2)
+        assert [e.error for e in done if isinstance(e, ev.ExportFinished)] == [
+            None,
+            "cancelled: nothing was left behind",
+        ]
+        assert (out / "model.safetensors").is_file()
+    finally:
+        run.end()
+
+
 def test_a_trials_first_tokens_are_found_on_request(tiny_folder: Path, sets: list[str], tmp_path: Path) -> None:
     run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=2))
     try:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
-from conftest import Ended
+from conftest import Ended, mounted
 from peft import PeftModel
+from safetensors.torch import save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from heretic_tui.engine.ablation import EditBank, attached
 from heretic_tui.engine.anatomy import find_anatomy
+from heretic_tui.engine.export import whole_or_absent
 from heretic_tui.engine.parameters import Parameters
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.files import replaced
 from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import find_run
 from heretic_tui.runtime.state import RunState
@@ -168,6 +174,82 @@ def test_an_export_without_its_prompts_is_made_and_says_that_it_was_not_measured
     assert done.status == 0
     assert "the exported files were not measured" in done.out
     assert "were not measured" in (tmp_path / "out" / "README.md").read_text()
+
+
+def test_an_export_takes_what_the_run_found_and_never_writes_to_it(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    searched(heretic, tiny_folder, sets)
+    (run,) = (tmp_path / "runs").iterdir()
+
+    def content() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    whole = content()
+    baseline, base = run / "baseline.safetensors", run / "responses" / "base.json"
+    for lost in (baseline, base):
+        lost.rename(tmp_path / lost.name)
+        before, out = content(), tmp_path / f"without-{lost.stem}"
+        done = heretic("export", "model", "--trial", "0", out)
+        assert done.status == 0
+        assert "the exported files were not measured: the baseline of run" in done.out
+        assert "exported" not in record_of(out)
+        assert content() == before, "the exported model's figures are not those of the run's base"
+        (tmp_path / lost.name).rename(lost)
+    (run / "directions.safetensors").rename(tmp_path / "directions.safetensors")
+    done = heretic("export", "model", "--trial", "0", tmp_path / "undirected")
+    assert done.status == 1
+    assert done.err.strip().splitlines()[-1].startswith("heretic-tui: the directions of run")
+    assert not (tmp_path / "undirected").exists()
+    (tmp_path / "directions.safetensors").rename(run / "directions.safetensors")
+    assert heretic("export", "model", "--trial", "0", tmp_path / "out").status == 0
+    assert content() == whole
+
+
+def test_two_exports_to_one_folder_never_take_each_others_files(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with whole_or_absent(out) as first:
+        (first / "mine").write_text("first")
+        os.utime(first, (0, 0))
+        second = whole_or_absent(out)
+        (second.__enter__() / "mine").write_text("second")
+        assert first.is_dir(), "what another is writing is no leftover"
+        out.mkdir()
+        with pytest.raises(UsageError, match="something else was written there"):
+            second.__exit__(None, None, None)
+        out.rmdir()
+    assert (out / "mine").read_text() == "first"
+    left = tmp_path / ".other.killed.part"
+    left.mkdir()
+    os.utime(left, (0, 0))
+    with whole_or_absent(tmp_path / "other"):
+        assert not left.exists(), "what a killed process left"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "out"]
+    assert out.stat().st_mode & 0o777 == (tmp_path / "other").stat().st_mode & 0o777 == 0o777 & ~umask()
+
+
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+@pytest.mark.parametrize("library", ["safetensors", "torch"])
+def test_a_full_disk_is_a_line_whichever_library_writes(tmp_path: Path, library: str) -> None:
+    def write(to: Path) -> None:
+        large = {"x": torch.zeros(100_000)}
+        to = to / "file" if to.is_dir() else to
+        save_file(large, to) if library == "safetensors" else torch.save(large, to)
+
+    def written(context: AbstractContextManager[Path]) -> None:
+        with context as to:
+            write(to)
+
+    with mounted(tmp_path / "small", "size=64k") as disk:
+        for context in (replaced(disk / "file"), whole_or_absent(disk / "out")):
+            with pytest.raises(HereticError, match=r"cannot write .*: (no space left|the file could not)"):
+                written(context)
+        assert list(disk.iterdir()) == []
 
 
 def test_scoring_an_exported_models_edit_agrees_with_the_trial(

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import hashlib
+import os
 import shutil
+import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +25,12 @@ from heretic_tui.engine.bars import bars_as_progress
 from heretic_tui.engine.events import Emit
 from heretic_tui.engine.model import ChatModel
 from heretic_tui.errors import UsageError, one_line
+from heretic_tui.runtime.files import write_failure
 
 # Extra columns and rounds of the randomised SVD: with them the leading values are exact to float32.
 _OVERSAMPLING, _ROUNDS = 8, 8
+# Seconds between the making of a folder and its lock, with much to spare.
+_JUST_NOW = 60.0
 
 
 @contextmanager
@@ -34,21 +42,58 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
     """
     if out.exists():
         raise UsageError(f"{out} exists already: choose another folder, or move it away")
-    beside = out.with_name(f".{out.name}.part")
+    beside: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        # What an earlier process was killed over.
-        shutil.rmtree(beside, ignore_errors=True)
-        beside.mkdir()
-        yield beside
-        beside.rename(out)
+        _clear_leftovers(out)
+        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        with _held(beside):
+            # Made for its owner alone; an export is as readable as any folder of this person's.
+            beside.chmod(0o777 & ~_umask())
+            yield beside
+            if out.exists():
+                raise FileExistsError(errno.EEXIST, "something else was written there meanwhile")
+            beside.rename(out)
     except Exception as error:
-        if isinstance(error, OSError) or _disk_full(error):
-            reason = "no space left on the disk" if _disk_full(error) else one_line(error)
+        if reason := write_failure(error):
             raise UsageError(f"cannot write {out}: {reason}; nothing was left behind") from error
         raise
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which ends with this process whatever ends it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Not to be had on some network file systems: then leftovers there stay.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Remove what earlier processes were killed over. A folder that another export is writing is locked; one that was
+    made a moment ago may be about to be."""
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if time.time() - os.fstat(handle).st_mtime > _JUST_NOW:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path)
+            finally:
+                os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def check_space(out: Path, needed: int) -> None:
@@ -177,7 +222,3 @@ def _make_savable(network: nn.Module) -> None:
         generation.validate(strict=True)
     except ValueError:
         generation.do_sample = True
-
-
-def _disk_full(error: BaseException) -> bool:
-    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error) or "os error 28" in str(error)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import logging
 import os
 import random
-import shutil
 import time
 from pathlib import Path
 
@@ -281,16 +280,15 @@ class Session:
             if self._loaded:
                 self.workbench.unload()
                 self._loaded = False
-            result = export_trial(self.folder, export.trial, out, export.kind, export.dora, {}, tell, control)
+            # Files that nobody measured are not what was asked for.
+            result = export_trial(
+                self.folder, export.trial, out, export.kind, export.dora, {}, tell, control, keep_unmeasured=False
+            )
             if export.hub:
                 url = upload(out, export.hub, export.private, export.token, tell, control)
         except Aborted:
-            if result:
-                problem = "cancelled: the folder is whole and measured, nothing was uploaded"
-            else:
-                # It was not there before: files that nobody measured are not what was asked for.
-                shutil.rmtree(out, ignore_errors=True)
-                problem = "cancelled: nothing was left behind"
+            kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
+            problem = f"cancelled: {kept}"
         except Exception as error:
             log.exception("the export failed")
             problem = one_line(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,18 +14,20 @@ from typing import Any, Literal
 from heretic_tui.engine import card
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.completeness import complete
-from heretic_tui.engine.control import Control
+from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.export import check_space, file_hashes, whole_or_absent, write_adapter, write_merged
 from heretic_tui.engine.inputs import Inputs, check_inputs, versions
 from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import Settings, from_dict
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["merged", "adapter"]
 
@@ -65,28 +68,31 @@ def export_trial(
     changes: Mapping[str, Any],
     emit: ev.Emit,
     control: Control,
+    keep_unmeasured: bool = True,
 ) -> dict[str, Any]:
-    """Write a trial of a run to `out`, load what was written, and score it.
+    """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
 
     Args:
         changes: settings that are to differ from the run's; such as decide how weights are written, not which.
+        keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
 
     Returns:
         The record that is written as reproduce.json, with `exported` figures, or `not_measured` with the reason.
 
     Raises:
         UsageError: no such trial, `out` there already, no space, or a model that changed since the run.
+        Aborted: from the control; where `out` was not written yet, nothing is left of it.
     """
     record = folder.read_record("settings", "identity", "seed")
-    trial = _complete_trial(folder, number)
+    state, trial = _complete_trial(folder, number)
+    base, coverage = state.base, state.coverage
+    if base is None or coverage is None:
+        raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
     settings = from_dict({**record["settings"], **changes})
     if out.exists():
         raise UsageError(f"{out} exists already: choose another folder, or move it away")
     sets, reason = _sets_of(settings, record, emit)
     bench = _build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
-    state = RunState.replay(read_events(folder.events))
-    assert state.base is not None
-    assert state.coverage is not None
     result: dict[str, Any] = {
         "format": card.FORMAT,
         "model": settings.model,
@@ -102,8 +108,8 @@ def export_trial(
         "kind": kind,
         "dora": dora,
         "parameters": trial.parameters,
-        "coverage": f"{state.coverage.editable} of {state.coverage.found} matrices that write to the residual stream",
-        "base": {"refusals": state.base.refusals, "prompts": state.base.prompts},
+        "coverage": f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
+        "base": {"refusals": base.refusals, "prompts": base.prompts},
         "trial": {
             "number": number,
             "kl_divergence": trial.kl_divergence,
@@ -119,9 +125,20 @@ def export_trial(
     card.write_card(out, result)
     if sets is not None:
         del bench
-        measured = _score_files(settings, sets, folder, out, kind, emit, control)
-        del result["not_measured"]
-        result["exported"] = _figures(measured)
+        try:
+            measured = _score_files(settings, sets, folder, out, kind, emit, control)
+        except Aborted:
+            if not keep_unmeasured:
+                shutil.rmtree(out, ignore_errors=True)
+            raise
+        except Exception as error:
+            # The files are whole: that they could not be measured takes nothing from them.
+            log.exception("the export could not be measured")
+            result["not_measured"] = one_line(error)
+            emit(ev.Notice(level="warning", text=f"the export was not measured: {result['not_measured']}"))
+        else:
+            del result["not_measured"]
+            result["exported"] = _figures(measured)
         card.write_record(out, result)
         card.write_card(out, result)
     return result
@@ -133,13 +150,13 @@ def shift_of_trial(folder: RunFolder, number: int, emit: ev.Emit, control: Contr
     Raises:
         UsageError: no such trial, or a model or prompts that are not those of the run any more.
     """
-    trial = _complete_trial(folder, number)
+    _, trial = _complete_trial(folder, number)
     record = folder.read_record("settings", "identity")
     settings = from_dict(record["settings"])
     inputs = check_inputs(settings)
     if changed := [what for what in ("model", "prompts") if inputs.identity[what] != record["identity"].get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
-    bench = Workbench(settings, inputs.sets, folder, emit, control)
+    bench = Workbench(settings, inputs.sets, folder, emit, control, own=False)
     bench.load()
     bench.prepare(baseline=False)
     found = bench.shift(Parameters.from_json(trial.parameters), control)
@@ -194,9 +211,10 @@ def _build(
     control: Control,
     sets: PromptSets | None = None,
 ) -> Workbench:
-    """Load the model unquantised, find or take the directions, and write the edit to `out`."""
+    """Load the model unquantised, and write the edit to `out`. The directions are those of the folder, or found in it
+    where prompts are given."""
     whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
-    bench = Workbench(whole, sets or {}, folder, emit, control)
+    bench = Workbench(whole, sets or {}, folder, emit, control, own=sets is not None)
     bench.load()
     if kind == "merged":
         check_space(out, bench.model.describe("none").weight_bytes)
@@ -217,7 +235,7 @@ def _score_files(
 ) -> Measurement:
     """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
     source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})
-    bench = Workbench(source, sets, folder, emit, control)
+    bench = Workbench(source, sets, folder, emit, control, own=False)
     bench.load()
     if kind == "adapter":
         from peft import PeftModel
@@ -227,14 +245,14 @@ def _score_files(
     return bench.measure(None)
 
 
-def _complete_trial(folder: RunFolder, number: int) -> TrialRecord:
+def _complete_trial(folder: RunFolder, number: int) -> tuple[RunState, TrialRecord]:
     state = RunState.replay(read_events(folder.events))
     trial = state.trials.get(number)
     if trial is None or trial.state != "complete":
         front = ", ".join(str(t.number) for t in state.front()) or "none yet"
         what = "does not exist" if trial is None else f"is {trial.state}"
         raise UsageError(f"trial {number} of {folder.name} {what}; on the front are: {front}")
-    return trial
+    return state, trial
 
 
 def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple[PromptSets | None, str | None]:

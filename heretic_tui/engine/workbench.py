@@ -73,16 +73,25 @@ class Workbench:
     Args:
         sets: prompts by the names of their settings (good_prompts, bad_prompts, good_evaluation_prompts,
             bad_evaluation_prompts).
+        own: whether the model is the run's own, so that what phases find is kept in the folder. Where it is another (an
+            export loaded again, say), all that the run found is taken from the folder, and nothing is written there.
     """
 
     def __init__(
-        self, settings: Settings, sets: PromptSets, folder: RunFolder, emit: ev.Emit, control: Control
+        self,
+        settings: Settings,
+        sets: PromptSets,
+        folder: RunFolder,
+        emit: ev.Emit,
+        control: Control,
+        own: bool = True,
     ) -> None:
         self.settings = settings
         self.folder = folder
         self._sets = sets
         self._emit = emit
         self._control = control
+        self._own = own
 
     # Phases, in order
 
@@ -120,7 +129,7 @@ class Workbench:
         analysis of the layers.
 
         Raises:
-            HereticError: see the phases.
+            HereticError: see the phases; where the model is not the run's own, also for what the folder does not hold.
             Aborted: from the control, between batches.
         """
         self._choose_batch_size()
@@ -138,6 +147,9 @@ class Workbench:
             self.model.batch_size = given
             self._emit(ev.BatchSizeChosen(batch_size=given, tokens_per_second=None))
             return
+        if not self._sets:
+            # Nothing will be measured.
+            return
         with self._phase("batch size"):
             prompts = [prompt for prompts in self._sets.values() for prompt in prompts]
             size, seconds = choose_batch_size(
@@ -150,7 +162,8 @@ class Workbench:
             )
             self.model.batch_size = size
             self._emit(ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(size / StepCost(seconds)(size), 1)))
-            self.folder.update_record(batch_size=size, step_seconds=seconds)
+            if self._own:
+                self.folder.update_record(batch_size=size, step_seconds=seconds)
 
     def _find_prefix(self) -> None:
         given = self.settings.response_prefix
@@ -159,6 +172,7 @@ class Workbench:
             self.model.response_prefix = known
             self._emit(ev.ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
         else:
+            self._refuse_missing("response prefix")
             with self._phase("response prefix"):
                 good, bad = self._sets["good_prompts"], self._sets["bad_prompts"]
                 found = detect_response_prefix(
@@ -185,6 +199,17 @@ class Workbench:
         if warning and self.model.response_prefix:
             self._warn(warning)
 
+    def _refuse_missing(self, what: str) -> None:
+        """
+        Raises:
+            HereticError: where the model is not the run's own: what would be found now would not be the run's.
+        """
+        if not self._own:
+            raise HereticError(
+                f"the {what} of run {self.folder.name} cannot be read from its folder: the same `heretic-tui run` "
+                "command finds it again"
+            )
+
     def _measure_base(self) -> None:
         bad = self._sets["bad_evaluation_prompts"]
         thinking = thinking_blocks(self.settings.chain_of_thought_skips)
@@ -201,6 +226,8 @@ class Workbench:
             self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
             self._choose_trials_at_once(together)
             known = [metric.restore(self.folder) for metric in metrics]
+            if not all(known):
+                self._refuse_missing("baseline")
             base = Job(None, {}, self.model.depth, compared=False)
             if not known[0]:
                 self.kl.set_base(self.pool.good_logits(base))
@@ -235,6 +262,7 @@ class Workbench:
                 found = load_file(saved)
                 phase.reused = True
             else:
+                self._refuse_missing("directions")
                 gathered = {
                     name: gather_residuals(
                         self.model,

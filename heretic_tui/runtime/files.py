@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +77,23 @@ def read_json(path: Path) -> Any:
     return parse_json(read_bytes(path), str(path))
 
 
+def write_failure(error: BaseException) -> str | None:
+    """Why a file could not be written; None for an error of another kind.
+
+    safetensors and torch write by themselves, and their errors are no OSErrors.
+    """
+    text = str(error)
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text or "os error 28" in text:
+        return "no space left on the disk"
+    if isinstance(error, OSError):
+        return error.strerror or text
+    if type(error).__name__ == "SafetensorError" and (found := re.search(r"I/?O error: (.*)", text)):
+        return found[1]
+    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "unexpected pos" in text):
+        return "the file could not be written to its end"
+    return None
+
+
 @contextmanager
 def replaced(path: Path) -> Iterator[Path]:
     """A path beside the real one to write to; it takes the real one's place when the block ends well.
@@ -88,8 +107,10 @@ def replaced(path: Path) -> Iterator[Path]:
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except OSError as error:
-        raise HereticError(f"cannot write {path}: {error.strerror or error}") from error
+    except Exception as error:
+        if reason := write_failure(error):
+            raise HereticError(f"cannot write {path}: {reason}") from error
+        raise
     finally:
         # Where nothing can be written there is nothing to take away either.
         with suppress(OSError):
