@@ -17,8 +17,10 @@ from transformers.utils import logging
 
 from heretic_tui.engine.ablation import Edit, attached, make_edit
 from heretic_tui.engine.anatomy import Anatomy, Writer
+from heretic_tui.engine.checkpoint import stored_tensors
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.export import write_adapter
+from heretic_tui.engine.misfit import try_on
 from heretic_tui.engine.model import ChatModel
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.suitability import OUT_OF_SCOPE, refuse_unsuitable
@@ -128,6 +130,7 @@ def outcome(kind: str, folder: Path) -> str:
     torch.testing.assert_close(logits(network), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
     network.save_pretrained(folder)
     again = type(network).from_pretrained(folder).eval()
+    assert try_on(type(again), again.config, stored_tensors(folder)) == [], "nothing of it is left out"
     torch.testing.assert_close(logits(again), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
     if any(writer.stack is not None for writer in anatomy.writers):
         ADAPTERS[kind] = "experts are fused"

@@ -36,7 +36,11 @@ def test_inspect_finds_what_loading_finds(
 ) -> None:
     model = saved(tmp_path / "model", kind, monkeypatch)
     for path in model.glob("*.safetensors"):
-        path.write_bytes(b"")  # weights are not read
+        # Of weights only the headers are read.
+        with path.open("r+b") as file:
+            size, header = path.stat().st_size, 8 + int.from_bytes(file.read(8), "little")
+            file.truncate(header)
+            file.truncate(size)
     done = heretic("inspect", model, "--json", runs_dir=None)
     assert done.status == 0, done.err
     found = json.loads(done.out)

@@ -61,7 +61,7 @@ def test_a_hand_set_edit_takes_refusals_away(
 
 def test_batched_tokens_are_those_of_generate_one_by_one(lab_model: Path, lab_prompts: Path) -> None:
     settings = load({"model": str(lab_model), "dtypes": ["float32"]})
-    model = load_model(settings, lambda event: None, Control())
+    model, _ = load_model(settings, lambda event: None, Control())
     texts = (lab_prompts / "restricted_eval.txt").read_text(encoding="utf-8").splitlines()[:12]
     tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])
     model.batch_size = 5

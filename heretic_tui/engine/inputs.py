@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.metadata
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from heretic_tui import __version__
-from heretic_tui.engine.loading import fingerprint, load_config, load_tokenizer, locate
+from heretic_tui.engine.loading import check_weights, fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set, local_path
 from heretic_tui.engine.text_check import check_text
 from heretic_tui.engine.workbench import PromptSets
@@ -42,6 +43,8 @@ def check_inputs(settings: Settings) -> Inputs:
     settings = settings.model_copy(update={"model": locate(settings.model)})
     tokenizer = load_tokenizer(settings)
     config = load_config(settings)
+    if Path(settings.model).is_dir():
+        check_weights(settings, config)
     loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
     checked, notes = check_sets(loaded)
     sets = {name: tuple(found.prompts) for name, found in checked.items()}

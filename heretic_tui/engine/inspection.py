@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PretrainedConfig
 
 from heretic_tui.engine.anatomy import Anatomy, find_anatomy, stream_width
-from heretic_tui.engine.loading import load_config
-from heretic_tui.engine.suitability import model_class
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.engine.checkpoint import weight_files
+from heretic_tui.engine.loading import check_weights, load_config, locate
+from heretic_tui.engine.misfit import build_empty
 from heretic_tui.runtime.model_files import folder_of
 from heretic_tui.runtime.text import quantity, ranges
 from heretic_tui.settings import Settings
@@ -100,17 +99,22 @@ class Inspection:
 
 
 def inspect_model(settings: Settings) -> Inspection:
-    """Look at a model's configuration, and build it without weights.
+    """Look at a model's configuration and the headers of its weight files, where they are there, and build it without
+    weights.
 
     Raises:
-        UsageError: no such model, or one that cannot be edited or built.
+        UsageError: no such model, one that cannot be edited or built, or weights that are not what it says.
     """
     config = load_config(settings)
-    network = without_weights(settings, config)
+    folder = folder_of(settings.model)
+    files = list(folder.glob("*.safetensors")) if folder else []
+    if folder and Path(locate(settings.model)).is_dir() and (files := weight_files(folder)):
+        # What lies in the cache of the Hub may still be on its way.
+        check_weights(settings, config)
+    network = build_empty(config, settings.trust_remote_code)
     anatomy = find_anatomy(network, settings.component_kinds == "fine")
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    folder = folder_of(settings.model)
-    stored = sum(path.stat().st_size for path in Path(folder).glob("*.safetensors")) if folder else 0
+    stored = sum(path.stat().st_size for path in files)
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.bfloat16
     return Inspection(
         architecture=type(network).__name__,
@@ -119,20 +123,6 @@ def inspect_model(settings: Settings) -> Inspection:
         bytes=stored or parameters * dtype.itemsize,
         anatomy=anatomy,
     )
-
-
-def without_weights(settings: Settings, config: PretrainedConfig) -> Any:
-    """The network that a configuration describes, on the meta device.
-
-    Raises:
-        UsageError: when it cannot be built.
-    """
-    try:
-        with torch.device("meta"):
-            return model_class(config).from_config(config, trust_remote_code=settings.trust_remote_code)
-    except Exception as error:
-        # Configurations hold whatever their authors wrote, and some classes want packages that are not there.
-        raise UsageError(f"{settings.model} cannot be built from its configuration: {one_line(error)}") from error
 
 
 def _product(shape: tuple[int, ...]) -> int:

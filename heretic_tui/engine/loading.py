@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
+import logging
 import os
+import re
 import shutil
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +21,38 @@ from transformers import (
     BitsAndBytesConfig,
     PretrainedConfig,
 )
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers.base import get_keys_to_not_convert
+from transformers.quantizers.quantizers_utils import should_convert_module
 
 from heretic_tui.engine.bars import bars_as_progress
+from heretic_tui.engine.checkpoint import (
+    few,
+    packed_layout,
+    refuse_adapter,
+    refuse_no_weights,
+    refuse_pointers,
+    stored_tensors,
+)
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.events import Emit, Notice
 from heretic_tui.engine.limits import find_limits
+from heretic_tui.engine.memory import free_memory
+from heretic_tui.engine.misfit import Report, build_empty, refuse_misfit, try_on
 from heretic_tui.engine.model import ChatModel, out_of_memory
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
-from heretic_tui.engine.suitability import model_class, refuse_unsuitable
+from heretic_tui.engine.suitability import model_class, refuse_packed, refuse_unsuitable
 from heretic_tui.engine.tokenizer_files import check_tokenizer_files, template_beside, tokenizer_problem
 from heretic_tui.errors import HereticError, UsageError, one_line
-from heretic_tui.runtime.files import user_path
+from heretic_tui.runtime.files import read_bytes, user_path
 from heretic_tui.settings import Settings
 
 _SAMPLE = 1 << 20
+# A matrix of another size fails in bitsandbytes' products on CPUs that multiply bfloat16.
+_CPU_ROWS, _CPU_COLUMNS = 32, 64
+
+log = logging.getLogger(__name__)
 
 
 def locate(model: str) -> str:
@@ -44,6 +63,8 @@ def locate(model: str) -> str:
     """
     path = user_path(model)
     if os.path.isdir(path):
+        refuse_pointers(path)
+        refuse_adapter(path)
         if not (path / "config.json").is_file():
             raise UsageError(f"{path} holds no model: there is no config.json in it")
         return str(path.resolve())
@@ -95,6 +116,28 @@ def load_config(settings: Settings) -> PretrainedConfig:
     return config
 
 
+def check_weights(settings: Settings, config: PretrainedConfig) -> list[str]:
+    """Look at the headers of a model's weight files, and try them on the network of its configuration. Returns the
+    tensors that the class leaves out.
+
+    Raises:
+        UsageError: for files that are not whole or are packed, and weights that are not what the configuration says.
+    """
+    folder = source_folder(settings)
+    refuse_adapter(folder)
+    tensors = stored_tensors(folder)
+    if packed := packed_layout(folder, tensors):
+        refuse_packed(*packed)
+    # What code of the model's own makes of names is seen when it loads; so is a file that only its configuration names.
+    own = bool(getattr(config, "auto_map", None)) and settings.trust_remote_code
+    if own or getattr(config, "transformers_weights", None):
+        return []
+    if not tensors:
+        refuse_no_weights(folder)
+    network = build_empty(config, settings.trust_remote_code)
+    return try_on(type(network), config, tensors)
+
+
 def save_processor(settings: Settings, folder: Path) -> None:
     """Write what turns images and sounds into a model's input beside its tokenizer; nothing for a model of text."""
     source = source_folder(settings)
@@ -116,9 +159,9 @@ def fingerprint(settings: Settings) -> str:
     if not Path(source).is_dir():
         digest.update(f"{source}@{commit_of(settings)}".encode())
         return digest.hexdigest()
-    weights = sorted(p for p in Path(source).iterdir() if p.suffix in {".safetensors", ".bin"})
+    weights = sorted(p for p in Path(source).iterdir() if p.suffix in {".safetensors", ".bin"} and p.is_file())
     if not weights:
-        raise UsageError(f"{source} holds no weights: there is no .safetensors file in it")
+        refuse_no_weights(Path(source))
     for name in (
         "config.json",
         "generation_config.json",
@@ -127,7 +170,7 @@ def fingerprint(settings: Settings) -> str:
         "chat_template.jinja",
     ):
         if (path := Path(source) / name).is_file():
-            digest.update(name.encode() + path.read_bytes())
+            digest.update(name.encode() + read_bytes(path))
     for path in weights:
         size = path.stat().st_size
         digest.update(f"{path.name}:{size}".encode())
@@ -174,44 +217,76 @@ def _file_of(settings: Settings, name: str) -> Path | None:
         return None
 
 
-def load_model(settings: Settings, emit: Emit, control: Control, tokenizer: Any | None = None) -> ChatModel:
+def load_model(
+    settings: Settings, emit: Emit, control: Control, tokenizer: Any | None = None, dtypes: Sequence[str] = ()
+) -> tuple[ChatModel, str]:
     """Load with the first dtype of the ladder with which both loading and a one-token test work.
 
+    Args:
+        dtypes: the rest of the ladder, where its upper part is known to fail; empty for all of the settings' own.
+
+    Returns the model, and the word of the ladder that it was loaded with.
+
     Raises:
-        UsageError: no such model, or weights that do not fit on the devices.
+        UsageError: no such model, weights that are not what its configuration says, or that do not fit on the devices.
         HereticError: when no dtype works; the reason for each is in the message.
     """
     tokenizer = tokenizer or load_tokenizer(settings)
     config = load_config(settings)
-    _download(settings, emit, control)
-    failures: list[str] = []
-    for dtype in settings.dtypes:
-        network = None
-        try:
-            with bars_as_progress(emit, control):
-                network = model_class(config).from_pretrained(
-                    locate(settings.model), dtype=dtype, **_placement(settings, dtype), **_hub(settings)
-                )
-            _refuse_offloaded(network)
-            fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
-            model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
-            _one_token_test(model)
-            find_limits(model, emit)
-            return model
-        except (UsageError, Aborted):
-            raise
-        except Exception as error:
-            if isinstance(error, OSError):
-                raise UsageError(_unavailable(settings, error)) from error
-            hint = " (out of memory: try --quantization bnb_4bit)" if out_of_memory(error) else ""
-            failures.append(f"{dtype}: {one_line(error)}{hint}")
-            emit(Notice(level="warning", text=f"loading as {dtype} failed: {one_line(error)}{hint}"))
-            # The next attempt needs the memory that this one holds.
-            del network
-            gc.collect()
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-    raise HereticError(f"{settings.model} could not be loaded with any dtype; {'; '.join(failures)}")
+    if _download(settings, emit, control):
+        check_weights(settings, config)
+    failures: dict[str, list[str]] = {}
+    for dtype in dtypes or settings.dtypes:
+        found = _attempt(settings, config, tokenizer, dtype, emit, control)
+        if isinstance(found, ChatModel):
+            return found, dtype
+        # The next attempt needs the memory that this one held. Nothing refers to it any more: it was one function.
+        free_memory()
+        failures.setdefault(found, []).append(dtype)
+        emit(Notice(level="warning", text=f"loading as {dtype} failed: {found}"))
+    # What has nothing to do with the dtype is said once.
+    reasons = "; ".join(f"{', '.join(tried)}: {reason}" for reason, tried in failures.items())
+    raise HereticError(f"{settings.model} could not be loaded with any dtype; {reasons}")
+
+
+def _attempt(
+    settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype: str, emit: Emit, control: Control
+) -> ChatModel | str:
+    """One attempt at loading: the model, or why it failed. An error would hold what was loaded, so a text is returned.
+
+    Raises:
+        UsageError: for what no other dtype makes better.
+        Aborted: from the control.
+    """
+    try:
+        with bars_as_progress(emit, control):
+            network, info = model_class(config).from_pretrained(
+                locate(settings.model),
+                dtype=dtype,
+                # They are refused below, by name.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **_placement(settings, config, dtype, emit),
+                **_hub(settings),
+            )
+        left_out = refuse_misfit(network, Report.of(network, info))
+        _refuse_offloaded(network)
+        fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
+        model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
+        _one_token_test(model)
+        find_limits(model, emit)
+    except (UsageError, Aborted):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError):
+            raise UsageError(_unavailable(settings, error)) from error
+        log.info("loading as %s failed", dtype, exc_info=True)
+        hint = " (out of memory: try --quantization bnb_4bit)" if out_of_memory(error) else ""
+        return f"{one_line(error)}{hint}"
+    if left_out:
+        names = few(left_out)
+        emit(Notice(text=f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}"))
+    return model
 
 
 # What a model folder on the Hub may hold besides, in other formats, is not fetched.
@@ -219,10 +294,11 @@ _FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 _LEFT = ("*/*", "consolidated*")
 
 
-def _download(settings: Settings, emit: Emit, control: Control) -> None:
-    """Fetch a Hub model's files, with progress; loading would fetch them in silence. Does nothing for a folder."""
+def _download(settings: Settings, emit: Emit, control: Control) -> bool:
+    """Fetch a Hub model's files, with progress; loading would fetch them in silence. False for a folder, for which
+    there is nothing to do."""
     if Path(locate(settings.model)).is_dir():
-        return
+        return False
     report, lock = reporter(emit, "download, MB"), threading.Lock()
 
     class Bar(tqdm):
@@ -248,16 +324,19 @@ def _download(settings: Settings, emit: Emit, control: Control) -> None:
         raise
     except Exception as error:
         raise UsageError(_unavailable(settings, error)) from error
+    return True
 
 
-def _placement(settings: Settings, dtype: str) -> dict[str, Any]:
+def _placement(settings: Settings, config: PretrainedConfig, dtype: str, emit: Emit) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if settings.quantization == "bnb_4bit":
+        whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, emit)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16 if dtype == "auto" else getattr(torch, dtype),
+            llm_int8_skip_modules=whole,
         )
     # Without an accelerator there is nothing to spread over, and accelerate's hooks would cost time on every call.
     if torch.accelerator.is_available() or settings.device_map != "auto":
@@ -265,6 +344,29 @@ def _placement(settings: Settings, dtype: str) -> dict[str, Any]:
         if settings.max_memory:
             options["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in settings.max_memory.items()}
     return options
+
+
+def _odd_matrices(settings: Settings, config: PretrainedConfig, emit: Emit) -> list[str] | None:
+    """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices whose sizes its products
+    there cannot be taken with. None where there are none of the latter."""
+    network = build_empty(config, settings.trust_remote_code)
+    usual = get_keys_to_not_convert(network)
+    matrices = [
+        (name, (module.nf, module.nx) if isinstance(module, Conv1D) else (module.out_features, module.in_features))
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and should_convert_module(name, usual)
+    ]
+    odd = [name for name, (rows, columns) in matrices if rows % _CPU_ROWS or columns % _CPU_COLUMNS]
+    if not odd:
+        return None
+    emit(
+        Notice(
+            level="warning",
+            text=f"{len(odd)} of {len(matrices)} matrices are left unquantised, such as {odd[0]}: on a CPU "
+            f"bitsandbytes takes rows in multiples of {_CPU_ROWS} and columns in multiples of {_CPU_COLUMNS}",
+        )
+    )
+    return [*usual, *(f"^{re.escape(name)}$" for name in odd)]
 
 
 def _hub(settings: Settings) -> dict[str, Any]:

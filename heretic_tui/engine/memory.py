@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import psutil
 import torch
 
@@ -13,6 +15,13 @@ def memory_share(device: torch.device, share: float) -> int:
     if device.type == "cuda":
         return int(share * torch.cuda.mem_get_info(device)[0])
     return int(share * psutil.virtual_memory().available)
+
+
+def free_memory() -> None:
+    """Give back what nothing refers to any more: models are full of cycles, and torch keeps blocks of a GPU."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def memory_in_use() -> Memory:

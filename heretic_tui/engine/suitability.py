@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
@@ -35,6 +36,9 @@ _UNQUANTIZED = {
     "awq": "the model that it was made from",
 }
 
+# Far beyond any model; a configuration that says more was not made by one.
+_LAYERS = 2000
+
 
 def model_class(config: PretrainedConfig) -> Any:
     """The class to load with: a model that also sees is loaded whole, not only the part that speaks."""
@@ -52,13 +56,39 @@ def refuse_unsuitable(config: PretrainedConfig) -> None:
     if reason := _out_of_scope(config):
         raise UsageError(f"a model of type {config.model_type} cannot be edited: {reason}")
     if method := _quantization(config):
-        # An edit has to be exact, and what is written must be what was measured: packed weights are neither read nor
-        # written here.
-        instead = _UNQUANTIZED.get(method, "the model that it was made from")
-        raise UsageError(
-            f"this checkpoint is quantised already ({method}): load {instead}, and save memory with "
-            "--quantization bnb_4bit"
-        )
+        refuse_packed(method)
+    for part in _parts(config):
+        layers = getattr(part, "num_hidden_layers", None)
+        if isinstance(layers, int) and layers > _LAYERS:
+            # Building them would take minutes, and then the memory.
+            raise UsageError(
+                f"config.json asks for {layers:,} layers; no model has more than {_LAYERS:,}: put back the config.json "
+                "that belongs to the weights"
+            )
+
+
+def refuse_packed(method: str, how: str = "") -> NoReturn:
+    """
+    Args:
+        how: what it was found by.
+
+    Raises:
+        UsageError: a checkpoint that is quantised by this method. An edit has to be exact, and what is written must be
+            what was measured: packed weights are neither read nor written here.
+    """
+    instead = _UNQUANTIZED.get(method, "the model that it was made from")
+    found = f"{method}, by {how}" if how else method
+    raise UsageError(
+        f"this checkpoint is quantised already ({found}): load {instead}, and save memory with --quantization bnb_4bit"
+    )
+
+
+def _parts(config: PretrainedConfig) -> Iterator[PretrainedConfig]:
+    """A configuration and those of its towers."""
+    yield config
+    for name in config.sub_configs:
+        if isinstance(part := getattr(config, name, None), PretrainedConfig):
+            yield from _parts(part)
 
 
 def _out_of_scope(config: PretrainedConfig) -> str | None:

@@ -12,7 +12,7 @@ from typing import Any
 from transformers import PretrainedConfig
 
 from heretic_tui.engine.chat_template import ChatTemplate
-from heretic_tui.engine.inspection import without_weights
+from heretic_tui.engine.misfit import build_empty
 from heretic_tui.engine.model import Tokens, beyond
 from heretic_tui.engine.positions import check_positions
 from heretic_tui.engine.prompts import Prompt
@@ -49,7 +49,7 @@ def check_text(
     )
     notes = [*_tokenized(tokenizer, prompts, encoded), *_inside(tokenizer, config, encoded)]
     longest = max(encoded, key=lambda where: len(encoded[where]))
-    network = partial(without_weights, settings, config)
+    network = partial(build_empty, config, settings.trust_remote_code)
     tokens, response = len(encoded[longest]), settings.max_response_length
     if warning := check_positions(config, network, f"the longest prompt, {longest},", tokens, response):
         notes.append(warning)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError, one_line
-from heretic_tui.runtime.files import read_bytes, read_json
+from heretic_tui.runtime.files import read_json
 
 # What a vocabulary can lie in.
 _VOCABULARY = re.compile(r"tokenizer\.json|tekken\.json|vocab\..+|.+\.(model|tiktoken|bpe|vocab)|tokenizer\.model\..+")
@@ -27,8 +27,6 @@ def check_tokenizer_files(folder: Path) -> None:
         path = folder / name
         if not path.exists():
             continue
-        if read_bytes(path).startswith(b"version https://git-lfs"):
-            raise UsageError(f"{path} is the pointer of a Git LFS file, not the file: run `git lfs pull` in {folder}")
         found = read_json(path)
         if not isinstance(found, dict):
             raise UsageError(f"{path} holds no JSON object: it is no file of a tokenizer")

@@ -98,7 +98,8 @@ class Workbench:
     def load(self) -> None:
         """Load the model; say what it is and how much of it can be edited."""
         with self._phase("load"):
-            self.model: ChatModel = load_model(self.settings, self._emit, self._control)
+            self.model: ChatModel
+            self.model, self._dtype = load_model(self.settings, self._emit, self._control)
             self._set_clock()
             self._emit(self.model.describe(self.settings.quantization))
             self._emit(self.model.anatomy.coverage())
