@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import math
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,26 @@ from textual.widgets import Input, Log, Static
 
 from heretic_tui.demo import MODEL
 from heretic_tui.engine import events as ev
+from heretic_tui.engine.analysis import where_refusal_lives
 from heretic_tui.engine.control import Chat, Export, MoreTrials, Shift
 from heretic_tui.engine.metrics.refusals import Judge
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.journal import Journal
+from heretic_tui.runtime.layers import geometry_text
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings, load
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.look import ASCII, UNICODE
 from heretic_tui.tui.screens.dialogs import Choose, Show, TooSmall
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
+from heretic_tui.tui.widgets.charts import curves
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.text_panel import TextPanel
+
+# Residual index of the layer that fake.analysis makes the best.
+BEST = 20
 
 
 @pytest.fixture
@@ -177,10 +187,11 @@ def test_layers(tmp_path: Path, folder: Path) -> None:
         await settle(pilot, app)
         table = app.screen.query_one("#layer-table", LineTable)
         assert len(table.rows) == fake.LAYERS + 1
-        assert table.cursor == fake.LAYERS, "where the sets lie farthest apart"
-        assert "layer 29" in shown(app, "#layer-detail")
+        assert table.cursor == BEST, "where refusal is carried best"
+        assert f"layer {BEST - 1} (the best)" in shown(app, "#layer-detail")
         await pilot.press("g", "j")
         assert "layer 0" in shown(app, "#layer-detail")
+        assert "best" not in shown(app, "#layer-detail")
         for words in ("separation", "strength of the edit", "cosines, from"):
             await pilot.press("v")
             assert words in shown(app, "#layer-detail")
@@ -610,6 +621,7 @@ def test_layers_are_walked_with_the_arrow_keys_and_the_projection_follows(tmp_pa
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await open_projection(pilot, app, host)
+        await pilot.press("G")
         table = app.screen.query_one(LineTable)
         drawn = []
         for key, layer in (("left", 28), ("h", 27), ("up", 26), ("right", 27), ("down", 28), ("l", 29), ("l", 29)):
@@ -889,3 +901,44 @@ def test_words_never_lie_over_points_of_the_scatter(tmp_path: Path, folder: Path
         assert "refusals over KL divergence" in bottom
 
     drive(make_app(tmp_path, host), steps, (150, 45))
+
+
+def test_every_view_and_sentence_has_one_best_layer(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+    rows = fake.analysis().layers
+    for row in rows[1:]:  # Other figures are best elsewhere.
+        row |= {"auc": 1.0 if row["layer"] == 3 else 0.9, "auc_low": 0.8, "auc_high": 1.0}
+        row |= {"add": 9.0 if row["layer"] == 5 else 1.0, "stream": -6.0 if row["layer"] == 19 else -2.0}
+    sentence = where_refusal_lives(rows, {"bad": 6.1, "good": -5.2})
+    assert set(re.findall(r"layer (\d+)", sentence)) == {"19"}
+    assert [line.split()[0] for line in geometry_text({"layers": rows}) if line.endswith("best")] == ["19"]
+    found = replace(fake.analysis(), layers=rows, sentence=sentence)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*(found if isinstance(event, ev.LayersAnalysed) else event for event in fake.story(trials=1)))
+        await settle(pilot, app)
+        await pilot.press("2")
+        table = app.screen.query_one("#layer-table", LineTable)
+        assert table.cursor == BEST
+        for view in "wtm":
+            await pilot.press(view)
+            assert [row.key for row in table.rows if "*" in row.cells[0]] == [BEST]
+            assert view == "m" or "layer 19 (the best)" in shown(app, "#layer-detail")
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
+
+
+def test_curves_that_are_compared_have_one_scale_and_hide_nothing() -> None:
+    values = {"one": [0.5, 0.75, 1.0, 0.5], "other": [0.5, 0.75, 1.0, 0.5], "gone": [None, math.nan, 0.0, 1.0]}
+    for glyphs in (UNICODE, ASCII):
+        lines = curves(values, 50, 20, glyphs).plain.splitlines()
+        places = [next(i for i, line in enumerate(lines) if line.strip() == name) for name in values]
+        charts = [lines[a + 1 : b] for a, b in itertools.pairwise([*places, len(lines) - 1])]
+        assert charts[0] == charts[1]
+        assert all(chart[0].split()[0] == "1.000" and chart[-1].split()[0] == "0.000" for chart in charts)
+        for chart in charts[:2]:
+            assert " " not in chart[-1].split(maxsplit=1)[1], "no column is left blank"
+        left, right = charts[2][-1][9:29].strip(), charts[2][-1][29:].strip()
+        assert (bool(left), bool(right)) == (False, True), "what is not known is left out"
+    assert "125" in curves({"many": [float(n) for n in range(126)]}, 140, 8, UNICODE).plain.splitlines()[-1]
+    assert curves({"nothing": [None]}, 50, 10, UNICODE).plain == ""

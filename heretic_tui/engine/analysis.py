@@ -22,7 +22,7 @@ from heretic_tui.engine.projection import principal_components, turned
 from heretic_tui.engine.residual_store import ResidualStore, open_residuals
 from heretic_tui.engine.separation import area_under_curve
 from heretic_tui.runtime.files import write_json
-from heretic_tui.runtime.layers import read_geometry, read_views
+from heretic_tui.runtime.layers import best_layer, read_geometry, read_views
 from heretic_tui.runtime.rundir import RunFolder
 
 Layer = dict[str, Any]
@@ -146,28 +146,30 @@ def where_refusal_lives(rows: list[Layer], refusal: Mapping[str, Any] | None) ->
     sentences = []
     if refusal and refusal["bad"] is not None:
         sentences.append(_lives(layers, refusal))
-    if "auc" in layers[0]:
-        best = max(layers, key=lambda row: row["auc"])
+    best = best_layer(rows)
+    if best and best.get("auc") is not None:
+        most = max(row["auc"] or 0.0 for row in layers)
         onset = len(layers)
-        while onset and layers[onset - 1]["auc"] >= _HIGH:
+        while onset and (layers[onset - 1]["auc"] or 0.0) >= _HIGH:
             onset -= 1
-        span = f"[{best['auc_low']:.2f}, {best['auc_high']:.2f}]"
-        at = f"best at layer {best['layer']}: {best['auc']:.3f} {span}"
-        if best["auc"] < _HIGH:
+        at = f"at layer {best['layer']} the AUC is {best['auc']:.3f} [{best['auc_low']:.2f}, {best['auc_high']:.2f}]"
+        if most < _HIGH:
             sentences.append(f"No layer's direction tells held-out prompts apart with an AUC of {_HIGH}; {at}.")
+        elif onset == len(layers):
+            sentences.append(f"The direction tells held-out prompts apart in some layers (AUC {_HIGH} or more); {at}.")
         else:
-            where = f" from layer {onset} on" if onset < len(layers) else ""
-            sentences.append(f"The direction tells held-out prompts apart{where} (AUC {_HIGH} or more), {at}.")
+            where = f"from layer {onset} on"
+            sentences.append(f"The direction tells held-out prompts apart {where} (AUC {_HIGH} or more); {at}.")
     return " ".join(sentences)
 
 
 def _lives(layers: list[Layer], refusal: Mapping[str, Any]) -> str:
-    best = min(layers, key=lambda row: row["stream"])
+    best = best_layer([{}, *layers])
+    assert best is not None, "refusal was measured"
     writer = min(layers, key=lambda row: row["edit"])
-    add = max(layers, key=lambda row: row["add"])
     added = (
-        f"the difference of the means added to good prompts after layer {add['layer']} raises theirs, "
-        f"{refusal['good']:.1f}, by {add['add']:.1f}"
+        f"the difference of the means added to good prompts after layer {best['layer']} changes theirs, "
+        f"{refusal['good']:.1f}, by {best['add']:+.1f}"
     )
     if -best["stream"] < max(0.5, 0.1 * (refusal["bad"] - refusal["good"])):
         return (
@@ -180,18 +182,17 @@ def _lives(layers: list[Layer], refusal: Mapping[str, Any]) -> str:
         low -= 1
     while high + 1 < len(layers) and layers[high + 1]["stream"] <= best["stream"] / 2:
         high += 1
-    there = [-row["stream"] for row in layers[low : high + 1]]
-    place, which = (f"layer {low}", "it") if low == high else (f"layers {low} to {high}", "one of them")
-    span = f"{there[0]:.1f}" if low == high else f"{min(there):.1f} to {max(there):.1f}"
+    least = min(-row["stream"] for row in layers[low : high + 1])
+    place, which = (f"layer {low}", "it") if low == high else (f"layers {low} to {high}", f"layer {best['layer']}")
+    others = "" if low == high else f" (after any of these layers by {least:.1f} or more)"
     text = (
         f"Refusal lives in {place}: the direction taken out of the stream after {which} lowers the log-odds of "
-        f"refusal, {refusal['bad']:.1f}, by {span}; {added}."
+        f"refusal, {refusal['bad']:.1f}, by {-best['stream']:.1f}{others}; {added}."
     )
-    most = f"(edited alone, layer {writer['layer']} lowers them by {-writer['edit']:.1f})"
     if writer["edit"] <= best["stream"] / 2:
-        text += f" Layer {writer['layer']} writes most of it {most}."
+        text += f" Layer {writer['layer']} writes most of it (edited alone, it lowers them by {-writer['edit']:.1f})."
     elif writer["edit"] < 0:
-        text += f" No layer writes most of it {most}."
+        text += f" No layer writes most of it (edited alone, each lowers them by {-writer['edit']:.1f} at most)."
     return text
 
 

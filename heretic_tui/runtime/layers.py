@@ -49,6 +49,17 @@ def _read(path: Path, key: str) -> dict[str, Any] | None:
     return record if isinstance(record, dict) and key in record else None
 
 
+def best_layer(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The layer that every view and sentence calls the best, from the record of the layers (the embedding output
+    first): where taking the direction out of the stream lowers the log-odds of refusal most, or where that was not
+    measured, where the direction tells evaluation prompts apart best. None where neither is known."""
+    for name, sign in (("stream", -1), ("auc", 1)):
+        known = [row for row in rows[1:] if row.get(name) is not None]
+        if known:
+            return max(known, key=lambda row: (sign * row[name], row.get("auc_low") or 0.0))
+    return None
+
+
 def layer_name(row: Mapping[str, Any]) -> str:
     return "embed" if row["layer"] is None else str(row["layer"])
 
@@ -101,10 +112,12 @@ def _table(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> list[str]
 
 def _measured_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     changes = [name for name in ("edit", "stream", "add") if name in rows[-1]]
-    cells = [["layer", "AUC", "95 % interval", *changes]]
+    best = best_layer(rows)
+    cells = [["layer", "AUC", "95 % interval", *changes, ""]]
     for row in rows:
         span = f"{row['auc_low']:.3f} - {row['auc_high']:.3f}"
-        cells.append([layer_name(row), figure("auc", row["auc"]), span, *(figure(n, row.get(n)) for n in changes)])
+        figures = [figure("auc", row["auc"]), span, *(figure(n, row.get(n)) for n in changes)]
+        cells.append([layer_name(row), *figures, "best" if row is best else ""])
     return _aligned(cells)
 
 

@@ -73,12 +73,7 @@ class PlainPrinter:
             case ev.BaselineMeasured():
                 self._say("base model", f"refuses {event.refusals} of {event.prompts} bad evaluation prompts")
             case ev.DirectionsFound():
-                best = min(range(1, len(event.layers)), key=lambda i: event.layers[i]["cosine"])
-                self._say(
-                    "directions",
-                    f"{len(event.layers) - 1} layers; good and bad differ most at layer {best - 1} "
-                    f"(cosine {event.layers[best]['cosine']:.3f})",
-                )
+                self._say("directions", f"one for each of {len(event.layers) - 1} layers")
             case ev.LayersAnalysed():
                 self._say("layers", event.sentence)
                 for note in event.notes:

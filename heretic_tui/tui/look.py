@@ -9,7 +9,7 @@ from rich.text import Text
 
 from heretic_tui.runtime.text import plain
 
-# What plotext and our own charts draw with, for terminals that only know ASCII.
+# What texts and charts draw with, for terminals that only know ASCII.
 _TO_ASCII = str.maketrans(
     "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤≥≈∘×∥⏸",
     "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<>~ox|=",

@@ -8,7 +8,7 @@ from typing import Any
 from rich.text import Text
 
 from heretic_tui.engine import events as ev
-from heretic_tui.runtime.layers import figure
+from heretic_tui.runtime.layers import best_layer, figure
 from heretic_tui.runtime.text import plain
 from heretic_tui.tui.look import Glyphs, fit
 from heretic_tui.tui.widgets.charts import curves
@@ -20,8 +20,12 @@ _CHANGES = {
 }
 
 
-def layer_title(index: int) -> str:
-    return "embedding output" if index == 0 else f"layer {index - 1}"
+def layer_title(index: int, found: ev.LayersAnalysed | None = None) -> str:
+    """What a residual index is called; with the record of the layers, whether it is the best one."""
+    best = best_layer(found.layers) if found else None
+    return ("embedding output" if index == 0 else f"layer {index - 1}") + (
+        " (the best)" if best and best["index"] == index else ""
+    )
 
 
 def which_layer(found: ev.LayersAnalysed, index: int, width: int, height: int, glyphs: Glyphs) -> Text:
@@ -31,8 +35,8 @@ def which_layer(found: ev.LayersAnalysed, index: int, width: int, height: int, g
     text.append(plain(found.sentence) + "\n", "bold")
     for note in found.notes:
         text.append(f"note: {plain(note)}\n")
-    text.append(f"\n{layer_title(index)}", "bold")
-    if "auc" in row:
+    text.append(f"\n{layer_title(index, found)}", "bold")
+    if row.get("auc") is not None:
         text.append(f"  AUC {row['auc']:.3f}, 95 % interval {row['auc_low']:.3f} to {row['auc_high']:.3f}")
     text.append("\n")
     changes = [name for name in _CHANGES if all(layer.get(name) is not None for layer in layers)]
@@ -48,10 +52,10 @@ def which_layer(found: ev.LayersAnalysed, index: int, width: int, height: int, g
     rest = max(12, height - lines)
     parts = [text]
     if "auc" in layers[-1]:
-        parts.append(curves({"AUC": [layer["auc"] for layer in layers]}, width, rest // 2, glyphs))
+        parts.append(curves({"AUC": [layer["auc"] for layer in layers]}, width, rest // (1 + len(changes)), glyphs))
     if changes:
         series = {name: [layer[name] for layer in layers] for name in changes}
-        parts.append(curves(series, width, rest // 2, glyphs))
+        parts.append(curves(series, width, rest * len(changes) // (1 + len(changes)), glyphs))
     return Text("\n").join(parts)
 
 
@@ -59,7 +63,7 @@ def said_by_direction(found: ev.LayersAnalysed, index: int, width: int) -> Text:
     """The tokens that a layer's direction raises and lowers, with bars as long as their scores."""
     row = found.layers[index]
     text = Text()
-    text.append(f"{layer_title(index)}: its direction through the final norm and the unembedding\n", "bold")
+    text.append(f"{layer_title(index, found)}: its direction through the final norm and the unembedding\n", "bold")
     if not (row.get("raises") or row.get("lowers")):
         text.append("\nnothing: there is no direction here" if "raises" in row else "\nit has not been read")
         return text

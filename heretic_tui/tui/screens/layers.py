@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 
 from heretic_tui.engine.control import Shift
-from heretic_tui.runtime.layers import GEOMETRY
+from heretic_tui.runtime.layers import GEOMETRY, best_layer
 from heretic_tui.runtime.text import plain
 from heretic_tui.tui.keys import after
 from heretic_tui.tui.look import ASCII, to_ascii
@@ -21,6 +21,7 @@ from heretic_tui.tui.screens.layer_files import LayerFiles
 from heretic_tui.tui.screens.layer_views import (
     first_tokens_wanted,
     geometry_cells,
+    layer_title,
     said_by_direction,
     which_layer,
 )
@@ -39,7 +40,8 @@ class LayersScreen(ModeScreen):
     HELP_TEXT = """
 |r|: length of the difference of the two means. cosine: of the good and the bad mean; 1 means alike. separation: how far
 the two sets of prompts lie apart along the direction, in standard deviations. survives: share of the direction that is
-left when what it shares with the good mean is taken out. The last columns: how strongly the selected trial edits.
+left when what it shares with the good mean is taken out. The last columns: how strongly the selected trial edits. *
+marks the best layer, in every view the one where taking the direction out of the stream lowers refusal most.
 
 Geometry: g and b are the mean residuals of good and bad prompts, g* and b* their geometric medians, r = b - g,
 r* = b* - g*, S the cosine similarity, |x| the length, Silh the mean silhouette coefficient of the two sets. Left and
@@ -77,6 +79,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         """What was known of the run before."""
         self._files: LayerFiles | None = None
         self._asked: Shift | None = None
+        self._placed = False
         # Columns of the geometry that are out of sight to the left.
         self._panned = 0
 
@@ -143,13 +146,13 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             *(Column(name, name[:11], 11, right=True) for name in kernels),
         ]
         table.set_columns(columns)
-        rows = []
+        rows, best = [], self._best
         for index, layer in enumerate(found.layers if found else ()):
             rows.append(
                 Row(
                     index,
                     (
-                        "embed" if index == 0 else str(index - 1),
+                        self._layer_name(index, best),
                         f"{layer['difference_norm']:.3f}",
                         f"{layer['cosine']:.3f}",
                         f"{layer['separation']:.2f}",
@@ -158,25 +161,39 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
                     ),
                 )
             )
-        first = not table.rows
         table.set_rows(rows)
-        if first and found:
-            # Where the two sets lie farthest apart is where one wants to look first.
-            table.go_to(max(range(len(rows)), key=lambda index: found.layers[index]["separation"]))
+        self._go_to_best(table)
+
+    def _go_to_best(self, table: LineTable) -> None:
+        """Begin at the best layer, once it is known, unless a person has gone elsewhere."""
+        best = self._best
+        if best is not None and not self._placed:
+            self._placed = True
+            if table.place == 0:
+                table.go_to(best)
+
+    @property
+    def _best(self) -> int | None:
+        """Residual index of the best layer."""
+        found = self.heretic.state.analysis
+        best = best_layer(found.layers) if found else None
+        return best["index"] if best else None
+
+    @staticmethod
+    def _layer_name(index: int, best: int | None) -> str:
+        return "embed" if index == 0 else f"{'* ' if index == best else ''}{index - 1}"
 
     def _paint_geometry(self, table: LineTable) -> None:
         found = self.heretic.state.analysis
-        layers = found.layers if found else []
+        layers, best = found.layers if found else [], self._best
         names = GEOMETRY[self._panned :]
         widths = {name: max(6, len(name)) for name in names}
         table.set_columns(
             [Column("layer", "layer", 5, right=True), *(Column(n, n, widths[n], right=True) for n in names)]
         )
-        rows = [
-            Row(row["index"], ("embed" if row["index"] == 0 else str(row["layer"]), *geometry_cells(row, names)))
-            for row in layers
-        ]
+        rows = [Row(row["index"], (self._layer_name(row["index"], best), *geometry_cells(row, names))) for row in layers]
         table.set_rows(rows)
+        self._go_to_best(table)
 
     def _paint_side(self) -> None:
         found = self.heretic.state.directions
@@ -259,7 +276,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         assert found is not None
         layer = found.layers[index]
         text = Text()
-        text.append("embedding output" if index == 0 else f"layer {index - 1}", "bold")
+        text.append(layer_title(index, self.heretic.state.analysis), "bold")
         text.append(f"\nlength of the good mean {layer['good_norm']:.2f}, of the bad mean {layer['bad_norm']:.2f}\n\n")
         text.append("how the prompts spread along the direction\n", "bold")
         text.append_text(histogram(found.histograms[index], width, self.heretic.glyphs))

@@ -1,47 +1,60 @@
-"""Charts that change rarely, as text: curves over the layers (plotext), histograms, heat map, kernel."""
+"""Charts that change rarely, as text: curves over the layers, histograms, heat map, kernel."""
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.text import Text
 
 from heretic_tui.engine.parameters import Kernel
-from heretic_tui.tui.look import ASCII, Glyphs, to_ascii
+from heretic_tui.tui.look import Glyphs
 
-_SGR = re.compile(r"\x1b\[[0-9;]*m")
-_MARKERS = ("braille", "•", "×", "∘")
+# Cells to the left of a chart over the layers.
+_AXIS = 9
 _SHADES_FROM = (0.0, 0.2, 0.4, 0.6, 0.8)
-_KEYS = ("⣿", "•", "×", "∘")
 
 
-def curves(series: Mapping[str, Sequence[float]], width: int, height: int, glyphs: Glyphs, start: int = 0) -> Text:
-    """Curves over the layers, told apart by their markers; `start` is the layer of the first value."""
-    if width < 24 or height < 5 or not series:
+def curves(series: Mapping[str, Sequence[float | None]], width: int, height: int, glyphs: Glyphs) -> Text:
+    """Values over the layers, one chart beneath the other on one scale: in a common chart one would lie over another.
+    Filled down to the lowest value, so that neither a terminal nor a picture of it leaves gaps. What is not known is
+    left out. Where `height` is too small for all of them more lines are taken."""
+    known = [v for values in series.values() for v in values if v is not None and math.isfinite(v)]
+    if width < _AXIS + 16 or not known:
         return Text("")
-    import plotext
+    low, high = min(known), max(known)
+    ends = [f"{value:.3f}" if max(abs(low), abs(high)) < 10 else f"{value:.1f}" for value in (low, high)]
+    rows = max(2, (height - 1) // len(series) - 1)
+    layers = max(len(values) for values in series.values())
+    # As many columns to each layer; where there are more layers than columns, some are passed over.
+    each = max(1, (width - _AXIS) // layers)
+    shown = range(layers) if layers <= width - _AXIS else [i * layers // (width - _AXIS) for i in range(width - _AXIS)]
+    text = Text(no_wrap=True)
+    steps = len(glyphs.bars) - 1
+    for name, values in series.items():
+        text.append(f"{'':{_AXIS}}{name}\n", "bold")
+        tall = [_steps(values[i] if i < len(values) else None, low, high, rows * steps) for i in shown]
+        for row in range(rows):
+            label = ends[1] if row == 0 else ends[0] if row == rows - 1 else ""
+            beneath = (rows - 1 - row) * steps
+            line = "".join(glyphs.bars[max(0, min(steps, level - beneath))] * each for level in tall)
+            text.append(f"{label:>{_AXIS - 1}} {line}\n")
+    return text.append(f"{'layer':>{_AXIS - 1}} {_ticks(shown, each)}")
 
-    plotext.clear_figure()
-    plotext.theme("clear")
-    # The room is ours to know: plotext would cut the plot to the size of the terminal as it was at some time.
-    plotext.limit_size(False, False)
-    plotext.plotsize(width, height - 1)
-    keys = []
-    for index, (name, values) in enumerate(series.items()):
-        marker = _MARKERS[index % len(_MARKERS)]
-        plotext.plot(list(range(start, start + len(values))), list(values), marker=marker)
-        keys.append(f"{_KEYS[index % len(_KEYS)]} {name}")
-    longest = max(len(values) for values in series.values())
-    step = max(1, longest // max(1, width // 8))
-    ticks = list(range(start, start + longest, step))
-    plotext.xticks(ticks, [str(tick) for tick in ticks])
-    plotext.frame(False)
-    drawn = _SGR.sub("", plotext.build())
-    lines = ["  ".join(keys)[:width], *(line.rstrip()[:width] for line in drawn.splitlines())]
-    text = "\n".join(lines)
-    return Text(to_ascii(text) if glyphs is ASCII else text, no_wrap=True)
+
+def _steps(value: float | None, low: float, high: float, steps: int) -> int:
+    """How many of `steps` a value is tall, at least one; none where it is not known."""
+    if value is None or not math.isfinite(value):
+        return 0
+    return max(1, round((value - low) / (high - low) * steps)) if high > low else steps
+
+
+def _ticks(shown: Sequence[int], each: int) -> str:
+    """The numbers of the layers under their columns, as many as there is room for, at even distances."""
+    room = len(str(shown[-1])) + 2
+    apart = -(-room // each)
+    return "".join(f"{shown[i]:<{apart * each}}" for i in range(0, len(shown), apart)).rstrip()
 
 
 def kernel_strengths(kernel: Mapping[str, float], layers: int) -> list[float]:
