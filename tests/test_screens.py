@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from heretic_tui.engine.metrics.refusals import Judge
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.journal import Journal
 from heretic_tui.runtime.layers import geometry_text
+from heretic_tui.runtime.model_files import Device
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings, load
 from heretic_tui.tui.app import HereticApp
@@ -942,3 +944,163 @@ def test_curves_that_are_compared_have_one_scale_and_hide_nothing() -> None:
         assert (bool(left), bool(right)) == (False, True), "what is not known is left out"
     assert "125" in curves({"many": [float(n) for n in range(126)]}, 140, 8, UNICODE).plain.splitlines()[-1]
     assert curves({"nothing": [None]}, 50, 10, UNICODE).plain == ""
+
+
+async def edited(pilot: Pilot[Any], app: HereticApp, key: str, text: str) -> str:
+    """Go to a setting, type a text in its line, and wait for what is said of it."""
+    app.screen.query_one("#settings", LineTable).go_to(key)
+    await pilot.press("enter", "ctrl+u", *text)
+    return await said(pilot, app)
+
+
+async def said(pilot: Pilot[Any], app: HereticApp) -> str:
+    await pilot.pause()
+    await app.workers.wait_for_complete()
+    await pilot.pause()
+    return shown(app, "#setup-info")
+
+
+def test_prompt_files_are_checked_as_they_are_typed(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("question,number\nWhat is it?,1\nWhy [b]?,2\n", encoding="utf-8")
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert app.draft is not None
+        mine, table = str(tmp_path / "mine.csv"), app.screen.query_one("#settings", LineTable)
+        assert "no such file" in await edited(pilot, app, "bad_prompts", str(tmp_path / "mine.txt"))
+        await pilot.press("escape")
+        assert "number" in await edited(pilot, app, "bad_prompts", mine), "there are two columns"
+        await pilot.press("escape")
+        table.go_to("group:Prompts")
+        await pilot.press("enter")
+        assert "no column 'other'" in await edited(pilot, app, "bad_prompts.column", "other")
+        assert "2 prompts, the first: 'What is it?'" in await edited(pilot, app, "bad_prompts.column", "question")
+        await pilot.press("enter")
+        table.go_to("bad_prompts")
+        assert "2 prompts, the first: 'What is it?'" in await said(pilot, app), "also while nothing is typed"
+        assert "Hub" in await edited(pilot, app, "bad_prompts", "someone/data")
+
+    drive(make_app(tmp_path), steps, (120, 40))
+
+
+def test_a_preview_that_comes_late_is_not_shown_for_another_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+
+    def preview(settings: Settings, name: str) -> Text:
+        if name == "good_prompts":
+            waits.wait(10)
+        return Text(f"preview of {name}")
+
+    monkeypatch.setattr("heretic_tui.tui.screens.setup.preview_words", preview)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        table = app.screen.query_one("#settings", LineTable)
+        table.go_to("good_prompts")
+        await pilot.press("w")
+        await asyncio.sleep(0.3)
+        table.go_to("bad_prompts")
+        await pilot.pause()
+        await pilot.press("w")
+        waits.set()
+        assert await said(pilot, app) == "preview of bad_prompts"
+
+    drive(make_app(tmp_path), steps)
+
+
+def test_leaving_a_line_takes_what_stands_in_it_unless_it_is_wrong(tmp_path: Path) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert app.draft is not None
+        table, editor = app.screen.query_one("#settings", LineTable), app.screen.query_one("#editor", Input)
+        for number, key in enumerate(("enter", "escape", "tab", "down", "up"), start=31):
+            table.go_to("n_trials")
+            await pilot.press("enter", "ctrl+u", *str(number), key)
+            assert app.draft.settings.n_trials == number
+            assert not editor.display
+            assert table.has_focus
+        assert table.cursor == "bad_evaluation_prompts", "up went to the line above"
+        table.go_to("n_trials")
+        await pilot.press("enter", "ctrl+u", "4", "1")
+        await pilot.click("#runs")
+        assert app.draft.settings.n_trials == 41
+        assert app.focused is not None
+        assert app.focused.id == "runs", "a click leaves the line, and goes where it was made"
+        table.focus()
+        for key in ("escape", "enter", "tab"):
+            await pilot.press("enter", "ctrl+u", "0", key)
+            assert app.draft.settings.n_trials == 41
+            assert editor.display == (key != "escape"), "what is wrong stays to be mended, or goes"
+            await pilot.press("escape")
+        await pilot.press("enter", "ctrl+u", "4", "2", "ctrl+s")
+        assert app.draft.settings.n_trials == 42
+        assert app.current_mode == "trials", "started with what stood in the line"
+
+    drive(make_app(tmp_path), steps)
+
+
+def test_tab_completes_models_and_files_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "cache" / "models--acme--guarded-8b").mkdir(parents=True)
+    for name in ("harmful_train.csv", "harmful_eval.csv", "harmful.png", ".hidden.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "harmless").mkdir()
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        editor = app.screen.query_one("#editor", Input)
+        await edited(pilot, app, "model", "acm")
+        await pilot.press("tab")
+        assert editor.value == "acme/guarded-8b"
+        await pilot.press("escape")
+        await edited(pilot, app, "bad_prompts", f"{tmp_path}/harm")
+        await pilot.press("tab", "tab")
+        assert editor.value == f"{tmp_path}/harm"
+        assert "harmful_eval.csv, harmful_train.csv, harmless/" in shown(app, "#setup-info")
+        await pilot.press("f", "tab", "e", "tab")
+        assert editor.value == f"{tmp_path}/harmful_eval.csv"
+        await pilot.press("escape")
+        monkeypatch.chdir(tmp_path)
+        await edited(pilot, app, "bad_prompts", "harmful_t")
+        await pilot.press("tab")
+        assert editor.value == "harmful_train.csv"
+
+    drive(make_app(tmp_path), steps, (120, 40))
+
+
+def test_the_driver_of_the_gpu_is_asked_once_and_never_on_the_screens_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+
+    def devices() -> list[Device]:
+        asked.append(threading.get_ident())
+        return [Device("GPU of the test", 1 << 40, 1 << 40)]
+
+    monkeypatch.setattr("heretic_tui.tui.screens.setup.devices", devices)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert "GPU of the test: 1.1 TB free; fits" in await edited(pilot, app, "model", str(MODEL))
+        assert len(asked) == 1
+        assert asked[0] != threading.get_ident()
+
+    drive(make_app(tmp_path), steps, (120, 40))
+
+
+def test_ending_a_run_starts_what_was_asked_for(tmp_path: Path, folder: Path) -> None:
+    first, second = fake.FakeHost(folder), fake.FakeHost(folder)
+    app = make_app(tmp_path, first)
+    app._new_host = lambda settings: second
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        first.push(*fake.story(trials=2))
+        await settle(pilot, app)
+        await pilot.press("1", "ctrl+s", "y")
+        assert first.control is not None
+        assert first.control.aborting
+        assert not second.started
+        first.alive = False
+        await asyncio.sleep(0.3)
+        await pilot.pause()
+        assert second.started
+        assert app.host is second
+
+    drive(app, steps)

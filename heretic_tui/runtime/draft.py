@@ -49,11 +49,19 @@ class Draft:
     def check(self, key: str, text: str) -> str | None:
         """What is wrong with a text for a setting, None when nothing is."""
         try:
-            load(self._with(key, text), self._config, self._base)
+            self.tried(key, text)
         except UsageError as error:
             # Where it comes from is before the person's eyes.
             return str(error).replace(" (from the command line)", "", 1)
         return None
+
+    def tried(self, key: str, text: str) -> Settings:
+        """The settings as they would be with a text for one of them.
+
+        Raises:
+            UsageError: when it does not fit.
+        """
+        return load(self._with(key, text), self._config, self._base)
 
     def set(self, key: str, text: str) -> None:
         """Take a text for a setting.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,16 +61,26 @@ def cached_models() -> list[str]:
 def completions(typed: str) -> list[str]:
     """Models that begin with what was typed: folders on the disk, and ids in the local cache."""
     found = [name for name in cached_models() if name.lower().startswith(typed.lower())]
-    if typed.startswith(("/", ".", "~")):
-        try:
-            path = user_path(typed)
-            parent, beginning = (path, "") if typed.endswith("/") else (path.parent, path.name)
-            folders = sorted(p for p in parent.iterdir() if p.is_dir() and p.name.startswith(beginning))
-        except (OSError, UsageError):
-            return found
-        shown = typed[: len(typed) - len(beginning)]
-        found += [f"{shown}{folder.name}" for folder in folders if not folder.name.startswith(".") or beginning]
-    return found
+    return found + path_completions(typed, ())
+
+
+def path_completions(typed: str, kinds: Sequence[str]) -> list[str]:
+    """Folders, with a slash at their end, and files with these endings (lower case, with their dots) that begin with
+    what was typed. Hidden ones are there for those who type their dot."""
+    beginning = os.path.basename(typed)
+    try:
+        folder = user_path(typed[: len(typed) - len(beginning)] or ".")
+        # One look a file, and in no order: a folder may hold very many.
+        with os.scandir(folder) as entries:
+            names = [
+                entry.name + "/" * entry.is_dir()
+                for entry in entries
+                if entry.name.startswith(beginning) and (entry.is_dir() or entry.name.lower().endswith(tuple(kinds)))
+            ]
+    except (OSError, UsageError):
+        return []
+    shown = typed[: len(typed) - len(beginning)]
+    return sorted(shown + name for name in names if beginning or not name.startswith("."))
 
 
 def folder_of(model: str) -> Path | None:
@@ -119,7 +130,7 @@ def _count(value: object) -> int | None:
 
 
 def devices() -> list[Device]:
-    """GPUs as nvidia-smi tells them, and the machine's memory."""
+    """GPUs as nvidia-smi tells them, and the machine's memory. May take seconds: to be called on a thread."""
     found = []
     query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader,nounits"]
     try:

@@ -191,7 +191,9 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         table.set_columns(
             [Column("layer", "layer", 5, right=True), *(Column(n, n, widths[n], right=True) for n in names)]
         )
-        rows = [Row(row["index"], (self._layer_name(row["index"], best), *geometry_cells(row, names))) for row in layers]
+        rows = [
+            Row(row["index"], (self._layer_name(row["index"], best), *geometry_cells(row, names))) for row in layers
+        ]
         table.set_rows(rows)
         self._go_to_best(table)
 

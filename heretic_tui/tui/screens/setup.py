@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -11,21 +16,23 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
+from heretic_tui.engine.prompts import FILE_KINDS
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.draft import Draft, Entry
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.hosts import FollowHost, inspect_lines, preview_prompts
-from heretic_tui.runtime.model_files import completions, devices, fits, model_facts
+from heretic_tui.runtime.hosts import FollowHost, Host
+from heretic_tui.runtime.model_files import Device, completions, devices, path_completions
 from heretic_tui.runtime.overview import overview
 from heretic_tui.runtime.rundir import RunFolder, find_runs
 from heretic_tui.runtime.text import plain
 from heretic_tui.settings import from_dict
-from heretic_tui.tui.look import safe_lines, size_words
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import Choose
+from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
@@ -44,23 +51,78 @@ _COMMON = (
 )
 _SETS = tuple(name for name in _COMMON if name.endswith("_prompts"))
 _START = "start"
+# Names that are told where there is more than one way to go on.
+_OFFERED = 8
 
 
-class ModelSuggester(Suggester):
-    """The first model, or folder, that begins with what was typed; the right arrow takes it."""
+# Seconds that nothing is typed before the disk is looked at.
+_PAUSE = 0.2
+
+
+class _Completer(Suggester):
+    """The first name that begins with what was typed; the right arrow takes it."""
+
+    def __init__(self, find: Callable[[str], list[str]]) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._find = find
+
+    async def find(self, typed: str) -> list[str]:
+        # Folders may be large, and disks slow.
+        return await asyncio.to_thread(self._find, typed) if typed else []
 
     async def get_suggestion(self, value: str) -> str | None:
-        return next(iter(completions(value)), None) if value else None
+        return next(iter(await self.find(value)), None)
+
+
+class Editor(QuietInput):
+    """The line in which a setting is edited. Tab completes where there is something to complete, and leaves the line
+    where there is not, as the arrow keys up and down do."""
+
+    BINDINGS = [
+        Binding("tab", "complete", "Complete", show=False),
+        Binding("up", "leave(-1)", "Leave, to the line above", show=False),
+        Binding("down", "leave(1)", "Leave, to the line below", show=False),
+    ]
+
+    @dataclass
+    class Left(Message):
+        """A person goes on, to the setting so many lines below."""
+
+        by: int
+
+    @dataclass
+    class Offered(Message):
+        """There is more than one way to complete what was typed."""
+
+        names: list[str]
+
+    async def action_complete(self) -> None:
+        if not isinstance(self.suggester, _Completer):
+            self.post_message(self.Left(1))
+            return
+        names = await self.suggester.find(self.value)
+        common = os.path.commonprefix(names)  # noqa: RUF071 (characters, as they are typed)
+        if len(common) > len(self.value):
+            self.value = common
+            self.action_end()
+        elif names:
+            self.post_message(self.Offered(names))
+
+    def action_leave(self, by: int) -> None:
+        self.post_message(self.Left(by))
 
 
 class SetupScreen(ModeScreen):
     """Settings as a list with a line to edit them in, what is known of the chosen one beside it, runs beneath."""
 
     HELP_TEXT = """
-Enter edits a setting, opens or closes a group, and starts on the first line. Settings that differ from their default
-carry a mark; backspace brings the default back. i shows what of the model would be edited. On a prompt set, w shows
-its first prompts as the model will see them.
-Earlier runs: tab goes there; enter opens one to look at, R resumes it with its own settings, D deletes it.
+Enter edits a setting, opens or closes a group, and starts on the first line. Leaving a line, by enter, esc, tab, the
+arrow keys or a click, takes what stands in it, unless that is wrong; tab completes models, folders and files of
+prompts. Settings that differ from their default carry a mark; backspace brings the default back. i shows what of the
+model would be edited. On a prompt set, w shows its first prompts as the model will see them.
+
+Earlier runs: tab goes there; enter opens one to look at (a run that is at work here goes on meanwhile), R resumes it
+with its own settings, D deletes it.
 """
     BINDINGS = [
         Binding("ctrl+s", "start", "Start"),
@@ -78,7 +140,15 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
         self._open: set[str] = set()
         self._editing: str | None = None
         self._runs: list[dict[str, Any]] = []
-        self._models = ModelSuggester(use_cache=False, case_sensitive=True)
+        self._machine: list[Device] = []
+        # What the panel is to show: results of threads that were asked for something else come too late.
+        self._wanted: object = None
+        self._previewing = False
+        self._finds = {
+            "model": _Completer(completions),
+            "runs_dir": _Completer(partial(path_completions, kinds=())),
+            **dict.fromkeys(_SETS, _Completer(partial(path_completions, kinds=FILE_KINDS))),
+        }
 
     @property
     def draft(self) -> Draft:
@@ -98,7 +168,7 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
         with Horizontal(id="setup-body"):
             with Vertical(id="setup-left"):
                 yield LineTable(columns, id="settings", enter="edit")
-                yield QuietInput(id="editor")
+                yield Editor(id="editor")
                 yield LineTable(runs, id="runs", empty="no earlier run", enter="open")
             yield TextPanel(id="setup-info")
 
@@ -109,6 +179,21 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
         self.run_worker(self._load_runs, thread=True, exclusive=True, exit_on_error=False, group="runs")
+        # Asking the driver takes up to seconds: once for each time that the screen comes into view.
+        self.run_worker(self._look_at_machine, thread=True, exclusive=True, exit_on_error=False, group="machine")
+
+    def on_screen_suspend(self) -> None:
+        if self.stands:
+            self._commit()
+
+    def _look_at_machine(self) -> None:
+        self._machine = devices()
+        self.app.call_from_thread(self._machine_known)
+
+    def _machine_known(self) -> None:
+        entry = self._entry()
+        if entry and entry.key == "model" and not self._previewing and self.stands:
+            self._paint_info()
 
     # Painting
 
@@ -146,9 +231,11 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
         key = self.query_one("#settings", LineTable).cursor
         return next((e for e in self.draft.entries() if e.key == key), None)
 
-    def _paint_info(self, problem: str | None = None) -> None:
-        entry, text = self._entry(), Text()
-        if entry is None and not self.draft.settings.model:
+    def _paint_info(self) -> None:
+        """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
+        the line."""
+        entry, text, settings, problem = self._entry(), Text(), self.draft.settings, None
+        if entry is None and not settings.model:
             text.append("Choose a model: j, then enter. Or look at an earlier run: tab, then enter.")
         elif entry is None:
             text.append("The same from a shell:\n", "bold")
@@ -158,36 +245,42 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
             text.append(f"{plain(entry.description)}\n")
             default = entry.default if entry.default not in ("", '""') else "unset" if not entry.default else "empty"
             text.append(f"default: {plain(default)}\n", "dim")
-            if problem:
+        editor = self.query_one("#editor", Input)
+        if self._editing:
+            try:
+                settings = self.draft.tried(self._editing, editor.value)
+            except HereticError as error:
+                problem = str(error)
                 text.append(plain(problem) + "\n", "bold red")
-            if entry.key == "model":
-                text.append_text(self._model_words(entry.value))
-            elif entry.key in _SETS:
-                text.append("\nw shows the first prompts as the model will see them", "italic")
+        editor.set_class(problem is not None, "-invalid")
+        self._show(text)
+        self._previewing = False
+        if entry is None or problem:
+            return
+        glyphs, machine = self.heretic.glyphs, self._machine
+        if entry.key == "model":
+            self._find_out(text, lambda: Text.assemble(text, "\n", model_words(settings.model, machine)))
+        elif entry.name in _SETS:
+            self._find_out(text, lambda: Text.assemble(text, "\n", prompt_words(settings, entry.name, glyphs)))
+
+    def _show(self, text: Text) -> None:
+        self._wanted = text
         self.query_one("#setup-info", TextPanel).show(text)
 
-    def _model_words(self, model: str) -> Text:
-        text = Text("\n")
-        if model in ("", '""'):
-            text.append("A folder, or a Hub id such as Qwen/Qwen3-4B-Instruct-2507.\n")
-            text.append("The bundled demo: leave here and run `heretic-tui demo`.")
-            return text
-        facts = model_facts(model)
-        if facts is None:
-            text.append("Not on this disk: it will be downloaded from the Hub when the run starts.")
-            return text
-        text.append(f"{plain(facts.architecture)}", "bold")
-        if facts.layers:
-            text.append(f", {facts.layers} layers of {facts.hidden_size}")
-        text.append(f"\nweights {size_words(facts.weight_bytes)}, {facts.dtype or 'dtype not said'}\n")
-        text.append("i shows what of it would be edited\n", "italic")
-        for device in devices():
-            as_it_is, in_four = fits(facts, device)
-            text.append(f"{plain(device.name)}: {size_words(device.free)} free; ")
-            text.append(
-                f"{'fits' if as_it_is else 'does not fit'}, in 4 bits {'fits' if in_four else 'does not fit'}\n"
-            )
-        return text
+    def _find_out(self, wanted: Text, work: Callable[[], Text]) -> None:
+        """Do it on a thread, and show what it makes, while `wanted` is still what the panel shows."""
+
+        def run() -> None:
+            # Until a person has stopped typing, or walking through the settings.
+            time.sleep(_PAUSE)
+            if self._wanted is wanted:
+                self.app.call_from_thread(show, work())
+
+        def show(text: Text) -> None:
+            if self._wanted is wanted and self.stands:
+                self._show(text)
+
+        self.run_worker(run, thread=True, exit_on_error=False, group="info")
 
     # Editing
 
@@ -213,35 +306,63 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
             box = self.query_one("#editor", Input)
             box.value = "" if entry.value == '""' and key == "model" else entry.value
             box.placeholder = key
-            box.suggester = self._models if key == "model" else None
+            box.suggester = self._finds.get(key)
             box.display = True
             box.focus()
 
     @on(Input.Changed, "#editor")
-    def _typing(self, event: Input.Changed) -> None:
+    def _typing(self) -> None:
         if self._editing:
-            problem = self.draft.check(self._editing, event.value)
-            event.input.set_class(problem is not None, "-invalid")
-            self._paint_info(problem)
+            self._paint_info()
 
     @on(Input.Submitted, "#editor")
-    def _entered(self, event: Input.Submitted) -> None:
+    def _entered(self) -> None:
+        if self._commit():
+            self._leave()
+
+    @on(Editor.Left)
+    def _left(self, message: Editor.Left) -> None:
+        if self._commit():
+            self._leave()
+            self.query_one("#settings", LineTable).action_move(message.by)
+
+    @on(Editor.Offered)
+    def _offered(self, message: Editor.Offered) -> None:
+        names = [os.path.basename(name.rstrip("/")) + "/" * name.endswith("/") for name in message.names]
+        more = f" and {len(names) - _OFFERED} more" if len(names) > _OFFERED else ""
+        self._show(Text("It may go on as: " + plain(", ".join(names[:_OFFERED])) + more))
+
+    @on(Input.Blurred, "#editor")
+    def _blurred(self) -> None:
+        # A terminal that is left for another window takes the focus along, and brings it back.
+        if self._editing and self.app.app_focus:
+            self.action_leave_editor()
+
+    def _commit(self) -> bool:
+        """Take what stands in the line; whether nothing wrong stands in it."""
         if not self._editing:
-            return
+            return True
         try:
-            self.draft.set(self._editing, event.value)
-        except HereticError as error:
-            self._paint_info(str(error))
-            return
-        self.action_leave_editor()
+            self.draft.set(self._editing, self.query_one("#editor", Input).value)
+        except HereticError:
+            self._paint_info()
+            return False
         self._paint_settings()
+        return True
+
+    def _leave(self) -> None:
+        self._editing = None
+        self.query_one("#editor", Input).display = False
+        if self.focused is None or self.focused.id == "editor":
+            self.query_one("#settings").focus()
         self._paint_info()
 
     def action_leave_editor(self) -> None:
-        self._editing = None
-        self.query_one("#editor", Input).display = False
-        self.query_one("#settings").focus()
-        self._paint_info()
+        """Leave the line with what stands in it, or where that is wrong, without."""
+        key = self._editing
+        if not self._commit():
+            self.heretic.say(f"{key} stays as it was.", "warning")
+        self._leave()
 
     def action_reset(self) -> None:
         if (entry := self._entry()) and entry.changed:
@@ -255,48 +376,32 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
     # Preview
 
     def action_preview(self) -> None:
-        entry = self._entry()
-        if entry and entry.name in _SETS:
-            self.query_one("#setup-info", TextPanel).show(Text("reading the prompts and the chat template …"))
-            work = partial(self._preview, entry.name)
-            self.run_worker(work, thread=True, exclusive=True, exit_on_error=False, group="preview")
+        entry, settings = self._entry(), self.draft.settings
+        if entry is None or entry.name not in _SETS:
+            self.heretic.say("Put the cursor on a set of prompts first.")
+            return
+        self._preview("Reading the prompts and the chat template …", partial(preview_words, settings, entry.name))
 
     def action_inspect(self) -> None:
-        if not self.draft.settings.model:
+        settings = self.draft.settings
+        if not settings.model:
             self.heretic.say("Choose a model first: enter on the line `model`.")
             return
-        self.query_one("#setup-info", TextPanel).show(Text("building the model without its weights …"))
-        self.run_worker(self._inspect, thread=True, exclusive=True, exit_on_error=False, group="preview")
+        self._preview("Building the model without its weights …", partial(inspect_words, settings))
 
-    def _inspect(self) -> None:
-        try:
-            lines = inspect_lines(self.draft.settings)
-        except HereticError as error:
-            # The cursor may be on any line, not only on the model's.
-            problem = Text(plain(str(error)), "bold red")
-            self.app.call_from_thread(self.query_one("#setup-info", TextPanel).show, problem)
-            return
-        text = Text("What would be edited\n\n", "bold")
-        # Columns are for a terminal's width; a panel is narrower.
-        text.append("\n".join(plain(" ".join(line.split())) for line in lines))
-        self.app.call_from_thread(self.query_one("#setup-info", TextPanel).show, text)
-
-    def _preview(self, name: str) -> None:
-        try:
-            prompts, note = preview_prompts(self.draft.settings, name)
-        except HereticError as error:
-            self.app.call_from_thread(self._paint_info, str(error))
-            return
-        text = Text(f"{name}: the first prompts{note}\n", "bold")
-        for prompt in prompts:
-            text.append("\n")
-            text.append_text(safe_lines(prompt))
-            text.append("\n")
-        self.app.call_from_thread(self.query_one("#setup-info", TextPanel).show, text)
+    def _preview(self, meanwhile: str, work: Callable[[], Text]) -> None:
+        waiting = Text(meanwhile)
+        self._show(waiting)
+        self._previewing = True
+        self._find_out(waiting, work)
 
     # Starting
 
     def action_start(self) -> None:
+        if not self._commit():
+            return
+        if self._editing:
+            self._leave()
         settings = self.draft.settings
         if not settings.model:
             self.heretic.say("Choose a model first: enter on the line `model`.")
@@ -304,7 +409,7 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
             return
         self._replace_run(partial(self.heretic.start, settings))
 
-    def _replace_run(self, begin: Any) -> None:
+    def _replace_run(self, begin: Callable[[], None]) -> None:
         """Begin, after asking where a run is at work in this process."""
         host = self.heretic.host
         if host is None or host.control is None or not self.heretic.alive:
@@ -316,10 +421,19 @@ Earlier runs: tab goes there; enter opens one to look at, R resumes it with its 
             if answer == "end":
                 control.close()
                 control.abort()
-                self.heretic.say("The run is being ended; start again when it has.")
+                self.heretic.say("The run is being ended; what you asked for begins when it has.")
+                self._begin_after(host, begin)
 
         answers = [("n", "no", "no, go on with it"), ("y", "end", "end it now; it can be resumed")]
         self.app.push_screen(Choose("One run at a time", "A run is open in this process.", answers), answered)
+
+    def _begin_after(self, host: Host, begin: Callable[[], None]) -> None:
+        def look() -> None:
+            if not host.alive:
+                timer.stop()
+                begin()
+
+        timer = self.set_interval(_PAUSE, look)
 
     # Earlier runs
 
