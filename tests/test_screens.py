@@ -973,6 +973,7 @@ def test_prompt_files_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         table.go_to("group:Prompts")
         await pilot.press("enter")
         assert "no column 'other'" in await edited(pilot, app, "bad_prompts.column", "other")
+        await pilot.press("escape")
         assert "2 prompts, the first: 'What is it?'" in await edited(pilot, app, "bad_prompts.column", "question")
         await pilot.press("enter")
         table.go_to("bad_prompts")
