@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.text import counted, quoted
 from heretic_tui.settings import Settings
 
@@ -17,15 +14,13 @@ def prompt_facts(settings: Settings, name: str) -> tuple[list[str], str | None]:
     Args:
         name: of the setting, such as good_prompts.
     """
-    from heretic_tui.engine.prompts import FILE_KINDS, load_prompt_set
+    from heretic_tui.engine.prompts import load_prompt_set, local_path
 
-    dataset: str = getattr(settings, name).dataset
+    spec = getattr(settings, name)
     try:
-        path = user_path(dataset)
-        here = dataset.startswith((".", "/", "~")) or path.suffix.lower() in FILE_KINDS or os.path.exists(path)
-        if not here:
+        if local_path(spec.dataset, name) is None:
             return ["A data set on the Hub: it is read when the run starts. w reads it now."], None
-        found = load_prompt_set(getattr(settings, name), name, settings.system_prompt)
+        found = load_prompt_set(spec, name, settings.system_prompt)
     except HereticError as error:
         return [], str(error)
     return [f"{counted(len(found.prompts), 'prompt')}, the first: {quoted(found.prompts[0].text)}", *found.notes], None

@@ -20,7 +20,7 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from heretic_tui.engine.prompts import FILE_KINDS
+from heretic_tui.engine.prompt_files import KINDS
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.draft import Draft, Entry
 from heretic_tui.runtime.files import user_path
@@ -147,7 +147,7 @@ with its own settings, D deletes it.
         self._finds = {
             "model": _Completer(completions),
             "runs_dir": _Completer(partial(path_completions, kinds=())),
-            **dict.fromkeys(_SETS, _Completer(partial(path_completions, kinds=FILE_KINDS))),
+            **dict.fromkeys(_SETS, _Completer(partial(path_completions, kinds=KINDS))),
         }
 
     @property
