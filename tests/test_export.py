@@ -206,6 +206,38 @@ def test_an_export_takes_what_the_run_found_and_never_writes_to_it(
     assert content() == whole
 
 
+@pytest.mark.parametrize("name", ["preprocessor_config.json", "generation_config.json", "chat_template.jinja"])
+def test_a_link_out_of_the_models_folder_is_not_followed_into_an_export(
+    heretic: Heretic, tmp_path: Path, sets: list[str], name: str
+) -> None:
+    model = tiny.save(tmp_path / "model")
+    secret = tmp_path / "secret"
+    secret.write_bytes((model / name).read_bytes() if (model / name).is_file() else b'{"token": "mine"}')
+    (model / name).unlink(missing_ok=True)
+    (model / name).symlink_to(secret)
+    searched(heretic, model, sets)
+    done = heretic("export", "model", "--trial", "0", tmp_path / "out")
+    assert done.status == 2
+    assert f"{model / name} is a link to {secret}" in done.err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+    (model / name).unlink()
+    secret.rename(model / name)
+    assert heretic("export", "model", "--trial", "0", tmp_path / "out").status == 0
+
+
+def test_links_of_the_hub_cache_and_to_weights_are_followed(heretic: Heretic, tmp_path: Path, sets: list[str]) -> None:
+    cache = tmp_path / "models--me--model"
+    model = tiny.save(cache / "snapshots" / "0123")
+    (cache / "blobs").mkdir()
+    for path in list(model.iterdir()):
+        elsewhere = tmp_path if path.suffix == ".safetensors" else cache / "blobs"
+        path.rename(elsewhere / f"blob-{path.name}")
+        path.symlink_to(elsewhere / f"blob-{path.name}")
+    searched(heretic, model, sets)
+    assert heretic("export", "0123", "--trial", "0", tmp_path / "out").status == 0
+    assert not any(path.is_symlink() for path in (tmp_path / "out").iterdir())
+
+
 def test_two_exports_to_one_folder_never_take_each_others_files(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with whole_or_absent(out) as first:

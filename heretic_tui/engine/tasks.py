@@ -15,7 +15,14 @@ from heretic_tui.engine import card
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.completeness import complete
 from heretic_tui.engine.control import Aborted, Control
-from heretic_tui.engine.export import check_space, file_hashes, whole_or_absent, write_adapter, write_merged
+from heretic_tui.engine.export import (
+    check_space,
+    file_hashes,
+    refuse_foreign_links,
+    whole_or_absent,
+    write_adapter,
+    write_merged,
+)
 from heretic_tui.engine.inputs import Inputs, check_inputs, versions
 from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
@@ -214,6 +221,8 @@ def _build(
     """Load the model unquantised, and write the edit to `out`. The directions are those of the folder, or found in it
     where prompts are given."""
     whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
+    # Before anything of the model is read.
+    refuse_foreign_links(source_folder(settings))
     bench = Workbench(whole, sets or {}, folder, emit, control, own=sets is not None)
     bench.load()
     if kind == "merged":
