@@ -15,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import CONFIG_MAPPING
 
-from heretic_tui.engine.completeness import tensors_of
+from heretic_tui.engine.checkpoint import stored_tensors
 from heretic_tui.engine.probe import examine
 from heretic_tui.engine.suitability import refuse_unsuitable
 from heretic_tui.errors import UsageError
@@ -73,6 +73,29 @@ def test_a_checkpoint_that_is_quantised_already_is_refused(
         assert instead in done.err
 
 
+def shapes_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    return {name: stored.shape for name, stored in stored_tensors(folder).items()}
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+def test_weights_that_lie_beside_the_models_own_are_neither_compared_nor_copied(
+    heretic: Heretic, tmp_path: Path, sets: list[str], sharded: bool
+) -> None:
+    model = tmp_path / "model"
+    tiny.network().save_pretrained(model, **({"max_shard_size": "60KB"} if sharded else {}))
+    tiny.tokenizer().save_pretrained(model)
+    own = shapes_of(model)
+    tensors = {name.removeprefix("model."): torch.zeros(shape) for name, shape in own.items()}
+    save_file(tensors, model / "consolidated.safetensors")
+    save_file({name: torch.zeros(2) for name in own}, model / "model-old.safetensors")
+    assert heretic("run", model, *sets, "--n-trials", "1", "--seed", "5").status == 0
+    done = heretic("export", "model", "--trial", "0", tmp_path / "out")
+    assert done.status == 0, done.err
+    assert "copied" not in done.err
+    assert shapes_of(tmp_path / "out") == own
+    assert [path.name for path in (tmp_path / "out").glob("*.safetensors")] == ["model.safetensors"]
+
+
 @pytest.mark.parametrize("shards", [[], ["--max-shard-size", "60KB"]])
 def test_an_export_carries_what_the_class_does_not_load(
     heretic: Heretic, tmp_path: Path, sets: list[str], shards: list[str]
@@ -84,11 +107,9 @@ def test_an_export_carries_what_the_class_does_not_load(
     assert heretic("run", model, *sets, "--n-trials", "1", "--seed", "5").status == 0
     done = heretic("export", "model", "--trial", "0", tmp_path / "out", *shards)
     assert done.status == 0, done.err
-    found = tensors_of(tmp_path / "out")
-    assert {name: shape for name, (shape, _) in found.items()} == {
-        name: shape for name, (shape, _) in tensors_of(model).items()
-    }
-    with safe_open(found["model.mtp.0.weight"][1], "pt") as file:
+    found = stored_tensors(tmp_path / "out")
+    assert shapes_of(tmp_path / "out") == shapes_of(model)
+    with safe_open(found["model.mtp.0.weight"].file, "pt") as file:
         assert torch.equal(file.get_tensor("model.mtp.0.weight"), head)
     index = json.loads((tmp_path / "out" / "model.safetensors.index.json").read_text())
     assert set(index["weight_map"]) == set(found)
@@ -134,8 +155,7 @@ def test_a_whole_run_on_experts_and_on_a_model_that_sees(
     assert done.status == 0, done.err
     done = heretic("export", "model", "--trial", "1", tmp_path / "out")
     assert done.status == 0, done.err
-    before, after = tensors_of(model), tensors_of(tmp_path / "out")
-    assert {name: shape for name, (shape, _) in after.items()} == {name: shape for name, (shape, _) in before.items()}
+    assert shapes_of(tmp_path / "out") == shapes_of(model)
     assert (tmp_path / "out" / "preprocessor_config.json").is_file()
     record = json.loads((tmp_path / "out" / "reproduce.json").read_text())
     assert record["exported"]["refusals"] == record["trial"]["refusals"]

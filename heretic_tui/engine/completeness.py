@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from heretic_tui.engine.checkpoint import Stored, stored_tensors
 from heretic_tui.engine.events import Emit, Notice
 from heretic_tui.errors import HereticError
 
@@ -15,30 +16,20 @@ _INDEX = "model.safetensors.index.json"
 _COPIED = "model-copied.safetensors"
 
 
-def tensors_of(folder: Path) -> dict[str, tuple[tuple[int, ...], Path]]:
-    """Shape and file of every tensor in a folder's safetensors files, by name."""
-    found: dict[str, tuple[tuple[int, ...], Path]] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        with safe_open(path, "pt") as file:
-            for name in file.keys():  # noqa: SIM118 (a file is no dictionary)
-                found[name] = tuple(file.get_slice(name).get_shape()), path
-    return found
-
-
 def complete(source: Path, folder: Path, emit: Emit) -> None:
     """Compare an export with its source by names and shapes, and copy what is missing, such as the heads that predict
-    several tokens, which transformers does not load.
+    several tokens, which transformers does not load. Files that lie beside the source's own weights are no part of it.
 
     Raises:
         HereticError: for a tensor that has another shape than the source's.
     """
-    before, after = tensors_of(source), tensors_of(folder)
-    if not before:
+    before, after = stored_tensors(source), stored_tensors(folder)
+    if not before or any(stored.file.suffix != ".safetensors" for stored in before.values()):
         emit(Notice(text="the source holds no safetensors files: the export was not compared with it"))
         return
     for name in before.keys() & after.keys():
-        if before[name][0] != after[name][0]:
-            raise HereticError(f"{name} is {after[name][0]} in the export and {before[name][0]} in the source")
+        if before[name].shape != after[name].shape:
+            raise HereticError(f"{name} is {after[name].shape} in the export and {before[name].shape} in the source")
     missing, new = sorted(before.keys() - after.keys()), sorted(after.keys() - before.keys())
     if missing and new:
         # The class renames tensors. What is missing may be edited ones under their old names: copying would bring
@@ -55,15 +46,10 @@ def complete(source: Path, folder: Path, emit: Emit) -> None:
         emit(Notice(text=f"{len(missing)} tensors that are not loaded were copied as they are, such as {missing[0]}"))
 
 
-def _copy(
-    names: list[str],
-    before: dict[str, tuple[tuple[int, ...], Path]],
-    after: dict[str, tuple[tuple[int, ...], Path]],
-    folder: Path,
-) -> None:
+def _copy(names: list[str], before: dict[str, Stored], after: dict[str, Stored], folder: Path) -> None:
     copied = {}
     for name in names:
-        with safe_open(before[name][1], "pt") as file:
+        with safe_open(before[name].file, "pt") as file:
             copied[name] = file.get_tensor(name)
     save_file(copied, folder / _COPIED, metadata={"format": "pt"})
     index = folder / _INDEX
