@@ -18,7 +18,7 @@ from heretic_tui.cli_layers import COMMANDS as LAYERS_COMMANDS
 from heretic_tui.cli_layers import add_commands as add_layers_commands
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.text import nearest, plain
+from heretic_tui.runtime.text import nearest, plain, quoted
 
 if TYPE_CHECKING:
     from heretic_tui.engine.control import Control
@@ -53,7 +53,8 @@ class _All:
 
 # Which settings a command takes as flags: all, where the runs lie, or also how an export is written.
 _ALL, _WHERE = _All(), ("runs_dir",)
-_HOW = ("runs_dir", "max_shard_size", "full_normalization_lora_rank", "device_map", "max_memory")
+_HOW = ("runs_dir", "max_shard_size", "full_normalization_lora_rank", "device_map", "max_memory", "trust_remote_code")
+_ALLOWED = ("device_map", "max_memory", "trust_remote_code")
 
 EPILOG = """
 exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted.
@@ -105,7 +106,7 @@ class _Parser(argparse.ArgumentParser):
         if unknown:
             flag = unknown[0].partition("=")[0]
             hint = nearest(flag, self._option_string_actions) if flag.startswith("-") else ""
-            raise UsageError(f"unknown argument {flag!r}{hint} (`{self.prog} --help` lists all)")
+            raise UsageError(f"unknown argument {quoted(flag)}{hint} (`{self.prog} --help` lists all)")
         return options, unknown
 
     def error(self, message: str) -> NoReturn:
@@ -136,6 +137,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
             "score": "[MODEL]",
             "show": "RUN",
             "export": "RUN --trial N OUT",
+            "reproduce": "FILE OUT",
             "geometry": "RUN",
             "tokens": "RUN",
             "plot": "RUN",
@@ -196,10 +198,15 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
     )
     sub.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
-    add_layers_commands(command, _run_named, _task)
-    sub = command("reproduce", _reproduce, "build an exported model again and compare every weight file's hash")
+    add_layers_commands(command, _run_named, _task, _settings)
+    sub = command(
+        "reproduce", _reproduce, "build an exported model again and compare every weight file's hash", settings=_ALLOWED
+    )
     sub.add_argument("file", type=user_path, metavar="FILE", help="reproduce.json of an export")
     sub.add_argument("out", type=user_path, metavar="OUT", help="folder to write, which must not exist")
+    for name in ("model", "good-prompts", "bad-prompts", "good-evaluation-prompts", "bad-evaluation-prompts"):
+        text = f"where {name.replace('-', ' ')} lie{'s' * (name == 'model')}, if the record has but a name"
+        sub.add_argument(f"--{name}", dest=f"place:{name.replace('-', '_')}", metavar="PATH", help=text)
     assert set(commands.choices) < set(_COMMANDS)
     command("config", _config, "print the effective settings as TOML that can be fed back in", settings=_ALL)
     return parser
@@ -349,7 +356,9 @@ def _export(options: argparse.Namespace) -> int:
     with _task() as (emit, control, out):
         from heretic_tui.engine.tasks import export_trial
 
-        result = export_trial(folder, options.trial, options.out, options.kind, options.dora, changes, emit, control)
+        result = export_trial(
+            folder, options.trial, options.out, options.kind, options.dora, changes, effective, emit, control
+        )
         print(f"{options.out}: {result['kind']}, {len(result['files'])} weight files", file=out)
         print(f"{'':16}{'refusals':>10}  {'KL':>8}", file=out)
         base = result["base"]
@@ -370,10 +379,14 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
+    own = _settings(options)
+    given = {
+        key.removeprefix("place:"): text for key, text in vars(options).items() if key.startswith("place:") and text
+    }
     with _task() as (emit, control, out):
         from heretic_tui.engine.tasks import reproduce
 
-        result = reproduce(options.file, options.out, emit, control)
+        result = reproduce(options.file, options.out, given, own, emit, control)
         for name, same in result["files"].items():
             print(f"{name}: {'the same' if same else 'DIFFERENT'}", file=out)
     return DONE if all(result["files"].values()) else FAILED

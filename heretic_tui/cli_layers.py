@@ -8,11 +8,14 @@ import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.rundir import RunFolder
+
+if TYPE_CHECKING:
+    from heretic_tui.settings import Settings
 
 Find = Callable[[str], RunFolder]
 Task = Callable[[], AbstractContextManager[Any]]
@@ -21,13 +24,19 @@ Command = Callable[..., argparse.ArgumentParser]
 COMMANDS = ("geometry", "tokens", "plot", "compare")
 
 
-def add_commands(command: Command, find: Callable[[argparse.Namespace, str], RunFolder], task: Task) -> None:
+def add_commands(
+    command: Command,
+    find: Callable[[argparse.Namespace, str], RunFolder],
+    task: Task,
+    settings: Callable[[argparse.Namespace], Settings],
+) -> None:
     """Add the parsers.
 
     Args:
         command: makes a parser of name, function, help and settings.
         find: the run folder that a name means.
         task: a context of (emit, control, out) for long work.
+        settings: this person's own.
     """
 
     def with_task(function: Callable[..., int]) -> Callable[[argparse.Namespace], int]:
@@ -39,7 +48,12 @@ def add_commands(command: Command, find: Callable[[argparse.Namespace, str], Run
     form = sub.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="everything that is known of the layers, as JSON")
     form.add_argument("--csv", action="store_true", help="one line a layer, as CSV")
-    sub = command("tokens", with_task(_tokens), "what the directions say, or what a trial does to first tokens", where)
+    sub = command(
+        "tokens",
+        lambda options: _tokens(options, lambda name: find(options, name), task, settings(options)),
+        "what the directions say, or what a trial does to first tokens",
+        (*where, "trust_remote_code"),
+    )
     sub.add_argument("run", metavar="RUN", help="name of a run, or its beginning")
     sub.add_argument("--trial", type=int, metavar="N", help="prompts that this trial moves most; loads the model")
     sub.add_argument("--count", type=_positive, default=8, metavar="N", help="tokens a layer, or prompts a set [8]")
@@ -80,7 +94,7 @@ def _from_residuals(folder: RunFolder, task: Task) -> dict[str, Any]:
         return analysis_record(analysis_without_model(folder, emit, control))
 
 
-def _tokens(options: argparse.Namespace, find: Find, task: Task) -> int:
+def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) -> int:
     from heretic_tui.runtime.layers import read_geometry, tokens_text
     from heretic_tui.runtime.shift_text import read_shift, shift_text
 
@@ -92,7 +106,7 @@ def _tokens(options: argparse.Namespace, find: Find, task: Task) -> int:
             with task() as (emit, control, _):
                 from heretic_tui.engine.tasks import shift_of_trial
 
-                found = shift_of_trial(folder, options.trial, emit, control)
+                found = shift_of_trial(folder, options.trial, own, emit, control)
         text = shift_text(found, options.count)
     else:
         record = read_geometry(folder)

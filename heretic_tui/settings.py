@@ -64,9 +64,17 @@ _DEFAULT_SETS = {
 }
 
 
-def _default_runs_dir() -> str:
+def state_folder() -> Path:
+    """Where this program keeps what a person did not name a place for."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return str(Path(state).expanduser() / "heretic-tui" / "runs")
+    try:
+        return Path(state).expanduser() / "heretic-tui"
+    except RuntimeError:  # nobody's home
+        return Path(state) / "heretic-tui"
+
+
+def _default_runs_dir() -> str:
+    return str(state_folder() / "runs")
 
 
 def _setting(default: Any, group: str, description: str, **rules: Any) -> Any:
@@ -243,15 +251,6 @@ def identity(settings: Settings) -> dict[str, Any]:
         # It changes no figure of a trial on the front: runs of the time before it go on with it.
         del found["early_stop"]
     return found
-
-
-def from_dict(record: Mapping[str, Any]) -> Settings:
-    """Settings from what `model_dump` gave; flags, environment and files are not looked at.
-
-    Raises:
-        UsageError: when the record does not fit this version.
-    """
-    return _validated(dict(record), "the recorded settings")
 
 
 def to_record(settings: Settings) -> dict[str, Any]:

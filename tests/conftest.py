@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 # Nothing in the tests may ask the network, and no setting of the person who runs them may leak in.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Nor may they write where that person's runs and places are noted.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-state-")
 # Before torch is imported here, or in a process of a test: beside other work on few cores OpenMP's threads would spin
 # for the time slice of whichever of them is not being run (measured: 2 trials of the demo in 150 s, not 25 in 52).
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+import yaml
 from conftest import Ended, mounted
 from peft import PeftModel
 from safetensors.torch import save_file
@@ -19,13 +22,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from heretic_tui.engine.ablation import EditBank, attached
 from heretic_tui.engine.anatomy import find_anatomy
+from heretic_tui.engine.card import card_text
 from heretic_tui.engine.export import whole_or_absent
+from heretic_tui.engine.inputs import SETS
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.files import replaced
+from heretic_tui.runtime.hosts import resumed_settings
 from heretic_tui.runtime.journal import read_events
-from heretic_tui.runtime.rundir import find_run
+from heretic_tui.runtime.rundir import RunFolder, find_run
 from heretic_tui.runtime.state import RunState
+from heretic_tui.settings import load, to_record
 
 Heretic = Callable[..., Ended]
 
@@ -151,6 +158,149 @@ def test_an_export_is_made_again_file_by_file(
     assert "exists already" in refused.err
     (tmp_path / "other.json").write_text("{}")
     assert "is not a reproduce.json" in heretic("reproduce", tmp_path / "other.json", tmp_path / "x", runs_dir=None).err
+
+
+def test_a_record_names_what_lies_here_and_no_path(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run, an export and a rebuild from three working folders, with prompts named relatively."""
+    home = tmp_path / "home"
+    for name in ("home", "elsewhere"):
+        (tmp_path / name).mkdir()
+    words = [str(shutil.copy(word, home)) if word.endswith(".txt") else word for word in sets]
+    monkeypatch.chdir(home)
+    secret = f"sqlite:///{tmp_path}/study.db?password=secret"
+    relative = [Path(word).name if word.endswith(".txt") else word for word in words]
+    searched(heretic, tiny_folder, relative, "--storage", secret)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    out = tmp_path / "out"
+    done = heretic("export", "model", "--trial", "0", out)
+    assert done.status == 0, done.err
+    assert "not measured" not in done.out
+    assert heretic("tokens", "model", "--trial", "0").status == 0
+
+    text = (out / "reproduce.json").read_text() + (out / "README.md").read_text()
+    assert str(tmp_path) not in text
+    assert str(tiny_folder) not in text
+    assert not {"storage", "runs_dir", "batch_size", "device_map"} & set(record_of(out)["settings"])
+    assert record_of(out)["local"] == ["model", *SETS]
+    assert record_of(out)["settings"]["good_prompts"]["dataset"] == "good-prompts.txt"
+    (run,) = (tmp_path / "runs").iterdir()
+    for file in ("run.json", "events.jsonl", "engine.log"):
+        assert not (run / file).exists() or "secret" not in (run / file).read_text(), file
+    assert "secret" not in heretic("show", "model").out + heretic("show", "model", "--json").out
+
+    done = heretic("reproduce", out, tmp_path / "again", runs_dir=None)
+    assert done.status == 0, done.err
+    assert "what is read: the model" in done.err
+    assert record_of(tmp_path / "again") == record_of(out)
+    # On another machine places are not known.
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
+    done = heretic("reproduce", out, tmp_path / "third", runs_dir=None)
+    assert done.status == 2
+    assert "knows model by its name alone, 'model': say where it lies with --model PATH" in done.err
+    places = [*words[:8], "--model", tiny_folder]
+    assert heretic("reproduce", out, tmp_path / "third", *places, runs_dir=None).status == 0
+    assert record_of(tmp_path / "third") == record_of(out)
+
+
+def test_a_record_of_the_first_format_is_read(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    searched(heretic, tiny_folder, sets)
+    assert heretic("export", "model", "--trial", "0", tmp_path / "out").status == 0
+    (run,) = (tmp_path / "runs").iterdir()
+    record = record_of(tmp_path / "out")
+    settings = json.loads((run / "run.json").read_text())["settings"]
+    old = {
+        **record,
+        "format": 1,
+        "model": settings["model"],
+        "settings": {**settings, "storage": "mysql://me:secret@h/d"},
+    }
+    del old["local"]
+    (tmp_path / "old.json").write_text(json.dumps(old))
+    done = heretic("reproduce", tmp_path / "old.json", tmp_path / "again", runs_dir=None)
+    assert done.status == 0, done.err
+    assert record_of(tmp_path / "again") == record
+
+
+def test_consent_does_not_travel_in_data(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a record nor a run folder gets the Python code of a model run; a flag, a variable or the file does."""
+    model, ran = tmp_path / "model", tmp_path / "ran"
+    shutil.copytree(tiny_folder, model)
+    searched(heretic, model, sets)
+    assert heretic("export", "model", "--trial", "0", tmp_path / "out").status == 0
+    # What a stranger makes of it: code beside the model, and the consent to run it.
+    config = json.loads((model / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "evil.Evil", "AutoModelForCausalLM": "evil.Evil"}
+    config["model_type"] = "evil"
+    (model / "config.json").write_text(json.dumps(config))
+    (model / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    (run,) = (tmp_path / "runs").iterdir()
+    for file in (run / "run.json", tmp_path / "out" / "reproduce.json"):
+        record = json.loads(file.read_text())
+        record["settings"]["trust_remote_code"] = True
+        file.write_text(json.dumps(record))
+    for command in (
+        ("export", "model", "--trial", "0", tmp_path / "x"),
+        ("tokens", "model", "--trial", "0"),
+        ("reproduce", tmp_path / "out", tmp_path / "x"),
+    ):
+        done = heretic(*command, runs_dir=None if command[0] == "reproduce" else tmp_path / "runs")
+        assert done.status == 2
+        assert "allow it with --trust-remote-code" in done.err
+        assert not ran.exists()
+    own = load({}, environment=False)
+    with pytest.raises(UsageError, match="--trust-remote-code"):
+        resumed_settings(find_run(tmp_path / "runs", "model"), own)
+    heretic("reproduce", tmp_path / "out", tmp_path / "x", "--trust-remote-code", runs_dir=None)
+    assert ran.exists(), "the flag allows it"
+    ran.unlink()
+    monkeypatch.setenv("HERETIC_TUI_TRUST_REMOTE_CODE", "yes")
+    assert resumed_settings(find_run(tmp_path / "runs", "model"), load({})).trust_remote_code
+
+
+def test_a_run_of_another_storage_asks_for_it(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "model-1")
+    folder.create()
+    settings = load({"storage": "postgresql://me:secret@host/db", "runs_dir": "/somewhere"}, environment=False)
+    folder.update_record(settings=to_record(settings))
+    with pytest.raises(UsageError, match=r"its trials are kept in 'postgresql://me:\*\*\*@host/db'"):
+        resumed_settings(folder, load({}, environment=False))
+    resumed = resumed_settings(folder, settings)
+    assert (resumed.storage, resumed.runs_dir) == (settings.storage, str(tmp_path))
+
+
+def test_a_name_cannot_leave_its_place_in_the_card() -> None:
+    evil = "x\nlicense: mit\n---\n# Safe `and` *sound* <b>"
+    settings = load({}, environment=False).model_dump(mode="json")
+    settings["good_prompts"] = {"dataset": "a`b``c\n# heading", "split": "train`"}
+    figures = {"refusals": 1, "prompts": 2, "kl_divergence": 0.1}
+    record = {
+        "model": evil,
+        "model_commit": "`x`",
+        "settings": settings,
+        "kind": "merged",
+        "trial": {"number": 1, **figures},
+        "base": figures,
+        "coverage": "<script> `x` \n# heading",
+        "parameters": {"components": {"```\n# heading": {}}},
+        "not_measured": "because\n# heading `x` [link](http://x)",
+    }
+    for name in (evil, "no", "1e5", "evil: yes", "- x", "owner/name", "'", "a\u2028b: c"):
+        text = card_text({**record, "model": name})
+        _, front, body = re.split(r"^---$", text, flags=re.MULTILINE)
+        found = yaml.safe_load(front)
+        assert set(found) <= {"base_model", "base_model_relation", "library_name", "tags"}
+        assert found.get("base_model", name) == name
+        assert "deliberately reduced" in body
+        headings = [line for line in body.splitlines() if line.startswith("#")]
+        assert len(headings) == 3, headings
+        assert "good prompts ``` a`b``c\\x0a# heading train` ```" in body
+    assert "base_model: owner/name" in card_text({**record, "model": "owner/name"})
 
 
 def test_a_model_that_changed_since_the_run_is_not_exported(heretic: Heretic, tmp_path: Path, sets: list[str]) -> None:

@@ -13,7 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from heretic_tui.engine.card import card_text
 from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.record import read_record, settings_of, sources
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.settings import PromptSet, Settings, add_flags, every_setting, flags_of, load, to_toml
@@ -160,3 +162,70 @@ def test_edit_files(tmp_path: Path) -> None:
     for _ in range(300):
         file.write_text(spoilt(EDIT, chance))
         taken_or_refused(lambda: Parameters.from_file(file), file)
+
+
+RECORD: dict[str, Any] = {
+    "format": 2,
+    "model": "model",
+    "model_commit": None,
+    "local": ["model", "good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts"],
+    "identity": {"settings": {}, "model": "0" * 64, "prompts": "0" * 64},
+    "settings": {
+        "model": "model",
+        "trust_remote_code": False,
+        "good_prompts": {"dataset": "g.txt"},
+        "bad_prompts": {"dataset": "b.txt"},
+        "good_evaluation_prompts": {"dataset": "ge.txt", "split": None},
+        "bad_evaluation_prompts": {"dataset": "be.txt"},
+        "n_startup_trials": 60,
+    },
+    "seed": 2**31 - 1,
+    "batch_size": 4,
+    "response_prefix": "",
+    "dtype": "float32",
+    "run": "model-1",
+    "kind": "merged",
+    "dora": False,
+    "parameters": EDIT,
+    "coverage": "6 of 6",
+    "base": {"refusals": 1, "prompts": 2},
+    "trial": {"number": 0, "kl_divergence": 0, "refusals": 1, "prompts": 2},
+    "exported": {"kl_divergence": 0.1, "refusals": 1, "prompts": 2},
+    "versions": {"torch": "2"},
+    "files": {"model.safetensors": "0" * 64},
+}
+
+
+def test_reproduce_files(tmp_path: Path) -> None:
+    file, chance, own = tmp_path / "reproduce.json", random.Random(3), load({}, environment=False)
+    given = dict.fromkeys(RECORD["local"], str(tmp_path))
+
+    def read() -> None:
+        record = read_record(file)
+        Parameters.from_json(record["parameters"], str(file))
+        found = settings_of(record, own, given if chance.random() < 0.5 else {}, str(file))
+        assert not found.trust_remote_code
+        assert (found.storage, found.runs_dir, found.device_map) == (None, own.runs_dir, own.device_map)
+        card_text({**record, **sources(found)})
+
+    file.write_text(json.dumps(RECORD))
+    assert read_record(file)["trial"] == RECORD["trial"]
+    for _ in range(300):
+        file.write_text(spoilt(RECORD, chance), errors="surrogatepass")
+        taken_or_refused(read, file)
+
+
+def test_what_somebody_adds_to_a_record_is_not_taken(tmp_path: Path) -> None:
+    file, own = tmp_path / "reproduce.json", load({}, environment=False)
+    given = dict.fromkeys(RECORD["local"], "/here")
+    added = {"storage": "sqlite:////tmp/x", "runs_dir": "/tmp/x", "device_map": "meta", "max_memory": {"cpu": "1GB"}}
+    file.write_text(json.dumps({**RECORD, "settings": {**RECORD["settings"], **added}, "extra": 1}))
+    record = read_record(file)
+    assert "extra" not in record
+    found = settings_of(record, own, given, str(file))
+    assert {name: getattr(found, name) for name in added} == {name: getattr(own, name) for name in added}
+    # A path of a stranger's is not followed, though `local` does not say that it is one.
+    named = {**RECORD, "local": [], "settings": {**RECORD["settings"], "model": str(tmp_path)}}
+    file.write_text(json.dumps(named))
+    with pytest.raises(UsageError, match="knows model by its name alone"):
+        settings_of(read_record(file), own, {}, str(file))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heretic_tui.errors import UsageError
-from heretic_tui.settings import PromptSet, Settings, add_flags, flags_of, from_dict, identity, load, to_toml
+from heretic_tui.settings import PromptSet, Settings, add_flags, flags_of, identity, load, to_toml
 
 
 def parsed(*arguments: str) -> dict[str, Any]:
@@ -136,7 +136,7 @@ configurations = st.fixed_dictionaries(
 
 @given(configurations)
 def test_printed_settings_read_back_as_they_were(changes: dict[str, Any]) -> None:
-    settings = from_dict(changes)
+    settings = load(changes, environment=False)
     text = to_toml(settings)
     tomllib.loads(text)
     path = Path("printed.toml")
@@ -146,8 +146,8 @@ def test_printed_settings_read_back_as_they_were(changes: dict[str, Any]) -> Non
 
 @given(configurations)
 def test_recorded_settings_read_back_as_they_were(changes: dict[str, Any]) -> None:
-    settings = from_dict(changes)
-    assert from_dict(settings.model_dump(mode="json")) == settings
+    settings = load(changes, environment=False)
+    assert load(settings.model_dump(mode="json"), environment=False) == settings
 
 
 def test_where_things_lie_is_no_part_of_a_runs_identity() -> None:

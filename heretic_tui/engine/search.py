@@ -17,8 +17,9 @@ from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
 
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.roles import after_the_mixers
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import trim_torn_line
+from heretic_tui.runtime.text import without_passwords
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -151,8 +152,8 @@ def open_study(storage: str | Path, name: str) -> optuna.Study:
         )
     except Exception as error:
         raise UsageError(
-            f"the trials' storage {storage} cannot be read: {error}; put back a copy, or delete it: "
-            "finished trials are in events.jsonl as well and are entered again"
+            f"the trials' storage {without_passwords(str(storage))} cannot be read: {one_line(error)}; put back "
+            "a copy, or delete it: finished trials are in events.jsonl as well and are entered again"
         ) from error
 
 

@@ -27,6 +27,7 @@ from heretic_tui.runtime.files import user_path, write_json
 from heretic_tui.runtime.journal import Journal, read_events
 from heretic_tui.runtime.rundir import RunFolder, run_name
 from heretic_tui.runtime.state import RunState
+from heretic_tui.settings import to_record
 
 # After this many failures in a row it is not the trials that are at fault.
 _FAILURES = 3
@@ -119,7 +120,7 @@ class Session:
         self.folder.update_record(
             run=self.folder.name,
             model=settings.model,
-            settings=settings.model_dump(mode="json"),
+            settings=to_record(settings),
             identity=self._inputs.identity,
             seed=seed,
             versions=versions(),
@@ -130,7 +131,7 @@ class Session:
                 run=self.folder.name,
                 folder=str(self.folder.path),
                 model=settings.model,
-                settings=settings.model_dump(mode="json"),
+                settings=to_record(settings),
                 seed=seed,
                 n_trials=self._n_trials,
                 resumed=bool(record),
@@ -282,7 +283,16 @@ class Session:
                 self._loaded = False
             # Files that nobody measured are not what was asked for.
             result = export_trial(
-                self.folder, export.trial, out, export.kind, export.dora, {}, tell, control, keep_unmeasured=False
+                self.folder,
+                export.trial,
+                out,
+                export.kind,
+                export.dora,
+                {},
+                self._settings,
+                tell,
+                control,
+                keep_unmeasured=False,
             )
             if export.hub:
                 url = upload(out, export.hub, export.private, export.token, tell, control)

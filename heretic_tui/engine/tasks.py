@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -11,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from heretic_tui.engine import card
 from heretic_tui.engine import events as ev
+from heretic_tui.engine import record as records
+from heretic_tui.engine.card import write_card
 from heretic_tui.engine.completeness import complete
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.export import (
@@ -23,16 +23,18 @@ from heretic_tui.engine.export import (
     write_adapter,
     write_merged,
 )
-from heretic_tui.engine.inputs import Inputs, check_inputs, versions
+from heretic_tui.engine.inputs import SETS, Inputs, check_inputs, versions
 from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.journal import read_events
+from heretic_tui.runtime.places import remember
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState, TrialRecord
-from heretic_tui.settings import Settings, from_dict
+from heretic_tui.runtime.text import quoted
+from heretic_tui.settings import Settings, from_record
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,7 @@ def export_trial(
     kind: Kind,
     dora: bool,
     changes: Mapping[str, Any],
+    own: Settings,
     emit: ev.Emit,
     control: Control,
     keep_unmeasured: bool = True,
@@ -80,6 +83,7 @@ def export_trial(
     """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
 
     Args:
+        own: this person's settings: they allow what the run's record cannot.
         changes: settings that are to differ from the run's; such as decide how weights are written, not which.
         keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
 
@@ -95,17 +99,16 @@ def export_trial(
     base, coverage = state.base, state.coverage
     if base is None or coverage is None:
         raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
-    settings = from_dict({**record["settings"], **changes})
+    settings = from_record({**record["settings"], **changes}, own, str(folder.record))
     if out.exists():
         raise UsageError(f"{out} exists already: choose another folder, or move it away")
     sets, reason = _sets_of(settings, record, emit)
     bench = _build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
     result: dict[str, Any] = {
-        "format": card.FORMAT,
-        "model": settings.model,
+        "format": records.FORMAT,
+        **records.sources(settings),
         "model_commit": commit_of(settings),
         "identity": record["identity"],
-        "settings": settings.model_dump(mode="json"),
         "seed": record["seed"],
         "batch_size": bench.model.batch_size,
         "response_prefix": bench.model.response_prefix,
@@ -128,8 +131,8 @@ def export_trial(
     }
     # The card stands before the long measurement: what lies in `out` must never be without its warning.
     result["not_measured"] = reason or "the measurement was interrupted"
-    card.write_record(out, result)
-    card.write_card(out, result)
+    _describe(out, result)
+    remember(record["identity"], records.places(settings))
     if sets is not None:
         del bench
         try:
@@ -141,25 +144,32 @@ def export_trial(
         except Exception as error:
             # The files are whole: that they could not be measured takes nothing from them.
             log.exception("the export could not be measured")
-            result["not_measured"] = one_line(error)
-            emit(ev.Notice(level="warning", text=f"the export was not measured: {result['not_measured']}"))
+            result["not_measured"] = records.without_paths(one_line(error))
+            emit(ev.Notice(level="warning", text=f"the export was not measured: {one_line(error)}"))
         else:
             del result["not_measured"]
             result["exported"] = _figures(measured)
-        card.write_record(out, result)
-        card.write_card(out, result)
+        _describe(out, result)
     return result
 
 
-def shift_of_trial(folder: RunFolder, number: int, emit: ev.Emit, control: Control) -> dict[str, Any]:
+def _describe(out: Path, record: dict[str, Any]) -> None:
+    write_json(out / "reproduce.json", record)
+    write_card(out, record)
+
+
+def shift_of_trial(folder: RunFolder, number: int, own: Settings, emit: ev.Emit, control: Control) -> dict[str, Any]:
     """What a trial of a run does to first tokens (engine/shift.py), also written to the run folder.
+
+    Args:
+        own: this person's settings: they allow what the run's record cannot.
 
     Raises:
         UsageError: no such trial, or a model or prompts that are not those of the run any more.
     """
     _, trial = _complete_trial(folder, number)
     record = folder.read_record("settings", "identity")
-    settings = from_dict(record["settings"])
+    settings = from_record(record["settings"], own, str(folder.record))
     inputs = check_inputs(settings)
     if changed := [what for what in ("model", "prompts") if inputs.identity[what] != record["identity"].get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
@@ -171,8 +181,14 @@ def shift_of_trial(folder: RunFolder, number: int, emit: ev.Emit, control: Contr
     return found
 
 
-def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[str, Any]:
+def reproduce(
+    file: Path, out: Path, given: Mapping[str, str], own: Settings, emit: ev.Emit, control: Control
+) -> dict[str, Any]:
     """Build an exported model again from its reproduce.json.
+
+    Args:
+        given: where the model and the prompt sets lie, by setting name, for those that the record knows by name alone.
+        own: this person's settings: they allow what the record cannot.
 
     Returns:
         `files`: for every weight file whether its hash matches; `differences`: what is not as it was then.
@@ -180,8 +196,14 @@ def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[st
     Raises:
         UsageError: for a file that is no such record, or input that is gone.
     """
-    record = _read_record(file)
-    inputs = check_inputs(from_dict(record["settings"]))
+    record = records.read_record(file)
+    parameters = Parameters.from_json(record["parameters"], where=str(file))
+    settings = records.settings_of(record, own, given, str(file))
+    if out.exists():
+        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in SETS))
+    emit(ev.Notice(text=f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}"))
+    inputs = check_inputs(settings)
     differences = _differences(record, inputs)
     for text in differences:
         emit(ev.Notice(level="warning", text=text))
@@ -189,7 +211,6 @@ def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[st
         # What the model is to be told of the time, as far as the record knows it.
         known = ("batch_size", "response_prefix", "clock")
         folder.update_record(**{name: record[name] for name in known if name in record})
-        parameters = Parameters.from_json(record["parameters"], where=str(file))
         kind, dora = record["kind"], record["dora"]
         bench = _build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)
     if bench.model.template.uses_clock and "clock" not in record:
@@ -197,9 +218,9 @@ def reproduce(file: Path, out: Path, emit: ev.Emit, control: Control) -> dict[st
         emit(ev.Notice(level="warning", text=differences[-1]))
     hashes = file_hashes(out)
     # The record describes these files too, with its figures; only hashes and versions are of this build.
-    rebuilt = {**record, "files": hashes, "versions": versions()}
-    card.write_record(out, rebuilt)
-    card.write_card(out, rebuilt)
+    described = {"format": records.FORMAT, **records.sources(inputs.settings)}
+    _describe(out, {**record, **described, "files": hashes, "versions": versions()})
+    remember(record["identity"], records.places(inputs.settings))
     names = sorted({*record["files"], *hashes})
     return {
         "files": {name: record["files"].get(name) == hashes.get(name) for name in names},
@@ -270,14 +291,15 @@ def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple
     try:
         inputs = check_inputs(settings)
     except UsageError as error:
-        reason = f"the run's prompts cannot be read ({error})"
+        # Of the error, which may name paths, the card and the record get nothing.
+        reason, details = "the run's prompts cannot be read", f" ({error})"
     else:
         if inputs.identity["model"] != record["identity"].get("model"):
             raise UsageError(f"{settings.model} has changed since the run was made: start a new run on it")
         if inputs.identity["prompts"] == record["identity"].get("prompts"):
             return inputs.sets, None
-        reason = "the prompts have changed since the run was made"
-    emit(ev.Notice(level="warning", text=f"the export will not be measured: {reason}"))
+        reason, details = "the prompts have changed since the run was made", ""
+    emit(ev.Notice(level="warning", text=f"the export will not be measured: {reason}{details}"))
     return None, reason
 
 
@@ -293,22 +315,6 @@ def _differences(record: dict[str, Any], inputs: Inputs) -> list[str]:
         if current.get(name) != version
     ]
     return found
-
-
-def _read_record(file: Path) -> dict[str, Any]:
-    path = file / "reproduce.json" if file.is_dir() else file
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UsageError(f"{path} is not valid JSON: {error}") from error
-    needed = {"format", "settings", "identity", "parameters", "batch_size", "response_prefix", "kind", "dora", "files"}
-    if not isinstance(record, dict) or needed - set(record):
-        raise UsageError(f"{path} is not a reproduce.json of heretic-tui")
-    if record["format"] != card.FORMAT:
-        raise UsageError(f"{path} has format {record['format']}; this version reads format {card.FORMAT}")
-    return record
 
 
 def _figures(measured: Measurement) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError
+from heretic_tui.runtime.text import without_passwords
 from heretic_tui.settings import PromptSet, Settings, every_setting, group_of, load, toml_value, words_of
 
 
@@ -28,6 +29,11 @@ class Entry:
     @property
     def key(self) -> str:
         return self.name if self.part is None else f"{self.name}.{self.part}"
+
+    @property
+    def shown(self) -> str:
+        """The value where it is only looked at."""
+        return without_passwords(self.value)
 
 
 class Draft:
@@ -96,7 +102,7 @@ class Draft:
             )
 
     def command_line(self) -> str:
-        """The command that does the same as Start."""
+        """The command that does the same as Start, but for the password of a storage's URL."""
         words = ["heretic-tui", "run", shlex.quote(self.settings.model)]
         given = {entry.name for entry in self.entries() if entry.changed and entry.part is None}
         for entry in self.entries():
@@ -161,4 +167,5 @@ def _flag(entry: Entry, settings: Settings) -> list[str]:
         return [flag, *(shlex.quote(f"{k}={v}") for k, v in value.items())]
     if isinstance(value, list | tuple):
         return [flag, *(shlex.quote("=>".join(v) if isinstance(v, list | tuple) else str(v)) for v in value)]
-    return [flag, shlex.quote("" if value is None else str(value))]
+    text = "" if value is None else str(value)
+    return [flag, shlex.quote(without_passwords(text) if entry.key == "storage" else text)]

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui.engine import events as ev
-from heretic_tui.errors import HereticError, one_line
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.journal import Tail, read_events
 from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.text import quoted
 
 if TYPE_CHECKING:
     from heretic_tui.engine.control import Control
@@ -169,6 +170,26 @@ class FollowHost:
 
     def join(self, timeout: float | None = None) -> None:
         pass
+
+
+def resumed_settings(folder: RunFolder, own: Settings) -> Settings:
+    """The settings to go on with a run that lies on the disk.
+
+    Args:
+        own: this person's settings: they allow what the run's record cannot, and hold the storage's password.
+
+    Raises:
+        UsageError: for a record that is damaged, or that asks for what `own` does not allow.
+    """
+    from heretic_tui.settings import from_record
+
+    record = folder.read_record("settings")["settings"]
+    settings = from_record(record, own, str(folder.record))
+    if record.get("storage") and not own.storage:
+        storage = quoted(str(record["storage"]), 200)
+        raise UsageError(f"its trials are kept in {storage}: set `storage` to that, with the password, and resume")
+    # The run's own folder of runs may have been moved with it.
+    return settings.model_copy(update={"runs_dir": str(folder.path.parent)})
 
 
 def inspect_lines(settings: Settings) -> list[str]:

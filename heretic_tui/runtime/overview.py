@@ -10,7 +10,7 @@ from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.printers import direction_words
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState
-from heretic_tui.runtime.text import plain
+from heretic_tui.runtime.text import plain, without_passwords
 
 
 def overview(folder: RunFolder) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def details(folder: RunFolder) -> dict[str, Any]:
     return {
         "run": folder.name,
         "model": record.get("model"),
-        "settings": record.get("settings"),
+        "settings": _shown(record.get("settings")),
         "seed": record.get("seed"),
         "base": {"refusals": state.base.refusals, "prompts": state.base.prompts} if state.base else None,
         "trials": [
@@ -82,6 +82,13 @@ def details(folder: RunFolder) -> dict[str, Any]:
             for _, trial in sorted(state.trials.items())
         ],
     }
+
+
+def _shown(settings: Any) -> Any:
+    """Runs of the time before hold the storage's URL with its password."""
+    if isinstance(settings, dict) and isinstance(settings.get("storage"), str):
+        return {**settings, "storage": without_passwords(settings["storage"])}
+    return settings
 
 
 def details_text(shown: dict[str, Any]) -> list[str]:

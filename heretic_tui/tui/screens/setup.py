@@ -24,12 +24,11 @@ from heretic_tui.engine.prompt_files import KINDS
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.draft import Draft, Entry
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.hosts import FollowHost, Host
+from heretic_tui.runtime.hosts import FollowHost, Host, resumed_settings
 from heretic_tui.runtime.model_files import Device, completions, devices, path_completions
 from heretic_tui.runtime.overview import overview
 from heretic_tui.runtime.rundir import RunFolder, find_runs
 from heretic_tui.runtime.text import plain
-from heretic_tui.settings import from_dict
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import Choose
 from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
@@ -224,7 +223,7 @@ with its own settings, D deletes it.
         name = entry.name if entry.part is None else f"  .{entry.part}"
         if entry.part is not None:
             name = f"{_short(entry.name)}.{entry.part}"
-        value = entry.value if entry.value not in ("", '""') else "unset" if not entry.value else "empty"
+        value = entry.shown if entry.value not in ("", '""') else "unset" if not entry.value else "empty"
         return Row(entry.key, (mark, name, plain(value)), "changed" if entry.changed else "row")
 
     def _entry(self) -> Entry | None:
@@ -482,12 +481,10 @@ with its own settings, D deletes it.
             self.heretic.say(f"{folder.name} is at work in process {folder.holder()}: enter shows it.")
             return
         try:
-            settings = from_dict(folder.read_record()["settings"])
-        except (HereticError, KeyError) as error:
+            settings = resumed_settings(folder, self.draft.settings)
+        except HereticError as error:
             self.heretic.say(f"{folder.name} cannot be resumed: {error}", "error")
             return
-        # The run's own folder of runs may have been moved with it.
-        settings = settings.model_copy(update={"runs_dir": str(folder.path.parent)})
         self._replace_run(lambda: self.heretic.start(settings))
 
     def action_delete(self) -> None:
