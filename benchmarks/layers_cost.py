@@ -58,7 +58,7 @@ def main() -> None:
         save_file(found, folder.directions)
         del sets
         with told("geometry and principal components"):
-            store = open_residuals(folder.residuals)
+            store = open_residuals(folder)
             rows, views = geometry_of(store, lambda done, total: None, lambda: None)
         with told("separation"):
             add_separation(rows, store, directions)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heretic_tui.engine.events import Notice
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.rundir import RunFolder
@@ -74,9 +75,12 @@ def _geometry(options: argparse.Namespace, find: Find, task: Task) -> int:
     from heretic_tui.runtime.layers import geometry_csv, geometry_text, read_geometry
 
     folder = find(options.run)
-    record = read_geometry(folder)
+    try:
+        record, problem = read_geometry(folder), None
+    except UsageError as error:
+        record, problem = None, f"{error}: this is found from the residuals, without the model"
     if record is None:
-        record = _from_residuals(folder, task)
+        record = _from_residuals(folder, task, problem)
     if options.json:
         print(json.dumps(record, indent=1, ensure_ascii=False))
     elif options.csv:
@@ -86,9 +90,12 @@ def _geometry(options: argparse.Namespace, find: Find, task: Task) -> int:
     return 0
 
 
-def _from_residuals(folder: RunFolder, task: Task) -> dict[str, Any]:
-    """The part of the analysis that needs no model, for a run that was stopped before its own."""
+def _from_residuals(folder: RunFolder, task: Task, problem: str | None) -> dict[str, Any]:
+    """The part of the analysis that needs no model, for a run that was stopped before its own, or whose own cannot be
+    read."""
     with task() as (emit, control, _):
+        if problem:
+            emit(Notice(level="warning", text=problem))
         from heretic_tui.engine.analysis import analysis_record, analysis_without_model
 
         return analysis_record(analysis_without_model(folder, emit, control))

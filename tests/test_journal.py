@@ -107,7 +107,7 @@ def test_high_rate_events_are_written_once_a_second_at_most(tmp_path: Path) -> N
 
 
 def test_every_kind_of_event_survives_the_journal() -> None:
-    rows = [{"index": 0, "layer": None, "|r|": 0.0, "raises": []}, {"index": 1, "layer": 0, "raises": [["I", 0.5]]}]
+    rows = [{"index": 0, "layer": None, "|r|": 0.0, "raises": [], "lowers": []}, {"index": 1, "layer": 0, "|r|": None}]
     figures = dict.fromkeys(("good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"), 0.5)
     whole: dict[str, dict[str, object]] = {
         "layers_analysed": {"layers": rows, "refusal": None},
@@ -153,8 +153,11 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"type": "trial_started", "number": 1, "parameters": {"direction_index": "x"}}, "are no edit"),
     ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "'layers' lack figures"),
     ({"type": "layers_analysed", "layers": []}, "'layers' are empty"),
-    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "interval"),
-    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "raises": ["I"]}]}, "'raises' in row 0"),
+    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "lacks figures"),
+    (
+        {"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "raises": ["I"], "lowers": []}]},
+        "'raises' in row 0",
+    ),
     ({"type": "notice", "text": "x", "time": 1e300}, "'time' of notice cannot be 1e"),
 ]
 

@@ -15,9 +15,10 @@ import imageio.v3
 import pytest
 import torch
 from conftest import DemoRun, Ended
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from heretic_tui.engine.control import Aborted, Control
+from heretic_tui.engine.kept import keep_tensors
 from heretic_tui.engine.plots import scaled, steps, views_of, write_plots
 from heretic_tui.engine.projection import pacmap_plane
 from heretic_tui.engine.residual_store import ResidualStore
@@ -208,7 +209,7 @@ def test_a_run_compared_with_itself_and_with_another(heretic: Heretic, run: Path
     found = load_file(other / "directions.safetensors")
     found["directions"][5] = -found["directions"][5]
     found["bad_mean"] = found["good_mean"] + 2 * (found["bad_mean"] - found["good_mean"])
-    save_file(found, other / "directions.safetensors")
+    keep_tensors(RunFolder(other), RunFolder(other).directions, found)
     same = json.loads(heretic("compare", run.name, run.name, "--json").out)
     assert [row["cosine"] for row in same["layers"][1:]] == pytest.approx([1] * 10, abs=1e-5)
     assert same["same"] == {"model": True, "prompts": True, "settings": True}
@@ -230,7 +231,8 @@ def test_a_run_compared_with_itself_and_with_another(heretic: Heretic, run: Path
 def test_runs_that_cannot_be_compared(heretic: Heretic, run: Path) -> None:
     other = Path(shutil.copytree(run, run.with_name("other")))
     found = load_file(other / "directions.safetensors")
-    save_file({name: tensor[..., :64].contiguous() for name, tensor in found.items()}, other / "directions.safetensors")
+    narrow = {name: tensor[..., :64].contiguous() for name, tensor in found.items()}
+    keep_tensors(RunFolder(other), RunFolder(other).directions, narrow)
     done = heretic("compare", run.name, "other")
     assert done.status == 2
     assert "10 layers of 64" in done.err

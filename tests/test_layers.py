@@ -128,9 +128,10 @@ def test_residuals_survive_half_precision_on_disk_layer_by_layer(tmp_path: Path)
     # Streams that float16 cannot hold, and embeddings that it would flatten to zero.
     scales = torch.tensor([1e-9, 1.0, 3e6])[None, :, None]
     sets = {name: torch.randn(6, 3, 4, generator=generator) * scales for name in ("good_prompts", "bad_prompts")}
-    path = tmp_path / "residuals.safetensors"
-    ResidualStore.of(sets).save(path)
-    store = open_residuals(path)
+    folder = RunFolder(tmp_path)
+    path = folder.residuals
+    ResidualStore.of(sets).save(folder)
+    store = open_residuals(folder)
     assert (store.depth, store.count("bad_prompts"), sorted(store.names)) == (2, 6, ["bad_prompts", "good_prompts"])
     for name, residuals in sets.items():
         for index in range(3):
@@ -139,7 +140,7 @@ def test_residuals_survive_half_precision_on_disk_layer_by_layer(tmp_path: Path)
     assert path.stat().st_size == pytest.approx(stored_bytes(12, 2, 4), abs=600), "what was said beforehand"
     path.write_bytes(b"nonsense")
     with pytest.raises(UsageError, match="damaged"):
-        open_residuals(path)
+        open_residuals(folder)
 
 
 def test_log_odds_of_refusal_by_hand() -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from heretic_tui.engine.control import Control
 from heretic_tui.engine.events import Emit, LayersAnalysed, from_json
 from heretic_tui.engine.geometry import residual_geometry
+from heretic_tui.engine.kept import kept_tensors
 from heretic_tui.engine.layer_effects import LayerEffects, RefusalTokens
 from heretic_tui.engine.lens import Reading
 from heretic_tui.engine.progress import reporter
@@ -91,6 +91,7 @@ def refusal_record(
 
 def save_analysis(folder: RunFolder, found: LayersAnalysed) -> None:
     write_json(folder.geometry, analysis_record(found))
+    folder.seal(folder.geometry)
 
 
 def analysis_record(found: LayersAnalysed) -> dict[str, Any]:
@@ -101,7 +102,11 @@ def analysis_record(found: LayersAnalysed) -> dict[str, Any]:
 
 
 def saved_analysis(folder: RunFolder) -> LayersAnalysed | None:
-    """What `save_analysis` wrote; None where it is not there, damaged, or of another version."""
+    """What `save_analysis` wrote; None where it is not there, or of another version.
+
+    Raises:
+        UsageError: when it is damaged.
+    """
     record = read_geometry(folder)
     if record is None or record.get("format") != _FORMAT:
         return None
@@ -117,10 +122,11 @@ def analysis_without_model(folder: RunFolder, emit: Emit, control: Control) -> L
         UsageError: where the run kept no residuals.
         Aborted: from the control, between layers.
     """
-    store = open_residuals(folder.residuals)
+    store = open_residuals(folder)
     rows, _ = geometry_of(store, reporter(emit, "geometry of the residuals"), control.checkpoint)
-    if folder.directions.is_file():
-        add_separation(rows, store, load_file(folder.directions)["directions"])
+    found = kept_tensors(folder, folder.directions, "directions")
+    if found and set(store.names) >= {"good_evaluation_prompts", "bad_evaluation_prompts"}:
+        add_separation(rows, store, found["directions"])
     prompts = {name: store.count(name) for name in store.names}
     return LayersAnalysed(layers=rows, prompts=prompts, sentence=where_refusal_lives(rows, None))
 

@@ -195,12 +195,14 @@ class LayersAnalysed(Event):
         for place, row in enumerate(self.layers):
             if row.get("index") != place or row.get("layer") != (place - 1 if place else None):
                 return f"row {place} of 'layers' is not that of index {place}"
-            if "auc" in row and not {"auc_low", "auc_high"} <= row.keys():
-                return f"row {place} of 'layers' has no interval"
+            if any(len(together & row.keys()) not in (0, len(together)) for together in _TOGETHER):
+                return f"row {place} of 'layers' lacks figures"
+            if ("auc" in row) != ("auc" in self.layers[0]):
+                return "'auc' is not in all rows of 'layers'"
             for name, value in row.items():
-                if not (_are_tokens(value, 1) if name in ("raises", "lowers") else fits(value, float | None)):
+                if not (are_tokens(value, 1) if name in ("raises", "lowers") else fits(value, float | None)):
                     return f"{name!r} in row {place} of 'layers' cannot be {value!r:.40}"
-        if self.refusal is not None and not _are_tokens(self.refusal.get("tokens"), 2):
+        if self.refusal is not None and not are_tokens(self.refusal.get("tokens"), 2):
             return "'refusal' holds no tokens"
         return None
 
@@ -402,6 +404,7 @@ def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
 # What records of the journal are checked against
 
 _LAYER = {"good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"}
+_TOGETHER = ({"auc", "auc_low", "auc_high"}, {"raises", "lowers"})
 _HISTOGRAM: dict[str, Any] = {"low": float, "high": float, "good": list[int], "bad": list[int]}
 _KERNEL = {"max_weight", "max_weight_position", "min_weight", "min_weight_distance"}
 # A second that every calendar can name.
@@ -442,7 +445,7 @@ def fits(value: Any, annotation: Any) -> bool:
     return annotation is type(None) and value is None
 
 
-def _are_tokens(value: Any, figures: int) -> bool:
+def are_tokens(value: Any, figures: int) -> bool:
     """Whether a value is a list of tokens, each with so many figures."""
     return isinstance(value, list) and all(
         isinstance(each, list)

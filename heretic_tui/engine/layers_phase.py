@@ -27,6 +27,7 @@ from heretic_tui.engine.model import ChatModel, Tokens
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.residual_store import ResidualStore, open_residuals, stored_bytes
 from heretic_tui.engine.residuals import gather_residuals
+from heretic_tui.errors import UsageError
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings
 
@@ -65,7 +66,10 @@ def gather_all(
         known: residuals that have been gathered already, by the name of their set.
     """
     if folder.residuals.is_file():
-        return open_residuals(folder.residuals)
+        try:
+            return open_residuals(folder)
+        except UsageError as error:
+            emit(ev.Notice(level="warning", text=f"{error}: it is not used"))
     found = {}
     for name in tokens:
         if name in known:
@@ -75,7 +79,7 @@ def gather_all(
             found[name] = gather_residuals(model, tokens[name], settings.winsorization_quantile, progress).each
     store = ResidualStore.of(found)
     if keep:
-        store.save(folder.residuals)
+        store.save(folder)
     return store
 
 

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from heretic_tui.engine.analysis import save_views
 from heretic_tui.engine.control import Control
-from heretic_tui.engine.events import Emit
+from heretic_tui.engine.events import Emit, Notice
 from heretic_tui.engine.geometry import geometric_median
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.projection import pacmap_plane, principal_components, turned
 from heretic_tui.engine.residual_store import ResidualStore, open_residuals
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.rundir import RunFolder
 
 Method = Literal["pacmap", "pca"]
@@ -60,13 +60,16 @@ def plot_run(
         Aborted: from the control.
     """
     check_extra(method)
-    store = open_residuals(folder.residuals)
+    store = open_residuals(folder)
     if layers is not None and (beyond := [layer for layer in layers if layer >= store.depth]):
         raise UsageError(f"there is no layer {beyond[0]}: the model has layers 0 to {store.depth - 1}")
     seed = int(folder.read_record().get("seed") or 0)
     views = views_of(store, method, seed, reporter(emit, _NAMES[method]), control)
     good = store.count("good_prompts")
-    save_views(folder, method, views, good)
+    try:
+        save_views(folder, method, views, good)
+    except HereticError as error:
+        emit(Notice(level="warning", text=f"the screen will not show this view: {error}"))
     indices = range(store.depth + 1) if layers is None else [layer + 1 for layer in layers]
     return write_plots(views, good, indices, title, method, out, animate, emit, control)
 

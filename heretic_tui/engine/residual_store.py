@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from heretic_tui.errors import UsageError
-from heretic_tui.runtime.files import replaced
+from heretic_tui.engine.kept import keep_tensors
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.runtime.rundir import RunFolder
 
 # Largest magnitude that a layer is scaled to: half of what float16 holds, so that rounding cannot overflow.
 _TOP = 2.0**15
@@ -49,15 +49,14 @@ class ResidualStore:
             values[name], scales[name] = halves, scale
         return cls(values, scales)
 
-    def save(self, path: Path) -> None:
-        """Write to disk.
+    def save(self, folder: RunFolder) -> None:
+        """Keep them in the run folder.
 
         Raises:
             HereticError: when the disk is full.
         """
         tensors = {**self._values, **{f"{name}.scale": scale for name, scale in self._scales.items()}}
-        with replaced(path) as beside:
-            save_file(tensors, beside)
+        keep_tensors(folder, folder.residuals, tensors)
 
     @property
     def names(self) -> list[str]:
@@ -88,6 +87,12 @@ class _File(ResidualStore):
         self._file = safe_open(str(path), framework="pt")
         keys = list(self._file.keys())
         super().__init__({}, {k.removesuffix(".scale"): self._file.get_tensor(k) for k in keys if k.endswith(".scale")})
+        lengths = {len(scale) for scale in self._scales.values()}
+        shapes = [self._file.get_slice(name).get_shape() for name in self._scales]
+        if len(lengths) != 1 or {"good_prompts", "bad_prompts"} - set(keys):
+            raise ValueError("it holds no residuals of good and bad prompts")
+        if any(len(shape) != 3 or shape[0] not in lengths or shape[2] != shapes[0][2] for shape in shapes):
+            raise ValueError("its tensors do not belong together")
 
     @property
     def names(self) -> list[str]:
@@ -100,18 +105,21 @@ class _File(ResidualStore):
         return self._file.get_slice(name)[index].float() * float(self._scales[name][index])
 
 
-def open_residuals(path: Path) -> ResidualStore:
+def open_residuals(folder: RunFolder) -> ResidualStore:
     """The residuals of a run folder.
 
     Raises:
         UsageError: when the run kept none, or the file is damaged.
     """
-    if not path.is_file():
-        raise UsageError(
-            f"run {path.parent.name} has no {path.name}: the same `heretic-tui run` command, with keep_residuals on, "
-            "gathers them"
-        )
+    path = folder.residuals
     try:
+        folder.check(path)
         return _File(path)
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"run {folder.name} has no {path.name}: the same `heretic-tui run` command, with keep_residuals on, "
+            "gathers them"
+        ) from error
     except Exception as error:
-        raise UsageError(f"{path} is damaged ({error}): delete it, and the same run command makes it again") from error
+        said = str(error) if isinstance(error, UsageError) else f"{path} is damaged ({one_line(error)})"
+        raise UsageError(f"{said}: delete it, and the same run command makes it again") from error

@@ -27,7 +27,7 @@ from heretic_tui.engine.inputs import SETS, Inputs, check_inputs, versions
 from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import write_json
 from heretic_tui.runtime.journal import read_events
 from heretic_tui.runtime.places import remember
@@ -177,7 +177,10 @@ def shift_of_trial(folder: RunFolder, number: int, own: Settings, emit: ev.Emit,
     bench.load()
     bench.prepare(baseline=False)
     found = bench.shift(Parameters.from_json(trial.parameters), control)
-    write_json(folder.shift(number), found)
+    try:
+        write_json(folder.shift(number), found)
+    except HereticError as error:
+        emit(ev.Notice(level="warning", text=f"this is not kept: {error}"))
     return found
 
 

@@ -18,7 +18,7 @@ from heretic_tui.engine.odds import History
 from heretic_tui.engine.pool import Job
 from heretic_tui.engine.search import Search
 from heretic_tui.engine.workbench import Workbench
-from heretic_tui.errors import one_line
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.runtime.state import DIED, FINISHED, RunState
 
 # A process that dies in the same trial this often would die in it for ever.
@@ -208,5 +208,5 @@ class Trials:
     def _remember(self, number: int, kl_divergence: float) -> None:
         try:
             self._history.add(number, kl_divergence, Refusals.read(self._bench.folder, number))
-        except (OSError, ValueError, KeyError):
+        except (FileNotFoundError, HereticError, KeyError):
             log.warning("the responses of trial %d cannot be read", number)

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from heretic_tui.engine import events as ev
@@ -26,6 +26,7 @@ from heretic_tui.engine.directions import refusal_directions
 from heretic_tui.engine.drafts import StepCost
 from heretic_tui.engine.fast_pool import open_pool
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.kept import keep_tensors, kept_tensors
 from heretic_tui.engine.layers_phase import analyse_layers, announce_size, gather_all
 from heretic_tui.engine.loading import load_model
 from heretic_tui.engine.memory import memory_share
@@ -41,10 +42,11 @@ from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.residuals import gather_residuals
 from heretic_tui.engine.shift import first_token_shift
-from heretic_tui.errors import HereticError, one_line
-from heretic_tui.runtime.files import replaced
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings
+
+T = TypeVar("T")
 
 PromptSets = Mapping[str, tuple[Prompt, ...]]
 
@@ -226,7 +228,7 @@ class Workbench:
             seconds = {int(size): s for size, s in self.folder.read_record().get("step_seconds", {}).items()}
             self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
             self._choose_trials_at_once(together)
-            known = [metric.restore(self.folder) for metric in metrics]
+            known = [bool(self._unless_damaged(partial(metric.restore, self.folder))) for metric in metrics]
             if not all(known):
                 self._refuse_missing("baseline")
             base = Job(None, {}, self.model.depth, compared=False)
@@ -256,11 +258,10 @@ class Workbench:
         self.trials_at_once = (given or enough) if together else 1
 
     def _find_directions(self, keep: bool) -> None:
-        saved = self.folder.directions
         self._residuals: dict[str, Tensor] = {}
         with self._phase("residuals") as phase:
-            if saved.is_file():
-                found = load_file(saved)
+            found = self._unless_damaged(self._saved_directions) or {}
+            if found:
                 phase.reused = True
             else:
                 self._refuse_missing("directions")
@@ -286,8 +287,7 @@ class Workbench:
                     "bad_along": bad.along(directions),
                     "directions": directions,
                 }
-                with replaced(saved) as beside:
-                    save_file(found, beside)
+                keep_tensors(self.folder, self.folder.directions, found)
             self.directions: Tensor = found["directions"]
             self._bank = EditBank(
                 self.model.anatomy.writers,
@@ -304,13 +304,33 @@ class Workbench:
                 )
             )
 
+    def _saved_directions(self) -> dict[str, Tensor] | None:
+        path = self.folder.directions
+        found = kept_tensors(self.folder, path, "good_mean", "bad_mean", "good_along", "bad_along", "directions")
+        if found is None:
+            return None
+        depth, hidden = self.model.depth + 1, self.model.hidden_size
+        shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean", "directions"))
+        along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
+        if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
+            raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")
+        return found
+
+    def _unless_damaged(self, read: Callable[[], T]) -> T | None:
+        """What a file of the run folder holds; where it is damaged that is told, and it counts as missing."""
+        try:
+            return read()
+        except UsageError as error:
+            self._warn(f"{error}: it is not used")
+            return None
+
     def _analyse_layers(self) -> None:
         """What the directions are, do and say. The search needs none of it: a failure is told, and costs no run."""
         known, self._residuals = self._residuals, {}
         with self._phase("layers") as phase:
             kept = self.folder.residuals.is_file() or not self.settings.keep_residuals
             # Residuals that are missing are gathered again: commands and plots refer people to this.
-            found = saved_analysis(self.folder) if kept else None
+            found = self._unless_damaged(partial(saved_analysis, self.folder)) if kept else None
             phase.reused = found is not None
             try:
                 found = found or self._analysis(known)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.text import plain
 
@@ -87,16 +87,21 @@ def _load(run: RunFolder) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
     try:
+        run.check(run.directions)
         found = load_file(run.directions)
-        return {name: found[name] for name in ("directions", "good_mean", "bad_mean")}
+        tensors = {name: found[name] for name in ("directions", "good_mean", "bad_mean")}
+        if {tensor.shape for tensor in tensors.values()} != {tensors["directions"].shape}:
+            raise ValueError("its tensors do not belong together")
+        if len(tensors["directions"].shape) != 2 or len(tensors["directions"]) < 2:
+            raise ValueError("it holds no directions of layers")
+        return tensors
     except FileNotFoundError as error:
         raise UsageError(
             f"run {run.name} has no directions yet: the same `heretic-tui run` command finds them"
         ) from error
     except Exception as error:
-        raise UsageError(
-            f"{run.directions} is damaged ({error}): put back a copy, or run the same command again"
-        ) from error
+        said = str(error) if isinstance(error, UsageError) else f"{run.directions} is damaged ({one_line(error)})"
+        raise UsageError(f"{said}: put back a copy, or run the same command again") from error
 
 
 def _sentence(layers: list[dict[str, Any]], mean: float) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from heretic_tui.engine.events import LayersAnalysed, fits, from_json
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.files import read_json
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.text import plain
 
@@ -18,6 +19,7 @@ GEOMETRY = (
     "|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|", "Silh",
 )  # fmt: skip
 MEASURED = ("auc", "auc_low", "auc_high", "edit", "edit_error", "stream", "stream_error", "add", "add_error")
+_VIEWS: dict[str, Any] = {"good": int, "bad": int, "views": dict[str, list[list[list[int]]]]}
 _LENGTHS = ("|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|")
 
 LEGEND = """\
@@ -31,22 +33,39 @@ changes of the log-odds that a response begins as a refusal:
 
 
 def read_geometry(folder: RunFolder) -> dict[str, Any] | None:
-    """geometry.json, None where it is not there or damaged."""
-    return _read(folder.geometry, "layers")
+    """geometry.json (engine/events.py: LayersAnalysed), None where it is not there.
+
+    Raises:
+        UsageError: when it is damaged.
+    """
+    path = folder.geometry
+    try:
+        folder.check(path)
+        record = read_json(path)
+    except FileNotFoundError:
+        return None
+    try:
+        event = from_json(record) if isinstance(record, dict) else None
+    except ValueError as error:
+        raise UsageError(f"{path} is damaged ({error})") from error
+    if not isinstance(event, LayersAnalysed):
+        raise UsageError(f"{path} is damaged (it holds no analysis of layers)")
+    return {**record, "layers": event.layers}
 
 
 def read_views(folder: RunFolder) -> dict[str, Any] | None:
     """projections.json: `good` and `bad` prompts, and `views` by method: by residual index, prompts (the good ones
     first), and axis, from -1000 to 1000. None where it is not there or damaged."""
-    return _read(folder.projections, "views")
-
-
-def _read(path: Path, key: str) -> dict[str, Any] | None:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = read_json(folder.projections)
+    except (FileNotFoundError, HereticError):
         return None
-    return record if isinstance(record, dict) and key in record else None
+    if not isinstance(record, dict) or not all(fits(record.get(name), kind) for name, kind in _VIEWS.items()):
+        return None
+    points = record["good"] + record["bad"]
+    planes = [plane for view in record["views"].values() for plane in view]
+    whole = all(len(plane) == points and all(len(place) == 2 for place in plane) for plane in planes)
+    return record if whole and record["views"] else None
 
 
 def best_layer(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
@@ -115,7 +134,7 @@ def _measured_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     best = best_layer(rows)
     cells = [["layer", "AUC", "95 % interval", *changes, ""]]
     for row in rows:
-        span = f"{row['auc_low']:.3f} - {row['auc_high']:.3f}"
+        span = f"{figure('auc', row['auc_low'])} - {figure('auc', row['auc_high'])}"
         figures = [figure("auc", row["auc"]), span, *(figure(n, row.get(n)) for n in changes)]
         cells.append([layer_name(row), *figures, "best" if row is best else ""])
     return _aligned(cells)

@@ -12,7 +12,7 @@ from typing import Any
 from heretic_tui.engine.events import fits
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime import lock
-from heretic_tui.runtime.files import read_json, user_path, write_json
+from heretic_tui.runtime.files import checksum, read_json, user_path, write_json
 
 # What run.json holds, as far as this version reads it.
 _RECORD: dict[str, Any] = {
@@ -27,6 +27,7 @@ _RECORD: dict[str, Any] = {
     "step_seconds": dict[str, float],
     "response_prefix": str,
     "trials_at_once": int,
+    "checksums": dict[str, str],
 }
 _WHAT_HELPS = "put back a copy, or delete the run folder"
 
@@ -159,6 +160,22 @@ class RunFolder:
         if lacking := [name for name in needed if name not in record]:
             raise UsageError(f"{self.record} lacks {lacking[0]!r}: put back a copy, or run the same command again")
         return record
+
+    def seal(self, path: Path) -> None:
+        """Keep the checksum of a file, just written, that figures will rest on."""
+        known = self.read_record().get("checksums", {})
+        self.update_record(checksums={**known, path.relative_to(self.path).as_posix(): checksum(path)})
+
+    def check(self, path: Path) -> None:
+        """See that a file is what was written when it was sealed. (Older versions sealed none: theirs are believed.)
+
+        Raises:
+            FileNotFoundError: when it is not there.
+            UsageError: when it cannot be read, or is another.
+        """
+        found, known = checksum(path), self.read_record().get("checksums", {})
+        if known.get(path.relative_to(self.path).as_posix(), found) != found:
+            raise UsageError(f"{path} is damaged (its checksum in {self.record.name} is another)")
 
     def update_record(self, **changes: Any) -> None:
         write_json(self.record, {**self.read_record(), **changes})

@@ -20,5 +20,9 @@ class Metric(Protocol):
     def save(self, folder: RunFolder) -> None: ...
 
     def restore(self, folder: RunFolder) -> bool:
-        """Whether the folder held what `save` had written."""
+        """Whether the folder held what `save` had written.
+
+        Raises:
+            UsageError: when it holds something else.
+        """
         ...

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from heretic_tui.runtime.files import replaced
+from heretic_tui.engine.kept import keep_tensors, kept_tensors
+from heretic_tui.errors import UsageError
 from heretic_tui.runtime.rundir import RunFolder
 
 
@@ -53,13 +53,17 @@ class KLDivergence:
         return int((self.base.max(dim=-1).values > -0.001).sum())
 
     def save(self, folder: RunFolder) -> None:
-        with replaced(folder.baseline) as beside:
-            save_file({"log_probabilities": self.base}, beside)
+        keep_tensors(folder, folder.baseline, {"log_probabilities": self.base})
 
     def restore(self, folder: RunFolder) -> bool:
-        if folder.baseline.is_file():
-            self._base = load_file(folder.baseline)["log_probabilities"]
-        return self._base is not None
+        found = kept_tensors(folder, folder.baseline, "log_probabilities")
+        if found is None:
+            return False
+        base = found["log_probabilities"]
+        if base.dtype != torch.float32 or base.ndim != 2 or len(base) != self._prompts or base.isnan().any():
+            raise UsageError(f"{folder.baseline} is damaged (it holds no log-probabilities of {self._prompts} prompts)")
+        self._base = base
+        return True
 
 
 def kl_divergence(base: Tensor, edited: Tensor) -> Tensor:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from heretic_tui.engine.prompts import Prompt
+from heretic_tui.errors import UsageError
 from heretic_tui.runtime.files import write_json
+from heretic_tui.runtime.responses import read_responses
 from heretic_tui.runtime.rundir import RunFolder
 
 
@@ -129,12 +130,18 @@ class Refusals:
 
     def save(self, folder: RunFolder) -> None:
         self.write(folder, None, self.base)
+        folder.seal(folder.responses(None))
 
     def restore(self, folder: RunFolder) -> bool:
-        if folder.responses(None).is_file():
+        try:
             # Folders of older versions do not say after how many tokens a verdict was certain.
             with contextlib.suppress(KeyError):
                 self.base = self.read(folder, None)
+        except FileNotFoundError:
+            return False
+        if self.base and len(self.base) != len(self._prompts):
+            path, self.base = folder.responses(None), []
+            raise UsageError(f"{path} is damaged (it holds no verdicts on {len(self._prompts)} prompts)")
         return bool(self.base)
 
     def write(self, folder: RunFolder, trial: int | None, responses: Sequence[Response | None]) -> None:
@@ -153,8 +160,16 @@ class Refusals:
 
     @staticmethod
     def read(folder: RunFolder, trial: int | None) -> list[Response]:
-        """The responses of a measurement in full, as `write` left them."""
-        records = json.loads(folder.responses(trial).read_text(encoding="utf-8"))
+        """The responses of a measurement in full, as `write` left them.
+
+        Raises:
+            FileNotFoundError: when there are none.
+            UsageError: when they are damaged, or not in full.
+            KeyError: when an older version wrote them.
+        """
+        records = read_responses(folder, trial)
+        if any(record["refused"] is None for record in records):
+            raise UsageError(f"{folder.responses(trial)} is damaged (a prompt has no verdict)")
         return [Response(r["text"], _verdict(r), r["tokens"], r["whole"]) for r in records]
 
 

@@ -14,6 +14,8 @@ from textual.screen import Screen
 from textual.widgets import Static
 
 from heretic_tui.engine.metrics.refusals import marker_place
+from heretic_tui.errors import HereticError
+from heretic_tui.runtime.responses import read_responses
 from heretic_tui.runtime.text import plain
 from heretic_tui.tui.keys import after
 from heretic_tui.tui.look import safe_lines
@@ -64,10 +66,8 @@ class ResponsesScreen(OfHeretic, Screen[None]):
         folder = self.heretic.folder
         assert folder is not None
         try:
-            base, trial = (
-                json.loads(folder.responses(number).read_text(encoding="utf-8")) for number in (None, self._trial)
-            )
-        except (OSError, ValueError) as error:
+            base, trial = (read_responses(folder, number) for number in (None, self._trial))
+        except (FileNotFoundError, HereticError) as error:
             self.query_one("#answer-text", TextPanel).show(safe_lines(f"the responses cannot be read: {error}"))
             return
         self._pairs = list(zip(base, trial, strict=False))
