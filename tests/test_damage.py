@@ -96,7 +96,8 @@ def told(done: Ended, what: object) -> None:
     """A command that failed says why in one line, and none shows a traceback."""
     said = f"{what}: {done.err}"
     assert done.status in (0, 1, 2), said
-    assert "Traceback" not in done.err + done.out, said
+    # What is logged belongs to engine.log; in this process it comes to standard error too.
+    assert "Traceback" not in done.out + done.err.partition(" ERROR heretic_tui.")[0], said
     if done.status:
         last = done.err.strip().splitlines()[-1]
         assert last.startswith("heretic-tui: "), said
@@ -270,3 +271,19 @@ def test_a_read_only_run_folder_is_looked_at_and_exported_from_and_stays_as_it_i
         assert folder.stat().st_mode & 0o777 == 0o500
         # Files that are mapped into memory keep the disk busy.
         gc.collect()
+
+
+@pytest.mark.parametrize("name", ["directions.safetensors", "baseline.safetensors", "run.json", "responses/base.json"])
+def test_an_export_from_a_damaged_run_ends_in_a_line(heretic: Heretic, runs: Path, tmp_path: Path, name: str) -> None:
+    (folder,) = (path for path in runs.iterdir() if path.name != "whole")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path != folder / name}
+    for damage in ("halved", "an object"):
+        shutil.copy(runs / "whole" / name, folder / name)
+        DAMAGES[damage](folder / name)
+        done = heretic("export", "model", "--trial", "0", tmp_path / damage, runs_dir=runs)
+        told(done, (name, damage))
+        assert "damaged" in done.err or "cannot be read" in done.err or "run.json" in done.err, done.err
+        if name == "directions.safetensors":
+            assert done.status
+            assert not (tmp_path / damage).exists()
+    assert {path: path.read_bytes() for path in before} == before
