@@ -129,7 +129,7 @@ BIG = "word " * 40_000
         ("p.csv", "\ufefftext , label\na,1\n", None, ["a"], ""),
         ("p.csv", ",my text\n0,a\n1,b\n", "my text", ["a", "b"], ""),
         # Rows
-        ("p.csv", f"text\n{BIG}\n", None, [BIG], ""),
+        ("p.csv", f"text,response\na,{BIG}\nb,c\n", None, ["a", "b"], ""),
         ("p.csv", "text,label\r1,2\r3,4\r", None, ["1", "3"], ""),
         ("p.csv", "text,label\na,1,,\nb\n", None, ["a", "b"], ""),
         ("p.csv", "label,text\n1,a\n2,\n3\n4,d\n", None, ["a", "d"], "2 of 4 rows are empty, left out: rows 2, 3"),
@@ -190,8 +190,9 @@ def test_files_as_people_have_them(
         ("p.jsonl", b'{"text": "\\ude00"}', r"row 1 of column 'text' holds half a character (\ude00"),
         ("p.json", b'["a", {"text": "b"}]', "either strings or objects throughout, and row 1 is 'a'"),
         ("p.parquet", b"PAR1" + b"\0" * 400 + b"PAR1", "cannot be read as parquet"),
+        ("p.csv", f"text\na\n{BIG}\n".encode(), "row 2 of column 'text' has 200,000 characters"),
     ],
-    ids=range(18),
+    ids=range(19),
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     path = tmp_path / name

@@ -28,6 +28,8 @@ _NAMES = re.compile(
 _DELIMITERS = ",;\t|"
 # So many rows tell which delimiter a file has.
 _ROWS_LOOKED_AT = 1000
+# Far beyond what any prompt of a study of refusals has, and beyond what a forward pass has memory for.
+_LONGEST = 131_072
 # So many names or rows are listed in a message.
 _LISTED = 10
 
@@ -122,6 +124,11 @@ def prompts_column(columns: Mapping[str, Sequence[Any]], column: str | None, whe
 
 def _checked(texts: list[str], of_column: str, where: str) -> Column:
     for number, text in enumerate(texts, start=1):
+        if len(text) > _LONGEST:
+            raise UsageError(
+                f"{where}: row {number}{of_column} has {len(text):,} characters; more than {_LONGEST:,} are no prompt "
+                f"(is a quote or a line end missing?): {quoted(text, 40)}"
+            )
         try:
             text.encode()
         except UnicodeEncodeError as error:
