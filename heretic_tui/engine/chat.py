@@ -11,6 +11,7 @@ from torch import Tensor
 from heretic_tui.engine.control import Aborted, Chat, Control, Sampling
 from heretic_tui.engine.decoding import with_one_more
 from heretic_tui.engine.events import ChatDelta, ChatEnded, Emit
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model import ChatModel
 
 
@@ -59,9 +60,16 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
 
 def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     """The next token: the most likely one at temperature 0, else drawn from the smallest set of tokens that together
-    have `top_p` of the probability (Holtzman et al. 2020). Shape of logits: (vocabulary,)."""
+    have `top_p` of the probability (Holtzman et al. 2020). Shape of logits: (vocabulary,).
+
+    Raises:
+        NotFiniteError: when they are no numbers.
+    """
+    best = int(most_likely(logits))
+    if best == NO_TOKEN:
+        raise NotFiniteError([0])
     if sampling.temperature == 0:
-        return int(logits.argmax())
+        return best
     probabilities, order = torch.softmax(logits.cpu() / sampling.temperature, dim=-1).sort(descending=True)
     # A token stays when those before it do not fill the set; the first always stays.
     before = probabilities.cumsum(dim=-1) - probabilities

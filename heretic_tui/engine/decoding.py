@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model import Batch, ChatModel, Tokens
 
 # Tokens between two looks at a response: turning tokens into text takes time too.
@@ -28,6 +29,9 @@ def greedy(
 
     Args:
         enough: asked for a response so far now and then; true ends it.
+
+    Raises:
+        NotFiniteError: when logits are no numbers.
     """
     responses: list[Tokens] = [[] for _ in tokens]
     done = 0
@@ -62,7 +66,11 @@ def _decode_batch(
     ids, mask, positions = batch.ids, batch.mask, batch.positions
     while True:
         logits = model.next_token_logits(ids, mask, positions, cache)
-        chosen: list[int] = logits.argmax(dim=-1).tolist()
+        chosen: list[int] = most_likely(logits).tolist()
+        if NO_TOKEN in chosen:
+            raise NotFiniteError(
+                [batch.rows[row] for row, token in zip(alive, chosen, strict=True) if token == NO_TOKEN]
+            )
         keep: list[int] = []
         for line, (row, token) in enumerate(zip(alive, chosen, strict=True)):
             if token not in ends:

@@ -24,6 +24,7 @@ from heretic_tui.engine.control import Aborted
 from heretic_tui.engine.decoding import LOOK_EVERY, with_one_more
 from heretic_tui.engine.drafts import Drafts, StepCost
 from heretic_tui.engine.events import Emit, Notice, Progress
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.metrics.kl import KLDivergence, kl_divergence
 from heretic_tui.engine.metrics.refusals import Refusals
 from heretic_tui.engine.model import ChatModel, Tokens, out_of_memory
@@ -264,16 +265,18 @@ class FastPool:
         return model.logits(ids, model.as_attention_mask(visible), positions, cache)
 
     def _choose(self, logits: Tensor) -> Any:
-        """The most likely token at each position, as nested lists."""
-        # `max` finds it several times faster than `argmax` on a CPU, and tells what is no number.
-        best, chosen = logits.max(dim=-1)
-        if not bool(best.isfinite().all()):
+        """The most likely token at each position, or `NO_TOKEN`, as nested lists."""
+        chosen = most_likely(logits)
+        if bool((chosen == NO_TOKEN).any()):
             self._slots().poisoned = True
         return chosen.tolist()
 
     def _take(self, line: _Line, token: int) -> None:
         """Add a token to a response, and see whether that settles it."""
         model, exam, response = self._model, self._exam, line.response
+        if token == NO_TOKEN:
+            line.job.error = NotFiniteError([line.row])
+            return
         if token in model.end_tokens:
             self._settle(line, whole=True)
             return
@@ -376,7 +379,7 @@ def _checked_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> t
     pool = FastPool(model, exam, emit, cost)
     try:
         _check(model, exam, pool)
-    except Aborted:
+    except (Aborted, NotFiniteError):
         raise
     except Exception as error:
         if out_of_memory(error):
@@ -403,6 +406,7 @@ def _check(model: ChatModel, exam: Exam, pool: FastPool) -> None:
 
     Raises:
         _Differs: where the next-token distributions differ by more than rounding.
+        NotFiniteError: where the model itself gives no numbers.
         Exception: whatever an architecture makes of a cache or a mask that it does not know.
     """
     own = model.new_cache()
@@ -417,7 +421,10 @@ def _check(model: ChatModel, exam: Exam, pool: FastPool) -> None:
     rows = sorted(range(len(exam.bad)), key=lambda row: len(exam.bad[row]))
     rows = sorted({rows[0], rows[len(rows) // 2], rows[-1]})[: model.batch_size]
     with torch.inference_mode():
-        expected, tokens = _plainly(model, [exam.bad[row] for row in rows])
+        try:
+            expected, tokens = _plainly(model, [exam.bad[row] for row in rows])
+        except NotFiniteError as error:
+            raise error.among(rows) from None
         # The first time the states of the base model are kept, after that the pass starts from them, at the end and in
         # the middle.
         for first_edited in (model.depth, model.depth, model.depth // 2):
@@ -442,8 +449,10 @@ def _plainly(model: ChatModel, prompts: Sequence[Tokens]) -> tuple[list[Tensor],
     tokens: list[list[int]] = []
     for _ in range(_CHECKED_TOKENS):
         found.append(torch.log_softmax(model.next_token_logits(ids, mask, positions, cache), dim=-1))
-        ids = found[-1].argmax(dim=-1, keepdim=True)
+        ids = most_likely(found[-1])[:, None]
         tokens.append(ids[:, 0].tolist())
+        if NO_TOKEN in tokens[-1]:
+            raise NotFiniteError([row for row, token in enumerate(tokens[-1]) if token == NO_TOKEN])
         mask, positions = with_one_more(mask), positions[:, -1:] + 1
     # Rows of a batch come in the order of the prompts here: nothing has sorted them.
     return found, tokens

@@ -20,6 +20,7 @@ from heretic_tui.engine.ablation import Edit, attached
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.decoding import greedy
 from heretic_tui.engine.events import Emit, Measured
+from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.metrics.kl import KLDivergence
 from heretic_tui.engine.metrics.refusals import Judge, Response
 from heretic_tui.engine.model import Batch, ChatModel, Tokens
@@ -239,7 +240,10 @@ class PlainPool:
             done = 0
             while done < len(order) and not job.dominated:
                 rows = job.worth_beginning(order[done:])[: model.batch_size]
-                found = greedy(model, [exam.bad[row] for row in rows], exam.length, enough=enough)
+                try:
+                    found = greedy(model, [exam.bad[row] for row in rows], exam.length, enough=enough)
+                except NotFiniteError as error:
+                    raise error.among(rows) from None
                 for row, tokens in zip(rows, found, strict=True):
                     whole = len(tokens) == exam.length or not enough(tokens)
                     job.found(row, exam.response(model, tokens, whole))

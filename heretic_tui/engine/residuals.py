@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely, rows_not_finite
 from heretic_tui.engine.model import Batch, ChatModel, Tokens
 
 Progress = Callable[[int, int], None]
@@ -19,6 +20,9 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
 
     Index 0 is the embedding output, index l + 1 the output of layer l. They are caught by hooks on the layers: what
     models return as their last hidden state is mostly taken after the final norm, which is another space.
+
+    Raises:
+        NotFiniteError: when they, or the logits that come of them, are no numbers.
     """
     caught: dict[int, Tensor] = {}
     rows, width = len(batch.rows), model.hidden_size
@@ -43,11 +47,18 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
     hooks = [layers[0].register_forward_pre_hook(before_first, with_kwargs=True)]
     hooks += [layer.register_forward_hook(after(index)) for index, layer in enumerate(layers)]
     try:
-        model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+        logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
     finally:
         for hook in hooks:
             hook.remove()
-    return torch.stack([caught[index] for index in range(len(layers) + 1)], dim=1)
+    found = torch.stack([caught[index] for index in range(len(layers) + 1)], dim=1)
+    for what, lost in (
+        ("residuals", rows_not_finite(found)),
+        ("logits", (most_likely(logits) == NO_TOKEN).nonzero()[:, 0].tolist()),
+    ):
+        if lost:
+            raise NotFiniteError(lost, what).among(batch.rows)
+    return found
 
 
 def winsorize(residuals: Tensor, quantile: float) -> Tensor:

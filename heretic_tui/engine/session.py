@@ -25,7 +25,7 @@ from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.runtime.files import user_path, write_json
 from heretic_tui.runtime.journal import Journal, read_events
-from heretic_tui.runtime.rundir import RunFolder, run_name
+from heretic_tui.runtime.rundir import folder_of_run
 from heretic_tui.runtime.state import RunState
 from heretic_tui.settings import to_record
 
@@ -51,7 +51,7 @@ class Session:
         self._settings = settings = inputs.settings
         self._control = control
         self.listeners: list[ev.Emit] = []
-        self.folder = RunFolder(user_path(settings.runs_dir) / run_name(settings.model, inputs.identity))
+        self.folder = folder_of_run(user_path(settings.runs_dir), settings.model, inputs.identity)
         self.folder.create()
         self.folder.lock()
         try:

@@ -114,6 +114,7 @@ def export_trial(
         "response_prefix": bench.model.response_prefix,
         "clock": bench.model.template.clock.isoformat(),
         "dtype": bench.model.describe("none").dtype,
+        "loaded_as": bench.loaded_as,
         "run": folder.name,
         "kind": kind,
         "dora": dora,
@@ -212,7 +213,7 @@ def reproduce(
         emit(ev.Notice(level="warning", text=text))
     with _scratch_folder() as folder:
         # What the model is to be told of the time, as far as the record knows it.
-        known = ("batch_size", "response_prefix", "clock")
+        known = ("batch_size", "response_prefix", "clock", "loaded_as")
         folder.update_record(**{name: record[name] for name in known if name in record})
         kind, dora = record["kind"], record["dora"]
         bench = _build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)

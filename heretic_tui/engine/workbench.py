@@ -3,17 +3,15 @@ result, and the measurement of one edit."""
 
 from __future__ import annotations
 
-import gc
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-import torch
 from torch import Tensor
 
 from heretic_tui.engine import events as ev
@@ -25,11 +23,12 @@ from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.directions import refusal_directions
 from heretic_tui.engine.drafts import StepCost
 from heretic_tui.engine.fast_pool import open_pool
+from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.kept import keep_tensors, kept_tensors
 from heretic_tui.engine.layers_phase import analyse_layers, announce_size, gather_all
 from heretic_tui.engine.loading import load_model
-from heretic_tui.engine.memory import memory_share
+from heretic_tui.engine.memory import free_memory, memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
 from heretic_tui.engine.metrics.refusals import Judge, Refusals, Response, count, thinking_blocks
@@ -44,6 +43,7 @@ from heretic_tui.engine.residuals import gather_residuals
 from heretic_tui.engine.shift import first_token_shift
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.text import quoted
 from heretic_tui.settings import Settings
 
 T = TypeVar("T")
@@ -77,6 +77,9 @@ class Workbench:
             bad_evaluation_prompts).
         own: whether the model is the run's own, so that what phases find is kept in the folder. Where it is another (an
             export loaded again, say), all that the run found is taken from the folder, and nothing is written there.
+
+    Attributes:
+        loaded_as: the word of the dtypes that the model was loaded with.
     """
 
     def __init__(
@@ -99,9 +102,12 @@ class Workbench:
 
     def load(self) -> None:
         """Load the model; say what it is and how much of it can be edited."""
+        self._load(self._ladder())
+
+    def _load(self, dtypes: Sequence[str]) -> None:
         with self._phase("load"):
             self.model: ChatModel
-            self.model, self._dtype = load_model(self.settings, self._emit, self._control)
+            self.model, self.loaded_as = load_model(self.settings, self._emit, self._control, dtypes=dtypes)
             self._set_clock()
             self._emit(self.model.describe(self.settings.quantization))
             self._emit(self.model.anatomy.coverage())
@@ -123,18 +129,71 @@ class Workbench:
         # The pool and the bank hold the model too.
         for name in ("model", "pool", "_bank"):
             self.__dict__.pop(name, None)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
     def prepare(self, baseline: bool = True, directions: bool = True, layers: bool = False) -> None:
         """All further phases before the search, with or without what measuring and what editing needs, and the
-        analysis of the layers.
+        analysis of the layers. Where the base model overflows on a prompt, they are gone through again with the next
+        dtype.
 
         Raises:
             HereticError: see the phases; where the model is not the run's own, also for what the folder does not hold.
             Aborted: from the control, between batches.
         """
+        while True:
+            try:
+                self._prepare(baseline, directions, layers)
+                break
+            except NotFiniteError as error:
+                # The error itself holds what is in the way of the next model.
+                problem = str(error)
+            self._load_as_next_dtype(problem)
+        if self._own and baseline and directions:
+            self.folder.update_record(loaded_as=self.loaded_as)
+
+    def _ladder(self) -> list[str]:
+        """Dtypes to try: from that on with which the run's figures were measured, where it is known."""
+        dtypes: list[str] = list(self.settings.dtypes)
+        known = self.folder.read_record().get("loaded_as")
+        return dtypes[dtypes.index(known) :] if known in dtypes else dtypes
+
+    def _load_as_next_dtype(self, problem: str) -> None:
+        """
+        Raises:
+            HereticError: where none is left, or what there is was measured with the one that fails.
+        """
+        dtypes: list[str] = list(self.settings.dtypes)
+        failed = str(self.model.network.dtype).removeprefix("torch.")
+        left = [dtype for dtype in dtypes[dtypes.index(self.loaded_as) + 1 :] if dtype not in (failed, "auto")]
+        problem = f"as {failed} {problem}"
+        if not self._own or "loaded_as" in self.folder.read_record() or any(self.folder.path.glob("responses/trial-*")):
+            raise HereticError(f"{problem}, and this run was measured with that dtype: start another one (--dtypes)")
+        if not left:
+            more = "" if failed == "float32" else ", such as float32"
+            raise HereticError(f"{problem}, and no other dtype is left to try: name more of them{more} (--dtypes)")
+        self._warn(f"{problem}: {left[0]} is tried next")
+        # Nothing that was found with the dtype that fails may be used with another one.
+        for path in (self.folder.baseline, self.folder.responses(None), self.folder.directions):
+            path.unlink(missing_ok=True)
+        self.folder.forget("batch_size", "step_seconds", "response_prefix")
+        self.unload()
+        self._load(left)
+
+    @contextmanager
+    def _naming(self, *sets: tuple[str, int]) -> Iterator[None]:
+        """Within the block, what is not finite is told with the prompts: rows are those of the first so many prompts of
+        some sets, one after the other."""
+        try:
+            yield
+        except NotFiniteError as error:
+            prompts = [(name, at) for name, count in sets for at in range(min(count, len(self._sets[name])))]
+            name, at = prompts[error.rows[0]]
+            more = f" and {len(error.rows) - 1} more prompts" if len(error.rows) > 1 else ""
+            named = NotFiniteError(error.rows, error.what)
+            named.args = (f"{error} for {name}, prompt {at + 1} ({quoted(self._sets[name][at].text)}){more}",)
+            raise named from None
+
+    def _prepare(self, baseline: bool, directions: bool, layers: bool) -> None:
         self._choose_batch_size()
         self._find_prefix()
         if baseline:
@@ -176,11 +235,12 @@ class Workbench:
             self._emit(ev.ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
         else:
             self._refuse_missing("response prefix")
-            with self._phase("response prefix"):
+            first = _PREFIX_PROMPTS
+            with self._phase("response prefix"), self._naming(("good_prompts", first), ("bad_prompts", first)):
                 good, bad = self._sets["good_prompts"], self._sets["bad_prompts"]
                 found = detect_response_prefix(
                     self.model,
-                    [*good[:_PREFIX_PROMPTS], *bad[:_PREFIX_PROMPTS]],
+                    [*good[:first], *bad[:first]],
                     self.settings.chain_of_thought_skips,
                     self.settings.max_response_length,
                     self._emit,
@@ -226,16 +286,23 @@ class Workbench:
             self.exam = exam = Exam(good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge)
             # Keys of JSON are text.
             seconds = {int(size): s for size, s in self.folder.read_record().get("step_seconds", {}).items()}
-            self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
+            good_rows, bad_rows = (
+                (f"{which}_evaluation_prompts", len(tokens))
+                for which, tokens in (("good", good_tokens), ("bad", bad_tokens))
+            )
+            with self._naming(bad_rows):
+                self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
             self._choose_trials_at_once(together)
             known = [bool(self._unless_damaged(partial(metric.restore, self.folder))) for metric in metrics]
             if not all(known):
                 self._refuse_missing("baseline")
             base = Job(None, {}, self.model.depth, compared=False)
             if not known[0]:
-                self.kl.set_base(self.pool.good_logits(base))
+                with self._naming(good_rows):
+                    self.kl.set_base(self.pool.good_logits(base))
             if not known[1]:
-                self.refusals.base = self._run(base)
+                with self._naming(bad_rows):
+                    self.refusals.base = self._run(base)
             for metric, there in zip(metrics, known, strict=True):
                 if not there:
                     metric.save(self.folder)
@@ -265,15 +332,15 @@ class Workbench:
                 phase.reused = True
             else:
                 self._refuse_missing("directions")
-                gathered = {
-                    name: gather_residuals(
-                        self.model,
-                        self._tokens[name],
-                        self.settings.winsorization_quantile,
-                        self._progress(f"residuals of {name.replace('_', ' ')}"),
-                    )
-                    for name in ("good_prompts", "bad_prompts")
-                }
+                gathered = {}
+                for name in ("good_prompts", "bad_prompts"):
+                    with self._naming((name, len(self._sets[name]))):
+                        gathered[name] = gather_residuals(
+                            self.model,
+                            self._tokens[name],
+                            self.settings.winsorization_quantile,
+                            self._progress(f"residuals of {name.replace('_', ' ')}"),
+                        )
         with self._phase("directions"):
             if not phase.reused:
                 good, bad = gathered["good_prompts"], gathered["bad_prompts"]

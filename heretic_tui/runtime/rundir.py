@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ _RECORD: dict[str, Any] = {
     "response_prefix": str,
     "trials_at_once": int,
     "checksums": dict[str, str],
+    "loaded_as": str,
 }
 _WHAT_HELPS = "put back a copy, or delete the run folder"
 
@@ -180,12 +182,30 @@ class RunFolder:
     def update_record(self, **changes: Any) -> None:
         write_json(self.record, {**self.read_record(), **changes})
 
+    def forget(self, *names: str) -> None:
+        """Take what has those names out of run.json."""
+        write_json(self.record, {name: value for name, value in self.read_record().items() if name not in names})
+
 
 def run_name(model: str, identity: dict[str, Any]) -> str:
     """Model and digest of everything that decides the results, so that another configuration is another run."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "model"
     return f"{base[:60]}-{digest[:8]}"
+
+
+def folder_of_run(runs_dir: Path, model: str, identity: dict[str, Any]) -> RunFolder:
+    """The folder of the run with an identity. One that is there goes on, whatever the model's folder was called when it
+    began: it is the same model."""
+    name = run_name(model, identity)
+    if not (runs_dir / name).exists():
+        for run in find_runs(runs_dir):
+            if run.name.rpartition("-")[2] == name.rpartition("-")[2]:
+                # One that cannot be read is somebody else's to mend.
+                with suppress(UsageError):
+                    if run.read_record().get("identity") == identity:
+                        return run
+    return RunFolder(runs_dir / name)
 
 
 def find_runs(runs_dir: Path) -> list[RunFolder]:

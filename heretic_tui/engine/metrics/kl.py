@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.kept import keep_tensors, kept_tensors
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.rundir import RunFolder
@@ -33,10 +34,17 @@ class KLDivergence:
 
         Args:
             logits: rows, and their logits (rows, vocabulary), until all prompts are covered.
+
+        Raises:
+            NotFiniteError: with all rows for which they are no numbers.
         """
         parts: dict[int, Tensor] = {}
+        lost: list[int] = []
         for rows, found in logits:
+            lost += [row for row, token in zip(rows, most_likely(found).tolist(), strict=True) if token == NO_TOKEN]
             parts.update(zip(rows, torch.log_softmax(found, dim=-1).cpu(), strict=True))
+        if lost:
+            raise NotFiniteError(sorted(lost))
         self._base = torch.stack([parts[row] for row in range(self._prompts)])
 
     def of(self, logits: Iterable[tuple[Sequence[int], Tensor]]) -> float:

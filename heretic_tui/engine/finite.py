@@ -1,0 +1,44 @@
+"""Numbers or nothing: logits and residuals that are not finite numbers are an error wherever something is made of them,
+never an answer and never a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from heretic_tui.errors import HereticError
+
+# In place of a token where there is none to choose.
+NO_TOKEN = -1
+
+
+class NotFiniteError(HereticError):
+    """What a model gave is not finite.
+
+    Attributes:
+        rows: for which of the caller's prompts, as far as they were looked at.
+    """
+
+    def __init__(self, rows: Sequence[int], what: str = "logits") -> None:
+        super().__init__(f"the model's {what} are not finite numbers")
+        self.rows = tuple(rows)
+        self.what = what
+
+    def among(self, rows: Sequence[int]) -> NotFiniteError:
+        """The same, where the rows are positions in a list of rows."""
+        return NotFiniteError([rows[row] for row in self.rows], self.what)
+
+
+def most_likely(logits: Tensor) -> Tensor:
+    """The most likely token at each position, `NO_TOKEN` where that cannot be told; shape of logits (…, vocabulary)."""
+    # `max` finds it several times faster than `argmax` on a CPU, and tells what is no number: of a row with a NaN in it
+    # the largest is that. (Models rule tokens out by -∞: a number in its way.)
+    best, chosen = logits.max(dim=-1)
+    return torch.where(best.isfinite(), chosen, NO_TOKEN)
+
+
+def rows_not_finite(tensor: Tensor) -> list[int]:
+    """Rows that hold what is no finite number; any shape with rows first."""
+    return (~tensor.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
