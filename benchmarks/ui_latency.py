@@ -41,6 +41,7 @@ def child(runs_dir: str) -> None:
     from heretic_tui.engine import events as ev
     from heretic_tui.runtime import hosts
     from heretic_tui.runtime.draft import Draft
+    from heretic_tui.runtime.terminal import Streams
     from heretic_tui.tui.launch import open_screen
 
     class Crowded(hosts.ThreadHost):
@@ -66,7 +67,7 @@ def child(runs_dir: str) -> None:
 
     launch.ThreadHost = Crowded  # type: ignore[misc]
     flags = {"runs_dir": runs_dir, "seed": 0, "n_trials": 100_000, "n_startup_trials": 100_000}
-    sys.exit(open_screen(Draft(flags, base=settings_of_the_demo()), start=True))
+    sys.exit(open_screen(Streams(), Draft(flags, base=settings_of_the_demo()), start=True))
 
 
 class Screen:

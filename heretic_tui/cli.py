@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from heretic_tui import __version__
 from heretic_tui.cli_layers import COMMANDS as LAYERS_COMMANDS
 from heretic_tui.cli_layers import add_commands as add_layers_commands
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.text import nearest, plain, quoted
+from heretic_tui.runtime.signals import INTERRUPTED, interrupts, leaving_at_once
+from heretic_tui.runtime.terminal import Output, Streams, keep_failure, output_apart
+from heretic_tui.runtime.text import doing, nearest, quoted, to_json
 
 if TYPE_CHECKING:
     from heretic_tui.engine.control import Control
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from heretic_tui.runtime.rundir import RunFolder
     from heretic_tui.settings import Settings
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED = 0, 1
 
 _COMMANDS = (
     "open",
@@ -62,25 +62,48 @@ exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted.
 """
 
 
+# What these print is all that they are for.
+_PRINTS = ("runs", "show", "inspect", "score", "config", "geometry", "tokens", "compare")
+
+
 def run_command(arguments: Sequence[str]) -> int:
     """Run one command line; returns the exit status."""
+    streams = Streams()
+    with leaving_at_once(streams):
+        status = _status_of(arguments, streams)
+    return status or (FAILED if streams.failed else DONE)
+
+
+def _status_of(arguments: Sequence[str], streams: Streams) -> int:
     # Names of settings have underscores, flags have hyphens: both spellings are meant.
     arguments = [_with_hyphens(argument) for argument in arguments]
     try:
         if _means_open(arguments):
             arguments = ["open", *arguments]
-        parser = _parser(arguments)
-        options = parser.parse_args(arguments)
+        options = _parser(arguments, streams).parse_args(arguments)
+        if streams.out.closed and options.command in _PRINTS:
+            raise UsageError("standard output is closed: there is nowhere to print to")
+        if streams.out.closed and options.command not in ("open", "follow"):
+            _say(streams.err, "standard output is closed: what would be printed there is left out")
+        options.streams = streams
         return options.function(options)
     except HereticError as error:
-        return _failed(error)
+        _say(streams.err, one_line(error))
+        return error.exit_status
     except KeyboardInterrupt:
-        print("heretic-tui: interrupted", file=sys.stderr)
+        _say(streams.err, "interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`heretic-tui show RUN | head`): that is no failure of ours.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return DONE
+    except SystemExit as done:
+        # argparse has printed its help.
+        return int(done.code or DONE)
+    except Exception as error:
+        path = keep_failure(error)
+        _say(streams.err, f"{one_line(error)} (an error of the program itself; details: {path})")
+        return FAILED
+
+
+def _say(err: Output, text: str) -> None:
+    err.write(f"heretic-tui: {text}\n")
 
 
 def _means_open(arguments: Sequence[str]) -> bool:
@@ -101,6 +124,11 @@ def _with_hyphens(argument: str) -> str:
 class _Parser(argparse.ArgumentParser):
     """Errors as one line like all others, with the nearest known name."""
 
+    streams: Streams
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        self.streams.out.write(message or "")
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         options, unknown = super().parse_known_args(args, namespace)
         if unknown:
@@ -118,18 +146,20 @@ class _Parser(argparse.ArgumentParser):
         return [name for action in self._actions for name in action.choices or ()]
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def _parser(arguments: Sequence[str], streams: Streams) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="heretic-tui",
         description="A terminal workbench for directional ablation of open-weight language models.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.streams = streams
     parser.add_argument("--version", action="version", version=f"heretic-tui {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name: str, function: Any, text: str, settings: Container[str] = ()) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.streams = streams
         usage = {
             "open": "[MODEL]",
             "run": "[MODEL]",
@@ -198,7 +228,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
         "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
     )
     sub.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
-    add_layers_commands(command, _run_named, _task, _settings)
+    add_layers_commands(command, _run_named, _task, _print, _settings)
     sub = command(
         "reproduce", _reproduce, "build an exported model again and compare every weight file's hash", settings=_ALLOWED
     )
@@ -234,7 +264,7 @@ def _demo(options: argparse.Namespace) -> int:
     from heretic_tui.demo import settings_of_the_demo
 
     if options.json or options.lines or not _terminal():
-        return _go(_settings(options, settings_of_the_demo()), options.json)
+        return _go(_settings(options, settings_of_the_demo()), options)
     return _open_screen(options, settings_of_the_demo(), start=True)
 
 
@@ -252,7 +282,7 @@ def _follow(options: argparse.Namespace) -> int:
     folder = find_run(runs_dir, options.run) if options.run else latest_run(runs_dir)
     from heretic_tui.tui.launch import open_screen
 
-    return open_screen(None, FollowHost(folder), ascii_only=options.ascii, mouse=not options.no_mouse)
+    return open_screen(options.streams, None, FollowHost(folder), ascii_only=options.ascii, mouse=not options.no_mouse)
 
 
 def _open_screen(options: argparse.Namespace, base: dict[str, Any] | None = None, start: bool = False) -> int:
@@ -260,7 +290,7 @@ def _open_screen(options: argparse.Namespace, base: dict[str, Any] | None = None
     from heretic_tui.tui.launch import open_screen
 
     draft = Draft(_flags(options), options.config, base)
-    return open_screen(draft, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
+    return open_screen(options.streams, draft, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
 
 
 def _add_looks(parser: argparse.ArgumentParser) -> None:
@@ -274,57 +304,59 @@ def _terminal() -> bool:
 
 def _needs_terminal(instead: str) -> None:
     if not _terminal():
-        raise UsageError(f"the screen needs a terminal on standard input and output; {instead}")
+        lacking = [name for name in ("stdin", "stdout") if not getattr(sys, name).isatty()]
+        why = f"{' and '.join(lacking)} lead elsewhere" if lacking else "TERM names none that can be drawn on"
+        raise UsageError(f"the screen needs a terminal on standard input and output ({why}); {instead}")
 
 
 def _run(options: argparse.Namespace) -> int:
-    return _go(_settings(options), options.json)
+    return _go(_settings(options), options)
 
 
-def _go(settings: Settings, as_json: bool) -> int:
+def _go(settings: Settings, options: argparse.Namespace) -> int:
     _model_given(settings)
     from heretic_tui.runtime.printers import JsonPrinter, PlainPrinter
-    from heretic_tui.runtime.terminal import output_apart
 
-    with output_apart() as apart:
+    out, err = options.streams.out, options.streams.err
+    with output_apart(options.streams) as apart:
         # Told before the import: torch and transformers take seconds.
-        if not as_json:
-            print(f"heretic-tui {__version__}: loading torch and transformers …", file=apart.out, flush=True)
-        from heretic_tui.engine.control import Control
-        from heretic_tui.engine.inputs import check_inputs
-        from heretic_tui.engine.session import Session
-
+        if not options.json:
+            out.write(f"heretic-tui {__version__}: loading torch and transformers …\n")
         try:
+            from heretic_tui.engine.control import Control
+            from heretic_tui.engine.inputs import check_inputs
+            from heretic_tui.engine.session import Session
+
             control = Control()
-            with interrupts(control, apart.err):
+            with interrupts(control, err):
                 session = Session(check_inputs(settings), control)
                 apart.move_log(session.folder.log)
-                printer = JsonPrinter(apart.out) if as_json else PlainPrinter(apart.out, session.state)
-                session.listeners.append(printer)
+                session.listeners.append(JsonPrinter(out) if options.json else PlainPrinter(out, session.state))
                 try:
                     outcome = session.run()
                 finally:
                     session.close()
-                if not as_json and outcome == "done" and (front := session.state.front()):
-                    print(
-                        f"next: heretic-tui export {session.folder.name} --trial {front[0].number} OUT\n"
-                        "      (more trials: the same command with a higher --n-trials; another run: another --seed)",
-                        file=apart.out,
-                    )
-        except HereticError as error:
-            return _failed(error, apart.err)
+        except HereticError:
+            raise
+        except Exception as error:
+            raise apart.failure(error, "looking at model and prompts") from error
+        if not options.json and outcome == "done" and (front := session.state.front()):
+            out.write(
+                f"next: heretic-tui export {session.folder.name} --trial {front[0].number} OUT\n"
+                "      (more trials: the same command with a higher --n-trials; another run: another --seed)\n"
+            )
     return DONE if outcome == "done" else INTERRUPTED
 
 
 def _inspect(options: argparse.Namespace) -> int:
     settings = _settings(options)
     _model_given(settings)
-    with _task() as (_, _, out):
+    with _task(options, "looking at the model"):
         from heretic_tui.engine.inspection import inspect_model
 
         found = inspect_model(settings)
-        text = json.dumps(found.to_json(), indent=1) if options.json else "\n".join(found.lines())
-        print(text, file=out, flush=True)
+        lines = [to_json(found.to_json(), 1)] if options.json else found.lines()
+        _print(options, *lines)
     return DONE
 
 
@@ -334,10 +366,10 @@ def _score(options: argparse.Namespace) -> int:
     from heretic_tui.engine.parameters import Parameters
 
     parameters = Parameters.from_file(options.edit) if options.edit else None
-    with _task() as (emit, control, out):
+    with _task(options, "scoring the edit") as (emit, control):
         from heretic_tui.engine.tasks import score
 
-        print(json.dumps(score(settings, parameters, emit, control), indent=1), file=out, flush=True)
+        _print(options, to_json(score(settings, parameters, emit, control), 1))
     return DONE
 
 
@@ -353,28 +385,28 @@ def _export(options: argparse.Namespace) -> int:
     folder = _find_run(options)
     given, effective = flags_of(options), _settings(options)
     changes = {name: getattr(effective, name) for name in given if name != "runs_dir"}
-    with _task() as (emit, control, out):
+    with _task(options, "exporting", folder) as (emit, control):
         from heretic_tui.engine.tasks import export_trial
 
         result = export_trial(
             folder, options.trial, options.out, options.kind, options.dora, changes, effective, emit, control
         )
-        print(f"{options.out}: {result['kind']}, {len(result['files'])} weight files", file=out)
-        print(f"{'':16}{'refusals':>10}  {'KL':>8}", file=out)
+        _print(options, f"{options.out}: {result['kind']}, {len(result['files'])} weight files")
+        _print(options, f"{'':16}{'refusals':>10}  {'KL':>8}")
         base = result["base"]
         rows = [("base model", {**base, "kl_divergence": 0.0}), (f"trial {options.trial}", result["trial"])]
         if "exported" in result:
             rows.append(("exported", result["exported"]))
         for label, figures in rows:
             refusals = f"{figures['refusals']}/{figures['prompts']}"
-            print(f"{label:16}{refusals:>10}  {figures['kl_divergence']:8.4f}", file=out)
+            _print(options, f"{label:16}{refusals:>10}  {figures['kl_divergence']:8.4f}")
         if "not_measured" in result:
-            print(f"the exported files were not measured: {result['not_measured']}", file=out)
+            _print(options, f"the exported files were not measured: {result['not_measured']}")
         if options.hub:
             from heretic_tui.engine.hub import upload
 
             url = upload(options.out, options.hub, options.private, None, emit, control)
-            print(f"uploaded: {url}", file=out)
+            _print(options, f"uploaded: {url}")
     return DONE
 
 
@@ -383,12 +415,12 @@ def _reproduce(options: argparse.Namespace) -> int:
     given = {
         key.removeprefix("place:"): text for key, text in vars(options).items() if key.startswith("place:") and text
     }
-    with _task() as (emit, control, out):
+    with _task(options, "building the model again") as (emit, control):
         from heretic_tui.engine.tasks import reproduce
 
         result = reproduce(options.file, options.out, given, own, emit, control)
         for name, same in result["files"].items():
-            print(f"{name}: {'the same' if same else 'DIFFERENT'}", file=out)
+            _print(options, f"{name}: {'the same' if same else 'DIFFERENT'}")
     return DONE if all(result["files"].values()) else FAILED
 
 
@@ -401,11 +433,11 @@ def _runs(options: argparse.Namespace) -> int:
 
     found = [overview(folder) for folder in find_runs(_runs_dir(options))]
     if options.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
+        _print(options, to_json(found, 1))
     elif found:
-        print("\n".join(overview_table(found)))
+        _print(options, *overview_table(found))
     else:
-        print(f"no runs in {_runs_dir(options)}")
+        _print(options, f"no runs in {_runs_dir(options)}")
     return DONE
 
 
@@ -413,14 +445,14 @@ def _show(options: argparse.Namespace) -> int:
     from heretic_tui.runtime.overview import details, details_text
 
     shown = details(_find_run(options))
-    print(json.dumps(shown, indent=1, ensure_ascii=False) if options.json else "\n".join(details_text(shown)))
+    _print(options, *([to_json(shown, 1)] if options.json else details_text(shown)))
     return DONE
 
 
 def _config(options: argparse.Namespace) -> int:
     from heretic_tui.settings import to_toml
 
-    print(to_toml(_settings(options)), end="")
+    options.streams.out.write(to_toml(_settings(options)))
     return DONE
 
 
@@ -446,64 +478,41 @@ def _model_given(settings: Settings) -> None:
         raise UsageError("no model given: name a folder or a Hub id (heretic-tui demo needs none)")
 
 
-def _failed(error: HereticError, err: TextIO | None = None) -> int:
-    print(f"heretic-tui: {plain(str(error))}", file=err or sys.stderr, flush=True)
-    return error.exit_status
+def _print(options: argparse.Namespace, *lines: str) -> None:
+    options.streams.out.write("".join(f"{line}\n" for line in lines))
 
 
 @contextlib.contextmanager
-def _task() -> Iterator[tuple[Emit, Control, TextIO]]:
-    """For work apart from a run: events as lines on standard error, results on standard output."""
+def _task(options: argparse.Namespace, what: str, folder: RunFolder | None = None) -> Iterator[tuple[Emit, Control]]:
+    """For work apart from a run: events as lines on standard error, results on standard output.
+
+    Args:
+        what: such as "exporting", for the line that tells of a failure nobody has foreseen.
+        folder: the run whose log is to hold such a failure.
+    """
     from heretic_tui.runtime.printers import PlainPrinter
     from heretic_tui.runtime.state import RunState
-    from heretic_tui.runtime.terminal import output_apart
 
-    with output_apart() as apart:
-        from heretic_tui.engine.control import Aborted, Control
+    err = options.streams.err
+    state = RunState()
+    with output_apart(options.streams) as apart:
+        try:
+            from heretic_tui.engine.control import Aborted, Control
 
-        state = RunState()
-        printer = PlainPrinter(apart.err, state)
+            printer = PlainPrinter(err, state)
 
-        def emit(event: Any) -> None:
-            state.fold(event)
-            printer(event)
+            def emit(event: Any) -> None:
+                state.fold(event)
+                printer(event)
 
-        control = Control()
-        with interrupts(control, apart.err):
-            try:
-                yield emit, control, apart.out
-            except Aborted:
-                raise KeyboardInterrupt from None
-
-
-@contextlib.contextmanager
-def interrupts(control: Control, err: TextIO) -> Iterator[None]:
-    """ctrl-c once stops after the trial, twice stops now, three times ends the process; SIGTERM stops now."""
-    presses = 0
-
-    def say(text: str) -> None:
-        # Not through the stream: the signal may have come in the middle of a write to it.
-        with contextlib.suppress(OSError):
-            os.write(err.fileno(), f"\n{text}\n".encode())
-
-    def interrupted(number: int, frame: Any) -> None:
-        nonlocal presses
-        presses += 1
-        if presses == 1 and control.in_trial:
-            say("stopping after this trial; ctrl-c again stops now")
-            control.stop_after_trial()
-        elif presses <= 2:
-            say("stopping now; ctrl-c again ends the process at once")
-            control.abort()
-        else:
-            os._exit(INTERRUPTED)
-
-    def terminated(number: int, frame: Any) -> None:
-        control.abort()
-
-    before = signal.signal(signal.SIGINT, interrupted), signal.signal(signal.SIGTERM, terminated)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before[0])
-        signal.signal(signal.SIGTERM, before[1])
+            control = Control()
+            with interrupts(control, err):
+                try:
+                    yield emit, control
+                except Aborted:
+                    raise KeyboardInterrupt from None
+        except HereticError:
+            raise
+        except Exception as error:
+            now = f"{what} ({doing(state.phase)})" if state.phase else what
+            raise apart.failure(error, now, folder.log if folder else None) from error

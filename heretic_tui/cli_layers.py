@@ -4,8 +4,7 @@ does to first tokens needs the model."""
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from heretic_tui.engine.events import Notice
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.runtime.text import to_json
 
 if TYPE_CHECKING:
+    from heretic_tui.runtime.rundir import RunFolder
     from heretic_tui.settings import Settings
 
-Find = Callable[[str], RunFolder]
-Task = Callable[[], AbstractContextManager[Any]]
+Find = Callable[[str], "RunFolder"]
+Task = Callable[[argparse.Namespace, str, "RunFolder"], AbstractContextManager[Any]]
+Print = Callable[..., None]
 Command = Callable[..., argparse.ArgumentParser]
 
 COMMANDS = ("geometry", "tokens", "plot", "compare")
@@ -29,6 +30,7 @@ def add_commands(
     command: Command,
     find: Callable[[argparse.Namespace, str], RunFolder],
     task: Task,
+    say: Print,
     settings: Callable[[argparse.Namespace], Settings],
 ) -> None:
     """Add the parsers.
@@ -36,12 +38,17 @@ def add_commands(
     Args:
         command: makes a parser of name, function, help and settings.
         find: the run folder that a name means.
-        task: a context of (emit, control, out) for long work.
+        task: of options, what is done, and a run: a context of (emit, control) for long work.
+        say: prints lines, of options and the lines.
         settings: this person's own.
     """
 
-    def with_task(function: Callable[..., int]) -> Callable[[argparse.Namespace], int]:
-        return lambda options: function(options, lambda name: find(options, name), task)
+    def with_task(function: Callable[..., Iterable[str]]) -> Callable[[argparse.Namespace], int]:
+        def with_options(options: argparse.Namespace) -> int:
+            say(options, *function(options, lambda name: find(options, name), task))
+            return 0
+
+        return with_options
 
     where = ("runs_dir",)
     sub = command("geometry", with_task(_geometry), "per layer: residual geometry, separation, what it does", where)
@@ -51,7 +58,7 @@ def add_commands(
     form.add_argument("--csv", action="store_true", help="one line a layer, as CSV")
     sub = command(
         "tokens",
-        lambda options: _tokens(options, lambda name: find(options, name), task, settings(options)),
+        with_task(lambda options, look_up, long: _tokens(options, look_up, long, settings(options))),
         "what the directions say, or what a trial does to first tokens",
         (*where, "trust_remote_code"),
     )
@@ -71,7 +78,7 @@ def add_commands(
     sub.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _geometry(options: argparse.Namespace, find: Find, task: Task) -> int:
+def _geometry(options: argparse.Namespace, find: Find, task: Task) -> Iterable[str]:
     from heretic_tui.runtime.layers import geometry_csv, geometry_text, read_geometry
 
     folder = find(options.run)
@@ -80,20 +87,16 @@ def _geometry(options: argparse.Namespace, find: Find, task: Task) -> int:
     except UsageError as error:
         record, problem = None, f"{error}: this is found from the residuals, without the model"
     if record is None:
-        record = _from_residuals(folder, task, problem)
+        record = _from_residuals(options, folder, task, problem)
     if options.json:
-        print(json.dumps(record, indent=1, ensure_ascii=False))
-    elif options.csv:
-        print(geometry_csv(record), end="")
-    else:
-        print("\n".join(geometry_text(record)))
-    return 0
+        return [to_json(record, 1)]
+    return geometry_csv(record).splitlines() if options.csv else geometry_text(record)
 
 
-def _from_residuals(folder: RunFolder, task: Task, problem: str | None) -> dict[str, Any]:
+def _from_residuals(options: argparse.Namespace, folder: RunFolder, task: Task, problem: str | None) -> dict[str, Any]:
     """The part of the analysis that needs no model, for a run that was stopped before its own, or whose own cannot be
     read."""
-    with task() as (emit, control, _):
+    with task(options, "analysing the residuals", folder) as (emit, control):
         if problem:
             emit(Notice(level="warning", text=problem))
         from heretic_tui.engine.analysis import analysis_record, analysis_without_model
@@ -101,7 +104,7 @@ def _from_residuals(folder: RunFolder, task: Task, problem: str | None) -> dict[
         return analysis_record(analysis_without_model(folder, emit, control))
 
 
-def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) -> int:
+def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) -> Iterable[str]:
     from heretic_tui.runtime.layers import read_geometry, tokens_text
     from heretic_tui.runtime.shift_text import read_shift, shift_text
 
@@ -110,7 +113,7 @@ def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) 
     if options.trial is not None:
         found = read_shift(folder, options.trial)
         if found is None:
-            with task() as (emit, control, _):
+            with task(options, "comparing first tokens", folder) as (emit, control):
                 from heretic_tui.engine.tasks import shift_of_trial
 
                 found = shift_of_trial(folder, options.trial, own, emit, control)
@@ -123,44 +126,46 @@ def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) 
             )
         found = [{name: row.get(name) for name in ("index", "layer", "raises", "lowers")} for row in record["layers"]]
         text = tokens_text(record, options.count)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(text))
-    return 0
+    return [to_json(found, 1)] if options.json else text
 
 
-def _plot(options: argparse.Namespace, find: Find, task: Task) -> int:
+def _plot(options: argparse.Namespace, find: Find, task: Task) -> Iterable[str]:
     folder = find(options.run)
-    with task() as (emit, control, out):
+    with task(options, "drawing", folder) as (emit, control):
         from heretic_tui.engine.plots import plot_run
 
         title = Path(str(folder.read_record().get("model") or folder.name)).name
         target = options.out or folder.plots / options.method
         wanted, animate = options.layers, not options.no_animation
         files = plot_run(folder, options.method, wanted, title, target, animate, emit, control)
-        for path in files[-1:] if animate else []:
-            print(path, file=out)
-        print(f"{len(files)} files in {target}", file=out, flush=True)
-    return 0
+    return [*(str(path) for path in files[-1:] if animate), f"{len(files)} files in {target}"]
 
 
-def _compare(options: argparse.Namespace, find: Find, task: Task) -> int:
+def _compare(options: argparse.Namespace, find: Find, task: Task) -> Iterable[str]:
     from heretic_tui.runtime.compare import compare_runs, compare_text
 
     found = compare_runs(find(options.run), find(options.other))
-    print(json.dumps(found, indent=1, ensure_ascii=False) if options.json else "\n".join(compare_text(found)))
-    return 0
+    return [to_json(found, 1)] if options.json else compare_text(found)
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    if not _number(text) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, not {text!r}")
     return int(text)
 
 
 def _layers(text: str) -> list[int]:
-    found: list[int] = []
+    found: set[int] = set()
     for part in text.split(","):
-        low, dash, high = part.partition("-")
-        if not low.strip().isdigit() or (dash and not high.strip().isdigit()):
-            raise argparse.ArgumentTypeError(f"expected layers such as 5,10-14, not {text!r}")
-        found += range(int(low), int(high if dash else low) + 1)
-    return sorted(set(found))
+        low, dash, high = (word.strip() for word in part.partition("-"))
+        if not _number(low) or (dash and not _number(high)):
+            raise argparse.ArgumentTypeError(f"expected layers such as 5,10-14, not {part.strip()!r}")
+        if dash and int(high) < int(low):
+            raise argparse.ArgumentTypeError(f"there are no layers from {low} to {high}: write {high}-{low}")
+        found.update(range(int(low), int(high if dash else low) + 1))
+    return sorted(found)
+
+
+def _number(text: str) -> bool:
+    # More digits than any model has layers would make a list that fills the memory.
+    return text.isascii() and text.isdigit() and len(text) <= 5

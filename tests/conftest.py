@@ -3,7 +3,9 @@ one."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,9 @@ os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-state-")
 # Before torch is imported here, or in a process of a test: beside other work on few cores OpenMP's threads would spin
 # for the time slice of whichever of them is not being run (measured: 2 trials of the demo in 150 s, not 25 in 52).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Logs of failures that tests provoke are nobody's.
+os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-tests-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
     del os.environ[name]
 

@@ -27,6 +27,7 @@ class Uploads:
         private: by repository, as it was made.
         puts: SHA-256 of every object in the order in which it came.
         refused_after: number of objects after which the Hub takes no more, None for no such end.
+        silent: the HTTP method that is never answered.
     """
 
     objects: dict[str, bytes] = field(default_factory=dict)
@@ -34,6 +35,7 @@ class Uploads:
     private: dict[str, bool] = field(default_factory=dict)
     puts: list[str] = field(default_factory=list)
     refused_after: int | None = None
+    silent: str | None = None
 
 
 @contextmanager
@@ -48,6 +50,15 @@ def serve(models: dict[str, Path], datasets: dict[str, Path], uploads: Uploads |
 
         def log_message(self, *args: object) -> None:
             pass
+
+        def parse_request(self) -> bool:
+            if super().parse_request() and self.command == taken.silent:
+                # Until the client hangs up.
+                while self.rfile.read1(1 << 16):
+                    pass
+                self.close_connection = True
+                return False
+            return bool(self.command)
 
         def do_HEAD(self) -> None:
             self.answer()

@@ -119,13 +119,13 @@ def demo(runs_dir: Path, trials: int) -> list[object]:
 
 def test_the_run_outlives_its_terminal(tmp_path: Path) -> None:
     with terminal(*demo(tmp_path, 25)) as screen:
-        screen.read_until(r"trials \d+/25")
+        screen.read_until(r"\d+ of 25 done")
         screen.hang_up()
         assert screen.process.wait(timeout=PATIENCE) == 0
     state = state_in(tmp_path)
     assert (state.outcome, state.finished) == ("done", 25)
     with terminal("follow", "--runs-dir", tmp_path) as watcher:
-        shown = watcher.read_until(r"trials 25/25")
+        shown = watcher.read_until(r"25 of 25 done")
         assert "FOLLOWING" in shown
         assert "done" in shown
         watcher.press("q")
@@ -145,13 +145,13 @@ def test_a_screen_without_a_terminal_does_not_spin(tmp_path: Path) -> None:
 
 def test_a_link_that_stands_still_does_not_hold_the_run_up(tmp_path: Path) -> None:
     with terminal(*demo(tmp_path, 30)) as screen:
-        screen.read_until(r"trials [1-9]\d*/30")
+        screen.read_until(r"[1-9]\d* of 30 done")
         # From here on nobody reads: the terminal's buffer fills, and the screen blocks. The search must not.
         end = time.monotonic() + PATIENCE
         while state_in(tmp_path).finished < 30:
             assert time.monotonic() < end
             select.select([], [], [], 0.2)
-        screen.read_until(r"trials 30/30")
+        screen.read_until(r"30 of 30 done")
         screen.press("q")
         assert screen.wait() == 0
 
@@ -159,7 +159,7 @@ def test_a_link_that_stands_still_does_not_hold_the_run_up(tmp_path: Path) -> No
 def test_a_storm_of_resizes(tmp_path: Path, demo_run: object) -> None:
     runs_dir = demo_run.runs_dir  # type: ignore[attr-defined]
     with terminal("follow", "--runs-dir", runs_dir) as screen:
-        screen.read_until("trials 60/60")
+        screen.read_until("60 of 60 done")
         for turn in range(60):
             screen.resize(50 + turn * 3 % 160, 12 + turn % 40)
             if turn % 7 == 0:
@@ -168,7 +168,7 @@ def test_a_storm_of_resizes(tmp_path: Path, demo_run: object) -> None:
         screen.resize(120, 40)
         # By way of another screen, so that this one is drawn anew.
         screen.press("53")
-        screen.read_until("60 of 60 trials")
+        screen.read_until("60 of 60 done")
         screen.press("q")
         assert screen.wait() == 0
 
@@ -185,7 +185,7 @@ def test_what_a_model_says_cannot_steer_the_terminal(tmp_path: Path, demo_run: o
     fake.write_responses(copy, front, 0)
     assert FollowHost(find_runs(runs_dir)[0]).take()
     with terminal("follow", "--runs-dir", runs_dir, size=(120, 40)) as screen:
-        screen.read_until("trials 60/60")
+        screen.read_until("60 of 60 done")
         screen.press("#")
         screen.read_until("Go to trial")
         screen.press(f"{front}\r")

@@ -99,3 +99,33 @@ def test_wrong_names(heretic: Callable[..., Any], name: str, tmp_path: Path) -> 
     done = heretic("export", "x", "--trial", "0", tmp_path / "out", f"--hub={name}")
     assert done.status == 2
     assert "is no repository name" in done.err
+
+
+def test_a_hub_that_does_not_answer_is_told_of_and_given_up(uploads: Uploads, hub: str, tmp_path: Path) -> None:
+    """The client itself would wait for ever, in silence."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "model.safetensors").write_bytes(b"weights")
+    code = (
+        "import sys; from pathlib import Path; from heretic_tui.engine import hub; "
+        "from heretic_tui.engine.control import Aborted, Control; from heretic_tui.errors import HereticError\n"
+        "hub._TELL_AFTER, hub._PATIENCE, control = 0.1, float(sys.argv[2]), Control()\n"
+        "def emit(event):\n"
+        "    print(event.to_json().get('text'), flush=True)\n"
+        "    if sys.argv[3] == 'abort': control.abort()\n"
+        "try: hub.upload(Path(sys.argv[1]), 'me/edited', True, None, emit, control)\n"
+        "except (Aborted, HereticError) as error: print(type(error).__name__, error)\n"
+    )
+
+    def upload(patience: float, then: str) -> str:
+        command = [sys.executable, "-c", code, str(tmp_path / "out"), str(patience), then]
+        done = subprocess.run(
+            command, env=environment(hub, tmp_path, TOKEN), capture_output=True, text=True, check=True, timeout=60
+        )
+        return done.stdout
+
+    uploads.silent = "PUT"
+    said = upload(1000, "abort").splitlines()
+    assert said[0].startswith("waiting for the Hub's answer for 0 s: model.safetensors (0 MB)")
+    assert said[-1].startswith("Aborted")
+    uploads.silent = "POST"
+    assert "HereticError the upload to me/edited broke off: no answer in time" in upload(0.3, "wait")

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+from huggingface_hub.utils import get_session
 
 from heretic_tui.engine.control import Aborted, Control
-from heretic_tui.engine.events import Emit
+from heretic_tui.engine.events import Emit, Notice
 from heretic_tui.engine.progress import reporter
 from heretic_tui.errors import HereticError, UsageError, one_line
 
 _NO_TOKEN = "no Hub token: set HF_TOKEN, log in with `hf auth login`, or type one"
 _LEFT = "the folder is whole, `hf upload {} {}` goes on with it"
+# Seconds for which a connection may stand still, in either direction. The client itself would wait for ever.
+_PATIENCE = 100.0
+# Seconds after which a person is told that an answer is waited for; after twice as many again, and so on.
+_TELL_AFTER = 8.0
+
+T = TypeVar("T")
+
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -33,7 +47,8 @@ def check_access(repository: str, token: str | None) -> None:
     """
     check_name(repository)
     try:
-        HfApi(token=token).whoami()
+        with _patience():
+            HfApi(token=token).whoami()
     except LocalTokenNotFoundError as error:
         raise UsageError(_NO_TOKEN) from error
     except Exception as error:  # the client's HTTP library, and so its errors, differ between versions
@@ -57,21 +72,28 @@ def upload(folder: Path, repository: str, private: bool, token: str | None, emit
     """
     check_name(repository)
     api = HfApi(token=token)
+
+    def waiting(what: str, call: Callable[[], T]) -> T:
+        return _waiting(what, call, emit, control)
+
     try:
         control.checkpoint()
-        name = api.create_repo(repository, private=private, exist_ok=True).repo_id
+        name = waiting(repository, lambda: api.create_repo(repository, private=private, exist_ok=True)).repo_id
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
         report, sent, total = reporter(emit, "upload, MB"), 0, sum(path.stat().st_size for path in paths)
         operations = []
         for path in paths:
             control.checkpoint()
             operation = CommitOperationAdd(path_in_repo=path.relative_to(folder).as_posix(), path_or_fileobj=path)
-            api.preupload_lfs_files(name, [operation])
+            size = path.stat().st_size
+            send = functools.partial(api.preupload_lfs_files, name, [operation])
+            waiting(f"{path.name} ({size / 1e6:,.0f} MB)", send)
             operations.append(operation)
-            sent += path.stat().st_size
+            sent += size
             report(round(sent / 1e6), max(1, round(total / 1e6)))
         control.checkpoint()
-        api.create_commit(name, operations, commit_message="An ablated model, written by heretic-tui")
+        message = "An ablated model, written by heretic-tui"
+        waiting("the commit", lambda: api.create_commit(name, operations, commit_message=message))
     except LocalTokenNotFoundError as error:
         raise UsageError(_NO_TOKEN) from error
     except HfHubHTTPError as error:
@@ -88,3 +110,45 @@ def upload(folder: Path, repository: str, private: bool, token: str | None, emit
             f"the upload to {repository} broke off: {one_line(error)}; {_LEFT.format(repository, folder)}"
         ) from error
     return f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}/{name}"
+
+
+@contextmanager
+def _patience() -> Iterator[None]:
+    """Within the block requests to the Hub end when nothing moves."""
+    session = get_session()
+    before = session.timeout
+    session.timeout = _PATIENCE
+    try:
+        yield
+    finally:
+        session.timeout = before
+
+
+def _waiting(what: str, call: Callable[[], T], emit: Emit, control: Control) -> T:
+    """The result of a request that may take long: an abort is heard meanwhile, and waiting is told.
+
+    Raises:
+        Aborted: from the control; the request is left to itself.
+    """
+    ended = threading.Event()
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with _patience():
+                results.append(call())
+        except BaseException as error:
+            errors.append(error)
+        ended.set()
+
+    start, tell = time.monotonic(), _TELL_AFTER
+    threading.Thread(target=work, name="hub", daemon=True).start()
+    while not ended.wait(0.1):
+        control.checkpoint()
+        if time.monotonic() - start >= tell:
+            emit(Notice(text=f"waiting for the Hub's answer for {tell:.0f} s: {what}"))
+            tell *= 2
+    if errors:
+        raise errors[0]
+    return results[0]

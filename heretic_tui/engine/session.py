@@ -27,6 +27,7 @@ from heretic_tui.runtime.files import user_path, write_json
 from heretic_tui.runtime.journal import Journal, read_events
 from heretic_tui.runtime.rundir import folder_of_run
 from heretic_tui.runtime.state import RunState
+from heretic_tui.runtime.text import doing
 from heretic_tui.settings import to_record
 
 # After this many failures in a row it is not the trials that are at fault.
@@ -103,8 +104,9 @@ class Session:
             raise
         except Exception as error:
             log.exception("the run failed")
-            self._end("failed", one_line(error))
-            raise
+            reason = f"while {doing(self.state.phase)}: {one_line(error)}"
+            self._end("failed", reason)
+            raise HereticError(f"{reason} (details: {self.folder.log})") from error
         return self._end("done" if self.state.finished >= self._n_trials else "interrupted")
 
     def close(self) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +24,7 @@ from heretic_tui.engine.export import (
 from heretic_tui.engine.inputs import SETS, Inputs, check_inputs, versions
 from heretic_tui.engine.loading import commit_of, save_processor, source_folder
 from heretic_tui.engine.parameters import Parameters
+from heretic_tui.engine.scratch import scratch_folder
 from heretic_tui.engine.workbench import Measurement, PromptSets, Workbench
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import write_json
@@ -60,7 +59,7 @@ def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, cont
             stages[event.phase] = event.seconds
         emit(event)
 
-    with _scratch_folder() as folder:
+    with scratch_folder() as folder:
         bench = Workbench(inputs.settings, inputs.sets, folder, listen, control)
         bench.load()
         bench.prepare(directions=parameters is not None)
@@ -211,7 +210,7 @@ def reproduce(
     differences = _differences(record, inputs)
     for text in differences:
         emit(ev.Notice(level="warning", text=text))
-    with _scratch_folder() as folder:
+    with scratch_folder() as folder:
         # What the model is to be told of the time, as far as the record knows it.
         known = ("batch_size", "response_prefix", "clock", "loaded_as")
         folder.update_record(**{name: record[name] for name in known if name in record})
@@ -323,15 +322,3 @@ def _differences(record: dict[str, Any], inputs: Inputs) -> list[str]:
 
 def _figures(measured: Measurement) -> dict[str, Any]:
     return {"kl_divergence": measured.kl_divergence, "refusals": measured.refusals, "prompts": measured.prompts}
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[RunFolder]:
-    """A run folder that lasts as long as the task."""
-    path = Path(tempfile.mkdtemp(prefix="heretic-tui-"))
-    try:
-        folder = RunFolder(path)
-        folder.create()
-        yield folder
-    finally:
-        shutil.rmtree(path, ignore_errors=True)

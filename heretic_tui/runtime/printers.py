@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
+import io
 import time
-from typing import Any, TextIO
+from typing import Any
 
 from heretic_tui.engine import events as ev
 from heretic_tui.runtime.state import MEASURED, RunState, TrialRecord
-from heretic_tui.runtime.text import duration, plain, quantity
+from heretic_tui.runtime.terminal import Output
+from heretic_tui.runtime.text import done_of, duration, plain, quantity, to_json
 
 _LABEL = 11
 # A terminal sees progress move; a file gets a line now and then.
@@ -20,13 +20,12 @@ _FILE_LINE = 30.0
 class JsonPrinter:
     """One JSON object a line, as in the journal, each at once."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: Output) -> None:
         self._out = out
 
     def __call__(self, event: ev.Event) -> None:
         record = {"time": round(time.time(), 3), **event.to_json()}
-        self._out.write(json.dumps(record, ensure_ascii=False) + "\n")
-        self._out.flush()
+        self._out.write(to_json(record) + "\n")
 
 
 class PlainPrinter:
@@ -36,10 +35,10 @@ class PlainPrinter:
         state: folded before the printer is called.
     """
 
-    def __init__(self, out: TextIO, state: RunState) -> None:
+    def __init__(self, out: Output | io.StringIO, state: RunState) -> None:
         self._out = out
         self._state = state
-        self._moving = out.isatty()
+        self._terminal = out if isinstance(out, Output) and out.moves else None
         self._last = time.monotonic()
         self._status = ""
 
@@ -96,15 +95,13 @@ class PlainPrinter:
                 self._say("tokens", event.error or f"what trial {event.trial} does to first tokens is known")
             case ev.RunFailed():
                 self._say("error", event.text)
-                for line in (event.traceback or "").splitlines():
-                    self._say("", line)
             case ev.RunEnded():
                 self._end(event)
 
     def _trial(self, event: ev.TrialFinished) -> None:
-        position = f"{event.number + 1}/{self._state.n_trials}"
+        done = f"({self._done()})"
         if event.state not in MEASURED:
-            self._say("trial", f"{position:>9}  {event.state}: {event.reason}")
+            self._say("trial", f"{event.number:>4}  {event.state}: {event.reason}  {done}")
             return
         refusals = str(event.refusals) if event.state == "complete" else f"≥{event.at_least}"
         mark = "◆ front" if self._state.on_front(event.number) else "       "
@@ -112,9 +109,12 @@ class PlainPrinter:
         rest = f"  {duration(left)} left" if left else ""
         self._say(
             "trial",
-            f"{position:>9}  KL {event.kl_divergence:.4f}  refusals {refusals:>3}/{event.prompts}  {mark}"
-            f"  {duration(event.seconds)}{rest}",
+            f"{event.number:>4}  KL {event.kl_divergence:.4f}  refusals {refusals:>3}/{event.prompts}  {mark}"
+            f"  {duration(event.seconds)}  {done}{rest}",
         )
+
+    def _done(self) -> str:
+        return done_of(self._state.finished, self._state.n_trials)
 
     def _end(self, event: ev.RunEnded) -> None:
         if front := self._state.front():
@@ -127,26 +127,25 @@ class PlainPrinter:
     def _progress(self, event: ev.Progress) -> None:
         now = time.monotonic()
         left = f", {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
-        line = f"{event.stage} {event.done}/{event.total}{left}"
-        if self._moving and (now - self._last >= _REFRESH or event.done == event.total):
+        line = plain(f"{event.stage} {event.done}/{event.total}{left}")
+        if self._terminal and (now - self._last >= _REFRESH or event.done == event.total):
             if self._state.phase == "search":
-                running = self._state.finished + 1
-                line = f"trial {running}/{self._state.n_trials}  {line}"
-            self._status = line[: shutil.get_terminal_size().columns - _LABEL - 1]
-            self._out.write(f"\r\x1b[K{'':{_LABEL}}{self._status}")
-        elif not self._moving and now - self._last >= _FILE_LINE:
+                line = f"{self._done()}  {line}"
+            self._status = line[: self._terminal.width - _LABEL - 1]
+            self._terminal.erase_line()
+            self._terminal.write(f"{'':{_LABEL}}{self._status}")
+        elif not self._terminal and now - self._last >= _FILE_LINE:
             self._say("", line)
         else:
             return
         self._last = now
-        self._out.flush()
 
     def _say(self, label: str, text: str) -> None:
-        erase = "\r\x1b[K" if self._moving and self._status else ""
+        if self._terminal and self._status:
+            self._terminal.erase_line()
         self._status = ""
         self._last = time.monotonic()
-        self._out.write(f"{erase}{label:{_LABEL}}{plain(text)}\n")
-        self._out.flush()
+        self._out.write(plain(f"{label:{_LABEL}}{text}") + "\n")
 
 
 def front_table(front: list[TrialRecord]) -> list[str]:

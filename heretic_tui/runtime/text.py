@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import reprlib
 import unicodedata
@@ -48,10 +49,43 @@ def ranges(numbers: Iterable[int]) -> str:
 def plain(text: str) -> str:
     """Text with control and formatting characters made visible, so that no prompt, model or file name can move the
     cursor, change colours or hide something."""
-    return "".join(
-        character if not unicodedata.category(character).startswith("C") else f"\\x{ord(character):02x}"
-        for character in text
-    )
+    if text.isprintable():
+        return text
+    # As Python escapes: \x1b, \u202e, \n.
+    return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON that can be printed: what `plain` makes visible is escaped, and read back as it was."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    # Line ends are those of the indentation: within strings they have been escaped.
+    return "".join(json.dumps(c)[1:-1] if c != "\n" and _steers(c) else c for c in text)
+
+
+def _steers(character: str) -> bool:
+    """Control, format, surrogate, private or unassigned characters, and the separators of lines and paragraphs."""
+    category = unicodedata.category(character)
+    return category[0] == "C" or category in ("Zl", "Zp")
+
+
+def doing(phase: str | None) -> str:
+    """What a run does in a phase, as it follows "while"."""
+    return _DOING.get(phase or "", "getting ready")
+
+
+_DOING = {
+    "load": "loading the model",
+    "batch size": "trying batch sizes",
+    "response prefix": "looking for the response prefix",
+    "baseline": "measuring the base model",
+    "residuals": "gathering residuals",
+    "directions": "finding directions",
+    "layers": "analysing the layers",
+    "search": "searching",
+    "ready": "waiting for commands",
+}
 
 
 def counted(number: int, thing: str) -> str:

@@ -6,24 +6,31 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
 from heretic_tui.runtime.hosts import Host, ThreadHost
 from heretic_tui.runtime.printers import PlainPrinter
-from heretic_tui.runtime.terminal import Apart, output_apart
+from heretic_tui.runtime.signals import INTERRUPTED, interrupts, the_third_ends
+from heretic_tui.runtime.terminal import Output, Streams, output_apart
 from heretic_tui.settings import Settings
 
 if TYPE_CHECKING:
     from heretic_tui.runtime.draft import Draft
     from heretic_tui.tui.app import HereticApp
 
-DONE, FAILED, INTERRUPTED = 0, 1, 130
+DONE, FAILED = 0, 1
 _LINK_CHECK = 5.0
 
 
 def open_screen(
-    draft: Draft | None, host: Host | None = None, start: bool = False, ascii_only: bool = False, mouse: bool = True
+    streams: Streams,
+    draft: Draft | None,
+    host: Host | None = None,
+    start: bool = False,
+    ascii_only: bool = False,
+    mouse: bool = True,
 ) -> int:
     """Run the application until it is left; returns the exit status.
 
@@ -39,46 +46,62 @@ def open_screen(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
     from heretic_tui.tui.app import HereticApp
 
-    with output_apart() as apart, _screen_on(apart):
+    with output_apart(streams) as apart, _screen_on(streams.out) as screen:
 
         def new_host(settings: Settings) -> Host:
             return ThreadHost(settings, on_folder=lambda folder: apart.move_log(folder.log))
 
         if start and draft is not None:
             host = new_host(draft.settings)
-        link = _Link(apart)
+        link = _Link(screen, streams.out)
         app = HereticApp(draft, new_host, host, ascii_only, on_ready=lambda: link.watch(app))
-        # Why the application itself fell is for the terminal, not for the log.
-        app.error_console.file = apart.err
-        result = app.run(mouse=mouse)
-        if app.return_code:
-            return app.return_code
-        return _see_it_out(app, result, link, apart)
+        # Why the application itself fell is for the log; the terminal gets a line.
+        app.error_console.file = apart.text
+        with the_third_ends():
+            result = app.run(mouse=mouse)
+        if fell := app._exception:
+            streams.err.write(f"heretic-tui: {apart.failure(fell, 'drawing the screen')}\n")
+            result = "detach"
+        status = _see_it_out(app, result, link, streams)
+        return FAILED if fell else status
 
 
 @contextlib.contextmanager
-def _screen_on(apart: Apart) -> Any:
-    """Let Textual draw on the real terminal while descriptors 1 and 2 lead to the log."""
+def _screen_on(out: Output) -> Iterator[TextIO]:
+    """Let Textual draw on the terminal that standard output is: descriptors 1 and 2 lead to the log, and standard error
+    may lead anywhere."""
     system: Any = sys
     before = sys.__stdout__, sys.__stderr__
-    system.__stdout__, system.__stderr__ = apart.out, apart.err
-    try:
-        yield
-    finally:
-        system.__stdout__, system.__stderr__ = before
+    with os.fdopen(os.dup(out.fileno()), "w", encoding="utf-8", errors="replace") as screen:
+        system.__stdout__ = system.__stderr__ = screen
+        try:
+            yield screen
+        finally:
+            system.__stdout__, system.__stderr__ = before
+            # The terminal may have gone: what it was not sent is nobody's any more.
+            with contextlib.suppress(OSError):
+                screen.close()
 
 
 class _Link:
-    """Notices that the terminal has gone: by SIGHUP, or (a dropped link may send none) because it is none any more."""
+    """Notices that the terminal has gone: by SIGHUP, or (a dropped link may send none) because it is none any more.
+    SIGTERM, and SIGINT from elsewhere than the keyboard, leave the screen and stop the run.
 
-    def __init__(self, apart: Apart) -> None:
-        self._apart = apart
+    Attributes:
+        presses: how often the process was asked to end.
+    """
+
+    def __init__(self, screen: TextIO, out: Output) -> None:
+        self._screen, self._out = screen, out
         self.gone = False
+        self.presses = 0
 
     def watch(self, app: HereticApp) -> None:
         self._app = app
         # After Textual's driver has set its own handlers.
         signal.signal(signal.SIGHUP, self._hung_up)
+        signal.signal(signal.SIGTERM, self._terminated)
+        signal.signal(signal.SIGINT, self._terminated)
         app.set_interval(_LINK_CHECK, self._look)
 
     def _look(self) -> None:
@@ -93,26 +116,34 @@ class _Link:
         # The kernel sends it along with SIGHUP, and Textual would take the terminal in hand again.
         signal.signal(signal.SIGCONT, signal.SIG_IGN)
         null = os.open(os.devnull, os.O_RDWR)
-        for descriptor in (0, self._apart.out.fileno(), self._apart.err.fileno()):
+        for descriptor in (0, self._screen.fileno(), self._out.fileno()):
             os.dup2(null, descriptor)
+        self._leave("detach")
+
+    def _terminated(self, number: int, frame: FrameType | None) -> None:
+        self.presses += 1
+        host = self._app.host
+        if host and host.control:
+            host.control.abort()
+        self._leave("closed")
+
+    def _leave(self, result: str) -> None:
         loop = self._app._loop
         if loop is not None:
-            loop.call_soon_threadsafe(self._app.exit, "detach")
+            loop.call_soon_threadsafe(self._app.exit, result)
 
 
-def _see_it_out(app: HereticApp, result: str | None, link: _Link, apart: Apart) -> int:
+def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Streams) -> int:
     """Wait for the engine, with lines where the screen was."""
     host = app.host
     if host is None or host.control is None or not isinstance(host, ThreadHost):
         return DONE
-    from heretic_tui.cli import interrupts
-
     host.control.close()
-    out: TextIO = apart.out
-    with interrupts(host.control, apart.err):
+    out = streams.out
+    with interrupts(host.control, streams.err, link.presses):
         printer = PlainPrinter(out, app.state) if result == "detach" and not link.gone else None
-        if printer:
-            print("the run goes on without the screen; ctrl-c stops after the trial", file=out, flush=True)
+        if printer and host.alive:
+            out.write("the run goes on without the screen; ctrl-c stops after the trial\n")
         while True:
             alive = host.alive
             for event in host.take():
