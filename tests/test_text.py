@@ -4,6 +4,7 @@ the clock of a run."""
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import threading
@@ -23,13 +24,13 @@ from heretic_tui.engine.chat import answer
 from heretic_tui.engine.chat_template import ChatTemplate, clock_of
 from heretic_tui.engine.control import Chat, Control
 from heretic_tui.engine.events import ChatEnded, Event
-from heretic_tui.engine.loading import load_tokenizer
+from heretic_tui.engine.loading import fingerprint, load_tokenizer
 from heretic_tui.engine.model import ChatModel
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.text_check import check_text
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.hosts import preview_prompts
-from heretic_tui.settings import Settings, from_dict
+from heretic_tui.settings import Settings
 
 Heretic = Callable[..., Ended]
 SYSTEM, USER = "Be short.", "Where is the salt?"
@@ -185,7 +186,7 @@ def check(
     response: int = 6,
     prefix: str | None = None,
 ) -> list[str]:
-    settings = from_dict({"model": "m", "max_response_length": response, "response_prefix": prefix})
+    settings = Settings.model_validate({"model": "m", "max_response_length": response, "response_prefix": prefix})
     config = config or LlamaConfig(vocab_size=tiny.VOCABULARY, max_position_embeddings=128)
     sets = {"bad_prompts": [Prompt(text, SYSTEM) for text in texts]}
     return check_text(tokenizer or tiny.tokenizer(), config, settings, sets)
@@ -211,9 +212,21 @@ def test_text_must_come_back_from_the_tokenizer() -> None:
         check("Where is the salt?", tokenizer=empty)
     # Words that are unknown to it are no reason to refuse it, and are told.
     few = words("where is the salt")
-    (note,) = check("where is the salt", "where is the ☃ salt", tokenizer=few, config=LlamaConfig(vocab_size=5))
+    (note,) = check("where is the salt", "where is the salt ☃", tokenizer=few, config=LlamaConfig(vocab_size=5))
     assert "does not know all characters of 1 prompt" in note
     assert "☃" in note
+    # What a template writes must not hide that the words after it are lost.
+    few.chat_template = "salt salt is where the the where is " + PLAIN
+    with pytest.raises(UsageError, match="loses the text, which comes back as '<unk> <unk>'"):
+        check("heat rises", tokenizer=few, config=LlamaConfig(vocab_size=5))
+
+
+def test_a_tokenizer_that_raises() -> None:
+    core = Tokenizer(models.WordLevel({"salt": 0}, unk_token="<unk>"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=core)
+    tokenizer.chat_template = PLAIN
+    with pytest.raises(UsageError, match=r"the tokenizer of m cannot read the prompts: .*[Mm]issing"):
+        check("Where is the salt?", tokenizer=tokenizer)
 
 
 def test_a_prompt_that_a_template_changes_is_named() -> None:
@@ -282,9 +295,15 @@ def test_a_tokenizer_without_its_files(tiny_folder: Path, tmp_path: Path) -> Non
     assert "is not valid JSON" in problem(tokenizer__json='{"half": ')
     assert "KeyError" in problem(tokenizer__json="{}")
     assert "holds no JSON object" in problem(tokenizer_config__json="[]")
+    waits = shutil.copytree(tiny_folder, tmp_path / "fifo")
+    (waits / "chat_template.jinja").unlink()
+    os.mkfifo(waits / "chat_template.jinja")
+    with pytest.raises(UsageError, match=r"chat_template\.jinja is no regular file"):
+        load_tokenizer(Settings(model=str(waits)))
 
 
 def test_templates_of_processors_are_read(tiny_folder: Path, tmp_path: Path) -> None:
+    prints = set()
     several = [{"name": "default", "template": PARTS}, {"name": "other", "template": "x"}]
     for name, content, text in (
         ("chat_template.json", {"chat_template": PARTS}, "user: a\n"),
@@ -296,6 +315,8 @@ def test_templates_of_processors_are_read(tiny_folder: Path, tmp_path: Path) -> 
         (folder / name).write_text(json.dumps(content))
         tokenizer = load_tokenizer(Settings(model=str(folder)))
         assert ChatTemplate(tokenizer).render("", (("user", "a"),)) == text
+        prints.add(fingerprint(Settings(model=str(folder))))
+    assert len(prints) == 3, "another template is another model"
     (folder / "processor_config.json").write_text("{}")
     with pytest.raises(UsageError, match="has no chat template"):
         load_tokenizer(Settings(model=str(folder)))
@@ -306,7 +327,7 @@ def test_the_preview_is_what_the_engine_renders(tmp_path: Path) -> None:
     folder = tiny.save(tmp_path / "model", template=refusing)
     prompts = tmp_path / "prompts.txt"
     prompts.write_text(f"{USER}\nWhy?\n")
-    settings = from_dict(
+    settings = Settings.model_validate(
         {
             "model": str(folder),
             "good_prompts": {"dataset": str(prompts)},

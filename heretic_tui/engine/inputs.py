@@ -41,8 +41,9 @@ def check_inputs(settings: Settings) -> Inputs:
         UsageError: for whatever is wrong with them, in one line.
     """
     settings = settings.model_copy(update={"model": locate(settings.model)})
-    tokenizer = load_tokenizer(settings)
+    # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)
+    tokenizer = load_tokenizer(settings)
     if Path(settings.model).is_dir():
         check_weights(settings, config)
     loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}

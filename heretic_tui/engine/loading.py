@@ -43,7 +43,7 @@ from heretic_tui.engine.model import ChatModel, out_of_memory
 from heretic_tui.engine.progress import reporter
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.engine.suitability import model_class, refuse_packed, refuse_unsuitable
-from heretic_tui.engine.tokenizer_files import check_tokenizer_files, template_beside, tokenizer_problem
+from heretic_tui.engine.tokenizer_files import check_tokenizer_files, template_beside, template_files, tokenizer_problem
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import read_bytes, user_path
 from heretic_tui.settings import Settings
@@ -168,6 +168,7 @@ def fingerprint(settings: Settings) -> str:
         "tokenizer.json",
         "tokenizer_config.json",
         "chat_template.jinja",
+        *template_files(Path(source)),
     ):
         if (path := Path(source) / name).is_file():
             digest.update(name.encode() + read_bytes(path))

@@ -16,12 +16,12 @@ from heretic_tui.engine.misfit import build_empty
 from heretic_tui.engine.model import Tokens, beyond
 from heretic_tui.engine.positions import check_positions
 from heretic_tui.engine.prompts import Prompt
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.text import counted, quoted
 from heretic_tui.settings import Settings
 
 # Share of a text's letters that may be lost: a character that a tokenizer does not know is no reason to refuse.
-_LOST_AT_MOST = 0.5
+_LOST_AT_MOST = 0.25
 # A tokenizer that knows fewer tokens than this share of the embedding's rows is hardly the model's own.
 _KNOWN_AT_LEAST = 0.5
 
@@ -44,9 +44,12 @@ def check_text(
         for at, prompt in enumerate(found, start=1)
     }
     texts = [_rendered(template, where, prompt) + (settings.response_prefix or "") for where, prompt in prompts.items()]
-    encoded: dict[str, Tokens] = dict(
-        zip(prompts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True)
-    )
+    try:
+        encoded: dict[str, Tokens] = dict(
+            zip(prompts, tokenizer(texts, add_special_tokens=False)["input_ids"], strict=True)
+        )
+    except Exception as error:  # of libraries in other languages too, which have one class for all
+        raise UsageError(f"the tokenizer of {settings.model} cannot read the prompts: {one_line(error)}") from error
     notes = [*_tokenized(tokenizer, prompts, encoded), *_inside(tokenizer, config, encoded)]
     longest = max(encoded, key=lambda where: len(encoded[where]))
     network = partial(build_empty, config, settings.trust_remote_code)
@@ -74,12 +77,13 @@ def _tokenized(tokenizer: Any, prompts: Mapping[str, Prompt], encoded: Mapping[s
     """A note where characters are lost on the way through the tokenizer."""
     incomplete: dict[str, float] = {}
     for where, prompt in prompts.items():
-        if _lost(prompt.text, _decoded(tokenizer, encoded[where])) == 0:
+        if _letters(prompt.text) in _letters(_decoded(tokenizer, encoded[where])):
             continue
-        # What the template wrote around it must not make up for what is missing.
+        # By itself: what the template wrote around it must not make up for what is missing.
         back = _decoded(tokenizer, tokenizer(prompt.text, add_special_tokens=False)["input_ids"])
-        incomplete[where] = _lost(prompt.text, back)
-        if incomplete[where] > _LOST_AT_MOST:
+        if lost := _lost(prompt.text, back):
+            incomplete[where] = lost
+        if lost > _LOST_AT_MOST:
             raise UsageError(
                 f"{where}: the tokenizer loses the text, which comes back as {quoted(back)}: it knows "
                 f"{counted(len(tokenizer), 'token')}; is it this model's, with all its files?"
@@ -112,8 +116,6 @@ def _lost(text: str, back: str) -> float:
     """Share of a text's letters, digits and signs that are not in what came back. Case, accents and blanks may go:
     tokenizers that leave them out were trained so."""
     said, heard = _letters(text), _letters(back)
-    if not said or said in heard:
-        return 0.0
     return (Counter(said) - Counter(heard)).total() / len(said)
 
 

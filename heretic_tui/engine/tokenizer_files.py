@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError, one_line
-from heretic_tui.runtime.files import read_json
+from heretic_tui.runtime.files import read_bytes, read_json
 
 # What a vocabulary can lie in.
 _VOCABULARY = re.compile(r"tokenizer\.json|tekken\.json|vocab\..+|.+\.(model|tiktoken|bpe|vocab)|tokenizer\.model\..+")
@@ -18,21 +18,19 @@ _TEMPLATES = ("chat_template.json", "processor_config.json")
 
 
 def check_tokenizer_files(folder: Path) -> None:
-    """
+    """What can be seen at a glance; libraries would wait for ever, or make a tokenizer of nothing.
+
     Raises:
-        UsageError: where a model's folder has no vocabulary in it, or a file that cannot be read.
+        UsageError: where a model's folder has no vocabulary in it, or something in place of a file.
     """
-    config: Any = {}
-    for name in ("tokenizer_config.json", "tokenizer.json"):
+    names = [path.name for path in folder.iterdir()]
+    for name in names:
         path = folder / name
-        if not path.exists():
-            continue
-        found = read_json(path)
-        if not isinstance(found, dict):
-            raise UsageError(f"{path} holds no JSON object: it is no file of a tokenizer")
-        config = found if name == "tokenizer_config.json" else config
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise UsageError(f"{path} is no regular file")
     # Code that a model brings may read any file.
-    if "auto_map" not in config and not any(_VOCABULARY.fullmatch(path.name) for path in folder.iterdir()):
+    own_code = "tokenizer_config.json" in names and b"auto_map" in read_bytes(folder / "tokenizer_config.json")
+    if not own_code and not any(_VOCABULARY.fullmatch(name) for name in names):
         raise UsageError(
             f"{folder} has no tokenizer: tokenizer.json is missing (older models have tokenizer.model, or vocab.json "
             "and merges.txt, in its place)"
@@ -41,12 +39,29 @@ def check_tokenizer_files(folder: Path) -> None:
 
 def tokenizer_problem(folder: Path | None, error: Exception) -> str:
     """Why a tokenizer could not be made of its files, in one line."""
-    if folder and not (folder / "tokenizer.json").exists():
-        pieces = [name for name in _SENTENCEPIECE if (folder / name).exists()]
-        if pieces:
-            return f"{pieces[0]} is there and tokenizer.json is not: to read it, pip install sentencepiece"
-        return f"tokenizer.json is missing, and without it: {one_line(error)}"
-    return one_line(error)
+    if folder is None:
+        return one_line(error)
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        path = folder / name
+        if not path.exists():
+            continue
+        try:
+            if not isinstance(read_json(path), dict):
+                return f"{path} holds no JSON object"
+        except UsageError as problem:
+            return str(problem)
+    if (folder / "tokenizer.json").exists():
+        return one_line(error)
+    if pieces := [name for name in _SENTENCEPIECE if (folder / name).exists()]:
+        return f"{pieces[0]} is there and tokenizer.json is not: to read it, pip install sentencepiece"
+    return f"tokenizer.json is missing, and without it: {one_line(error)}"
+
+
+def template_files(folder: Path) -> tuple[str, ...]:
+    """Names of the files that a model's template is taken from where its tokenizer has none."""
+    config = folder / "tokenizer_config.json"
+    own = (folder / "chat_template.jinja").exists() or (config.is_file() and b'"chat_template"' in read_bytes(config))
+    return () if own else _TEMPLATES
 
 
 def template_beside(find: Callable[[str], Path | None]) -> Any:

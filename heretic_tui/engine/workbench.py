@@ -254,13 +254,11 @@ class Workbench:
 
     def _check_positions(self) -> None:
         """Once more, now that the response prefix is known."""
-        longest = max((len(tokens) for found in self._tokens.values() for tokens in found), default=0)
         network: Any = self.model.network
-        what, response = "the longest prompt, with the response prefix,", self.settings.max_response_length
-        warning = check_positions(network.config, lambda: network, what, longest, response)
-        # Without a prefix it was told before.
-        if warning and self.model.response_prefix:
-            self._warn(warning)
+        longest = max((len(tokens) for found in self._tokens.values() for tokens in found), default=0)
+        what = "the longest prompt, with the response prefix,"
+        # What it would warn of was told before the model was loaded.
+        check_positions(network.config, lambda: network, what, longest, self.settings.max_response_length)
 
     def _refuse_missing(self, what: str) -> None:
         """
