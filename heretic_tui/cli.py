@@ -139,7 +139,9 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         if word := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
-            message = f"unknown command {word[1]!r}{nearest(word[1], self._commands())}"
+            message = f"unknown command {quoted(word[1])}{nearest(word[1], self._commands())}"
+        # Argparse repeats what was typed, however long.
+        message = re.sub(r"'([^']{60})[^']*'", r"'\1…'", message)
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
     def _commands(self) -> list[str]:

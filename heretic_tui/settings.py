@@ -491,7 +491,14 @@ def words_of(field: FieldInfo) -> str:
 
 def _range(field: FieldInfo) -> str:
     signs = {"ge": "from {:,}", "gt": "above {:,}", "le": "to {:,}", "lt": "below {:,}"}
-    words = [signs[key].format(getattr(rule, key)) for rule in field.metadata for key in signs if hasattr(rule, key)]
+    words = []
+    for rule in field.metadata:
+        for key in signs:
+            limit = getattr(rule, key, None)
+            if key == "lt" and isinstance(limit, int):
+                words.append(signs["le"].format(limit - 1))
+            elif limit is not None:
+                words.append(signs[key].format(limit))
     return " ".join(words)
 
 

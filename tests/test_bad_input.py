@@ -35,6 +35,9 @@ def refused(done: Ended, said: str) -> None:
             ["run", "m", "--n-trials", "0"],
             "n_trials (from the command line): expected a whole number from 1 to 100,000",
         ),
+        (["export", "r", "out", "--trial", "9" * 5000], "invalid int value: '999"),
+        (["x" * 100_000], "unknown command 'xxx"),
+        (["run", "m", "--seed", "-1"], "seed (from the command line): expected a whole number from 0 to 2,147,483,647"),
         (["run"], "no model given"),
         (["run", "./nowhere"], "no such model folder: nowhere"),
         (["score", "./nowhere"], "no such model folder: nowhere"),
@@ -46,7 +49,9 @@ def refused(done: Ended, said: str) -> None:
 )
 def test_the_command_line(heretic: Heretic, arguments: list[str], said: str) -> None:
     known = arguments[0] in ("run", "score", "show", "export", "config")
-    refused(heretic(*arguments) if known else heretic(*arguments, runs_dir=None), said)
+    done = heretic(*arguments) if known else heretic(*arguments, runs_dir=None)
+    refused(done, said)
+    assert len(done.err.strip().splitlines()[-1]) < 400
 
 
 def test_both_spellings_of_a_flag(heretic: Heretic) -> None:
