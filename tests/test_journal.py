@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
+import fake
 import pytest
 from conftest import mounted
 from hypothesis import HealthCheck, given, settings
@@ -168,7 +171,7 @@ def test_a_record_that_cannot_be_is_damage_and_whoever_follows_sees_the_others(
 ) -> None:
     path = tmp_path / "events.jsonl"
     write(path, EVENTS[:2])
-    path.write_bytes(path.read_bytes() + json.dumps(record).encode() + b"\n")
+    path.write_bytes(path.read_bytes() + b"\r" + json.dumps(record).encode() + b"\n")
     write(path, EVENTS[2:3])
     with pytest.raises(UsageError, match=r"is damaged at line 3 \(.*" + re.escape(said)):
         list(read_events(path))
@@ -187,6 +190,28 @@ def test_events_keep_their_time_and_what_was_there_at_the_first_look_is_past(tmp
     assert not news.past
     # Who opens it again sees all of it as past.
     assert [event.past for event in read_events(path)] == [True, True]
+
+
+def test_a_long_journal_comes_in_pieces_and_what_lay_there_is_past(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heretic_tui.runtime.journal._PIECE", 300)
+    path = tmp_path / "events.jsonl"
+    write(path, EVENTS)
+    tail = Tail(path)
+    taken = [tail.take()]
+    write(path, [ev.Notice(text="now")])
+    with path.open("ab") as file:
+        file.write(b'{"seq": 99, "type": "notice", "te')
+    while events := tail.take():
+        taken.append(events)
+    assert len(taken) > 2
+    flat = [event for events in taken for event in events]
+    assert flat == [*EVENTS, ev.Notice(text="now")]
+    assert [event.past for event in flat] == [True] * len(EVENTS) + [False]
+    with path.open("ab") as file:
+        file.write(b'xt": "its end"}\n')
+    assert tail.take() == [ev.Notice(text="its end")]
 
 
 def test_a_full_disk_leaves_no_piece_of_a_line(tmp_path: Path) -> None:
@@ -292,3 +317,64 @@ def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> 
         (t.refusals, t.kl_divergence, t.number) for t in trials if t.number in expected
     )
     assert {t.number for t in trials if state.on_front(t.number)} == expected
+
+
+def places_in(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Places in a JSON value; of a list the first and the last."""
+    yield path
+    inner = dict(value) if isinstance(value, dict) else {}
+    if isinstance(value, list) and value:
+        inner = {0: value[0], len(value) - 1: value[-1]}
+    for key, each in inner.items():
+        yield from places_in(each, (*path, key))
+
+
+def with_other(value: Any, path: tuple[Any, ...], other: object) -> Any:
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_other(copy[path[0]], path[1:], other)
+    return copy
+
+
+OTHERS: tuple[object, ...] = (None, "text", -1, 1.5, True, [], [[]], {}, {"a": 1}, 10**30, float("nan"), 1e300)
+
+
+def test_whatever_stands_in_a_record_it_is_damage_or_can_be_told() -> None:
+    from heretic_tui.tui.log_lines import LogLines
+
+    story = [
+        *fake.story(trials=6, layers=3),
+        ev.ExportFinished(trial=0, out="/out", result={"base": {}}, url="u"),
+        ev.Memory(where="gpu", used=1, total=2),
+        ev.StateChanged(state="paused"),
+        ev.TargetChanged(n_trials=7),
+        ev.ShiftFound(trial=0),
+        ev.RunEnded(outcome="failed", reason="why"),
+    ]
+    tried = refused = 0
+    for kind, event in {event.type: event for event in story}.items():
+        record = event.to_json()
+        for place in places_in(record):
+            # What is kept for later is any JSON, and its reader's to check; here it is not looked into.
+            if len(place) > 1 and place[0] in ("settings", "result"):
+                continue
+            for other in OTHERS:
+                tried += 1
+                try:
+                    changed = with_other(record, place, other)
+                    found = ev.from_json(changed) if isinstance(changed, dict) else None
+                except ValueError:
+                    refused += 1
+                    continue
+                if found is None:
+                    continue
+                state = RunState()
+                lines = LogLines(state)
+                for told in (*story[:1], story[7], found, *fake.trial(0), found):
+                    state.fold(told)
+                    lines.add(told)
+                state.front(), state.seconds_left(), state.running
+                assert all(isinstance(line.text, str) for line in lines.lines), (kind, place, other)
+    assert tried > 2000
+    assert refused > tried / 2

@@ -15,6 +15,8 @@ from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.files import append, parse_json, read_bytes, trim_torn_line
 
 _HIGH_RATE_SECONDS = 1.0
+# Bytes that whoever watches takes at once: a screen shows what it has, and answers keys, before it has all.
+_PIECE = 1 << 24
 
 
 class Journal:
@@ -102,37 +104,42 @@ def _damaged(path: Path, number: int, reason: object) -> UsageError:
 
 
 class Tail:
-    """The events of a journal that came since the last look; a torn last line waits for its end.
+    """The events of a journal that came since the last look, some megabytes at a time; a torn last line waits for its
+    end.
 
-    What the first look finds is of the past.
+    What lies there at the first look is of the past.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self._past = True
+        self._past: int | None = None
 
     def take(self) -> list[ev.Event]:
         try:
+            found = self._path.stat()
             # A FIFO in its place would be waited for.
-            if not stat.S_ISREG(self._path.stat().st_mode):
+            if not stat.S_ISREG(found.st_mode):
                 return []
+            if self._past is None:
+                self._past = found.st_size
             with self._path.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read()
+                # A line is never longer than a piece and what it takes to end it.
+                data = file.read(_PIECE) + file.readline()
         except OSError:
             return []
-        whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
         events = []
-        for line in whole.splitlines():
+        # Behind the last newline lies nothing, or a torn line.
+        for line in data.split(b"\n")[:-1]:
+            past = self._offset < self._past
+            self._offset += len(line) + 1
             try:
                 record = json.loads(line)
-                event = ev.from_json(record, self._past) if isinstance(record, dict) else None
+                event = ev.from_json(record, past) if isinstance(record, dict) else None
             except (ValueError, RecursionError):
                 # A damaged line is the writer's to complain of; whoever watches sees all others.
                 continue
             if event:
                 events.append(event)
-        self._past = False
         return events
