@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.chat import answer, pick
 from heretic_tui.engine.control import Chat, Control, Sampling
+from heretic_tui.engine.decoding import greedy
+from heretic_tui.engine.prompts import Prompt
+from heretic_tui.errors import HereticError
 
 LOGITS = torch.log(torch.tensor([0.1, 0.5, 0.15, 0.25]))
 
@@ -60,3 +65,35 @@ def test_a_stopped_answer_keeps_what_was_said(make_model: Callable[..., Any]) ->
     assert isinstance(said[-1], ev.ChatEnded)
     assert said[-1].reason in ("stopped", "end")
     assert said[-1].tokens < 500
+
+
+def deltas(said: list[ev.Event]) -> str:
+    return "".join(event.text for event in said if isinstance(event, ev.ChatDelta))
+
+
+def test_an_answer_begins_with_the_response_prefix_as_trials_do(make_model: Callable[..., Any]) -> None:
+    model = make_model()
+    model.response_prefix = "As we know"
+    chat = Chat(1, None, (("user", "Hello there"),), "Be short.", Sampling(max_tokens=6))
+    said: list[ev.Event] = []
+    answer(model, chat, said.append, Control())
+    (measured,) = greedy(model, model.encode([Prompt("Hello there", "Be short.")]), 6)
+    assert deltas(said) == "As we know" + model.decode(measured)
+    thought: list[ev.Event] = []
+    answer(model, replace(chat, thinking=True), thought.append, Control())
+    assert not deltas(thought).startswith("As we know")
+
+
+def test_a_model_that_ends_at_once_says_nothing(make_model: Callable[..., Any]) -> None:
+    model = make_model()
+    model.end_tokens = frozenset(range(model.network.config.vocab_size))
+    said: list[ev.Event] = []
+    answer(model, Chat(1, None, (("user", "Hello"),), ""), said.append, Control())
+    assert [(type(event), getattr(event, "reason", None)) for event in said] == [(ev.ChatEnded, "end")]
+
+
+def test_no_token_is_picked_from_what_is_no_number(make_model: Callable[..., Any]) -> None:
+    model = make_model()
+    model.network.lm_head.weight.data.fill_(float("nan"))
+    with pytest.raises(HereticError, match="not numbers"):
+        answer(model, Chat(1, None, (("user", "Hello"),), ""), lambda event: None, Control())

@@ -37,6 +37,7 @@ from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.widgets.charts import curves
 from heretic_tui.tui.widgets.line_table import LineTable
+from heretic_tui.tui.widgets.message_box import MessageBox
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.text_panel import TextPanel
 
@@ -57,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 def make_app(tmp_path: Path, host: fake.FakeHost | None = None, **options: Any) -> HereticApp:
     draft = Draft({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
     app = HereticApp(draft, lambda settings: host or fake.FakeHost(), host, **options)
-    app.frozen = True
+    app.frozen = app.strict = True
     return app
 
 
@@ -225,7 +226,10 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert isinstance(base, Chat)
         assert isinstance(trial, Chat)
         assert (base.trial, trial.trial) == (None, 0)
-        assert base.turns == (("user", "hello"), ("assistant", "Hi [/b] \x1b[2J"), ("user", "more"))
+        assert base.turns == (("user", "more"),), "what the trial said is none of its words"
+        assert trial.turns == (("user", "hello"), ("assistant", "Hi [/b] \x1b[2J"), ("user", "more"))
+        host.push(ev.ChatStarted(id=base.id, trial=None), ev.ChatDelta(id=base.id, text="I"))
+        await settle(pilot, app)
         await pilot.press("escape")
         assert host.control is not None
         assert host.control.begin(base).aborting
@@ -234,15 +238,15 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         host.push(ev.ChatEnded(id=base.id, reason="stopped"), ev.ChatEnded(id=trial.id, reason="stopped"))
         await settle(pilot, app)
         await pilot.press("ctrl+r")
-        assert app.screen.query_one("#chat-input", Input).value == "more"
+        assert app.screen.query_one("#chat-input", MessageBox).text == "more"
         assert len(app.conversations.turns) == 1
         await pilot.press("ctrl+o")
         app.screen.query_one("#temperature", Input).value = "hot"
         await pilot.press("enter")
         assert "'hot' is no number" in shown(app, "#problem")
-        app.screen.query_one("#temperature", Input).value = "0"
+        app.screen.query_one("#temperature", Input).value = "1.5"
         await pilot.press("enter")
-        assert "most likely token" in shown(app, "#chat-header")
+        assert "not as measured: sampled: temperature 1.5" in shown(app, "#chat-header")
         for name in ("talk.md", "talk.json"):
             await pilot.press("ctrl+s")
             app.screen.query_one("#answer", Input).value = str(tmp_path / name)

@@ -86,7 +86,7 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
             app.conversations.fold(ev.ChatStarted(id=answer.id, trial=answer.trial))
             app.conversations.fold(ev.ChatDelta(id=answer.id, text=text))
             app.conversations.fold(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5))
-        app.screen._chosen = [None, app.selected_trial]
+        app.conversations.chosen = [None, app.selected_trial]
         app.screen._paint_header()
         app.screen._paint_answers()
     app.tick()

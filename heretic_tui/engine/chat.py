@@ -13,12 +13,15 @@ from heretic_tui.engine.decoding import with_one_more
 from heretic_tui.engine.events import ChatDelta, ChatEnded, Emit
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model import ChatModel
+from heretic_tui.errors import HereticError
 
 
 def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
-    """Let the model, with whatever edit is attached to it, answer; emit the text as it comes, then a ChatEnded.
+    """Let the model, with whatever edit is attached to it, answer; emit the text as it comes, then a ChatEnded. The
+    response prefix, where there is one, is part of the answer.
 
     Raises:
+        HereticError: when the conversation is longer than the model can read, or its logits are not numbers.
         torch.OutOfMemoryError: when the conversation does not fit.
     """
     start = time.perf_counter()
@@ -31,13 +34,18 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
     if model.positions is not None:
         # The last token is said, and not read any more.
         most = min(most, model.positions - len(tokens) + 1)
+    if model.response_prefix and not chat.thinking:
+        emit(ChatDelta(id=chat.id, text=model.response_prefix))
     batch = model.batch([0], [tokens])
     ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
     try:
         with torch.inference_mode():
             while len(made) < most:
                 control.checkpoint()
-                token = pick(model.next_token_logits(ids, mask, positions, cache)[0], chat.sampling, generator)
+                logits = model.next_token_logits(ids, mask, positions, cache)[0]
+                if logits.isnan().any():
+                    raise HereticError("the model's logits are not numbers: there is nothing to pick a token from")
+                token = pick(logits, chat.sampling, generator)
                 if token in model.end_tokens:
                     reason = "end"
                     break

@@ -128,7 +128,8 @@ class ChatModel:
         return self._encode([self.render(prompt) for prompt in prompts])
 
     def encode_turns(self, system_prompt: str, turns: Turns, thinking: bool) -> Tokens:
-        """Token ids of a conversation, up to where the model's answer begins. No response prefix is put in.
+        """Token ids of a conversation, up to where the model's answer begins: with the response prefix, as trials are
+        measured, unless the model is to think.
 
         Raises:
             UsageError: when the template refuses or drops turns, the embedding has no row for a token, or the
@@ -137,7 +138,7 @@ class ChatModel:
         text = self.template.render(system_prompt, turns, thinking)
         if turns[-1][1].strip() not in text:
             raise UsageError("the model's chat template drops or changes the last question after these turns")
-        tokens = self._encode([text])[0]
+        tokens = self._encode([text if thinking else text + self.response_prefix])[0]
         if self.positions is not None and len(tokens) > self.positions:
             raise UsageError(
                 f"the conversation has {len(tokens):,} tokens, and the model has {self.positions:,} positions: begin "

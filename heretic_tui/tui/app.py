@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
-from textual.app import App, SystemCommand
+from textual import events
+from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.geometry import Size
+from textual.message import Message
 from textual.screen import Screen
 
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import MoreTrials
+from heretic_tui.errors import one_line
 from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.hosts import Host
 from heretic_tui.runtime.rundir import RunFolder
@@ -32,9 +36,12 @@ from heretic_tui.tui.screens.layers import LayersScreen
 from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
+from heretic_tui.tui.type_ahead import TypeAhead
 
 TICK = 0.25
 _SMALLEST = (60, 16)
+
+log = logging.getLogger(__name__)
 
 
 def stylesheet() -> Path:
@@ -43,7 +50,7 @@ def stylesheet() -> Path:
     return inside if inside.is_file() else Path(__file__).parents[2] / "heretic.tcss"
 
 
-class HereticApp(App[str]):
+class HereticApp(TypeAhead):
     """Shows one run at a time.
 
     Returns (from `run`): closed, or detach when the run is to go on without the screen.
@@ -78,8 +85,10 @@ class HereticApp(App[str]):
         Binding("S", "stop", "Stop after trial", show=False),
         Binding("X", "abort", "Abort now", show=False),
         Binding("plus", "more", "More trials", show=False),
-        Binding("question_mark,f1", "help", "Help", key_display="?"),
-        Binding("q,ctrl+q", "quit", "Quit", key_display="q"),
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("f1", "help", "Help", key_display="F1"),
+        Binding("q", "quit", "Quit"),
+        Binding("ctrl+q", "quit", "Quit"),
         Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
     ]
 
@@ -104,6 +113,9 @@ class HereticApp(App[str]):
         self.selected_trial: int | None = None
         # Nothing that depends on the clock is shown: for pictures that are compared.
         self.frozen = False
+        # What a handler fails of is raised: for tests.
+        self.strict = False
+        self._last_failure = ""
         self._new_host = new_host
         self._first_host = host
         self._on_ready = on_ready
@@ -113,7 +125,7 @@ class HereticApp(App[str]):
     def on_mount(self) -> None:
         if self.console.color_system == "standard":
             self.theme = "ansi-dark"
-        self.set_interval(TICK, self.tick)
+        self.set_interval(TICK, self._safe_tick)
         self._on_ready()
         if self._first_host:
             self.show_run(self._first_host)
@@ -160,6 +172,13 @@ class HereticApp(App[str]):
 
     # The tick
 
+    def _safe_tick(self) -> None:
+        # Textual takes the application down where what a timer calls fails.
+        try:
+            self.tick()
+        except Exception as error:
+            self.fell(error)
+
     def tick(self) -> None:
         """Fold what came, tell people what matters, and let the visible screen paint what changed."""
         host = self.host
@@ -173,6 +192,9 @@ class HereticApp(App[str]):
             self._fold(event)
             if not event.past:
                 self._announce(event)
+        if alive and not self._alive:
+            self.conversations.end("the engine has ended")
+            self.keep()
         if self.selected_trial not in self.state.trials:
             self.selected_trial = next(iter(self.state.trials), None)
         kinds = {event.type for event in events} | ({"*"} if alive != self._alive else set())
@@ -191,8 +213,11 @@ class HereticApp(App[str]):
     def _fold(self, event: ev.Event) -> None:
         self.log_lines.add(event)
         match event:
-            case ev.ChatStarted() | ev.ChatDelta() | ev.ChatEnded():
+            case ev.ChatStarted() | ev.ChatDelta():
                 self.conversations.fold(event)
+            case ev.ChatEnded():
+                self.conversations.fold(event)
+                self.keep()
 
     def _announce(self, event: ev.Event) -> None:
         match event:
@@ -233,6 +258,36 @@ class HereticApp(App[str]):
 
         self.push_screen(Choose("The run stopped", text, answers), answered)
 
+    def keep(self) -> None:
+        """Write the conversation into the run folder as it stands."""
+        opened, before = self.state.opened, self.conversations.not_kept
+        header = {"model": opened.model, "run": opened.run, "version": opened.version} if opened else {}
+        self.conversations.keep(self.folder, header)
+        problem = self.conversations.not_kept
+        if problem and problem != before and not self.conversations.open:
+            self.say(f"The conversation is not kept: {problem}", "error")
+
+    # What fails
+
+    async def _on_message(self, message: Message) -> None:
+        """A handler that fails costs what it was to do, and no more: a run may hang on this screen."""
+        try:
+            await super()._on_message(message)
+        except Exception as error:
+            if isinstance(message, events.Compose | events.Mount):
+                raise
+            self.fell(error)
+
+    def fell(self, error: Exception) -> None:
+        """Something of the screen failed: said once, and in the log with its place in the code."""
+        if self.strict:
+            raise error
+        said = one_line(error)
+        if said != self._last_failure:
+            self._last_failure = said
+            log.error("the screen failed", exc_info=error)
+            self.say(f"This did not work ({said}). The run goes on; the log has more: 5, then f.", "error")
+
     def say(self, text: str, severity: Any = "information") -> None:
         """A toast."""
         self.notify(safe_lines(text).plain, severity=severity, timeout=4, markup=False)
@@ -250,11 +305,28 @@ class HereticApp(App[str]):
         self.switch_mode(modes[(place + by) % len(modes)])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        if action in ("pause", "stop", "abort", "more"):
-            return self.host is not None and self.host.control is not None
-        if action in ("mode", "step_mode", "help") and not isinstance(self.screen, ModeScreen):
-            return False
-        return action != "mode" or parameters != ("setup",) or self.draft is not None
+        control = self.host.control if self.host and self._alive else None
+        match action:
+            case "pause":
+                return control is not None and (self.searching or control.paused)
+            case "stop" | "abort":
+                return control is not None and self.searching
+            case "more":
+                return control is not None
+            case "help":
+                return not isinstance(self.screen, Show | TooSmall)
+            case "command_palette":
+                return not self.screen.is_modal
+            case "mode" | "step_mode" if not isinstance(self.screen, ModeScreen):
+                return False
+            case "mode":
+                return parameters != ("setup",) or self.draft is not None
+        return True
+
+    def chat_with(self, trial: int) -> None:
+        """Talk to this trial, whoever answered before."""
+        self.conversations.chosen = [trial]
+        self.switch_mode("chat")
 
     def action_pause(self) -> None:
         host = self.host
@@ -291,7 +363,8 @@ class HereticApp(App[str]):
             return
 
         def check(text: str) -> str | None:
-            if not text.isdigit() or int(text) < max(1, self.state.finished):
+            # Superscripts are digits too, and no numbers; a thousand nines are one, and too much.
+            if not text.isdecimal() or len(text) > 6 or int(text) < max(1, self.state.finished):
                 return f"a whole number, at least {max(1, self.state.finished)}"
             return None
 
@@ -305,40 +378,55 @@ class HereticApp(App[str]):
         self.push_screen(Ask("Trials of this run, in all", suggestion, "the search goes on up to it", check), answered)
 
     async def action_quit(self) -> None:
-        control = self.host.control if self.host else None
-        if control is None or not self._alive:
-            self.exit("closed")
-            return
-        if not self.searching:
-            control.close()
-            self.exit("closed")
-            return
         if isinstance(self.screen, Choose):
             return
+        talk = self.conversations
+        unsaved = f"The conversation is not kept: {talk.not_kept}." if talk.turns and talk.not_kept else ""
+        active = self.searching and self.host is not None and self.host.control is not None
+        if not active and not unsaved:
+            self._leave("close")
+        elif not active:
+            answers = [("s", "stay", "stay (on Chat ctrl+s saves it)"), ("x", "close", "quit all the same")]
+            self.push_screen(Choose("Quit?", unsaved, answers), self._leave)
+        else:
+            answers = [
+                ("s", "stay", "stay"),
+                ("k", "detach", "keep running without the screen (`heretic-tui follow` shows it)"),
+                ("t", "stop", "stop after this trial"),
+                ("a", "abort", "abort now; the running trial is done again when the run is resumed"),
+            ]
+            text = "The same command resumes it later." + f"\n\n{unsaved}" * bool(unsaved)
+            self.push_screen(Choose("A run is active", text, answers), self._leave)
 
-        def answered(answer: str | None) -> None:
-            if answer in (None, "stay"):
-                return
+    def _leave(self, answer: str | None) -> None:
+        if answer in (None, "stay"):
+            return
+        control = self.host.control if self.host and self._alive else None
+        if control is not None:
+            # What has been said of an answer so far is kept; nobody will read the rest.
+            self.stop_answers()
+            self.keep()
             control.close()
             if answer == "stop":
                 control.stop_after_trial()
             elif answer == "abort":
                 control.abort()
-            self.exit("closed" if answer == "abort" else "detach")
+        self.exit("detach" if answer in ("detach", "stop") else "closed")
 
-        answers = [
-            ("s", "stay", "stay"),
-            ("k", "detach", "keep running without the screen (`heretic-tui follow` shows it)"),
-            ("t", "stop", "stop after this trial"),
-            ("a", "abort", "abort now; the running trial is done again when the run is resumed"),
-        ]
-        self.push_screen(Choose("A run is active", "The same command resumes it later.", answers), answered)
+    def stop_answers(self) -> str | None:
+        """Withdraw what waits for an answer, and stop the answers that are being given. Returns the text of a turn that
+        was withdrawn as a whole."""
+        for answer in self.conversations.open:
+            if self.host and self.host.control and answer.command:
+                self.host.control.cancel(answer.command)
+            answer.stopping = True
+        return self.conversations.withdraw()
 
     def action_help(self) -> None:
         screen = self.screen
         text = Text()
-        if isinstance(screen, ModeScreen):
-            for paragraph in screen.HELP_TEXT.strip().split("\n\n"):
+        for paragraph in getattr(screen, "HELP_TEXT", "").strip().split("\n\n"):
+            if paragraph:
                 text.append(" ".join(paragraph.split()) + "\n\n")
         seen: set[str] = set()
         for active in self._bindings_in_view(screen):

@@ -55,6 +55,7 @@ def open_screen(
             host = new_host(draft.settings)
         link = _Link(screen, streams.out)
         app = HereticApp(draft, new_host, host, ascii_only, on_ready=lambda: link.watch(app))
+        app.driver_class = _forgiving(app.driver_class)
         # Why the application itself fell is for the log; the terminal gets a line.
         app.error_console.file = apart.text
         with the_third_ends():
@@ -64,6 +65,23 @@ def open_screen(
             result = "detach"
         status = _see_it_out(app, result, link, streams)
         return FAILED if fell else status
+
+
+def _forgiving(driver: Any) -> Any:
+    """A driver that outlives bytes that are no UTF-8, such as a paste from a terminal with another encoding."""
+    if not hasattr(driver, "run_input_thread"):
+        return driver
+
+    class Forgiving(driver):  # type: ignore[misc]
+        def run_input_thread(self) -> None:
+            while True:
+                try:
+                    super().run_input_thread()
+                    return
+                except UnicodeDecodeError:
+                    self._app.call_later(self._app.say, "Bytes that are no UTF-8 text were left out.")
+
+    return Forgiving
 
 
 @contextlib.contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
+from textual.message import Message
 from textual.screen import Screen
 
 from heretic_tui.tui.widgets.key_bar import KeyBar
@@ -18,7 +20,25 @@ ALL: frozenset[str] = frozenset({"*"})
 
 
 class OfHeretic:
-    """A screen that knows which application it is of."""
+    """A screen that knows which application it is of, and that outlives what one of its handlers fails of."""
+
+    async def _on_message(self, message: Message) -> None:
+        pump: Any = super()
+        try:
+            await pump._on_message(message)
+        except Exception as error:
+            self.heretic.fell(error)
+
+    def careful(self, work: Callable[[], None]) -> Callable[[], None]:
+        """For what a timer or a repaint calls: Textual takes the application down where such a call fails."""
+
+        def call() -> None:
+            try:
+                work()
+            except Exception as error:
+                self.heretic.fell(error)
+
+        return call
 
     @property
     def heretic(self) -> HereticApp:
@@ -56,14 +76,15 @@ class ModeScreen(OfHeretic, Screen[None]):
     def paint_bar(self) -> None:
         app = self.heretic
         note = "" if app.host is None or app.host.control else "FOLLOWING"
+        self.query_one(KeyBar).show()
         self.query_one(RunBar).show(app.state, app.glyphs, app.alive, note, elapsed=not app.frozen)
 
     def on_screen_resume(self) -> None:
         self.app.call_later(self.heretic.fit)
-        self.call_after_refresh(self._paint_all)
+        self.call_after_refresh(self.careful(self._paint_all))
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._paint_all)
+        self.call_after_refresh(self.careful(self._paint_all))
 
     def _paint_all(self) -> None:
         if self.stands and self.app.screen is self:

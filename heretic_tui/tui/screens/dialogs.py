@@ -1,11 +1,12 @@
-"""Small dialogs: confirm, ask for a line, choose, show text. Escape is always the harmless answer."""
+"""Small dialogs: confirm, ask for a line, choose, show text. Escape is always the harmless answer, and no key that is
+pressed in one reaches the screen beneath."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
@@ -14,11 +15,12 @@ from textual.widgets import Input, Static
 
 from heretic_tui.tui.keys import scroll_bindings
 from heretic_tui.tui.look import safe_lines
+from heretic_tui.tui.screens.base import OfHeretic
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 
 
-class Choose(ModalScreen[str | None]):
+class Choose(OfHeretic, ModalScreen[str | None]):
     """One of several answers; each has a key of its own. The first is where the cursor stands.
 
     Args:
@@ -44,17 +46,24 @@ class Choose(ModalScreen[str | None]):
     def on_mount(self) -> None:
         self.query_one(LineTable).focus()
 
-    def on_key(self, event: object) -> None:
-        pressed = getattr(event, "character", None)
+    def on_key(self, event: events.Key) -> None:
         for key, answer, _ in self._answers:
-            if pressed == key:
-                self.dismiss(answer)
+            if event.character == key:
+                # It would go on to the application, which looks for it on the screen that is in view by then.
+                event.stop()
+                self._answer(answer)
+                return
 
     def on_line_table_selected(self, message: LineTable.Selected) -> None:
-        self.dismiss(str(message.key))
+        self._answer(str(message.key))
+
+    def _answer(self, answer: str) -> None:
+        # A second click may come before the dialog has gone.
+        if self.is_current:
+            self.dismiss(answer)
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(OfHeretic, ModalScreen[str | None]):
     """A line of text, checked as it is typed."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
@@ -76,11 +85,11 @@ class Ask(ModalScreen[str | None]):
         self.query_one("#problem", Static).update(safe_lines(problem or self._hint, "bold red" if problem else ""))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        if self._check(event.value) is None:
+        if self._check(event.value) is None and self.is_current:
             self.dismiss(event.value)
 
 
-class Show(ModalScreen[None]):
+class Show(OfHeretic, ModalScreen[None]):
     """Text to read, such as help."""
 
     BINDINGS = [
@@ -102,15 +111,14 @@ class Show(ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-class TooSmall(ModalScreen[None]):
+class TooSmall(OfHeretic, ModalScreen[None]):
     """Stands while the terminal is smaller than 60x16."""
 
     BINDINGS = [Binding("q", "app.quit", "Quit", show=False)]
 
     def on_screen_resume(self) -> None:
         # The terminal may have grown while another mode was in view.
-        app: Any = self.app
-        app.call_later(app.fit)
+        self.app.call_later(self.heretic.fit)
 
     def compose(self) -> ComposeResult:
         yield Static("This terminal is too small.\n\n60 columns by 16 lines are needed.", markup=False)

@@ -74,7 +74,7 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
         self.query_one("#out").focus()
         self._paint_facts()
         self.query_one("#card-text", Static).update(safe_lines(card_text(self._record("merged"))))
-        self.set_interval(0.25, self._follow)
+        self.set_interval(0.25, self.careful(self._follow))
 
     def _folder(self, kind: str) -> Path:
         assert self.heretic.folder is not None

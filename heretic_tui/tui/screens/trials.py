@@ -349,7 +349,11 @@ a dominated trial's refusals only what is certain counts.
             self.app.push_screen(ExportScreen(trial.number))
 
     def action_chat(self) -> None:
-        self.app.switch_mode("chat")
+        trial = self.heretic.trial
+        if trial is None or trial.state not in MEASURED:
+            self.heretic.say("A trial can chat when it has been measured; 4 opens the chat.")
+        else:
+            self.heretic.chat_with(trial.number)
 
     def action_copy(self) -> None:
         if trial := self.heretic.trial:

@@ -35,19 +35,22 @@ class KeyBar(Static):
         self.show()
 
     def show(self) -> None:
-        """Paint the keys that fit."""
-        if not self.is_attached or self.size.width == 0:
+        """Paint the keys that work now, as far as they fit."""
+        # Beneath a dialog none of them does; they stay as they were.
+        if not self.is_attached or self.size.width == 0 or self.app.screen is not self.screen:
             return
-        first: list[tuple[Binding, Any]] = []
-        last: list[tuple[Binding, Any]] = []
-        modes: list[tuple[Binding, Any]] = []
-        seen: set[str] = set()
+        # By action: of two keys that do the same the shorter is shown, such as q before ctrl+q.
+        shown: dict[str, tuple[Binding, Any]] = {}
         for node, binding, enabled, _ in self.screen.active_bindings.values():
             if words := getattr(node, "enter", "") if binding.key == "enter" else "":
                 binding = replace(binding, description=words, show=True)
-            if not binding.show or not enabled or binding.action in seen:
-                continue
-            seen.add(binding.action)
+            known = shown.get(binding.action)
+            if binding.show and enabled and (known is None or len(words_of(binding)[0]) < len(words_of(known[0])[0])):
+                shown[binding.action] = binding, node
+        first: list[tuple[Binding, Any]] = []
+        last: list[tuple[Binding, Any]] = []
+        modes: list[tuple[Binding, Any]] = []
+        for binding, node in shown.values():
             name = binding.action.partition("(")[0]
             (modes if name == "mode" else last if name in _LAST else first).append((binding, node))
         keys = [(words_of(binding), binding, node) for binding, node in first]
