@@ -410,7 +410,7 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         await pilot.press("enter")
         app.screen.query_one("#editor", Input).value = "0"
         await pilot.pause()
-        assert "greater than or equal to 1" in shown(app, "#setup-info")
+        assert "expected a whole number from 1 to 100,000" in shown(app, "#setup-info")
         await pilot.press("enter")
         assert app.draft is not None
         assert app.draft.settings.n_trials == 200, "a wrong value is not taken"
