@@ -62,6 +62,8 @@ def open_screen(
             result = app.run(mouse=mouse)
         if fell := app._exception:
             streams.err.write(f"heretic-tui: {apart.failure(fell, 'drawing the screen')}\n")
+        if result is None:
+            # Nobody has said what is to become of the run.
             result = "detach"
         status = _see_it_out(app, result, link, streams)
         return FAILED if fell else status
