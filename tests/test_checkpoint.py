@@ -210,6 +210,24 @@ def test_half_a_download(heretic: Heretic, copy: Path, tmp_path: Path) -> None:
         refused(inspected(), "model.safetensors.index.json", said)
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[]",
+        b"[" * 50_000,
+        b'{"a": 1}',
+        b'{"a": {"shape": "x", "dtype": "F32", "data_offsets": [0, 4]}}',
+        b'{"a": {"shape": [1e400], "dtype": "F32", "data_offsets": [0, 4]}}',
+        b'{"a": {"shape": [-1], "dtype": [], "data_offsets": [0, 4]}}',
+        b'{"a": {"shape": [1], "dtype": "F32", "data_offsets": "ab"}}',
+        b'{"a": {"shape": [%s], "dtype": "F32", "data_offsets": [0, 4]}}' % (b"9" * 5000),
+    ],
+)
+def test_headers_that_are_none(heretic: Heretic, copy: Path, header: bytes) -> None:
+    (copy / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + b"\0" * 4)
+    refused(heretic("inspect", copy, runs_dir=None), "the header of ", "model.safetensors")
+
+
 def test_weights_of_the_older_format(heretic: Heretic, copy: Path, sets: list[str]) -> None:
     tensors = load_file(copy / "model.safetensors")
     (copy / "model.safetensors").unlink()

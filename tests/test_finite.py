@@ -22,6 +22,7 @@ from heretic_tui.engine.decoding import greedy
 from heretic_tui.engine.drafts import StepCost
 from heretic_tui.engine.fast_pool import FastPool, open_pool
 from heretic_tui.engine.finite import NotFiniteError
+from heretic_tui.engine.limits import find_limits
 from heretic_tui.engine.metrics.kl import KLDivergence
 from heretic_tui.engine.metrics.refusals import Judge
 from heretic_tui.engine.model import ChatModel
@@ -107,13 +108,14 @@ def exam_of(model: ChatModel) -> Exam:
     return Exam(tokens, tokens, 8, KLDivergence(2), Judge(["never said"]))
 
 
-def spoilt(model: ChatModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logits of later tokens, which a cache is used for, are no numbers for the first row."""
+def spoilt(model: ChatModel, monkeypatch: pytest.MonkeyPatch, length: int = 1) -> None:
+    """Logits are no numbers for the first row: after so many tokens at once and more, or for a length of 1, those of
+    later tokens, which a cache is used for."""
     real = model.logits
 
     def logits(ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, **extra: Any) -> Tensor:
         found = real(ids, mask, positions, cache, **extra)
-        if ids.shape[1] == 1:
+        if ids.shape[1] == 1 if length == 1 else ids.shape[1] >= length:
             found[0, -1, 5] = torch.nan
         return found
 
@@ -145,6 +147,28 @@ def test_the_check_of_the_fast_path_takes_no_nan_for_a_difference(
     spoilt(model, monkeypatch)
     with pytest.raises(NotFiniteError):
         open_pool(model, exam_of(model), lambda event: None, StepCost({}))
+
+
+def test_padding_that_makes_nans_is_told_from_a_model_that_does(
+    make_model: Callable[..., ChatModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model()
+    real = model.logits
+
+    def logits(ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Any, **extra: Any) -> Tensor:
+        found = real(ids, mask, positions, cache, **extra)
+        # Tokens may be ruled out.
+        found[..., 0] = -torch.inf
+        return found.masked_fill((mask == 0).any(dim=1)[:, None, None], torch.nan)  # type: ignore[union-attr]
+
+    monkeypatch.setattr(model, "logits", logits)
+    told: list[Any] = []
+    find_limits(model, told.append)
+    assert (model.padding_safe, model.cache_works) == (False, True)
+    assert "infinitely far off" in told[0].text
+    spoilt(model, monkeypatch, length=2)
+    with pytest.raises(NotFiniteError):
+        find_limits(model, told.append)
 
 
 def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(

@@ -96,7 +96,10 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     for path in weight_files(folder):
         _refuse_pointer(path)
-        found |= _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path)
+        try:
+            found |= _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
     for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         if found and (folder / name).is_file() and not (folder / name.removesuffix(".index.json")).is_file():
             named = read_json(folder / name)["weight_map"]
@@ -124,9 +127,12 @@ def _of_safetensors(path: Path) -> dict[str, Stored]:
     try:
         for name, tensor in header.items():
             if name != "__metadata__":
-                found[name] = Stored(tuple(tensor["shape"]), tensor["dtype"], path)
+                shape, dtype = tuple(tensor["shape"]), tensor["dtype"]
+                if not isinstance(dtype, str) or not all(isinstance(size, int) and 0 <= size < 2**40 for size in shape):
+                    raise TypeError(name)
+                found[name] = Stored(shape, dtype, path)
                 end = max(end, tensor["data_offsets"][1])
-        whole = 8 + length + end
+        whole = 8 + length + int(end)
     except (AttributeError, KeyError, TypeError, IndexError) as error:
         raise UsageError(f"the header of {path} does not describe tensors: {_AGAIN}") from error
     if size != whole:

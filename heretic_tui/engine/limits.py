@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from heretic_tui.engine.events import Emit, Notice
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model import ChatModel, Tokens, out_of_memory
 from heretic_tui.engine.prompts import Prompt
 from heretic_tui.errors import one_line
@@ -18,6 +21,7 @@ def find_limits(model: ChatModel, emit: Emit) -> None:
     """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
 
     Raises:
+        NotFiniteError: where the model gives no numbers on one row alone: it is not padding or the cache then.
         RuntimeError: from the forward pass.
     """
     model.padding_safe = model.cache_works = True
@@ -38,8 +42,8 @@ def _find(model: ChatModel, emit: Emit) -> None:
             model.padding_safe = False
             emit(
                 Notice(
-                    text=f"padding changes what this model answers (logits by {leak:.0%}): batches are made of "
-                    "prompts of equal length"
+                    text=f"padding changes what this model answers (logits are {_percent(leak)} off): batches are made "
+                    "of prompts of equal length"
                 )
             )
         if problem := _cache_problem(model, tokens, rounding):
@@ -79,7 +83,9 @@ def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | N
             last = slice(-1, None)
             cached = model.next_token_logits(whole.ids[:, last], whole.mask, whole.positions[:, last], cache)
             if (off := _apart(cached, expected)) > rounding:
-                return f"logits are {off:.0%} off"
+                return f"logits are {_percent(off)} off"
+    except NotFiniteError:
+        raise
     except Exception as error:
         if out_of_memory(error):
             raise
@@ -88,4 +94,15 @@ def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | N
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
-    return float((one - other).norm() / other.norm())
+    """The relative difference of logits from others of the same shape, which must be numbers; ∞ where the first are
+    none. What both rule out (by -∞) is the same."""
+    if bool((most_likely(other) == NO_TOKEN).any()):
+        raise NotFiniteError([0])
+    ruled_out = other.isneginf()
+    difference = torch.where(ruled_out & one.isneginf(), 0.0, one - other)
+    apart = float(difference.norm() / other.masked_fill(ruled_out, 0.0).norm())
+    return apart if math.isfinite(apart) else math.inf
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if math.isfinite(share) else "infinitely far"

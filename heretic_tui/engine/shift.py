@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from heretic_tui.engine.ablation import Edit, attached
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.metrics.kl import kl_divergence
 from heretic_tui.engine.model import Batch, ChatModel, Tokens
 from heretic_tui.engine.prompts import Prompt
@@ -107,4 +108,7 @@ def _most(model: ChatModel, change: Tensor, sign: float) -> list[list[Any]]:
 
 
 def _log_probabilities(model: ChatModel, batch: Batch) -> Tensor:
-    return torch.log_softmax(model.next_token_logits(batch.ids, batch.mask, batch.positions, None), dim=-1)
+    logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+    if bool((most_likely(logits) == NO_TOKEN).any()):
+        raise NotFiniteError(batch.rows)
+    return torch.log_softmax(logits, dim=-1)
