@@ -8,6 +8,7 @@ import pytest
 
 from heretic_tui.cli import _flags, _parser
 from heretic_tui.demo import settings_of_the_demo
+from heretic_tui.errors import UsageError
 from heretic_tui.runtime.draft import Draft, text_of, value_of
 from heretic_tui.settings import identity, load
 
@@ -55,6 +56,20 @@ def test_values_come_back_from_their_texts_and_defaults_from_reset() -> None:
     assert draft.settings.n_trials == 200
     assert draft.settings.response_prefix is None
     assert not any(e.changed for e in draft.entries() if not e.part), [e.key for e in draft.entries() if e.changed]
+
+
+def test_a_password_is_shown_nowhere() -> None:
+    draft = Draft({"storage": "postgresql://me:secret@host/db"})
+    (entry,) = (entry for entry in draft.entries() if entry.key == "storage")
+    assert entry.shown == "postgresql://me:***@host/db"
+    assert "secret" in entry.value, "the line that it is edited in has it"
+    assert "secret" not in draft.command_line()
+
+
+def test_what_is_wrong_is_said_in_our_words_without_where_it_was_typed() -> None:
+    assert Draft({}).check("n_trials", "many") == "n_trials: expected a whole number from 1 to 100,000, not 'many'"
+    with pytest.raises(UsageError, match="^n_trials: expected"):
+        Draft({}).set("n_trials", "many")
 
 
 @pytest.mark.parametrize(

@@ -57,8 +57,7 @@ class Draft:
         try:
             self.tried(key, text)
         except UsageError as error:
-            # Where it comes from is before the person's eyes.
-            return str(error).replace(" (from the command line)", "", 1)
+            return str(error)
         return None
 
     def tried(self, key: str, text: str) -> Settings:
@@ -67,7 +66,14 @@ class Draft:
         Raises:
             UsageError: when it does not fit.
         """
-        return load(self._with(key, text), self._config, self._base)
+        return self._load(self._with(key, text))
+
+    def _load(self, flags: Mapping[str, Any]) -> Settings:
+        try:
+            return load(flags, self._config, self._base)
+        except UsageError as error:
+            # Where a wrong value comes from is before the person's eyes.
+            raise UsageError(str(error).replace(" (from the command line)", "", 1)) from error
 
     def set(self, key: str, text: str) -> None:
         """Take a text for a setting.
@@ -76,7 +82,7 @@ class Draft:
             UsageError: when it does not fit; nothing is changed then.
         """
         flags = self._with(key, text)
-        self.settings = load(flags, self._config, self._base)
+        self.settings = self._load(flags)
         self._flags = flags
 
     def reset(self, key: str) -> None:
