@@ -10,6 +10,7 @@ from heretic_tui.cli import _flags, _parser
 from heretic_tui.demo import settings_of_the_demo
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.draft import Draft, text_of, value_of
+from heretic_tui.runtime.terminal import Streams
 from heretic_tui.settings import identity, load
 
 EDITS = {
@@ -32,14 +33,14 @@ def test_the_command_line_says_the_same_as_the_form() -> None:
         assert draft.check(key, text) is None, key
         draft.set(key, text)
     words = shlex.split(draft.command_line())[1:]
-    again = load(_flags(_parser(words).parse_args(words)), environment=False)
+    again = load(_flags(_parser(words, Streams()).parse_args(words)), environment=False)
     assert again == draft.settings
 
 
 def test_the_demo_s_command_line_is_the_demo() -> None:
     draft = Draft({}, base=settings_of_the_demo())
     words = shlex.split(draft.command_line())[1:]
-    again = load(_flags(_parser(words).parse_args(words)), environment=False)
+    again = load(_flags(_parser(words, Streams()).parse_args(words)), environment=False)
     assert identity(again) == identity(draft.settings)
 
 
@@ -68,7 +69,7 @@ def test_a_password_is_shown_nowhere() -> None:
 
 def test_what_is_wrong_is_said_in_our_words_without_where_it_was_typed() -> None:
     assert Draft({}).check("n_trials", "many") == "n_trials: expected a whole number from 1 to 100,000, not 'many'"
-    with pytest.raises(UsageError, match="^n_trials: expected"):
+    with pytest.raises(UsageError, match=r"^n_trials: expected"):
         Draft({}).set("n_trials", "many")
 
 
