@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fake
 import pytest
@@ -125,6 +126,30 @@ def test_runs_lists_the_others_beside_damaged_ones(heretic: Heretic, tmp_path: P
     listed = heretic("runs", "--json").out
     assert listed.count('"state": "damaged"') == 2
     assert '"problem"' in listed
+
+
+def test_folders_that_may_not_be_looked_into_are_listed_as_such(
+    heretic: Heretic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = tmp_path / "runs"
+    for name in ("closed", "whole"):
+        folder_in(runs / name)
+    (runs / "no run").mkdir()
+    # Rights bind nobody who is root, as tests may be.
+    stat = os.stat
+
+    def denied(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        if "closed/" in os.fspath(path):
+            raise PermissionError(13, "Permission denied", path)
+        return stat(path, *arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "stat", denied)
+        done = heretic("runs")
+        assert (done.status, len(done.out.splitlines())) == (0, 3)
+        assert "closed  damaged: cannot read" in done.out
+        assert heretic("show", "closed").status == 2
+        assert "whole" in done.out
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,8 @@ def open_residuals(folder: RunFolder) -> ResidualStore:
         UsageError: when the run kept none, or the file is damaged.
     """
     path = folder.residuals
+    # Damage of the record itself is told as such.
+    folder.read_record()
     try:
         folder.check(path)
         return _File(path)

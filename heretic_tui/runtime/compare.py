@@ -86,6 +86,8 @@ def compare_text(found: dict[str, Any], width: int = 24) -> list[str]:
 def _load(run: RunFolder) -> dict[str, Any]:
     from safetensors.numpy import load_file
 
+    # Damage of the record itself is told as such.
+    run.read_record()
     try:
         run.check(run.directions)
         found = load_file(run.directions)

@@ -209,10 +209,28 @@ def folder_of_run(runs_dir: Path, model: str, identity: dict[str, Any]) -> RunFo
 
 
 def find_runs(runs_dir: Path) -> list[RunFolder]:
-    """The runs there are, by name; none where the folder is not there."""
-    if not os.path.isdir(runs_dir):
+    """The runs there are, by name; none where the folder is not there.
+
+    Raises:
+        UsageError: when the folder cannot be read.
+    """
+    try:
+        return [RunFolder(path) for path in sorted(runs_dir.iterdir()) if _is_run(path)]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    return [RunFolder(path.parent) for path in sorted(runs_dir.glob("*/run.json"))]
+    except OSError as error:
+        raise UsageError(f"cannot read the runs folder {runs_dir}: {error.strerror}") from error
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        os.stat(path / "run.json")
+    except PermissionError:
+        # A folder that may not be looked into is listed with that, and not left out.
+        return path.is_dir()
+    except OSError:
+        return False
+    return True
 
 
 def latest_run(runs_dir: Path) -> RunFolder:

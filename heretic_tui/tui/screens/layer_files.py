@@ -56,7 +56,10 @@ class LayerFiles:
 
     def others(self) -> list[str]:
         """Names of the other runs beside this one."""
-        return [run.name for run in find_runs(self.folder.path.parent) if run.name != self.folder.name]
+        try:
+            return [run.name for run in find_runs(self.folder.path.parent) if run.name != self.folder.name]
+        except HereticError:
+            return []
 
     def next_method(self) -> None:
         if self._views:
