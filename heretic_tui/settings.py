@@ -316,7 +316,14 @@ def load(
                 if isinstance(value, dict) and "dataset" not in value and isinstance(below, dict):
                     value = {**below, **value}
             merged[name] = value
-    return _validated(merged, "the settings", origins)
+    settings = _validated(merged, "the settings", origins)
+    if settings.trust_remote_code and config is None and file and origins.get("trust_remote_code") == str(file):
+        # It may have come with a model or a repository that somebody else wrote.
+        raise UsageError(
+            f"trust_remote_code stands in the {CONFIG_FILE} of the working folder, which was read unasked: give "
+            f"--trust-remote-code, or name the file (--config {CONFIG_FILE})"
+        )
+    return settings
 
 
 def _validated(values: dict[str, Any], where: str, origins: Mapping[str, str] | None = None) -> Settings:

@@ -365,7 +365,9 @@ def test_a_link_out_of_the_models_folder_is_not_followed_into_an_export(
     secret.write_bytes((model / name).read_bytes() if (model / name).is_file() else b'{"token": "mine"}')
     (model / name).unlink(missing_ok=True)
     (model / name).symlink_to(secret)
-    searched(heretic, model, sets)
+    done = heretic("run", model, *sets, "--n-trials", "2", "--seed", "5")
+    assert done.status == 0
+    assert f"no trial can be exported as it stands: {model / name} is a link" in done.out
     done = heretic("export", "model", "--trial", "0", tmp_path / "out")
     assert done.status == 2
     assert f"{model / name} is a link to {secret}" in done.err.strip().splitlines()[-1]

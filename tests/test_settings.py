@@ -160,3 +160,16 @@ def test_where_things_lie_is_no_part_of_a_runs_identity() -> None:
 def test_runs_of_the_time_before_early_stop_go_on_with_it() -> None:
     assert "early_stop" not in identity(load({"model": "a"}))
     assert identity(load({"model": "a"})) != identity(load({"model": "a", "early_stop": False}))
+
+
+def test_consent_is_not_taken_from_a_file_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("heretic.toml")
+    file.write_text("trust_remote_code = true\nn_trials = 7\n")
+    with pytest.raises(UsageError, match="read unasked: give --trust-remote-code, or name the file"):
+        load({})
+    assert load({}, config=file).trust_remote_code
+    assert load({"trust_remote_code": True}).trust_remote_code
+    assert not load({"trust_remote_code": False}).trust_remote_code
+    file.write_text("n_trials = 7\n")
+    assert load({}).n_trials == 7

@@ -27,6 +27,8 @@ _DTYPES = {
 }  # fmt: skip
 # A matrix of weights in one of these is packed. (Tables and masks have other names.)
 _INTEGERS = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64"}
+# Kinds of file beside the weights whose content ends in an export: settings, tokenizers, templates, code.
+_TAKEN_OVER = frozenset({".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"})
 _AGAIN = "download the model again"
 
 
@@ -207,6 +209,28 @@ def refuse_adapter(folder: Path) -> None:
             f"{how}, or move adapter_config.json away to use the model without it"
         )
     raise UsageError(f"{folder} is an adapter{of}, not a model: merge it into its base {how}, and give that folder")
+
+
+def refuse_foreign_links(source: Path) -> None:
+    """See that what an export takes over from a model folder lies in it. A link could bring any file of this person's
+    into an export, and so into an upload. Links to weights are those of people whose disks are full: weights are
+    loaded and written anew, never copied as they are.
+
+    Raises:
+        UsageError: for a link that leads out of the folder (the Hub cache's own links aside), or what is no file.
+    """
+    inside = [source.resolve()]
+    if source.parent.name == "snapshots":
+        # The Hub cache keeps the files of all commits of a repository here, and links to them.
+        inside.append((source.parent.parent / "blobs").resolve())
+    for path in sorted(source.iterdir()):
+        if path.suffix not in _TAKEN_OVER:
+            continue
+        target = path.resolve()
+        if not any(target.is_relative_to(folder) for folder in inside):
+            raise UsageError(f"{path} is a link to {target}, outside the model's folder: put the file itself there")
+        if not path.is_file():
+            raise UsageError(f"{path} is no regular file: an export cannot take it over")
 
 
 def packed_layout(folder: Path, tensors: dict[str, Stored]) -> tuple[str, str] | None:

@@ -29,8 +29,6 @@ from heretic_tui.runtime.files import write_failure
 
 # Extra columns and rounds of the randomised SVD: with them the leading values are exact to float32.
 _OVERSAMPLING, _ROUNDS = 8, 8
-# Kinds of file beside the weights whose content ends in an export: settings, tokenizers, templates, code.
-_TAKEN_OVER = frozenset({".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"})
 # Seconds between the making of a folder and its lock, with much to spare.
 _JUST_NOW = 60.0
 
@@ -96,28 +94,6 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
-
-
-def refuse_foreign_links(source: Path) -> None:
-    """See that what an export takes over from a model folder lies in it. A link could bring any file of this person's
-    into an export, and so into an upload. Links to weights are those of people whose disks are full: weights are
-    loaded and written anew, never copied as they are.
-
-    Raises:
-        UsageError: for a link that leads out of the folder (the Hub cache's own links aside), or what is no file.
-    """
-    inside = [source.resolve()]
-    if source.parent.name == "snapshots":
-        # The Hub cache keeps the files of all commits of a repository here, and links to them.
-        inside.append((source.parent.parent / "blobs").resolve())
-    for path in sorted(source.iterdir()):
-        if path.suffix not in _TAKEN_OVER:
-            continue
-        target = path.resolve()
-        if not any(target.is_relative_to(folder) for folder in inside):
-            raise UsageError(f"{path} is a link to {target}, outside the model's folder: put the file itself there")
-        if not path.is_file():
-            raise UsageError(f"{path} is no regular file: an export cannot take it over")
 
 
 def check_space(out: Path, needed: int) -> None:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from heretic_tui import __version__
+from heretic_tui.engine.checkpoint import refuse_foreign_links
 from heretic_tui.engine.loading import check_weights, fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set, local_path
 from heretic_tui.engine.text_check import check_text
 from heretic_tui.engine.workbench import PromptSets
+from heretic_tui.errors import UsageError
 from heretic_tui.settings import Settings, identity
 
 SETS = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
@@ -44,12 +46,17 @@ def check_inputs(settings: Settings) -> Inputs:
     # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)
     tokenizer = load_tokenizer(settings)
+    model_notes = []
     if Path(settings.model).is_dir():
         check_weights(settings, config)
+        try:
+            refuse_foreign_links(Path(settings.model))
+        except UsageError as error:
+            model_notes.append(f"no trial can be exported as it stands: {error}")
     loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
     checked, notes = check_sets(loaded)
     sets = {name: tuple(found.prompts) for name, found in checked.items()}
-    notes = [note for found in loaded.values() for note in found.notes] + notes
+    notes = [*model_notes, *(note for found in loaded.values() for note in found.notes), *notes]
     notes += check_text(tokenizer, config, settings, sets)
     facts = {"settings": identity(settings), "model": fingerprint(settings), "prompts": digest(checked)}
     return Inputs(_with_whole_paths(settings), sets, notes, facts)

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from heretic_tui.engine import events as ev
 from heretic_tui.engine import record as records
 from heretic_tui.engine.card import write_card
+from heretic_tui.engine.checkpoint import refuse_foreign_links
 from heretic_tui.engine.completeness import complete
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.export import (
     check_space,
     file_hashes,
-    refuse_foreign_links,
     whole_or_absent,
     write_adapter,
     write_merged,
@@ -295,7 +295,7 @@ def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple
         inputs = check_inputs(settings)
     except UsageError as error:
         # Of the error, which may name paths, the card and the record get nothing.
-        reason, details = "the run's prompts cannot be read", f" ({error})"
+        reason, details = "the run's prompts or its model cannot be read", f" ({error})"
     else:
         if inputs.identity["model"] != record["identity"].get("model"):
             raise UsageError(f"{settings.model} has changed since the run was made: start a new run on it")
