@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.text import Text
+from rich.text import Span, Text
 
 from heretic_tui.runtime.text import plain
 
@@ -89,10 +90,24 @@ def safe_lines(text: str, style: str = "") -> Text:
     return Text("\n".join(plain(line) for line in lines), style=style)
 
 
+def made_plain(text: Text) -> Text:
+    """Text with its styles and without control characters but line ends."""
+    if text.plain.replace("\n", "").isprintable():
+        return text
+    pieces = [c if c == "\n" else plain(c) for c in text.plain]
+    places = list(itertools.accumulate(map(len, pieces), initial=0))
+    last = len(places) - 1
+    spans = [Span(places[min(s.start, last)], places[min(s.end, last)], s.style) for s in text.spans]
+    cleaned = text.blank_copy("".join(pieces))
+    cleaned.spans = spans
+    return cleaned
+
+
 def fit(text: str, width: int, right: bool = False) -> str:
-    """Text in exactly `width` cells."""
+    """Text in exactly `width` cells, without control characters."""
     if width <= 0:
         return ""
+    text = plain(text)
     length = cell_len(text)
     if length > width:
         cut = Text(text)

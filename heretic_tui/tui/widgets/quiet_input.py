@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.text import Text
 from textual.widgets import Input
+
+from heretic_tui.runtime.text import plain
 
 
 class QuietInput(Input):
-    """Textual's Input, standing still until a key is pressed."""
+    """Textual's Input, standing still until a key is pressed, and drawing no control character."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.cursor_blink = False
+
+    @property
+    def _value(self) -> Text:
+        text = super()._value
+        if text.plain.isprintable():
+            return text
+        # One for one, so that the cursor stands where it seems to.
+        return Text("".join(c if plain(c) == c else "\N{REPLACEMENT CHARACTER}" for c in text.plain), end="")

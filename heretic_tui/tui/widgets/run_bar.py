@@ -8,7 +8,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from heretic_tui.runtime.state import RunState
-from heretic_tui.runtime.text import done_of, duration
+from heretic_tui.runtime.text import done_of, duration, plain
 from heretic_tui.tui.look import Glyphs, glyph_of, size_words
 
 _BAR = 8
@@ -59,7 +59,8 @@ class RunBar(Static):
             where = "GPU" if state.memory.where == "gpu" else "mem"
             parts.append((f"{where} {size_words(state.memory.used)}", ""))
         text = Text(no_wrap=True, overflow="crop")
-        for words, style_name in parts:
+        for said, style_name in parts:
+            words = plain(said)
             if text.cell_len + len(words) + 2 > width:
                 continue
             text.append(" " if not text else "  ")

@@ -11,6 +11,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from heretic_tui.tui.keys import scroll_bindings
+from heretic_tui.tui.look import made_plain
 
 
 class TextPanel(ScrollView, can_focus=True):
@@ -24,7 +25,7 @@ class TextPanel(ScrollView, can_focus=True):
         self._lines: list[Text] = []
 
     def show(self, text: Text) -> None:
-        self.text = text
+        self.text = made_plain(text)
         self._wrap()
 
     def on_resize(self) -> None:
