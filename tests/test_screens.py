@@ -947,6 +947,13 @@ def test_curves_that_are_compared_have_one_scale_and_hide_nothing() -> None:
         left, right = charts[2][-1][9:29].strip(), charts[2][-1][29:].strip()
         assert (bool(left), bool(right)) == (False, True), "what is not known is left out"
     assert "125" in curves({"many": [float(n) for n in range(126)]}, 140, 8, UNICODE).plain.splitlines()[-1]
+    signed = curves({"edit": [-0.01, 0.0, 4.0, -4.0], "add": [1.0, 2.0, 4.0, 0.0]}, 49, 11, UNICODE)
+    edit = signed.plain.splitlines()[1:5]
+    line = next(row for row in edit if row.split()[0] == "0.000")
+    assert " " not in line[9:], "the line of zero has no gap"
+    assert [row[30] for row in edit] == ["█"] * edit.index(line) + ["█"] + [" "] * (len(edit) - edit.index(line) - 1)
+    assert edit[-1][40] != " "
+    assert edit[-1][30] == " ", "what is lowered hangs from the line"
     assert curves({"nothing": [None]}, 50, 10, UNICODE).plain == ""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 
 from heretic_tui.engine.parameters import Kernel
-from heretic_tui.tui.look import Glyphs
+from heretic_tui.tui.look import ASCII, Glyphs
 
 # Cells to the left of a chart over the layers.
 _AXIS = 9
@@ -18,36 +19,71 @@ _SHADES_FROM = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 def curves(series: Mapping[str, Sequence[float | None]], width: int, height: int, glyphs: Glyphs) -> Text:
     """Values over the layers, one chart beneath the other on one scale: in a common chart one would lie over another.
-    Filled down to the lowest value, so that neither a terminal nor a picture of it leaves gaps. What is not known is
-    left out. Where `height` is too small for all of them more lines are taken."""
+    Filled down to the lowest value, or to zero where some are below it, so that neither a terminal nor a picture of it
+    leaves gaps. What is not known is left out. Where `height` is too small for all of them more lines are taken."""
     known = [v for values in series.values() for v in values if v is not None and math.isfinite(v)]
     if width < _AXIS + 16 or not known:
         return Text("")
-    low, high = min(known), max(known)
-    ends = [f"{value:.3f}" if max(abs(low), abs(high)) < 10 else f"{value:.1f}" for value in (low, high)]
-    rows = max(2, (height - 1) // len(series) - 1)
+    scale = _Scale.of(min(known), max(known), max(3, (height - 1) // len(series) - 1))
     layers = max(len(values) for values in series.values())
     # As many columns to each layer; where there are more layers than columns, some are passed over.
     each = max(1, (width - _AXIS) // layers)
     shown = range(layers) if layers <= width - _AXIS else [i * layers // (width - _AXIS) for i in range(width - _AXIS)]
+    labels = scale.labels()
     text = Text(no_wrap=True)
-    steps = len(glyphs.bars) - 1
     for name, values in series.items():
         text.append(f"{'':{_AXIS}}{name}\n", "bold")
-        tall = [_steps(values[i] if i < len(values) else None, low, high, rows * steps) for i in shown]
-        for row in range(rows):
-            label = ends[1] if row == 0 else ends[0] if row == rows - 1 else ""
-            beneath = (rows - 1 - row) * steps
-            line = "".join(glyphs.bars[max(0, min(steps, level - beneath))] * each for level in tall)
-            text.append(f"{label:>{_AXIS - 1}} {line}\n")
+        known_here = [values[i] if i < len(values) else None for i in shown]
+        for row in range(scale.above + scale.below):
+            text.append(f"{labels.get(row, ''):>{_AXIS - 1}} ")
+            for value in known_here:
+                text.append(*scale.cell(value, row, each, glyphs))
+            text.append("\n")
     return text.append(f"{'layer':>{_AXIS - 1}} {_ticks(shown, each)}")
 
 
-def _steps(value: float | None, low: float, high: float, steps: int) -> int:
-    """How many of `steps` a value is tall, at least one; none where it is not known."""
-    if value is None or not math.isfinite(value):
-        return 0
-    return max(1, round((value - low) / (high - low) * steps)) if high > low else steps
+@dataclass(frozen=True)
+class _Scale:
+    """Rows above and below a line at `base`, each `unit` high."""
+
+    base: float
+    unit: float
+    above: int
+    below: int
+
+    @classmethod
+    def of(cls, low: float, high: float, rows: int) -> _Scale:
+        if low >= 0:
+            return cls(low, (high - low) / rows, rows, 0)
+        high = max(high, 0.0)
+        above = min(rows - 1, max(round(rows * high / (high - low)), 1))
+        return cls(0.0, max(high / above, -low / (rows - above)), above, rows - above)
+
+    def labels(self) -> dict[int, str]:
+        """By row, the ends of the scale and its line."""
+        rows = self.above + self.below
+        ends = {0: self.base + self.above * self.unit, rows - 1: self.base - self.below * self.unit}
+        if self.below and self.above > 1:
+            ends[self.above - 1] = self.base
+        form = "{:.3f}" if max(abs(value) for value in ends.values()) < 10 else "{:.1f}"
+        return {row: form.format(value) for row, value in ends.items()}
+
+    def cell(self, value: float | None, row: int, width: int, glyphs: Glyphs) -> tuple[str, str]:
+        """What stands for a value in a row, and its style."""
+        if value is None or not math.isfinite(value):
+            return " " * width, ""
+        full = len(glyphs.bars) - 1
+        tall = (value - self.base) / self.unit * full if self.unit else self.above * full
+        if row < self.above:
+            # A value at the line is not nothing.
+            least = int(row == self.above - 1)
+            step = max(least, min(full, round(tall) - (self.above - 1 - row) * full))
+            return glyphs.bars[step] * width, ""
+        step = max(0, min(full, round(-tall) - (row - self.above) * full))
+        if glyphs is ASCII or step in (0, full):
+            return glyphs.bars[step] * width, ""
+        # A block that hangs from above is one that stands below, in reverse.
+        return glyphs.bars[full - step] * width, "reverse"
 
 
 def _ticks(shown: Sequence[int], each: int) -> str:
