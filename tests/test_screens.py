@@ -1116,3 +1116,65 @@ def test_ending_a_run_starts_what_was_asked_for(tmp_path: Path, folder: Path) ->
         assert app.host is second
 
     drive(app, steps)
+
+
+def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, folder: Path) -> None:
+    here, old = RunFolder(tmp_path / "runs" / "here"), RunFolder(tmp_path / "runs" / "old")
+    for run in (here, old):
+        run.create()
+        run.update_record(model="acme/guarded-8b")
+    journal = Journal(old.events)
+    for event in fake.story(trials=3, running=False):
+        journal.append(event)
+    journal.close()
+    damaged = RunFolder(tmp_path / "runs" / "damaged")
+    damaged.create()
+    damaged.record.write_text("{", encoding="utf-8")
+    host = fake.FakeHost(here.path)
+    app = make_app(tmp_path, host)
+
+    async def open_run(pilot: Pilot[Any], app: HereticApp, run: RunFolder) -> None:
+        await pilot.press("1")
+        await app.workers.wait_for_complete()
+        table = app.screen.query_one("#runs", LineTable)
+        table.focus()
+        table.go_to(run.name)
+        await pilot.press("enter")
+        await settle(pilot, app)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert host.control is not None
+        host.push(*fake.story(trials=5))
+        await settle(pilot, app)
+        await pilot.press("g", "j", "j")
+        await open_run(pilot, app, old)
+        assert app.state.finished == 3
+        assert "FOLLOWING" in shown(app, "#run-bar")
+        await pilot.press("p", "X")
+        assert not any((host.control.paused, host.control.aborting, host.control.closing)), "it goes on"
+        host.push(*fake.trial(6))
+        await settle(pilot, app)
+        assert app.state.finished == 3
+        await open_run(pilot, app, here)
+        assert app.host is host
+        assert (app.state.finished, app.selected_trial) == (6, 2), "what happened meanwhile, and where one was"
+        await open_run(pilot, app, old)
+        await pilot.press("1")
+        await app.workers.wait_for_complete()
+        table = app.screen.query_one("#runs", LineTable)
+        table.focus()
+        table.go_to("old")
+        table.go_to("damaged")
+        await pilot.pause()
+        assert [row.cells[:2] for row in table.rows if row.key in ("old", "damaged")] == [
+            ("damaged", ""), ("stopped", "3/60")
+        ]  # fmt: skip
+        assert "run.json" in shown(app, "#setup-info")
+        await pilot.press("q")
+        assert app.host is host
+        assert isinstance(app.screen, Choose), "it is asked of the run that would be cut off"
+        await pilot.press("t")
+
+    drive(app, steps)
+    assert host.control is not None
+    assert host.control.stopping

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from heretic_tui.errors import HereticError
@@ -38,6 +39,13 @@ def overview(folder: RunFolder) -> dict[str, Any]:
     }
 
 
+def counted_trials(run: Mapping[str, Any]) -> str:
+    """31/60 of what `overview` tells; 118/118 where more trials are done than are planned now. Empty where nothing is
+    known."""
+    done, planned = run["trials"], run["n_trials"]
+    return "" if done is None else f"{done}/{max(done, planned)}"
+
+
 def overview_table(runs: list[dict[str, Any]]) -> list[str]:
     """Lines for people."""
     width = max(len(run["run"]) for run in runs)
@@ -48,8 +56,7 @@ def overview_table(runs: list[dict[str, Any]]) -> list[str]:
             continue
         base = f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "-"
         best = ", ".join(f"{t['number']}: {t['refusals']}, {t['kl_divergence']:.4f}" for t in run["best"]) or "-"
-        trials = f"{run['trials']}/{run['n_trials']}"
-        lines.append(f"{run['run']:{width}}  {run['state']:16} {trials:>9}  {base:>7}  {best}")
+        lines.append(f"{run['run']:{width}}  {run['state']:16} {counted_trials(run):>9}  {base:>7}  {best}")
     return [plain(line) for line in lines]
 
 

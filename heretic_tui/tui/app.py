@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import MoreTrials
 from heretic_tui.errors import one_line
 from heretic_tui.runtime.draft import Draft
-from heretic_tui.runtime.hosts import Host
+from heretic_tui.runtime.hosts import FollowHost, Host
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import Settings
@@ -39,6 +40,20 @@ from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.type_ahead import TypeAhead
 
 TICK = 0.25
+
+
+@dataclass
+class _Aside:
+    """What is shown of a run, while another is shown."""
+
+    host: Host
+    state: RunState
+    conversations: Conversations
+    log_lines: LogLines
+    selected_trial: int | None
+    ended: bool = False
+
+
 _SMALLEST = (60, 16)
 
 log = logging.getLogger(__name__)
@@ -121,6 +136,8 @@ class HereticApp(TypeAhead):
         self._on_ready = on_ready
         self._pending: dict[str, set[str]] = {mode: set() for mode in self.MODES}
         self._alive = False
+        # A run that is at work here while another is looked at, as it was when it was left; events wait in its host.
+        self._aside: _Aside | None = None
 
     def on_mount(self) -> None:
         if self.console.color_system == "standard":
@@ -154,6 +171,39 @@ class HereticApp(TypeAhead):
         """The trial selected on the trials screen, which the others show too."""
         return None if self.selected_trial is None else self.state.trials.get(self.selected_trial)
 
+    @property
+    def at_work(self) -> Host | None:
+        """The run whose engine is at work in this process, whether it is the one shown or not."""
+        host = self._aside.host if self._aside else self.host
+        return host if host is not None and host.control is not None and host.alive else None
+
+    def look_at(self, folder: RunFolder) -> None:
+        """Show a run folder. A run that is at work here goes on meanwhile, and is shown again when it is asked for."""
+        host = self._aside.host if self._aside else self.at_work
+        if host is not None and host.folder is not None and host.folder.path.resolve() == folder.path.resolve():
+            self.come_back()
+            self.switch_mode("trials")
+            return
+        if host is not None and host is self.host:
+            self._aside = _Aside(host, self.state, self.conversations, self.log_lines, self.selected_trial)
+            name = host.folder.name if host.folder else "The run"
+            self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
+        aside = self._aside
+        self.show_run(FollowHost(folder))
+        self._aside = aside
+
+    def come_back(self) -> None:
+        """Show the run again that was left to look at another."""
+        if aside := self._aside:
+            self._aside = None
+            self.host, self.state, self.conversations = aside.host, aside.state, aside.conversations
+            self.log_lines, self.selected_trial = aside.log_lines, aside.selected_trial
+            # As it was when it was left: what happened since is told now.
+            self._alive = True
+            for pending in self._pending.values():
+                pending.add("*")
+            self.tick()
+
     def start(self, settings: Settings) -> None:
         """Begin or go on with the run of these settings."""
         self.show_run(self._new_host(settings))
@@ -163,6 +213,7 @@ class HereticApp(TypeAhead):
         self.state, self.conversations = RunState(), Conversations()
         self.log_lines = LogLines(self.state)
         self.selected_trial = None
+        self._aside = None
         self.host = host
         host.start()
         self._alive = host.alive
@@ -185,6 +236,10 @@ class HereticApp(TypeAhead):
         # While the application is taken down its screens lose their widgets one by one, and timers still strike.
         if host is None or not self.is_running:
             return
+        if self._aside and not self._aside.ended and not self._aside.host.alive:
+            self._aside.ended = True
+            self.bell()
+            self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
         alive, self._alive = self._alive, host.alive
         events = host.take()
         for event in events:
@@ -378,6 +433,9 @@ class HereticApp(TypeAhead):
         self.push_screen(Ask("Trials of this run, in all", suggestion, "the search goes on up to it", check), answered)
 
     async def action_quit(self) -> None:
+        if isinstance(self.screen, ModeScreen):
+            # What is asked is asked of the run that would be cut off.
+            self.come_back()
         if isinstance(self.screen, Choose):
             return
         talk = self.conversations

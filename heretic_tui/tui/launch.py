@@ -142,7 +142,7 @@ class _Link:
 
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         self.presses += 1
-        host = self._app.host
+        host = self._app.at_work
         if host and host.control:
             host.control.abort()
         self._leave("closed")
@@ -155,6 +155,7 @@ class _Link:
 
 def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Streams) -> int:
     """Wait for the engine, with lines where the screen was."""
+    app.come_back()
     host = app.host
     if host is None or host.control is None or not isinstance(host, ThreadHost):
         return DONE

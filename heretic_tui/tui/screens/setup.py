@@ -24,9 +24,9 @@ from heretic_tui.engine.prompt_files import KINDS
 from heretic_tui.errors import HereticError
 from heretic_tui.runtime.draft import Draft, Entry
 from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.hosts import FollowHost, Host, resumed_settings
+from heretic_tui.runtime.hosts import Host, resumed_settings
 from heretic_tui.runtime.model_files import Device, completions, devices, path_completions
-from heretic_tui.runtime.overview import overview
+from heretic_tui.runtime.overview import counted_trials, overview
 from heretic_tui.runtime.rundir import RunFolder, find_runs
 from heretic_tui.runtime.text import plain
 from heretic_tui.tui.screens.base import ModeScreen
@@ -410,11 +410,12 @@ with its own settings, D deletes it.
 
     def _replace_run(self, begin: Callable[[], None]) -> None:
         """Begin, after asking where a run is at work in this process."""
-        host = self.heretic.host
-        if host is None or host.control is None or not self.heretic.alive:
+        host = self.heretic.at_work
+        if host is None:
             begin()
             return
         control = host.control
+        assert control is not None
 
         def answered(answer: str | None) -> None:
             if answer == "end":
@@ -455,7 +456,7 @@ with its own settings, D deletes it.
                     run["run"],
                     (
                         str(run["state"]).partition(" ")[0],
-                        "" if run["trials"] is None else f"{run['trials']}/{run['n_trials']}",
+                        counted_trials(run),
                         f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "",
                         f"{best['refusals']}, KL {best['kl_divergence']:.4f}" if best else "",
                         plain(run["run"]),
@@ -468,10 +469,17 @@ with its own settings, D deletes it.
         key = self.query_one("#runs", LineTable).cursor
         return next((RunFolder(run["path"]) for run in self._runs if run["run"] == key), None)
 
+    @on(LineTable.Highlighted, "#runs")
+    def _run_highlighted(self, message: LineTable.Highlighted) -> None:
+        run = next((run for run in self._runs if run["run"] == message.key), {})
+        if self.query_one("#runs").has_focus and "problem" in run:
+            self._previewing = True
+            self._show(Text(plain(run["problem"]), "bold red"))
+
     @on(LineTable.Selected, "#runs")
     def open_run(self) -> None:
         if folder := self._chosen_run():
-            self._replace_run(lambda: self.heretic.show_run(FollowHost(folder)))
+            self.heretic.look_at(folder)
 
     def action_resume(self) -> None:
         folder = self._chosen_run()
