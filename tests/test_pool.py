@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -395,21 +396,98 @@ def test_trials_of_like_strength_count_most() -> None:
     assert strong < 3 < 8 < weak
 
 
+def losing(rows: int = 20, bar_at: int = 3) -> Job:
+    """A job of which half of the prompts are usually refused, and that has lost at so many refusals."""
+    half = rows // 2
+    job = Job(0, {}, 0, front=[(0.1, bar_at)], odds=Odds([Past(0.2, [4] * half + [None] * half)]))
+    job.responses = [None] * rows
+    return job
+
+
 def test_no_more_prompts_are_begun_than_it_takes_to_lose() -> None:
-    job = Job(0, {}, 0, front=[(0.1, 3)], odds=Odds([Past(0.2, [4] * 10 + [None] * 10)]))
-    job.responses = [None] * 20
-    assert job.worth_beginning(job.order()) == job.order(), "before the KL divergence is known nothing can be lost"
+    job = losing()
+    assert job.to_begin(job.order()) == job.order(), "before the KL divergence is known nothing can be lost"
     job.found_kl(0.2)
-    first = job.worth_beginning(job.order())
+    first = job.to_begin(job.order())
     assert 3 <= len(first) <= 6
     assert set(first) <= set(range(10)), "those that are usually refused come first"
     waiting = [row for row in job.order() if row not in first]
     for row in first:
         job.begun[row] = 1
-    assert len(job.worth_beginning(waiting)) <= 1, "those in hand are expected to decide it"
+    assert not job.look()
+    assert not job.to_begin(waiting), "those in hand are expected to decide it"
     for row in first:
         job.found(row, response(False, 24))
-    assert len(job.worth_beginning(waiting)) >= 3, "prompts that were answered have to be made up for"
+    assert len(job.to_begin(waiting)) >= 3, "prompts that were answered have to be made up for"
     good = Job(1, {}, 0, front=[(0.1, 3)], odds=job.odds, responses=[None] * 20)
     good.found_kl(0.05)
-    assert good.worth_beginning(good.order()) == good.order(), "a trial that cannot lose is measured in full"
+    assert good.to_begin(good.order()) == good.order(), "a trial that cannot lose is measured in full"
+    hopeless = losing(bar_at=0)
+    hopeless.found_kl(0.2)
+    assert hopeless.dominated
+    assert hopeless.estimate() > 3
+
+
+def test_where_a_trial_has_lost_does_not_hang_on_the_order_in_which_it_was_decoded() -> None:
+    """The same verdicts, come to know in step, one prompt after the other, or in any other order and pace."""
+    rng = random.Random(5)
+    for _ in range(30):
+        outcome = {
+            row: response(rng.random() < 0.4, rng.choice([4, 8, 12])) if rng.random() < 0.6 else response(False, 24)
+            for row in range(20)
+        }
+        results = []
+        for way in ("in step", "one by one", "any"):
+            job = losing(bar_at=4)
+            job.found_kl(0.2)
+            decoded: dict[int, int] = {}
+            while not job.ended:
+                assert job.to_begin(range(20)), "it always goes on"
+                alive = [r for r in job.to_begin(range(20)) if job.responses[r] is None]
+                alive = [row for row in alive if decoded.get(row, 0) < job.wanted(row)]
+                rows = alive if way == "in step" else alive[:1] if way == "one by one" else [rng.choice(alive)]
+                for row in rows:
+                    decoded[row] = decoded.get(row, 0) + (rng.choice([1, 3, 8]) if way == "any" else 1)
+                    if decoded[row] >= outcome[row].tokens:
+                        job.found(row, outcome[row])
+                    else:
+                        job.begun[row] = decoded[row]
+                job.look()
+            seen = [r and (r.verdict.refused, r.tokens) for r in job.responses]
+            results.append((job.dominated, job.refusals, seen, job.estimate() if job.dominated else None))
+        assert results[0] == results[1] == results[2]
+        assert results[0][0] == (sum(r.verdict.refused for r in outcome.values()) >= 4)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
+def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_have(
+    make_model: Make, kind: str
+) -> None:
+    model = make_model(kind, batch_size=20)
+    what = exam(model)
+    full = measured(open_pool(model, what, lambda event: None, NO_COST)[0], jobs(model, 12), 1)
+    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[3:6]
+    history = History([r for r in full[0].responses if r])
+    history.add(1, full[1].kl_divergence or 0.0, [r for r in full[1].responses if r])
+    odds = history.before(9)
+    free = StepCost({1: 1.0, 1000: 1.0})
+    found = []
+    for size, at_once, cost, plain in [
+        (20, 1, NO_COST, False), (1, 3, NO_COST, False), (3, 2, free, False), (7, 4, free, False), (5, 1, free, True),
+    ]:  # fmt: skip
+        model.batch_size = size
+        pool = PlainPool(model, what, lambda event: None) if plain else open_pool(model, what, print, cost)[0]
+        done = measured(pool, jobs(model, 12, front=front, odds=odds), at_once)
+        found.append([(job.dominated, job.refusals, round(job.estimate(), 2), verdicts(job)) for job in done])
+    assert all(one == found[0] for one in found)
+    assert 0 < sum(dominated for dominated, *_ in found[0]) < 12
+
+
+def test_several_trials_can_be_in_hand_where_rows_cannot_be_told_apart(make_model: Make) -> None:
+    model = make_model(batch_size=9)
+    what = exam(model)
+    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    assert isinstance(pool, FastPool)
+    expected = [verdicts(job) for job in measured(pool, jobs(model, 5), 1)]
+    pool.together = False
+    assert [verdicts(job) for job in measured(pool, jobs(model, 5), 3)] == expected

@@ -32,7 +32,7 @@ class Run:
         pairs = zip(flags[::2], flags[1::2], strict=True)
         self.settings: dict[str, Any] = {name[2:].replace("-", "_"): value for name, value in pairs}
         self.settings |= {"model": str(model), "runs_dir": str(runs_dir), "seed": 1, "n_startup_trials": 3}
-        self.settings["early_stop"] = False
+        self.settings |= {"early_stop": False, "trials_at_once": 2}
         self.events: list[ev.Event] = []
         self.control = Control()
 

@@ -8,7 +8,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -205,6 +205,27 @@ def stacked(writers: tuple[Writer, ...], trials: Sequence[Mapping[str, Edit]]) -
     return result
 
 
+# Edits attached outside of so many `edits_aside` blocks are in force.
+_depth = 0
+
+
+@contextmanager
+def edits_aside() -> Iterator[None]:
+    """Within the block the edits that are attached outside of it change nothing: a trial is held in the middle, and
+    another is to answer."""
+    global _depth
+    _depth += 1
+    try:
+        yield
+    finally:
+        _depth -= 1
+
+
+def _in_force() -> Callable[[], bool]:
+    depth = _depth
+    return lambda: depth == _depth
+
+
 @contextmanager
 def attached(
     writers: tuple[Writer, ...], edits: Mapping[str, Edit], trial_of_row: Tensor | None = None
@@ -226,7 +247,7 @@ def attached(
                 stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
             else:
                 raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
-        hooks += [Intercepting(group) for group in stacks.values()]
+        hooks += [Intercepting(group, _in_force()) for group in stacks.values()]
         yield
     finally:
         for hook in hooks:
@@ -246,7 +267,11 @@ def _output_hook(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Any
         c = None if c is None else c[rows, None]
         offset = None if offset is None else offset[rows, None]
 
+    in_force = _in_force()
+
     def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+        if not in_force():
+            return output
         # float32 until the end: c is about 0.999 and vanishes in bfloat16.
         y, x = output.float(), args[0].float()
         if c is not None:

@@ -209,12 +209,14 @@ class LayersAnalysed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
-    """`parameters` is in the form that `score --edit` reads."""
+    """`parameters` is in the form that `score --edit` reads; `sampled` is what they were made of, as the sampler drew
+    it (none in journals of older versions)."""
 
     type = "trial_started"
     number: int
     parameters: dict[str, Any]
     attempt: int = 1
+    sampled: dict[str, Any] = field(default_factory=dict)
 
     def problem(self) -> str | None:
         index, components = self.parameters.get("direction_index"), self.parameters.get("components", {})
@@ -271,7 +273,8 @@ class TargetChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StateChanged(Event):
-    """`state` is running, pausing, paused, stopping or aborting: requests are confirmed by it."""
+    """`state` is running, pausing (what runs is finished first), paused, stopping, aborting, or ready (it waits for
+    commands). The engine tells it, and so confirms what it was asked for."""
 
     type = "state_changed"
     state: str

@@ -62,15 +62,20 @@ class Intercepting:
     """While it is attached, every product with a stack goes through its transform.
 
     The forward method of the module that computes the products is wrapped; `remove` puts back what was there.
+
+    Args:
+        in_force: asked at every call; false lets the products be.
     """
 
-    def __init__(self, stacks: list[tuple[Stack, Transform]]) -> None:
+    def __init__(self, stacks: list[tuple[Stack, Transform]], in_force: Callable[[], bool] = lambda: True) -> None:
         self._stacks = stacks
         self._caller = stacks[0][0].caller
         self._had = self._caller.__dict__.get("forward")
         plain = self._caller.forward
 
         def forward(*args: Any, **kwargs: Any) -> Any:
+            if not in_force():
+                return plain(*args, **kwargs)
             with _Products(self._stacks):
                 return plain(*args, **kwargs)
 

@@ -72,6 +72,8 @@ class FastPool:
         self._cache: RaggedCache | None = None
         self._report = reporter(emit, Refusals.name)
         self._drafts = Drafts(len(exam.bad), cost)
+        # Whether rows of one batch can have edits of their own.
+        self.together = True
         # Positions and decoding steps that went through the model, for benchmarks.
         self.tokens = {"prompts": 0, "decoding": 0}
         self.steps = 0
@@ -178,12 +180,14 @@ class FastPool:
         free = capacity - len(self._lines)
         if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
             return
-        wanted = {job: job.worth_beginning(self._waiting[job]) for job in self._jobs}
-        share = {job: sum(line.job is job for line in self._lines) for job in self._jobs}
-        chosen: dict[Job, list[int]] = {job: [] for job in self._jobs}
+        # Where rows of the batch cannot be told apart, one job has it for itself.
+        jobs = self._jobs if self.together else self._jobs[:1]
+        wanted = {job: job.to_begin(self._waiting[job]) for job in jobs}
+        share = {job: sum(line.job is job for line in self._lines) for job in jobs}
+        chosen: dict[Job, list[int]] = {job: [] for job in jobs}
         for _ in range(min(free, sum(map(len, wanted.values())))):
             job = min(
-                (job for job in self._jobs if len(chosen[job]) < len(wanted[job])),
+                (job for job in jobs if len(chosen[job]) < len(wanted[job])),
                 key=lambda job: share[job] + len(chosen[job]),
             )
             chosen[job].append(wanted[job][len(chosen[job])])
@@ -205,15 +209,16 @@ class FastPool:
             for line, token in zip(added, tokens, strict=True):
                 self._take(line, token)
         job.add("prompts", clock() - start)
+        job.look()
         self._compact()
 
     def _decode(self) -> None:
-        """One token after the other for all lines, until a line leaves."""
+        """One token after the other for all lines, until a line leaves or further prompts have to begin."""
         if not self._lines:
             return
-        before = len(self._lines)
+        before, more = len(self._lines), False
         with self._edits_of_lines(), torch.inference_mode():
-            while len(self._lines) == before:
+            while len(self._lines) == before and not more:
                 self._model.control.checkpoint(self._emit)
                 start = time.perf_counter()
                 lines = self._lines
@@ -221,6 +226,8 @@ class FastPool:
                 seconds = (time.perf_counter() - start) / len(lines)
                 for line in lines:
                     line.job.add("decoding", seconds)
+                # Each has to look.
+                more = sum(job.look() for job in self._jobs) > 0
                 self._compact()
 
     def _step(self) -> None:
@@ -237,7 +244,7 @@ class FastPool:
             line.cached += 1
             self._take(line, chosen[0])
             for guessed, token, following in zip(guess, chosen, chosen[1:], strict=False):
-                if line.job.responses[line.row] is not None:
+                if line.job.ended or line.job.responses[line.row] is not None:
                     break
                 tried += 1
                 if guessed != token:
@@ -300,11 +307,15 @@ class FastPool:
             self._emit(Progress(stage=stage, done=done, total=jobs * len(self._exam.bad), seconds_left=None))
 
     def _compact(self) -> None:
-        """Close the gaps that settled lines and ended jobs left: the last lines move into them."""
+        """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters: the last
+        lines move into them."""
         alive = [
             line
             for line in self._lines
-            if line.job in self._trunks and not line.job.ended and line.job.responses[line.row] is None
+            if line.job in self._trunks
+            and not line.job.ended
+            and line.job.responses[line.row] is None
+            and len(line.response) < line.job.wanted(line.row)
         ]
         if len(alive) == len(self._lines):
             return
@@ -331,7 +342,8 @@ class FastPool:
             if lines == 1:
                 job.error = error
             again = {line.row for line in self._lines if line.job is job}
-            job.begun.clear()
+            for row in again:
+                job.begun.pop(row, None)
             self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
         self._lines.clear()
         self._shrink(lines)
@@ -363,7 +375,7 @@ def open_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple
     Args:
         cost: what a decoding step takes, for guesses at what comes next.
 
-    Returns the pool, and whether several trials may share a batch in it.
+    Returns the pool, and whether several trials can share a batch in it. (Several can be in hand in any case.)
     """
     while True:
         try:
@@ -387,14 +399,16 @@ def _checked_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> t
         log.info("no fast path", exc_info=error)
         emit(Notice(text=f"trials are measured the plain way, without shortcuts: {one_line(error)}"))
         return PlainPool(model, exam, emit), False
-    if model.batch_size == 1:
-        return pool, False
     try:
         _check_rows(model, exam, pool)
     except RowsLost as error:
         emit(Notice(text=f"trials are measured one at a time: {one_line(error)}"))
-        return pool, False
-    return pool, True
+        pool.together = False
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        # One line has no other beside it.
+        if not out_of_memory(error) or model.batch_size > 1:
+            raise
+    return pool, pool.together
 
 
 class _Differs(Exception):

@@ -1,11 +1,11 @@
-"""What earlier trials tell about a running one: which prompts decide first, when it has lost, and how many refusals it
-would have had."""
+"""What earlier trials tell about a running one: which prompts decide first, at how many refusals it has lost, and how
+many it would have had."""
 
 from __future__ import annotations
 
 import bisect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heretic_tui.engine.metrics.refusals import Response
@@ -13,6 +13,15 @@ from heretic_tui.engine.metrics.refusals import Response
 _TINY = 1e-9
 # Weight of the unweighted rates, in measurements of the same KL divergence.
 _PRIOR = 0.2
+# Measurements that odds rest on, the base model's apart: more tell little more, and take time at every trial.
+_REMEMBERED = 256
+# Digits beyond these hang on what else was in a batch.
+_DIGITS = 5
+
+
+def compared(kl_divergence: float) -> float:
+    """A KL divergence as trials are compared by it, and as the search is told it."""
+    return round(kl_divergence, _DIGITS)
 
 
 def bar(front: Sequence[tuple[float, int]], kl_divergence: float) -> int | None:
@@ -22,7 +31,8 @@ def bar(front: Sequence[tuple[float, int]], kl_divergence: float) -> int | None:
     Args:
         front: KL divergence and refusals of trials that are fully measured.
     """
-    bars = [refusals + (other == kl_divergence) for other, refusals in front if other <= kl_divergence]
+    own = compared(kl_divergence)
+    bars = [refusals + (compared(other) == own) for other, refusals in front if compared(other) <= own]
     return min(bars, default=None)
 
 
@@ -67,7 +77,7 @@ class Odds:
         delays of all refusals). What a trial of about the same KL divergence refused counts most. The rates are scaled
         by how the prompts that were begun compare with what the rates expected of them.
         """
-        rates = self._rates_near(kl_divergence)
+        rates = self._rates_near(compared(kl_divergence))
         seen = {**refused, **answered, **undecided}
         elapsed = max(seen.values(), default=0)
         expected = sum(rates[row] for row, tokens in seen.items() if tokens) * (1 - self._later(elapsed))
@@ -103,20 +113,44 @@ class Odds:
 
 
 class History:
-    """What the base model and trials that were measured in full responded."""
+    """What the base model and trials that were measured in full responded.
 
-    def __init__(self, base: Sequence[Response]) -> None:
+    Args:
+        base: responses of the base model.
+        read: the responses of a trial that was announced; None where they are lost.
+    """
+
+    def __init__(
+        self, base: Sequence[Response], read: Callable[[int], Sequence[Response] | None] = lambda number: None
+    ) -> None:
         self._base = _past(0.0, base)
-        self._trials: dict[int, Past] = {}
+        self._read = read
+        self._announced: dict[int, float] = {}
+        self._trials: dict[int, Past | None] = {}
+        self._numbers: list[int] = []
 
-    def add(self, number: int, kl_divergence: float, responses: Sequence[Response]) -> None:
-        self._trials[number] = _past(kl_divergence, responses)
+    def add(self, number: int, kl_divergence: float, responses: Sequence[Response] | None = None) -> None:
+        """Announce a trial that was measured in full; without its responses they are read when they are needed."""
+        if number not in self._announced:
+            bisect.insort(self._numbers, number)
+        self._announced[number] = kl_divergence
+        if responses is not None:
+            self._trials[number] = _past(kl_divergence, responses)
 
     def before(self, number: int) -> Odds:
         """What was known when trials with smaller numbers had ended. (Not what is known now: that hangs on which trial
         ended first.)"""
-        return Odds([self._base, *(past for n, past in sorted(self._trials.items()) if n < number)])
+        latest = self._numbers[: bisect.bisect_left(self._numbers, number)][-_REMEMBERED:]
+        return Odds([self._base, *(past for n in latest if (past := self._past(n)))])
+
+    def _past(self, number: int) -> Past | None:
+        if number not in self._trials:
+            responses = self._read(number)
+            fits = responses is not None and len(responses) == len(self._base.delays)
+            self._trials[number] = _past(self._announced[number], responses) if fits and responses else None
+        return self._trials[number]
 
 
 def _past(kl_divergence: float, responses: Sequence[Response]) -> Past:
-    return Past(kl_divergence, [response.tokens if response.verdict.refused else None for response in responses])
+    delays = [response.tokens if response.verdict.refused else None for response in responses]
+    return Past(compared(kl_divergence), delays)

@@ -19,6 +19,7 @@ from torch import Tensor
 from heretic_tui.engine.ablation import Edit, attached
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.decoding import greedy
+from heretic_tui.engine.early_stop import EarlyStop
 from heretic_tui.engine.events import Emit, Measured
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.metrics.kl import KLDivergence
@@ -27,10 +28,6 @@ from heretic_tui.engine.model import Batch, ChatModel, Tokens
 from heretic_tui.engine.odds import Odds, bar
 from heretic_tui.engine.progress import reporter
 from heretic_tui.errors import HereticError
-
-# Prompts are begun until this many times the refusals that are missing are expected of them: a few too many cost less
-# than another round.
-_MARGIN = 1.25
 
 
 @dataclass(eq=False)
@@ -49,7 +46,7 @@ class Job:
         responses: one for each bad evaluation prompt; None while its verdict is not certain.
         begun: tokens that each undecided prompt has got so far.
         stages: seconds by stage.
-        dominated: stopped for good.
+        dominated: stopped for good; responses are then those that count (engine/early_stop.py).
         error: why it failed.
     """
 
@@ -65,7 +62,7 @@ class Job:
     stages: dict[str, float] = field(default_factory=dict)
     dominated: bool = False
     error: Exception | None = None
-    _bar: int | None = None
+    _stop: EarlyStop | None = None
 
     @property
     def refusals(self) -> int:
@@ -77,38 +74,27 @@ class Job:
         return self.dominated or self.error is not None or (bool(self.responses) and None not in self.responses)
 
     def estimate(self) -> float:
-        """Expected refusals of a job that was stopped. (It had come so far as its batch let it: another batch size, or
-        other jobs beside it, may give it some tokens more or fewer, and the estimate some tenths.)"""
-        return self.refusals + sum(self._chances().values())
+        """Expected refusals of a job that was stopped."""
+        return self._stop.estimate() if self._stop else float(self.refusals)
 
-    def worth_beginning(self, waiting: Sequence[int]) -> list[int]:
-        """The first of the prompts that wait, as many as it probably takes until the job has lost; all of them where
-        it cannot lose."""
-        if self._bar is None or not waiting:
+    def to_begin(self, waiting: Sequence[int]) -> list[int]:
+        """Those of the prompts that wait which have to be decoded by now; all of them where the job cannot lose."""
+        if self._stop is None:
             return list(waiting)
-        chances = self._chances()
-        missing = _MARGIN * (self._bar - self.refusals) - sum(chances.values()) + sum(chances[row] for row in waiting)
-        chosen = []
-        for row in waiting:
-            if missing <= 0:
-                break
-            chosen.append(row)
-            missing -= chances[row]
-        return chosen
+        still = set(waiting)
+        return [row for row in self._stop.begun if row in still]
 
-    def _chances(self) -> dict[int, float]:
-        """For each undecided prompt, the probability that it will be refused."""
-        refused: dict[int, int] = {}
-        answered: dict[int, int] = {}
-        undecided: dict[int, int] = {}
-        for row, response in enumerate(self.responses):
-            if response is None:
-                undecided[row] = self.begun.get(row, 0)
-            else:
-                (refused if response.verdict.refused else answered)[row] = response.tokens
-        if self.odds is None:
-            return dict.fromkeys(undecided, 0.0)
-        return self.odds.chances(self.kl_divergence or 0.0, refused, answered, undecided)
+    def likely(self, waiting: Sequence[int]) -> list[int]:
+        """Those that have to be decoded, and further ones that probably will have to be."""
+        rows = self.to_begin(waiting)
+        if self._stop:
+            others = [row for row in waiting if row not in rows]
+            rows += others[: self._stop.likely(self.responses, waiting) - len(rows)]
+        return rows
+
+    def wanted(self, row: int) -> float:
+        """Tokens of a prompt that can still matter, at most."""
+        return self._stop.wanted(row) if self._stop else math.inf
 
     def order(self) -> list[int]:
         """Rows in the order in which they are best decoded."""
@@ -122,17 +108,27 @@ class Job:
             )
             return
         self.kl_divergence = value
-        self._bar = bar(self.front, value)
-        self._compare()
+        if (limit := bar(self.front, value)) is not None:
+            self._stop = EarlyStop(self.odds, value, limit, len(self.responses))
+            self.look()
 
     def found(self, row: int, response: Response) -> None:
         """Take in a verdict."""
-        self.responses[row] = response
-        self.begun.pop(row, None)
-        self._compare()
+        if not self.dominated:
+            self.responses[row] = response
+            self.begun.pop(row, None)
+            self.look()
 
-    def _compare(self) -> None:
-        self.dominated = self._bar is not None and self.refusals >= self._bar
+    def look(self) -> bool:
+        """See how far the job has come. Returns whether further prompts have to be decoded now."""
+        if self._stop is None or self.dominated:
+            return False
+        more = self._stop.follow(self.responses, self.begun)
+        if self._stop.lost:
+            self.dominated = True
+            counts = self._stop.counts
+            self.responses = [r if counts(row) else None for row, r in enumerate(self.responses)]
+        return more
 
     def add(self, stage: str, seconds: float) -> None:
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
@@ -237,18 +233,22 @@ class PlainPool:
             return exam.judge.certain(model.decode(response))
 
         with attached(model.anatomy.writers, job.edits):
-            done = 0
-            while done < len(order) and not job.dominated:
-                rows = job.worth_beginning(order[done:])[: model.batch_size]
+            while order and not job.ended:
+                rows = job.likely(order)[: model.batch_size]
+                length = int(min(exam.length, max(job.wanted(row) for row in rows)))
                 try:
-                    found = greedy(model, [exam.bad[row] for row in rows], exam.length, enough=enough)
+                    found = greedy(model, [exam.bad[row] for row in rows], length, enough=enough)
                 except NotFiniteError as error:
                     raise error.among(rows) from None
                 for row, tokens in zip(rows, found, strict=True):
-                    whole = len(tokens) == exam.length or not enough(tokens)
-                    job.found(row, exam.response(model, tokens, whole))
-                done += len(rows)
-                report(done, len(order))
+                    if len(tokens) < length or length == exam.length or enough(tokens):
+                        whole = len(tokens) == exam.length or not enough(tokens)
+                        job.found(row, exam.response(model, tokens, whole))
+                    else:
+                        job.begun[row] = len(tokens)
+                job.look()
+                order = [row for row in order if row not in rows]
+                report(len(job.responses) - len(order), len(job.responses))
 
 
 def measure_kl(pool: Pool, job: Job, exam: Exam, emit: Emit, control: Control) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import bisect
+import copy
 import hashlib
+import math
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FixedTrial, FrozenTrial, Trial, TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from heretic_tui.engine.odds import compared
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.roles import after_the_mixers
 from heretic_tui.errors import HereticError, UsageError, one_line
@@ -24,14 +29,22 @@ from heretic_tui.runtime.text import without_passwords
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
+# User attributes of a trial: how it ended; and, in studies of older versions, that its refusals are an estimate.
+_ENDED = "ended"
 _ESTIMATED = "refusals are estimated"
+# TPE learns from so many trials at most, those that are furthest in front among them: its time grows with their number.
+_LEARNT, _IN_FRONT = 500, 100
+# KL divergence and refusals.
+_DIRECTIONS = [StudyDirection.MINIMIZE, StudyDirection.MINIMIZE]
+
+Sampled = Mapping[str, Any]
 
 
 class Search:
     """The study of one run.
 
-    A run that was interrupted asks for the same trials as one that was not: the sampler is seeded from the run's seed
-    and the trial's number before every ask, and a trial that was left running is taken up again under its own number.
+    What is asked for follows from the run's seed, the trial's number and what trials of lower numbers ended with, and
+    from nothing else: the sampler is made anew before every ask, and is shown what it may know by then.
 
     Args:
         storage: an Optuna storage URL, or the path of a journal file.
@@ -46,10 +59,13 @@ class Search:
     def __init__(
         self, storage: str | Path, name: str, seed: int, n_startup_trials: int, depth: int, components: Sequence[str]
     ) -> None:
+        self._storage = storage
+        self._name = name
         self._seed = seed
         self._n_startup_trials = n_startup_trials
         self._last = depth - 1
         self._components = components
+        self._space = self._distributions()
         self._study = open_study(storage, name)
 
     @property
@@ -57,104 +73,231 @@ class Search:
         """Number of trials that the study knows, in whatever state."""
         return len(self._trials())
 
-    def ask(self, number: int) -> Parameters:
-        """The parameters of a trial: a new one, or one that was asked for before and has no result yet.
+    def ask(self, number: int, known: int | None = None) -> Parameters:
+        """The parameters of a trial: new ones, or those that were asked for before and have no result yet.
+
+        Args:
+            known: trials with lower numbers count as ended, others as running, whatever has become of them since;
+                None for all.
 
         Raises:
             HereticError: when the study holds another number of trials, or a result for this one.
         """
         trials = self._trials()
-        self._study.sampler = self._sampler(number)
         if number == len(trials):
-            trial = self._study.ask()
-        elif number < len(trials) and trials[number].state == TrialState.RUNNING:
-            trial = Trial(self._study, trials[number]._trial_id)
-        else:
+            shown = _shown(trials, number if known is None else known)
+            sampler = _Sampler(self._n_startup_trials, _seed_of(self._seed, number))
+            self._add(sampler.draw(shown, number, self._space), number)
+        elif number > len(trials) or trials[number].state != TrialState.RUNNING:
             raise HereticError(f"trial {number} was asked for, but the study holds {len(trials)} trials")
-        return self._suggest(trial)
+        return self.parameters(number)
 
-    def tell(self, number: int, kl_divergence: float, refusals: float, estimated: bool = False) -> None:
-        """Tell a result. `estimated`: the refusals of a trial that was not measured in full."""
-        if estimated:
-            self._study._storage.set_trial_user_attr(self._trials()[number]._trial_id, _ESTIMATED, True)
-        self._study.tell(number, [kl_divergence, float(refusals)])
+    def enter(self, number: int, parameters: Parameters, sampled: Sampled) -> None:
+        """Enter a trial that was asked for elsewhere, with its parameters. `sampled`: as `sampled` gave it then; where
+        that is lost, it is found from the parameters, as far as they tell."""
+        self._add(sampled if self._fits(sampled, parameters) else self._inverse(parameters), number)
 
-    def fail(self, number: int) -> None:
+    def tell(self, number: int, kl_divergence: float, refusals: float, ended: Mapping[str, Any] | None = None) -> None:
+        """Tell a result.
+
+        Args:
+            refusals: counted, or for a trial that was not measured in full, estimated.
+            ended: how the trial ended, to be kept beside.
+        """
+        self._keep(number, ended)
+        self._study.tell(number, [compared(kl_divergence), float(refusals)])
+
+    def fail(self, number: int, ended: Mapping[str, Any] | None = None) -> None:
+        self._keep(number, ended)
         self._study.tell(number, state=TrialState.FAIL)
 
-    def result(self, number: int) -> tuple[float, float, bool] | None:
-        """KL divergence and refusals as told, and whether the latter are an estimate; None for a trial that is
-        running, failed, or not there."""
+    def ended(self, number: int) -> dict[str, Any] | None:
+        """How a trial ended, as it was kept; None for one that is running or not there. Studies of older versions kept
+        less: KL divergence, and refusals or an estimate of them."""
+        trials = self._trials()
+        if number >= len(trials) or not trials[number].state.is_finished():
+            return None
+        trial = trials[number]
+        if kept := trial.user_attrs.get(_ENDED):
+            return dict(kept)
+        if trial.state != TrialState.COMPLETE:
+            return {"state": "failed", "reason": "it had failed"}
+        kl_divergence, refusals = trial.values
+        if _ESTIMATED in trial.user_attrs:
+            return {"state": "dominated", "kl_divergence": kl_divergence, "estimate": refusals}
+        return {"state": "complete", "kl_divergence": kl_divergence, "refusals": int(refusals)}
+
+    def told(self, number: int) -> tuple[float, float] | None:
+        """KL divergence and refusals that the sampler learns from; None for a trial that has none."""
         trials = self._trials()
         if number >= len(trials) or trials[number].state != TrialState.COMPLETE:
             return None
         kl_divergence, refusals = trials[number].values
-        return kl_divergence, refusals, _ESTIMATED in trials[number].user_attrs
+        return compared(kl_divergence), refusals
 
     def parameters(self, number: int) -> Parameters:
         """The parameters of a trial that the study knows."""
-        return self._suggest(FixedTrial(self._trials()[number].params))
+        return self._parameters(self._trials()[number].params)
+
+    def sampled(self, number: int) -> dict[str, Any]:
+        """The same as the sampler drew them: what `parameters` is made of."""
+        return dict(self._trials()[number].params)
+
+    def whole(self, number: int) -> bool:
+        """Whether the study knows all parameters of a trial: versions that wrote one after the other may have been
+        killed in between."""
+        return self._trials()[number].params.keys() >= self._space.keys()
 
     def is_open(self, number: int) -> bool:
         """Whether the trial has still to be told a result (or is not there at all)."""
         trials = self._trials()
         return number >= len(trials) or trials[number].state == TrialState.RUNNING
 
+    def forget(self, numbers: Container[int]) -> None:
+        """Begin the study anew with all trials below the first of these, so that they can be entered again."""
+        kept = []
+        for trial in self._trials():
+            if trial.number in numbers:
+                break
+            kept.append(trial)
+        optuna.delete_study(study_name=self._name, storage=self._study._storage)
+        self._study = open_study(self._storage, self._name)
+        self._study.add_trials(kept)
+
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _sampler(self, number: int) -> optuna.samplers.BaseSampler:
-        return _Sampler(
-            multivariate=True,
-            n_ei_candidates=128,
-            n_startup_trials=self._n_startup_trials,
-            seed=_seed_of(self._seed, number),
-            # Trials that are still being measured count as bad ones, so that several asked for at once differ.
-            constant_liar=True,
-        )
+    def _add(self, sampled: Sampled, number: int) -> None:
+        if number != self.count:
+            raise HereticError(f"trial {number} was to be entered, but the study holds {self.count} trials")
+        values = {name: sampled[name] for name in self._space}
+        # In one write: a kill leaves the whole trial or nothing.
+        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=values, distributions=self._space))
 
-    def _suggest(self, trial: Trial | FixedTrial) -> Parameters:
+    def _keep(self, number: int, ended: Mapping[str, Any] | None) -> None:
+        if ended is not None:
+            self._study._storage.set_trial_user_attr(self._trials()[number]._trial_id, _ENDED, dict(ended))
+
+    # The space
+
+    def _distributions(self) -> dict[str, BaseDistribution]:
         last = self._last
-        scope = trial.suggest_categorical("direction_scope", ["global", "per layer"])
-        # Sampled for either scope: multivariate TPE knows no conditional parameters.
-        index = trial.suggest_float("direction_index", 0.4 * last, 0.9 * last)
-        kernels = {}
+        space: dict[str, BaseDistribution] = {
+            "direction_scope": CategoricalDistribution(["global", "per layer"]),
+            # Sampled for either scope: multivariate TPE knows no conditional parameters.
+            "direction_index": FloatDistribution(0.4 * last, 0.9 * last),
+        }
         for name in self._components:
             # Below 0 means 0, so that an edit of what comes after the token mixers can switch off.
-            lowest = -0.25 if after_the_mixers(name) else 0.8
-            peak = max(0.0, trial.suggest_float(f"{name}.max_weight", lowest, 1.5))
-            position = trial.suggest_float(f"{name}.max_weight_position", 0.6 * last, 1.0 * last)
-            fraction = trial.suggest_float(f"{name}.min_weight", 0.0, 1.0)
-            distance = trial.suggest_float(f"{name}.min_weight_distance", 1.0, max(0.6 * last, 1.0))
-            kernels[name] = Kernel(peak, position, fraction * peak, distance)
+            space[f"{name}.max_weight"] = FloatDistribution(-0.25 if after_the_mixers(name) else 0.8, 1.5)
+            space[f"{name}.max_weight_position"] = FloatDistribution(0.6 * last, 1.0 * last)
+            space[f"{name}.min_weight"] = FloatDistribution(0.0, 1.0)
+            space[f"{name}.min_weight_distance"] = FloatDistribution(1.0, max(0.6 * last, 1.0))
+        return space
+
+    def _parameters(self, sampled: Sampled) -> Parameters:
+        kernels = {}
+        for name in self._components:
+            peak = max(0.0, sampled[f"{name}.max_weight"])
+            kernels[name] = Kernel(
+                peak,
+                sampled[f"{name}.max_weight_position"],
+                sampled[f"{name}.min_weight"] * peak,
+                sampled[f"{name}.min_weight_distance"],
+            )
+        scope, index = sampled["direction_scope"], sampled["direction_index"]
         return Parameters(index if scope == "global" else None, kernels)
+
+    def _fits(self, sampled: Sampled, parameters: Parameters) -> bool:
+        """Whether these values lie in the space, and make these parameters."""
+        for name, distribution in self._space.items():
+            value = sampled.get(name)
+            if isinstance(distribution, FloatDistribution):
+                number = isinstance(value, int | float) and not isinstance(value, bool)
+                if not number or not distribution.low <= value <= distribution.high:
+                    return False
+            elif value not in ("global", "per layer"):
+                return False
+        return self._parameters(sampled) == parameters
+
+    def _inverse(self, parameters: Parameters) -> dict[str, Any]:
+        """Values that make these parameters, or nearly so."""
+        index = parameters.direction_index
+        found: dict[str, Any] = {"direction_scope": "per layer" if index is None else "global"}
+        found["direction_index"] = math.inf if index is None else index
+        for name in self._components:
+            if (kernel := parameters.components.get(name)) is None:
+                raise HereticError(f"a recorded trial has no {name}, which this model has: begin another run")
+            peak = kernel.max_weight
+            found[f"{name}.max_weight"] = peak
+            found[f"{name}.max_weight_position"] = kernel.max_weight_position
+            found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
+            found[f"{name}.min_weight_distance"] = kernel.min_weight_distance
+        for name, distribution in self._space.items():
+            if isinstance(distribution, FloatDistribution):
+                low, high = distribution.low, distribution.high
+                # What the parameters do not tell is the middle.
+                found[name] = min(max(found[name], low), high) if math.isfinite(found[name]) else (low + high) / 2
+        return found
 
 
 def open_study(storage: str | Path, name: str) -> optuna.Study:
     """The study of a run, a new one where there is none. To be called by the holder of the run's lock only.
 
     Raises:
-        UsageError: when the storage cannot be opened, or what it holds cannot be read.
+        UsageError: when the storage cannot be opened, or what it holds cannot be read; with what can be done about it.
     """
     try:
         backend = None
         if isinstance(storage, Path):
+            if storage.exists() and not storage.is_file():
+                raise UsageError(f"{storage} is no regular file: move it aside")
             # Only the holder of the run's lock writes here, so what a kill left can be cleared away: half a line,
             # and the journal's own lock, which would hold up this process for a grace period.
             trim_torn_line(storage)
             storage.with_name(storage.name + ".lock").unlink(missing_ok=True)
             backend = JournalStorage(_Journal(str(storage), JournalFileOpenLock(str(storage))))
-        return optuna.create_study(
+        study = optuna.create_study(
             storage=backend or str(storage),
             study_name=name,
-            directions=["minimize", "minimize"],
+            directions=_DIRECTIONS,
             load_if_exists=True,
         )
+    except UsageError:
+        raise
     except Exception as error:
-        raise UsageError(
-            f"the trials' storage {without_passwords(str(storage))} cannot be read: {one_line(error)}; put back "
-            "a copy, or delete it: finished trials are in events.jsonl as well and are entered again"
-        ) from error
+        raise UsageError(_not_opened(storage, error)) from error
+    if study.directions != _DIRECTIONS:
+        raise UsageError(f"{_where(storage)} holds a study {name} of another program: give another storage")
+    return study
+
+
+def _where(storage: str | Path) -> str:
+    return str(storage) if isinstance(storage, Path) else f"the storage {without_passwords(storage)}"
+
+
+def _not_opened(storage: str | Path, error: Exception) -> str:
+    """Why a storage cannot be opened, and what to do. Deleting is advice for a damaged file of the run's own alone."""
+    where, said = _where(storage), one_line(error)
+    if isinstance(storage, Path):
+        if isinstance(error, OSError):
+            return f"cannot open {storage}: {error.strerror or said}"
+        return (
+            f"{where} is damaged ({said}): put back a copy, or move it aside: finished trials are in events.jsonl as "
+            "well and are entered again"
+        )
+    kinds = {cls.__name__ for cls in type(error).__mro__}
+    if isinstance(error, ImportError):
+        missing = error.__cause__ if isinstance(error.__cause__, ImportError) else error
+        return f"{where} cannot be opened: its driver is not installed ({one_line(missing)})"
+    if kinds & {"ArgumentError", "ValueError"}:
+        return f"{where} is no storage that can be opened ({said}): give a URL such as sqlite:////folder/study.db"
+    if kinds & {"OperationalError", "InterfaceError"}:
+        return (
+            f"{where} cannot be opened: {said}; check that it is there and can be written to, the address, user and "
+            "password; nothing in it was changed"
+        )
+    return f"{where} cannot be used: {said}; check that the URL names the right one; nothing in it was changed"
 
 
 class _Journal(JournalFileBackend):
@@ -171,21 +314,77 @@ class _Journal(JournalFileBackend):
 
 
 class _Sampler(optuna.samplers.TPESampler):
-    """TPE that draws each random parameter from a seed of its own.
+    """TPE that is shown the trials it may learn from, and draws the first ones at random, each parameter from a seed of
+    its own."""
 
-    A kill can come when the study has stored some of a trial's parameters: those are not drawn again, so draws in a
-    row from one generator would give the others other values than they had.
-    """
-
-    def __init__(self, *, seed: int, **options: Any) -> None:
-        super().__init__(seed=seed, **options)
+    def __init__(self, n_startup_trials: int, seed: int) -> None:
+        # Trials that are still being measured count as bad ones, so that several asked for at once differ.
+        super().__init__(multivariate=True, n_ei_candidates=128, seed=seed, constant_liar=True)
+        self._at_random = max(1, n_startup_trials)
         self._own_seed = seed
 
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        sampler = optuna.samplers.RandomSampler(seed=_seed_of(self._own_seed, param_name))
-        return sampler.sample_independent(study, trial, param_name, param_distribution)
+    def draw(self, trials: list[FrozenTrial], number: int, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+        """Values for a new trial.
+
+        Args:
+            trials: complete ones and running ones.
+        """
+        shown: Any = _Shown(trials)
+        trial = create_trial(state=TrialState.RUNNING)
+        trial.number = number
+        # A range of one value is nothing to learn about.
+        wide = {name: distribution for name, distribution in sorted(space.items()) if not distribution.single()}
+        drawn: dict[str, Any] = {}
+        if sum(trial.state == TrialState.COMPLETE for trial in trials) >= self._at_random:
+            drawn = self._sample(shown, trial, wide)
+        for name, distribution in space.items():
+            if name not in drawn:
+                at_random = optuna.samplers.RandomSampler(seed=_seed_of(self._own_seed, name))
+                drawn[name] = at_random.sample_independent(shown, trial, name, distribution)
+        return drawn
+
+
+class _Shown:
+    """What the sampler asks a study for."""
+
+    def __init__(self, trials: list[FrozenTrial]) -> None:
+        self.directions = _DIRECTIONS
+        self._trials = trials
+
+    def _is_multi_objective(self) -> bool:
+        return True
+
+    def _get_trials(self, states: Container[TrialState], **_: Any) -> list[FrozenTrial]:
+        return [trial for trial in self._trials if trial.state in states]
+
+
+def _shown(trials: list[FrozenTrial], known: int) -> list[FrozenTrial]:
+    """The trials that the sampler learns from, in their order: those that were known to have ended, no more than it
+    bears; and those in hand then, as running."""
+    complete = [trial for trial in trials[:known] if trial.state == TrialState.COMPLETE]
+    if len(complete) > _LEARNT:
+        ranks = _ranks([(trial.values[0], trial.values[1]) for trial in complete])
+        places = sorted(range(len(complete)), key=lambda place: (ranks[place], place))
+        # The latest of the others.
+        chosen = {*places[:_IN_FRONT], *sorted(places[_IN_FRONT:])[_IN_FRONT - _LEARNT :]}
+        complete = [trial for place, trial in enumerate(complete) if place in chosen]
+    in_hand = []
+    for trial in trials[known:]:
+        trial = copy.copy(trial)
+        trial.state, trial.values = TrialState.RUNNING, None
+        in_hand.append(trial)
+    return complete + in_hand
+
+
+def _ranks(points: Sequence[tuple[float, float]]) -> list[int]:
+    """For each point the number of the front it lies on, from 0 (Pareto, smaller is better), in n log n steps."""
+    ranks = [0] * len(points)
+    lowest: list[float] = []
+    for place in sorted(range(len(points)), key=lambda place: points[place]):
+        rank = bisect.bisect_right(lowest, points[place][1])
+        lowest[rank : rank + 1] = [points[place][1]]
+        ranks[place] = rank
+    return ranks
 
 
 def _seed_of(*parts: object) -> int:

@@ -8,12 +8,13 @@ import os
 import random
 import time
 from pathlib import Path
+from typing import Any
 
 from heretic_tui import __version__
 from heretic_tui.engine import events as ev
-from heretic_tui.engine.ablation import attached
+from heretic_tui.engine.ablation import attached, edits_aside
 from heretic_tui.engine.chat import answer
-from heretic_tui.engine.control import Aborted, Chat, Close, Command, Control, Export, MoreTrials, Shift
+from heretic_tui.engine.control import Aborted, Chat, Close, Command, Control, Export, MoreTrials, Shift, nothing
 from heretic_tui.engine.hub import check_access, upload
 from heretic_tui.engine.inputs import Inputs, versions
 from heretic_tui.engine.memory import memory_in_use
@@ -22,12 +23,12 @@ from heretic_tui.engine.search import Search, open_study
 from heretic_tui.engine.tasks import export_trial
 from heretic_tui.engine.trials import Trials
 from heretic_tui.engine.workbench import Workbench
-from heretic_tui.errors import HereticError, one_line
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import user_path, write_json
 from heretic_tui.runtime.journal import Journal, read_events
 from heretic_tui.runtime.rundir import folder_of_run
 from heretic_tui.runtime.state import RunState
-from heretic_tui.runtime.text import doing
+from heretic_tui.runtime.text import doing, quoted
 from heretic_tui.settings import to_record
 
 # After this many failures in a row it is not the trials that are at fault.
@@ -66,8 +67,10 @@ class Session:
         self._n_trials = settings.n_trials
         self.workbench = Workbench(settings, inputs.sets, self.folder, self.emit, control)
         self._loaded = False
-        # Those that wait for the trials in hand to end.
+        control.emit = self.emit
+        # Those that wait for the trials in hand to end, and those that came while the run was paused.
         self._exports: list[Export] = []
+        self._waiting: list[Command] = []
 
     @property
     def _storage(self) -> str | Path:
@@ -93,7 +96,6 @@ class Session:
         """
         try:
             self._open()
-            self._make_ready()
             self._search(stay)
             while stay and self._go_on():
                 self._search(stay)
@@ -115,9 +117,7 @@ class Session:
 
     def _open(self) -> None:
         settings, record = self._settings, self.folder.read_record()
-        seed = record.get("seed", settings.seed)
-        if seed is None:
-            seed = random.SystemRandom().randrange(2**31)
+        seed = self._known_seed(record)
         self._seed = seed
         self.folder.update_record(
             run=self.folder.name,
@@ -144,6 +144,32 @@ class Session:
         for note in self._inputs.notes:
             self.emit(ev.Notice(level="warning", text=note))
 
+    def _known_seed(self, record: dict[str, Any]) -> int:
+        """The seed of the run: given, or kept when it began, or drawn now.
+
+        Raises:
+            UsageError: when those that are known differ: files were changed, or are another run's.
+        """
+        opened = self.state.opened
+        known = {
+            "--seed": self._settings.seed,
+            "run.json": record.get("seed"),
+            "events.jsonl": opened.seed if opened else None,
+        }
+        known = {where: seed for where, seed in known.items() if seed is not None}
+        if len({repr(seed) for seed in known.values()}) > 1:
+            said = ", ".join(f"{quoted(seed)} by {where}" for where, seed in known.items())
+            raise UsageError(
+                f"the seed of run {self.folder.name} is {said}: put {self.folder.path} back as it was, or begin "
+                "another run with --runs-dir or --seed"
+            )
+        seed = next(iter(known.values()), None)
+        if seed is None:
+            return random.SystemRandom().randrange(2**31)
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+            raise UsageError(f"{self.folder.record} holds no seed but {quoted(seed)}: put back a copy")
+        return seed
+
     def _end(self, outcome: str, reason: str | None = None) -> str:
         self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
@@ -162,29 +188,33 @@ class Session:
     # The search
 
     def _search(self, stay: bool) -> None:
-        self._make_ready()
-        model, settings = self.workbench.model, self._settings
-        start = time.perf_counter()
-        self.emit(ev.PhaseStarted(phase="search"))
-        study = Search(
-            self._storage,
-            self.folder.name,
-            self._seed,
-            settings.n_startup_trials,
-            model.depth,
-            model.anatomy.components,
-        )
-        trials = Trials(study, self.workbench, self.state, self.emit, self._control)
-        self._failures = 0
+        """Make the model ready and work until the last trial, or until there is to be no more."""
+        start = None
         try:
+            self._make_ready()
+            start = time.perf_counter()
+            self.emit(ev.PhaseStarted(phase="search"))
+            trials = Trials(self._study(), self.workbench, self.state, self.emit, self._control)
+            self._failures = 0
+            self._control.serve = self._obey_while_paused
             while self._go_on_searching(trials):
                 pass
         except Aborted:
             if not stay or self._control.closing:
                 raise
-        seconds = round(time.perf_counter() - start, 3)
-        self.emit(ev.PhaseFinished(phase="search", seconds=seconds))
+        finally:
+            self._control.serve = nothing
+        if start is not None:
+            self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
+        if not self._loaded:
+            # What was half there takes memory.
+            self.workbench.unload()
+            self.emit(ev.Notice(text="ended before the model was ready; whatever is asked for next makes it ready"))
         self.emit(ev.PhaseStarted(phase="ready"))
+
+    def _study(self) -> Search:
+        model, startup = self.workbench.model, self._settings.n_startup_trials
+        return Search(self._storage, self.folder.name, self._seed, startup, model.depth, model.anatomy.components)
 
     def _go_on_searching(self, trials: Trials) -> bool:
         """One more trial to its end, then the commands that wait. Returns false when there is nothing more to do."""
@@ -196,7 +226,7 @@ class Session:
                 raise HereticError(f"{_FAILURES} trials in a row failed; the last: {reason}")
             self.emit(memory_in_use())
         obeyed = False
-        while command := self._control.next_command():
+        while command := self._next_command():
             obeyed = True
             if isinstance(command, Export):
                 self._exports.append(command)
@@ -213,15 +243,29 @@ class Session:
 
     def _go_on(self) -> bool:
         """Obey commands until one asks for more trials (true) or the session is to end (false)."""
-        self._control.rearm()
+        self._control.rest()
         if not self._control.closing:
             self._export_those_that_wait()
         while not self._control.closing:
-            command = self._control.wait_command()
+            command = self._waiting.pop(0) if self._waiting else self._control.wait_command()
             self._obey(command)
             if isinstance(command, MoreTrials):
+                self._control.work()
                 return True
         return False
+
+    def _next_command(self) -> Command | None:
+        return self._waiting.pop(0) if self._waiting else self._control.next_command()
+
+    def _obey_while_paused(self) -> None:
+        """A pause holds trials: chats are answered, and how many trials there are to be is noted. All else waits."""
+        # While the model is loaded again, after an export, nobody can answer.
+        while self._loaded and (command := self._control.next_command()):
+            if isinstance(command, Chat | MoreTrials):
+                with edits_aside():
+                    self._obey(command)
+            else:
+                self._waiting.append(command)
 
     def _export_those_that_wait(self) -> None:
         while self._exports:
@@ -242,13 +286,16 @@ class Session:
                 pass
 
     def _chat(self, chat: Chat) -> None:
-        control = self._control.begin(chat)
-        if control.aborting:
-            self.emit(ev.ChatEnded(id=chat.id, reason="stopped"))
-            self._control.end()
-            return
+        control = None
         try:
-            self._make_ready()
+            # Before its turn: until then it can be withdrawn at once.
+            if not self._control.withdrawn(chat):
+                self._make_ready()
+            if self._control.withdrawn(chat):
+                return
+            control = self._control.begin(chat)
+            if self._control.withdrawn(chat):
+                return
             self.emit(ev.ChatStarted(id=chat.id, trial=chat.trial))
             edits = {}
             if chat.trial is not None:
@@ -262,7 +309,8 @@ class Session:
             log.exception("the chat failed")
             self.emit(ev.ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
         finally:
-            self._control.end()
+            if control:
+                self._control.end()
 
     def _export(self, export: Export) -> None:
         control = self._control.begin(export)

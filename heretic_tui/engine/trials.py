@@ -1,28 +1,35 @@
 """The trials of a search in their order: asked for, measured together, told.
 
-Several trials are in hand at once. Trial n is asked for as soon as trial n - k and all before it have been told,
-whatever has ended since; and it is compared with those alone. So the course of a search does not depend on which trial
-ends first, nor on an abort or a kill. (Where those in hand are let end before further ones are asked for, at a stop
-after the trial, for an export, or at the last trial of a run that is extended later, the sampler knows more than it
-would have.)
+Several trials are in hand at once. Trial n is asked for as soon as trial n - k and all before it have been told, and
+knows of those alone, whatever else has ended since. So the course of a search does not depend on which trial ends
+first, nor on a stop, an abort or a kill.
+
+What happened is in the events. The study, which the sampler learns from, is made to agree with them at the start.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.control import Aborted, Control
-from heretic_tui.engine.metrics.refusals import Refusals
-from heretic_tui.engine.odds import History
+from heretic_tui.engine.metrics.refusals import Refusals, Response
+from heretic_tui.engine.odds import History, compared
+from heretic_tui.engine.parameters import Parameters
 from heretic_tui.engine.pool import Job
 from heretic_tui.engine.search import Search
 from heretic_tui.engine.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.runtime.state import DIED, FINISHED, RunState
+from heretic_tui.runtime.files import read_json
+from heretic_tui.runtime.state import DIED, FINISHED, MEASURED, RunState, TrialRecord
 
 # A process that dies in the same trial this often would die in it for ever.
 _ATTEMPTS = 5
+# What the study keeps of a trial's end: the fields of the event.
+_ENDED = (
+    "state", "kl_divergence", "refusals", "at_least", "estimate", "prompts", "seconds", "stages", "reason",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -43,10 +50,12 @@ class Trials:
         self._in_hand: list[Job] = []
         self._told = 0
         self._asked = 0
-        self._history = History(workbench.refusals.base)
+        self._history = History(workbench.refusals.base, self._responses)
+        self._recover()
+        self._reconcile()
         for number, trial in sorted(state.trials.items()):
-            if trial.state == "complete":
-                self._remember(number, trial.kl_divergence or 0.0)
+            if trial.state == "complete" and self._has_ended(number):
+                self._history.add(number, trial.kl_divergence or 0.0)
 
     def next(self, n_trials: int, may_ask: bool) -> bool | None:
         """Work until one more trial has ended. Returns whether it succeeded; None when there is nothing more to do.
@@ -88,26 +97,26 @@ class Trials:
 
     def _has_ended(self, number: int) -> bool:
         trial = self._state.trials.get(number)
-        return trial is not None and trial.state in FINISHED
+        # Figures without parameters tell nothing.
+        return trial is not None and trial.state in FINISHED and bool(trial.parameters)
 
     def _ask(self, number: int) -> bool | None:
         """Take a trial in hand. Returns false where it failed at once, None where there is nothing to measure: it has
         ended in an earlier session."""
         study, earlier = self._study, self._state.trials.get(number)
-        if self._has_ended(number):
-            # A study that was lost learns of it again.
-            if number >= study.count:
-                study.ask(number)
-            return None
-        if result := study.result(number):
-            self._recover(number, *result)
-            return None
+        # What was told when this trial is asked for, not what has ended by chance since.
+        known = max(0, number - self._bench.trials_at_once + 1)
         clock = self._control.clock
         start = clock()
-        parameters = study.ask(number)
+        if number >= study.count and earlier and earlier.parameters:
+            study.enter(number, Parameters.from_json(earlier.parameters, f"trial {number}"), earlier.sampled)
+        if self._has_ended(number):
+            return None
+        parameters = study.ask(number, known)
         sampling = clock() - start
         attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
-        self._emit(ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt))
+        sampled = study.sampled(number)
+        self._emit(ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled))
         job = Job(number, {}, 0)
         if attempt > _ATTEMPTS:
             self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
@@ -116,8 +125,6 @@ class Trials:
         try:
             job = self._bench.job(number, parameters)
             job.add("sampling", sampling)
-            # What was told when this trial was asked for, not what has ended by chance since.
-            known = number - self._bench.trials_at_once + 1
             job.odds = self._history.before(known)
             if self._bench.settings.early_stop:
                 job.front = [
@@ -187,26 +194,72 @@ class Trials:
         trial = self._state.trials[number]
         if not self._study.is_open(number):
             return
-        if trial.kl_divergence is None:
-            self._study.fail(number)
-        elif trial.refusals is None:
-            self._study.tell(number, trial.kl_divergence, trial.estimate or 0.0, estimated=True)
+        ended = {name: getattr(trial, name) for name in _ENDED}
+        if (told := _told(trial)) is None:
+            self._study.fail(number, ended)
         else:
-            self._study.tell(number, trial.kl_divergence, trial.refusals)
+            self._study.tell(number, *told, ended)
 
-    def _recover(self, number: int, kl_divergence: float, refusals: float, estimated: bool) -> None:
-        """Enter in the journal what only the study has."""
-        self._emit(ev.TrialStarted(number=number, parameters=self._study.parameters(number).to_json()))
-        figures: dict[str, object] = {"kl_divergence": kl_divergence}
-        if estimated:
-            figures |= {"at_least": 0, "estimate": refusals}
-        else:
-            figures["refusals"] = int(refusals)
-        job = Job(number, {}, 0, responses=[None] * len(self._bench.refusals.base))
-        self._finish(job, "dominated" if estimated else "complete", **figures)
+    # Agreement of the study with the events
 
-    def _remember(self, number: int, kl_divergence: float) -> None:
+    def _recover(self) -> None:
+        """Enter in the journal the ends that only the study has, with what they were."""
+        for number in range(self._study.count):
+            earlier, ended = self._state.trials.get(number), self._study.ended(number)
+            if ended is None or self._has_ended(number) or not self._agrees(number, earlier):
+                continue
+            parameters, sampled = self._study.parameters(number), self._study.sampled(number)
+            attempt = earlier.attempts if earlier else 1
+            self._emit(
+                ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
+            )
+            if ended["state"] in MEASURED and "prompts" not in ended:
+                # A study of an older version.
+                ended["prompts"] = len(self._bench.refusals.base)
+                if ended["state"] == "dominated":
+                    ended["at_least"] = self._certain(number)
+            self._emit(ev.TrialFinished(number=number, **ended))
+
+    def _reconcile(self) -> None:
+        """Where the study holds other parameters or results than the events do, it is begun anew from there: a figure
+        belongs to the parameters that it was measured with."""
+        wrong = [n for n in range(self._study.count) if not self._agrees(n, self._state.trials.get(n))]
+        wrong += [
+            number
+            for number, trial in self._state.trials.items()
+            if self._has_ended(number) and not self._study.is_open(number) and self._study.told(number) != _told(trial)
+        ]
+        if wrong:
+            log.warning("the study differs from the events from trial %d on, and is entered again", min(wrong))
+            self._study.forget(wrong)
+
+    def _agrees(self, number: int, recorded: TrialRecord | None) -> bool:
+        """Whether a trial of the study is whole, and has the parameters that were recorded, if any were."""
+        if not self._study.whole(number):
+            return False
+        return not (recorded and recorded.parameters) or (
+            self._study.parameters(number).to_json() == recorded.parameters
+        )
+
+    def _certain(self, number: int) -> int:
+        """Refusals that are certain by the responses of a trial; 0 where they are lost."""
         try:
-            self._history.add(number, kl_divergence, Refusals.read(self._bench.folder, number))
-        except (FileNotFoundError, HereticError, KeyError):
-            log.warning("the responses of trial %d cannot be read", number)
+            return sum(record["refused"] is True for record in read_json(self._bench.folder.responses(number)))
+        except (OSError, HereticError, LookupError, TypeError):
+            log.warning("the responses of trial %d cannot be read", number, exc_info=True)
+            return 0
+
+    def _responses(self, number: int) -> Sequence[Response] | None:
+        try:
+            return Refusals.read(self._bench.folder, number)
+        except (OSError, HereticError, ValueError, LookupError, TypeError):
+            log.warning("the responses of trial %d cannot be read", number, exc_info=True)
+            return None
+
+
+def _told(trial: TrialRecord) -> tuple[float, float] | None:
+    """KL divergence and refusals that the study is told; None for a trial that failed."""
+    if trial.kl_divergence is None:
+        return None
+    refusals = trial.refusals if trial.refusals is not None else trial.estimate or 0.0
+    return compared(trial.kl_divergence), float(refusals)

@@ -316,11 +316,12 @@ class Workbench:
             )
 
     def _choose_trials_at_once(self, together: bool) -> None:
-        """How many trials share a batch: enough that a line which one of them leaves is always taken by another."""
+        """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
+        asked for depends on it, so it hangs on nothing that is measured."""
         prompts = len(self._sets["bad_evaluation_prompts"])
-        enough = min(_TRIALS_AT_MOST, 1 + math.ceil(self.model.batch_size / prompts))
-        given = self.settings.trials_at_once or self.folder.read_record().get("trials_at_once")
-        self.trials_at_once = (given or enough) if together else 1
+        known = self.folder.read_record().get("trials_at_once")
+        enough = min(_TRIALS_AT_MOST, 1 + math.ceil(self.settings.max_batch_size / prompts)) if together else 1
+        self.trials_at_once = self.settings.trials_at_once or known or enough
 
     def _find_directions(self, keep: bool) -> None:
         self._residuals: dict[str, Tensor] = {}

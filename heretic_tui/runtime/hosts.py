@@ -88,6 +88,7 @@ class ThreadHost:
         self.folder: RunFolder | None = None
         self.control: Control | None = Control()
         self._mailbox = Mailbox()
+        self.control.tell = self._mailbox.put
         self._on_folder = on_folder
         self._thread = threading.Thread(target=self._work, name="engine")
         self.outcome = "interrupted"
@@ -145,6 +146,8 @@ def _settle_garbage(event: ev.Event) -> None:
     """Once the model stands, take what is alive out of the garbage collector's sight: a full collection over all that
     torch and transformers hold stops every thread for a tenth of a second and more, the screen's too."""
     if isinstance(event, ev.PhaseStarted) and event.phase == "search":
+        # What an earlier search froze may be garbage by now.
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
 

@@ -22,7 +22,8 @@ _LATEST = 20
 @dataclass
 class TrialRecord:
     """One trial. `refusals` is None unless it is complete: a dominated one has `at_least` so many, and an `estimate`.
-    `measured` holds, by the metric's name, what is known before the end."""
+    `measured` holds, by the metric's name, what is known before the end; `sampled` is what the parameters were made
+    of."""
 
     number: int
     parameters: dict[str, Any]
@@ -37,6 +38,7 @@ class TrialRecord:
     reason: str | None = None
     attempts: int = 1
     measured: dict[str, float] = field(default_factory=dict)
+    sampled: dict[str, Any] = field(default_factory=dict)
 
     @property
     def expected_refusals(self) -> float | None:
@@ -123,7 +125,9 @@ class RunState:
                 self.progress = event
             case ev.TrialStarted():
                 self._forget_end(event.number)
-                begun = TrialRecord(event.number, event.parameters, attempts=event.attempt)
+                begun = TrialRecord(
+                    event.number, event.parameters, attempts=event.attempt, sampled=event.sampled
+                )
                 self.trials[event.number] = self._in_hand[event.number] = begun
             case ev.Measured():
                 numbers = list(self._in_hand) if event.number is None else [event.number]
