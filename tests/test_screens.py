@@ -331,10 +331,12 @@ def test_pause_stop_abort_and_more_trials(tmp_path: Path, folder: Path) -> None:
         await settle(pilot, app)
         await pilot.press("p")
         assert host.control.paused
-        assert app.state.state == "pausing"
+        assert app.state.state == "running", "the engine tells states, nobody else"
+        assert "pausing" in shown(app, "#run-bar")
         host.push(ev.StateChanged(state="paused"))
         await settle(pilot, app)
         assert "paused" in shown(app, "#run-bar")
+        assert "pausing" not in shown(app, "#run-bar")
         await pilot.press("p")
         assert not host.control.paused
         await pilot.press("X", "escape")
@@ -345,6 +347,32 @@ def test_pause_stop_abort_and_more_trials(tmp_path: Path, folder: Path) -> None:
         app.screen.query_one("#answer", Input).value = "90"
         await pilot.press("enter")
         assert host.commands() == [MoreTrials(90)]
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_when_nothing_runs_nothing_is_paused_stopped_or_aborted(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        assert host.control is not None
+        host.push(*fake.story(trials=3, running=False), ev.StateChanged(state="stopping"))
+        await settle(pilot, app)
+        assert "stopping" in shown(app, "#run-bar")
+        host.control.rest()
+        host.push(ev.PhaseStarted(phase="ready"), ev.StateChanged(state="ready"))
+        await settle(pilot, app)
+        await pilot.press("p", "S", "X")
+        await settle(pilot, app)
+        assert (host.control.paused, host.control.stopping, host.control.aborting) == (False, False, False)
+        assert "ready" in shown(app, "#run-bar")
+        assert type(app.screen).__name__ == "TrialsScreen", "nothing is asked"
+        said = [notification.message for notification in app._notifications]
+        assert [text for text in said if "nothing to" in text] == [
+            "Nothing runs: there is nothing to pause.",
+            "Nothing runs: there is nothing to stop.",
+            "Nothing runs: there is nothing to abort.",
+        ]
 
     drive(make_app(tmp_path, host), steps)
 

@@ -115,6 +115,8 @@ class Control:
         self._above = above
         self._told = "running"
         self._ready = False
+        # Whether the engine waits for `resume`.
+        self._held = False
         self._tasks: list[tuple[Chat | Export | Shift, Control]] = []
         self._cancelled: set[Export | Shift] = set()
         # Whether a chat was begun or withdrawn: whichever came first.
@@ -250,17 +252,13 @@ class Control:
         """Seconds, from an arbitrary moment on, that do not pass while the engine is paused."""
         return time.perf_counter() - self._paused_for
 
-    def tell_state(self, emit: Emit | None = None, held: bool = False) -> None:
-        """Tell the state where it has changed since it was last told.
-
-        Args:
-            held: the engine waits here for `resume`.
-        """
+    def tell_state(self, emit: Emit | None = None) -> None:
+        """Tell the state where it has changed since it was last told."""
         if self._above:
             self._above.tell_state()
             return
         state = "ready" if self._ready else self.requested
-        state = "paused" if held and state == "pausing" else state
+        state = "paused" if self._held and state == "pausing" else state
         emit = self.emit or emit
         if emit and state != self._told:
             self._told = state
@@ -273,13 +271,14 @@ class Control:
             Aborted: when an abort was asked for.
         """
         if self.paused and not self._abort.is_set():
-            self.tell_state(emit, held=True)
-            start = time.perf_counter()
+            start, self._held = time.perf_counter(), True
+            self.tell_state(emit)
             while self.paused and not self._abort.is_set():
                 self._wake.clear()
                 self.serve()
                 if self.paused and not self._abort.is_set():
                     self._wake.wait()
+            self._held = False
             self._paused_for += time.perf_counter() - start
         self.tell_state(emit)
         if self._abort.is_set():

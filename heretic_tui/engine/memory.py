@@ -19,6 +19,8 @@ def memory_share(device: torch.device, share: float) -> int:
 
 def free_memory() -> None:
     """Give back what nothing refers to any more: models are full of cycles, and torch keeps blocks of a GPU."""
+    # A screen's host has frozen what was alive when a search began (runtime/hosts.py), a model among it.
+    gc.unfreeze()
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

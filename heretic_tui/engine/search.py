@@ -121,7 +121,7 @@ class Search:
         if kept := trial.user_attrs.get(_ENDED):
             return dict(kept)
         if trial.state != TrialState.COMPLETE:
-            return {"state": "failed", "reason": "it had failed"}
+            return {"state": "failed", "reason": "it failed in an earlier session"}
         kl_divergence, refusals = trial.values
         if _ESTIMATED in trial.user_attrs:
             return {"state": "dominated", "kl_divergence": kl_divergence, "estimate": refusals}

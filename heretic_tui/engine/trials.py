@@ -208,27 +208,35 @@ class Trials:
             earlier, ended = self._state.trials.get(number), self._study.ended(number)
             if ended is None or self._has_ended(number) or not self._agrees(number, earlier):
                 continue
-            parameters, sampled = self._study.parameters(number), self._study.sampled(number)
-            attempt = earlier.attempts if earlier else 1
-            self._emit(
-                ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
-            )
             if ended["state"] in MEASURED and "prompts" not in ended:
                 # A study of an older version.
                 ended["prompts"] = len(self._bench.refusals.base)
                 if ended["state"] == "dominated":
                     ended["at_least"] = self._certain(number)
-            self._emit(ev.TrialFinished(number=number, **ended))
+            parameters, sampled = self._study.parameters(number), self._study.sampled(number)
+            attempt = earlier.attempts if earlier else 1
+            try:
+                finished = ev.from_json({"type": ev.TrialFinished.type, "number": number, **ended})
+            except ValueError:
+                log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
+                continue
+            assert finished is not None
+            self._emit(
+                ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
+            )
+            self._emit(finished)
 
     def _reconcile(self) -> None:
         """Where the study holds other parameters or results than the events do, it is begun anew from there: a figure
         belongs to the parameters that it was measured with."""
-        wrong = [n for n in range(self._study.count) if not self._agrees(n, self._state.trials.get(n))]
-        wrong += [
-            number
-            for number, trial in self._state.trials.items()
-            if self._has_ended(number) and not self._study.is_open(number) and self._study.told(number) != _told(trial)
-        ]
+        wrong = []
+        for number in range(self._study.count):
+            trial = self._state.trials.get(number)
+            agrees = self._agrees(number, trial)
+            if agrees and not self._study.is_open(number):
+                agrees = self._has_ended(number) and self._study.told(number) == _told(self._state.trials[number])
+            if not agrees:
+                wrong.append(number)
         if wrong:
             log.warning("the study differs from the events from trial %d on, and is entered again", min(wrong))
             self._study.forget(wrong)

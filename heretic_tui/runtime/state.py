@@ -125,9 +125,7 @@ class RunState:
                 self.progress = event
             case ev.TrialStarted():
                 self._forget_end(event.number)
-                begun = TrialRecord(
-                    event.number, event.parameters, attempts=event.attempt, sampled=event.sampled
-                )
+                begun = TrialRecord(event.number, event.parameters, attempts=event.attempt, sampled=event.sampled)
                 self.trials[event.number] = self._in_hand[event.number] = begun
             case ev.Measured():
                 numbers = list(self._in_hand) if event.number is None else [event.number]

@@ -163,6 +163,18 @@ class HereticApp(TypeAhead):
         return self._alive and self.state.phase != "ready"
 
     @property
+    def note(self) -> str:
+        """What stands before the run's state: that it is only watched, or what the engine was asked for and has not
+        confirmed yet."""
+        if self.host is None:
+            return ""
+        if self.host.control is None:
+            return "FOLLOWING"
+        requested = self.host.control.requested if self._alive else "running"
+        confirmed = self.state.state == requested or (self.state.state, requested) == ("paused", "pausing")
+        return "" if requested == "running" or confirmed else f"{requested} {self.glyphs.ellipsis}"
+
+    @property
     def folder(self) -> RunFolder | None:
         return self.host.folder if self.host else None
 
@@ -389,28 +401,34 @@ class HereticApp(TypeAhead):
             return
         if host.control.paused:
             host.control.resume()
-            self.state.state = "running"
-        else:
-            host.control.pause()
-            self.state.state = "pausing" if self.searching else "running"
+        elif not host.control.pause():
+            self.say("Nothing runs: there is nothing to pause.")
         self.tick()
 
     def action_stop(self) -> None:
-        """Stop after this trial; on a run that waits, go on."""
-        if self.host and self.host.control and self.searching:
-            self.host.control.stop_after_trial()
-            self.state.state = "stopping"
+        """Stop after this trial."""
+        control = self.host.control if self.host and self._alive else None
+        if control is None or not control.stop_after_trial():
+            self.say("Nothing runs: there is nothing to stop.")
+        elif control.in_trial:
             self.say("The search stops after this trial; + goes on with it.")
-            self.tick()
+        else:
+            self.say("No trial runs yet: it stops when the model is ready; X ends it now.")
+        self.tick()
 
     def action_abort(self) -> None:
         def answered(answer: str | None) -> None:
-            if answer == "abort" and self.host and self.host.control:
-                self.host.control.abort()
+            control = self.host.control if self.host and self._alive else None
+            if answer == "abort" and (control is None or not control.abort()):
+                self.say("Nothing runs any more: there was nothing to abort.")
 
-        if self.host and self.host.control and self.searching:
-            answers = [("n", "no", "no, go on"), ("y", "abort", "abort: the running trial is dropped, and done again")]
-            self.push_screen(Choose("Abort now?", "Finished trials stay.", answers), answered)
+        if not (self.host and self.host.control and self.searching):
+            self.say("Nothing runs: there is nothing to abort.")
+            return
+        in_trial = self.host.control.in_trial
+        dropped = "the trials in hand are dropped, and done again" if in_trial else "the preparation is broken off"
+        answers = [("n", "no", "no, go on"), ("y", "abort", f"abort: {dropped}")]
+        self.push_screen(Choose("Abort now?", "Finished trials stay.", answers), answered)
 
     def action_more(self) -> None:
         """Ask for the number of trials; the search goes on up to it."""

@@ -75,9 +75,8 @@ class ModeScreen(OfHeretic, Screen[None]):
 
     def paint_bar(self) -> None:
         app = self.heretic
-        note = "" if app.host is None or app.host.control else "FOLLOWING"
         self.query_one(KeyBar).show()
-        self.query_one(RunBar).show(app.state, app.glyphs, app.alive, note, elapsed=not app.frozen)
+        self.query_one(RunBar).show(app.state, app.glyphs, app.alive, app.note, elapsed=not app.frozen)
 
     def on_screen_resume(self) -> None:
         self.app.call_later(self.heretic.fit)
