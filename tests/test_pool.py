@@ -459,28 +459,25 @@ def test_where_a_trial_has_lost_does_not_hang_on_the_order_in_which_it_was_decod
         assert results[0][0] == (sum(r.verdict.refused for r in outcome.values()) >= 4)
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt_neox"])
 def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_have(
-    make_model: Make, kind: str
+    make_model: Make,
 ) -> None:
-    model = make_model(kind, batch_size=20)
+    model = make_model(batch_size=20)
     what = exam(model)
-    full = measured(open_pool(model, what, lambda event: None, NO_COST)[0], jobs(model, 12), 1)
-    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[3:6]
+    full = measured(open_pool(model, what, lambda event: None, NO_COST)[0], jobs(model, 8), 1)
+    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[2:5]
     history = History([r for r in full[0].responses if r])
     history.add(1, full[1].kl_divergence or 0.0, [r for r in full[1].responses if r])
     odds = history.before(9)
     free = StepCost({1: 1.0, 1000: 1.0})
     found = []
-    for size, at_once, cost, plain in [
-        (20, 1, NO_COST, False), (1, 3, NO_COST, False), (3, 2, free, False), (7, 4, free, False), (5, 1, free, True),
-    ]:  # fmt: skip
+    for size, at_once, cost, plain in [(20, 1, NO_COST, False), (4, 3, free, False), (5, 1, free, True)]:
         model.batch_size = size
         pool = PlainPool(model, what, lambda event: None) if plain else open_pool(model, what, print, cost)[0]
-        done = measured(pool, jobs(model, 12, front=front, odds=odds), at_once)
+        done = measured(pool, jobs(model, 8, front=front, odds=odds), at_once)
         found.append([(job.dominated, job.refusals, round(job.estimate(), 2), verdicts(job)) for job in done])
     assert all(one == found[0] for one in found)
-    assert 0 < sum(dominated for dominated, *_ in found[0]) < 12
+    assert 0 < sum(dominated for dominated, *_ in found[0]) < 8
 
 
 def test_several_trials_can_be_in_hand_where_rows_cannot_be_told_apart(make_model: Make) -> None:
