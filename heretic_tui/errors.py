@@ -114,7 +114,8 @@ def log_of(error: BaseException) -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        return without_passwords(str(error).strip())
+        # Of a message as long as a file nobody reads the end.
+        return without_passwords(str(error)[: 4 * LONGEST].strip())
     except Exception:  # an exception's own __str__ may raise
         return ""
 

@@ -106,5 +106,6 @@ def test_libraries_of_today(tmp_path: Path) -> None:
 
 
 def test_long_messages_are_cut() -> None:
-    assert len(one_line(ValueError("x" * 100_000))) <= LONGEST
+    for text in ("x", "?", "a://b:", "line\n"):
+        assert len(one_line(ValueError(text * 100_000))) <= LONGEST
     assert len(one_line(UsageError("x" * 100_000))) <= LONGEST

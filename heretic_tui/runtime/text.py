@@ -111,8 +111,9 @@ def quoted(value: Any, length: int = 60) -> str:
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 3, 60, 60
 
-_IN_USER = re.compile(r"(\w[\w+.-]*://[^\s:/@'\"]*):[^\s'\"]*@")
-_IN_QUERY = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|secret|key)[^=&\s]*=)[^&\s'\"]+", re.IGNORECASE)
+# Bounded, so that a message of 100 kB takes no minutes.
+_IN_USER = re.compile(r"(?<![\w+.-])(\w[\w+.-]{0,40}://[^\s:/@'\"]{0,200}):[^\s'\"]{0,500}@")
+_IN_QUERY = re.compile(r"([?&][^=&\s]{0,60}(?:pass|pwd|token|secret|key)[^=&\s]{0,60}=)[^&\s'\"]+", re.IGNORECASE)
 
 
 def without_passwords(text: str) -> str:
