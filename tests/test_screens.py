@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import math
+import os
 import re
 import threading
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from heretic_tui.runtime.draft import Draft
 from heretic_tui.runtime.journal import Journal
 from heretic_tui.runtime.layers import geometry_text
 from heretic_tui.runtime.model_files import Device
+from heretic_tui.runtime.overview import counted_trials, overview
 from heretic_tui.runtime.rundir import RunFolder
 from heretic_tui.settings import Settings, load
 from heretic_tui.tui.app import HereticApp
@@ -1206,3 +1208,21 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
     drive(app, steps)
     assert host.control is not None
     assert host.control.stopping
+
+
+def test_a_run_that_waits_is_not_listed_as_running(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    folder.update_record(model="acme/guarded-8b")
+    journal = Journal(folder.events)
+    for event in (*fake.story(trials=3, n_trials=2, running=False), ev.PhaseStarted(phase="ready")):
+        journal.append(event)
+    folder.lock()
+    found = overview(folder)
+    assert found["state"] == f"ready ({os.getpid()})"
+    assert counted_trials(found) == "3/3", "as many as are done, where fewer are planned now"
+    journal.append(ev.StateChanged(state="paused"))
+    assert overview(folder)["state"] == f"paused ({os.getpid()})"
+    folder.unlock()
+    assert overview(folder)["state"] == "stopped"
+    journal.close()

@@ -270,12 +270,13 @@ class LineTable(ScrollView, can_focus=True):
         if not shown:
             return []
         columns, widths, spare = [column for column, _ in shown], [width for _, width in shown], room + 1
+        taker = widths.index(max(widths))
         for index, column in enumerate(columns):
             if not column.width:
-                widths[index], spare = widths[index] + spare, 0
-        if spare < bar:
-            # The scroll bar's cell comes from the widest column: none must go because there are more rows.
-            widths[widths.index(max(widths))] -= bar - spare
+                taker, widths[index], spare = index, widths[index] + spare, 0
+        # The scroll bar's cell comes from what is left, or from the column that takes it, or the widest: none must go
+        # because there are more rows.
+        widths[taker] -= max(0, bar - spare)
         return list(zip(columns, widths, strict=True))
 
     def render_line(self, y: int) -> Strip:

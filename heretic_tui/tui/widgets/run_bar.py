@@ -49,8 +49,9 @@ class RunBar(Static):
         best = next(iter(state.front()), None)
         if best:
             parts.append((f"best {best.refusals}/{best.prompts} KL {best.kl_divergence:.4f}", "bold"))
-        if state.opened and state.opened.time and elapsed:
-            end = state.ended if state.ended and not alive else time.time()
+        # How long a run took that was killed, nobody knows.
+        end = time.time() if alive else state.ended
+        if state.opened and state.opened.time and end and elapsed:
             parts.append((duration(max(0, round(end - state.opened.time))), ""))
         left = state.seconds_left() if phase == "search" else (state.progress and state.progress.seconds_left)
         if alive and left and elapsed:
