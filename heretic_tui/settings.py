@@ -46,7 +46,7 @@ class PromptSet(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset: str = Field(description="Hub dataset, folder or file (.txt, .json, .jsonl, .csv, .parquet)")
+    dataset: str = Field(description="Hub dataset, folder or file (.txt, .json, .jsonl, .csv, .tsv, .parquet)")
     commit: str | None = Field(None, description="commit, branch or tag of a Hub dataset")
     split: str | None = Field(None, description="split and slice, such as train[:400] or [:50]; unset: all of a file")
     column: str | None = Field(None, description="column that holds the prompts; unset: text, or the only one")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from heretic_tui.engine.prompts import Prompt, PromptList, check_sets, digest, load_prompt_set
@@ -61,6 +63,8 @@ def test_a_file_has_the_split_train_alone(tmp_path: Path) -> None:
         texts(tmp_path / "splits")
     with pytest.raises(UsageError, match=r"'\[a:b\]' is no split"):
         texts(path, split="[a:b]")
+    with pytest.raises(UsageError, match=r"'\[:200%\]' goes beyond 100%"):
+        texts(path, split="[:200%]")
 
 
 def test_prefix_suffix_and_system_prompt(tmp_path: Path) -> None:
@@ -109,6 +113,7 @@ TALK = [
 SHARED = [{"from": "human", "value": "one?"}, {"from": "gpt", "value": "two."}]
 PARTS = [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image"}, {"type": "text", "text": "b"}]}]
 BIG = "word " * 40_000
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
 
 
 @pytest.mark.parametrize(
@@ -130,7 +135,7 @@ BIG = "word " * 40_000
         ("p.csv", ",my text\n0,a\n1,b\n", "my text", ["a", "b"], ""),
         # Rows
         ("p.csv", f"text,response\na,{BIG}\nb,c\n", None, ["a", "b"], ""),
-        ("p.csv", "text,label\r1,2\r3,4\r", None, ["1", "3"], ""),
+        ("p.csv", "text,label\r1,2\r3,4\r", None, ["1", "3"], "nothing but numbers in column 'text'"),
         ("p.csv", "text,label\na,1,,\nb\n", None, ["a", "b"], ""),
         ("p.csv", "label,text\n1,a\n2,\n3\n4,d\n", None, ["a", "d"], "2 of 4 rows are empty, left out: rows 2, 3"),
         ("p.txt", "one\rtwo\rthree\r", None, ["one", "two", "three"], ""),
@@ -139,6 +144,22 @@ BIG = "word " * 40_000
         ("p.json", '{"text": "a"}\n{"text": "b"}\n', None, ["a", "b"], ""),
         ("p.json", '["a", null, "b"]', None, ["a", "b"], "1 of 3 rows are empty, left out: row 2"),
         ("p.jsonl", '{"text": "a"}\n\n{"label": 1}\n', None, ["a"], "1 of 2 rows are empty, left out: row 2"),
+        ("p.jsonl", '[{"text": "a"},\n {"text": "b"}]', None, ["a", "b"], ""),
+        ("p.jsonl", '["a", "b"]', None, ["a", "b"], ""),
+        ("p.jsonl", '{"data": [\n{"text": "a"}]}', None, ["a"], ""),
+        ("p.json", '{"version": "1", "data": [{"text": "a"}]}', None, ["a"], ""),
+        ("p.json", '{"test": [{"text": "a"}]}', None, ["a"], ""),
+        ("p.json", '{"train": {"text": ["a", "b"]}, "test": {"text": ["c"]}}', None, ["a", "b"], ""),
+        ("p.json", '{"text": {"0": "a", "1": "b"}, "label": {"0": 1, "1": 2}}', None, ["a", "b"], ""),
+        ("p.json", '[{"instruction": "a", "input": "b"}]', "instruction", ["a"], "'input' goes on where 'instruction'"),
+        # Other rows
+        ("p.tsv", "text\tlabel\nHow, then?\t1\n", None, ["How, then?"], ""),
+        ("p.txt", "\ufeffone\n\ufefftwo\n\ufeff\n", None, ["one", "two"], ""),
+        ("p.txt", "prompt\none\n", None, ["prompt", "one"], "is it a header?"),
+        ("p.txt", "{name}, who are you?\n[1] What?\n", None, ["{name}, who are you?", "[1] What?"], ""),
+        ("p.csv", "text,label\na,1\ntext,label\nb,2\n", None, ["a", "b"], "the header comes again in 1 row"),
+        ("p.csv", "text\na\nNaN\n", None, ["a", "NaN"], "'NaN' is all that stands in row 2"),
+        ("p.csv", "text,label\na,1\nb,0\n", "label", ["1", "0"], "nothing but numbers in column 'label'"),
         # Conversations
         ("p.json", json.dumps([{"messages": TALK}]), None, ["three?"], "the last user turn of each is read"),
         ("p.json", json.dumps([{"id": 1, "conversations": SHARED}]), "conversations", ["one?"], "holds conversations"),
@@ -152,7 +173,7 @@ BIG = "word " * 40_000
             "holds conversations",
         ),
     ],
-    ids=range(26),
+    ids=range(41),
 )
 def test_files_as_people_have_them(
     tmp_path: Path, name: str, content: str, column: str | None, expected: list[str], note: str
@@ -191,8 +212,20 @@ def test_files_as_people_have_them(
         ("p.json", b'["a", {"text": "b"}]', "either strings or objects throughout, and row 1 is 'a'"),
         ("p.parquet", b"PAR1" + b"\0" * 400 + b"PAR1", "cannot be read as parquet"),
         ("p.csv", f"text\na\n{BIG}\n".encode(), "row 2 of column 'text' has 200,000 characters"),
+        ("p.json", b'{"test": [{"text": "a"}], "other": [{"text": "b"}]}', "name the split; there are test, other"),
+        ("p.jsonl", b'{"text": "a"}\n{"text": "b"},\n', "line 2 is not valid JSON: Extra data at column 14"),
+        # What it is called is not what it is
+        *((f"p.{kind}", LFS, "only a pointer to the file (Git LFS)") for kind in ("txt", "csv", "jsonl", "parquet")),
+        ("p.txt", b"\n<!DOCTYPE html>\n<title>x</title>\n", "this is a web page, not the file itself"),
+        ("p.csv", b"PAR1\x15\x04", "this is parquet: call it .parquet"),
+        ("p.csv", b"PK\x03\x04\0\0", "an Excel sheet"),
+        ("p.jsonl", b"\x1f\x8b\x08", "compressed (gzip)"),
+        ("p.txt", b'{"text": "a"}\n{"text": "b"}\n', "its lines are JSON: call it .jsonl"),
+        ("p.csv", b'{"text": "a"}\n{"text": "b"}\n', "its lines are JSON: call it .jsonl"),
+        ("p.txt", b'[\n"a",\n"b"\n]\n', "this is JSON: call it .json"),
+        ("p.txt", b"prompt;label\na;1\n", "its first line names columns ('prompt;label'): call it .csv"),
     ],
-    ids=range(19),
+    ids=range(33),
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     path = tmp_path / name
@@ -213,6 +246,27 @@ def test_a_slice_counts_empty_rows(tmp_path: Path) -> None:
         "bad_prompts: 13 of 26 rows are empty, left out, and counted by the slice: "
         "rows 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, …"
     ]
+
+
+def test_what_lies_beside_the_prompts_in_a_parquet_file_is_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    beyond = pa.array([2**62, -(2**62)], pa.timestamp("us"))
+    pq.write_table(pa.table({"text": ["a", "b"], "when": beyond}), path)
+    assert texts(path) == ["a", "b"]
+    with pytest.raises(UsageError, match="column 'when' cannot be read"):
+        texts(path, column="when")
+    pq.write_table(pa.table([pa.array(["a"]), pa.array(["b"])], names=["text", "text"]), path)
+    with pytest.raises(UsageError, match="two columns are called 'text'"):
+        texts(path)
+
+
+def test_a_folder_with_files_of_two_kinds_is_told(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.txt").write_text("one\n")
+    (tmp_path / "data" / "b.jsonl").write_text('{"text": "two"}\n')
+    found, notes = said_of(tmp_path / "data")
+    assert found == ["two"]
+    assert "the folder holds .jsonl and .txt, of which one kind is read" in notes
 
 
 def test_a_dataset_folder_whose_loader_fails_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

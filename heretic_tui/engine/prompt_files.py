@@ -6,18 +6,19 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from heretic_tui.engine.misnamed import refuse_foreign, refuse_json
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.files import parse_json, read_bytes
-from heretic_tui.runtime.text import plain, quoted
+from heretic_tui.runtime.text import counted, plain, quoted
 
-KINDS = (".txt", ".json", ".jsonl", ".csv", ".parquet")
+KINDS = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
 
 # Names that the column of prompts, or one beside it, often has: a row with one of them is a header.
 _NAMES = re.compile(
@@ -26,6 +27,7 @@ _NAMES = re.compile(
     re.IGNORECASE,
 )
 _DELIMITERS = ",;\t|"
+_NOTHING = ("nan", "none", "null", "n/a", "<na>")
 # So many rows tell which delimiter a file has.
 _ROWS_LOOKED_AT = 1000
 # Far beyond what any prompt of a study of refusals has, and beyond what a forward pass has memory for.
@@ -61,12 +63,11 @@ def read_file(path: Path, split: str | None, column: str | None, where: str) -> 
     text = _read_text(path, where)
     if kind == ".json":
         return prompts_column(_json_table(text, split, where), column, where)
+    if kind == ".jsonl":
+        return prompts_column(_json_lines(text, split, where), column, where)
     only_train(split, where)
-    if kind == ".txt":
-        return _checked([line for _, line in _lines(text)], "", where)
-    if kind == ".csv":
-        return _read_csv(text, column, where)
-    return prompts_column(_json_lines(text, where), column, where)
+    refuse_json(text, where)
+    return _read_text_lines(text, where) if kind == ".txt" else _read_csv(text, column, where)
 
 
 def only_train(split: str | None, where: str) -> None:
@@ -75,7 +76,7 @@ def only_train(split: str | None, where: str) -> None:
         raise UsageError(f"{where}: a file has one split, train, and no {quoted(split)}")
 
 
-def prompts_column(columns: Mapping[str, Sequence[Any]], column: str | None, where: str) -> Column:
+def prompts_column(columns: Mapping[str, Iterable[Any]], column: str | None, where: str) -> Column:
     """The column of prompts among several: the one named, else `text`, else the only one. Of conversations (lists of
     role and content, or of from and value) the last user turn is read.
 
@@ -118,8 +119,12 @@ def prompts_column(columns: Mapping[str, Sequence[Any]], column: str | None, whe
             raise UsageError(f"{where}: row {number} of column {quoted(column)} is no text but {quoted(str(value))}")
     if conversations:
         notes.append(f"column {quoted(column)} holds conversations: the last user turn of each is read")
+    if column == "instruction" and "input" in columns:
+        more = sum(isinstance(value, str) and bool(value.strip()) for value in columns["input"])
+        if more:
+            notes.append(f"column 'input' goes on where 'instruction' ends in {counted(more, 'row')}, and is not read")
     found = _checked(texts, f" of column {quoted(column)}", where)
-    return Column(found.texts, notes)
+    return Column(found.texts, notes + found.notes)
 
 
 def _checked(texts: list[str], of_column: str, where: str) -> Column:
@@ -137,7 +142,15 @@ def _checked(texts: list[str], of_column: str, where: str) -> Column:
                 f"{where}: row {number}{of_column} holds half a character ({half}, whose other half is missing): "
                 "it was cut; mend the row or take it out"
             ) from error
-    return Column(texts)
+    notes = []
+    if texts and all(_is_number(text) for text in texts if text.strip()):
+        notes.append(f"there are nothing but numbers in {of_column.removeprefix(' of ') or 'its lines'}")
+    if nothing := [number for number, text in enumerate(texts, start=1) if text.strip().lower() in _NOTHING]:
+        notes.append(
+            f"{quoted(texts[nothing[0] - 1].strip())} is all that stands in {rows_listed(nothing)}: is it an empty "
+            "cell that was written as text?"
+        )
+    return Column(texts, notes)
 
 
 def rows_listed(rows: Sequence[int]) -> str:
@@ -215,6 +228,7 @@ def _read_text(path: Path, where: str) -> str:
     except UsageError as error:
         raise UsageError(f"{where}: {error}") from error
     start = data[:1000]
+    refuse_foreign(start, where)
     # Letters of Western languages have a NUL beside them in UTF-16.
     if start.startswith((b"\xff\xfe", b"\xfe\xff")) or start.count(0) > len(start) / 3:
         raise UsageError(f"{where}: this looks like UTF-16: convert it first (iconv -f UTF-16 -t UTF-8)")
@@ -225,9 +239,23 @@ def _read_text(path: Path, where: str) -> str:
         raise UsageError(f"{where}: not UTF-8 at line {line} (byte {error.start}): convert it first") from error
     if (position := text.find("\0")) >= 0:
         raise UsageError(f"{where}: a NUL byte in line {text.count(chr(10), 0, position) + 1}: this is no text file")
+    # Files put one behind the other leave their marks in the middle, which nobody sees.
+    text = text.replace("\ufeff", "")
     if not text.strip():
         raise UsageError(f"{where}: the file is empty")
     return text
+
+
+def _read_text_lines(text: str, where: str) -> Column:
+    lines = [line for _, line in _lines(text)]
+    names = [name.strip(" \t\"'") for name in re.split(f"[{_DELIMITERS}]", lines[0])]
+    headed = all(_NAMES.fullmatch(name) for name in names)
+    if headed and len(names) > 1:
+        raise UsageError(f"{where}: its first line names columns ({quoted(lines[0].strip())}): call it .csv")
+    found = _checked(lines, "", where)
+    if headed:
+        found.notes.insert(0, f"the first line, {quoted(names[0])}, is read as a prompt: is it a header?")
+    return found
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
@@ -255,19 +283,55 @@ def _json_table(text: str, split: str | None, where: str) -> dict[str, list[Any]
         only_train(split, where)
         return _table(content, where)
     if isinstance(content, dict):
-        # {"train": [{"text": ...}, ...]} or {"text": ["...", ...]}
-        if split and isinstance(content.get(split), list):
-            return _table(content[split], where)
-        if split is None and "train" in content and isinstance(content["train"], list):
-            return _table(content["train"], where)
-        if split is not None:
-            only_train(split, where)
+        # {"train": [{"text": ...}, ...], "test": ...}
+        name = split or ("train" if "train" in content else None)
+        if name in content and isinstance(content[name], list | dict):
+            return _part(content[name], where)
+        only_train(split, where)
+        # {"text": ["...", ...]}, or {"text": {"0": "...", "1": ...}} as pandas writes it
         if content and all(isinstance(value, list) for value in content.values()):
-            return content
+            if not all(_is_table(value) for value in content.values()):
+                return content
+        elif content and all(isinstance(value, dict) and _is_numbered(value) for value in content.values()):
+            return {name: list(value.values()) for name, value in content.items()}
+        # {"version": 1, "data": [{"text": ...}, ...]}
+        tables = [name for name, value in content.items() if _is_table(value)]
+        if len(tables) == 1:
+            return _part(content[tables[0]], where)
+        if tables:
+            raise UsageError(f"{where}: name the split; there are {_listed(tables)}")
     raise UsageError(f"{where}: expected a list of prompts, a list of objects, or columns of prompts")
 
 
-def _json_lines(text: str, where: str) -> dict[str, list[Any]]:
+def _part(value: list[Any] | dict[str, Any], where: str) -> dict[str, list[Any]]:
+    return _table(value, where) if isinstance(value, list) else _json_table_of_columns(value, where)
+
+
+def _json_table_of_columns(value: dict[str, Any], where: str) -> dict[str, list[Any]]:
+    if not value or not all(isinstance(cells, list) for cells in value.values()):
+        raise UsageError(f"{where}: expected a list of prompts, a list of objects, or columns of prompts")
+    return value
+
+
+def _is_table(value: Any) -> bool:
+    """A list of objects that are rows and no turns of conversations, or columns."""
+    if isinstance(value, dict):
+        return bool(value) and all(isinstance(cells, list) for cells in value.values()) and _turns(value) is None
+    return isinstance(value, list) and bool(value) and all(isinstance(row, dict) and not _turns(row) for row in value)
+
+
+def _is_numbered(value: dict[str, Any]) -> bool:
+    return list(value) == [str(number) for number in range(len(value))]
+
+
+def _json_lines(text: str, split: str | None, where: str) -> dict[str, list[Any]]:
+    # A file that is JSON as a whole is often called .jsonl; in one line, an object or a conversation is a row.
+    with suppress(UsageError):
+        content = parse_json(text, where)
+        one_row = isinstance(content, dict) and "\n" not in text.strip()
+        if isinstance(content, list | dict) and not one_row and not _turns(content):
+            return _json_table(text, split, where)
+    only_train(split, where)
     return _table([parse_json(line, f"{where}: line {number}") for number, line in _lines(text)], where)
 
 
@@ -287,13 +351,26 @@ def _table(records: Sequence[Any], where: str) -> dict[str, list[Any]]:
 # Parquet
 
 
-def _read_parquet(path: Path, where: str) -> dict[str, list[Any]]:
+def _read_parquet(path: Path, where: str) -> dict[str, Iterable[Any]]:
     import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.ParquetFile(path).read().to_pydict()
+        with path.open("rb") as file:
+            refuse_foreign(file.read(1000), where, but=b"PAR1")
+        table = pyarrow.parquet.ParquetFile(path).read()
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"{where}: cannot be read as parquet: {one_line(error)}") from error
+    names = table.column_names
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise UsageError(f"{where}: two columns are called {quoted(twice)}")
+    # What lies beside the prompts need not be anything that Python can hold.
+    return {name: _values(table.column(name)) for name in names}
+
+
+def _values(column: Any) -> Iterator[Any]:
+    yield from column.to_pylist()
 
 
 # CSV
@@ -315,7 +392,7 @@ def _read_csv(text: str, column: str | None, where: str) -> Column:
         if len(row) > width:
             raise UsageError(
                 f"{where}: line {line} has {len(row)} cells where the first has {width}: "
-                f"put quotes around cells that hold {quoted(delimiter)}, or save the prompts as .txt"
+                f"put quotes around cells that hold {quoted(delimiter)}, or save the prompts as .txt, one a line"
             )
     names = [cell.strip() for cell in first]
     named = column in names and not _is_number(str(column))
@@ -327,13 +404,16 @@ def _read_csv(text: str, column: str | None, where: str) -> Column:
         wanted = "text" if column is None else column
         if names.count(wanted) > 1:
             raise UsageError(f"{where}: two columns are called {quoted(wanted)}")
-        rows = rows[1:]
+        again = sum(row == first for _, row in rows[1:])
+        if again:
+            notes.append(f"the header comes again in {counted(again, 'row')}, which are left out")
+        rows = [(line, row) for line, row in rows if row != first]
     else:
         names = [str(number) for number in range(1, width + 1)]
         if width > 1 and column not in names:
             raise UsageError(
                 f"{where}: there is no header (the first row looks like a prompt), so name the column of the prompts "
-                f"by its number, 1 to {width}, or add a header"
+                f"by its number, 1 to {width}, or add a header (prompts that hold {quoted(delimiter)} need quotes)"
             )
         notes.append("there is no header: the first row is a prompt and was kept")
     columns = {

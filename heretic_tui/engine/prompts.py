@@ -93,7 +93,7 @@ def local_path(dataset: str, name: str) -> Path | None:
     except OSError as error:
         raise UsageError(f"{name}: {dataset}: cannot be read: {error.strerror}") from error
     if there:
-        raise UsageError(f"{name}: {quoted(dataset, 200)} is neither a file nor a folder of prompts")
+        raise UsageError(f"{name}: {quoted(dataset, 200)} is neither a file nor a folder: save the prompts as a file")
     if path.suffix.lower() in KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
         raise UsageError(f"{name}: {dataset}: no such file or folder")
     return None
@@ -183,6 +183,9 @@ def _parse_split(text: str | None, where: str) -> tuple[str | None, str | None, 
     match = _SPLIT.fullmatch(text or "")
     if match is None:
         raise UsageError(f"{where}: {quoted(text)} is no split; write train, train[:400], [10:20] or [:10%]")
+    for bound in (match["low"], match["high"]):
+        if bound and bound.endswith("%") and int(bound[:-1]) > 100:
+            raise UsageError(f"{where}: {quoted(text)} goes beyond 100%")
     return match["split"].strip() or None, match["low"], match["high"]
 
 
@@ -202,15 +205,22 @@ def _read_folder(path: Path, split: str | None, column: str | None, where: str) 
         saved = (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()
         loaded = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path))
     except Exception as error:
-        raise UsageError(f"{where}: cannot be read as a dataset: {one_line(error)}") from error
-    if not isinstance(loaded, datasets.DatasetDict):
+        # The library says that it failed, and in the cause why.
+        reason = error.__cause__ if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error
+        raise UsageError(f"{where}: cannot be read as a dataset: {one_line(reason)}") from error
+    if isinstance(loaded, datasets.DatasetDict):
+        if split is None and len(loaded) == 1:
+            split = next(iter(loaded))
+        if split not in loaded:
+            raise UsageError(f"{where}: {_no_split(split)}; there are {', '.join(map(str, loaded))}")
+        loaded = loaded[split]
+    else:
         only_train(split, where)
-        return _dataset_column(loaded, column, where)
-    if split is None and len(loaded) == 1:
-        split = next(iter(loaded))
-    if split not in loaded:
-        raise UsageError(f"{where}: {_no_split(split)}; there are {', '.join(map(str, loaded))}")
-    return _dataset_column(loaded[split], column, where)
+    found = _dataset_column(loaded, column, where)
+    kinds = {file.suffix.lower() for file in path.iterdir() if file.suffix.lower() in KINDS}
+    if not saved and len(kinds) > 1:
+        found.notes.append(f"the folder holds {' and '.join(sorted(kinds))}, of which one kind is read: name the file")
+    return found
 
 
 def _read_hub(spec: PromptSet, split: str | None, where: str) -> Column:

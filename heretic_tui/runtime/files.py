@@ -82,7 +82,10 @@ def parse_json(text: str | bytes, where: str) -> Any:
     # UnicodeDecodeError is a ValueError, and so is an integer of more than 4,300 digits.
     except ValueError as error:
         long = "set_int_max_str_digits" in str(error)
-        reason = "a number of more than 4,300 digits" if long else error
+        reason: object = "a number of more than 4,300 digits" if long else error
+        if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
+            # A line among others has a number of its own.
+            reason = f"{error.msg} at column {error.colno}"
         raise UsageError(f"{where} is not valid JSON: {reason}") from error
 
 
