@@ -13,9 +13,10 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,20 +31,28 @@ PATIENCE = 120
 class Terminal:
     """A program on a pseudo-terminal of its own."""
 
-    def __init__(self, arguments: list[str], size: tuple[int, int] = (100, 30)) -> None:
+    def __init__(
+        self,
+        arguments: list[str],
+        size: tuple[int, int] = (100, 30),
+        errors: Path | None = None,
+        program: Sequence[str] = ("-m", "heretic_tui"),
+    ) -> None:
         self.master, slave = pty.openpty()
         self.resize(*size)
         environment = {**os.environ, "TERM": "xterm-256color"}
+        stderr = os.open(errors, os.O_WRONLY | os.O_CREAT) if errors else os.dup(slave)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "heretic_tui", *arguments],
+            [sys.executable, *program, *arguments],
             stdin=slave,
             stdout=slave,
-            stderr=slave,
+            stderr=stderr,
             env=environment,
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
+        os.close(stderr)
         self.output = b""
         # Where the last key was pressed: what was drawn before it is no answer to it.
         self._asked = 0
@@ -100,8 +109,8 @@ def drawn(output: bytes) -> str:
 
 
 @contextmanager
-def terminal(*arguments: object, size: tuple[int, int] = (100, 30)) -> Iterator[Terminal]:
-    opened = Terminal([str(argument) for argument in arguments], size)
+def terminal(*arguments: object, size: tuple[int, int] = (100, 30), **options: Any) -> Iterator[Terminal]:
+    opened = Terminal([str(argument) for argument in arguments], size, **options)
     try:
         yield opened
     finally:
@@ -130,6 +139,30 @@ def test_the_run_outlives_its_terminal(tmp_path: Path) -> None:
         assert "done" in shown
         watcher.press("q")
         assert watcher.wait() == 0
+
+
+def test_the_screen_is_on_the_terminal_wherever_errors_lead_and_sigterm_ends_it(tmp_path: Path) -> None:
+    with terminal("open", "--runs-dir", tmp_path, errors=tmp_path / "errors") as screen:
+        screen.read_until("Start")
+        screen.process.send_signal(signal.SIGTERM)
+        assert screen.wait() == 130
+        assert b"\x1b[?1049l" in screen.output, "the terminal is given back"
+    assert (tmp_path / "errors").read_bytes() == b""
+
+
+def test_a_screen_that_falls_is_a_line(tmp_path: Path) -> None:
+    code = (
+        "import sys; from heretic_tui.tui.app import HereticApp; from heretic_tui.cli import run_command\n"
+        "def fall(self, *rest): raise KeyError('owned')\n"
+        "HereticApp.on_mount = fall; sys.exit(run_command(sys.argv[1:]))"
+    )
+    with terminal("open", "--runs-dir", tmp_path, program=["-c", code]) as screen:
+        assert screen.wait() == 1
+        said = drawn(screen.output)
+        assert "heretic-tui: while drawing the screen: KeyError: 'owned'" in said
+        assert "Traceback" not in said
+        (log,) = re.findall(r"details: (\S+\.log)", said)
+        assert "KeyError: 'owned'" in Path(log).read_text()
 
 
 def test_a_screen_without_a_terminal_does_not_spin(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def open_screen(
             # Nobody has said what is to become of the run.
             result = "detach"
         status = _see_it_out(app, result, link, streams)
-        return FAILED if fell else status
+        return FAILED if fell else INTERRUPTED if link.presses else status
 
 
 def _forgiving(driver: Any) -> Any:
