@@ -167,10 +167,17 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
             app.screen.query_one(KeyBar).show()
             return shown(app, "#key-bar")
 
+        await settle(pilot, app)
+        for words in ("export", "responses", "filter", "sort", "view"):
+            assert words not in keys(), "there is no trial yet"
         host.push(*fake.story(trials=4))
         await settle(pilot, app)
-        assert "p pause" in keys()
-        assert "q quit" in keys()
+        await pilot.press("G")
+        assert "export" not in keys(), "the last trial runs still"
+        await pilot.press("g")
+        for words in ("e export", "enter responses", "/ filter", "p pause", "q quit"):
+            assert words in keys()
+        assert "v view" not in keys(), "all views are in view"
         await pilot.press("4")
         for words in ("1-5", "p pause", " q quit", "? help", "esc stop"):
             assert words not in keys(), "it would be typed"
@@ -184,6 +191,8 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
         host.push(ev.PhaseStarted(phase="ready"))
         await settle(pilot, app)
         assert "p pause" not in keys(), "there is nothing to pause"
+        await pilot.press("1")
+        assert "resume" not in keys(), "there is no earlier run"
 
     drive(make_app(tmp_path, host), steps, (120, 40))
 

@@ -9,20 +9,23 @@ import fake
 import pytest
 from test_screens import drive, make_app, settle, shown
 from textual.pilot import Pilot
+from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from heretic_tui.cli import run_command
+from heretic_tui.engine import events as ev
 from heretic_tui.errors import UsageError
 from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.model_files import completions, model_facts
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.widgets.line_table import LineTable
+from heretic_tui.tui.widgets.message_box import MessageBox
 
 NO_PATHS = ["~n", "~no-such-user/model", "a" * 300, "/" + "b/" * 3000, "/tmp/x\0y", "/tmp/\ud800", "~\0"]
 
 
-@pytest.mark.parametrize("typed", NO_PATHS)
+@pytest.mark.parametrize("typed", NO_PATHS, ids=range(len(NO_PATHS)))
 def test_what_can_be_no_path_is_told_in_one_short_line(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(UsageError) as told:
         user_path(typed)
@@ -45,7 +48,10 @@ def test_what_is_a_path_may_lie_there_or_not(tmp_path: Path) -> None:
     assert user_path("acme/guarded-8b") == Path("acme/guarded-8b")
 
 
-@pytest.mark.parametrize("config", ["[1]", "{", "[" * 100_000, '{"architectures": 7, "num_hidden_layers": "many"}'])
+CONFIGS = ["[1]", "{", "[" * 100_000, '{"architectures": 7, "num_hidden_layers": "many"}']
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=range(len(CONFIGS)))
 def test_what_a_config_holds_is_no_matter_for_what_is_shown_of_a_model(config: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(config)
     facts = model_facts(str(tmp_path))
@@ -80,6 +86,53 @@ def test_no_path_that_is_typed_brings_a_screen_down(tmp_path: Path) -> None:
         app.draft.set("runs_dir", "~n")
         await pilot.press("2", "1")
         await app.workers.wait_for_complete()
+        assert app.is_running
+
+    drive(make_app(tmp_path, host), steps)
+
+
+HOSTILE = ["~n", "/tmp/x\0y", "/tmp/\ud800", "²", "9" * 5000, "[/b] \x1b[2J", "refusals<=²", "{" * 3000]
+
+
+def test_no_text_that_is_typed_anywhere_brings_the_screen_down(tmp_path: Path) -> None:
+    """Every line that can be typed in, every hostile text; what a handler fails of is raised."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    host = fake.FakeHost(folder)
+
+    async def fill(pilot: Pilot[Any], app: HereticApp, *opening: str) -> None:
+        """Open what has lines to type in, and put everything into each."""
+        beneath = app.screen
+        for text in HOSTILE:
+            if not any(box.display for box in app.screen.query(Input)):
+                await pilot.press(*opening)
+            for box in app.screen.query(Input):
+                box.value = text
+                await box.action_submit()
+            await pilot.pause()
+        while isinstance(app.screen, ModalScreen) and app.screen is not beneath:
+            app.pop_screen()
+            await pilot.pause()
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake.story(trials=4), ev.PhaseStarted(phase="ready"))
+        await settle(pilot, app)
+        await fill(pilot, app, "slash")
+        await pilot.press("escape")
+        await fill(pilot, app, "number_sign")
+        await fill(pilot, app, "plus")
+        await pilot.press("escape", "g")
+        await fill(pilot, app, "2", "c")
+        await pilot.press("3", "g", "c")
+        for text in HOSTILE:
+            app.screen.query_one(MessageBox).set_text(text)
+            app.screen.query_one(MessageBox).action_submit()
+            await pilot.pause()
+            app.stop_answers()
+        app.screen.query_one(MessageBox).set_text("x")
+        await pilot.press("enter")
+        await fill(pilot, app, "ctrl+s")
+        await fill(pilot, app, "ctrl+o")
         assert app.is_running
 
     drive(make_app(tmp_path, host), steps)

@@ -27,7 +27,7 @@ from heretic_tui.runtime.state import RunState, TrialRecord
 from heretic_tui.settings import Settings
 from heretic_tui.tui import clipboard
 from heretic_tui.tui.conversation import Conversations
-from heretic_tui.tui.keys import key_words
+from heretic_tui.tui.keys import key_words, typed_number
 from heretic_tui.tui.log_lines import LogLines
 from heretic_tui.tui.look import ASCII, UNICODE, safe_lines
 from heretic_tui.tui.screens.base import ModeScreen
@@ -436,10 +436,8 @@ class HereticApp(TypeAhead):
             return
 
         def check(text: str) -> str | None:
-            # Superscripts are digits too, and no numbers; a thousand nines are one, and too much.
-            if not text.isdecimal() or len(text) > 6 or int(text) < max(1, self.state.finished):
-                return f"a whole number, at least {max(1, self.state.finished)}"
-            return None
+            number, least = typed_number(text), max(1, self.state.finished)
+            return None if number is not None and number >= least else f"a whole number, at least {least}"
 
         def answered(text: str | None) -> None:
             if text and self.host and self.host.control:

@@ -1,4 +1,5 @@
-"""What keys are called on screen, the vim keys of whatever scrolls, and stepping through a few choices."""
+"""What keys are called on screen, the vim keys of whatever scrolls, stepping through a few choices, and numbers that
+are typed."""
 
 from __future__ import annotations
 
@@ -30,3 +31,10 @@ def scroll_bindings(line: int, page: int) -> list[Binding]:
 def after(choices: Sequence[Choice], now: Choice) -> Choice:
     """The choice that follows, the first after the last."""
     return choices[(choices.index(now) + 1) % len(choices)]
+
+
+def typed_number(text: str) -> int | None:
+    """A whole number of at most six digits, None where another text was typed: superscripts are digits too, and no
+    numbers; a thousand nines are a number, and too long to be read."""
+    text = text.strip()
+    return int(text) if text.isdecimal() and len(text) <= 6 else None

@@ -29,6 +29,11 @@ class OfHeretic:
         except Exception as error:
             self.heretic.fell(error)
 
+    def works(self, action: str) -> bool:
+        """Whether a key of the screen would do more now than say why it cannot; others are left out of the line of
+        keys. `enter` is asked for by that name."""
+        return True
+
     def careful(self, work: Callable[[], None]) -> Callable[[], None]:
         """For what a timer or a repaint calls: Textual takes the application down where such a call fails."""
 

@@ -396,6 +396,14 @@ with its own settings, D deletes it.
 
     # Starting
 
+    def works(self, action: str) -> bool:
+        match action:
+            case "start":
+                return bool(self.draft.settings.model)
+            case "resume":
+                return bool(self._runs)
+        return True
+
     def action_start(self) -> None:
         if not self._commit():
             return

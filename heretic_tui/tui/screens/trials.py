@@ -16,7 +16,7 @@ from heretic_tui.runtime.printers import direction_words
 from heretic_tui.runtime.state import FINISHED, MEASURED, TrialRecord
 from heretic_tui.runtime.text import done_of, duration, plain
 from heretic_tui.tui.filters import ordered, parse_filter
-from heretic_tui.tui.keys import after
+from heretic_tui.tui.keys import after, typed_number
 from heretic_tui.tui.look import Glyphs, glyph_of
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import Ask
@@ -281,6 +281,19 @@ a dominated trial's refusals only what is certain counts.
 
     # Actions
 
+    def works(self, action: str) -> bool:
+        trial = self.heretic.trial
+        match action:
+            case "export":
+                return trial is not None and trial.state == "complete"
+            case "enter" | "responses":
+                return trial is not None and trial.state in MEASURED
+            case "view":
+                return self.has_class("-narrow")
+            case "filter" | "sort":
+                return bool(self.heretic.state.trials)
+        return True
+
     def action_filter(self) -> None:
         box = self.query_one("#filter", Input)
         box.display = True
@@ -324,7 +337,7 @@ a dominated trial's refusals only what is certain counts.
 
     def action_go_to(self) -> None:
         def check(text: str) -> str | None:
-            known = text.strip().isdigit() and int(text) in self.heretic.state.trials
+            known = typed_number(text) in self.heretic.state.trials
             return None if known else f"a number from 0 to {max(self.heretic.state.trials, default=0)}"
 
         def answered(text: str | None) -> None:

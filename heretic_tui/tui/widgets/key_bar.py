@@ -44,6 +44,10 @@ class KeyBar(Static):
         for node, binding, enabled, _ in self.screen.active_bindings.values():
             if words := getattr(node, "enter", "") if binding.key == "enter" else "":
                 binding = replace(binding, description=words, show=True)
+            screen: Any = self.screen
+            name = "enter" if words else binding.action.partition("(")[0]
+            if not getattr(screen, "works", lambda action: True)(name):
+                continue
             known = shown.get(binding.action)
             if binding.show and enabled and (known is None or len(words_of(binding)[0]) < len(words_of(known[0])[0])):
                 shown[binding.action] = binding, node
