@@ -372,14 +372,9 @@ class HereticApp(TypeAhead):
         self.switch_mode(modes[(place + by) % len(modes)])
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        control = self.host.control if self.host and self._alive else None
         match action:
-            case "pause":
-                return control is not None and (self.searching or control.paused)
-            case "stop" | "abort":
-                return control is not None and self.searching
-            case "more":
-                return control is not None
+            case "pause" | "stop" | "abort" | "more":
+                return self.host is not None and self.host.control is not None
             case "help":
                 return not isinstance(self.screen, Show | TooSmall)
             case "command_palette":
@@ -389,6 +384,10 @@ class HereticApp(TypeAhead):
             case "mode":
                 return parameters != ("setup",) or self.draft is not None
         return True
+
+    def works(self, action: str) -> bool:
+        """Whether a key would do more now than say why it cannot."""
+        return action != "pause" or self.searching
 
     def chat_with(self, trial: int) -> None:
         """Talk to this trial, whoever answered before."""

@@ -44,9 +44,8 @@ class KeyBar(Static):
         for node, binding, enabled, _ in self.screen.active_bindings.values():
             if words := getattr(node, "enter", "") if binding.key == "enter" else "":
                 binding = replace(binding, description=words, show=True)
-            screen: Any = self.screen
             name = "enter" if words else binding.action.partition("(")[0]
-            if not getattr(screen, "works", lambda action: True)(name):
+            if not all(getattr(asked, "works", _always)(name) for asked in (self.screen, self.app)):
                 continue
             known = shown.get(binding.action)
             if binding.show and enabled and (known is None or len(words_of(binding)[0]) < len(words_of(known[0])[0])):
@@ -84,6 +83,10 @@ class KeyBar(Static):
         for start, end, binding, node in self._places:
             if start <= event.x < end:
                 await self.app.run_action(binding.action, node)
+
+
+def _always(action: str) -> bool:
+    return True
 
 
 def words_of(binding: Binding) -> tuple[str, str]:
