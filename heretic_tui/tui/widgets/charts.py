@@ -14,6 +14,9 @@ from heretic_tui.tui.look import ASCII, Glyphs
 
 # Cells to the left of a chart over the layers.
 _AXIS = 9
+_COLOUR = "cyan"
+# As far as fonts have blocks that hang from above: by eighths.
+_HANGING = " ▔▔▀▀▀███"
 _SHADES_FROM = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -24,7 +27,7 @@ def curves(series: Mapping[str, Sequence[float | None]], width: int, height: int
     known = [v for values in series.values() for v in values if v is not None and math.isfinite(v)]
     if width < _AXIS + 16 or not known:
         return Text("")
-    scale = _Scale.of(min(known), max(known), max(3, (height - 1) // len(series) - 1))
+    scale = _Scale.of(min(known), max(known), max(4, (height - 1) // len(series) - 1))
     layers = max(len(values) for values in series.values())
     # As many columns to each layer; where there are more layers than columns, some are passed over.
     each = max(1, (width - _AXIS) // layers)
@@ -78,12 +81,14 @@ class _Scale:
             # A value at the line is not nothing.
             least = int(row == self.above - 1)
             step = max(least, min(full, round(tall) - (self.above - 1 - row) * full))
-            return glyphs.bars[step] * width, ""
+            return _filled(glyphs.bars[step], width, glyphs)
         step = max(0, min(full, round(-tall) - (row - self.above) * full))
-        if glyphs is ASCII or step in (0, full):
-            return glyphs.bars[step] * width, ""
-        # A block that hangs from above is one that stands below, in reverse.
-        return glyphs.bars[full - step] * width, "reverse"
+        return _filled(glyphs.bars[step] if glyphs is ASCII else _HANGING[step], width, glyphs)
+
+
+def _filled(glyph: str, width: int, glyphs: Glyphs) -> tuple[str, str]:
+    # With the ground in the same colour, pictures of the screen show no lines between neighbouring blocks.
+    return glyph * width, f"{_COLOUR} on {_COLOUR}" if glyph == glyphs.bars[-1] and glyphs is not ASCII else _COLOUR
 
 
 def _ticks(shown: Sequence[int], each: int) -> str:
