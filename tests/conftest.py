@@ -19,14 +19,12 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 # Nothing in the tests may ask the network, and no setting of the person who runs them may leak in.
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Nor may they write where that person's runs and places are noted.
+# Nor may they write where that person's runs, places and logs of failures are.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-state-")
+atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 # Before torch is imported here, or in a process of a test: beside other work on few cores OpenMP's threads would spin
 # for the time slice of whichever of them is not being run (measured: 2 trials of the demo in 150 s, not 25 in 52).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# Logs of failures that tests provoke are nobody's.
-os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-tests-")
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
 for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
     del os.environ[name]
 
