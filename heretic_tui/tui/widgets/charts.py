@@ -1,22 +1,22 @@
-"""Charts that change rarely, as text: curves over the layers, histograms, heat map, kernel."""
+"""Charts that change rarely, as text: curves over the layers (plotext), histograms, heat map, kernel."""
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.text import Text
 
 from heretic_tui.engine.parameters import Kernel
 from heretic_tui.tui.look import ASCII, Glyphs
 
+_SGR = re.compile(r"\x1b\[[0-9;]*m")
 # Cells to the left of a chart over the layers.
-_AXIS = 9
+_AXIS = 8
 _COLOUR = "cyan"
-# As far as fonts have blocks that hang from above: by eighths.
-_HANGING = " ▔▔▀▀▀███"
 _SHADES_FROM = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -24,78 +24,71 @@ def curves(series: Mapping[str, Sequence[float | None]], width: int, height: int
     """Values over the layers, one chart beneath the other on one scale: in a common chart one would lie over another.
     Filled down to the lowest value, or to zero where some are below it, so that neither a terminal nor a picture of it
     leaves gaps. What is not known is left out. Where `height` is too small for all of them more lines are taken."""
-    known = [v for values in series.values() for v in values if v is not None and math.isfinite(v)]
+    known = [value for values in series.values() for value in values if _is_known(value)]
     if width < _AXIS + 16 or not known:
         return Text("")
-    scale = _Scale.of(min(known), max(known), max(4, (height - 1) // len(series) - 1))
-    layers = max(len(values) for values in series.values())
-    # As many columns to each layer; where there are more layers than columns, some are passed over.
-    each = max(1, (width - _AXIS) // layers)
-    shown = range(layers) if layers <= width - _AXIS else [i * layers // (width - _AXIS) for i in range(width - _AXIS)]
-    labels = scale.labels()
+    low, high = min(known), max(known)
+    scale = (low, high if high > low else low + 1)
+    rows = max(4, (height - 1) // len(series) - 1)
+    last = max(len(values) for values in series.values()) - 1
     text = Text(no_wrap=True)
-    for name, values in series.items():
+    for number, (name, values) in enumerate(series.items(), start=1):
         text.append(f"{'':{_AXIS}}{name}\n", "bold")
-        known_here = [values[i] if i < len(values) else None for i in shown]
-        for row in range(scale.above + scale.below):
-            text.append(f"{labels.get(row, ''):>{_AXIS - 1}} ")
-            for value in known_here:
-                text.append(*scale.cell(value, row, each, glyphs))
-            text.append("\n")
-    return text.append(f"{'layer':>{_AXIS - 1}} {_ticks(shown, each)}")
+        # The numbers of the layers stand under the last chart, for all of them.
+        text.append(_chart(values, last, scale, width, rows, number == len(series), glyphs))
+    return text
 
 
-@dataclass(frozen=True)
-class _Scale:
-    """Rows above and below a line at `base`, each `unit` high."""
+def _chart(
+    values: Sequence[float | None],
+    last: int,
+    scale: tuple[float, float],
+    width: int,
+    rows: int,
+    numbered: bool,
+    glyphs: Glyphs,
+) -> Text:
+    import plotext
 
-    base: float
-    unit: float
-    above: int
-    below: int
-
-    @classmethod
-    def of(cls, low: float, high: float, rows: int) -> _Scale:
-        if low >= 0:
-            return cls(low, (high - low) / rows, rows, 0)
-        high = max(high, 0.0)
-        above = min(rows - 1, max(round(rows * high / (high - low)), 1))
-        return cls(0.0, max(high / above, -low / (rows - above)), above, rows - above)
-
-    def labels(self) -> dict[int, str]:
-        """By row, the ends of the scale and its line."""
-        rows = self.above + self.below
-        ends = {0: self.base + self.above * self.unit, rows - 1: self.base - self.below * self.unit}
-        if self.below and self.above > 1:
-            ends[self.above - 1] = self.base
-        form = "{:.3f}" if max(abs(value) for value in ends.values()) < 10 else "{:.1f}"
-        return {row: form.format(value) for row, value in ends.items()}
-
-    def cell(self, value: float | None, row: int, width: int, glyphs: Glyphs) -> tuple[str, str]:
-        """What stands for a value in a row, and its style."""
-        if value is None or not math.isfinite(value):
-            return " " * width, ""
-        full = len(glyphs.bars) - 1
-        tall = (value - self.base) / self.unit * full if self.unit else self.above * full
-        if row < self.above:
-            # A value at the line is not nothing.
-            least = int(row == self.above - 1)
-            step = max(least, min(full, round(tall) - (self.above - 1 - row) * full))
-            return _filled(glyphs.bars[step], width, glyphs)
-        step = max(0, min(full, round(-tall) - (row - self.above) * full))
-        return _filled(glyphs.bars[step] if glyphs is ASCII else _HANGING[step], width, glyphs)
-
-
-def _filled(glyph: str, width: int, glyphs: Glyphs) -> tuple[str, str]:
-    # With the ground in the same colour, pictures of the screen show no lines between neighbouring blocks.
-    return glyph * width, f"{_COLOUR} on {_COLOUR}" if glyph == glyphs.bars[-1] and glyphs is not ASCII else _COLOUR
+    low, high = scale
+    plotext.clear_figure()
+    plotext.theme("clear")
+    # The room is ours to know: plotext would cut the plot to the size of the terminal as it was at some time.
+    plotext.limit_size(False, False)
+    ends = [low, 0.0, high] if low < 0 < high else [low, high]
+    form = "{:.3f}" if max(abs(low), abs(high)) < 10 else "{:.1f}"
+    # plotext makes room at the left for the longest of them: it is to be the same in all charts.
+    labels = [f"{form.format(end):>{_AXIS - 1}} " for end in ends]
+    plotext.plotsize(width, rows + numbered)
+    plotext.frame(False)
+    plotext.xlim(0, max(1, last))
+    plotext.ylim(low, high)
+    plotext.yticks(ends, labels)
+    apart = -(-(last + 1) * (len(str(last)) + 2) // (width - _AXIS))
+    ticks = list(range(0, last + 1, apart)) if numbered else []
+    plotext.xticks(ticks, [str(tick) for tick in ticks])
+    # Quarters of a cell have no gaps between them in any font, as braille has.
+    marker = "#" if glyphs is ASCII else "hd"
+    known = [(layer, value) for layer, value in enumerate(values) if _is_known(value)]
+    for _, group in itertools.groupby(enumerate(known), key=lambda pair: pair[1][0] - pair[0]):
+        layers, heights = zip(*(point for _, point in group), strict=True)
+        plotext.plot(list(layers), list(heights), marker=marker, fillx=True)
+    drawn = _SGR.sub("", plotext.build()).splitlines()
+    text = Text(no_wrap=True)
+    for line in drawn[: rows + numbered]:
+        text.append(line[:_AXIS])
+        for glyph, run in itertools.groupby(line[_AXIS:].rstrip()):
+            # With the ground in the same colour, pictures of the screen show no lines between neighbouring blocks.
+            style = f"{_COLOUR} on {_COLOUR}" if glyph == "█" else "" if glyph.isdigit() else _COLOUR
+            text.append("".join(run), style)
+        text.append("\n")
+    if numbered:
+        text.right_crop(1)
+    return text
 
 
-def _ticks(shown: Sequence[int], each: int) -> str:
-    """The numbers of the layers under their columns, as many as there is room for, at even distances."""
-    room = len(str(shown[-1])) + 2
-    apart = -(-room // each)
-    return "".join(f"{shown[i]:<{apart * each}}" for i in range(0, len(shown), apart)).rstrip()
+def _is_known(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)
 
 
 def kernel_strengths(kernel: Mapping[str, float], layers: int) -> list[float]:
