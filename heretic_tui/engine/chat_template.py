@@ -186,6 +186,10 @@ def _source(tokenizer: Any) -> str:
             )
     if not isinstance(found, str):
         raise UsageError(f"the model's chat template is no text: {quoted(found)}")
+    if found.startswith("\ufeff"):
+        raise UsageError(
+            "the model's chat template begins with a byte order mark, and every prompt would: save it without one"
+        )
     return found
 
 

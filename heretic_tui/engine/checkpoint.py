@@ -1,4 +1,5 @@
-"""What lies in a model folder, by names, sizes and the headers of its weight files: nothing here reads weights."""
+"""What lies in a model folder, by names, sizes and the headers of its weight files: nothing here reads weights,
+but those of a name that stands in two files."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from heretic_tui.errors import UsageError
@@ -99,9 +101,11 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
     for path in weight_files(folder):
         _refuse_pointer(path)
         try:
-            found |= _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path)
+            more = _of_safetensors(path) if path.suffix == ".safetensors" else _of_pickle(path)
+            _refuse_doubled(found, more)
         except OSError as error:
             raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+        found |= more
     for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         if found and (folder / name).is_file() and not (folder / name.removesuffix(".index.json")).is_file():
             named = read_json(folder / name)["weight_map"]
@@ -112,6 +116,29 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
                 )
             break
     return found
+
+
+def _refuse_doubled(found: dict[str, Stored], more: dict[str, Stored]) -> None:
+    """
+    Raises:
+        UsageError: for tensors that lie in two files and differ: which of them is the model's, nobody can tell.
+    """
+    doubled = sorted(found.keys() & more.keys())
+    if differ := [name for name in doubled if not _same(name, found[name], more[name])]:
+        files = f"{found[differ[0]].file.name} and {more[differ[0]].file.name}"
+        raise UsageError(
+            f"{few(differ)} {'is' if len(differ) == 1 else 'are'} in two weight files, with other values in each "
+            f"({files}): files of different versions are mixed; {_AGAIN}"
+        )
+
+
+def _same(name: str, one: Stored, other: Stored) -> bool:
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    if {one.file.suffix, other.file.suffix} != {".safetensors"}:
+        return True
+    with safe_open(one.file, "pt") as first, safe_open(other.file, "pt") as second:
+        return bool(torch.equal(first.get_tensor(name), second.get_tensor(name)))
 
 
 def _of_safetensors(path: Path) -> dict[str, Stored]:

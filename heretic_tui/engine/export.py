@@ -26,6 +26,7 @@ from heretic_tui.engine.events import Emit
 from heretic_tui.engine.model import ChatModel
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.runtime.files import write_failure
+from heretic_tui.runtime.text import quoted
 
 # Extra columns and rounds of the randomised SVD: with them the leading values are exact to float32.
 _OVERSAMPLING, _ROUNDS = 8, 8
@@ -40,8 +41,7 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
     Raises:
         UsageError: when `out` is there already, cannot be made, or the disk is full.
     """
-    if out.exists():
-        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    check_place(out)
     beside: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
             # Made for its owner alone; an export is as readable as any folder of this person's.
             beside.chmod(0o777 & ~_umask())
             yield beside
-            if out.exists():
+            if os.path.lexists(out):
                 raise FileExistsError(errno.EEXIST, "something else was written there meanwhile")
             beside.rename(out)
     except Exception as error:
@@ -61,6 +61,31 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
     finally:
         if beside is not None:
             shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_place(out: Path) -> None:
+    """See that a folder can be made, before the hour that it takes to have something to put into it.
+
+    Raises:
+        UsageError: when `out` is there already, or cannot be made.
+    """
+    if os.path.lexists(out):
+        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    there = _nearest(out)
+    try:
+        # What is written carries its name, and libraries take names in UTF-8 only.
+        str(out).encode()
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=there):
+            pass
+    except UnicodeEncodeError as error:
+        raise UsageError(f"cannot write {quoted(str(out), 200)}: its name is not UTF-8; choose another") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {there}: {error.strerror or error}; choose another folder") from error
+
+
+def _nearest(out: Path) -> Path:
+    """The folder that `out` will lie in, or the first above it that is there."""
+    return next(parent for parent in out.absolute().parents if parent.exists())
 
 
 @contextmanager
@@ -102,12 +127,13 @@ def check_space(out: Path, needed: int) -> None:
     Raises:
         UsageError: when the disk that `out` is to lie on has less than `needed` bytes free.
     """
-    there = next(parent for parent in out.absolute().parents if parent.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(_nearest(out)).free
     if free < needed:
-        raise UsageError(
-            f"cannot write {out}: {needed / 1e9:.2f} GB are needed and {free / 1e9:.2f} GB are free on that disk"
-        )
+        raise UsageError(f"cannot write {out}: {_size(needed)} are needed and {_size(free)} are free on that disk")
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:,.2f} GB" if number >= 1e8 else f"{number / 1e6:,.2f} MB"
 
 
 def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_shard_size: str, emit: Emit) -> None:

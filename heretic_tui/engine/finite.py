@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heretic_tui.errors import HereticError
 
@@ -42,3 +42,14 @@ def most_likely(logits: Tensor) -> Tensor:
 def rows_not_finite(tensor: Tensor) -> list[int]:
     """Rows that hold what is no finite number; any shape with rows first."""
     return (~tensor.isfinite().flatten(1).all(dim=1)).nonzero()[:, 0].tolist()
+
+
+def weights_not_finite(network: nn.Module) -> list[str]:
+    """Names of the parameters that hold what is no finite number. In float16 infinity may come of the loading, and only
+    NaN counts."""
+    return [
+        name
+        for name, weight in network.named_parameters()
+        if weight.is_floating_point()
+        and bool((weight.isnan() if weight.dtype == torch.float16 else ~weight.isfinite()).any())
+    ]

@@ -12,6 +12,7 @@ from heretic_tui.engine.checkpoint import refuse_foreign_links
 from heretic_tui.engine.loading import check_weights, fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.prompts import check_sets, digest, load_prompt_set, local_path
 from heretic_tui.engine.text_check import check_text
+from heretic_tui.engine.tokenizer_files import other_template
 from heretic_tui.engine.workbench import PromptSets
 from heretic_tui.errors import UsageError
 from heretic_tui.settings import Settings, identity
@@ -49,6 +50,8 @@ def check_inputs(settings: Settings) -> Inputs:
     model_notes = []
     if Path(settings.model).is_dir():
         check_weights(settings, config)
+        if note := other_template(Path(settings.model)):
+            model_notes.append(note)
         try:
             refuse_foreign_links(Path(settings.model))
         except UsageError as error:

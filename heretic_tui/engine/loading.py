@@ -19,6 +19,7 @@ from transformers import (
     AutoConfig,
     AutoTokenizer,
     BitsAndBytesConfig,
+    GenerationConfig,
     PretrainedConfig,
 )
 from transformers.pytorch_utils import Conv1D
@@ -36,6 +37,8 @@ from heretic_tui.engine.checkpoint import (
 )
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.events import Emit, Notice
+from heretic_tui.engine.finite import weights_not_finite
+from heretic_tui.engine.json_files import check_json_files
 from heretic_tui.engine.limits import find_limits
 from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.misfit import Report, build_empty, refuse_misfit, try_on
@@ -46,6 +49,7 @@ from heretic_tui.engine.suitability import model_class, refuse_packed, refuse_un
 from heretic_tui.engine.tokenizer_files import check_tokenizer_files, template_beside, template_files, tokenizer_problem
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.runtime.files import read_bytes, user_path
+from heretic_tui.runtime.text import quoted
 from heretic_tui.settings import Settings
 
 _SAMPLE = 1 << 20
@@ -66,7 +70,13 @@ def locate(model: str) -> str:
         refuse_pointers(path)
         refuse_adapter(path)
         if not (path / "config.json").is_file():
-            raise UsageError(f"{path} holds no model: there is no config.json in it")
+            hint = ": name one of the folders in its snapshots" if (path / "snapshots").is_dir() else ""
+            raise UsageError(f"{path} holds no model: there is no config.json in it{hint}")
+        if any("\udc80" <= character <= "\udcff" for character in str(path.resolve())):
+            raise UsageError(
+                f"{quoted(str(path), 200)} is not UTF-8, and libraries read no such names: rename the folder"
+            )
+        check_json_files(path)
         return str(path.resolve())
     if os.path.exists(path):
         raise UsageError(f"{path} is a file: a model is a folder (config.json, safetensors, tokenizer) or a Hub id")
@@ -113,6 +123,12 @@ def load_config(settings: Settings) -> PretrainedConfig:
     except Exception as error:
         raise UsageError(_unavailable(settings, error)) from error
     refuse_unsuitable(config)
+    if (path := Path(source) / "generation_config.json").is_file():
+        # Loading reads it after the weights, and as many times as there are dtypes to try.
+        try:
+            GenerationConfig.from_pretrained(source)
+        except Exception as error:
+            raise UsageError(f"{path} cannot be used: {one_line(error)}") from error
     return config
 
 
@@ -274,6 +290,7 @@ def _attempt(
         _refuse_offloaded(network)
         fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
         model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
+        _refuse_blank(network, model.anatomy.layers)
         _one_token_test(model)
         find_limits(model, emit)
     except (UsageError, Aborted):
@@ -383,11 +400,46 @@ def _refuse_offloaded(network: torch.nn.Module) -> None:
         )
 
 
+def refuse_broken(network: torch.nn.Module) -> None:
+    """For a model that gives no numbers: no other dtype helps where its weights are none.
+
+    Raises:
+        UsageError: naming the weights that hold NaN or infinity.
+    """
+    if broken := weights_not_finite(network):
+        raise UsageError(
+            f"the weights hold what is no number (NaN or infinity), in {few(broken)}: they were damaged on the way, or "
+            "in training or merging; take another copy or version of the model"
+        )
+
+
+def _refuse_blank(network: torch.nn.Module, layers: Sequence[torch.nn.Module]) -> None:
+    """What a download leaves that reserved its space and did not get to the end.
+
+    Raises:
+        UsageError: when all matrices of a layer, or the embedding, hold nothing but zeros.
+    """
+    blank = [f"layer {at}" for at, layer in enumerate(layers) if _is_blank(layer)]
+    if _is_blank(network.get_input_embeddings()):  # type: ignore[operator]
+        blank.insert(0, "the embedding")
+    if blank:
+        raise UsageError(
+            f"the weights hold nothing but zeros in {few(blank)}: their file is not whole; download the model again"
+        )
+
+
+def _is_blank(module: torch.nn.Module) -> bool:
+    matrices = [weight for weight in module.parameters() if weight.ndim > 1 and weight.is_floating_point()]
+    # Nearly always the first few tell.
+    return bool(matrices) and not any(weight[:1].any() or weight.any() for weight in matrices)
+
+
 def _one_token_test(model: ChatModel) -> None:
     batch = model.batch([0], model.encode([Prompt("Hello", "")]))
     with torch.inference_mode():
         logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
     if not torch.isfinite(logits).any() or torch.isnan(logits).any():
+        refuse_broken(model.network)
         raise FloatingPointError("the model's logits are not finite numbers")
 
 

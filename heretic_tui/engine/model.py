@@ -82,6 +82,10 @@ class ChatModel:
         self.positions = stored_positions(network.config, network)  # type: ignore[arg-type]
         self._rows = len(network.get_input_embeddings().weight)  # type: ignore[operator, union-attr, arg-type]
         self.end_tokens = self._end_tokens()
+        if not any(0 <= end < self._rows for end in self.end_tokens):
+            emit(
+                Notice(level="warning", text="no token ends a response (eos_token_id): each goes on to its full length")
+            )
         # Padding is masked, so any token will do that the embedding has a row for: one that was added may lack it.
         pads = (tokenizer.pad_token_id, *sorted(self.end_tokens), 0)
         self.pad_token: int = next(pad for pad in pads if pad is not None and 0 <= pad < self._rows)

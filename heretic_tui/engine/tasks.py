@@ -15,6 +15,7 @@ from heretic_tui.engine.checkpoint import refuse_foreign_links
 from heretic_tui.engine.completeness import complete
 from heretic_tui.engine.control import Aborted, Control
 from heretic_tui.engine.export import (
+    check_place,
     check_space,
     file_hashes,
     whole_or_absent,
@@ -99,8 +100,7 @@ def export_trial(
     if base is None or coverage is None:
         raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
     settings = from_record({**record["settings"], **changes}, own, str(folder.record))
-    if out.exists():
-        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    check_place(out)
     sets, reason = _sets_of(settings, record, emit)
     bench = _build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
     result: dict[str, Any] = {
@@ -202,8 +202,7 @@ def reproduce(
     record = records.read_record(file)
     parameters = Parameters.from_json(record["parameters"], where=str(file))
     settings = records.settings_of(record, own, given, str(file))
-    if out.exists():
-        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    check_place(out)
     read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in SETS))
     emit(ev.Notice(text=f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}"))
     inputs = check_inputs(settings)

@@ -64,6 +64,18 @@ def template_files(folder: Path) -> tuple[str, ...]:
     return () if own else _TEMPLATES
 
 
+def other_template(folder: Path) -> str | None:
+    """What to say where a tokenizer has two chat templates that differ; None where it has not."""
+    file, config = folder / "chat_template.jinja", folder / "tokenizer_config.json"
+    if not file.is_file() or not config.is_file():
+        return None
+    record = read_json(config)
+    other = record.get("chat_template") if isinstance(record, dict) else None
+    if not isinstance(other, str) or other.strip() == read_bytes(file).decode(errors="replace").strip():
+        return None
+    return f"{config.name} holds another chat template than {file.name}, which is the one that is read"
+
+
 def template_beside(find: Callable[[str], Path | None]) -> Any:
     """The chat template of a model whose tokenizer has none: a text, or a dictionary of several by name. None where
     there is none either.

@@ -27,7 +27,7 @@ from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.kept import keep_tensors, kept_tensors
 from heretic_tui.engine.layers_phase import analyse_layers, announce_size, gather_all
-from heretic_tui.engine.loading import load_model
+from heretic_tui.engine.loading import load_model, refuse_broken
 from heretic_tui.engine.memory import free_memory, memory_share
 from heretic_tui.engine.metrics import Metric
 from heretic_tui.engine.metrics.kl import KLDivergence
@@ -166,6 +166,7 @@ class Workbench:
         failed = str(self.model.network.dtype).removeprefix("torch.")
         left = [dtype for dtype in dtypes[dtypes.index(self.loaded_as) + 1 :] if dtype not in (failed, "auto")]
         problem = f"as {failed} {problem}"
+        refuse_broken(self.model.network)
         if not self._own or "loaded_as" in self.folder.read_record() or any(self.folder.path.glob("responses/trial-*")):
             raise HereticError(f"{problem}, and this run was measured with that dtype: start another one (--dtypes)")
         if not left:
