@@ -66,6 +66,7 @@ class _Record(_Part):
     response_prefix: str
     clock: _Moment | None = None
     dtype: _Short = ""
+    loaded_as: _Short | None = None
     run: _Short = ""
     kind: Literal["merged", "adapter"]
     dora: bool
@@ -134,7 +135,7 @@ def read_record(file: Path) -> dict[str, Any]:
         if first["type"] == "missing":
             raise UsageError(f"{path} is damaged: {quoted(place)} is missing") from error
         raise UsageError(f"{path} is damaged: {quoted(place)} cannot be {quoted(first['input'])}") from error
-    for name in ("clock", "exported", "not_measured"):
+    for name in ("clock", "loaded_as", "exported", "not_measured"):
         if record[name] is None:
             del record[name]
     return record
