@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -413,7 +413,7 @@ def refuse_broken(network: torch.nn.Module) -> None:
         )
 
 
-def _refuse_blank(network: torch.nn.Module, layers: Sequence[torch.nn.Module]) -> None:
+def _refuse_blank(network: torch.nn.Module, layers: Iterable[torch.nn.Module]) -> None:
     """What a download leaves that reserved its space and did not get to the end.
 
     Raises:
