@@ -364,13 +364,14 @@ def test_when_nothing_runs_nothing_is_paused_stopped_or_aborted(tmp_path: Path, 
         host.control.rest()
         host.push(ev.PhaseStarted(phase="ready"), ev.StateChanged(state="ready"))
         await settle(pilot, app)
+        said: list[str] = []
+        app.say = lambda text, severity="information": said.append(text)  # type: ignore[method-assign]
         await pilot.press("p", "S", "X")
         await settle(pilot, app)
         assert (host.control.paused, host.control.stopping, host.control.aborting) == (False, False, False)
         assert "ready" in shown(app, "#run-bar")
         assert type(app.screen).__name__ == "TrialsScreen", "nothing is asked"
-        said = [notification.message for notification in app._notifications]
-        assert [text for text in said if "nothing to" in text] == [
+        assert said == [
             "Nothing runs: there is nothing to pause.",
             "Nothing runs: there is nothing to stop.",
             "Nothing runs: there is nothing to abort.",

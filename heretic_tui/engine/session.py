@@ -8,7 +8,6 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Any
 
 from heretic_tui import __version__
 from heretic_tui.engine import events as ev
@@ -58,6 +57,7 @@ class Session:
         self.folder.lock()
         try:
             self.state = RunState.replay(read_events(self.folder.events))
+            self._seed = self._known_seed()
             self._journal = Journal(self.folder.events)
             # A damaged study is found here, and not when the model has been loaded.
             open_study(self._storage, self.folder.name)
@@ -116,9 +116,7 @@ class Session:
         self.folder.unlock()
 
     def _open(self) -> None:
-        settings, record = self._settings, self.folder.read_record()
-        seed = self._known_seed(record)
-        self._seed = seed
+        settings, record, seed = self._settings, self.folder.read_record(), self._seed
         self.folder.update_record(
             run=self.folder.name,
             model=settings.model,
@@ -144,7 +142,7 @@ class Session:
         for note in self._inputs.notes:
             self.emit(ev.Notice(level="warning", text=note))
 
-    def _known_seed(self, record: dict[str, Any]) -> int:
+    def _known_seed(self) -> int:
         """The seed of the run: given, or kept when it began, or drawn now.
 
         Raises:
@@ -153,7 +151,7 @@ class Session:
         opened = self.state.opened
         known = {
             "--seed": self._settings.seed,
-            "run.json": record.get("seed"),
+            "run.json": self.folder.read_record().get("seed"),
             "events.jsonl": opened.seed if opened else None,
         }
         known = {where: seed for where, seed in known.items() if seed is not None}
