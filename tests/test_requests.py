@@ -3,7 +3,9 @@ waits be withdrawn at once."""
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from test_dashboard import Watched, flags_of, is_ready
 from heretic_tui.engine import events as ev
 from heretic_tui.engine.ablation import EditBank, attached, edits_aside
 from heretic_tui.engine.control import Aborted, Chat, Control, MoreTrials, Sampling
+from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.parameters import Kernel, Parameters
 from heretic_tui.engine.workbench import Workbench
+from heretic_tui.runtime.hosts import _settle_garbage
 from heretic_tui.runtime.state import RunState
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
@@ -258,3 +262,20 @@ def test_edits_are_set_aside_and_come_back(make_model: Callable[..., Any]) -> No
                 assert torch.equal(logits(), alone)
         assert torch.equal(logits(), edited)
     assert not torch.equal(edited, plain)
+
+
+@pytest.mark.parametrize("release", [lambda: _settle_garbage(ev.PhaseStarted(phase="search")), free_memory])
+def test_what_an_earlier_search_froze_is_not_kept_for_ever(release: Callable[[], None]) -> None:
+    class Model:
+        pass
+
+    model = Model()
+    model.itself = model  # type: ignore[attr-defined]
+    there = weakref.ref(model)
+    try:
+        _settle_garbage(ev.PhaseStarted(phase="search"))
+        del model
+        release()
+        assert there() is None
+    finally:
+        gc.unfreeze()
