@@ -78,6 +78,7 @@ def _status_of(arguments: Sequence[str], streams: Streams) -> int:
     # Names of settings have underscores, flags have hyphens: both spellings are meant.
     arguments = [_with_hyphens(argument) for argument in arguments]
     try:
+        _see_the_working_folder()
         if _means_open(arguments):
             arguments = ["open", *arguments]
         options = _parser(arguments, streams).parse_args(arguments)
@@ -100,6 +101,14 @@ def _status_of(arguments: Sequence[str], streams: Streams) -> int:
         path = keep_failure(error)
         _say(streams.err, f"{one_line(error)} (an error of the program itself; details: {path})")
         return FAILED
+
+
+def _see_the_working_folder() -> None:
+    try:
+        os.getcwd()
+    except OSError as error:
+        # Libraries end the process there without a word.
+        raise UsageError("the working folder is not there any more: change to another one") from error
 
 
 def _say(err: Output, text: str) -> None:

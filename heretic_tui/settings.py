@@ -6,6 +6,7 @@ import os
 import re
 import tomllib
 from collections.abc import Container, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from heretic_tui.errors import UsageError
-from heretic_tui.runtime.files import read_bytes
+from heretic_tui.runtime.files import parse_json, read_bytes
 from heretic_tui.runtime.text import nearest, quoted, without_passwords
 
 ENV_PREFIX = "HERETIC_TUI_"
@@ -75,6 +76,10 @@ def state_folder() -> Path:
 
 def _default_runs_dir() -> str:
     return str(state_folder() / "runs")
+
+
+# A number and a unit.
+_SIZE = r"[0-9]{1,9}(\.[0-9]{1,9})?\s*[KMGT]i?B"
 
 
 def _setting(default: Any, group: str, description: str, **rules: Any) -> Any:
@@ -186,10 +191,18 @@ class Settings(BaseModel):
     @classmethod
     def _words(cls, value: Any, info: Any) -> Any:
         if isinstance(value, str):
-            value = [value]
-        # A marker may hold a comma, a dtype cannot.
-        if info.field_name == "dtypes" and isinstance(value, list) and all(isinstance(part, str) for part in value):
-            return [word.strip() for part in value for word in part.split(",") if word.strip()]
+            # A variable may hold several as JSON.
+            words = None
+            with suppress(UsageError):
+                words = parse_json(value, info.field_name)
+            value = words if isinstance(words, list) else [value]
+        if isinstance(value, list) and all(isinstance(part, str) for part in value):
+            # A marker may hold a comma, a dtype cannot.
+            if info.field_name == "dtypes":
+                return [word.strip() for part in value for word in part.split(",") if word.strip()]
+            # Every response holds an empty one.
+            if not all(part.strip() for part in value):
+                raise ValueError
         return value
 
     @field_validator("chain_of_thought_skips", mode="before")
@@ -216,10 +229,26 @@ class Settings(BaseModel):
             raise ValueError
         return {device.strip(): amount.strip() for device, _, amount in pairs}
 
+    @field_validator("max_memory")
+    @classmethod
+    def _sizes(cls, value: dict[str, str] | None) -> dict[str, str] | None:
+        # None of a device may be used, but not less.
+        if value and not all(re.fullmatch(_SIZE, amount, re.IGNORECASE) for amount in value.values()):
+            raise ValueError
+        return value
+
     @field_validator("max_shard_size")
     @classmethod
     def _size(cls, value: str) -> str:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?\s*[KMGT]i?B", value, re.IGNORECASE):
+        if not re.fullmatch(_SIZE, value, re.IGNORECASE) or not re.search("[1-9]", value):
+            raise ValueError
+        return value
+
+    @field_validator("runs_dir")
+    @classmethod
+    def _place(cls, value: str) -> str:
+        # An empty path is the working folder.
+        if not value.strip():
             raise ValueError
         return value
 
@@ -275,6 +304,8 @@ def from_record(record: Any, own: Settings, where: str) -> Settings:
     """
     if not isinstance(record, dict):
         raise UsageError(f"{where} holds no settings")
+    if newer := [name for name in record if name not in Settings.model_fields]:
+        raise UsageError(f"{where} has a setting that this version does not know, {quoted(newer[0])}: use a newer one")
     found = _validated({**record, "storage": own.storage, "runs_dir": own.runs_dir}, where)
     if found.trust_remote_code and not own.trust_remote_code:
         raise UsageError(
@@ -347,6 +378,7 @@ _FORMS = {
     "max_memory": "DEVICE=AMOUNT for each device, such as 0=20GiB cpu=60GiB",
     "chain_of_thought_skips": "OPENER=>BLOCK for each kind of thinking",
     "max_shard_size": "a number and a unit, such as 5GB or 500MB",
+    "runs_dir": "a folder",
     **dict.fromkeys(_DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +45,7 @@ def refused(done: Ended, said: str) -> None:
         (["score", "./nowhere"], "no such model folder: nowhere"),
         (["run", "someone/no-such-model"], "someone/no-such-model"),
         (["show", "nothing"], "no run nothing in"),
+        (["show", ""], "no run is named"),
         (["export", "nothing", "--trial", "1", "out"], "no run nothing in"),
         (["config", "--config", "none.toml"], "cannot read settings from none.toml: No such file"),
     ],
@@ -52,6 +55,15 @@ def test_the_command_line(heretic: Heretic, arguments: list[str], said: str) -> 
     done = heretic(*arguments) if known else heretic(*arguments, runs_dir=None)
     refused(done, said)
     assert len(done.err.strip().splitlines()[-1]) < 400
+
+
+def test_a_working_folder_that_was_deleted_is_told(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    line = f"cd {gone} && rmdir {gone} && exec {sys.executable} -m heretic_tui runs --runs-dir {tmp_path}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "heretic-tui: the working folder is not there any more" in done.stderr
 
 
 def test_both_spellings_of_a_flag(heretic: Heretic) -> None:
@@ -78,6 +90,13 @@ def test_model_folders(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_f
     (torn / "model.safetensors").write_bytes(data[: len(data) // 2])
     refused(heretic("run", torn, *sets), "model.safetensors is cut off (")
     refused(heretic("run", tiny_folder / "config.json", *sets), "is a file: a model is a folder")
+
+
+def test_a_device_that_is_not_there(heretic: Heretic, sets: list[str], tiny_folder: Path) -> None:
+    for device in ("gpu", "", "cuda:99"):
+        done = heretic("score", tiny_folder, *sets, "--device-map", device)
+        refused(done, f"device_map: {device!r} cannot be used here")
+        assert "failed" not in done.err, "no dtype is tried"
 
 
 def test_prompt_files(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:

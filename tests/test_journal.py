@@ -148,6 +148,15 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"type": "trial_finished", "number": "1", "state": "failed"}, "'number' of trial_finished cannot be '1'"),
     ({"type": "trial_finished", "number": True, "state": "failed"}, "cannot be True"),
     ({"type": "trial_finished", "number": 1, "state": "complete"}, "a measured trial has no figures"),
+    ({"type": "trial_finished", "number": 1, "state": "complete", "kl_divergence": -5, "refusals": 1}, "cannot be -5"),
+    (
+        {"type": "trial_finished", "number": 1, "state": "complete", "kl_divergence": 1, "refusals": 7, "prompts": 6},
+        "7 refusals cannot be, of 6 prompts",
+    ),
+    (
+        {"type": "trial_finished", "number": 1, "state": "dominated", "kl_divergence": 1, "at_least": -3},
+        "-3 refusals cannot be",
+    ),
     ({"type": "trial_finished", "number": 1, "state": "failed", "seconds": float("inf")}, "cannot be inf"),
     ({"type": "trial_finished", "number": 10**30, "state": "failed"}, "'number' of trial_finished cannot be 1000"),
     ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages'"),

@@ -214,6 +214,7 @@ def test_files_as_people_have_them(
         ("p.csv", f"text\na\n{BIG}\n".encode(), "row 2 of column 'text' has 200,000 characters"),
         ("p.json", b'{"test": [{"text": "a"}], "other": [{"text": "b"}]}', "name the split; there are test, other"),
         ("p.jsonl", b'{"text": "a"}\n{"text": "b"},\n', "line 2 is not valid JSON: Extra data at column 14"),
+        ("p.jsonl", b'{"test": [{"text": "a"}],\n "other": [{"text": "b"}]}', "name the split; there are test, other"),
         # What it is called is not what it is
         *((f"p.{kind}", LFS, "only a pointer to the file (Git LFS)") for kind in ("txt", "csv", "jsonl", "parquet")),
         ("p.txt", b"\n<!DOCTYPE html>\n<title>x</title>\n", "this is a web page, not the file itself"),
@@ -225,7 +226,7 @@ def test_files_as_people_have_them(
         ("p.txt", b'[\n"a",\n"b"\n]\n', "this is JSON: call it .json"),
         ("p.txt", b"prompt;label\na;1\n", "its first line names columns ('prompt;label'): call it .csv"),
     ],
-    ids=range(33),
+    ids=range(34),
 )
 def test_what_is_wrong_with_a_file_is_told_with_its_place(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     path = tmp_path / name

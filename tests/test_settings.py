@@ -12,7 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heretic_tui.errors import UsageError
-from heretic_tui.settings import PromptSet, Settings, add_flags, flags_of, identity, load, to_toml
+from heretic_tui.settings import (
+    PromptSet,
+    Settings,
+    add_flags,
+    flags_of,
+    from_record,
+    identity,
+    load,
+    to_record,
+    to_toml,
+)
 
 
 def parsed(*arguments: str) -> dict[str, Any]:
@@ -62,6 +72,10 @@ def test_lists_take_words_or_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(parsed("--dtypes", "auto,float32")).dtypes == ["auto", "float32"]
     monkeypatch.setenv("HERETIC_TUI_DTYPES", "bfloat16,float32")
     assert load({}).dtypes == ["bfloat16", "float32"]
+    monkeypatch.setenv("HERETIC_TUI_REFUSAL_MARKERS", '["no, never", "sorry"]')
+    assert load({}).refusal_markers == ["no, never", "sorry"]
+    monkeypatch.setenv("HERETIC_TUI_REFUSAL_MARKERS", "[no] way")
+    assert load({}).refusal_markers == ["[no] way"]
     assert load(parsed("--max-memory", "0=20GiB", "cpu=60GiB")).max_memory == {"0": "20GiB", "cpu": "60GiB"}
     assert load(parsed("--refusal-markers", "no, never", "sorry")).refusal_markers == ["no, never", "sorry"]
 
@@ -79,6 +93,11 @@ def test_an_empty_prefix_means_none_and_is_not_unset() -> None:
         ("n_trials = 0", "n_trials (from heretic.toml): expected a whole number from 1 to 100,000, not 0"),
         ("row_normalization = 'half'", "row_normalization (from heretic.toml): expected one of none, pre, full"),
         ("max_shard_size = 'big'", "expected a number and a unit, such as 5GB or 500MB"),
+        ("max_shard_size = '0GB'", "expected a number and a unit, such as 5GB or 500MB"),
+        ("max_memory = {0 = 'lots'}", "expected DEVICE=AMOUNT for each device"),
+        ("max_memory = ['0=-3GiB']", "expected DEVICE=AMOUNT for each device"),
+        ("refusal_markers = ['sorry', ' ']", "refusal_markers (from heretic.toml): expected one or more texts, not ["),
+        ("runs_dir = ''", "runs_dir (from heretic.toml): expected a folder, not ''"),
         ("n_trials = = 3", "heretic.toml is not valid TOML"),
     ],
 )  # fmt: skip
@@ -88,6 +107,12 @@ def test_what_a_file_gets_wrong_is_named(file: str, said: str) -> None:
         load({})
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_record_of_a_newer_version_is_told_as_such() -> None:
+    record = {**to_record(load({})), "layers_to_skip": 3}
+    with pytest.raises(UsageError, match="that this version does not know, 'layers_to_skip': use a newer one"):
+        from_record(record, load({}), "run.json")
 
 
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,13 +144,13 @@ configurations = st.fixed_dictionaries(
         "model": texts,
         "model_commit": maybe,
         "dtypes": st.lists(st.sampled_from(["auto", "float16", "bfloat16", "float32"]), min_size=1, max_size=4),
-        "max_memory": st.none() | st.dictionaries(texts, texts, max_size=3),
+        "max_memory": st.none() | st.dictionaries(texts, st.sampled_from(["20GiB", "0.5 MB", "0GB"]), max_size=3),
         "good_prompts": sets,
         "bad_evaluation_prompts": sets,
         "system_prompt": texts,
         "response_prefix": maybe,
         "chain_of_thought_skips": st.lists(st.tuples(texts.filter(bool), texts), max_size=3),
-        "refusal_markers": st.lists(texts, min_size=1, max_size=5),
+        "refusal_markers": st.lists(texts.filter(str.strip), min_size=1, max_size=5),
         "winsorization_quantile": st.floats(0.51, 1.0),
         "orthogonalize_direction": st.booleans(),
         "seed": st.none() | st.integers(0, 2**31 - 1),

@@ -260,7 +260,15 @@ class TrialFinished(Event):
     def problem(self) -> str | None:
         refusals = {"complete": self.refusals, "dominated": self.at_least}.get(self.state, 0)
         measured = self.state in ("complete", "dominated")
-        return "a measured trial has no figures" if measured and None in (self.kl_divergence, refusals) else None
+        if measured and None in (self.kl_divergence, refusals):
+            return "a measured trial has no figures"
+        # Rounding alone makes it less than 0.
+        if self.kl_divergence is not None and self.kl_divergence < -1e-3:
+            return f"a KL divergence cannot be {self.kl_divergence}"
+        for count in (self.refusals, self.at_least):
+            if count is not None and not 0 <= count <= (count if self.prompts is None else self.prompts):
+                return f"{count} refusals cannot be, of {self.prompts} prompts"
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -252,6 +252,7 @@ def load_model(
     config = load_config(settings)
     if _download(settings, emit, control):
         check_weights(settings, config)
+    _see_device(settings.device_map)
     failures: dict[str, list[str]] = {}
     for dtype in dtypes or settings.dtypes:
         found = _attempt(settings, config, tokenizer, dtype, emit, control)
@@ -264,6 +265,19 @@ def load_model(
     # What has nothing to do with the dtype is said once.
     reasons = "; ".join(f"{', '.join(tried)}: {reason}" for reason, tried in failures.items())
     raise HereticError(f"{settings.model} could not be loaded with any dtype; {reasons}")
+
+
+def _see_device(name: str) -> None:
+    """Raise a UsageError for a device that is none, or that this machine does not have."""
+    if name in _SPREAD:
+        return
+    try:
+        torch.empty(0, device=name)
+    except Exception as error:
+        raise UsageError(
+            f"device_map: {quoted(name)} cannot be used here ({one_line(error)}): give {', '.join(_SPREAD)} or a "
+            "device such as cpu or cuda:0"
+        ) from error
 
 
 def _attempt(
@@ -307,6 +321,8 @@ def _attempt(
     return model
 
 
+# Ways to spread layers over all devices.
+_SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
 # What a model folder on the Hub may hold besides, in other formats, is not fetched.
 _FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 _LEFT = ("*/*", "consolidated*")

@@ -279,6 +279,10 @@ def _json_table(text: str, split: str | None, where: str) -> dict[str, list[Any]
             content = None
         if not content or not all(isinstance(record, dict) for record in content):
             raise
+    return _table_of(content, split, where)
+
+
+def _table_of(content: Any, split: str | None, where: str) -> dict[str, list[Any]]:
     if isinstance(content, list):
         only_train(split, where)
         return _table(content, where)
@@ -326,11 +330,12 @@ def _is_numbered(value: dict[str, Any]) -> bool:
 
 def _json_lines(text: str, split: str | None, where: str) -> dict[str, list[Any]]:
     # A file that is JSON as a whole is often called .jsonl; in one line, an object or a conversation is a row.
+    content = None
     with suppress(UsageError):
         content = parse_json(text, where)
-        one_row = isinstance(content, dict) and "\n" not in text.strip()
-        if isinstance(content, list | dict) and not one_row and not _turns(content):
-            return _json_table(text, split, where)
+    one_row = isinstance(content, dict) and "\n" not in text.strip()
+    if isinstance(content, list | dict) and not one_row and not _turns(content):
+        return _table_of(content, split, where)
     only_train(split, where)
     return _table([parse_json(line, f"{where}: line {number}") for number, line in _lines(text)], where)
 

@@ -251,6 +251,9 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
     Raises:
         UsageError: when there is no such run, or more than one begins so.
     """
+    # An empty variable is no beginning of a name.
+    if not name.strip():
+        raise UsageError(f"no run is named (`heretic-tui runs` lists those in {runs_dir})")
     if os.path.isfile((path := user_path(name)) / "run.json"):
         return RunFolder(path.resolve())
     runs = find_runs(runs_dir)
