@@ -51,6 +51,7 @@ def check_text(
     except Exception as error:  # of libraries in other languages too, which have one class for all
         raise UsageError(f"the tokenizer of {settings.model} cannot read the prompts: {one_line(error)}") from error
     notes = [*_tokenized(tokenizer, prompts, encoded), *_inside(tokenizer, config, encoded)]
+    notes += _steering(tokenizer, prompts)
     longest = max(encoded, key=lambda where: len(encoded[where]))
     network = partial(build_empty, config, settings.trust_remote_code)
     tokens, response = len(encoded[longest]), settings.max_response_length
@@ -92,6 +93,26 @@ def _tokenized(tokenizer: Any, prompts: Mapping[str, Prompt], encoded: Mapping[s
         return []
     worst = max(incomplete, key=lambda where: incomplete[where])
     return [f"the tokenizer does not know all characters of {counted(len(incomplete), 'prompt')}; the worst is {worst}"]
+
+
+def _steering(tokenizer: Any, prompts: Mapping[str, Prompt]) -> list[str]:
+    """A note where prompts hold special tokens of the model, such as the end of a turn."""
+    special = [str(token) for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special]
+    first = {token[:1] for token in special}
+    # Some tokenizers have thousands of them, and hardly a prompt has a character that one begins with.
+    found = {
+        where: next((token for token in special if token in prompt.text), None)
+        for where, prompt in prompts.items()
+        if not first.isdisjoint(prompt.text)
+    }
+    held = {where: token for where, token in found.items() if token}
+    if not held:
+        return []
+    where, token = next(iter(held.items()))
+    return [
+        f"special tokens of the model stand in {counted(len(held), 'prompt')} and steer it there; the first is "
+        f"{where}: {quoted(token)}"
+    ]
 
 
 def _inside(tokenizer: Any, config: PretrainedConfig, encoded: Mapping[str, Tokens]) -> list[str]:
