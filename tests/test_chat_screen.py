@@ -10,6 +10,7 @@ from typing import Any
 
 import fake
 import pytest
+from rich.text import Text
 from test_screens import drive, make_app, settle, shown
 from textual import events
 from textual.pilot import Pilot
@@ -220,6 +221,11 @@ def test_chat_begins_as_measured_and_sampling_is_one_key(tmp_path: Path, folder:
         assert chat.system_prompt == "You are a helpful assistant."
         await pilot.press("ctrl+l")
         assert "not as measured: sampled: temperature 0.7, top-p 0.95" in shown(app, "#chat-header")
+        header = app.screen.query_one("#chat-header")
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        needed = len(Text(shown(app, "#chat-header")).wrap(app.console, header.size.width))
+        assert header.size.height == needed > 1, "nothing of how it answers is cut off"
         (chat,) = await say(pilot, app, host, "hello", "b")
         assert chat.sampling == Sampling(temperature=0.7, top_p=0.95)
         await pilot.press("ctrl+l")

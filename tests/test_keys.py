@@ -195,6 +195,93 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
     drive(make_app(tmp_path, host), steps, (120, 40))
 
 
+def test_p_says_what_it_does_and_help_names_no_dead_key(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        async def helped(*presses: str) -> str:
+            await pilot.press(*presses)
+            assert isinstance(app.screen, Show)
+            words = app.screen._text.plain
+            await pilot.press("escape")
+            return words
+
+        assert host.control is not None
+        host.push(*fake.story(trials=4, running=False))
+        await settle(pilot, app)
+        words = await helped("f1")
+        assert words.index(" e  ") < words.index("down, j"), "the screen's own keys come first"
+        assert "hold the trials" in words
+        await pilot.press("p")
+        assert host.control.paused
+        assert "p resume" in shown(app, "#key-bar")
+        assert "p pause" not in shown(app, "#key-bar")
+        assert "go on with the trials" in await helped("f1")
+        await pilot.press("p")
+        assert not host.control.paused
+        assert "Open" not in await helped("2", "f1"), "enter opens nothing there"
+        words = await helped("3", "g", "enter", "f1")
+        assert "changed verdicts" in words
+        for dead in ("Setup", "Chat", "Screen after"):
+            assert dead not in words, "Responses are left first"
+
+    drive(make_app(tmp_path, host), steps, (80, 24))
+
+
+def test_without_an_engine_no_key_promises_one_and_what_to_do_is_said(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder, watched=True)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        def keys() -> str:
+            app.screen.query_one(KeyBar).show()
+            return shown(app, "#key-bar")
+
+        host.push(*fake.story(trials=4, running=False))
+        await settle(pilot, app)
+        await pilot.press("g")
+        assert "e export" not in keys()
+        await pilot.press("e")
+        assert "only there can it be asked" in shown(app, "#export-facts")
+        await pilot.press("escape", "4")
+        assert "enter send" not in keys()
+        assert "only there can it be asked" in shown(app, "#chat-status")
+        host.alive = False
+        await settle(pilot, app)
+        assert "R on it among the runs of Setup resumes it" in shown(app, "#chat-status")
+        await pilot.press("escape", "3", "e")
+        assert "heretic-tui export run --trial 0 FOLDER" in shown(app, "#export-facts")
+        await pilot.press("escape", "question_mark")
+        assert isinstance(app.screen, Show)
+        assert "Abort now" not in app.screen._text.plain
+
+    drive(HereticApp(None, lambda settings: host, host), steps, (120, 40))
+
+
+def test_quitting_while_an_export_is_written_asks(tmp_path: Path, folder: Path) -> None:
+    host = fake.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        # One that an earlier process did not end is nobody's.
+        host.push(
+            *fake.preparation(), ev.ExportStarted(trial=0, out="/gone"),
+            *fake.story(trials=4, running=False), ev.PhaseStarted(phase="ready"),
+        )  # fmt: skip
+        await settle(pilot, app)
+        assert app.state.export is None
+        host.push(ev.ExportStarted(trial=3, out="/there"))
+        await settle(pilot, app)
+        await pilot.press("q")
+        assert isinstance(app.screen, Choose)
+        assert "Trial 3 is being written to /there" in app.screen._text
+        await pilot.press("a")
+
+    app = make_app(tmp_path, host)
+    drive(app, steps)
+    assert app.return_value == "closed"
+    assert host.control is not None
+    assert host.control.closing
+
+
 def test_a_handler_that_fails_costs_what_it_was_to_do_and_no_more(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

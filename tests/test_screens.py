@@ -37,6 +37,7 @@ from heretic_tui.tui.look import ASCII, UNICODE
 from heretic_tui.tui.screens.dialogs import Choose, Show, TooSmall
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
+from heretic_tui.tui.screens.setup_words import model_words
 from heretic_tui.tui.widgets.charts import curves
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
@@ -482,6 +483,17 @@ def test_what_of_a_model_would_be_edited_is_shown_before_it_is_loaded(tmp_path: 
     drive(make_app(tmp_path), steps)
 
 
+def test_a_model_that_cannot_be_there_is_not_said_to_be_on_the_hub(tmp_path: Path) -> None:
+    for model, words in (
+        (str(tmp_path), "holds no model"),
+        (str(tmp_path / "none"), "no such model folder"),
+        ("~nobody-of-this-name/x", "no path"),
+        (__file__, "a file"),
+        ("acme/guarded-8b", "downloaded from the Hub"),
+    ):
+        assert words in model_words(model, []).plain
+
+
 def test_the_log_has_levels_and_what_libraries_print(tmp_path: Path, folder: Path) -> None:
     host = fake.FakeHost(folder)
     (folder / "engine.log").write_text("a library\rsays [this] \x1b[31m\n", encoding="utf-8")
@@ -836,6 +848,8 @@ def test_a_dominated_trial_shows_the_figure_that_decides_its_place(tmp_path: Pat
         table.go_to(2)
         await pilot.pause()
         assert "refusals at least 0 of 100, about 7.4 by estimate" in shown(app, "#detail")
+        told = [line.text for line in app.log_lines.lines if " KL " in line.text]
+        assert [re.search(r"refusals +(\S+)", line)[1] for line in told] == ["10/100", "5/100", "≈7/100", "≥6/100"]  # type: ignore[index]
 
     drive(make_app(tmp_path, host), steps)
 
@@ -895,6 +909,12 @@ def test_a_long_wrong_filter_wraps_and_is_read_to_its_end(tmp_path: Path, folder
         assert str(words.visual).endswith("stopped")
         needed = len(Text(str(words.visual)).wrap(app.console, words.size.width))
         assert words.size.height == needed > 1
+        assert "/ filter" not in shown(app, "#key-bar"), "it would be typed"
+        host.push(*finished(9, 0.1, 10))
+        await settle(pilot, app)
+        assert str(words.visual).endswith("stopped"), "a trial that ends takes it away from nobody"
+        await pilot.press("enter")
+        assert app.screen.query_one("#filter").has_focus, "what is wrong is not taken"
         await pilot.press("escape")
         await pilot.pause()
         assert words.size.height == 1

@@ -103,13 +103,16 @@ class PlainPrinter:
         if event.state not in MEASURED:
             self._say("trial", f"{event.number:>4}  {event.state}: {event.reason}  {done}")
             return
-        refusals = str(event.refusals) if event.state == "complete" else f"≥{event.at_least}"
+        trial = self._state.trials[event.number]
+        # The figure, and the mark, that the tables of the screen have.
+        known = "" if trial.at_least is None else "≥" if trial.estimate is None else "≈"
+        refusals = f"{known}{trial.shown_refusals}"
         mark = "◆ front" if self._state.on_front(event.number) else "       "
         left = self._state.seconds_left()
         rest = f"  {duration(left)} left" if left else ""
         self._say(
             "trial",
-            f"{event.number:>4}  KL {event.kl_divergence:.4f}  refusals {refusals:>3}/{event.prompts}  {mark}"
+            f"{event.number:>4}  KL {event.kl_divergence:.4f}  refusals {refusals:>4}/{event.prompts}  {mark}"
             f"  {duration(event.seconds)}  {done}{rest}",
         )
 

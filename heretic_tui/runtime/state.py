@@ -101,6 +101,8 @@ class RunState:
                 for trial in self._in_hand.values():
                     trial.state, trial.reason = "stopped", DIED
                 self._in_hand.clear()
+                if isinstance(self.export, ev.ExportStarted):
+                    self.export = None
             case ev.ModelLoaded():
                 self.model = event
             case ev.Coverage():

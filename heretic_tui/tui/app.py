@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 from textual import events
+from textual.actions import parse
 from textual.app import SystemCommand
 from textual.binding import Binding
+from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
@@ -29,7 +31,7 @@ from heretic_tui.tui import clipboard
 from heretic_tui.tui.conversation import Conversations
 from heretic_tui.tui.keys import key_words, typed_number
 from heretic_tui.tui.log_lines import LogLines
-from heretic_tui.tui.look import ASCII, UNICODE, safe_lines
+from heretic_tui.tui.look import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import Ask, Choose, Show, TooSmall
@@ -38,6 +40,7 @@ from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.type_ahead import TypeAhead
+from heretic_tui.tui.widgets.line_table import LineTable
 
 TICK = 0.25
 
@@ -96,7 +99,8 @@ class HereticApp(TypeAhead):
         Binding("5", "mode('log')", "Log"),
         Binding("[", "step_mode(-1)", "Screen before", show=False),
         Binding("]", "step_mode(1)", "Screen after", show=False),
-        Binding("p", "pause", "Pause", tooltip="pause or resume the engine"),
+        Binding("p", "pause", "Pause", tooltip="hold the trials; p again goes on"),
+        Binding("p", "go_on", "Resume", tooltip="go on with the trials"),
         Binding("S", "stop", "Stop after trial", show=False),
         Binding("X", "abort", "Abort now", show=False),
         Binding("plus", "more", "More trials", show=False),
@@ -136,8 +140,13 @@ class HereticApp(TypeAhead):
         self._on_ready = on_ready
         self._pending: dict[str, set[str]] = {mode: set() for mode in self.MODES}
         self._alive = False
+        self._frames = AsciiFrames()
         # A run that is at work here while another is looked at, as it was when it was left; events wait in its host.
         self._aside: _Aside | None = None
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        filters = super().get_line_filters()
+        return [*filters, self._frames] if self.glyphs is ASCII else filters
 
     def on_mount(self) -> None:
         if self.console.color_system == "standard":
@@ -156,6 +165,20 @@ class HereticApp(TypeAhead):
     def alive(self) -> bool:
         """Whether an engine is at work on the run shown."""
         return self._alive
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether an engine is there that answers, exports, and looks at trials."""
+        return self.host is not None and self.host.control is not None and self._alive
+
+    @property
+    def no_engine(self) -> str:
+        """Where there is none: why, and what to do."""
+        if self.host is None:
+            return "Start a run first: key 1."
+        if self._alive:
+            return "Another process is at work on this run: only there can it be asked."
+        return "No engine is at work on this run: in `heretic-tui`, R on it among the runs of Setup resumes it."
 
     @property
     def searching(self) -> bool:
@@ -373,7 +396,10 @@ class HereticApp(TypeAhead):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:
-            case "pause" | "stop" | "abort" | "more":
+            case "pause" | "go_on":
+                control = self.host.control if self.host else None
+                return control is not None and control.paused == (action == "go_on")
+            case "stop" | "abort" | "more":
                 return self.host is not None and self.host.control is not None
             case "help":
                 return not isinstance(self.screen, Show | TooSmall)
@@ -387,7 +413,7 @@ class HereticApp(TypeAhead):
 
     def works(self, action: str) -> bool:
         """Whether a key would do more now than say why it cannot."""
-        return action != "pause" or self.searching
+        return action not in ("pause", "go_on") or self.searching
 
     def chat_with(self, trial: int) -> None:
         """Talk to this trial, whoever answered before."""
@@ -398,10 +424,13 @@ class HereticApp(TypeAhead):
         host = self.host
         if host is None or host.control is None or not self._alive:
             return
-        if host.control.paused:
-            host.control.resume()
-        elif not host.control.pause():
+        if not host.control.pause():
             self.say("Nothing runs: there is nothing to pause.")
+        self.tick()
+
+    def action_go_on(self) -> None:
+        if self.host and self.host.control:
+            self.host.control.resume()
         self.tick()
 
     def action_stop(self) -> None:
@@ -456,7 +485,16 @@ class HereticApp(TypeAhead):
         talk = self.conversations
         unsaved = f"The conversation is not kept: {talk.not_kept}." if talk.turns and talk.not_kept else ""
         active = self.searching and self.host is not None and self.host.control is not None
-        if not active and not unsaved:
+        export = self.state.export if self.can_ask and not active else None
+        if isinstance(export, ev.ExportStarted):
+            answers = [
+                ("s", "stay", "stay"),
+                ("k", "detach", "let it be written without the screen"),
+                ("a", "abort", "drop it; nothing of it is left behind"),
+            ]
+            text = f"Trial {export.trial} is being written to {export.out}." + f"\n\n{unsaved}" * bool(unsaved)
+            self.push_screen(Choose("An export is not done", text, answers), self._leave)
+        elif not active and not unsaved:
             self._leave("close")
         elif not active:
             answers = [("s", "stay", "stay (on Chat ctrl+s saves it)"), ("x", "close", "quit all the same")]
@@ -511,11 +549,21 @@ class HereticApp(TypeAhead):
         self.push_screen(Show("Help", text))
 
     def _bindings_in_view(self, screen: Screen[Any]) -> Iterable[Binding]:
-        nodes = [self.focused] if self.focused else []
-        for node in [*nodes, screen, self]:
+        """The keys of the screen, of the widget in focus, and those of the application that lead anywhere now."""
+        for node in [screen, *([self.focused] if self.focused else []), self]:
             for cls in type(node).__mro__:
                 if cls.__module__.startswith("heretic_tui"):
-                    yield from (b for b in cls.__dict__.get("BINDINGS", []) if isinstance(b, Binding))
+                    for binding in cls.__dict__.get("BINDINGS", []):
+                        if isinstance(binding, Binding) and (known := self._as_it_works(binding, node)):
+                            yield known
+
+    def _as_it_works(self, binding: Binding, node: Any) -> Binding | None:
+        if binding.key == "enter" and isinstance(node, LineTable):
+            # Nothing opens by it in some tables.
+            return replace(binding, description=node.enter.capitalize()) if node.enter else None
+        if node is self and not self.check_action(*parse(binding.action)[1:]):
+            return None
+        return binding
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)

@@ -164,7 +164,9 @@ def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Strea
     with interrupts(host.control, streams.err, link.presses):
         printer = PlainPrinter(out, app.state) if result == "detach" and not link.gone else None
         if printer and host.alive:
-            out.write("the run goes on without the screen; ctrl-c stops after the trial\n")
+            stops = "stops after the trial" if host.control.in_trial else "stops it"
+            out.write(f"the run goes on without the screen; ctrl-c {stops}\n")
+        told = printer is not None or link.gone
         while True:
             alive = host.alive
             for event in host.take():
@@ -174,4 +176,7 @@ def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Strea
             if not alive:
                 break
             host.join(timeout=0.5)
+            if not told and host.alive:
+                told = True
+                out.write("waiting for the engine to end what it has in hand; ctrl-c stops it\n")
     return {"failed": FAILED, "interrupted": DONE if result == "closed" else INTERRUPTED}.get(host.outcome, DONE)

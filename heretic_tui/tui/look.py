@@ -6,7 +6,10 @@ import itertools
 from dataclasses import dataclass
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.text import Span, Text
+from textual.color import Color
+from textual.filter import LineFilter
 
 from heretic_tui.runtime.text import plain
 
@@ -70,6 +73,21 @@ STATE_GLYPHS = {
     "ready": "done",
     "idle": "idle",
 }
+
+
+class AsciiFrames(LineFilter):
+    """Borders, scroll bars and carets of Textual's in ASCII; texts stay as they are."""
+
+    _FRAMES = str.maketrans(
+        "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺",
+        "-|+++++++++-|++++-_" + "#" * 7 + "||||||--",
+    )
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.text.isascii() else Segment(segment.text.translate(self._FRAMES), segment.style)
+            for segment in segments
+        ]
 
 
 def glyph_of(glyphs: Glyphs, state: str) -> str:

@@ -84,6 +84,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         # What ctrl+l turns on: as it was last set.
         self._sampled = Sampling(temperature=0.7, top_p=0.95, max_tokens=_MEASURED.max_tokens)
         self._widgets: dict[int, Static] = {}
+        self._header = Text()
         self._away = True
 
     def body(self) -> ComposeResult:
@@ -165,10 +166,13 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
 
     def _paint_header(self) -> None:
         names = " | ".join(name_of(trial) for trial in self.sides)
-        text = Text(no_wrap=True, overflow="ellipsis")
+        text = Text()
         text.append(f" {names} ", "bold reverse")
         text.append(f"  {self._how()}")
-        self.query_one("#chat-header", Static).update(text, layout=False)
+        if text != self._header:
+            # In as many lines as it takes.
+            self._header = text
+            self.query_one("#chat-header", Static).update(text)
         self.query_one("#chat-1").display = len(self.sides) > 1 or any(
             len(turn.answers) > 1 for turn in self.heretic.conversations.turns
         )
@@ -178,12 +182,8 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         app = self.heretic
         waiting = [a for a in app.conversations.open if not a.started]
         words = ""
-        if app.host is None:
-            words = "Start a run first: key 1."
-        elif app.host.control is None:
-            words = "Following another process: only the terminal that runs the engine can chat."
-        elif not app.alive:
-            words = "The engine has ended: start or resume the run to chat."
+        if app.host is None or app.host.control is None or not app.alive:
+            words = app.no_engine
         elif waiting and app.host.control.paused and app.state.phase == "search":
             words = "The answer waits for its turn; esc withdraws it."
         elif waiting and (running := app.state.running):
@@ -268,6 +268,9 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         self.refresh_bindings()
 
     # Actions
+
+    def works(self, action: str) -> bool:
+        return action != "submit" or self.heretic.can_ask
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         talk = self.heretic.conversations

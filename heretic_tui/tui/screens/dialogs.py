@@ -38,7 +38,7 @@ class Choose(OfHeretic, ModalScreen[str | None]):
             yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
             with VerticalScroll(classes="dialog-text", can_focus=False):
                 yield Static(safe_lines(self._text), markup=False)
-            table = LineTable([Column("answer", "", 0)], id="choices", header=False)
+            table = LineTable([Column("answer", "", 0)], id="choices", enter="choose", header=False)
             table.set_rows([Row(answer, (f"[{key}] {words}",)) for key, answer, words in self._answers])
             table.styles.height = len(self._answers)
             yield table

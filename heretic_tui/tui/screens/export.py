@@ -125,6 +125,12 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
         whole = model.weight_bytes if model.quantization == "none" else model.parameters * 2
         return whole if self._kind == "merged" else whole // 200
 
+    def _no_engine(self) -> str:
+        words = self.heretic.no_engine
+        if self.heretic.alive or self.heretic.folder is None:
+            return words
+        return f"{words}\nOr from a shell: heretic-tui export {self.heretic.folder.name} --trial {self._trial} FOLDER"
+
     def _paint_facts(self, problem: str = "") -> None:
         if self._asked:
             return
@@ -144,6 +150,8 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
                 problem = problem or "that folder exists already: choose another name"
             elif needed > free:
                 problem = problem or "there is not enough room on that disk"
+        if not self.heretic.can_ask:
+            problem = self._no_engine()
         if problem:
             text.append("\n" + problem, "bold red")
         elif self.heretic.searching:
@@ -169,7 +177,7 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
         if self._asked:
             return
         if host is None or host.control is None or not self.heretic.alive:
-            self._paint_facts("no engine is at work: start or resume the run, or use `heretic-tui export`")
+            self._paint_facts()
             return
         try:
             out = self._typed()

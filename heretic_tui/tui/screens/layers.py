@@ -113,11 +113,6 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         state = self.heretic.state
         return state.directions is None or state.analysis is None
 
-    @property
-    def _can_ask(self) -> bool:
-        """Whether an engine is there that can look at a trial."""
-        return self.heretic.host is not None and self.heretic.host.control is not None and self.heretic.alive
-
     def _kernels(self) -> dict[str, list[float]]:
         state = self.heretic.state
         trial = self.heretic.trial
@@ -251,10 +246,10 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             return Text("no trial yet")
         if trial.number in files.shifts:
             return self._lines(files.shift_lines(trial.number))
-        if self._asked and self._can_ask:
+        if self._asked and self.heretic.can_ask:
             words = f"Trial {self._asked.trial} is looked at as soon as the engine comes to it; esc cancels."
             return Text(words + self._progress())
-        return first_tokens_wanted(trial.number, self._can_ask, files.folder.name)
+        return first_tokens_wanted(trial.number, self.heretic.can_ask, files.folder.name)
 
     def _lines(self, lines: list[str]) -> Text:
         text = "\n".join(lines)
@@ -335,7 +330,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         control = self.heretic.host.control if self.heretic.host else None
         if trial is None or trial.state != "complete":
             self.heretic.say("First tokens can be looked at when a trial is complete.")
-        elif self._can_ask and control and files and not self._asked and trial.number not in files.shifts:
+        elif self.heretic.can_ask and control and files and not self._asked and trial.number not in files.shifts:
             self._asked = Shift(trial.number)
             control.send(self._asked)
 

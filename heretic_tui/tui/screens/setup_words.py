@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 from rich.text import Text
 
-from heretic_tui.errors import HereticError
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.runtime.files import user_path
 from heretic_tui.runtime.hosts import inspect_lines, preview_prompts
 from heretic_tui.runtime.model_files import Device, fits, model_facts
 from heretic_tui.runtime.prompt_facts import prompt_facts
@@ -26,7 +28,7 @@ def model_words(model: str, devices: Sequence[Device]) -> Text:
         )
     facts = model_facts(model)
     if facts is None:
-        return Text("Not on this disk: it will be downloaded from the Hub when the run starts.")
+        return _unknown(model)
     text = Text(plain(facts.architecture), "bold")
     text = Text.assemble(text, f", {facts.layers} layers of {facts.hidden_size}" if facts.layers else "")
     dtype = plain(facts.dtype) if facts.dtype else "dtype not said"
@@ -36,6 +38,20 @@ def model_words(model: str, devices: Sequence[Device]) -> Text:
         as_it_is, in_four = ("fits" if fit else "does not fit" for fit in fits(facts, device))
         text.append(f"{plain(device.name)}: {size_words(device.free)} free; {as_it_is}, in 4 bits {in_four}\n")
     return text
+
+
+def _unknown(model: str) -> Text:
+    try:
+        there = user_path(model)
+        if os.path.isdir(there):
+            return Text(f"{plain(str(there))} holds no model: no config.json in it can be read", _PROBLEM)
+    except UsageError as error:
+        return Text(plain(str(error)), _PROBLEM)
+    if os.path.exists(there):
+        return Text("That is a file: a model is a folder, or a Hub id.", _PROBLEM)
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        return Text(f"no such model folder: {plain(str(there))}", _PROBLEM)
+    return Text("Not on this disk: it will be downloaded from the Hub when the run starts.")
 
 
 def prompt_words(settings: Settings, name: str, glyphs: Glyphs) -> Text:

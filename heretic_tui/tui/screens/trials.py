@@ -78,6 +78,8 @@ a dominated trial's refusals only what is certain counts.
         super().__init__()
         self._sort, self._reverse = "trial", False
         self._filter = ""
+        # What is wrong with the filter as it stands in its line; the one before is in use meanwhile.
+        self._filter_problem = ""
         self._view = "table"
         self._said, self._said_lines = Text(), 0
         # Lines of trials that have ended; they change only when they come to the front, or leave it.
@@ -144,7 +146,10 @@ a dominated trial's refusals only what is certain counts.
         return "No trials yet."
 
     def _paint_words(self, shown: int) -> None:
-        """Counts, as the bar above has them, and what is listed in which order."""
+        """Counts, as the bar above has them, and what is listed in which order; or what is wrong with the filter."""
+        if self._filter_problem:
+            self._say(Text(plain(self._filter_problem), "bold red"))
+            return
         state, alive = self.heretic.state, self.heretic.alive
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
         if begun := len(state.trials) - state.finished:
@@ -268,14 +273,16 @@ a dominated trial's refusals only what is certain counts.
             parse_filter(event.value)
         except ValueError as error:
             event.input.add_class("-invalid")
-            self._say(Text(plain(str(error)), "bold red"))
-            return
-        event.input.remove_class("-invalid")
-        self._filter = event.value
+            self._filter_problem = str(error)
+        else:
+            event.input.remove_class("-invalid")
+            self._filter, self._filter_problem = event.value, ""
         self._paint_trials()
 
     @on(Input.Submitted, "#filter")
     def _filtered(self) -> None:
+        if self._filter_problem:
+            return
         self.query_one("#filter", Input).display = False
         self.query_one("#trial-table").focus()
 
@@ -285,13 +292,13 @@ a dominated trial's refusals only what is certain counts.
         trial = self.heretic.trial
         match action:
             case "export":
-                return trial is not None and trial.state == "complete"
+                return trial is not None and trial.state == "complete" and self.heretic.can_ask
             case "enter" | "responses":
                 return trial is not None and trial.state in MEASURED
             case "view":
                 return self.has_class("-narrow")
             case "filter" | "sort":
-                return bool(self.heretic.state.trials)
+                return bool(self.heretic.state.trials) and not self.query_one("#filter").has_focus
         return True
 
     def action_filter(self) -> None:
@@ -302,7 +309,7 @@ a dominated trial's refusals only what is certain counts.
     def action_leave_filter(self) -> None:
         box = self.query_one("#filter", Input)
         if box.display or self._filter:
-            box.value = self._filter = ""
+            box.value = self._filter = self._filter_problem = ""
             box.display = False
             self._paint_trials()
         self.query_one("#trial-table").focus()

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from heretic_tui.tui.keys import key_words
 
 # These stand at the end, and stay when others have to go.
-_LAST = ("help", "quit")
+_LAST = ("go_on", "help", "quit")
 
 
 class KeyBar(Static):
