@@ -512,6 +512,18 @@ def test_the_log_has_levels_and_what_libraries_print(tmp_path: Path, folder: Pat
         assert next(line for line in log.lines if line.strip()).startswith("trial")
         await pilot.press("f")
         assert log.lines[0] == "says [this] \\x1b[31m"
+        await pilot.press("f")
+        sentence = "in " + " ".join(f"many{number}words" for number in range(30))
+        host.push(ev.Notice(text=sentence))
+        await settle(pilot, app)
+        for width in (100, 70):
+            await pilot.resize_terminal(width, 30)
+            await pilot.pause()
+            told = "\n".join(log.lines)
+            assert sentence in " ".join(told.split()), "no word is cut"
+            assert max(map(len, told.split("\n"))) <= width
+        await pilot.press("y")
+        assert any(line.endswith(sentence) for line in app.clipboard.split("\n")), "as it was told"
 
     drive(make_app(tmp_path, host), steps)
 

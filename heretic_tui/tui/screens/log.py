@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
+from rich.cells import cell_len
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Log
@@ -15,6 +18,7 @@ from heretic_tui.tui.screens.base import ModeScreen
 
 _LEVELS = (*LEVELS, "libraries")
 _MOST_LINES = 10_000
+_MOVED = 8
 
 
 class LogScreen(ModeScreen):
@@ -34,6 +38,8 @@ class LogScreen(ModeScreen):
         self._level = "info"
         self._shown = 0
         self._offset = 0
+        # As they were told; on the screen they are as narrow as it is.
+        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
 
     def body(self) -> ComposeResult:
         yield Log(max_lines=_MOST_LINES, id="log", highlight=False)
@@ -50,6 +56,7 @@ class LogScreen(ModeScreen):
 
     def _restart(self) -> None:
         self.query_one(Log).clear()
+        self._lines.clear()
         self._shown = self._offset = 0
         if self._level == "libraries":
             self._tail()
@@ -65,8 +72,22 @@ class LogScreen(ModeScreen):
                 clock = "" if self.heretic.frozen else time.strftime("%H:%M:%S ", time.localtime(line.time))
                 lines.append(clock + line.text)
         self._shown = len(known)
-        if lines:
-            self.query_one(Log).write_lines(lines)
+        self._write(lines)
+
+    def _write(self, lines: list[str]) -> None:
+        """Add lines; the rest of a long one stands below, moved to the right."""
+        log = self.query_one(Log)
+        width = log.scrollable_content_region.width - _MOVED
+        shown: list[str] = []
+        for line in lines:
+            if width < _MOVED or cell_len(line) <= width + _MOVED:
+                shown.append(line)
+                continue
+            first, *rest = Text(line).wrap(self.app.console, width)
+            shown += [first.plain, *(" " * _MOVED + piece.plain for piece in rest)]
+        self._lines += lines
+        if shown:
+            log.write_lines(shown)
 
     def _tail(self) -> None:
         folder = self.heretic.folder
@@ -82,8 +103,7 @@ class LogScreen(ModeScreen):
         self._offset += len(whole)
         # Progress bars of libraries rewrite their line; the last state of it says all.
         lines = [line.rsplit("\r", 1)[-1] for line in whole.decode(errors="replace").split("\n")[:-1]]
-        if lines:
-            self.query_one(Log).write_lines([plain(line) for line in lines])
+        self._write([plain(line) for line in lines])
 
     def action_level(self) -> None:
         self._level = after(_LEVELS, self._level)
@@ -100,4 +120,4 @@ class LogScreen(ModeScreen):
             log.scroll_home(animate=False)
 
     def action_copy(self) -> None:
-        self.heretic.copy("\n".join(self.query_one(Log).lines), "log")
+        self.heretic.copy("\n".join(self._lines), "log")
