@@ -312,9 +312,17 @@ def test_leaving_while_a_run_is_active_asks_first(tmp_path: Path, folder: Path) 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake.story(trials=3))
         await settle(pilot, app)
-        await pilot.press("q")
-        assert isinstance(app.screen, Choose)
-        await pilot.press("escape")
+        assert host.control is not None
+        for in_trial, words in (
+            (False, ("stop when the model is ready", "this step is done again")),
+            (True, ("stop after this trial", "the running trial is done again")),
+        ):
+            host.control.in_trial = in_trial
+            await pilot.press("q")
+            assert isinstance(app.screen, Choose)
+            said = " ".join(answer for *_, answer in app.screen._answers)
+            assert all(word in said for word in words)
+            await pilot.press("escape")
         assert app.is_running
         await pilot.press("q", "t")
 
@@ -536,6 +544,8 @@ def test_help_and_the_palette_know_every_action(tmp_path: Path, folder: Path) ->
         await settle(pilot, app)
         titles = {command.title for command in app.get_system_commands(app.screen)}
         assert {"Export", "Filter", "Pause", "Stop after trial", "Abort now", "More trials", "Log KL"} <= titles
+        (helping,) = [command.help for command in app.get_system_commands(app.screen) if command.title == "Help"]
+        assert helping == "key ?"
         await pilot.press("question_mark")
         assert isinstance(app.screen, Show)
         await pilot.press("escape")

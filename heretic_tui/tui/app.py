@@ -178,7 +178,7 @@ class HereticApp(TypeAhead):
             return "Start a run first: key 1."
         if self._alive:
             return "Another process is at work on this run: only there can it be asked."
-        return "No engine is at work on this run: in `heretic-tui`, R on it among the runs of Setup resumes it."
+        return "No engine is at work on this run: R among the runs of Setup resumes it."
 
     @property
     def searching(self) -> bool:
@@ -500,11 +500,12 @@ class HereticApp(TypeAhead):
             answers = [("s", "stay", "stay (on Chat ctrl+s saves it)"), ("x", "close", "quit all the same")]
             self.push_screen(Choose("Quit?", unsaved, answers), self._leave)
         else:
+            in_trial = self.host is not None and self.host.control is not None and self.host.control.in_trial
             answers = [
                 ("s", "stay", "stay"),
                 ("k", "detach", "keep running without the screen (`heretic-tui follow` shows it)"),
-                ("t", "stop", "stop after this trial"),
-                ("a", "abort", "abort now; the running trial is done again when the run is resumed"),
+                ("t", "stop", "stop after this trial" if in_trial else "stop when the model is ready"),
+                ("a", "abort", f"abort now; {'the running trial' if in_trial else 'this step'} is done again later"),
             ]
             text = "The same command resumes it later." + f"\n\n{unsaved}" * bool(unsaved)
             self.push_screen(Choose("A run is active", text, answers), self._leave)
@@ -567,12 +568,13 @@ class HereticApp(TypeAhead):
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
+        seen: set[str] = set()
         for binding in self._bindings_in_view(screen):
-            action = binding.action
-            if binding.description and self.check_action(action.partition("(")[0], ()):
-                yield SystemCommand(
-                    binding.description, binding.tooltip or f"key {binding.key}", self._runner(screen, action)
-                )
+            action, title = binding.action, binding.description
+            if title and title not in seen and self.check_action(action.partition("(")[0], ()):
+                seen.add(title)
+                words = binding.tooltip or f"key {binding.key_display or key_words(binding.key)}"
+                yield SystemCommand(title, words, self._runner(screen, action))
 
     def _runner(self, screen: Screen[Any], action: str) -> Callable[[], Any]:
         async def run() -> None:
