@@ -1246,6 +1246,11 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
             ("damaged", ""), ("stopped", "3/60")
         ]  # fmt: skip
         assert "run.json" in shown(app, "#setup-info")
+        app.screen.paint(frozenset({"*"}))  # type: ignore[attr-defined]
+        assert "run.json" in shown(app, "#setup-info"), "it stays while a person is at it"
+        table.go_to("old")
+        await pilot.pause()
+        assert "run.json" not in shown(app, "#setup-info"), "and no longer"
         await pilot.press("q")
         assert app.host is host
         assert isinstance(app.screen, Choose), "it is asked of the run that would be cut off"

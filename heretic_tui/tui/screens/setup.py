@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from rich.text import Text
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -232,7 +232,11 @@ with its own settings, D deletes it.
 
     def _paint_info(self) -> None:
         """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
-        the line."""
+        the line. In its place, what is wrong with the run that a person is at."""
+        if self.query_one("#runs").has_focus and (wrong := self._run_at_cursor().get("problem")):
+            self._previewing = True
+            self._show(Text(plain(wrong), "bold red"))
+            return
         entry, text, settings, problem = self._entry(), Text(), self.draft.settings, None
         if entry is None and not settings.model:
             text.append("Choose a model: j, then enter. Or look at an earlier run: tab, then enter.")
@@ -474,15 +478,22 @@ with its own settings, D deletes it.
         self.query_one("#runs", LineTable).set_rows(rows)
 
     def _chosen_run(self) -> RunFolder | None:
+        run = self._run_at_cursor()
+        return RunFolder(run["path"]) if run else None
+
+    def _run_at_cursor(self) -> dict[str, Any]:
         key = self.query_one("#runs", LineTable).cursor
-        return next((RunFolder(run["path"]) for run in self._runs if run["run"] == key), None)
+        return next((run for run in self._runs if run["run"] == key), {})
 
     @on(LineTable.Highlighted, "#runs")
-    def _run_highlighted(self, message: LineTable.Highlighted) -> None:
-        run = next((run for run in self._runs if run["run"] == message.key), {})
-        if self.query_one("#runs").has_focus and "problem" in run:
-            self._previewing = True
-            self._show(Text(plain(run["problem"]), "bold red"))
+    def _run_highlighted(self) -> None:
+        # They are listed anew while a person may look at something else.
+        if self.query_one("#runs").has_focus:
+            self._paint_info()
+
+    @on(events.DescendantFocus, "#runs, #settings")
+    def _list_entered(self) -> None:
+        self._paint_info()
 
     @on(LineTable.Selected, "#runs")
     def open_run(self) -> None:
