@@ -30,7 +30,7 @@ from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.runtime.files import replaced
 from heretic_tui.runtime.hosts import resumed_settings
 from heretic_tui.runtime.journal import read_events
-from heretic_tui.runtime.rundir import RunFolder, find_run
+from heretic_tui.runtime.rundir import RunFolder, find_run, find_runs
 from heretic_tui.runtime.state import RunState
 from heretic_tui.settings import load, to_record
 
@@ -47,7 +47,7 @@ def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Ten
     """Logits with the trial's edit attached, from the run folder's directions, and those of the base model."""
     from safetensors.torch import load_file
 
-    folder = find_run(runs_dir, "")
+    (folder,) = find_runs(runs_dir)
     trial = RunState.replay(read_events(folder.events)).trials[number]
     network = AutoModelForCausalLM.from_pretrained(model)
     anatomy = find_anatomy(network)
