@@ -47,11 +47,13 @@ def refused(done: Ended, said: str) -> None:
         (["show", "nothing"], "no run nothing in"),
         (["show", ""], "no run is named"),
         (["export", "nothing", "--trial", "1", "out"], "no run nothing in"),
+        (["plot", "nothing", "--layers", "5-3"], "there are no layers from 5 to 3: write 3-5"),
+        (["plot", "nothing", "--layers", "1-99999999999"], "expected layers such as 5,10-14, not '1-99999999999'"),
         (["config", "--config", "none.toml"], "cannot read settings from none.toml: No such file"),
     ],
 )
 def test_the_command_line(heretic: Heretic, arguments: list[str], said: str) -> None:
-    known = arguments[0] in ("run", "score", "show", "export", "config")
+    known = arguments[0] in ("run", "score", "show", "export", "plot", "config")
     done = heretic(*arguments) if known else heretic(*arguments, runs_dir=None)
     refused(done, said)
     assert len(done.err.strip().splitlines()[-1]) < 400
