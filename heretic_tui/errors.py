@@ -114,11 +114,6 @@ def shortened(text: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 2].rstrip() + " …"
 
 
-def log_of(error: BaseException) -> str:
-    """An exception with its traceback, for a log."""
-    return "".join(traceback.format_exception(error))
-
-
 def _text(error: BaseException) -> str:
     try:
         # Of a message as long as a file nobody reads the end.
