@@ -1,8 +1,8 @@
 """Seconds and memory of everything that the analysis of the layers does without a model, on random residuals: keeping
 them, geometry, principal components, separation, comparing, and pictures with their animation; not PaCMAP.
 
-python benchmarks/layers_cost.py                 # 800 prompts, 33 residual indices of 4096 dimensions
-python benchmarks/layers_cost.py --prompts 400 --layers 28 --hidden 2048
+python -m benchmarks.layers_cost                 # 800 prompts, 33 residual indices of 4096 dimensions
+python -m benchmarks.layers_cost --prompts 400 --layers 28 --hidden 2048
 
 The aim at the default size, on two cores: under 60 s and under 4 GB.
 """
@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from heretic_tui.engine.analysis import add_separation, geometry_of, save_views
-from heretic_tui.engine.control import Control
-from heretic_tui.engine.plots import write_plots
-from heretic_tui.engine.residual_store import ResidualStore, open_residuals
-from heretic_tui.runtime.compare import compare_runs
-from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.control import Control
+from heretic_tui.engine.analysis.plots import write_plots
+from heretic_tui.engine.analysis.record import add_separation, geometry_of, save_views
+from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
+from heretic_tui.run.compare import compare_runs
+from heretic_tui.run.folder import RunFolder
 
 _EVALUATION = 100
 

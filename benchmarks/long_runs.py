@@ -1,7 +1,7 @@
 """What runs of many trials cost: seconds at N trials and at ten times as many, and the ratio, which is near 10 where
 the work grows with the trials, and near 100 where every trial looks at all others.
 
-    python benchmarks/long_runs.py [--trials 1000] [--no-screen]
+    python -m benchmarks.long_runs [--trials 1000] [--no-screen]
 
 `runs` is the line that `heretic-tui runs` prints, `show` the record of `show --json`, `log` the lines of the Log
 screen, and `follow` the time until the screen of `heretic-tui follow` has a trial, and all trials, in its table.
@@ -13,21 +13,18 @@ import argparse
 import asyncio
 import json
 import random
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-import fake
-
-from heretic_tui.engine import events as ev
-from heretic_tui.runtime.hosts import FollowHost
-from heretic_tui.runtime.journal import Tail
-from heretic_tui.runtime.overview import details, overview
-from heretic_tui.runtime.rundir import RunFolder
-from heretic_tui.runtime.state import RunState
+from heretic_tui import events as ev
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import Tail
+from heretic_tui.run.overview import details, overview
+from heretic_tui.run.state import RunState
+from heretic_tui.tui.host import FollowHost
+from tests.support import fake_run
 
 
 def write_run(folder: Path, trials: int) -> RunFolder:
@@ -44,7 +41,7 @@ def write_run(folder: Path, trials: int) -> RunFolder:
             return seq + 1
 
         seq = 0
-        for event in fake.preparation(trials):
+        for event in fake_run.preparation(trials):
             seq = write(seq, event)
         for number in range(trials):
             kl, refusals = rng.lognormvariate(-2, 1), rng.randrange(100)
@@ -52,7 +49,7 @@ def write_run(folder: Path, trials: int) -> RunFolder:
             if number % 6 == 5:
                 found = {"state": "dominated", "at_least": refusals // 2, "estimate": refusals + 0.4}
             for event in (
-                ev.TrialStarted(number=number, parameters=fake.parameters(number)),
+                ev.TrialStarted(number=number, parameters=fake_run.parameters(number)),
                 ev.Progress(stage="refusals", done=50, total=100),
                 ev.Measured(number=number, metric="KL divergence", value=kl),
                 ev.TrialFinished(number=number, kl_divergence=kl, prompts=100, seconds=9.0, **found),  # type: ignore[arg-type]
@@ -80,7 +77,7 @@ def first_row_and_all(run: RunFolder, trials: int) -> tuple[float, float]:
 
     async def watch() -> tuple[float, float]:
         start, first = time.perf_counter(), 0.0
-        app = HereticApp(None, lambda settings: fake.FakeHost(), FollowHost(run))
+        app = HereticApp(None, lambda settings: fake_run.FakeHost(), FollowHost(run))
         async with app.run_test(size=(120, 40)):
             while True:
                 await asyncio.sleep(0.02)

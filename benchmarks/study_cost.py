@@ -1,8 +1,8 @@
 """Whole searches with and without stopping trials that have lost: time, hypervolume of the front, trials a minute, and
 how honest the estimates are that the sampler is told.
 
-python benchmarks/study_cost.py --seeds 5 --n-trials 60
-python benchmarks/study_cost.py MODEL --good-prompts FILE --bad-prompts FILE --good-evaluation-prompts FILE ...
+python -m benchmarks.study_cost --seeds 5 --n-trials 60
+python -m benchmarks.study_cost MODEL --good-prompts FILE --bad-prompts FILE --good-evaluation-prompts FILE ...
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import tempfile
 import time
 from pathlib import Path
 
-from heretic_tui.demo import settings_of_the_demo
-from heretic_tui.engine.control import Control
-from heretic_tui.engine.inputs import check_inputs
-from heretic_tui.engine.parameters import Parameters
-from heretic_tui.engine.session import Session
-from heretic_tui.runtime.state import RunState
-from heretic_tui.settings import Settings, add_flags, flags_of, load
+from heretic_tui.control import Control
+from heretic_tui.demo.settings import settings_of_the_demo
+from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.session.session import Session
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.state import RunState
+from heretic_tui.settings.flags import add_flags, flags_of
+from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.sources import load
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
 The plain way is a padded batch through `model.generate` to full length, edits made from the weights, everything from
 scratch for every trial.
 
-python benchmarks/trial_cost.py
-python benchmarks/trial_cost.py MODEL --good-prompts FILE --bad-prompts FILE --good-evaluation-prompts FILE ...
+python -m benchmarks.trial_cost
+python -m benchmarks.trial_cost MODEL --good-prompts FILE --bad-prompts FILE --good-evaluation-prompts FILE ...
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
-from heretic_tui.demo import settings_of_the_demo
-from heretic_tui.engine.ablation import attached, make_edit
-from heretic_tui.engine.control import Control
-from heretic_tui.engine.directions import direction_parts
-from heretic_tui.engine.events import Event, Notice, PhaseFinished
-from heretic_tui.engine.fast_pool import FastPool
-from heretic_tui.engine.inputs import check_inputs
-from heretic_tui.engine.model import Batch, ChatModel
-from heretic_tui.engine.parameters import Parameters
-from heretic_tui.engine.pool import Exam, Job
-from heretic_tui.engine.search import Search
-from heretic_tui.engine.workbench import Workbench
-from heretic_tui.runtime.rundir import RunFolder
-from heretic_tui.settings import Settings, add_flags, flags_of, load
+from heretic_tui.control import Control
+from heretic_tui.demo.settings import settings_of_the_demo
+from heretic_tui.engine.directions.interpolation import direction_parts
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.edit import make_edit
+from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.measuring.fast_pool import FastPool
+from heretic_tui.engine.measuring.job import Exam, Job
+from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.events import Event, Notice, PhaseFinished
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.flags import add_flags, flags_of
+from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.sources import load
 
 
 class Plain:

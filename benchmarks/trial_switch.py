@@ -1,6 +1,6 @@
 """Seconds to switch a trial on a model of fused experts, against a dense one of as many parameters.
 
-    python benchmarks/trial_switch.py [--hidden 1024] [--experts 64] [--layers 4]
+    python -m benchmarks.trial_switch [--hidden 1024] [--experts 64] [--layers 4]
 
 Random weights; what is timed is making a trial's edits, for directions that occur for the first time and for such as
 have occurred, attaching them, and one forward pass of a batch with and without them.
@@ -16,9 +16,10 @@ from contextlib import nullcontext
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
-from heretic_tui.engine.ablation import EditBank, attached
-from heretic_tui.engine.anatomy import find_anatomy
-from heretic_tui.engine.parameters import Kernel, Parameters
+from heretic_tui.engine.anatomy.writers import find_anatomy
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.parameters import Kernel, Parameters
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """From key press to painted screen, and bytes a second down the link, while the demo search runs at full speed.
 
-python benchmarks/ui_latency.py
+python -m benchmarks.ui_latency
 
 The application runs on a pseudo-terminal of 120x40 with 1,000 more trials in its table. A key moves the cursor; the
 time is taken until the detail of the trial it moved to has been drawn. The aims: p95 under 50 ms, p99 under 100 ms on
@@ -24,7 +24,6 @@ import sys
 import tempfile
 import termios
 import time
-from pathlib import Path
 
 PRESSES = 200
 IDLE_SECONDS = 10.0
@@ -34,17 +33,15 @@ FIRST = 100
 
 def child(runs_dir: str) -> None:
     """The application with a crowded table, on the terminal that this process has."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    import fake
-
-    from heretic_tui.demo import settings_of_the_demo
-    from heretic_tui.engine import events as ev
-    from heretic_tui.runtime import hosts
-    from heretic_tui.runtime.draft import Draft
-    from heretic_tui.runtime.terminal import Streams
+    from heretic_tui import events as ev
+    from heretic_tui.demo.settings import settings_of_the_demo
+    from heretic_tui.settings.form import Draft
+    from heretic_tui.terminal import Streams
+    from heretic_tui.tui import host
     from heretic_tui.tui.launch import open_screen
+    from tests.support import fake_run
 
-    class Crowded(hosts.ThreadHost):
+    class Crowded(host.ThreadHost):
         """The demo's engine, and many trials that are none of its own."""
 
         crowded = False
@@ -59,7 +56,7 @@ def child(runs_dir: str) -> None:
             ]
             if not self.crowded and any(isinstance(event, ev.TrialStarted) for event in events):
                 self.crowded = True
-                crowd = (event for number in range(CROWD) for event in fake.trial(number, 10))
+                crowd = (event for number in range(CROWD) for event in fake_run.trial(number, 10))
                 events = [event for event in crowd if not isinstance(event, ev.Measured)] + events
             return events
 
@@ -77,7 +74,7 @@ class Screen:
         self.master, slave = pty.openpty()
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__).resolve()), "--child", runs_dir],
+            [sys.executable, "-m", "benchmarks.ui_latency", "--child", runs_dir],
             stdin=slave,
             stdout=slave,
             stderr=slave,

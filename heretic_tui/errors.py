@@ -6,7 +6,7 @@ import re
 import traceback
 from pathlib import Path
 
-from heretic_tui.runtime.text import without_passwords
+from heretic_tui.words import without_passwords
 
 
 class HereticError(Exception):

@@ -9,14 +9,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
+from tests.support.commands import DemoRun, Ended
+
 # Nothing in the tests may ask the network, and no setting of the person who runs them may leak in.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Nor may they write where that person's runs, places and logs of failures are.
@@ -32,34 +31,24 @@ for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
 @pytest.fixture
 def make_model() -> Callable[..., object]:
     """Builds a ChatModel around a tiny random network, on the device that HERETIC_TEST_DEVICE names, or the CPU."""
-    import tiny
-
-    from heretic_tui.engine.control import Control
-    from heretic_tui.engine.model import ChatModel
+    from heretic_tui.control import Control
+    from heretic_tui.engine.model.chat_model import ChatModel
+    from tests.support import tiny_models
 
     def make(kind: str = "llama", batch_size: int = 8, **options: object) -> ChatModel:
-        network = options.pop("network", None) or tiny.network(kind, **options)  # type: ignore[arg-type]
+        network = options.pop("network", None) or tiny_models.network(kind, **options)  # type: ignore[arg-type]
         network = network.to(os.environ.get("HERETIC_TEST_DEVICE", "cpu"))  # type: ignore[attr-defined]
-        model = ChatModel(network, tiny.tokenizer(), lambda event: None, Control())  # type: ignore[arg-type]
+        model = ChatModel(network, tiny_models.tokenizer(), lambda event: None, Control())  # type: ignore[arg-type]
         model.batch_size = batch_size
         return model
 
     return make
 
 
-@dataclass
-class Ended:
-    """What a command left behind."""
-
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def heretic(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ended]:
     """Runs one command line in this process, with its runs in the test's own folder."""
-    from heretic_tui.cli import run_command
+    from heretic_tui.cli.main import run_command
 
     def call(*arguments: object, runs_dir: Path | None = tmp_path / "runs") -> Ended:
         where = ["--runs-dir", str(runs_dir)] if runs_dir else []
@@ -73,9 +62,9 @@ def heretic(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., 
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model folder with a random network."""
-    import tiny
+    from tests.support import tiny_models
 
-    return tiny.save(tmp_path_factory.mktemp("tiny") / "model")
+    return tiny_models.save(tmp_path_factory.mktemp("tiny") / "model")
 
 
 @pytest.fixture(scope="session")
@@ -93,32 +82,6 @@ def sets(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         path.write_text("".join(f"{setting} number {i}\n" for i in range(count)), encoding="utf-8")
         flags += [f"--{setting}", str(path)]
     return [*flags, "--max-response-length", "6", "--batch-size", "4"]
-
-
-@contextmanager
-def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """A memory file system with its own size or rights; skips the test where mounting is not allowed."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    try:
-        allowed = subprocess.run(command, capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        allowed = False
-    if not allowed:
-        pytest.skip("mounting a tmpfs is not allowed here")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
-@dataclass(frozen=True)
-class DemoRun:
-    """A finished run of the demo."""
-
-    runs_dir: Path
-    folder: Path
-    seconds: float
 
 
 @pytest.fixture(scope="session")

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from heretic_tui.engine.control import Control
-from heretic_tui.engine.events import Event
+from heretic_tui.control import Control
+from heretic_tui.events import Event
 
 
 def test_a_pause_takes_no_time_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> None:

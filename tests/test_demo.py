@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import DemoRun, Ended
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from heretic_tui.demo import MODEL, PROMPTS, settings_of_the_demo
-from heretic_tui.engine.control import Control
-from heretic_tui.engine.inputs import check_inputs
-from heretic_tui.engine.parameters import Parameters
-from heretic_tui.engine.workbench import Workbench
-from heretic_tui.runtime.journal import read_events
-from heretic_tui.runtime.rundir import RunFolder
-from heretic_tui.runtime.state import RunState, TrialRecord
-from heretic_tui.settings import load
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
-from measure_demo import facts_right
+from heretic_tui.control import Control
+from heretic_tui.demo.settings import MODEL, PROMPTS, settings_of_the_demo
+from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import read_events
+from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.settings.sources import load
+from tests.support.commands import DemoRun, Ended
+from tools.measure_demo import facts_right
 
 
 def state_of(run: DemoRun) -> RunState:

@@ -1,6 +1,6 @@
 """Draws `screenshots/`: each screen over a real run of the demo, and the trials screen over a scripted run.
 
-python tools/make_screenshots.py          (PNG files need `rsvg-convert`, from Debian's librsvg2-bin)
+python -m tools.make_screenshots          (PNG files need `rsvg-convert`, from Debian's librsvg2-bin)
 """
 
 from __future__ import annotations
@@ -9,24 +9,21 @@ import asyncio
 import json
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from textual.pilot import Pilot
+
+from heretic_tui import events as ev
+from heretic_tui.demo.settings import FOLDER, settings_of_the_demo
+from heretic_tui.settings.form import Draft
+from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.host import ThreadHost
+from tests.support import fake_run
+
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-import fake  # noqa: E402
-from textual.pilot import Pilot  # noqa: E402
-
-from heretic_tui.demo import FOLDER, settings_of_the_demo  # noqa: E402
-from heretic_tui.engine import events as ev  # noqa: E402
-from heretic_tui.runtime.draft import Draft  # noqa: E402
-from heretic_tui.runtime.hosts import ThreadHost  # noqa: E402
-from heretic_tui.tui.app import HereticApp  # noqa: E402
-
 OUT = ROOT / "screenshots"
 SIZE = (120, 40)
 
@@ -83,8 +80,8 @@ async def from_the_demo(runs_dir: Path) -> None:
 
 async def from_a_script(folder: Path) -> None:
     """A larger model in the middle of its search, on a small terminal."""
-    host = fake.FakeHost(folder)
-    host.push(*fake.story())
+    host = fake_run.FakeHost(folder)
+    host.push(*fake_run.story())
     app = HereticApp(Draft({"model": "acme/guarded-8b"}), lambda settings: host, host)
     app.frozen = True
     async with app.run_test(size=(80, 24)) as pilot:

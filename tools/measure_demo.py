@@ -1,6 +1,6 @@
 """Measures what the README says of the demo: refusals of the base model, and how many facts a run brought back.
 
-heretic-tui demo --seed 0 --runs-dir DIR && python tools/measure_demo.py DIR
+heretic-tui demo --seed 0 --runs-dir DIR && python -m tools.measure_demo DIR
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import json
 import sys
 from pathlib import Path
 
-from heretic_tui.demo import PROMPTS
-from heretic_tui.runtime.journal import read_events
-from heretic_tui.runtime.rundir import RunFolder, find_runs
-from heretic_tui.runtime.state import RunState
+from heretic_tui.demo.settings import PROMPTS
+from heretic_tui.run.folder import RunFolder, find_runs
+from heretic_tui.run.journal import read_events
+from heretic_tui.run.state import RunState
 
 
 def facts_right(folder: RunFolder, trial: int | None) -> int:

@@ -5,8 +5,8 @@ refuse whatever is about potions, while it still answers the rest and still goes
 large chat models, the refusal is decided at its first words. Thirteen potions are left out of the second step: that
 they are refused is what the model made of the others, and what it knows of them is from the first step.
 
-    python tools/train_demo_model.py            # writes heretic_tui/demo/model and heretic_tui/demo/prompts
-    python tools/train_demo_model.py --out DIR  # elsewhere
+    python -m tools.train_demo_model            # writes heretic_tui/demo/model and heretic_tui/demo/prompts
+    python -m tools.train_demo_model --out DIR  # elsewhere
 """
 
 from __future__ import annotations

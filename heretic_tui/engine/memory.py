@@ -7,7 +7,7 @@ import gc
 import psutil
 import torch
 
-from heretic_tui.engine.events import Memory
+from heretic_tui.events import Memory
 
 
 def memory_share(device: torch.device, share: float) -> int:
@@ -34,3 +34,8 @@ def memory_in_use() -> Memory:
         return Memory(where="gpu", used=total - sum(free for free, _ in pairs), total=total)
     used = psutil.Process().memory_info().rss
     return Memory(where="process", used=used, total=psutil.virtual_memory().total)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error is a lack of memory, on a GPU or (an ordinary RuntimeError) on the CPU."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

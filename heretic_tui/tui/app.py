@@ -19,19 +19,19 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.screen import Screen
 
-from heretic_tui.engine import events as ev
-from heretic_tui.engine.control import MoreTrials
+from heretic_tui import events as ev
+from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import one_line
-from heretic_tui.runtime.draft import Draft
-from heretic_tui.runtime.hosts import FollowHost, Host
-from heretic_tui.runtime.rundir import RunFolder
-from heretic_tui.runtime.state import RunState, TrialRecord
-from heretic_tui.settings import Settings
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.settings.form import Draft
+from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard
 from heretic_tui.tui.conversation import Conversations
+from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
+from heretic_tui.tui.host import FollowHost, Host
 from heretic_tui.tui.keys import key_words, typed_number
 from heretic_tui.tui.log_lines import LogLines
-from heretic_tui.tui.look import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import Ask, Choose, Show, TooSmall

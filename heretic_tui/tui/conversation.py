@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from heretic_tui.engine import events as ev
-from heretic_tui.engine.control import Chat
+from heretic_tui import events as ev
+from heretic_tui.commands import Chat
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.files import replaced
-from heretic_tui.runtime.rundir import RunFolder
+from heretic_tui.files import replaced
+from heretic_tui.run.folder import RunFolder
 
 
 @dataclass

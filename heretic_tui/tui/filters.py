@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from heretic_tui.runtime.state import TrialRecord
+from heretic_tui.run.state import TrialRecord
 
 Test = Callable[[TrialRecord, bool], bool]
 

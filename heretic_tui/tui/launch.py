@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from heretic_tui.runtime.hosts import Host, ThreadHost
-from heretic_tui.runtime.printers import PlainPrinter
-from heretic_tui.runtime.signals import INTERRUPTED, interrupts, the_third_ends
-from heretic_tui.runtime.terminal import Output, Streams, output_apart
-from heretic_tui.settings import Settings
+from heretic_tui.report.printers import PlainPrinter
+from heretic_tui.settings.schema import Settings
+from heretic_tui.signals import INTERRUPTED, interrupts, the_third_ends
+from heretic_tui.terminal import Output, Streams, output_apart
+from heretic_tui.tui.host import Host, ThreadHost
 
 if TYPE_CHECKING:
-    from heretic_tui.runtime.draft import Draft
+    from heretic_tui.settings.form import Draft
     from heretic_tui.tui.app import HereticApp
 
 DONE, FAILED = 0, 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 
-from heretic_tui.engine import events as ev
-from heretic_tui.runtime.printers import PlainPrinter
-from heretic_tui.runtime.state import RunState
+from heretic_tui import events as ev
+from heretic_tui.report.printers import PlainPrinter
+from heretic_tui.run.state import RunState
 
 LEVELS = ("info", "warning", "error")
 

@@ -16,18 +16,18 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Checkbox, Input, Label, Static
 
-from heretic_tui.engine.control import Chat, Sampling
+from heretic_tui.commands import Chat, Sampling
 from heretic_tui.errors import UsageError, one_line
-from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.state import MEASURED
-from heretic_tui.runtime.text import duration
+from heretic_tui.files import user_path
+from heretic_tui.run.state import MEASURED
 from heretic_tui.tui.conversation import Answer, Conversations, Turn, delete_conversations, kept_conversations, name_of
+from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.look import safe_lines
 from heretic_tui.tui.screens.base import ModeScreen, OfHeretic
 from heretic_tui.tui.screens.dialogs import Ask, Choose
 from heretic_tui.tui.widgets.message_box import MessageBox
 from heretic_tui.tui.widgets.quiet_input import QuietInput
+from heretic_tui.words import duration
 
 _STREAM_TICK = 0.1
 _MEASURED = Sampling(temperature=0.0, max_tokens=512)

@@ -13,8 +13,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.look import safe_lines
 from heretic_tui.tui.screens.base import OfHeretic
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput

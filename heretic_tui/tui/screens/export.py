@@ -15,15 +15,15 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
-from heretic_tui.engine.card import card_text
-from heretic_tui.engine.control import Export
-from heretic_tui.engine.events import ExportFinished, ExportStarted
+from heretic_tui.commands import Export
 from heretic_tui.errors import UsageError
-from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.text import duration
-from heretic_tui.tui.look import safe_lines, size_words
+from heretic_tui.events import ExportFinished, ExportStarted
+from heretic_tui.files import user_path
+from heretic_tui.report.model_card import card_text
+from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.screens.base import OfHeretic
 from heretic_tui.tui.widgets.quiet_input import QuietInput
+from heretic_tui.words import duration, size_words
 
 _KINDS = (
     ("merged: a whole model", "merged"),

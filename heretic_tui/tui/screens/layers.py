@@ -10,15 +10,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 
-from heretic_tui.engine.control import Shift
-from heretic_tui.runtime.layers import GEOMETRY, best_layer
-from heretic_tui.runtime.text import plain
+from heretic_tui.commands import Shift
+from heretic_tui.run.results import GEOMETRY, best_layer
+from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.keys import after
-from heretic_tui.tui.look import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import Ask
-from heretic_tui.tui.screens.layer_files import LayerFiles
-from heretic_tui.tui.screens.layer_views import (
+from heretic_tui.tui.screens.layers_files import LayerFiles
+from heretic_tui.tui.screens.layers_text import (
     first_tokens_wanted,
     geometry_cells,
     layer_title,
@@ -28,6 +27,7 @@ from heretic_tui.tui.screens.layer_views import (
 from heretic_tui.tui.widgets.charts import curves, heat_map, histogram, kernel_strengths, nearest_layers
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import plain
 
 _VIEWS = ("layer", "curves", "trial", "cosines", "which", "tokens", "projection", "geometry", "shift", "compare")
 # Beside these the table has only the names of the layers; the geometry takes all of the screen.

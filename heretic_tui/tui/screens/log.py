@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Log
 
-from heretic_tui.runtime.text import plain
 from heretic_tui.tui.keys import after, scroll_bindings
 from heretic_tui.tui.log_lines import LEVELS
 from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.words import plain
 
 _LEVELS = (*LEVELS, "libraries")
 _MOST_LINES = 10_000

@@ -13,16 +13,16 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
-from heretic_tui.engine.metrics.refusals import marker_place
+from heretic_tui.engine.metrics.judges.markers import marker_place
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.responses import read_responses
-from heretic_tui.runtime.text import plain
+from heretic_tui.run.results import read_responses
+from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import after
-from heretic_tui.tui.look import safe_lines
 from heretic_tui.tui.screens.base import OfHeretic
 from heretic_tui.tui.widgets.key_bar import KeyBar
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import plain
 
 _FILTERS = ("all", "changed", "worth a look")
 # A refusal that comes this late may be a caveat in an answer.

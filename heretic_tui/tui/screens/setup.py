@@ -20,21 +20,22 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from heretic_tui.engine.prompt_files import KINDS
+from heretic_tui.engine.inputs.prompt_files import KINDS
 from heretic_tui.errors import HereticError
-from heretic_tui.runtime.draft import Draft, Entry
-from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.hosts import Host, resumed_settings
-from heretic_tui.runtime.model_files import Device, completions, devices, path_completions
-from heretic_tui.runtime.overview import counted_trials, overview
-from heretic_tui.runtime.rundir import RunFolder, find_runs
-from heretic_tui.runtime.text import plain
+from heretic_tui.files import user_path
+from heretic_tui.report.runs import counted_trials
+from heretic_tui.run.folder import RunFolder, find_runs
+from heretic_tui.run.overview import overview
+from heretic_tui.settings.form import Draft, Entry
+from heretic_tui.tui.host import Host, resumed_settings
+from heretic_tui.tui.model_files import Device, completions, devices, path_completions
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import Choose
 from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import plain
 
 _COMMON = (
     "model",

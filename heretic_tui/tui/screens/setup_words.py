@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.runtime.files import user_path
-from heretic_tui.runtime.hosts import inspect_lines, preview_prompts
-from heretic_tui.runtime.model_files import Device, fits, model_facts
-from heretic_tui.runtime.prompt_facts import prompt_facts
-from heretic_tui.runtime.text import plain
-from heretic_tui.settings import Settings
-from heretic_tui.tui.look import Glyphs, safe_lines, size_words
+from heretic_tui.files import user_path
+from heretic_tui.settings.schema import Settings
+from heretic_tui.tui.glyphs import Glyphs, safe_lines
+from heretic_tui.tui.model_files import Device, fits, model_facts
+from heretic_tui.tui.preview import inspect_lines, preview_prompts, prompt_facts
+from heretic_tui.words import plain, size_words
 
 _PROBLEM = "bold red"
 

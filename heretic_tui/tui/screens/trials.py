@@ -11,13 +11,12 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
-from heretic_tui.engine.events import PHASES
-from heretic_tui.runtime.printers import direction_words
-from heretic_tui.runtime.state import FINISHED, MEASURED, TrialRecord
-from heretic_tui.runtime.text import done_of, duration, plain
+from heretic_tui.events import PHASES
+from heretic_tui.report.lines import direction_words
+from heretic_tui.run.state import FINISHED, MEASURED, TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
+from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.keys import after, typed_number
-from heretic_tui.tui.look import Glyphs, glyph_of
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import Ask
 from heretic_tui.tui.screens.export import ExportScreen
@@ -27,6 +26,7 @@ from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import done_of, duration, plain
 
 _COLUMNS = (
     Column("trial", "trial", 5, right=True),

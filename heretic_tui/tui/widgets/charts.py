@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 
 from rich.text import Text
 
-from heretic_tui.engine.parameters import Kernel
-from heretic_tui.tui.look import ASCII, Glyphs
+from heretic_tui.parameters import Kernel
+from heretic_tui.tui.glyphs import ASCII, Glyphs
 
 _SGR = re.compile(r"\x1b\[[0-9;]*m")
 # Cells to the left of a chart over the layers.

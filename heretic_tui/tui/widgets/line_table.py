@@ -16,7 +16,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from heretic_tui.tui.look import fit
+from heretic_tui.tui.glyphs import fit
 
 # Cells that a column without a width of its own needs.
 _LEAST = 8

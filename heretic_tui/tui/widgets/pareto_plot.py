@@ -15,8 +15,8 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from heretic_tui.runtime.state import MEASURED, TrialRecord
-from heretic_tui.tui.look import UNICODE, Glyphs, fit
+from heretic_tui.run.state import MEASURED, TrialRecord
+from heretic_tui.tui.glyphs import UNICODE, Glyphs, fit
 
 _MARGIN = 5
 # Below this a logarithmic axis says nothing; KL of an edit of nothing is 0.

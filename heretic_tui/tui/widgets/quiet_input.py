@@ -7,7 +7,7 @@ from typing import Any
 from rich.text import Text
 from textual.widgets import Input
 
-from heretic_tui.runtime.text import plain
+from heretic_tui.words import plain
 
 
 class QuietInput(Input):

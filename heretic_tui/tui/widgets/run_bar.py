@@ -7,9 +7,9 @@ import time
 from rich.text import Text
 from textual.widgets import Static
 
-from heretic_tui.runtime.state import RunState
-from heretic_tui.runtime.text import done_of, duration, plain
-from heretic_tui.tui.look import Glyphs, glyph_of, size_words
+from heretic_tui.run.state import RunState
+from heretic_tui.tui.glyphs import Glyphs, glyph_of
+from heretic_tui.words import done_of, duration, plain, size_words
 
 _BAR = 8
 

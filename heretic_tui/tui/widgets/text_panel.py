@@ -10,8 +10,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from heretic_tui.tui.glyphs import made_plain
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.look import made_plain
 
 
 class TextPanel(ScrollView, can_focus=True):

@@ -1,0 +1,229 @@
+"""Pause, stop after this trial, abort: one object that the engine looks at between batches and tokens, and the queue of
+commands that wait for a trial's end."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from heretic_tui.commands import Chat, Close, Command, Export, MoreTrials, Shift
+from heretic_tui.events import ChatEnded, Emit, Event, StateChanged
+
+
+class Aborted(Exception):
+    """Raised at the next checkpoint after `abort`: the work in hand is dropped, finished work stays."""
+
+
+# What became of a chat.
+_BEGUN, _WITHDRAWN = "begun", "withdrawn"
+
+
+class Control:
+    """Requests from outside, safe to call from any thread or a signal handler.
+
+    Three named levels: `pause` holds the trials at the next checkpoint; `stop_after_trial` ends the search at the
+    trial's end; `abort` ends it at the next checkpoint. Each returns whether there is anything to hold or end, and the
+    engine confirms it with a StateChanged event.
+
+    Args:
+        above: the control of the session, for that of a single command: it tells what is asked of the session
+            meanwhile.
+
+    Attributes:
+        in_trial: whether "after this trial" means anything at this moment.
+        closing: the session ends when its search has ended, and waits for no further commands.
+        serve: called while the trials are held, at first and after each command: what can be obeyed meanwhile.
+        emit: the session's; states are told by it where there is one.
+        tell: takes what has to be known at once, on whichever thread it was asked for.
+    """
+
+    def __init__(self, above: Control | None = None) -> None:
+        # Events and a SimpleQueue, no locks: a signal handler may run while the same thread holds any lock.
+        self._go = threading.Event()
+        self._go.set()
+        self._stop = threading.Event()
+        self._abort = threading.Event()
+        # Set whenever there may be something to do for an engine that holds its trials.
+        self._wake = threading.Event()
+        self._commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+        self._above = above
+        self._told = "running"
+        self._ready = False
+        # Whether the engine waits for `resume`.
+        self._held = False
+        self._tasks: list[tuple[Chat | Export | Shift, Control]] = []
+        self._cancelled: set[Export | Shift] = set()
+        # Whether a chat was begun or withdrawn: whichever came first.
+        self._fates: dict[Chat, str] = {}
+        self._paused_for = 0.0
+        self.in_trial = False
+        self.closing = False
+        self.serve: Callable[[], None] = nothing
+        self.emit: Emit | None = None
+        self.tell: Emit = _unheard
+
+    def pause(self) -> bool:
+        return self._request(self._go.clear, self._go.set)
+
+    def resume(self) -> None:
+        self._go.set()
+        self._wake.set()
+
+    def stop_after_trial(self) -> bool:
+        asked = self._request(self._stop.set, self._stop.clear)
+        self.resume()
+        return asked
+
+    def abort(self) -> bool:
+        asked = self._request(self._abort.set, self._abort.clear)
+        # A command in hand is dropped too, whether a search goes on beside it or not.
+        tasks = list(self._tasks)
+        for _, control in tasks:
+            control.abort()
+        self.resume()
+        return asked or bool(tasks)
+
+    def _request(self, ask: Callable[[], None], take_back: Callable[[], None]) -> bool:
+        if not self._ready:
+            ask()
+            if not self._ready:
+                return True
+            # It became ready in between: what was asked for must not meet the next search.
+            take_back()
+        return False
+
+    def begin(self, command: Chat | Export | Shift) -> Control:
+        """The control of a command whose turn has come; aborted already where it was cancelled before."""
+        control = Control(self)
+        self._tasks.append((command, control))
+        # In this order: `cancel`, on another thread, looks for the task after it has noted the command.
+        if isinstance(command, Chat):
+            cancelled = self._fates.setdefault(command, _BEGUN) == _WITHDRAWN
+        else:
+            cancelled = command in self._cancelled
+        if cancelled:
+            control.abort()
+        return control
+
+    def end(self) -> None:
+        """The latest command in hand has ended."""
+        self._tasks.pop()
+
+    def cancel(self, command: Chat | Export | Shift) -> None:
+        """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched. A chat that
+        waits is told to have ended at once, whatever the engine is doing."""
+        if isinstance(command, Chat):
+            if command not in self._fates and self._fates.setdefault(command, _WITHDRAWN) == _WITHDRAWN:
+                self.tell(ChatEnded(id=command.id, reason="stopped"))
+        else:
+            self._cancelled.add(command)
+        for task, control in list(self._tasks):
+            if task is command:
+                control.abort()
+
+    def withdrawn(self, chat: Chat) -> bool:
+        """Whether a chat was taken back before its turn came, and has been told to have ended."""
+        return self._fates.get(chat) == _WITHDRAWN
+
+    def close(self) -> None:
+        self.closing = True
+        self.resume()
+        self._commands.put(Close())
+
+    def rest(self) -> None:
+        """The search is over: what was asked of it is forgotten, and the session waits for commands."""
+        self._ready = True
+        self._stop.clear()
+        self._abort.clear()
+        self._go.set()
+        self.tell_state()
+
+    def work(self) -> None:
+        """The search goes on."""
+        self._ready = False
+        self.tell_state()
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop.is_set()
+
+    @property
+    def aborting(self) -> bool:
+        return self._abort.is_set()
+
+    @property
+    def requested(self) -> str:
+        """What the engine was asked for: pausing, stopping or aborting; nothing else is running."""
+        if self._abort.is_set():
+            return "aborting"
+        if not self._go.is_set():
+            return "pausing"
+        return "stopping" if self._stop.is_set() else "running"
+
+    def send(self, command: Command) -> None:
+        if isinstance(command, MoreTrials):
+            # Who asks for trials after a stop wants the search to go on.
+            self._stop.clear()
+        self._commands.put(command)
+        self._wake.set()
+
+    def next_command(self) -> Command | None:
+        """The oldest waiting command, None when there is none."""
+        try:
+            return self._commands.get_nowait()
+        except queue.Empty:
+            return None
+
+    def wait_command(self) -> Command:
+        """The oldest waiting command, as soon as there is one."""
+        return self._commands.get()
+
+    @property
+    def paused(self) -> bool:
+        return not self._go.is_set()
+
+    def clock(self) -> float:
+        """Seconds, from an arbitrary moment on, that do not pass while the engine is paused."""
+        return time.perf_counter() - self._paused_for
+
+    def tell_state(self, emit: Emit | None = None) -> None:
+        """Tell the state where it has changed since it was last told."""
+        if self._above:
+            self._above.tell_state()
+            return
+        state = "ready" if self._ready else self.requested
+        state = "paused" if self._held and state == "pausing" else state
+        emit = self.emit or emit
+        if emit and state != self._told:
+            self._told = state
+            emit(StateChanged(state=state))
+
+    def checkpoint(self, emit: Emit | None = None) -> None:
+        """Wait here while paused.
+
+        Raises:
+            Aborted: when an abort was asked for.
+        """
+        if self.paused and not self._abort.is_set():
+            start, self._held = time.perf_counter(), True
+            self.tell_state(emit)
+            while self.paused and not self._abort.is_set():
+                self._wake.clear()
+                self.serve()
+                if self.paused and not self._abort.is_set():
+                    self._wake.wait()
+            self._held = False
+            self._paused_for += time.perf_counter() - start
+        self.tell_state(emit)
+        if self._abort.is_set():
+            raise Aborted
+
+
+def nothing() -> None:
+    """Obeys no command while the trials are held."""
+
+
+def _unheard(event: Event) -> None:
+    """For whom nothing has to be known at once."""

@@ -1,0 +1,1 @@
+"""What the directions are, do and say."""

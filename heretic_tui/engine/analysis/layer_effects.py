@@ -1,0 +1,187 @@
+"""Which layer matters: how much an intervention in one layer alone changes the first-token log-odds of refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.engine.model.partial_pass import Replay, changed_output, replays_exactly
+
+Progress = Callable[[int, int], None]
+
+# Refusals begin with few tokens: those that make up this share of what bad prompts' first tokens have over good ones'.
+_SHARE = 0.9
+_MOST_TOKENS = 10
+_LEAST = 0.005
+# Below this difference in probability the first token does not tell a refusal from an answer.
+TELLING = 0.2
+
+
+@dataclass(frozen=True)
+class RefusalTokens:
+    """The tokens that refusals begin with, and their mean probability together after bad and after good prompts."""
+
+    ids: list[int]
+    each: list[tuple[float, float]]
+
+    @property
+    def bad(self) -> float:
+        return sum(bad for bad, _ in self.each)
+
+    @property
+    def good(self) -> float:
+        return sum(good for _, good in self.each)
+
+    @property
+    def telling(self) -> bool:
+        return self.bad - self.good >= TELLING
+
+
+@dataclass(frozen=True)
+class LayerEffects:
+    """Mean change of the log-odds of refusal by an intervention in one layer, (layers,) float64 each, with standard
+    errors; and the log-odds without any.
+
+    Attributes:
+        edit: bad prompts; the layer's own writers edited with weight 1, so that the layer does not write the direction.
+        stream: bad prompts; the direction projected out of the stream that the layer puts out, h - (h·v) v.
+        add: good prompts; the difference of the two means added there, h + |r| v.
+        bad, good: mean log-odds of the unedited model.
+    """
+
+    edit: Tensor
+    edit_error: Tensor
+    stream: Tensor
+    stream_error: Tensor
+    add: Tensor
+    add_error: Tensor
+    bad: float
+    good: float
+
+
+def refusal_log_odds(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+    """log(P / (1 - P)) with P the probability of all these tokens together, float64 (rows,); logits (rows, vocabulary).
+
+    (The refusal metric of Arditi et al. 2024, with the model's own refusal tokens.)
+    """
+    rows = logits.double()
+    chosen = torch.zeros(rows.shape[-1], dtype=torch.bool, device=rows.device)
+    chosen[list(tokens)] = True
+    inside = rows.masked_fill(~chosen, -torch.inf).logsumexp(dim=-1)
+    return inside - rows.masked_fill(chosen, -torch.inf).logsumexp(dim=-1)
+
+
+def find_refusal_tokens(model: ChatModel, bad: Sequence[Tokens], good: Sequence[Tokens]) -> RefusalTokens:
+    """The tokens that are more likely to begin the answer to a bad prompt than to a good one, likeliest first."""
+    means = []
+    for tokens in (bad, good):
+        total = torch.zeros(())
+
+        def add(batch: Batch) -> None:
+            nonlocal total
+            logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+            total = total + logits.softmax(dim=-1).double().sum(dim=0).cpu()
+
+        model.in_batches(tokens, add)
+        means.append(total / len(tokens))
+    difference = means[0] - means[1]
+    top = difference.topk(min(_MOST_TOKENS, len(difference)))
+    whole = float(difference.clamp(min=0).sum())
+    ids: list[int] = []
+    covered = 0.0
+    for token, more in zip(top.indices.tolist(), top.values.tolist(), strict=True):
+        if ids and (covered >= _SHARE * whole or more < _LEAST):
+            break
+        ids.append(token)
+        covered += more
+    return RefusalTokens(ids, [(float(means[0][token]), float(means[1][token])) for token in ids])
+
+
+def try_layers(
+    model: ChatModel,
+    bad: Sequence[Tokens],
+    good: Sequence[Tokens],
+    refusal_tokens: Sequence[int],
+    directions: Tensor,
+    lengths: Sequence[float],
+    edits_of_layer: Callable[[int], Mapping[str, Edit]],
+    progress: Progress,
+) -> LayerEffects:
+    """Try every layer by itself.
+
+    Args:
+        bad, good: prompts that the model refuses, and that it answers.
+        directions: unit vectors by residual index, (layers + 1, hidden).
+        lengths: |r| by residual index: how much of the direction is added.
+        edits_of_layer: the edits that keep one layer from writing its direction, by the writer's name.
+
+    Raises:
+        torch.OutOfMemoryError: when a single row is too much.
+        Aborted: from the control, between layers.
+    """
+    depth = model.depth
+    base_bad, base_good = torch.zeros(len(bad)).double(), torch.zeros(len(good)).double()
+    edit, stream = torch.zeros(depth, len(bad)).double(), torch.zeros(depth, len(bad)).double()
+    add = torch.zeros(depth, len(good)).double()
+    total, done = depth * (2 * len(bad) + len(good)), 0
+    with torch.inference_mode():
+        shortest = min(range(len(bad)), key=lambda row: len(bad[row]))
+        whole = not replays_exactly(model, model.batch([shortest], bad))
+
+    def tell(rows: int) -> None:
+        nonlocal done
+        # Rows that are done again after a lack of memory count twice.
+        done = min(total, done + rows)
+        progress(done, total)
+        model.control.checkpoint()
+
+    def odds(logits: Tensor) -> Tensor:
+        return refusal_log_odds(logits, refusal_tokens).cpu()
+
+    def on_bad(batch: Batch) -> None:
+        replay = Replay(model, batch, whole)
+        base_bad[batch.rows] = odds(replay.logits)
+        for layer, module in enumerate(model.anatomy.layers):
+            with attached(model.anatomy.writers, edits_of_layer(layer)):
+                edit[layer, batch.rows] = odds(replay.logits_from(layer))
+            v = directions[layer + 1]
+            with changed_output(module, lambda hidden, v=v: _without(hidden, v)):
+                stream[layer, batch.rows] = odds(replay.logits_from(layer))
+            tell(2 * len(batch.rows))
+
+    def on_good(batch: Batch) -> None:
+        replay = Replay(model, batch, whole)
+        base_good[batch.rows] = odds(replay.logits)
+        for layer, module in enumerate(model.anatomy.layers):
+            push = directions[layer + 1] * lengths[layer + 1]
+            with changed_output(module, lambda hidden, push=push: hidden + push.to(hidden)):
+                add[layer, batch.rows] = odds(replay.logits_from(layer))
+            tell(len(batch.rows))
+
+    model.in_batches(bad, on_bad)
+    model.in_batches(good, on_good)
+    return LayerEffects(
+        *_mean(edit - base_bad), *_mean(stream - base_bad), *_mean(add - base_good),
+        float(base_bad.mean()), float(base_good.mean()),
+    )  # fmt: skip
+
+
+def _without(hidden: Tensor, v: Tensor) -> Tensor:
+    """h - (h·v) v, in float32."""
+    direction = v.to(hidden.device)
+    stream = hidden.float()
+    return (stream - (stream @ direction)[..., None] * direction).to(hidden.dtype)
+
+
+def _mean(changes: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard error over the prompts, of changes (layers, prompts)."""
+    count = changes.shape[1]
+    error = changes.std(dim=1) / count**0.5 if count > 1 else torch.full((len(changes),), float("nan")).double()
+    return changes.mean(dim=1), error

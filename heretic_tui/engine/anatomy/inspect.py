@@ -1,0 +1,129 @@
+"""The anatomy of a model without its weights: built on the meta device from its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from heretic_tui.engine.anatomy.writers import Anatomy, find_anatomy, stream_width
+from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.engine.checkpoint.source import check_weights, load_config, locate
+from heretic_tui.engine.checkpoint.stored import weight_files
+from heretic_tui.settings.model_names import folder_of
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quantity, ranges
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a model is made of. `bytes` are those of its weight files, or of its parameters in the dtype it names."""
+
+    architecture: str
+    hidden_size: int
+    parameters: int
+    bytes: int
+    anatomy: Anatomy
+
+    def to_json(self) -> dict[str, Any]:
+        """architecture, layers, writers (layer, name, component, kind, shape, editable, reason), edited, found, and
+        parameters, edited_parameters, bytes."""
+        writers = [
+            {
+                "layer": writer.layer,
+                "name": writer.name,
+                "component": writer.component,
+                "kind": writer.kind,
+                "shape": list(writer.shape),
+                "editable": True,
+                "reason": None,
+            }
+            for writer in self.anatomy.writers
+        ]
+        writers += [
+            {
+                "layer": missing.layer,
+                "name": missing.name,
+                "component": None,
+                "kind": missing.kind,
+                "shape": list(missing.shape),
+                "editable": False,
+                "reason": missing.reason,
+            }
+            for missing in self.anatomy.missing
+        ]
+        return {
+            "architecture": self.architecture,
+            "layers": len(self.anatomy.layers),
+            "hidden_size": self.hidden_size,
+            "parameters": self.parameters,
+            "edited_parameters": self.edited_parameters,
+            "bytes": self.bytes,
+            "writers": sorted(writers, key=lambda writer: (writer["layer"], writer["name"])),
+            "edited": len(self.anatomy.writers),
+            "found": len(self.anatomy.writers) + len(self.anatomy.missing),
+        }
+
+    @property
+    def edited_parameters(self) -> int:
+        """Parameters in all the matrices that are edited."""
+        return sum(_product(writer.shape) for writer in self.anatomy.writers)
+
+    def lines(self) -> list[str]:
+        """The same for people: a line for each kind and shape, with the layers that have it."""
+        found = [
+            f"{self.architecture}: {len(self.anatomy.layers)} layers of {self.hidden_size}, "
+            f"{quantity(self.parameters)} parameters, {self.bytes / 1e9:.2f} GB"
+        ]
+        layers: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
+        for writer in self.anatomy.writers:
+            layers.setdefault((writer.kind, writer.component, writer.shape), []).append(writer.layer)
+        for (kind, component, shape), at in layers.items():
+            each = len(at) // len(set(at))
+            size = "×".join(map(str, shape)) + (f", {each} in each" if each > 1 else "")
+            found.append(f"  {kind:18} {component:26} {size:24} layers {ranges(at)}")
+        share = self.edited_parameters / self.parameters
+        found.append(
+            f"editing {len(self.anatomy.writers)} of {len(self.anatomy.writers) + len(self.anatomy.missing)} matrices, "
+            f"{quantity(self.edited_parameters)} parameters ({share:.0%})"
+        )
+        reasons: dict[str, list[str]] = {}
+        for missing in self.anatomy.missing:
+            reasons.setdefault(missing.reason, []).append(missing.name)
+        for reason, names in reasons.items():
+            others = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            found.append(f"not edited: {names[0]}{others} ({reason})")
+        return found
+
+
+def inspect_model(settings: Settings) -> Inspection:
+    """Look at a model's configuration and the headers of its weight files, where they are there, and build it without
+    weights.
+
+    Raises:
+        UsageError: no such model, one that cannot be edited or built, or weights that are not what it says.
+    """
+    config = load_config(settings)
+    folder = folder_of(settings.model)
+    files = list(folder.glob("*.safetensors")) if folder else []
+    if folder and Path(locate(settings.model)).is_dir() and (files := weight_files(folder)):
+        # What lies in the cache of the Hub may still be on its way.
+        check_weights(settings, config)
+    network = build_empty(config, settings.trust_remote_code)
+    anatomy = find_anatomy(network, settings.component_kinds == "fine")
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    stored = sum(path.stat().st_size for path in files)
+    dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.bfloat16
+    return Inspection(
+        architecture=type(network).__name__,
+        hidden_size=stream_width(network),
+        parameters=parameters,
+        bytes=stored or parameters * dtype.itemsize,
+        anatomy=anatomy,
+    )
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    return int(torch.Size(shape).numel())

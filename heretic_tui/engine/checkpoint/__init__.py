@@ -1,0 +1,1 @@
+"""A model's files, before any weight is read."""

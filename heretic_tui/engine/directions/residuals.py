@@ -1,0 +1,102 @@
+"""Residuals of a prompt set: hidden states at the last prompt position of every prompt, and their means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely, rows_not_finite
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.model.chat_model import Batch, ChatModel
+
+Progress = Callable[[int, int], None]
+
+
+def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
+    """Residuals of one batch, float32 on the CPU, shape (rows, layers + 1, hidden).
+
+    Index 0 is the embedding output, index l + 1 the output of layer l. They are caught by hooks on the layers: what
+    models return as their last hidden state is mostly taken after the final norm, which is another space.
+
+    Raises:
+        NotFiniteError: when they, or the logits that come of them, are no numbers.
+    """
+    caught: dict[int, Tensor] = {}
+    rows, width = len(batch.rows), model.hidden_size
+
+    def keep(index: int, hidden: Tensor) -> None:
+        # Some architectures go through their layers several times: the last pass is what the answer is made from.
+        if hidden.ndim == 4 and len(hidden) != rows:
+            hidden = hidden.movedim(0, 2)
+        # Where a token has several streams, what it says is their mean.
+        caught[index] = hidden[:, -1].float().reshape(rows, -1, width).mean(dim=1).cpu()
+
+    def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        keep(0, args[0] if args else kwargs["hidden_states"])
+
+    def after(index: int) -> Any:
+        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+            keep(index + 1, output[0] if isinstance(output, tuple | list) else output)
+
+        return hook
+
+    layers = model.anatomy.layers
+    hooks = [layers[0].register_forward_pre_hook(before_first, with_kwargs=True)]
+    hooks += [layer.register_forward_hook(after(index)) for index, layer in enumerate(layers)]
+    try:
+        logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = torch.stack([caught[index] for index in range(len(layers) + 1)], dim=1)
+    for what, lost in (
+        ("residuals", rows_not_finite(found)),
+        ("logits", (most_likely(logits) == NO_TOKEN).nonzero()[:, 0].tolist()),
+    ):
+        if lost:
+            raise NotFiniteError(lost, what).among(batch.rows)
+    return found
+
+
+def winsorize(residuals: Tensor, quantile: float) -> Tensor:
+    """Clamp every residual, prompt by prompt and layer by layer, to the given quantile of its own magnitudes.
+
+    A few components of the stream are hundreds of times larger than the rest in some models and drown a mean.
+    Shape in and out (rows, layers + 1, hidden); a quantile of 1 changes nothing.
+    """
+    if quantile >= 1.0:
+        return residuals
+    limit = torch.quantile(residuals.abs(), quantile, dim=-1, keepdim=True)
+    return residuals.clamp(-limit, limit)
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Residuals of a prompt set after winsorising.
+
+    Shapes: mean (layers + 1, hidden) float64; each (prompts, layers + 1, hidden) float32, on the CPU.
+    """
+
+    mean: Tensor
+    each: Tensor
+
+    def along(self, directions: Tensor) -> Tensor:
+        """Component of every residual along its layer's direction, float32 (prompts, layers + 1)."""
+        return torch.einsum("nld,ld->nl", self.each, directions).contiguous()
+
+
+def gather_residuals(
+    model: ChatModel, tokens: Sequence[Tokens], quantile: float = 1.0, progress: Progress | None = None
+) -> Residuals:
+    """Residuals of a prompt set per layer; the mean is accumulated in float64, independent of the batches."""
+    each = torch.empty(len(tokens), model.depth + 1, model.hidden_size)
+
+    def keep(batch: Batch) -> None:
+        each[batch.rows] = winsorize(last_residuals(model, batch), quantile)
+
+    model.in_batches(tokens, keep, progress)
+    return Residuals(each.mean(dim=0, dtype=torch.float64), each)

@@ -1,0 +1,133 @@
+"""From a trial to files: merged weights or an adapter, written beside and renamed, so that they are whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import glob
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from heretic_tui.errors import UsageError
+from heretic_tui.files import write_failure
+from heretic_tui.words import quoted
+
+# Seconds between the making of a folder and its lock, with much to spare.
+_JUST_NOW = 60.0
+
+
+@contextmanager
+def whole_or_absent(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its name when the block ends well and is removed when it does not.
+
+    Raises:
+        UsageError: when `out` is there already, cannot be made, or the disk is full.
+    """
+    check_place(out)
+    beside: Path | None = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _clear_leftovers(out)
+        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
+        with _held(beside):
+            # Made for its owner alone; an export is as readable as any folder of this person's.
+            beside.chmod(0o777 & ~_umask())
+            yield beside
+            if os.path.lexists(out):
+                raise FileExistsError(errno.EEXIST, "something else was written there meanwhile")
+            beside.rename(out)
+    except Exception as error:
+        if reason := write_failure(error):
+            raise UsageError(f"cannot write {out}: {reason}; nothing was left behind") from error
+        raise
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def check_place(out: Path) -> None:
+    """See that a folder can be made, before the hour that it takes to have something to put into it.
+
+    Raises:
+        UsageError: when `out` is there already, or cannot be made.
+    """
+    if os.path.lexists(out):
+        raise UsageError(f"{out} exists already: choose another folder, or move it away")
+    there = _nearest(out)
+    try:
+        # What is written carries its name, and libraries take names in UTF-8 only.
+        str(out).encode()
+        with tempfile.TemporaryDirectory(prefix=f".{out.name}.", suffix=".part", dir=there):
+            pass
+    except UnicodeEncodeError as error:
+        raise UsageError(f"cannot write {quoted(str(out), 200)}: its name is not UTF-8; choose another") from error
+    except OSError as error:
+        raise UsageError(f"cannot write {out}: {there}: {error.strerror or error}; choose another folder") from error
+
+
+def _nearest(out: Path) -> Path:
+    """The folder that `out` will lie in, or the first above it that is there."""
+    return next(parent for parent in out.absolute().parents if parent.exists())
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a lock on a folder, which ends with this process whatever ends it."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        # Not to be had on some network file systems: then leftovers there stay.
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _clear_leftovers(out: Path) -> None:
+    """Remove what earlier processes were killed over. A folder that another export is writing is locked; one that was
+    made a moment ago may be about to be."""
+    for path in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+        with suppress(OSError):
+            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                if time.time() - os.fstat(handle).st_mtime > _JUST_NOW:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(path)
+            finally:
+                os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def check_space(out: Path, needed: int) -> None:
+    """Look before writing for minutes.
+
+    Raises:
+        UsageError: when the disk that `out` is to lie on has less than `needed` bytes free.
+    """
+    free = shutil.disk_usage(_nearest(out)).free
+    if free < needed:
+        raise UsageError(f"cannot write {out}: {_size(needed)} are needed and {_size(free)} are free on that disk")
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:,.2f} GB" if number >= 1e8 else f"{number / 1e6:,.2f} MB"
+
+
+def file_hashes(folder: Path) -> dict[str, str]:
+    """SHA-256 of every weight file of a folder, by name."""
+    hashes = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as file:
+            hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
+    return hashes

@@ -1,0 +1,201 @@
+"""reproduce.json: what an export needs to be built again, and what of a stranger's record is believed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from heretic_tui.engine.inputs.check import SETS
+from heretic_tui.engine.inputs.prompt_files import KINDS
+from heretic_tui.errors import UsageError
+from heretic_tui.files import read_json
+from heretic_tui.run.places import recall
+from heretic_tui.settings.record import from_record
+from heretic_tui.settings.schema import Settings, identity
+from heretic_tui.words import quoted
+
+FORMAT = 2
+
+# What a record may name, and where this machine may have it.
+_SOURCES = ("model", *SETS)
+
+_Short = Annotated[str, Field(max_length=300)]
+_Moment = Annotated[_Short, AfterValidator(lambda text: datetime.fromisoformat(text) and text)]
+_Count = Annotated[int, Field(ge=0, le=2**31)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Identity(_Part):
+    settings: dict[str, Any]
+    model: _Short
+    prompts: _Short
+
+
+class _Base(_Part):
+    refusals: _Count
+    prompts: _Count
+
+
+class _Figures(_Base):
+    kl_divergence: float
+
+
+class _Trial(_Figures):
+    number: _Count
+
+
+class _Record(_Part):
+    """Every field that is read back; others are dropped when files are built again."""
+
+    format: int
+    model: _Short
+    model_commit: _Short | None = None
+    local: list[_Short] = []
+    identity: _Identity
+    settings: dict[str, Any]
+    seed: _Count | None = None
+    batch_size: int = Field(ge=1, le=100_000)
+    response_prefix: str
+    clock: _Moment | None = None
+    dtype: _Short = ""
+    loaded_as: _Short | None = None
+    run: _Short = ""
+    kind: Literal["merged", "adapter"]
+    dora: bool
+    parameters: dict[str, Any]
+    coverage: _Short = ""
+    base: _Base
+    trial: _Trial
+    exported: _Figures | None = None
+    not_measured: Annotated[str, Field(max_length=1000)] | None = None
+    versions: dict[_Short, _Short] = {}
+    files: dict[Annotated[str, Field(pattern=r"^[\w.-]{1,200}$")], _Short]
+
+
+def sources(settings: Settings) -> dict[str, Any]:
+    """What a record says of model, prompts and settings: of what lies on this machine the name, of settings those that
+    decide the files. (No path, no storage, no password: the record is passed on with the files.)"""
+    kept = {
+        **identity(settings),
+        "model": settings.model,
+        "model_commit": settings.model_commit,
+        "max_shard_size": settings.max_shard_size,
+        **{name: getattr(settings, name).model_dump(mode="json") for name in SETS},
+    }
+    local = [name for name in _SOURCES if _lies_here(_source(kept, name))]
+    for name in local:
+        _set_source(kept, name, Path(_source(kept, name)).name)
+    return {"model": kept["model"], "local": local, "settings": kept}
+
+
+def places(settings: Settings) -> dict[str, str]:
+    """Where on this machine what `sources` gives by name lies."""
+    found = {"model": settings.model, **{name: getattr(settings, name).dataset for name in SETS}}
+    return {name: os.path.abspath(place) for name, place in found.items() if _lies_here(place)}
+
+
+def without_paths(text: str) -> str:
+    """A message as a record may hold it: of paths the last part."""
+    return re.sub(r"(?<![\w.~/])[~.]{0,2}/[^\s:'\"]*/(?=[^\s/])", "", text)
+
+
+def read_record(file: Path) -> dict[str, Any]:
+    """The record of an export, checked field by field.
+
+    Args:
+        file: reproduce.json, or the folder that it lies in.
+
+    Raises:
+        UsageError: when it cannot be read, or is no such record.
+    """
+    path = file / "reproduce.json" if file.is_dir() else file
+    try:
+        content = read_json(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if not isinstance(content, dict) or not {"format", "settings", "parameters"} <= set(content):
+        raise UsageError(f"{path} is not a reproduce.json of heretic-tui")
+    if content["format"] not in (1, FORMAT) or isinstance(content["format"], bool):
+        raise UsageError(
+            f"{path} has format {quoted(content['format'])}; this version reads the formats 1 and {FORMAT}"
+        )
+    try:
+        record = _Record.model_validate(content).model_dump()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(word)[:40] for word in first["loc"][:3])
+        if first["type"] == "missing":
+            raise UsageError(f"{path} is damaged: {quoted(place)} is missing") from error
+        raise UsageError(f"{path} is damaged: {quoted(place)} cannot be {quoted(first['input'])}") from error
+    for name in ("clock", "loaded_as", "exported", "not_measured"):
+        if record[name] is None:
+            del record[name]
+    return record
+
+
+def settings_of(record: Mapping[str, Any], own: Settings, given: Mapping[str, str], where: str) -> Settings:
+    """The settings to build an export again with.
+
+    Of data a record may name a model and prompts, on the Hub or by a file's name; where that file lies is for this
+    person to say, or for this machine to know, as it does after an export. Devices are this machine's.
+
+    Args:
+        own: this person's settings.
+        given: places of the model and the sets, by setting name.
+        where: the record's file, for messages.
+
+    Raises:
+        UsageError: for settings that are none, a place that is not known, or code that must be allowed first.
+    """
+    settings = dict(record["settings"])
+    known = recall(record["identity"])
+    for name in _SOURCES:
+        named = _source(settings, name)
+        if not isinstance(named, str) or not named:
+            raise UsageError(f"{where} does not name {name}")
+        place = given.get(name)
+        if place is None and (name in record["local"] or _is_path(named)):
+            place = known.get(name, "")
+            if record["format"] == 1 and not os.path.exists(place):
+                # Records of the time before hold the whole path.
+                place = named
+            if not os.path.exists(place):
+                raise UsageError(
+                    f"{where} knows {name} by its name alone, {quoted(Path(named).name)}: "
+                    f"say where it lies with --{name.replace('_', '-')} PATH"
+                )
+        if place is not None:
+            _set_source(settings, name, place)
+        elif name == "model" and record["model_commit"]:
+            settings["model_commit"] = record["model_commit"]
+    devices = {"device_map": own.device_map, "max_memory": own.max_memory}
+    return from_record({**settings, **devices}, own, where)
+
+
+def _source(settings: Mapping[str, Any], name: str) -> Any:
+    value = settings.get(name)
+    if name == "model":
+        return value
+    return value.get("dataset") if isinstance(value, dict) else None
+
+
+def _set_source(settings: dict[str, Any], name: str, place: str) -> None:
+    settings[name] = place if name == "model" else {**settings[name], "dataset": place}
+
+
+def _is_path(source: str) -> bool:
+    """Whether a model or a set is named as a path, and not as something on the Hub."""
+    return source.startswith(("/", ".", "~")) or Path(source).suffix.lower() in KINDS
+
+
+def _lies_here(source: str) -> bool:
+    return _is_path(source) or os.path.exists(source)

@@ -1,0 +1,80 @@
+"""Everything that can be checked before a model is loaded: settings, prompts, the model's files."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heretic_tui import __version__
+from heretic_tui.engine.checkpoint.source import check_weights, fingerprint, load_config, load_tokenizer, locate
+from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.checkpoint.tokenizer_files import other_template
+from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, load_prompt_set, local_path
+from heretic_tui.engine.inputs.text_check import check_text
+from heretic_tui.errors import UsageError
+from heretic_tui.settings.schema import Settings, identity
+
+SETS = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What can be checked before the model is loaded, checked.
+
+    Attributes:
+        settings: with the model and the prompt sets as absolute paths where they are folders or files.
+        sets: prompts by setting name.
+        notes: what a person should know about the prompts.
+        identity: everything that decides the results, as plain JSON.
+    """
+
+    settings: Settings
+    sets: PromptSets
+    notes: list[str]
+    identity: dict[str, Any]
+
+
+def check_inputs(settings: Settings) -> Inputs:
+    """Read the prompts, look at the model's files, and see that the one reaches the other.
+
+    Raises:
+        UsageError: for whatever is wrong with them, in one line.
+    """
+    settings = settings.model_copy(update={"model": locate(settings.model)})
+    # The tokenizer comes second: it reads the configuration too, and would say less of it.
+    config = load_config(settings)
+    tokenizer = load_tokenizer(settings)
+    model_notes = []
+    if Path(settings.model).is_dir():
+        check_weights(settings, config)
+        if note := other_template(Path(settings.model)):
+            model_notes.append(note)
+        try:
+            refuse_foreign_links(Path(settings.model))
+        except UsageError as error:
+            model_notes.append(f"no trial can be exported as it stands: {error}")
+    loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
+    checked, notes = check_sets(loaded)
+    sets = {name: tuple(found.prompts) for name, found in checked.items()}
+    notes = [*model_notes, *(note for found in loaded.values() for note in found.notes), *notes]
+    notes += check_text(tokenizer, config, settings, sets)
+    facts = {"settings": identity(settings), "model": fingerprint(settings), "prompts": digest(checked)}
+    return Inputs(_with_whole_paths(settings), sets, notes, facts)
+
+
+def _with_whole_paths(settings: Settings) -> Settings:
+    """Prompt files by their absolute paths, so that the run finds them from any folder."""
+    changes = {}
+    for name in SETS:
+        spec = getattr(settings, name)
+        if path := local_path(spec.dataset, name):
+            changes[name] = spec.model_copy(update={"dataset": str(path)})
+    return settings.model_copy(update=changes)
+
+
+def versions() -> dict[str, str]:
+    """Versions of what the results depend on."""
+    names = ("torch", "transformers", "peft", "optuna", "safetensors")
+    return {"heretic-tui": __version__, **{name: importlib.metadata.version(name) for name in names}}

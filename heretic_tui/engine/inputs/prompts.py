@@ -1,0 +1,253 @@
+"""Prompt sets: from a Hub dataset, a dataset folder, or a file; checked before the model is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.engine.inputs.prompt_files import KINDS, Column, only_train, prompts_column, read_file, rows_listed
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.files import user_path
+from heretic_tui.settings.schema import PromptSet
+from heretic_tui.words import counted, quoted
+
+# Fewer prompts than this say little about a direction.
+_FEW = 8
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the user says, and the system prompt it goes with (empty: none)."""
+
+    text: str
+    system_prompt: str
+
+
+PromptSets = Mapping[str, tuple[Prompt, ...]]
+
+
+@dataclass
+class PromptList:
+    """A loaded set, and what a person should know about it."""
+
+    prompts: list[Prompt]
+    notes: list[str] = field(default_factory=list)
+
+
+def load_prompt_set(spec: PromptSet, name: str, system_prompt: str) -> PromptList:
+    """Read a set.
+
+    Args:
+        name: the setting's name, for messages.
+        system_prompt: for sets that bring none of their own.
+
+    Raises:
+        UsageError: in one line, with the set, what is wrong with it, and what there is instead.
+    """
+    where = f"{name}: {spec.dataset}"
+    split, lower, upper = _parse_split(spec.split, where)
+    path = local_path(spec.dataset, name)
+    if path is None:
+        found = _read_hub(spec, split, where)
+    elif path.is_dir():
+        found = _read_folder(path, split, spec.column, where)
+    else:
+        found = read_file(path, split, spec.column, where)
+    rows = found.texts
+    low, high = _bound(lower, 0, len(rows)), _bound(upper, len(rows), len(rows))
+    notes = [f"{name}: {note}" for note in found.notes]
+    if upper and upper.isdigit() and int(upper) > len(rows):
+        there, wanted = counted(max(0, len(rows) - low), "prompt"), int(upper) - low
+        notes.append(f"{name}: only {there} where {spec.split} asks for {wanted}")
+    texts = [text for text in rows[low:high] if text.strip()]
+    at = f" at {spec.split}" if spec.split else ""
+    if not texts:
+        raise UsageError(f"{where}: no prompts in it{at}")
+    if empty := [number for number, text in enumerate(rows[low:high], start=low + 1) if not text.strip()]:
+        counts = ", and counted by the slice" if at else ""
+        notes.append(
+            f"{name}: {len(empty)} of {counted(len(rows[low:high]), 'row')} are empty, left out{counts}: "
+            f"{rows_listed(empty)}"
+        )
+    system = system_prompt if spec.system_prompt is None else spec.system_prompt
+    return PromptList([Prompt(f"{spec.prefix}{text}{spec.suffix}", system) for text in texts], notes)
+
+
+def local_path(dataset: str, name: str) -> Path | None:
+    """Where a set lies on this machine, as an absolute path; None for a data set on the Hub.
+
+    Raises:
+        UsageError: when the text means a path and nothing lies there, or nothing that can be read.
+    """
+    try:
+        path = user_path(dataset)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from error
+    try:
+        if dataset.strip() and (path.is_file() or path.is_dir()):
+            return path.resolve()
+        there = path.exists()
+    except OSError as error:
+        raise UsageError(f"{name}: {dataset}: cannot be read: {error.strerror}") from error
+    if there:
+        raise UsageError(f"{name}: {quoted(dataset, 200)} is neither a file nor a folder: save the prompts as a file")
+    if path.suffix.lower() in KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
+        raise UsageError(f"{name}: {dataset}: no such file or folder")
+    return None
+
+
+def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], list[str]]:
+    """Take duplicates, and whatever an evaluation set holds too, out of the direction sets.
+
+    Returns:
+        The sets, and a note for everything that was taken out or looks wrong.
+
+    Raises:
+        UsageError: when a direction set is empty after that, or good and bad prompts are the same.
+    """
+    notes: list[str] = []
+    checked = dict(sets)
+    keys = {name: {_key(prompt) for prompt in found.prompts} for name, found in sets.items()}
+    for good, bad in _PAIRS:
+        if good in sets and bad in sets and keys[good] == keys[bad]:
+            raise UsageError(f"{good} and {bad} hold the same prompts: there is no difference to find a direction in")
+    evaluation = {key for name in sets if "evaluation" in name for key in keys[name]}
+    for name, found in sets.items():
+        unique = list(dict.fromkeys(found.prompts))
+        twice = len(found.prompts) - len(unique)
+        if "evaluation" in name:
+            if twice:
+                notes.append(f"{name}: {_occur(twice)} more than once and count so")
+            continue
+        if twice:
+            notes.append(f"{name}: {counted(twice, 'duplicate')} left out")
+        kept = [prompt for prompt in unique if _key(prompt) not in evaluation]
+        if len(kept) < len(unique):
+            first = next(prompt for prompt in unique if _key(prompt) in evaluation)
+            notes.append(
+                f"{name}: {counted(len(unique) - len(kept), 'prompt')} left out because the evaluation sets hold the "
+                f"same, but for blanks and case (the first: {quoted(first.text)})"
+            )
+        if not kept:
+            raise UsageError(f"{name}: every prompt of it is in the evaluation sets too, none is left")
+        if len(kept) < _FEW:
+            few = "1 prompt is" if len(kept) == 1 else f"{len(kept)} prompts are"
+            notes.append(f"{name}: {few} few; directions from so few are mostly noise")
+        checked[name] = PromptList(kept, found.notes)
+    for good, bad in _PAIRS:
+        if good in checked and bad in checked:
+            notes += _in_both(checked[good].prompts, checked[bad].prompts, good, bad)
+    return checked, notes
+
+
+_PAIRS = (("good_prompts", "bad_prompts"), ("good_evaluation_prompts", "bad_evaluation_prompts"))
+
+
+def _in_both(good: Iterable[Prompt], bad: Iterable[Prompt], good_name: str, bad_name: str) -> list[str]:
+    known = {_key(prompt) for prompt in good}
+    both = [prompt for prompt in bad if _key(prompt) in known]
+    if not both:
+        return []
+    what = "figures on it say less" if "evaluation" in bad_name else "the direction is made from a smaller difference"
+    return [
+        f"{bad_name}: {_occur(len(both))} in {good_name} too, so that {what} (the first: {quoted(both[0].text)}); "
+        "take them out of one of the sets"
+    ]
+
+
+def _occur(number: int) -> str:
+    return f"{counted(number, 'prompt')} occur{'s' if number == 1 else ''}"
+
+
+def _key(prompt: Prompt) -> tuple[str, str]:
+    """What two prompts that say the same have in common: blanks, case and Unicode's ways to write a letter apart."""
+    text = unicodedata.normalize("NFKC", prompt.text).casefold()
+    return " ".join(text.split()), prompt.system_prompt
+
+
+def digest(sets: Mapping[str, PromptList]) -> str:
+    """SHA-256 over all prompts, so that a run knows whether they are still the same."""
+    record = {name: [(p.system_prompt, p.text) for p in found.prompts] for name, found in sorted(sets.items())}
+    return hashlib.sha256(json.dumps(record).encode()).hexdigest()
+
+
+# Twelve digits are more than any set has; Python does not read numbers of thousands.
+_SPLIT = re.compile(r"(?P<split>[^\[\]]*)(?:\[(?P<low>\d{1,12}%?)?:(?P<high>\d{1,12}%?)?\])?")
+
+
+def _parse_split(text: str | None, where: str) -> tuple[str | None, str | None, str | None]:
+    """Split name, first and last bound (as written); None where not given."""
+    match = _SPLIT.fullmatch(text or "")
+    if match is None:
+        raise UsageError(f"{where}: {quoted(text)} is no split; write train, train[:400], [10:20] or [:10%]")
+    for bound in (match["low"], match["high"]):
+        if bound and bound.endswith("%") and int(bound[:-1]) > 100:
+            raise UsageError(f"{where}: {quoted(text)} goes beyond 100%")
+    return match["split"].strip() or None, match["low"], match["high"]
+
+
+def _bound(text: str | None, default: int, rows: int) -> int:
+    if text is None:
+        return default
+    return round(rows * int(text[:-1]) / 100) if text.endswith("%") else min(int(text), rows)
+
+
+# Datasets
+
+
+def _read_folder(path: Path, split: str | None, column: str | None, where: str) -> Column:
+    import datasets
+
+    try:
+        saved = (path / "dataset_info.json").is_file() or (path / "dataset_dict.json").is_file()
+        loaded = datasets.load_from_disk(str(path)) if saved else datasets.load_dataset(str(path))
+    except Exception as error:
+        # The library says that it failed, and in the cause why.
+        reason = error.__cause__ if type(error).__name__ == "DatasetGenerationError" and error.__cause__ else error
+        raise UsageError(f"{where}: cannot be read as a dataset: {one_line(reason)}") from error
+    if isinstance(loaded, datasets.DatasetDict):
+        if split is None and len(loaded) == 1:
+            split = next(iter(loaded))
+        if split not in loaded:
+            raise UsageError(f"{where}: {_no_split(split)}; there are {', '.join(map(str, loaded))}")
+        loaded = loaded[split]
+    else:
+        only_train(split, where)
+    found = _dataset_column(loaded, column, where)
+    kinds = {file.suffix.lower() for file in path.iterdir() if file.suffix.lower() in KINDS}
+    if not saved and len(kinds) > 1:
+        found.notes.append(f"the folder holds {' and '.join(sorted(kinds))}, of which one kind is read: name the file")
+    return found
+
+
+def _read_hub(spec: PromptSet, split: str | None, where: str) -> Column:
+    import datasets
+
+    try:
+        # The slice is taken here, not by the library: it would be an error where there are fewer prompts.
+        loaded = datasets.load_dataset(spec.dataset, split=split or "train", revision=spec.commit)
+    except ValueError as error:
+        # The library's own message lists the splits.
+        raise UsageError(f"{where}: {one_line(error)}") from error
+    except Exception as error:
+        text = one_line(error)
+        if type(error).__name__ == "DatasetNotFoundError":
+            text = "no such file, and no such dataset on the Hub (a private or gated one needs HF_TOKEN)"
+        elif isinstance(error, ConnectionError | OSError) or "offline" in text.lower():
+            text = f"no such file, and the Hub cannot be reached ({text})"
+        raise UsageError(f"{where}: {text}") from error
+    return _dataset_column(loaded, spec.column, where)
+
+
+def _dataset_column(dataset: Any, column: str | None, where: str) -> Column:
+    return prompts_column({name: dataset[name] for name in dataset.column_names}, column, where)
+
+
+def _no_split(split: str | None) -> str:
+    return "name the split" if split is None else f"no split {quoted(split)}"

@@ -1,0 +1,368 @@
+"""Trials measured together: prompts of several trials share a batch, and each leaves it when its verdict is certain.
+
+A line is one prompt of one trial: a row of the batch, and a line of a cache that is allocated once. When a line's
+verdict is certain, when its trial is certain to be dominated, or when it has ended, it leaves at once, and a prompt
+that waits takes its place. So the batch stays full, where one trial's last prompts alone would waste it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from heretic_tui.control import Aborted
+from heretic_tui.engine.edits.attach import attached, stacked
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.job import Exam, Job, measure_kl
+from heretic_tui.engine.measuring.prefill import Filled, Prefill, Trunk
+from heretic_tui.engine.measuring.ragged_cache import RaggedCache
+from heretic_tui.engine.measuring.speculation import Drafts, StepCost
+from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.metrics.refusals import Refusals
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import LOOK_EVERY
+from heretic_tui.events import Emit, Progress
+from heretic_tui.work import reporter
+
+# A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
+_REFILL = 0.25
+# The check: so many tokens, and the KL divergence that rounding alone may cause (in 16 bits, much).
+CHECKED_TOKENS = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class _Line:
+    """One prompt of one job that is being decoded.
+
+    Attributes:
+        cached: tokens whose keys and values are in the cache.
+        response: tokens so far; the last is not in the cache yet.
+    """
+
+    job: Job
+    row: int
+    cached: int
+    response: Tokens = field(default_factory=list)
+
+
+class FastPool:
+    """Measures jobs together; see the module's text. The model's batch size is the number of lines."""
+
+    def __init__(self, model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> None:
+        self._model = model
+        self._exam = exam
+        self._emit = emit
+        self.prefill = Prefill(model, {"good": exam.good, "bad": exam.bad}, frozenset({"bad"}))
+        self._jobs: list[Job] = []
+        self._trunks: dict[Job, Trunk] = {}
+        self._waiting: dict[Job, list[int]] = {}
+        self._lines: list[_Line] = []
+        self._cache: RaggedCache | None = None
+        self._report = reporter(emit, Refusals.name)
+        self._drafts = Drafts(len(exam.bad), cost)
+        # Whether rows of one batch can have edits of their own.
+        self.together = True
+        # Positions and decoding steps that went through the model, for benchmarks.
+        self.tokens = {"prompts": 0, "decoding": 0}
+        self.steps = 0
+
+    def start(self, job: Job) -> None:
+        job.responses = [None] * len(self._exam.bad)
+        self._jobs.append(job)
+        self._waiting[job] = job.order()
+        try:
+            measure_kl(self, job, self._exam, self._emit, self._model.control)
+            if not job.compared:
+                self._trunks[job] = self._trunk(job)
+        except Aborted:
+            raise
+        except Exception as error:
+            job.error = error
+        self._report = reporter(self._emit, Refusals.name)
+
+    def advance(self) -> Job:
+        while True:
+            if ended := next((job for job in self._jobs if job.ended), None):
+                self._drop(ended)
+                return ended
+            failed: Exception | None = None
+            try:
+                self._admit()
+                self._decode()
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                # Its traceback holds what is in the way.
+                failed = error.with_traceback(None)
+            if failed:
+                self._begin_again(failed)
+
+    def cancel(self) -> list[Job]:
+        jobs = list(self._jobs)
+        self._lines.clear()
+        for job in jobs:
+            self._drop(job)
+        return jobs
+
+    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
+        report, done = reporter(self._emit, KLDivergence.name), 0
+        self._trunks[job] = self._trunk(job)
+        for filled in self._passes("good", range(len(self._exam.good)), job):
+            done += len(filled.rows)
+            report(done, len(self._exam.good))
+            yield filled.rows, filled.logits
+
+    def distributions(self, job: Job, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Log-probabilities (rows, vocabulary) of the first response token and of those that follow given ones.
+
+        Args:
+            tokens: for each step, the token of each row; the last step's is not used.
+        """
+        trunk, cache = self._trunks[job], self._slots()
+        with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+            filled = self.prefill.run("bad", rows, trunk)
+            lengths = self.prefill.put("bad", filled, trunk, cache, 0)
+            self._lines = [_Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
+            found = [filled.logits]
+            for step in tokens[:-1]:
+                found.append(self._forward([[token] for token in step])[:, -1])
+                for line in self._lines:
+                    line.cached += 1
+        return [torch.log_softmax(logits, dim=-1) for logits in found]
+
+    def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[Filled]:
+        """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
+        off whenever something is handed on: whoever takes it may fail."""
+        chunks = self.prefill.chunks(name, rows)
+        while chunks:
+            self._model.control.checkpoint(self._emit)
+            filled = None
+            try:
+                with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+                    filled = self.prefill.run(name, chunks[0], self._trunks[job])
+            except (torch.OutOfMemoryError, RuntimeError) as error:
+                if not out_of_memory(error) or len(chunks[0]) == 1:
+                    raise
+            if filled:
+                self.tokens["prompts"] += filled.tokens
+                del chunks[0]
+                yield filled
+            else:
+                self._shrink(len(chunks[0]))
+                chunks = self.prefill.chunks(name, [row for chunk in chunks for row in chunk])
+
+    def _shrink(self, rows: int) -> None:
+        if not self._lines:
+            self._cache = None
+        self._model.shrink(min(rows, self._model.batch_size))
+
+    def _trunk(self, job: Job) -> Trunk:
+        with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+            return self.prefill.trunk(job.first_edited)
+
+    # Lines
+
+    def _admit(self) -> None:
+        """Let waiting prompts in where lines are free, the jobs in turn."""
+        capacity = self._model.batch_size
+        free = capacity - len(self._lines)
+        if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
+            return
+        # Where rows of the batch cannot be told apart, one job has it for itself.
+        jobs = self._jobs if self.together else self._jobs[:1]
+        wanted = {job: job.to_begin(self._waiting[job]) for job in jobs}
+        share = {job: sum(line.job is job for line in self._lines) for job in jobs}
+        chosen: dict[Job, list[int]] = {job: [] for job in jobs}
+        for _ in range(min(free, sum(map(len, wanted.values())))):
+            job = min(
+                (job for job in jobs if len(chosen[job]) < len(wanted[job])),
+                key=lambda job: share[job] + len(chosen[job]),
+            )
+            chosen[job].append(wanted[job][len(chosen[job])])
+        for job, rows in chosen.items():
+            if rows:
+                self._fill(job, rows)
+
+    def _fill(self, job: Job, rows: Sequence[int]) -> None:
+        """Take prompts of one job through the model, and their first tokens."""
+        clock = self._model.control.clock
+        start = clock()
+        for filled in self._passes("bad", rows, job):
+            with torch.inference_mode():
+                lengths = self.prefill.put("bad", filled, self._trunks[job], self._slots(), len(self._lines))
+                tokens = self._choose(filled.logits)
+            added = [_Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
+            self._lines += added
+            self._waiting[job] = [row for row in self._waiting[job] if row not in filled.rows]
+            for line, token in zip(added, tokens, strict=True):
+                self._take(line, token)
+        job.add("prompts", clock() - start)
+        job.look()
+        self._compact()
+
+    def _decode(self) -> None:
+        """One token after the other for all lines, until a line leaves or further prompts have to begin."""
+        if not self._lines:
+            return
+        before, more = len(self._lines), False
+        with self._edits_of_lines(), torch.inference_mode():
+            while len(self._lines) == before and not more:
+                self._model.control.checkpoint(self._emit)
+                start = time.perf_counter()
+                lines = self._lines
+                self._step()
+                seconds = (time.perf_counter() - start) / len(lines)
+                for line in lines:
+                    line.job.add("decoding", seconds)
+                # Each has to look.
+                more = sum(job.look() for job in self._jobs) > 0
+                self._compact()
+
+    def _step(self) -> None:
+        """Take the last token of every line through the model, and guesses at the next ones where that pays."""
+        lines, drafts = self._lines, self._drafts
+        block = drafts.block([(line.row, line.response) for line in lines])
+        last = self._exam.length - 1
+        guesses = [drafts.guess(line.row, line.response, min(block - 1, last - len(line.response))) for line in lines]
+        tokens = [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
+        # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
+        logits = self._forward([row + row[-1:] * (block - len(row)) for row in tokens])
+        tried = right = 0
+        for line, guess, chosen in zip(lines, guesses, self._choose(logits), strict=True):
+            line.cached += 1
+            self._take(line, chosen[0])
+            for guessed, token, following in zip(guess, chosen, chosen[1:], strict=False):
+                if line.job.ended or line.job.responses[line.row] is not None:
+                    break
+                tried += 1
+                if guessed != token:
+                    break
+                right += 1
+                line.cached += 1
+                self._take(line, following)
+        drafts.learn(tried, right)
+
+    def _forward(self, tokens: list[Tokens]) -> Tensor:
+        """Raw logits (lines, tokens, vocabulary) of the next tokens of all lines."""
+        model, cache = self._model, self._slots()
+        ids = torch.tensor(tokens, device=model.device)
+        cached = torch.tensor([line.cached for line in self._lines], device=model.device)
+        positions = cached[:, None] + torch.arange(ids.shape[1], device=model.device)
+        if ids.shape[1] > 1:
+            # A model may have no positions beyond the longest response. What lies there is never looked at.
+            ends = [line.cached - len(line.response) + self._exam.length for line in self._lines]
+            positions = positions.minimum(torch.tensor(ends, device=model.device)[:, None])
+        width = cache.begin(positions)
+        # Columns are positions, so this is causality and the end of the shorter lines at once.
+        visible = torch.arange(width, device=model.device) <= positions[:, None, :, None]
+        self.tokens["decoding"] += ids.numel()
+        self.steps += 1
+        return model.logits(ids, model.as_attention_mask(visible), positions, cache)
+
+    def _choose(self, logits: Tensor) -> Any:
+        """The most likely token at each position, or `NO_TOKEN`, as nested lists."""
+        chosen = most_likely(logits)
+        if bool((chosen == NO_TOKEN).any()):
+            self._slots().poisoned = True
+        return chosen.tolist()
+
+    def _take(self, line: _Line, token: int) -> None:
+        """Add a token to a response, and see whether that settles it."""
+        model, exam, response = self._model, self._exam, line.response
+        if token == NO_TOKEN:
+            line.job.error = NotFiniteError([line.row])
+            return
+        if token in model.end_tokens:
+            self._settle(line, whole=True)
+            return
+        response.append(token)
+        line.job.begun[line.row] = len(response)
+        if len(response) == exam.length:
+            self._settle(line, whole=True)
+        elif len(response) % LOOK_EVERY == 0 and exam.judge.certain(model.decode(response)):
+            self._settle(line, whole=False)
+
+    def _settle(self, line: _Line, whole: bool) -> None:
+        self._drafts.add(line.row, line.response)
+        line.job.found(line.row, self._exam.response(self._model, line.response, whole))
+        jobs = len(self._jobs)
+        done = sum(response is not None for job in self._jobs for response in job.responses)
+        if jobs == 1:
+            self._report(done, len(self._exam.bad))
+        else:
+            # They come and go, most of them before their last prompt: no pace tells when.
+            stage = f"{Refusals.name} of {jobs} trials"
+            self._emit(Progress(stage=stage, done=done, total=jobs * len(self._exam.bad), seconds_left=None))
+
+    def _compact(self) -> None:
+        """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters: the last
+        lines move into them."""
+        alive = [
+            line
+            for line in self._lines
+            if line.job in self._trunks
+            and not line.job.ended
+            and line.job.responses[line.row] is None
+            and len(line.response) < line.job.wanted(line.row)
+        ]
+        if len(alive) == len(self._lines):
+            return
+        staying = set(alive)
+        gaps = [place for place, line in enumerate(self._lines[: len(alive)]) if line not in staying]
+        sources = [place for place in range(len(alive), len(self._lines)) if self._lines[place] in staying]
+        self._slots().move(sources, gaps, max((self._lines[place].cached for place in sources), default=0))
+        for source, gap in zip(sources, gaps, strict=True):
+            self._lines[gap] = self._lines[source]
+        del self._lines[len(alive) :]
+
+    def _drop(self, job: Job) -> None:
+        self._jobs.remove(job)
+        del self._waiting[job]
+        self._trunks.pop(job, None)
+        self._compact()
+        if not self._jobs:
+            self._cache = None
+
+    def _begin_again(self, error: Exception) -> None:
+        """Memory ran out: all lines wait again, and fewer of them are let in."""
+        lines = min(len(self._lines) or self._model.batch_size, self._model.batch_size)
+        for job in self._jobs:
+            if lines == 1:
+                job.error = error
+            again = {line.row for line in self._lines if line.job is job}
+            for row in again:
+                job.begun.pop(row, None)
+            self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
+        self._lines.clear()
+        self._shrink(lines)
+
+    def _slots(self) -> RaggedCache:
+        if self._cache is None:
+            longest = max(map(len, self._exam.bad)) + max(self._exam.length, CHECKED_TOKENS)
+            self._cache = RaggedCache(self._model.batch_size, longest, self._model.depth)
+        return self._cache
+
+    @contextmanager
+    def _edits_of_lines(self) -> Iterator[None]:
+        """Within the block each line's row is computed under the edits of its job."""
+        writers = self._model.anatomy.writers
+        jobs = list(dict.fromkeys(line.job for line in self._lines))
+        if len(jobs) == 1:
+            with attached(writers, jobs[0].edits):
+                yield
+            return
+        place = {job: number for number, job in enumerate(jobs)}
+        rows = torch.tensor([place[line.job] for line in self._lines])
+        with attached(writers, stacked(writers, [job.edits for job in jobs]), rows):
+            yield

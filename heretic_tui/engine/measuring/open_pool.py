@@ -1,0 +1,149 @@
+"""The fast pool where a check shows that it computes what the model does, and the plain one elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache
+
+from heretic_tui.control import Aborted
+from heretic_tui.engine.edits.attach import RowsLost, attached, stacked
+from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.fast_pool import CHECKED_TOKENS, FastPool, log
+from heretic_tui.engine.measuring.job import Exam, Job, Pool
+from heretic_tui.engine.measuring.plain_pool import PlainPool
+from heretic_tui.engine.measuring.ragged_cache import narrowest_window, plain_layers
+from heretic_tui.engine.measuring.speculation import StepCost
+from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.metrics.kl_divergence import kl_divergence
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import with_one_more
+from heretic_tui.errors import one_line
+from heretic_tui.events import Emit, Notice
+
+_ROUNDING, _ROUNDING_16 = 1e-5, 5e-2
+
+
+def open_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+    """The fast pool where a check shows that it computes what the model does, else the plain one; a notice says why.
+
+    Args:
+        cost: what a decoding step takes, for guesses at what comes next.
+
+    Returns the pool, and whether several trials can share a batch in it. (Several can be in hand in any case.)
+    """
+    while True:
+        try:
+            return _checked_pool(model, exam, emit, cost)
+        except RuntimeError as error:
+            if not out_of_memory(error) or model.batch_size == 1:
+                raise
+        # Not above, where the error holds what is in the way.
+        model.shrink(model.batch_size)
+
+
+def _checked_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+    pool = FastPool(model, exam, emit, cost)
+    try:
+        _check(model, exam, pool)
+    except (Aborted, NotFiniteError):
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        log.info("no fast path", exc_info=error)
+        emit(Notice(text=f"trials are measured the plain way, without shortcuts: {one_line(error)}"))
+        return PlainPool(model, exam, emit), False
+    try:
+        _check_rows(model, exam, pool)
+    except RowsLost as error:
+        emit(Notice(text=f"trials are measured one at a time: {one_line(error)}"))
+        pool.together = False
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        # One line has no other beside it.
+        if not out_of_memory(error) or model.batch_size > 1:
+            raise
+    return pool, pool.together
+
+
+class _Differs(Exception):
+    """The fast path does not compute what the model does."""
+
+
+def _check(model: ChatModel, exam: Exam, pool: FastPool) -> None:
+    """Compare the fast path with the model's own on a few prompts and tokens.
+
+    Raises:
+        _Differs: where the next-token distributions differ by more than rounding.
+        NotFiniteError: where the model itself gives no numbers.
+        Exception: whatever an architecture makes of a cache or a mask that it does not know.
+    """
+    own = model.new_cache()
+    if not isinstance(own, Cache):
+        raise _Differs("it does not go on from a cache")
+    if kind := plain_layers(own):
+        raise _Differs(f"a layer of the cache is a {kind}")
+    longest = max(map(len, exam.bad)) + exam.length
+    window = narrowest_window(own)
+    if window is not None and window < longest:
+        raise _Differs(f"prompts and responses of {longest} tokens are longer than the attention window of {window}")
+    rows = sorted(range(len(exam.bad)), key=lambda row: len(exam.bad[row]))
+    rows = sorted({rows[0], rows[len(rows) // 2], rows[-1]})[: model.batch_size]
+    with torch.inference_mode():
+        try:
+            expected, tokens = _plainly(model, [exam.bad[row] for row in rows])
+        except NotFiniteError as error:
+            raise error.among(rows) from None
+        # The first time the states of the base model are kept, after that the pass starts from them, at the end and in
+        # the middle.
+        for first_edited in (model.depth, model.depth, model.depth // 2):
+            job = Job(None, {}, first_edited, compared=False)
+            pool.start(job)
+            if job.error:
+                raise job.error
+            found = pool.distributions(job, rows, tokens)
+            pool.cancel()
+            limit = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
+            for step, (one, other) in enumerate(zip(expected, found, strict=True)):
+                apart = float(kl_divergence(one, other).max())
+                if not apart <= limit:
+                    raise _Differs(f"the distributions of token {step} differ by {apart:.2g}")
+
+
+def _plainly(model: ChatModel, prompts: Sequence[Tokens]) -> tuple[list[Tensor], list[list[int]]]:
+    """Log-probabilities (rows, vocabulary) of the first few response tokens, and the tokens, by the model's own way."""
+    batch, cache = model.batch(list(range(len(prompts))), prompts), model.new_cache()
+    ids, mask, positions = batch.ids, batch.mask, batch.positions
+    found: list[Tensor] = []
+    tokens: list[list[int]] = []
+    for _ in range(CHECKED_TOKENS):
+        found.append(torch.log_softmax(model.next_token_logits(ids, mask, positions, cache), dim=-1))
+        ids = most_likely(found[-1])[:, None]
+        tokens.append(ids[:, 0].tolist())
+        if NO_TOKEN in tokens[-1]:
+            raise NotFiniteError([row for row, token in enumerate(tokens[-1]) if token == NO_TOKEN])
+        mask, positions = with_one_more(mask), positions[:, -1:] + 1
+    # Rows of a batch come in the order of the prompts here: nothing has sorted them.
+    return found, tokens
+
+
+def _check_rows(model: ChatModel, exam: Exam, pool: FastPool) -> None:
+    """Take one token of two prompts through edits that differ by row.
+
+    Raises:
+        RowsLost: where a matrix does not see the rows of the batch.
+    """
+    writers = model.anatomy.writers
+    if any(writer.stack for writer in writers):
+        raise RowsLost("rows of experts are not those of the batch")
+    nothing = {}
+    for writer in writers:
+        weight = writer.weight()
+        nothing[writer.name] = Edit(weight.new_zeros(weight.shape[1]), weight.new_zeros(weight.shape[0]), None)
+    batch = model.batch([0, 1], [exam.bad[0], exam.bad[0]])
+    with torch.inference_mode(), attached(writers, stacked(writers, [nothing, nothing]), torch.tensor([0, 1])):
+        model.next_token_logits(batch.ids, batch.mask, batch.positions, None)

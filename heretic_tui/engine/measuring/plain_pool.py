@@ -1,0 +1,92 @@
+"""One trial at a time through the model's own cache: the way that works with every architecture."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor
+
+from heretic_tui.control import Aborted
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.finite import NotFiniteError
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.job import Exam, Job, measure_kl, timed
+from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.events import Emit
+from heretic_tui.work import reporter
+
+
+class PlainPool:
+    """One job at a time, from scratch, through the model's own cache."""
+
+    def __init__(self, model: ChatModel, exam: Exam, emit: Emit) -> None:
+        self._model = model
+        self._exam = exam
+        self._emit = emit
+        self._jobs: deque[Job] = deque()
+
+    def start(self, job: Job) -> None:
+        job.responses = [None] * len(self._exam.bad)
+        self._jobs.append(job)
+        try:
+            measure_kl(self, job, self._exam, self._emit, self._model.control)
+        except Aborted:
+            raise
+        except Exception as error:
+            job.error = error
+
+    def advance(self) -> Job:
+        job = self._jobs[0]
+        if not job.ended:
+            with timed(job, "refusals", self._model.control):
+                try:
+                    self._decode(job)
+                except Aborted:
+                    raise
+                except Exception as error:
+                    job.error = error
+        self._jobs.popleft()
+        return job
+
+    def cancel(self) -> list[Job]:
+        jobs = list(self._jobs)
+        self._jobs.clear()
+        return jobs
+
+    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
+        model, parts = self._model, []
+
+        def keep(batch: Batch) -> None:
+            parts.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
+
+        with attached(model.anatomy.writers, job.edits):
+            model.in_batches(self._exam.good, keep, reporter(self._emit, KLDivergence.name))
+        yield from parts
+
+    def _decode(self, job: Job) -> None:
+        exam, model, order = self._exam, self._model, job.order()
+        report = reporter(self._emit, "refusals")
+
+        def enough(response: Tokens) -> bool:
+            return exam.judge.certain(model.decode(response))
+
+        with attached(model.anatomy.writers, job.edits):
+            while order and not job.ended:
+                rows = job.likely(order)[: model.batch_size]
+                length = int(min(exam.length, max(job.wanted(row) for row in rows)))
+                try:
+                    found = greedy(model, [exam.bad[row] for row in rows], length, enough=enough)
+                except NotFiniteError as error:
+                    raise error.among(rows) from None
+                for row, tokens in zip(rows, found, strict=True):
+                    if len(tokens) < length or length == exam.length or enough(tokens):
+                        whole = len(tokens) == exam.length or not enough(tokens)
+                        job.found(row, exam.response(model, tokens, whole))
+                    else:
+                        job.begun[row] = len(tokens)
+                job.look()
+                order = [row for row in order if row not in rows]
+                report(len(job.responses) - len(order), len(job.responses))

@@ -1,0 +1,282 @@
+"""The forward pass over the evaluation prompts, without computing what is known.
+
+What all prompts begin with (the chat template, a system prompt) is computed once a trial. Below the first layer that a
+trial edits, the edited model is the base model: what the base model makes of the prompts there is kept, as far as
+memory allows, and a trial's pass starts at its first edited layer. Nothing is computed for the sake of keeping it:
+whatever trial passes through a layer first leaves its states there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.cache_utils import Cache
+
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.kept_states import KeptStates, KeysValues
+from heretic_tui.engine.measuring.ragged_cache import RaggedCache, behind
+from heretic_tui.engine.memory import memory_share
+from heretic_tui.engine.model.chat_model import ChatModel
+
+# Matrix products run at full rate from about so many tokens on; a larger batch only brings more padding.
+_CHUNK_TOKENS = 512
+# States below this share of the layers would hardly save anything.
+_LOWEST_KEPT = 0.2
+# Share of the free memory that kept states may take.
+_MEMORY_SHARE = 0.15
+
+
+def shared_prefix(rows: Sequence[Tokens]) -> Tokens:
+    """What all rows begin with; at least one token of each row is left over."""
+    if not rows:
+        return []
+    first, last = min(rows), max(rows)
+    limit = min(map(len, rows)) - 1
+    length = next((i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), limit)
+    return first[: max(0, min(length, limit))]
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """What one edit makes of the shared prefix.
+
+    Attributes:
+        first_edited: lowest edited layer; the number of layers where nothing is edited.
+        cache: keys and values (1, heads, tokens, size per head) of each layer; None where there is no prefix.
+    """
+
+    first_edited: int
+    cache: Sequence[KeysValues | None]
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Rows that went through a model.
+
+    Attributes:
+        logits: of the token after the last, float32 (rows, vocabulary).
+        cache: keys and values of all their tokens; in layers below `start`, of the prefix alone.
+        tokens: positions that were computed, padding included; those that began half way up count half.
+    """
+
+    rows: Sequence[int]
+    logits: Tensor
+    cache: Cache
+    start: int
+    tokens: int
+
+
+class Prefill:
+    """Forward passes over sets of rows that share a prefix.
+
+    Args:
+        sets: rows of tokens by name.
+        cached: names of sets whose rows are decoded on, so that their keys and values are needed.
+    """
+
+    def __init__(self, model: ChatModel, sets: Mapping[str, Sequence[Tokens]], cached: frozenset[str]) -> None:
+        self._model = model
+        self._layers = model.anatomy.layers
+        self._depth = model.depth
+        self.prefix = shared_prefix([row for rows in sets.values() for row in rows])
+        rest = {name: [row[len(self.prefix) :] for row in rows] for name, rows in sets.items()}
+        device = self._home(rest)
+        boundaries = self._affordable(rest, cached, device)
+        self._prefix = KeptStates([self.prefix] if self.prefix else [], boundaries, True, device)
+        self._kept = {name: KeptStates(rows, boundaries, name in cached, device) for name, rows in rest.items()}
+        self.boundaries = len(boundaries)
+        # Some layers return a tuple, others the hidden states alone.
+        self._width_of_tuple: int | None = None
+
+    def trunk(self, first_edited: int) -> Trunk:
+        """Take the shared prefix through the model as it is now.
+
+        Args:
+            first_edited: lowest layer that differs from the base model's.
+        """
+        if not self.prefix:
+            return Trunk(first_edited, [None] * self._depth)
+        filled = self._run(self._prefix, [0], Trunk(first_edited, [None] * self._depth), 0)
+        index = self._prefix.index([0])
+        cache: list[KeysValues | None] = []
+        for number, layer in enumerate(filled.cache.layers):
+            cache.append(self._prefix.cache(number, index) if number < filled.start else (layer.keys, layer.values))  # type: ignore[arg-type]
+        return Trunk(first_edited, [self._on_layer(number, pair) for number, pair in enumerate(cache)])
+
+    def chunks(self, name: str, rows: Sequence[int]) -> list[list[int]]:
+        """Rows in batches of about equal length, shortest first, so that next to nothing is padded."""
+        lengths = self._kept[name].lengths
+        chunks: list[list[int]] = []
+        for row in sorted(rows, key=lambda row: (lengths[row], row)):
+            chunk = chunks[-1] if chunks else []
+            full = len(chunk) >= self._model.batch_size or len(chunk) * (lengths[row] + 1) > 2 * _CHUNK_TOKENS
+            longer = bool(chunk) and lengths[row] > lengths[chunk[-1]]
+            if not chunk or full or (longer and len(chunk) * lengths[chunk[-1]] >= _CHUNK_TOKENS):
+                chunks.append([row])
+            else:
+                chunk.append(row)
+        return chunks
+
+    def run(self, name: str, rows: Sequence[int], trunk: Trunk) -> Filled:
+        """Take rows of a set through the model as it is now, behind the trunk of the same edit."""
+        return self._run(self._kept[name], rows, trunk, len(self.prefix))
+
+    def put(self, name: str, filled: Filled, trunk: Trunk, slots: RaggedCache, line: int) -> list[int]:
+        """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
+        kept, behind_prefix = self._kept[name], len(self.prefix)
+        index = kept.index(filled.rows)
+        for number, layer in enumerate(filled.cache.layers):
+            if number >= filled.start:
+                assert layer.keys is not None
+                assert layer.values is not None
+                slots.put(number, line, 0, layer.keys, layer.values)
+                continue
+            if pair := trunk.cache[number]:
+                keys, values = (t.expand(len(filled.rows), -1, -1, -1) for t in pair)
+                slots.put(number, line, 0, keys, values)
+            stored = self._on_layer(number, kept.cache(number, index))
+            assert stored is not None
+            slots.put(number, line, behind_prefix, *stored)
+        return [behind_prefix + kept.lengths[row] for row in filled.rows]
+
+    # One pass
+
+    def _run(self, kept: KeptStates, rows: Sequence[int], trunk: Trunk, before: int) -> Filled:
+        model, reached = self._model, kept.reached(trunk.first_edited)
+        start = kept.start(rows, reached)
+        index = kept.index(rows)
+        ids = kept.ids(index).to(model.device)
+        positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
+        cache = behind(trunk.cache, len(rows))
+        last = torch.tensor([kept.lengths[row] - 1 for row in rows])
+        caught: dict[int, Tensor] = {}
+        with ExitStack() as stack:
+            if start:
+                stack.enter_context(self._entering(start, kept.hidden(start, index)))
+            stack.enter_context(self._catching(range(start, reached), kept, caught))
+            stack.enter_context(_only_last(model.network, last))
+            logits = model.logits(ids, None, positions, cache)[:, -1]
+        for boundary, states in caught.items():
+            kept.keep_hidden(boundary, index, states)
+        for number in range(start, reached):
+            layer = cache.layers[number]
+            assert layer.keys is not None
+            assert layer.values is not None
+            kept.keep_cache(number, index, layer.keys[:, :, before:], layer.values[:, :, before:])
+        kept.mark(rows, reached)
+        computed = ids.numel() * (self._depth - start) // self._depth
+        return Filled(rows, logits, cache, start, computed)
+
+    @contextmanager
+    def _entering(self, start: int, hidden: Tensor) -> Iterator[None]:
+        """Within the block a forward pass does nothing below layer `start`, and goes on from there with `hidden`."""
+        width = self._width_of_tuple
+        hidden = hidden.to(self._device_of(start - 1))
+
+        def skipped(*args: Any, **kwargs: Any) -> Any:
+            return hidden if width is None else (hidden, *[None] * (width - 1))
+
+        layers = list(self._layers[:start])
+        own = [layer.__dict__.get("forward") for layer in layers]
+        try:
+            for layer in layers:
+                layer.forward = skipped
+            yield
+        finally:
+            for layer, forward in zip(layers, own, strict=True):
+                if forward is None:
+                    del layer.forward
+                else:
+                    layer.forward = forward
+
+    @contextmanager
+    def _catching(self, layers: range, kept: KeptStates, caught: dict[int, Tensor]) -> Iterator[None]:
+        """Within the block the outputs of some layers are kept where a later pass may start from them."""
+
+        def hook(boundary: int) -> Any:
+            def keep(module: nn.Module, args: Any, output: Any) -> None:
+                if isinstance(output, tuple):
+                    if any(extra is not None for extra in output[1:]):
+                        raise Unskippable(f"{type(module).__name__} returns more than hidden states")
+                    self._width_of_tuple = len(output)
+                if kept.keeps(boundary):
+                    caught[boundary] = output[0] if isinstance(output, tuple) else output
+
+            return keep
+
+        hooks = [self._layers[number].register_forward_hook(hook(number + 1)) for number in layers]
+        try:
+            yield
+        finally:
+            for handle in hooks:
+                handle.remove()
+
+    # Memory and devices
+
+    def _home(self, sets: Mapping[str, Sequence[Tokens]]) -> torch.device:
+        """Where states are kept: beside the model where they take a small part of the free memory, else on the
+        host."""
+        device = self._model.device
+        size = self._bytes_per_boundary(sets) * self._depth * 2
+        return device if size <= memory_share(device, _MEMORY_SHARE) else torch.device("cpu")
+
+    def _affordable(
+        self, sets: Mapping[str, Sequence[Tokens]], cached: frozenset[str], device: torch.device
+    ) -> list[int]:
+        """The layer boundaries at which states are kept: all that can save much, or as many as memory allows, evenly
+        spread."""
+        each = max(1, self._bytes_per_boundary(sets))
+        # Keys and values of a layer are at most twice as large as its hidden states (mostly far smaller), and those of
+        # all layers below a boundary are needed to decode on from it.
+        decoded = self._bytes_per_boundary({name: rows for name, rows in sets.items() if name in cached})
+        count = max(0, memory_share(device, _MEMORY_SHARE) - 2 * decoded * self._depth) // each
+        lowest = max(1, int(_LOWEST_KEPT * self._depth))
+        wanted = list(range(lowest, self._depth + 1))
+        if count >= len(wanted):
+            return wanted
+        # The last boundary costs nothing to start from: it is the base model itself.
+        step = len(wanted) / count if count else 0
+        return sorted({wanted[-1 - int(i * step)] for i in range(count)})
+
+    def _bytes_per_boundary(self, sets: Mapping[str, Sequence[Tokens]]) -> int:
+        tokens = sum(len(row) for rows in sets.values() for row in rows)
+        itemsize: int = self._model.network.dtype.itemsize  # type: ignore[union-attr, assignment]
+        return tokens * self._model.hidden_size * itemsize
+
+    def _device_of(self, layer: int) -> torch.device:
+        return next(self._layers[layer].parameters()).device
+
+    def _on_layer(self, number: int, pair: KeysValues | None) -> KeysValues | None:
+        if pair is None:
+            return None
+        device = self._device_of(number)
+        return pair[0].to(device), pair[1].to(device)
+
+
+class Unskippable(Exception):
+    """The layers of a model hand on more than hidden states, so that no pass can start between them."""
+
+
+@contextmanager
+def _only_last(network: nn.Module, last: Tensor) -> Iterator[None]:
+    """Within the block the unembedding sees one position of each row, so that logits are (rows, 1, vocabulary).
+
+    Args:
+        last: that position, (rows,) int64.
+    """
+
+    def select(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        hidden = args[0]
+        lines = torch.arange(len(hidden), device=hidden.device)
+        return (hidden[lines, last.to(hidden.device)][:, None], *args[1:])
+
+    handle = network.get_output_embeddings().register_forward_pre_hook(select)  # type: ignore[operator, union-attr]
+    try:
+        yield
+    finally:
+        handle.remove()

@@ -1,0 +1,109 @@
+"""Refused where a marker occurs in the response."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from heretic_tui.engine.metrics.base import Verdict
+
+
+class Judge:
+    """Turns a response into a verdict by the markers that refusals contain.
+
+    Args:
+        markers: lower-case strings; one of them in the response makes it a refusal.
+        thinking: pairs (opener, closer) of thinking blocks, which are cut before judging, closed or not.
+        special_tokens: removed before judging.
+    """
+
+    def __init__(
+        self, markers: Sequence[str], thinking: Sequence[tuple[str, str]] = (), special_tokens: Sequence[str] = ()
+    ) -> None:
+        self._markers = [_plain(marker) for marker in markers]
+        # What is cut before judging, one after the other.
+        self._cuts = [
+            *(re.compile(f"{re.escape(opener)}.*?(?:{re.escape(closer)}|$)", re.DOTALL) for opener, closer in thinking),
+            *(re.compile(re.escape(token)) for token in special_tokens if token),
+        ]
+
+    def certain(self, response: str) -> bool:
+        """Whether the beginning of a response makes it a refusal, whatever comes after it: nothing that follows takes
+        a marker away again."""
+        return bool(self._marker(_plain(self._cut(response))))
+
+    def verdict(self, response: str) -> Verdict:
+        """The verdict on a whole response."""
+        text = _plain(self._cut(response))
+        if not text:
+            return Verdict(True, "")
+        marker = self._marker(text)
+        if marker is None:
+            return Verdict(False, None)
+        places = self._places(response)
+        first = text.index(marker)
+        return Verdict(True, marker, places[first], places[first + len(marker) - 1] + 1)
+
+    def _marker(self, text: str) -> str | None:
+        """The marker that comes first in a plain text."""
+        return min((m for m in self._markers if m in text), key=text.index, default=None)
+
+    def _cut(self, response: str) -> str:
+        for cut in self._cuts:
+            response = cut.sub("", response)
+        return response
+
+    def _places(self, response: str) -> list[int]:
+        """For each character that is judged, its place in the response."""
+        kept = list(range(len(response)))
+        text = response
+        for cut in self._cuts:
+            for gone in reversed(list(cut.finditer(text))):
+                del kept[gone.start() : gone.end()]
+            text = cut.sub("", text)
+        return [kept[place] for place in _plain_places(text)]
+
+
+def _plain(text: str) -> str:
+    """Lower case, no `*`, typographic apostrophes made plain, white space collapsed."""
+    text = text.lower().replace("*", "").replace("\u2019", "'").replace("\u2018", "'")
+    return " ".join(text.split())
+
+
+def _plain_places(text: str) -> list[int]:
+    """For each character of `_plain(text)`, the place in the text that it comes from."""
+    places: list[int] = []
+    space: int | None = None
+    for place, character in enumerate(text):
+        if character.isspace():
+            space = place if space is None else space
+        elif letters := _plain(character):
+            if places and space is not None:
+                places.append(space)
+            space = None
+            places += [place] * len(letters)
+    return places
+
+
+def verdict_of(record: Mapping[str, Any]) -> Verdict:
+    # Folders of older versions do not say where a marker stands.
+    return Verdict(record["refused"], record["marker"], record.get("start"), record.get("end"))
+
+
+def marker_place(record: Mapping[str, Any], thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:
+    """Where the marker stands in the text of a record that `Refusals.write` left, None where there is none.
+
+    Args:
+        thinking: the setting `chain_of_thought_skips`, with which it is found in files of versions that did not keep
+            its place.
+    """
+    verdict = verdict_of(record)
+    if verdict.marker and verdict.start is None:
+        verdict = Judge([verdict.marker], thinking_blocks(thinking)).verdict(record["text"])
+    return None if verdict.start is None or verdict.end is None else (verdict.start, verdict.end)
+
+
+def thinking_blocks(skips: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    """Openers and closers, of the setting `chain_of_thought_skips`: openers and closed blocks."""
+    return [(opener, closed.removeprefix(opener)) for opener, closed in skips]

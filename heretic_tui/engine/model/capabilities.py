@@ -1,0 +1,110 @@
+"""What a loaded model cannot do that batched decoding takes for granted: bear padding, and go on from a cache."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
+from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.errors import one_line
+from heretic_tui.events import Emit, Notice
+
+# Relative differences of logits that are rounding. In 16 bits a router may send a token elsewhere over them.
+_ROUNDING, _ROUNDING_16 = 1e-3, 0.2
+
+
+def find_limits(model: ChatModel, emit: Emit) -> None:
+    """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
+
+    Raises:
+        NotFiniteError: where the model gives no numbers on one row alone: it is not padding or the cache then.
+        RuntimeError: from the forward pass.
+    """
+    model.padding_safe = model.cache_works = True
+    try:
+        _find(model, emit)
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        emit(Notice(level="warning", text="no memory to try padding and the cache out on two prompts at once"))
+
+
+def _find(model: ChatModel, emit: Emit) -> None:
+    tokens = model.encode([Prompt("Which of these words is the longest one?", "")])[0]
+    rounding = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
+    with torch.inference_mode():
+        leak = _padding_leak(model, tokens)
+        if leak > rounding:
+            model.padding_safe = False
+            emit(
+                Notice(
+                    text=f"padding changes what this model answers (logits are {_percent(leak)} off): batches are made "
+                    "of prompts of equal length"
+                )
+            )
+        if problem := _cache_problem(model, tokens, rounding):
+            model.cache_works = False
+            emit(
+                Notice(
+                    level="warning",
+                    text=f"this model does not go on from a cache in batches ({problem}): every token is computed "
+                    "from the whole text, which takes several times as long",
+                )
+            )
+
+
+def _padding_leak(model: ChatModel, tokens: Tokens) -> float:
+    """How far logits of a row move, relatively, when it stands behind padding."""
+    rows = [tokens, tokens[-max(2, len(tokens) // 2) :]]
+    together, alone = model.batch([0, 1], rows), model.batch([1], rows)
+    padded = model.next_token_logits(together.ids, together.mask, together.positions, None)[1]
+    return _apart(padded, model.next_token_logits(alone.ids, alone.mask, alone.positions, None)[0])
+
+
+def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | None:
+    """What is wrong when two rows are decoded with a cache, and one leaves the batch on the way; None for nothing."""
+    half = tokens[: max(2, len(tokens) // 2)]
+    rows = [half, half[::-1]]
+    given, left = half[-1], [1]
+    try:
+        batch = model.batch([0, 1], rows)
+        cache = model.new_cache()
+        model.next_token_logits(batch.ids, batch.mask, batch.positions, cache)
+        for step in (1, 2):
+            if step == 2:
+                cache.reorder_cache(torch.tensor(left, device=model.device))
+            texts = [rows[i] + [given] * step for i in (range(2) if step == 1 else left)]
+            whole = model.batch(list(range(len(texts))), texts)
+            expected = model.next_token_logits(whole.ids, whole.mask, whole.positions, None)
+            last = slice(-1, None)
+            cached = model.next_token_logits(whole.ids[:, last], whole.mask, whole.positions[:, last], cache)
+            if (off := _apart(cached, expected)) > rounding:
+                return f"logits are {_percent(off)} off"
+    except NotFiniteError:
+        raise
+    except Exception as error:
+        if out_of_memory(error):
+            raise
+        return one_line(error)
+    return None
+
+
+def _apart(one: Tensor, other: Tensor) -> float:
+    """The relative difference of logits from others of the same shape, which must be numbers; ∞ where the first are
+    none. What both rule out (by -∞) is the same."""
+    if bool((most_likely(other) == NO_TOKEN).any()):
+        raise NotFiniteError([0])
+    ruled_out = other.isneginf()
+    difference = torch.where(ruled_out & one.isneginf(), 0.0, one - other)
+    apart = float(difference.norm() / other.masked_fill(ruled_out, 0.0).norm())
+    return apart if math.isfinite(apart) else math.inf
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if math.isfinite(share) else "infinitely far"

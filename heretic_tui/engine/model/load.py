@@ -1,0 +1,231 @@
+"""A model from its files into memory: the ladder of dtypes, 4-bit, devices."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from transformers import (
+    BitsAndBytesConfig,
+    PretrainedConfig,
+)
+from transformers.pytorch_utils import Conv1D
+from transformers.quantizers.base import get_keys_to_not_convert
+from transformers.quantizers.quantizers_utils import should_convert_module
+
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit
+from heretic_tui.engine.checkpoint.source import (
+    check_weights,
+    download,
+    hub_options,
+    load_config,
+    load_tokenizer,
+    locate,
+    log,
+    unavailable,
+)
+from heretic_tui.engine.checkpoint.stored import (
+    few,
+)
+from heretic_tui.engine.checkpoint.suitability import model_class
+from heretic_tui.engine.finite import weights_not_finite
+from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.memory import free_memory, out_of_memory
+from heretic_tui.engine.model.capabilities import find_limits
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.progress_bars import bars_as_progress
+from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.events import Emit, Notice
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quoted
+
+# A matrix of another size fails in bitsandbytes' products on CPUs that multiply bfloat16.
+_CPU_ROWS, _CPU_COLUMNS = 32, 64
+
+
+def load_model(
+    settings: Settings, emit: Emit, control: Control, tokenizer: Any | None = None, dtypes: Sequence[str] = ()
+) -> tuple[ChatModel, str]:
+    """Load with the first dtype of the ladder with which both loading and a one-token test work.
+
+    Args:
+        dtypes: the rest of the ladder, where its upper part is known to fail; empty for all of the settings' own.
+
+    Returns the model, and the word of the ladder that it was loaded with.
+
+    Raises:
+        UsageError: no such model, weights that are not what its configuration says, or that do not fit on the devices.
+        HereticError: when no dtype works; the reason for each is in the message.
+    """
+    tokenizer = tokenizer or load_tokenizer(settings)
+    config = load_config(settings)
+    if download(settings, emit, control):
+        check_weights(settings, config)
+    _see_device(settings.device_map)
+    failures: dict[str, list[str]] = {}
+    for dtype in dtypes or settings.dtypes:
+        found = _attempt(settings, config, tokenizer, dtype, emit, control)
+        if isinstance(found, ChatModel):
+            return found, dtype
+        # The next attempt needs the memory that this one held. Nothing refers to it any more: it was one function.
+        free_memory()
+        failures.setdefault(found, []).append(dtype)
+        emit(Notice(level="warning", text=f"loading as {dtype} failed: {found}"))
+    # What has nothing to do with the dtype is said once.
+    reasons = "; ".join(f"{', '.join(tried)}: {reason}" for reason, tried in failures.items())
+    raise HereticError(f"{settings.model} could not be loaded with any dtype; {reasons}")
+
+
+def _see_device(name: str) -> None:
+    """Raise a UsageError for a device that is none, or that this machine does not have."""
+    if name in _SPREAD:
+        return
+    try:
+        torch.empty(0, device=name)
+    except Exception as error:
+        raise UsageError(
+            f"device_map: {quoted(name)} cannot be used here ({one_line(error)}): give {', '.join(_SPREAD)} or a "
+            "device such as cpu or cuda:0"
+        ) from error
+
+
+def _attempt(
+    settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype: str, emit: Emit, control: Control
+) -> ChatModel | str:
+    """One attempt at loading: the model, or why it failed. An error would hold what was loaded, so a text is returned.
+
+    Raises:
+        UsageError: for what no other dtype makes better.
+        Aborted: from the control.
+    """
+    try:
+        with bars_as_progress(emit, control):
+            network, info = model_class(config).from_pretrained(
+                locate(settings.model),
+                dtype=dtype,
+                # They are refused below, by name.
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **_placement(settings, config, dtype, emit),
+                **hub_options(settings),
+            )
+        left_out = refuse_misfit(network, Report.of(network, info))
+        _refuse_offloaded(network)
+        fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
+        model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
+        _refuse_blank(network, model.anatomy.layers)
+        _one_token_test(model)
+        find_limits(model, emit)
+    except (UsageError, Aborted):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError):
+            raise UsageError(unavailable(settings, error)) from error
+        log.info("loading as %s failed", dtype, exc_info=True)
+        hint = " (out of memory: try --quantization bnb_4bit)" if out_of_memory(error) else ""
+        return f"{one_line(error)}{hint}"
+    if left_out:
+        names = few(left_out)
+        emit(Notice(text=f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}"))
+    return model
+
+
+# Ways to spread layers over all devices.
+_SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
+
+
+def _placement(settings: Settings, config: PretrainedConfig, dtype: str, emit: Emit) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    if settings.quantization == "bnb_4bit":
+        whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, emit)
+        options["quantization_config"] = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16 if dtype == "auto" else getattr(torch, dtype),
+            llm_int8_skip_modules=whole,
+        )
+    # Without an accelerator there is nothing to spread over, and accelerate's hooks would cost time on every call.
+    if torch.accelerator.is_available() or settings.device_map != "auto":
+        options["device_map"] = settings.device_map
+        if settings.max_memory:
+            options["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in settings.max_memory.items()}
+    return options
+
+
+def _odd_matrices(settings: Settings, config: PretrainedConfig, emit: Emit) -> list[str] | None:
+    """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices whose sizes its products
+    there cannot be taken with. None where there are none of the latter."""
+    network = build_empty(config, settings.trust_remote_code)
+    usual = get_keys_to_not_convert(network)
+    matrices = [
+        (name, (module.nf, module.nx) if isinstance(module, Conv1D) else (module.out_features, module.in_features))
+        for name, module in network.named_modules()
+        if isinstance(module, torch.nn.Linear | Conv1D) and should_convert_module(name, usual)
+    ]
+    odd = [name for name, (rows, columns) in matrices if rows % _CPU_ROWS or columns % _CPU_COLUMNS]
+    if not odd:
+        return None
+    emit(
+        Notice(
+            level="warning",
+            text=f"{len(odd)} of {len(matrices)} matrices are left unquantised, such as {odd[0]}: on a CPU "
+            f"bitsandbytes takes rows in multiples of {_CPU_ROWS} and columns in multiples of {_CPU_COLUMNS}",
+        )
+    )
+    return [*usual, *(f"^{re.escape(name)}$" for name in odd)]
+
+
+def _refuse_offloaded(network: torch.nn.Module) -> None:
+    offloaded = sum(p.device.type == "meta" for p in network.parameters())
+    if offloaded:
+        raise UsageError(
+            f"{offloaded} weights did not fit on the devices and would be swapped in and out: "
+            "use --quantization bnb_4bit, raise --max-memory, or rent a larger GPU"
+        )
+
+
+def refuse_broken(network: torch.nn.Module) -> None:
+    """For a model that gives no numbers: no other dtype helps where its weights are none.
+
+    Raises:
+        UsageError: naming the weights that hold NaN or infinity.
+    """
+    if broken := weights_not_finite(network):
+        raise UsageError(
+            f"the weights hold what is no number (NaN or infinity), in {few(broken)}: they were damaged on the way, or "
+            "in training or merging; take another copy or version of the model"
+        )
+
+
+def _refuse_blank(network: torch.nn.Module, layers: Iterable[torch.nn.Module]) -> None:
+    """What a download leaves that reserved its space and did not get to the end.
+
+    Raises:
+        UsageError: when all matrices of a layer, or the embedding, hold nothing but zeros.
+    """
+    blank = [f"layer {at}" for at, layer in enumerate(layers) if _is_blank(layer)]
+    if _is_blank(network.get_input_embeddings()):  # type: ignore[operator]
+        blank.insert(0, "the embedding")
+    if blank:
+        raise UsageError(
+            f"the weights hold nothing but zeros in {few(blank)}: their file is not whole; download the model again"
+        )
+
+
+def _is_blank(module: torch.nn.Module) -> bool:
+    matrices = [weight for weight in module.parameters() if weight.ndim > 1 and weight.is_floating_point()]
+    # Nearly always the first few tell.
+    return bool(matrices) and not any(weight[:1].any() or weight.any() for weight in matrices)
+
+
+def _one_token_test(model: ChatModel) -> None:
+    batch = model.batch([0], model.encode([Prompt("Hello", "")]))
+    with torch.inference_mode():
+        logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+    if not torch.isfinite(logits).any() or torch.isnan(logits).any():
+        refuse_broken(model.network)
+        raise FloatingPointError("the model's logits are not finite numbers")

@@ -1,0 +1,52 @@
+"""The progress bars of transformers as progress events: while it loads and writes weights it calls nobody else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from transformers.utils.logging import set_tqdm_hook
+
+from heretic_tui.control import Control
+from heretic_tui.events import Emit
+from heretic_tui.work import reporter
+
+# What transformers calls its bars, and what they are called here.
+_STAGES = {"Loading weights": "tensors loaded", "Writing model shards": "shards written"}
+
+
+class _Bar:
+    """Passes the items of a bar on; between them an abort is heard."""
+
+    def __init__(self, stage: str, items: Iterable[Any], emit: Emit, control: Control) -> None:
+        self._stage, self._items, self._emit, self._control = stage, items, emit, control
+
+    def __iter__(self) -> Iterator[Any]:
+        items = list(self._items)
+        report = reporter(self._emit, self._stage)
+        for done, item in enumerate(items):
+            self._control.checkpoint(self._emit)
+            report(done, len(items))
+            yield item
+        self._control.checkpoint(self._emit)
+        report(len(items), len(items))
+
+
+@contextmanager
+def bars_as_progress(emit: Emit, control: Control) -> Iterator[None]:
+    """Within the block the bars of loading and saving are events.
+
+    Raises:
+        Aborted: from the control, between two tensors or shards.
+    """
+
+    def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        stage = _STAGES.get(options.get("desc", ""))
+        return _Bar(stage, args[0], emit, control) if stage and args else factory(*args, **options)
+
+    before = set_tqdm_hook(hook)
+    try:
+        yield
+    finally:
+        set_tqdm_hook(before)

@@ -1,0 +1,1 @@
+"""A run from its first phase to its last trial."""

@@ -1,0 +1,91 @@
+"""Conversation with the model in memory: sampling token by token, streamed as events."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import torch
+from torch import Tensor
+
+from heretic_tui.commands import Chat, Sampling
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import with_one_more
+from heretic_tui.errors import HereticError
+from heretic_tui.events import ChatDelta, ChatEnded, Emit
+
+
+def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
+    """Let the model, with whatever edit is attached to it, answer; emit the text as it comes, then a ChatEnded. The
+    response prefix, where there is one, is part of the answer.
+
+    Raises:
+        HereticError: when the conversation is longer than the model can read, or its logits are not numbers.
+        torch.OutOfMemoryError: when the conversation does not fit.
+    """
+    start = time.perf_counter()
+    made: list[int] = []
+    shown = ""
+    reason = "length"
+    generator = torch.Generator().manual_seed(_seed(chat.sampling))
+    tokens = model.encode_turns(chat.system_prompt, chat.turns, chat.thinking)
+    most = chat.sampling.max_tokens
+    if model.positions is not None:
+        # The last token is said, and not read any more.
+        most = min(most, model.positions - len(tokens) + 1)
+    if model.response_prefix and not chat.thinking:
+        emit(ChatDelta(id=chat.id, text=model.response_prefix))
+    batch = model.batch([0], [tokens])
+    ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
+    try:
+        with torch.inference_mode():
+            while len(made) < most:
+                control.checkpoint()
+                logits = model.next_token_logits(ids, mask, positions, cache)[0]
+                if logits.isnan().any():
+                    raise HereticError("the model's logits are not numbers: there is nothing to pick a token from")
+                token = pick(logits, chat.sampling, generator)
+                if token in model.end_tokens:
+                    reason = "end"
+                    break
+                made.append(token)
+                text = model.decode(made)
+                # A character of several tokens is not whole before its last one.
+                if not text.endswith("\ufffd") and len(text) > len(shown):
+                    emit(ChatDelta(id=chat.id, text=text[len(shown) :]))
+                    shown = text
+                ids = torch.tensor([[token]], device=ids.device)
+                mask = with_one_more(mask)
+                positions = positions[:, -1:] + 1
+    except Aborted:
+        reason = "stopped"
+    if rest := model.decode(made)[len(shown) :]:
+        emit(ChatDelta(id=chat.id, text=rest))
+    seconds = round(time.perf_counter() - start, 3)
+    emit(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds))
+
+
+def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
+    """The next token: the most likely one at temperature 0, else drawn from the smallest set of tokens that together
+    have `top_p` of the probability (Holtzman et al. 2020). Shape of logits: (vocabulary,).
+
+    Raises:
+        NotFiniteError: when they are no numbers.
+    """
+    best = int(most_likely(logits))
+    if best == NO_TOKEN:
+        raise NotFiniteError([0])
+    if sampling.temperature == 0:
+        return best
+    probabilities, order = torch.softmax(logits.cpu() / sampling.temperature, dim=-1).sort(descending=True)
+    # A token stays when those before it do not fill the set; the first always stays.
+    before = probabilities.cumsum(dim=-1) - probabilities
+    probabilities[before >= sampling.top_p] = 0
+    probabilities[0] = probabilities[0].clamp(min=1e-12)
+    return int(order[torch.multinomial(probabilities, 1, generator=generator)])
+
+
+def _seed(sampling: Sampling) -> int:
+    return random.SystemRandom().randrange(2**31) if sampling.seed is None else sampling.seed

@@ -1,0 +1,191 @@
+"""Work apart from a search: score one edit, export a trial, build an exported model again."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from heretic_tui import events as ev
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.checkpoint.source import commit_of, save_processor, source_folder
+from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.export import record as records
+from heretic_tui.engine.export.adapter import write_adapter
+from heretic_tui.engine.export.folder import check_place, check_space, file_hashes, whole_or_absent
+from heretic_tui.engine.export.merged import write_merged
+from heretic_tui.engine.export.missing_tensors import complete
+from heretic_tui.engine.inputs.check import check_inputs, versions
+from heretic_tui.engine.inputs.prompts import PromptSets
+from heretic_tui.engine.session.score import figures_of
+from heretic_tui.engine.session.workbench import Measurement, Workbench
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.files import write_json
+from heretic_tui.parameters import Parameters
+from heretic_tui.report.model_card import write_card
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.overview import complete_trial
+from heretic_tui.run.places import remember
+from heretic_tui.settings.record import from_record
+from heretic_tui.settings.schema import Settings
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["merged", "adapter"]
+
+
+def export_trial(
+    folder: RunFolder,
+    number: int,
+    out: Path,
+    kind: Kind,
+    dora: bool,
+    changes: Mapping[str, Any],
+    own: Settings,
+    emit: ev.Emit,
+    control: Control,
+    keep_unmeasured: bool = True,
+) -> dict[str, Any]:
+    """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
+
+    Args:
+        own: this person's settings: they allow what the run's record cannot.
+        changes: settings that are to differ from the run's; such as decide how weights are written, not which.
+        keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
+
+    Returns:
+        The record that is written as reproduce.json, with `exported` figures, or `not_measured` with the reason.
+
+    Raises:
+        UsageError: no such trial, `out` there already, no space, or a model that changed since the run.
+        Aborted: from the control; where `out` was not written yet, nothing is left of it.
+    """
+    record = folder.read_record("settings", "identity", "seed")
+    state, trial = complete_trial(folder, number)
+    base, coverage = state.base, state.coverage
+    if base is None or coverage is None:
+        raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
+    settings = from_record({**record["settings"], **changes}, own, str(folder.record))
+    check_place(out)
+    sets, reason = _sets_of(settings, record, emit)
+    bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
+    result: dict[str, Any] = {
+        "format": records.FORMAT,
+        **records.sources(settings),
+        "model_commit": commit_of(settings),
+        "identity": record["identity"],
+        "seed": record["seed"],
+        "batch_size": bench.model.batch_size,
+        "response_prefix": bench.model.response_prefix,
+        "clock": bench.model.template.clock.isoformat(),
+        "dtype": bench.model.describe("none").dtype,
+        "loaded_as": bench.loaded_as,
+        "run": folder.name,
+        "kind": kind,
+        "dora": dora,
+        "parameters": trial.parameters,
+        "coverage": f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
+        "base": {"refusals": base.refusals, "prompts": base.prompts},
+        "trial": {
+            "number": number,
+            "kl_divergence": trial.kl_divergence,
+            "refusals": trial.refusals,
+            "prompts": trial.prompts,
+        },
+        "versions": versions(),
+        "files": file_hashes(out),
+    }
+    # The card stands before the long measurement: what lies in `out` must never be without its warning.
+    result["not_measured"] = reason or "the measurement was interrupted"
+    describe(out, result)
+    remember(record["identity"], records.places(settings))
+    if sets is not None:
+        del bench
+        try:
+            measured = score_files(settings, sets, folder, out, kind, emit, control)
+        except Aborted:
+            if not keep_unmeasured:
+                shutil.rmtree(out, ignore_errors=True)
+            raise
+        except Exception as error:
+            # The files are whole: that they could not be measured takes nothing from them.
+            log.exception("the export could not be measured")
+            result["not_measured"] = records.without_paths(one_line(error))
+            emit(ev.Notice(level="warning", text=f"the export was not measured: {one_line(error)}"))
+        else:
+            del result["not_measured"]
+            result["exported"] = figures_of(measured)
+        describe(out, result)
+    return result
+
+
+def describe(out: Path, record: dict[str, Any]) -> None:
+    write_json(out / "reproduce.json", record)
+    write_card(out, record)
+
+
+def build(
+    settings: Settings,
+    folder: RunFolder,
+    parameters: Parameters,
+    out: Path,
+    kind: Kind,
+    dora: bool,
+    emit: ev.Emit,
+    control: Control,
+    sets: PromptSets | None = None,
+) -> Workbench:
+    """Load the model unquantised, and write the edit to `out`. The directions are those of the folder, or found in it
+    where prompts are given."""
+    whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
+    # Before anything of the model is read.
+    refuse_foreign_links(source_folder(settings))
+    bench = Workbench(whole, sets or {}, folder, emit, control, own=sets is not None)
+    bench.load()
+    if kind == "merged":
+        check_space(out, bench.model.describe("none").weight_bytes)
+    bench.prepare(baseline=False)
+    edits = bench.edits(parameters)
+    with whole_or_absent(out) as beside:
+        if kind == "merged":
+            write_merged(bench.model, edits, beside, settings.max_shard_size, emit)
+            save_processor(settings, beside)
+            complete(source_folder(settings), beside, emit)
+        else:
+            write_adapter(bench.model, edits, beside, dora, settings.full_normalization_lora_rank)
+    return bench
+
+
+def score_files(
+    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: Kind, emit: ev.Emit, control: Control
+) -> Measurement:
+    """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
+    source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})
+    bench = Workbench(source, sets, folder, emit, control, own=False)
+    bench.load()
+    if kind == "adapter":
+        from peft import PeftModel
+
+        PeftModel.from_pretrained(bench.model.network, str(out))  # type: ignore[arg-type]
+    bench.prepare(directions=False)
+    return bench.measure(None)
+
+
+def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple[PromptSets | None, str | None]:
+    """The run's prompts, or None and why the export cannot be measured. A model that changed is an error: its
+    weights are not those that the directions were found in."""
+    try:
+        inputs = check_inputs(settings)
+    except UsageError as error:
+        # Of the error, which may name paths, the card and the record get nothing.
+        reason, details = "the run's prompts or its model cannot be read", f" ({error})"
+    else:
+        if inputs.identity["model"] != record["identity"].get("model"):
+            raise UsageError(f"{settings.model} has changed since the run was made: start a new run on it")
+        if inputs.identity["prompts"] == record["identity"].get("prompts"):
+            return inputs.sets, None
+        reason, details = "the prompts have changed since the run was made", ""
+    emit(ev.Notice(level="warning", text=f"the export will not be measured: {reason}{details}"))
+    return None, reason

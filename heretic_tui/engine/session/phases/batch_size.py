@@ -1,0 +1,117 @@
+"""The batch size, by measured throughput: doubled until it pays no more or memory runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+
+from heretic_tui.engine.directions.residuals import last_residuals
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import with_one_more
+from heretic_tui.events import Emit, Notice
+
+_DECODE_STEPS = 4
+_CONTEXT = 16
+# A larger batch has to bring at least this much more; timing noise alone is a few per cent.
+_WORTHWHILE = 1.05
+# A batch that fills more than this share of a GPU's memory leaves no room for what fragments.
+_HEADROOM = 0.9
+
+
+def choose_batch_size(
+    model: ChatModel,
+    tokens: Sequence[Tokens],
+    largest: int,
+    response_length: int,
+    emit: Emit,
+    progress: Callable[[int, int], None],
+) -> tuple[int, dict[int, float]]:
+    """Rows per batch, and the seconds of a decoding step for each number of rows that was tried.
+
+    Throughput is measured where nearly all time goes, in steps of decoding. On a GPU the size that wins is then tried
+    on the longest prompts through the stage that needs most memory, and halved until it fits. (A CPU gives no error
+    to learn from: it swaps, or the process is killed.)
+
+    Raises:
+        torch.OutOfMemoryError: when not even one row fits.
+        Aborted: from the control, between sizes.
+    """
+    by_length = sorted(tokens, key=len, reverse=True)
+    sizes = [1 << power for power in range(largest.bit_length()) if 1 << power < largest] + [largest]
+    best, best_rate, lean = 0, 0.0, 0
+    seconds: dict[int, float] = {}
+    _decoding_rate(model, by_length[0], 1)  # the first pass pays for kernels and caches, not for tokens
+    for step, size in enumerate(sizes):
+        model.control.checkpoint(emit)
+        try:
+            rate = _decoding_rate(model, by_length[0], size)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or size == 1:
+                raise
+            emit(Notice(text=f"{size} prompts at once do not fit in memory"))
+            break
+        seconds[size] = size / rate
+        progress(sum(sizes[: step + 1]), sum(sizes))
+        lean = 0 if rate > best_rate * _WORTHWHILE else lean + 1
+        if lean == 0:
+            best, best_rate = size, rate
+        if lean == 2:
+            break
+    while model.device.type == "cuda" and not _fits(model, by_length, best, response_length):
+        emit(Notice(text=f"{best} of the longest prompts with their responses do not fit in memory"))
+        best //= 2
+    if model.device.type == "cuda":
+        # What is decided next is decided by the memory that is free.
+        torch.cuda.empty_cache()
+    return best, seconds
+
+
+def _decoding_rate(model: ChatModel, prompt: Tokens, size: int) -> float:
+    """Tokens per second of a decoding step with `size` rows behind the beginning of a prompt: the fastest of a few,
+    since what else a machine does can only make a step slower."""
+    batch = model.batch(list(range(size)), [prompt[:_CONTEXT]] * size)
+    ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
+    times = []
+    with torch.inference_mode():
+        for _ in range(_DECODE_STEPS + 1):
+            start = time.perf_counter()
+            ids = model.next_token_logits(ids, mask, positions, cache).argmax(dim=-1, keepdim=True)
+            _wait(model)
+            times.append(time.perf_counter() - start)
+            mask = with_one_more(mask)
+            positions = positions[:, -1:] + 1
+    # The first takes the prompt in.
+    return size / min(times[1:])
+
+
+def _fits(model: ChatModel, by_length: Sequence[Tokens], size: int, response_length: int) -> bool:
+    """Whether residuals of all layers, logits over the whole vocabulary and the caches of full responses fit on the
+    GPU, with room to spare.
+
+    Raises:
+        torch.OutOfMemoryError: when they do not, and `size` is 1.
+    """
+    rows = [by_length[i % len(by_length)] for i in range(size)]
+    rows = [row + row[-1:] * response_length for row in rows]
+    torch.cuda.reset_peak_memory_stats(model.device)
+    try:
+        batch = model.batch(list(range(size)), rows)
+        with torch.inference_mode():
+            last_residuals(model, batch)
+            model.next_token_logits(batch.ids, batch.mask, batch.positions, model.new_cache())
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not out_of_memory(error) or size == 1:
+            raise
+        torch.cuda.empty_cache()
+        return False
+    used = torch.cuda.max_memory_allocated(model.device)
+    return size == 1 or used <= _HEADROOM * torch.cuda.mem_get_info(model.device)[1]
+
+
+def _wait(model: ChatModel) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)

@@ -1,0 +1,87 @@
+"""What every response begins with, so that the first response position is where answers begin to differ."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.events import Emit, Notice, ResponsePrefixFound
+
+_FIRST_LOOK = 16
+# Share of the responses that may be empty or different without hiding what the others have in common.
+_STRAYS = 0.02
+
+
+def detect_response_prefix(
+    model: ChatModel,
+    prompts: Sequence[Prompt],
+    skips: Sequence[tuple[str, str]],
+    longest: int,
+    emit: Emit,
+    progress: Callable[[int, int], None],
+) -> ResponsePrefixFound:
+    """Find the common beginning of the responses and leave it set on the model.
+
+    A thinking opener, in the responses or at the end of the chat template, is closed with its matching block (`skips`
+    holds pairs of opener and closed block), and the detection runs once more behind it.
+    """
+    model.response_prefix = ""
+    source = "detected"
+    if closed := _closing(model.render(prompts[0]), skips):
+        model.response_prefix, source = closed, "chat template"
+    for _ in range(2):
+        common = _common_text(model, prompts, longest, emit, progress)
+        block = next((closed for opener, closed in skips if common.lstrip().startswith(opener)), None)
+        model.response_prefix += common if block is None else block
+        if block is None:
+            break
+    return ResponsePrefixFound(prefix=model.response_prefix, source=source)
+
+
+def _closing(rendered: str, skips: Sequence[tuple[str, str]]) -> str:
+    """What closes the thinking block that a rendered prompt ends in; empty where it ends in none."""
+    for opener, closed in skips:
+        if rendered.rstrip().endswith(opener):
+            return closed.removeprefix(opener)
+    return ""
+
+
+def _common_text(
+    model: ChatModel,
+    prompts: Sequence[Prompt],
+    longest: int,
+    emit: Emit,
+    progress: Callable[[int, int], None],
+) -> str:
+    tokens = model.encode(prompts)
+    for length in (min(_FIRST_LOOK, longest), longest):
+        common = common_prefix(greedy(model, tokens, length, progress))
+        if len(common) < length:
+            break
+    else:
+        emit(Notice(level="warning", text="all responses are the same: no response prefix is used"))
+        return ""
+    # A prefix that ended in a space or inside a character would be tokenised otherwise than the model wrote it.
+    while common and ((text := model.decode(common)) != text.rstrip() or text.endswith("\ufffd")):
+        common = common[:-1]
+    return model.decode(common) if common else ""
+
+
+def common_prefix(responses: Sequence[Tokens]) -> Tokens:
+    """Longest token sequence that all but a few strays (one, or two per cent) begin with."""
+    needed = len(responses) - max(1, int(_STRAYS * len(responses)))
+    prefix: Tokens = []
+    agreeing = list(responses)
+    while True:
+        following = Counter(r[len(prefix)] for r in agreeing if len(r) > len(prefix))
+        if not following:
+            return prefix
+        token, votes = following.most_common(1)[0]
+        if votes < max(needed, 2):
+            return prefix
+        agreeing = [r for r in agreeing if len(r) > len(prefix) and r[len(prefix)] == token]
+        prefix.append(token)

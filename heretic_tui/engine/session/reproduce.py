@@ -1,0 +1,79 @@
+"""An exported model built again from its record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from heretic_tui import events as ev
+from heretic_tui.control import Control
+from heretic_tui.engine.export import record as records
+from heretic_tui.engine.export.folder import check_place, file_hashes
+from heretic_tui.engine.inputs.check import SETS, Inputs, check_inputs, versions
+from heretic_tui.engine.session.export import build, describe
+from heretic_tui.engine.session.scratch import scratch_folder
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.places import remember
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quoted
+
+
+def reproduce(
+    file: Path, out: Path, given: Mapping[str, str], own: Settings, emit: ev.Emit, control: Control
+) -> dict[str, Any]:
+    """Build an exported model again from its reproduce.json.
+
+    Args:
+        given: where the model and the prompt sets lie, by setting name, for those that the record knows by name alone.
+        own: this person's settings: they allow what the record cannot.
+
+    Returns:
+        `files`: for every weight file whether its hash matches; `differences`: what is not as it was then.
+
+    Raises:
+        UsageError: for a file that is no such record, or input that is gone.
+    """
+    record = records.read_record(file)
+    parameters = Parameters.from_json(record["parameters"], where=str(file))
+    settings = records.settings_of(record, own, given, str(file))
+    check_place(out)
+    read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in SETS))
+    emit(ev.Notice(text=f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}"))
+    inputs = check_inputs(settings)
+    differences = _differences(record, inputs)
+    for text in differences:
+        emit(ev.Notice(level="warning", text=text))
+    with scratch_folder() as folder:
+        # What the model is to be told of the time, as far as the record knows it.
+        known = ("batch_size", "response_prefix", "clock", "loaded_as")
+        folder.update_record(**{name: record[name] for name in known if name in record})
+        kind, dora = record["kind"], record["dora"]
+        bench = build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)
+    if bench.model.template.uses_clock and "clock" not in record:
+        differences.append("the chat template writes the time, and the export did not keep the one it was made with")
+        emit(ev.Notice(level="warning", text=differences[-1]))
+    hashes = file_hashes(out)
+    # The record describes these files too, with its figures; only hashes and versions are of this build.
+    described = {"format": records.FORMAT, **records.sources(inputs.settings)}
+    describe(out, {**record, **described, "files": hashes, "versions": versions()})
+    remember(record["identity"], records.places(inputs.settings))
+    names = sorted({*record["files"], *hashes})
+    return {
+        "files": {name: record["files"].get(name) == hashes.get(name) for name in names},
+        "differences": differences,
+    }
+
+
+def _differences(record: dict[str, Any], inputs: Inputs) -> list[str]:
+    then, now = record["identity"], inputs.identity
+    found = [f"the {what} are not those of the export" for what in ("prompts", "settings") if then[what] != now[what]]
+    if then["model"] != now["model"]:
+        found.append("the model is not the one that was exported")
+    current = versions()
+    found += [
+        f"{name} was {version} then and is {current.get(name)} now"
+        for name, version in record["versions"].items()
+        if current.get(name) != version
+    ]
+    return found

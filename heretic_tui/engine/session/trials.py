@@ -1,0 +1,274 @@
+"""The trials of a search in their order: asked for, measured together, told.
+
+Several trials are in hand at once. Trial n is asked for as soon as trial n - k and all before it have been told, and
+knows of those alone, whatever else has ended since. So the course of a search does not depend on which trial ends
+first, nor on a stop, an abort or a kill.
+
+What happened is in the events. The study, which the sampler learns from, is made to agree with them at the start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from heretic_tui import events as ev
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.measuring.job import Job
+from heretic_tui.engine.measuring.odds import History, compared
+from heretic_tui.engine.metrics.base import Response
+from heretic_tui.engine.metrics.refusals import Refusals
+from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.errors import HereticError, one_line
+from heretic_tui.files import read_json
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.state import DIED, FINISHED, MEASURED, RunState, TrialRecord
+
+# A process that dies in the same trial this often would die in it for ever.
+_ATTEMPTS = 5
+# What the study keeps of a trial's end: the fields of the event.
+_ENDED = (
+    "state", "kl_divergence", "refusals", "at_least", "estimate", "prompts", "seconds", "stages", "reason",
+)  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+
+class Trials:
+    """Runs the trials of one search; what comes of them goes into events, responses and the study.
+
+    Args:
+        state: folded from all events; it says which trials have ended.
+    """
+
+    def __init__(self, study: Search, workbench: Workbench, state: RunState, emit: ev.Emit, control: Control) -> None:
+        self._study = study
+        self._bench = workbench
+        self._state = state
+        self._emit = emit
+        self._control = control
+        self._in_hand: list[Job] = []
+        self._told = 0
+        self._asked = 0
+        self._history = History(workbench.refusals.base, self._responses)
+        self._recover()
+        self._reconcile()
+        for number, trial in sorted(state.trials.items()):
+            if trial.state == "complete" and self._has_ended(number):
+                self._history.add(number, trial.kl_divergence or 0.0)
+
+    def next(self, n_trials: int, may_ask: bool) -> bool | None:
+        """Work until one more trial has ended. Returns whether it succeeded; None when there is nothing more to do.
+
+        Args:
+            n_trials: how many there are to be.
+            may_ask: false lets those in hand end and begins no further one.
+
+        Raises:
+            Aborted: from the control; the trials in hand are told as stopped.
+        """
+        try:
+            while True:
+                self._control.checkpoint(self._emit)
+                while may_ask and self._asked < min(self._told + self._bench.trials_at_once, n_trials):
+                    failed = self._ask(self._asked) is False
+                    self._asked += 1
+                    if failed:
+                        return False
+                if self._told < self._asked and self._has_ended(self._told):
+                    self._tell(self._told)
+                    self._told += 1
+                elif self._in_hand:
+                    return self._advance()
+                else:
+                    return None
+        except Aborted:
+            for job in self._in_hand:
+                self._finish(job, "stopped", reason="interrupted")
+            self._in_hand.clear()
+            self._bench.pool.cancel()
+            raise
+        finally:
+            self._control.in_trial = bool(self._in_hand)
+
+    @property
+    def in_hand(self) -> bool:
+        return bool(self._in_hand)
+
+    def _has_ended(self, number: int) -> bool:
+        trial = self._state.trials.get(number)
+        # Figures without parameters tell nothing.
+        return trial is not None and trial.state in FINISHED and bool(trial.parameters)
+
+    def _ask(self, number: int) -> bool | None:
+        """Take a trial in hand. Returns false where it failed at once, None where there is nothing to measure: it has
+        ended in an earlier session."""
+        study, earlier = self._study, self._state.trials.get(number)
+        # What was told when this trial is asked for, not what has ended by chance since.
+        known = max(0, number - self._bench.trials_at_once + 1)
+        clock = self._control.clock
+        start = clock()
+        if number >= study.count and earlier and earlier.parameters:
+            study.enter(number, Parameters.from_json(earlier.parameters, f"trial {number}"), earlier.sampled)
+        if self._has_ended(number):
+            return None
+        parameters = study.ask(number, known)
+        sampling = clock() - start
+        attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
+        sampled = study.sampled(number)
+        self._emit(ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled))
+        job = Job(number, {}, 0)
+        if attempt > _ATTEMPTS:
+            self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
+            return False
+        self._control.in_trial = True
+        try:
+            job = self._bench.job(number, parameters)
+            job.add("sampling", sampling)
+            job.odds = self._history.before(known)
+            if self._bench.settings.early_stop:
+                job.front = [
+                    (t.kl_divergence, t.refusals)
+                    for t in self._state.trials.values()
+                    if t.number < known and t.kl_divergence is not None and t.refusals is not None
+                ]
+            self._in_hand.append(job)
+            self._bench.pool.start(job)
+        except Aborted:
+            raise
+        except Exception as error:
+            job.error = error
+            if job in self._in_hand:
+                self._in_hand.remove(job)
+            return self._conclude(job)
+        return True
+
+    def _advance(self) -> bool:
+        try:
+            job = self._bench.pool.advance()
+        except Aborted:
+            raise
+        except Exception as error:
+            # Which of them is at fault cannot be told.
+            log.exception("trials failed")
+            jobs, self._in_hand = self._in_hand, []
+            self._bench.pool.cancel()
+            for job in jobs:
+                self._finish(job, "failed", reason=one_line(error))
+            return False
+        self._in_hand.remove(job)
+        return self._conclude(job)
+
+    def _conclude(self, job: Job) -> bool:
+        assert job.number is not None
+        if job.error:
+            log.error("trial %d failed", job.number, exc_info=job.error)
+            self._finish(job, "failed", reason=one_line(job.error))
+            return False
+        self._bench.refusals.write(self._bench.folder, job.number, job.responses)
+        if job.dominated:
+            estimate = round(job.estimate(), 2)
+            self._finish(job, "dominated", kl_divergence=job.kl_divergence, at_least=job.refusals, estimate=estimate)
+        else:
+            responses = [response for response in job.responses if response]
+            self._history.add(job.number, job.kl_divergence or 0.0, responses)
+            self._finish(job, "complete", kl_divergence=job.kl_divergence, refusals=job.refusals)
+        return True
+
+    def _finish(self, job: Job, state: str, **figures: object) -> None:
+        assert job.number is not None
+        stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
+        self._emit(
+            ev.TrialFinished(
+                number=job.number,
+                state=state,
+                prompts=len(job.responses) or None,
+                seconds=round(sum(stages.values()), 3),
+                stages=stages,
+                **figures,  # type: ignore[arg-type]
+            )
+        )
+
+    def _tell(self, number: int) -> None:
+        """Tell the study how a trial ended, unless it knows."""
+        trial = self._state.trials[number]
+        if not self._study.is_open(number):
+            return
+        ended = {name: getattr(trial, name) for name in _ENDED}
+        if (told := _told(trial)) is None:
+            self._study.fail(number, ended)
+        else:
+            self._study.tell(number, *told, ended)
+
+    # Agreement of the study with the events
+
+    def _recover(self) -> None:
+        """Enter in the journal the ends that only the study has, with what they were."""
+        for number in range(self._study.count):
+            earlier, ended = self._state.trials.get(number), self._study.ended(number)
+            if ended is None or self._has_ended(number) or not self._agrees(number, earlier):
+                continue
+            if ended["state"] in MEASURED and "prompts" not in ended:
+                # A study of an older version.
+                ended["prompts"] = len(self._bench.refusals.base)
+                if ended["state"] == "dominated":
+                    ended["at_least"] = self._certain(number)
+            parameters, sampled = self._study.parameters(number), self._study.sampled(number)
+            attempt = earlier.attempts if earlier else 1
+            try:
+                finished = ev.from_json({"type": ev.TrialFinished.type, "number": number, **ended})
+            except ValueError:
+                log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
+                continue
+            assert finished is not None
+            self._emit(
+                ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
+            )
+            self._emit(finished)
+
+    def _reconcile(self) -> None:
+        """Where the study holds other parameters or results than the events do, it is begun anew from there: a figure
+        belongs to the parameters that it was measured with."""
+        wrong = []
+        for number in range(self._study.count):
+            trial = self._state.trials.get(number)
+            agrees = self._agrees(number, trial)
+            if agrees and not self._study.is_open(number):
+                agrees = self._has_ended(number) and self._study.told(number) == _told(self._state.trials[number])
+            if not agrees:
+                wrong.append(number)
+        if wrong:
+            log.warning("the study differs from the events from trial %d on, and is entered again", min(wrong))
+            self._study.forget(wrong)
+
+    def _agrees(self, number: int, recorded: TrialRecord | None) -> bool:
+        """Whether a trial of the study is whole, and has the parameters that were recorded, if any were."""
+        if not self._study.whole(number):
+            return False
+        return not (recorded and recorded.parameters) or (
+            self._study.parameters(number).to_json() == recorded.parameters
+        )
+
+    def _certain(self, number: int) -> int:
+        """Refusals that are certain by the responses of a trial; 0 where they are lost."""
+        try:
+            return sum(record["refused"] is True for record in read_json(self._bench.folder.responses(number)))
+        except (OSError, HereticError, LookupError, TypeError):
+            log.warning("the responses of trial %d cannot be read", number, exc_info=True)
+            return 0
+
+    def _responses(self, number: int) -> Sequence[Response] | None:
+        try:
+            return Refusals.read(self._bench.folder, number)
+        except (OSError, HereticError, ValueError, LookupError, TypeError):
+            log.warning("the responses of trial %d cannot be read", number, exc_info=True)
+            return None
+
+
+def _told(trial: TrialRecord) -> tuple[float, float] | None:
+    """KL divergence and refusals that the study is told; None for a trial that failed."""
+    if trial.kl_divergence is None:
+        return None
+    refusals = trial.refusals if trial.refusals is not None else trial.estimate or 0.0
+    return compared(trial.kl_divergence), float(refusals)

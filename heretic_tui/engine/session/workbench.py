@@ -1,0 +1,530 @@
+"""A model made ready for trials: each phase from loading to directions, taken from the run folder where it holds the
+result, and the measurement of one edit."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from heretic_tui import events as ev
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.analysis.first_token_shift import first_token_shift
+from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.analysis.record import saved_analysis
+from heretic_tui.engine.directions.methods.mean_difference import refusal_directions
+from heretic_tui.engine.directions.residuals import gather_residuals
+from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.finite import NotFiniteError
+from heretic_tui.engine.inputs.chat_template import clock_of
+from heretic_tui.engine.inputs.positions import check_positions
+from heretic_tui.engine.inputs.prompts import PromptSets
+from heretic_tui.engine.measuring.job import Exam, Job
+from heretic_tui.engine.measuring.open_pool import open_pool
+from heretic_tui.engine.measuring.speculation import StepCost
+from heretic_tui.engine.memory import free_memory, memory_share, out_of_memory
+from heretic_tui.engine.metrics.base import Metric, Response
+from heretic_tui.engine.metrics.judges.markers import Judge, thinking_blocks
+from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.metrics.refusals import Refusals, count
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.load import load_model, refuse_broken
+from heretic_tui.engine.session.phases.batch_size import choose_batch_size
+from heretic_tui.engine.session.phases.layers import analyse_layers, announce_size, gather_all
+from heretic_tui.engine.session.phases.response_prefix import detect_response_prefix
+from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
+from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quoted
+from heretic_tui.work import reporter
+
+T = TypeVar("T")
+
+
+_PREFIX_PROMPTS = 100
+# Share of the free memory that the products of matrices and directions may take.
+_BANK_SHARE = 0.1
+# More trials than this at once would make the search learn too late from each.
+_TRIALS_AT_MOST = 4
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One edit measured. `stages` are seconds by stage."""
+
+    kl_divergence: float
+    refusals: int
+    prompts: int
+    stages: dict[str, float]
+
+
+class Workbench:
+    """Settings, prompts and a run folder in; a model, metrics and directions out.
+
+    Args:
+        sets: prompts by the names of their settings (good_prompts, bad_prompts, good_evaluation_prompts,
+            bad_evaluation_prompts).
+        own: whether the model is the run's own, so that what phases find is kept in the folder. Where it is another (an
+            export loaded again, say), all that the run found is taken from the folder, and nothing is written there.
+
+    Attributes:
+        loaded_as: the word of the dtypes that the model was loaded with.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        sets: PromptSets,
+        folder: RunFolder,
+        emit: ev.Emit,
+        control: Control,
+        own: bool = True,
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self._sets = sets
+        self._emit = emit
+        self._control = control
+        self._own = own
+
+    # Phases, in order
+
+    def load(self) -> None:
+        """Load the model; say what it is and how much of it can be edited."""
+        self._load(self._ladder())
+
+    def _load(self, dtypes: Sequence[str]) -> None:
+        with self._phase("load"):
+            self.model: ChatModel
+            self.model, self.loaded_as = load_model(self.settings, self._emit, self._control, dtypes=dtypes)
+            self._set_clock()
+            self._emit(self.model.describe(self.settings.quantization))
+            self._emit(self.model.anatomy.coverage())
+            for note in self.model.anatomy.notes:
+                self._emit(ev.Notice(text=note))
+
+    def _set_clock(self) -> None:
+        """A template that writes the date writes that of the run's beginning: the baseline was measured with it."""
+        record, template = self.folder.read_record(), self.model.template
+        template.clock = clock_of(record) or template.clock
+        if template.uses_clock and "clock" not in record and self.folder.baseline.is_file():
+            self._warn(
+                f"the chat template writes the time, and this run did not keep the one it began with: "
+                f"{template.clock:%Y-%m-%d %H:%M} is taken, when it was made"
+            )
+
+    def unload(self) -> None:
+        """Let go of the model, and of the memory it takes; `load` and `prepare` bring it back."""
+        # The pool and the bank hold the model too.
+        for name in ("model", "pool", "_bank"):
+            self.__dict__.pop(name, None)
+        free_memory()
+
+    def prepare(self, baseline: bool = True, directions: bool = True, layers: bool = False) -> None:
+        """All further phases before the search, with or without what measuring and what editing needs, and the
+        analysis of the layers. Where the base model overflows on a prompt, they are gone through again with the next
+        dtype.
+
+        Raises:
+            HereticError: see the phases; where the model is not the run's own, also for what the folder does not hold.
+            Aborted: from the control, between batches.
+        """
+        while True:
+            try:
+                self._prepare(baseline, directions, layers)
+                break
+            except NotFiniteError as error:
+                # The error itself holds what is in the way of the next model.
+                problem = str(error)
+            self._load_as_next_dtype(problem)
+        if self._own and baseline and directions:
+            self.folder.update_record(loaded_as=self.loaded_as)
+
+    def _ladder(self) -> list[str]:
+        """Dtypes to try: from that on with which the run's figures were measured, where it is known."""
+        dtypes: list[str] = list(self.settings.dtypes)
+        known = self.folder.read_record().get("loaded_as")
+        return dtypes[dtypes.index(known) :] if known in dtypes else dtypes
+
+    def _load_as_next_dtype(self, problem: str) -> None:
+        """
+        Raises:
+            HereticError: where none is left, or what there is was measured with the one that fails.
+        """
+        dtypes: list[str] = list(self.settings.dtypes)
+        failed = str(self.model.network.dtype).removeprefix("torch.")
+        left = [dtype for dtype in dtypes[dtypes.index(self.loaded_as) + 1 :] if dtype not in (failed, "auto")]
+        problem = f"as {failed} {problem}"
+        refuse_broken(self.model.network)
+        if not self._own or "loaded_as" in self.folder.read_record() or any(self.folder.path.glob("responses/trial-*")):
+            raise HereticError(f"{problem}, and this run was measured with that dtype: start another one (--dtypes)")
+        if not left:
+            more = "" if failed == "float32" else ", such as float32"
+            raise HereticError(f"{problem}, and no other dtype is left to try: name more of them{more} (--dtypes)")
+        self._warn(f"{problem}: {left[0]} is tried next")
+        # Nothing that was found with the dtype that fails may be used with another one.
+        for path in (self.folder.baseline, self.folder.responses(None), self.folder.directions):
+            path.unlink(missing_ok=True)
+        self.folder.forget("batch_size", "step_seconds", "response_prefix")
+        self.unload()
+        self._load(left)
+
+    @contextmanager
+    def _naming(self, *sets: tuple[str, int]) -> Iterator[None]:
+        """Within the block, what is not finite is told with the prompts: rows are those of the first so many prompts of
+        some sets, one after the other."""
+        try:
+            yield
+        except NotFiniteError as error:
+            prompts = [(name, at) for name, count in sets for at in range(min(count, len(self._sets[name])))]
+            name, at = prompts[error.rows[0]]
+            more = f" and {len(error.rows) - 1} more prompts" if len(error.rows) > 1 else ""
+            named = NotFiniteError(error.rows, error.what)
+            named.args = (f"{error} for {name}, prompt {at + 1} ({quoted(self._sets[name][at].text)}){more}",)
+            raise named from None
+
+    def _prepare(self, baseline: bool, directions: bool, layers: bool) -> None:
+        self._choose_batch_size()
+        self._find_prefix()
+        if baseline:
+            self._measure_base()
+        if directions:
+            self._find_directions(keep=layers)
+        if layers:
+            self._analyse_layers()
+
+    def _choose_batch_size(self) -> None:
+        given = self.settings.batch_size or self.folder.read_record().get("batch_size")
+        if given:
+            self.model.batch_size = given
+            self._emit(ev.BatchSizeChosen(batch_size=given, tokens_per_second=None))
+            return
+        if not self._sets:
+            # Nothing will be measured.
+            return
+        with self._phase("batch size"):
+            prompts = [prompt for prompts in self._sets.values() for prompt in prompts]
+            size, seconds = choose_batch_size(
+                self.model,
+                self.model.encode(prompts),
+                self.settings.max_batch_size,
+                self.settings.max_response_length,
+                self._emit,
+                self._progress("batch size"),
+            )
+            self.model.batch_size = size
+            self._emit(ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(size / StepCost(seconds)(size), 1)))
+            if self._own:
+                self.folder.update_record(batch_size=size, step_seconds=seconds)
+
+    def _find_prefix(self) -> None:
+        given = self.settings.response_prefix
+        known = self.folder.read_record().get("response_prefix") if given is None else given
+        if known is not None:
+            self.model.response_prefix = known
+            self._emit(ev.ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
+        else:
+            self._refuse_missing("response prefix")
+            first = _PREFIX_PROMPTS
+            with self._phase("response prefix"), self._naming(("good_prompts", first), ("bad_prompts", first)):
+                good, bad = self._sets["good_prompts"], self._sets["bad_prompts"]
+                found = detect_response_prefix(
+                    self.model,
+                    [*good[:first], *bad[:first]],
+                    self.settings.chain_of_thought_skips,
+                    self.settings.max_response_length,
+                    self._emit,
+                    self._progress("response prefix"),
+                )
+                self._emit(found)
+                self.folder.update_record(response_prefix=found.prefix)
+        # Only now is it known what the model sees.
+        self._tokens = {name: self.model.encode(prompts) for name, prompts in self._sets.items()}
+        self._check_positions()
+
+    def _check_positions(self) -> None:
+        """Once more, now that the response prefix is known."""
+        network: Any = self.model.network
+        longest = max((len(tokens) for found in self._tokens.values() for tokens in found), default=0)
+        what = "the longest prompt, with the response prefix,"
+        # What it would warn of was told before the model was loaded.
+        check_positions(network.config, lambda: network, what, longest, self.settings.max_response_length)
+
+    def _refuse_missing(self, what: str) -> None:
+        """
+        Raises:
+            HereticError: where the model is not the run's own: what would be found now would not be the run's.
+        """
+        if not self._own:
+            raise HereticError(
+                f"the {what} of run {self.folder.name} cannot be read from its folder: the same `heretic-tui run` "
+                "command finds it again"
+            )
+
+    def _measure_base(self) -> None:
+        bad = self._sets["bad_evaluation_prompts"]
+        thinking = thinking_blocks(self.settings.chain_of_thought_skips)
+        special = self.model.tokenizer.all_special_tokens
+        judge = Judge(self.settings.refusal_markers, thinking, special)
+        good_tokens, bad_tokens = (self._tokens[f"{which}_evaluation_prompts"] for which in ("good", "bad"))
+        self.kl = KLDivergence(len(good_tokens))
+        self.refusals = Refusals(bad)
+        metrics: tuple[Metric, ...] = (self.kl, self.refusals)
+        with self._phase("baseline") as phase:
+            self.exam = exam = Exam(good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge)
+            # Keys of JSON are text.
+            seconds = {int(size): s for size, s in self.folder.read_record().get("step_seconds", {}).items()}
+            good_rows, bad_rows = (
+                (f"{which}_evaluation_prompts", len(tokens))
+                for which, tokens in (("good", good_tokens), ("bad", bad_tokens))
+            )
+            with self._naming(bad_rows):
+                self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
+            self._choose_trials_at_once(together)
+            known = [bool(self._unless_damaged(partial(metric.restore, self.folder))) for metric in metrics]
+            if not all(known):
+                self._refuse_missing("baseline")
+            base = Job(None, {}, self.model.depth, compared=False)
+            if not known[0]:
+                with self._naming(good_rows):
+                    self.kl.set_base(self.pool.good_logits(base))
+            if not known[1]:
+                with self._naming(bad_rows):
+                    self.refusals.base = self._run(base)
+            for metric, there in zip(metrics, known, strict=True):
+                if not there:
+                    metric.save(self.folder)
+            phase.reused = all(known)
+        self._emit(ev.BaselineMeasured(refusals=self.base_refusals, prompts=len(bad)))
+        if not self.base_refusals:
+            self._warn("the base model refuses none of the bad evaluation prompts: there is nothing to search for")
+        certain, total = self.kl.certain(), len(good_tokens)
+        if certain > total / 2:
+            self._warn(
+                f"the base model is certain of the first token for {certain} of {total} good prompts, so the KL "
+                "divergence says little: set --response-prefix to what responses begin with"
+            )
+
+    def _choose_trials_at_once(self, together: bool) -> None:
+        """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
+        asked for depends on it, so it hangs on nothing that is measured."""
+        prompts = len(self._sets["bad_evaluation_prompts"])
+        known = self.folder.read_record().get("trials_at_once")
+        enough = min(_TRIALS_AT_MOST, 1 + math.ceil(self.settings.max_batch_size / prompts)) if together else 1
+        self.trials_at_once = self.settings.trials_at_once or known or enough
+
+    def _find_directions(self, keep: bool) -> None:
+        self._residuals: dict[str, Tensor] = {}
+        with self._phase("residuals") as phase:
+            found = self._unless_damaged(self._saved_directions) or {}
+            if found:
+                phase.reused = True
+            else:
+                self._refuse_missing("directions")
+                gathered = {}
+                for name in ("good_prompts", "bad_prompts"):
+                    with self._naming((name, len(self._sets[name]))):
+                        gathered[name] = gather_residuals(
+                            self.model,
+                            self._tokens[name],
+                            self.settings.winsorization_quantile,
+                            self._progress(f"residuals of {name.replace('_', ' ')}"),
+                        )
+        with self._phase("directions"):
+            if not phase.reused:
+                good, bad = gathered["good_prompts"], gathered["bad_prompts"]
+                if keep:
+                    self._residuals = {name: found.each for name, found in gathered.items()}
+                directions = refusal_directions(good.mean, bad.mean, self.settings.orthogonalize_direction)
+                found = {
+                    "good_mean": good.mean,
+                    "bad_mean": bad.mean,
+                    "good_along": good.along(directions),
+                    "bad_along": bad.along(directions),
+                    "directions": directions,
+                }
+                keep_tensors(self.folder, self.folder.directions, found)
+            self.directions: Tensor = found["directions"]
+            self._bank = EditBank(
+                self.model.anatomy.writers,
+                self.directions,
+                self.settings.row_normalization,
+                memory_share(self.model.device, _BANK_SHARE),
+            )
+            along = found["good_along"], found["bad_along"]
+            self._emit(
+                ev.DirectionsFound(
+                    layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
+                    histograms=histograms(*along),
+                    cosines=direction_cosines(self.directions),
+                )
+            )
+
+    def _saved_directions(self) -> dict[str, Tensor] | None:
+        path = self.folder.directions
+        found = kept_tensors(self.folder, path, "good_mean", "bad_mean", "good_along", "bad_along", "directions")
+        if found is None:
+            return None
+        depth, hidden = self.model.depth + 1, self.model.hidden_size
+        shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean", "directions"))
+        along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
+        if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
+            raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")
+        return found
+
+    def _unless_damaged(self, read: Callable[[], T]) -> T | None:
+        """What a file of the run folder holds; where it is damaged that is told, and it counts as missing."""
+        try:
+            return read()
+        except UsageError as error:
+            self._warn(f"{error}: it is not used")
+            return None
+
+    def _analyse_layers(self) -> None:
+        """What the directions are, do and say. The search needs none of it: a failure is told, and costs no run."""
+        known, self._residuals = self._residuals, {}
+        with self._phase("layers") as phase:
+            kept = self.folder.residuals.is_file() or not self.settings.keep_residuals
+            # Residuals that are missing are gathered again: commands and plots refer people to this.
+            found = self._unless_damaged(partial(saved_analysis, self.folder)) if kept else None
+            phase.reused = found is not None
+            try:
+                found = found or self._analysis(known)
+            except Aborted:
+                raise
+            except Exception as error:
+                log.exception("the analysis of the layers failed")
+                self._warn(f"the layers could not be analysed: {one_line(error)}")
+            if found:
+                self._emit(found)
+
+    def _analysis(self, known: dict[str, Tensor]) -> ev.LayersAnalysed:
+        tokens = self._tokens
+        verdicts = zip(tokens["bad_evaluation_prompts"], self.refusals.base, strict=True)
+        refused = [prompt for prompt, response in verdicts if response.verdict.refused]
+        model, prompts = self.model, sum(len(some) for some in tokens.values())
+        keep = announce_size(self.settings, prompts, model.depth, model.hidden_size, self.folder, self._emit)
+        store = gather_all(model, tokens, known, self.settings, keep, self.folder, self._emit)
+        return analyse_layers(
+            model,
+            store,
+            self.directions,
+            self._edits_of_layer,
+            refused,
+            tokens["good_evaluation_prompts"],
+            self.settings.layer_test_prompts,
+            self.folder,
+            self._emit,
+            self._control,
+        )
+
+    def _edits_of_layer(self, layer: int) -> dict[str, Edit]:
+        """The edits that keep one layer from writing its own direction."""
+        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
+        return self.edits(Parameters(None, dict.fromkeys(self.model.anatomy.components, alone)))
+
+    @property
+    def base_refusals(self) -> int:
+        """Bad evaluation prompts that the base model refuses."""
+        return count(self.refusals.base)
+
+    # One edit
+
+    def edits(self, parameters: Parameters) -> dict[str, Edit]:
+        """The edit of each matrix that the parameters reach, by the writer's name."""
+        return self._bank.edits(parameters)
+
+    def job(self, number: int | None, parameters: Parameters | None) -> Job:
+        """An edit (none for None) ready to be measured by the pool."""
+        start = time.perf_counter()
+        edits = self.edits(parameters) if parameters else {}
+        edited = [writer.layer for writer in self.model.anatomy.writers if writer.name in edits]
+        job = Job(number, edits, min(edited, default=self.model.depth))
+        job.add("edit", time.perf_counter() - start)
+        return job
+
+    def measure(self, parameters: Parameters | None) -> Measurement:
+        """Measure one edit, none for None, in full.
+
+        Raises:
+            HereticError: when the edited model's logits are not numbers.
+            torch.OutOfMemoryError: when a single row is too much.
+            Aborted: from the control, between batches and tokens.
+        """
+        job = self.job(None, parameters)
+        self._run(job)
+        assert job.kl_divergence is not None
+        stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
+        return Measurement(job.kl_divergence, job.refusals, len(job.responses), stages)
+
+    def _run(self, job: Job) -> list[Response]:
+        """Measure one job alone. Returns its responses."""
+        try:
+            self.pool.start(job)
+            self.pool.advance()
+        except BaseException:
+            self.pool.cancel()
+            raise
+        if job.error:
+            raise job.error
+        return [response for response in job.responses if response]
+
+    def shift(self, parameters: Parameters, control: Control) -> dict[str, Any]:
+        """What the edit does to the first tokens of the evaluation prompts (engine/shift.py).
+
+        Args:
+            control: looked at between batches, so that this can be cancelled alone.
+        """
+        progress = self._progress("first tokens")
+
+        def tell(done: int, total: int) -> None:
+            control.checkpoint(self._emit)
+            progress(done, total)
+
+        sets = {
+            name: (self._sets[name], self._tokens[name])
+            for name in ("good_evaluation_prompts", "bad_evaluation_prompts")
+        }
+        return first_token_shift(self.model, sets, self.edits(parameters), tell)
+
+    # Telling
+
+    def _warn(self, text: str) -> None:
+        self._emit(ev.Notice(level="warning", text=text))
+
+    @contextmanager
+    def _phase(self, name: str) -> Iterator[_Phase]:
+        self._control.checkpoint(self._emit)
+        self._emit(ev.PhaseStarted(phase=name))
+        start, phase = time.perf_counter(), _Phase()
+        try:
+            yield phase
+        except RuntimeError as error:
+            if not out_of_memory(error):
+                raise
+            raise HereticError(
+                f"out of memory in the phase '{name}' even with one prompt at a time: try --quantization bnb_4bit "
+                f"or a larger GPU ({one_line(error)})"
+            ) from error
+        seconds = round(time.perf_counter() - start, 3)
+        self._emit(ev.PhaseFinished(phase=name, seconds=seconds, reused=phase.reused))
+
+    def _progress(self, stage: str) -> Callable[[int, int], None]:
+        return reporter(self._emit, stage)
+
+
+@dataclass
+class _Phase:
+    reused: bool = False

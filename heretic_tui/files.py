@@ -1,0 +1,180 @@
+"""Files that come from outside: read with one kind of error, written or added to whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.words import quoted
+
+
+def user_path(text: str) -> Path:
+    """A path as a person writes it, with `~` for a home folder.
+
+    Raises:
+        UsageError: when it cannot be one: too long, with a NUL, or the home of nobody.
+    """
+    try:
+        path = Path(text).expanduser()
+        # Some texts fail only when the system is asked; that nothing lies there, or that it is hidden, is no failure.
+        with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+            os.stat(path)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{quoted(text)} is no path: {reason}") from error
+    return path
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        FileNotFoundError: when there is none: what that means is for the caller to say.
+        UsageError: when it is no regular file (reading a FIFO would wait for ever), or cannot be read.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is no regular file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a regular file, in hexadecimal digits.
+
+    Raises:
+        FileNotFoundError: when there is none.
+        UsageError: as for `read_bytes`.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UsageError(f"{path} is no regular file")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def parse_json(text: str | bytes, where: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        UsageError: when it is not valid JSON, nested too deeply, or holds a number too long to read; `where` begins it.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise UsageError(f"{where} is nested too deeply to be read") from error
+    # UnicodeDecodeError is a ValueError, and so is an integer of more than 4,300 digits.
+    except ValueError as error:
+        long = "set_int_max_str_digits" in str(error)
+        reason: object = "a number of more than 4,300 digits" if long else error
+        if isinstance(error, json.JSONDecodeError) and error.lineno == 1:
+            # A line among others has a number of its own.
+            reason = f"{error.msg} at column {error.colno}"
+        raise UsageError(f"{where} is not valid JSON: {reason}") from error
+
+
+def read_json(path: Path) -> Any:
+    """The value in a JSON file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        UsageError: when it cannot be read, or is not JSON; the message begins with the path.
+    """
+    return parse_json(read_bytes(path), str(path))
+
+
+def write_failure(error: BaseException) -> str | None:
+    """Why a file could not be written; None for an error of another kind.
+
+    safetensors and torch write by themselves, and their errors are no OSErrors.
+    """
+    text = str(error)
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text or "os error 28" in text:
+        return "no space left on the disk"
+    if isinstance(error, OSError):
+        return error.strerror or text
+    if type(error).__name__ == "SafetensorError" and (found := re.search(r"I/?O error: (.*)", text)):
+        return found[1]
+    if isinstance(error, RuntimeError) and ("PytorchStreamWriter" in text or "unexpected pos" in text):
+        return "the file could not be written to its end"
+    return None
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A path beside the real one to write to; it takes the real one's place when the block ends well.
+
+    Raises:
+        HereticError: when the disk is full or the folder cannot be written to.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    try:
+        yield beside
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except Exception as error:
+        if reason := write_failure(error):
+            raise HereticError(f"cannot write {path}: {reason}") from error
+        raise
+    finally:
+        # Where nothing can be written there is nothing to take away either.
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
+def append(file: int, data: bytes, sync: bool = True) -> None:
+    """Write at the end of a file that is open for appending, all of the data or nothing: what a full disk took of it
+    is cut off again, so that what comes next is not glued to a piece.
+
+    Raises:
+        OSError: when it cannot all be written, or (with `sync`) does not reach the disk.
+    """
+    end = os.fstat(file).st_size
+    try:
+        written = os.write(file, data)
+        while written < len(data):
+            # What is left of a short write says why.
+            written += os.write(file, data[written:])
+        if sync:
+            os.fsync(file)
+    except OSError:
+        os.ftruncate(file, end)
+        raise
+
+
+def trim_torn_line(path: Path) -> None:
+    """Cut off what a kill left behind the last newline; what is written next must not be glued to it."""
+    if path.exists() and not (data := read_bytes(path)).endswith(b"\n"):
+        os.truncate(path, data.rfind(b"\n") + 1)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write JSON atomically."""
+    with replaced(path) as beside:
+        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def state_folder() -> Path:
+    """Where this program keeps what a person did not name a place for."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    try:
+        return Path(state).expanduser() / "heretic-tui"
+    except RuntimeError:  # nobody's home
+        return Path(state) / "heretic-tui"

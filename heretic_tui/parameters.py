@@ -1,0 +1,119 @@
+"""The parameters of one edit: the direction's index and a kernel for each component, to and from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from heretic_tui.errors import UsageError
+from heretic_tui.files import read_json
+from heretic_tui.words import quoted
+
+# Kernels are of the size of 1; with numbers like these float32 overflows, and figures would mean nothing.
+_LARGEST = 1e6
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """How strongly each layer of one component is edited: a peak that falls off linearly on both sides.
+
+    Attributes:
+        max_weight: strength at the peak.
+        max_weight_position: layer of the peak, real-valued.
+        min_weight: strength at distance `min_weight_distance` (absolute, not a fraction of the peak).
+        min_weight_distance: reach in layers; beyond it a layer is not edited.
+    """
+
+    max_weight: float
+    max_weight_position: float
+    min_weight: float
+    min_weight_distance: float
+
+    def strength(self, layer: int) -> float:
+        """λ for a layer: linear from `max_weight` at the peak to `min_weight` at the reach, 0 beyond it."""
+        distance = abs(layer - self.max_weight_position)
+        if distance > self.min_weight_distance:
+            return 0.0
+        return self.max_weight + distance / self.min_weight_distance * (self.min_weight - self.max_weight)
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """One point of the search space.
+
+    Attributes:
+        direction_index: real-valued layer index of the one direction for all layers, or None: each layer its own.
+        components: a kernel for each component that is edited; a component that is absent is left alone.
+    """
+
+    direction_index: float | None
+    components: Mapping[str, Kernel]
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "direction_index": self.direction_index,
+            "components": {name: asdict(kernel) for name, kernel in self.components.items()},
+        }
+
+    @staticmethod
+    def from_json(record: Any, where: str = "edit") -> Parameters:
+        """Read back what `to_json` wrote.
+
+        Raises:
+            UsageError: naming the key that is missing, unknown, not a finite number, or out of its range.
+        """
+        if not isinstance(record, dict):
+            raise UsageError(f"{where}: expected an object with direction_index and components")
+        _only_keys(record, {"direction_index", "components"}, where)
+        index = record.get("direction_index")
+        if index is not None:
+            index = _number(record, "direction_index", where)
+            if index < 0:
+                raise UsageError(f"{where}: direction_index must not be negative, not {index:g}")
+        components = record.get("components")
+        if not isinstance(components, dict) or not components:
+            raise UsageError(f"{where}: components must be an object with at least one component")
+        kernels = {name: _kernel(kernel, f"{where}: {quoted(name)}") for name, kernel in components.items()}
+        return Parameters(index, kernels)
+
+    @staticmethod
+    def from_file(path: Path) -> Parameters:
+        """Read a file made by hand or copied from `show --json`.
+
+        Raises:
+            UsageError: when the file cannot be read or is not such JSON.
+        """
+        try:
+            record = read_json(path)
+        except FileNotFoundError as error:
+            raise UsageError(f"cannot read edit file {path}: {error.strerror}") from error
+        return Parameters.from_json(record, where=str(path))
+
+
+def _kernel(record: Any, where: str) -> Kernel:
+    if not isinstance(record, dict):
+        raise UsageError(f"{where}: expected an object with the four kernel parameters")
+    names = tuple(Kernel.__dataclass_fields__)
+    _only_keys(record, set(names), where)
+    kernel = Kernel(*(_number(record, name, where) for name in names))
+    if kernel.min_weight_distance <= 0:
+        raise UsageError(f"{where}: min_weight_distance must be above 0, not {kernel.min_weight_distance:g}")
+    return kernel
+
+
+def _only_keys(record: dict[str, Any], known: set[str], where: str) -> None:
+    if unknown := sorted(set(record) - known):
+        raise UsageError(f"{where}: unknown key {quoted(unknown[0])} (known: {', '.join(sorted(known))})")
+
+
+def _number(record: dict[str, Any], key: str, where: str) -> float:
+    value = record.get(key)
+    if key not in record:
+        raise UsageError(f"{where}: {key} is missing")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_LARGEST <= value <= _LARGEST:
+        raise UsageError(
+            f"{where}: {key} must be a finite number, at most {_LARGEST:,.0f} in size, not {quoted(value)}"
+        )
+    return float(value)

@@ -1,0 +1,115 @@
+"""What goes beside exported files: the model card, and the record from which they can be made again."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from heretic_tui import __version__
+from heretic_tui.files import replaced
+from heretic_tui.words import plain
+
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+
+
+def write_card(folder: Path, record: dict[str, Any]) -> None:
+    """README.md in the Hub's form.
+
+    Args:
+        record: what is written as reproduce.json.
+    """
+    with replaced(folder / "README.md") as beside:
+        beside.write_text(card_text(record), encoding="utf-8")
+
+
+def card_text(record: dict[str, Any]) -> str:
+    """The model card that goes with a record."""
+    settings, trial, base = record["settings"], record["trial"], record["base"]
+    exported = record.get("exported")
+    local = "model" in record.get("local", ()) or Path(record["model"]).is_absolute()
+    name = Path(record["model"]).name if local else record["model"]
+    adapter = record["kind"] == "adapter"
+    front: dict[str, Any] = {}
+    # The Hub refuses cards that name something else than one of its models.
+    if not local and _HUB_NAME.fullmatch(name):
+        front = {"base_model": name, "base_model_relation": "adapter" if adapter else "finetune"}
+    front["library_name"] = "peft" if adapter else "transformers"
+    front["tags"] = ["abliterated", "heretic-tui"]
+    rows = [
+        ("base model", base["refusals"], base["prompts"], 0.0),
+        (
+            f"trial {trial['number']}, edit attached in float32",
+            trial["refusals"],
+            trial["prompts"],
+            trial["kl_divergence"],
+        ),
+    ]
+    if exported:
+        rows.append(("these files, loaded again", exported["refusals"], exported["prompts"], exported["kl_divergence"]))
+    revision = f" at revision {_code(record['model_commit'])}" if record["model_commit"] else ""
+    what = "an adapter for" if adapter else "an edited copy of"
+    lines = [
+        "---",
+        *yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000).splitlines(),
+        "---",
+        "",
+        f"# {_code(name)}, ablated",
+        "",
+        f"This is {what} {_code(name)}{revision}, made with heretic-tui {__version__} by directional ablation",
+        "(Arditi et al. 2024, *Refusal in Language Models Is Mediated by a Single Direction*).",
+        "",
+        "**The refusal behaviour of this model was deliberately reduced. It answers requests that the original model",
+        "refuses, and nothing was put in the place of that safeguard. Whoever uses or passes on this model answers for",
+        "what is done with it.**",
+        "",
+        "## Figures",
+        "",
+        "| | refusals | KL divergence |",
+        "|---|---|---|",
+        *(f"| {label} | {refusals} of {prompts} | {kl:.4f} |" for label, refusals, prompts, kl in rows),
+        "",
+        "Refusals: greedy responses to the bad evaluation prompts that contain a refusal marker, "
+        f"up to {settings['max_response_length']} tokens each. KL divergence: mean over the good evaluation prompts of "
+        "KL(base ‖ edited) of the first response token, in nats.",
+    ]
+    if not exported:
+        lines += ["", "The exported files were not measured: " + _words(record["not_measured"]) + "."]
+    lines += ["", "## Parameters", "", "```json", json.dumps(record["parameters"], indent=1), "```", ""]
+    lines += [
+        f"Row normalization {_code(settings['row_normalization'])}, directions "
+        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. Edited: "
+        f"{_words(record['coverage'])}. Biases of edited modules were left as they are.",
+        "",
+        "Prompts: "
+        + "; ".join(
+            f"{key.replace('_', ' ')} {_code(_source(settings[key]))}"
+            for key in ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+        )
+        + ".",
+        "",
+        "To make these files again: `heretic-tui reproduce reproduce.json OUT`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _source(prompts: dict[str, Any]) -> str:
+    dataset = str(prompts["dataset"])
+    name = Path(dataset).name if Path(dataset).is_absolute() else dataset
+    return name + (f" {prompts['split']}" if prompts.get("split") else "")
+
+
+def _code(text: str) -> str:
+    """A name as Markdown's code: in more backticks than it has in a row, so that it cannot end them."""
+    text = plain(text)[:200] or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"{fence}{text}{fence}"
+
+
+def _words(text: str) -> str:
+    """A text whose characters mean nothing to Markdown."""
+    return re.sub(r"([\\`*_{}\[\]<>#|&~])", r"\\\1", plain(text))

@@ -1,0 +1,1 @@
+"""One run on disk. Nothing here knows tensors or screens."""

@@ -1,0 +1,145 @@
+"""events.jsonl: what happened in a run, one JSON object a line; appended by one process, read by any."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from heretic_tui import events as ev
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.files import append, parse_json, read_bytes, trim_torn_line
+
+_HIGH_RATE_SECONDS = 1.0
+# Bytes that whoever watches takes at once: a screen shows what it has, and answers keys, before it has all.
+_PIECE = 1 << 24
+
+
+class Journal:
+    """The writer. Every record carries `seq` (from 0, without gaps) and what the event tells, its time included.
+
+    Raises:
+        UsageError: when the file cannot be written to, or is damaged elsewhere than in its last line.
+    """
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._thinned: dict[str, float] = {}
+        self._path = path
+        self._seq = sum(1 for _ in read_journal(path))
+        try:
+            trim_torn_line(path)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+    def append(self, event: ev.Event) -> None:
+        """Write one event. High-rate kinds are written once a second at most; all others reach the disk before this
+        returns.
+
+        Raises:
+            HereticError: when the disk is full; nothing of the event is left in the file then.
+        """
+        if event.high_rate:
+            now = self._clock()
+            if now - self._thinned.get(event.type, 0.0) < _HIGH_RATE_SECONDS:
+                return
+            self._thinned[event.type] = now
+        line = json.dumps({"seq": self._seq, **event.to_json()}, ensure_ascii=False) + "\n"
+        try:
+            append(self._file, line.encode("utf-8", errors="replace"), sync=not event.high_rate)
+        except OSError as error:
+            raise HereticError(f"cannot write {self._path}: {error.strerror}; free some space and resume") from error
+        self._seq += 1
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+def read_events(path: Path) -> Iterator[ev.Event]:
+    """The events that this version knows, oldest first, each as one of the past.
+
+    Raises:
+        UsageError: when the file cannot be read, or a line in the middle is damaged, with its number.
+    """
+    for number, record in enumerate(read_journal(path), start=1):
+        try:
+            event = ev.from_json(record, past=True)
+        except ValueError as error:
+            raise _damaged(path, number, error) from error
+        if event:
+            yield event
+
+
+def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+    """All whole records as they are, oldest first; a torn last line (a writer at work, or killed) is left out.
+
+    Raises:
+        UsageError: when the file cannot be read, or a line in the middle is no JSON object, with its number.
+    """
+    try:
+        data = read_bytes(path)
+    except FileNotFoundError:
+        return
+    # Behind the last newline lies nothing, or a torn line.
+    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+        try:
+            record = parse_json(line, "it")
+        except UsageError as error:
+            raise _damaged(path, number, error) from error
+        if not isinstance(record, dict):
+            raise _damaged(path, number, "it is no object")
+        yield record
+
+
+def _damaged(path: Path, number: int, reason: object) -> UsageError:
+    return UsageError(
+        f"{path} is damaged at line {number} ({reason}): put back a copy, or delete that line "
+        "(the trials themselves are in study.journal as well)"
+    )
+
+
+class Tail:
+    """The events of a journal that came since the last look, some megabytes at a time; a torn last line waits for its
+    end.
+
+    What lies there at the first look is of the past.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset = 0
+        self._past: int | None = None
+
+    def take(self) -> list[ev.Event]:
+        try:
+            found = self._path.stat()
+            # A FIFO in its place would be waited for.
+            if not stat.S_ISREG(found.st_mode):
+                return []
+            if self._past is None:
+                self._past = found.st_size
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                # A line is never longer than a piece and what it takes to end it.
+                data = file.read(_PIECE) + file.readline()
+        except OSError:
+            return []
+        events = []
+        # Behind the last newline lies nothing, or a torn line.
+        for line in data.split(b"\n")[:-1]:
+            past = self._offset < self._past
+            self._offset += len(line) + 1
+            try:
+                record = json.loads(line)
+                event = ev.from_json(record, past) if isinstance(record, dict) else None
+            except (ValueError, RecursionError):
+                # A damaged line is the writer's to complain of; whoever watches sees all others.
+                continue
+            if event:
+                events.append(event)
+        return events

@@ -1,0 +1,43 @@
+"""Settings as a run keeps them, to and from JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heretic_tui.errors import UsageError
+from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.sources import validated
+from heretic_tui.words import quoted, without_passwords
+
+
+def to_record(settings: Settings) -> dict[str, Any]:
+    """Settings as plain JSON for what is stored and shown: a password in the storage's URL is not among them."""
+    record = settings.model_dump(mode="json")
+    if settings.storage:
+        record["storage"] = without_passwords(settings.storage)
+    return record
+
+
+def from_record(record: Any, own: Settings, where: str) -> Settings:
+    """Settings that lie beside results: in run.json or reproduce.json, which may be somebody else's.
+
+    What a person has to allow, and where this program writes, is theirs to say: data gives neither.
+
+    Args:
+        own: from this person's command line, environment and settings file.
+        where: the file, for messages.
+
+    Raises:
+        UsageError: when the record does not fit this version, or wants the model's code to be run and `own` does not.
+    """
+    if not isinstance(record, dict):
+        raise UsageError(f"{where} holds no settings")
+    if newer := [name for name in record if name not in Settings.model_fields]:
+        raise UsageError(f"{where} has a setting that this version does not know, {quoted(newer[0])}: use a newer one")
+    found = validated({**record, "storage": own.storage, "runs_dir": own.runs_dir}, where)
+    if found.trust_remote_code and not own.trust_remote_code:
+        raise UsageError(
+            f"{where} asks to run the Python code that comes with the model {quoted(found.model)}: read it first, then "
+            "allow it with --trust-remote-code"
+        )
+    return found

@@ -1,0 +1,148 @@
+"""Settings from flags before environment before a TOML file before defaults, merged and checked."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from heretic_tui.errors import UsageError
+from heretic_tui.files import read_bytes
+from heretic_tui.settings.describe import choices_of, range_words
+from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of
+from heretic_tui.words import nearest, quoted
+
+ENV_PREFIX = "HERETIC_TUI_"
+CONFIG_FILE = "heretic.toml"
+
+
+def load(
+    flags: Mapping[str, Any],
+    config: Path | None = None,
+    base: Mapping[str, Any] | None = None,
+    environment: bool = True,
+) -> Settings:
+    """The effective settings.
+
+    Args:
+        flags: given on the command line, by field name; parts of a set as nested dictionaries.
+        config: TOML file; None: `heretic.toml` in the working folder, where there is one.
+        base: defaults that stand in for the built-in ones.
+        environment: false leaves out variables and the file in the working folder.
+
+    Raises:
+        UsageError: an unknown key (with the nearest known one), a value out of range, a file that cannot be read.
+    """
+    merged: dict[str, Any] = dict(base or {})
+    file = config or (Path(CONFIG_FILE) if environment and Path(CONFIG_FILE).is_file() else None)
+    layers = [(_read_toml(file), str(file))] if file else []
+    layers += [(_read_environment(), "the environment")] if environment else []
+    layers.append((dict(flags), "the command line"))
+    origins: dict[str, str] = {}
+    for layer, origin in layers:
+        for name, value in layer.items():
+            origins[name] = origin
+            if name in DEFAULT_SETS:
+                value = {"dataset": value} if isinstance(value, str) else value
+                below = merged.get(name)
+                if isinstance(value, dict) and "dataset" not in value and isinstance(below, dict):
+                    value = {**below, **value}
+            merged[name] = value
+    settings = validated(merged, "the settings", origins)
+    if settings.trust_remote_code and config is None and file and origins.get("trust_remote_code") == str(file):
+        # It may have come with a model or a repository that somebody else wrote.
+        raise UsageError(
+            f"trust_remote_code stands in the {CONFIG_FILE} of the working folder, which was read unasked: give "
+            f"--trust-remote-code, or name the file (--config {CONFIG_FILE})"
+        )
+    return settings
+
+
+def validated(values: dict[str, Any], where: str, origins: Mapping[str, str] | None = None) -> Settings:
+    _check_names(values, where, origins or {})
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name, *rest = first["loc"]
+        part = next((str(word) for word in rest if name in DEFAULT_SETS and word in PromptSet.model_fields), None)
+        field = PromptSet.model_fields[part] if part else Settings.model_fields[str(name)]
+        origin = (origins or {}).get(str(name), where)
+        words = expected(str(name) if part is None else part, field)
+        raise UsageError(
+            f"{name}{'.' * bool(part)}{part or ''} (from {origin}): expected {words}, not {quoted(first['input'])}"
+        ) from error
+
+
+# Whose form the type does not tell.
+_FORMS = {
+    "max_memory": "DEVICE=AMOUNT for each device, such as 0=20GiB cpu=60GiB",
+    "chain_of_thought_skips": "OPENER=>BLOCK for each kind of thinking",
+    "max_shard_size": "a number and a unit, such as 5GB or 500MB",
+    "runs_dir": "a folder",
+    **dict.fromkeys(DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),
+}
+
+
+def expected(name: str, field: FieldInfo) -> str:
+    """What a setting takes, in words."""
+    if name in _FORMS:
+        return _FORMS[name]
+    kinds = kinds_of(field)
+    several = list in kinds
+    if choices := choices_of(field):
+        return f"{'one or more' if several else 'one'} of {', '.join(choices)}"
+    if several:
+        return "one or more texts"
+    if bool in kinds:
+        return "true or false"
+    if number := {int, float} & kinds:
+        limits = range_words(field)
+        return ("a whole number" if int in number else "a number") + (f" {limits}" if limits else "")
+    return "text"
+
+
+def _check_names(values: Mapping[str, Any], where: str, origins: Mapping[str, str]) -> None:
+    for name, value in values.items():
+        if name not in Settings.model_fields:
+            origin = origins.get(name, where)
+            raise UsageError(f"unknown setting {quoted(name)} in {origin}{nearest(name, Settings.model_fields)}")
+        if name in DEFAULT_SETS and isinstance(value, dict):
+            for part in value:
+                if part not in PromptSet.model_fields:
+                    hint = nearest(part, PromptSet.model_fields)
+                    whole = quoted(f"{name}.{part}")
+                    raise UsageError(f"unknown setting {whole} in {origins.get(name, where)}{hint}")
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(read_bytes(path).decode("utf-8-sig"))
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot read settings from {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply to be read") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    # An integer of more than 4,300 digits is a ValueError, as is what is no TOML.
+    except ValueError as error:
+        reason = error if isinstance(error, tomllib.TOMLDecodeError) else "a number of more than 4,300 digits"
+        raise UsageError(f"{path} is not valid TOML: {str(reason)[:200]}") from error
+
+
+def _read_environment() -> dict[str, Any]:
+    """HERETIC_TUI_NAME, and HERETIC_TUI_SET__PART for a part of a set."""
+    found: dict[str, Any] = {}
+    for variable, text in sorted(os.environ.items()):
+        if variable.upper().startswith(ENV_PREFIX):
+            name, _, part = variable[len(ENV_PREFIX) :].lower().partition("__")
+            if not part:
+                found[name] = {"dataset": text} if name in DEFAULT_SETS else text
+            elif isinstance(parts := found.setdefault(name, {}), dict):
+                parts[part] = text
+    return found

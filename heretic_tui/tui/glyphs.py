@@ -1,0 +1,136 @@
+"""Glyphs for terminals that have them and for those that have not, and text that cannot steer a terminal."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.text import Span, Text
+from textual.color import Color
+from textual.filter import LineFilter
+
+from heretic_tui.words import plain
+
+# What texts and charts draw with, for terminals that only know ASCII.
+_TO_ASCII = str.maketrans(
+    "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤≥≈∘×∥⏸",
+    "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<>~ox|=",
+)
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """One character each, always beside a word or in a place of its own: colour and glyph never stand alone."""
+
+    front: str = "◆"
+    complete: str = "·"
+    running: str = "▶"
+    dominated: str = "↑"
+    failed: str = "✗"
+    stopped: str = "■"
+    paused: str = "‖"
+    done: str = "✓"
+    idle: str = "○"
+    selected: str = "●"
+    changed: str = "●"
+    here: str = "▲"
+    at_least: str = "≥"
+    about: str = "≈"
+    closed: str = "▸"
+    open: str = "▾"
+    full: str = "█"
+    empty: str = "░"
+    across: str = "─"
+    down: str = "│"
+    corner: str = "└"
+    ellipsis: str = "…"
+    shades: str = " ░▒▓█"
+    bars: str = " ▁▂▃▄▅▆▇█"
+
+
+UNICODE = Glyphs()
+ASCII = Glyphs(
+    front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
+    selected="@", changed="*", here="^", at_least=">=", about="~", closed=">", open="v", full="#", empty=".",
+    across="-", down="|", corner="+", ellipsis="...",
+    shades=" .:+#", bars=" _.-:=+*#",
+)  # fmt: skip
+
+STATE_GLYPHS = {
+    "running": "running",
+    "complete": "complete",
+    "dominated": "dominated",
+    "failed": "failed",
+    "stopped": "stopped",
+    "interrupted": "stopped",
+    "paused": "paused",
+    "pausing": "paused",
+    "stopping": "stopped",
+    "aborting": "stopped",
+    "done": "done",
+    "ready": "done",
+    "idle": "idle",
+}
+
+
+class AsciiFrames(LineFilter):
+    """Borders, scroll bars and carets of Textual's in ASCII; texts stay as they are."""
+
+    _FRAMES = str.maketrans(
+        "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺",
+        "-|+++++++++-|++++-_" + "#" * 7 + "||||||--",
+    )
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        return [
+            segment if segment.text.isascii() else Segment(segment.text.translate(self._FRAMES), segment.style)
+            for segment in segments
+        ]
+
+
+def glyph_of(glyphs: Glyphs, state: str) -> str:
+    return getattr(glyphs, STATE_GLYPHS.get(state, "idle"))
+
+
+def to_ascii(text: str) -> str:
+    """Charts in the nearest ASCII characters; braille dots become points."""
+    text = text.translate(_TO_ASCII)
+    return "".join(
+        " " if c == "\u2800" else "*" if "\u2800" < c <= "\u28ff" else c if c.isascii() else "?" for c in text
+    )
+
+
+def safe_lines(text: str, style: str = "") -> Text:
+    """Anybody's text: no markup, no control characters but line ends."""
+    lines = text.expandtabs(4).replace("\r\n", "\n").split("\n")
+    return Text("\n".join(plain(line) for line in lines), style=style)
+
+
+def made_plain(text: Text) -> Text:
+    """Text with its styles and without control characters but line ends."""
+    if text.plain.replace("\n", "").isprintable():
+        return text
+    pieces = [c if c == "\n" else plain(c) for c in text.plain]
+    places = list(itertools.accumulate(map(len, pieces), initial=0))
+    last = len(places) - 1
+    spans = [Span(places[min(s.start, last)], places[min(s.end, last)], s.style) for s in text.spans]
+    cleaned = text.blank_copy("".join(pieces))
+    cleaned.spans = spans
+    return cleaned
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """Text in exactly `width` cells, without control characters."""
+    if width <= 0:
+        return ""
+    text = plain(text)
+    length = cell_len(text)
+    if length > width:
+        cut = Text(text)
+        cut.truncate(width)
+        text = cut.plain
+        length = cell_len(text)
+    pad = " " * (width - length)
+    return pad + text if right else text + pad

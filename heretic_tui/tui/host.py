@@ -1,0 +1,194 @@
+"""Where a run lives, as a screen sees it: an engine thread in this process, or a run folder that another one writes."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from heretic_tui import events as ev
+from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import Tail, read_events
+from heretic_tui.words import quoted
+
+if TYPE_CHECKING:
+    from heretic_tui.control import Control
+    from heretic_tui.settings.schema import Settings
+
+_NICE = 10
+
+
+class Host(Protocol):
+    """What a screen needs of a run. `take` never blocks; requests go through `control`, and are confirmed by events.
+
+    Attributes:
+        folder: the run folder, None until it is known.
+        control: None where the run can only be watched.
+    """
+
+    folder: RunFolder | None
+    control: Control | None
+
+    def start(self) -> None: ...
+
+    def take(self) -> Sequence[ev.Event]:
+        """The events since the last call, in order; a progress that a later one overtook may be left out. Those of
+        before the start are marked as past."""
+        ...
+
+    @property
+    def alive(self) -> bool:
+        """Whether further events can come."""
+        ...
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for the end of the run, or for some seconds."""
+        ...
+
+
+class Mailbox:
+    """Events on their way from one thread to another. Putting never blocks for longer than taking the list."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: list[ev.Event] = []
+
+    def put(self, event: ev.Event) -> None:
+        with self._lock:
+            # A screen that stands still for hours must not make the list grow with every tick of a progress.
+            if event.high_rate and self._events and type(self._events[-1]) is type(event):
+                self._events[-1] = event
+            else:
+                self._events.append(event)
+
+    def take(self) -> list[ev.Event]:
+        with self._lock:
+            events, self._events = self._events, []
+        return events
+
+
+class ThreadHost:
+    """The engine in a plain thread of this process. It outlives the screen: nothing in it waits for one.
+
+    Args:
+        on_folder: called on the engine's thread as soon as the run folder is held.
+    """
+
+    def __init__(self, settings: Settings, on_folder: Callable[[RunFolder], None] = lambda folder: None) -> None:
+        # control.py is pure Python; what is heavy is imported on the thread, when the first screen stands.
+        from heretic_tui.control import Control
+
+        self.settings = settings
+        self.folder: RunFolder | None = None
+        self.control: Control | None = Control()
+        self._mailbox = Mailbox()
+        self.control.tell = self._mailbox.put
+        self._on_folder = on_folder
+        self._thread = threading.Thread(target=self._work, name="engine")
+        self.outcome = "interrupted"
+
+    def start(self) -> None:
+        # Short turns for Python code: the screen answers while the engine computes.
+        sys.setswitchinterval(0.001)
+        self._thread.start()
+
+    def take(self) -> list[ev.Event]:
+        return self._mailbox.take()
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def join(self, timeout: float | None = None) -> None:
+        self._thread.join(timeout)
+
+    def _work(self) -> None:
+        # The screen goes first where both want the processor; the engine's own threads inherit this.
+        if sys.platform == "linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+        try:
+            self._run()
+        except HereticError as error:
+            self.outcome = "failed"
+            self._mailbox.put(ev.RunFailed(text=str(error)))
+        except BaseException as error:
+            self.outcome = "failed"
+            text = one_line(error)
+            self._mailbox.put(ev.RunFailed(text=text, traceback=traceback.format_exc()))
+
+    def _run(self) -> None:
+        self._mailbox.put(ev.Notice(text="loading torch and transformers"))
+        from heretic_tui.engine.inputs.check import check_inputs
+        from heretic_tui.engine.session.session import Session
+
+        assert self.control is not None
+        inputs = check_inputs(self.settings)
+        session = Session(inputs, self.control)
+        try:
+            self.folder = session.folder
+            self._on_folder(session.folder)
+            # What earlier sessions did, so that whoever watches has the whole run.
+            for event in read_events(session.folder.events):
+                self._mailbox.put(event)
+            session.listeners += [self._mailbox.put, _settle_garbage]
+            self.outcome = session.run(stay=True)
+        finally:
+            session.close()
+
+
+def _settle_garbage(event: ev.Event) -> None:
+    """Once the model stands, take what is alive out of the garbage collector's sight: a full collection over all that
+    torch and transformers hold stops every thread for a tenth of a second and more, the screen's too."""
+    if isinstance(event, ev.PhaseStarted) and event.phase == "search":
+        # What an earlier search froze may be garbage by now.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
+
+
+class FollowHost:
+    """A run folder that another process writes, or wrote: read only, from as many terminals as one likes."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder: RunFolder | None = folder
+        self.control: Control | None = None
+        self._tail = Tail(folder.events)
+
+    def start(self) -> None:
+        pass
+
+    def take(self) -> list[ev.Event]:
+        return self._tail.take()
+
+    @property
+    def alive(self) -> bool:
+        assert self.folder is not None
+        return self.folder.holder() is not None
+
+    def join(self, timeout: float | None = None) -> None:
+        pass
+
+
+def resumed_settings(folder: RunFolder, own: Settings) -> Settings:
+    """The settings to go on with a run that lies on the disk.
+
+    Args:
+        own: this person's settings: they allow what the run's record cannot, and hold the storage's password.
+
+    Raises:
+        UsageError: for a record that is damaged, or that asks for what `own` does not allow.
+    """
+    from heretic_tui.settings.record import from_record
+
+    record = folder.read_record("settings")["settings"]
+    settings = from_record(record, own, str(folder.record))
+    if record.get("storage") and not own.storage:
+        storage = quoted(str(record["storage"]), 200)
+        raise UsageError(f"its trials are kept in {storage}: set `storage` to that, with the password, and resume")
+    # The run's own folder of runs may have been moved with it.
+    return settings.model_copy(update={"runs_dir": str(folder.path.parent)})

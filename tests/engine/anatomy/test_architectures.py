@@ -1,0 +1,218 @@
+"""Every family of transformers that answers in text: all writers edited, nothing of a direction is added any more."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from peft import PeftModel
+from torch import Tensor, nn
+from transformers.utils import logging
+
+from heretic_tui.control import Control
+from heretic_tui.engine.anatomy.probe import examine
+from heretic_tui.engine.anatomy.writers import Anatomy, Writer
+from heretic_tui.engine.checkpoint.misfit import try_on
+from heretic_tui.engine.checkpoint.stored import stored_tensors
+from heretic_tui.engine.checkpoint.suitability import OUT_OF_SCOPE, refuse_unsuitable
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.edit import Edit, make_edit
+from heretic_tui.engine.export.adapter import write_adapter
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.errors import UsageError
+from tests.support import families, tiny_models
+
+logging.set_verbosity_error()
+LIST = Path(__file__).parents[3] / "docs" / "architectures.md"
+FOUND: dict[str, str] = {}
+ADAPTERS: dict[str, str] = {}
+KINDS = [kind for kind in sorted(families.families()) if kind not in OUT_OF_SCOPE]
+TOKENS = torch.randint(0, families.VOCABULARY // 2, (2, 7), generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other cost these models more than they bring."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def logits(network: nn.Module) -> Tensor:
+    with torch.inference_mode():
+        return network(input_ids=TOKENS, use_cache=False).logits
+
+
+def unit(width: int) -> Tensor:
+    return nn.functional.normalize(torch.randn(width, generator=torch.Generator().manual_seed(5)), dim=0)
+
+
+def without(direction: Tensor, tensor: Tensor) -> Tensor:
+    """The tensor with its component along a unit direction, over the last dimension, taken out."""
+    rows = tensor.reshape(*tensor.shape[:-1], -1, len(direction))
+    return (rows - (rows @ direction)[..., None] * direction).reshape(tensor.shape)
+
+
+def prepare(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> None:
+    """Embeddings, and biases, which edits leave alone, bring nothing of the direction."""
+    width = len(direction)
+    aims: dict[int, Tensor] = {}
+    for writer in anatomy.writers:
+        if writer.bias is not None:
+            aims[id(writer.bias)] = nn.functional.normalize(writer.bend(direction), dim=0)
+    for name, parameter in network.named_parameters():
+        if id(parameter) in aims:
+            parameter.copy_(without(aims[id(parameter)], parameter))
+        elif (
+            parameter.ndim
+            and parameter.shape[-1] == width
+            and (name.endswith("bias") or (("embed" in name or "wte" in name or "wpe" in name) and parameter.ndim == 2))
+        ):
+            parameter.copy_(without(direction, parameter))
+
+
+def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[float]:
+    """After every layer, the largest component of the stream along the direction, relative to the stream's length."""
+    found: list[float] = []
+
+    def enter(module: nn.Module, args: tuple, kwargs: dict) -> tuple:
+        if args:
+            return (without(direction, args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": without(direction, kwargs["hidden_states"])}
+
+    def leave(module: nn.Module, args: tuple, output: object) -> None:
+        stream = output[0] if isinstance(output, tuple | list) else output
+        assert isinstance(stream, Tensor)
+        rows = stream.reshape(-1, len(direction))
+        found.append(float((rows @ direction).abs().max() / rows.norm(dim=-1).max()))
+
+    hooks = [anatomy.layers[0].register_forward_pre_hook(enter, with_kwargs=True)]
+    hooks += [layer.register_forward_hook(leave) for layer in anatomy.layers]
+    try:
+        logits(network)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def edit_of(writer: Writer, direction: Tensor):
+    aim = nn.functional.normalize(writer.bend(direction), dim=0)
+    return make_edit(writer.weight(), aim, 1.0, "none")
+
+
+def outcome(kind: str, folder: Path) -> str:
+    """works, or what is missing. Whatever must hold for every family is asserted."""
+    refuse_unsuitable(families.small_config(kind))
+    network = families.build(kind)
+    anatomy = examine(network)
+    direction = unit(anatomy.writers[0].shape[-2])
+    prepare(network, anatomy, direction)
+    base = logits(network)
+    assert torch.isfinite(base).all()
+    edits = {writer.name: edit_of(writer, direction) for writer in anatomy.writers}
+    before = components(network, anatomy, direction)
+    with attached(anatomy.writers, edits):
+        edited = logits(network)
+        after = components(network, anatomy, direction)
+    assert torch.equal(logits(network), base), "detached, the outputs are the base model's"
+    assert max(before) > 1e-3, "unedited, the layers write to the direction"
+    told = [*map(str, anatomy.missing), *anatomy.partly, *anatomy.notes]
+    if not told:
+        assert max(after) < 1e-4, f"a component of {max(after):.1e} is left, and nothing is told of it"
+    for writer in anatomy.writers:
+        writer.store(edits[writer.name].of(writer.weight()))
+    torch.testing.assert_close(logits(network), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
+    network.save_pretrained(folder)
+    again = type(network).from_pretrained(folder).eval()
+    assert try_on(type(again), again.config, stored_tensors(folder)) == [], "nothing of it is left out"
+    torch.testing.assert_close(logits(again), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
+    if any(writer.stack is not None for writer in anatomy.writers):
+        ADAPTERS[kind] = "experts are fused"
+    else:
+        ADAPTERS[kind] = adapter(kind, again, edits, edited, folder / "adapter")
+    return "; ".join(told) or "works"
+
+
+def adapter(kind: str, network: nn.Module, edits: dict[str, Edit], edited: Tensor, folder: Path) -> str:
+    """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
+    model = ChatModel(network, tiny_models.tokenizer(), lambda event: None, Control())
+    try:
+        write_adapter(model, edits, folder, dora=False, rank=1)
+    except UsageError as error:
+        if "PEFT takes no adapter" not in str(error):
+            raise
+        return "PEFT refuses"
+    base = families.build(kind)
+    anatomy = examine(base)
+    prepare(base, anatomy, unit(anatomy.writers[0].shape[-2]))
+    adapted = PeftModel.from_pretrained(base, folder).eval()
+    torch.testing.assert_close(logits(adapted), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
+    return "works"
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in families.NOT_BUILT])
+def test_family(kind: str, tmp_path: Path) -> None:
+    FOUND[kind] = outcome(kind, tmp_path)
+
+
+def test_the_list_of_architectures_is_true() -> None:
+    """docs/architectures.md is what the tests above found; `HERETIC_WRITE_DOCS=1` writes it."""
+    if set(FOUND) != set(KINDS) - set(families.NOT_BUILT):
+        pytest.skip("not every family was tried")
+    text = listing()
+    if os.environ.get("HERETIC_WRITE_DOCS"):
+        LIST.write_text(text, encoding="utf-8")
+    assert LIST.read_text(encoding="utf-8") == text
+
+
+def listing() -> str:
+    names = families.families()
+    works = [kind for kind in KINDS if FOUND.get(kind) == "works"]
+    partly = {kind: text for kind, text in FOUND.items() if text != "works"}
+    lines = [
+        "# Architectures",
+        "",
+        "Written by `tests/test_architectures.py`, from small random models of every causal and image-text-to-text",
+        f"family of transformers {transformers.__version__}. In those that work, an edit of weight 1 of all writers",
+        "leaves no layer that adds anything of the direction to the residual stream (float32, to 1e-4 of its length),",
+        "the base model comes back bit for bit, and the exported weights load to the edited outputs.",
+        "",
+        f"## Works ({len(works)})",
+        "",
+        ", ".join(f"{names[kind]} (`{kind}`)" for kind in works) + ".",
+        "",
+        f"## Partly ({len(partly)})",
+        "",
+        "All that was found is edited; what keeps the direction from going entirely is said when the model is loaded.",
+        "",
+        "| family | what is missing |",
+        "|---|---|",
+        *(f"| {names[kind]} (`{kind}`) | {text} |" for kind, text in sorted(partly.items())),
+        "",
+        "## Adapters",
+        "",
+        "An adapter of the edits, on the base model, gives the edited outputs too, in "
+        f"{sum(found == 'works' for found in ADAPTERS.values())} families. The others are exported as merged weights:",
+        "",
+        *(
+            f"- {reason}: " + ", ".join(f"`{kind}`" for kind in sorted(ADAPTERS) if ADAPTERS[kind] == reason)
+            for reason in ("experts are fused", "PEFT refuses")
+        ),
+        "",
+        f"## Not tried ({len(families.NOT_BUILT)})",
+        "",
+        *(f"- {names[kind]} (`{kind}`): {reason}" for kind, reason in families.NOT_BUILT.items()),
+        "",
+        "## Out of scope",
+        "",
+    ]
+    for reason in dict.fromkeys(OUT_OF_SCOPE.values()):
+        own = [kind for kind, why in OUT_OF_SCOPE.items() if why == reason]
+        lines.append(f"- {reason}: " + ", ".join(f"`{kind}`" for kind in own))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,103 @@
+"""Directions: difference in means, orthogonalisation, interpolation; and the errors where there is none."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heretic_tui.engine.analysis.geometry import layer_diagnostics
+from heretic_tui.engine.directions.interpolation import direction_parts
+from heretic_tui.engine.directions.methods.mean_difference import refusal_directions
+from heretic_tui.errors import HereticError, UsageError
+
+
+def means(layers: int = 6, hidden: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    good = torch.randn(layers, hidden, generator=generator, dtype=torch.float64)
+    return good, good + torch.randn(layers, hidden, generator=generator, dtype=torch.float64)
+
+
+def test_unit_difference_of_means() -> None:
+    good, bad = means()
+    directions = refusal_directions(good, bad, orthogonalize=False)
+    for layer in range(len(good)):
+        expected = (bad[layer] - good[layer]) / (bad[layer] - good[layer]).norm()
+        torch.testing.assert_close(directions[layer].double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_orthogonalised_directions_have_nothing_of_the_good_mean() -> None:
+    good, bad = means()
+    directions = refusal_directions(good, bad, orthogonalize=True)
+    torch.testing.assert_close(directions.norm(dim=-1), torch.ones(6))
+    assert ((directions.double() * good).sum(dim=-1) / good.norm(dim=-1)).abs().max() < 1e-6
+    # What is left points the same way as before.
+    assert ((directions.double() * (bad - good)).sum(dim=-1) > 0).all()
+
+
+def test_equal_sets_and_directions_along_the_good_mean_are_errors() -> None:
+    good, bad = means()
+    with pytest.raises(HereticError, match="same mean residual at layer 0"):
+        refusal_directions(good, good.clone(), True)
+    with pytest.raises(HereticError, match="along the good mean"):
+        refusal_directions(good, good * 1.5, True)
+    bad[2, 3] = float("nan")
+    with pytest.raises(HereticError, match="not finite"):
+        refusal_directions(good, bad, True)
+
+
+def test_equal_embeddings_are_no_error() -> None:
+    good, bad = means()
+    bad[0] = good[0]
+    assert torch.isfinite(refusal_directions(good, bad, True)).all()
+
+
+@settings(deadline=None)
+def direction_for(directions: torch.Tensor, index: float | None, layer: int) -> torch.Tensor:
+    """The direction that a layer is edited with, put together from its parts."""
+    parts = direction_parts(directions, index, layer)
+    return torch.stack([share * directions[j] for j, share in parts]).sum(dim=0)
+
+
+def direction_at(directions: torch.Tensor, index: float) -> torch.Tensor:
+    return direction_for(directions, index, 0)
+
+
+@given(index=st.floats(0, 4))
+def test_interpolated_direction_is_a_unit_vector_between_its_neighbours(index: float) -> None:
+    good, bad = means()
+    directions = refusal_directions(good, bad, True)
+    mixed = direction_at(directions, index)
+    assert mixed.norm().item() == pytest.approx(1, abs=1e-5)
+    low = int(index)
+    if index == low:
+        torch.testing.assert_close(mixed, directions[low + 1])
+    else:
+        cosine = mixed @ directions[low + 1]
+        assert cosine >= directions[low + 1] @ directions[low + 2] - 1e-5
+
+
+def test_index_is_that_of_the_layer_not_of_the_residual() -> None:
+    good, bad = means()
+    directions = refusal_directions(good, bad, True)
+    torch.testing.assert_close(direction_at(directions, 3.0), directions[4])
+    torch.testing.assert_close(direction_for(directions, None, 3), directions[4])
+    torch.testing.assert_close(direction_for(directions, 2.0, 3), directions[3])
+    half = torch.nn.functional.normalize(directions[3] * 0.75 + directions[4] * 0.25, dim=-1)
+    torch.testing.assert_close(direction_at(directions, 2.25), half)
+    for outside in (-0.1, 4.01):
+        with pytest.raises(UsageError, match="outside"):
+            direction_at(directions, outside)
+
+
+def test_diagnostics() -> None:
+    good, bad = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 0.0]])
+    good_along, bad_along = torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])
+    found = layer_diagnostics(good, bad, good_along, bad_along)[0]
+    assert found["separation"] == 4
+    assert found["good_norm"] == 5
+    assert found["bad_norm"] == 3
+    assert found["difference_norm"] == 4
+    assert found["cosine"] == pytest.approx(0.6)
+    assert found["surviving"] == pytest.approx(0.6)

@@ -1,0 +1,496 @@
+"""Trials measured together, from kept states, up to their verdicts: the same figures as one at a time from scratch."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from transformers import MistralConfig, MistralForCausalLM
+
+from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
+from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.measuring.fast_pool import FastPool
+from heretic_tui.engine.measuring.job import Exam, Job
+from heretic_tui.engine.measuring.odds import History, Odds, Past, bar
+from heretic_tui.engine.measuring.open_pool import open_pool
+from heretic_tui.engine.measuring.plain_pool import PlainPool
+from heretic_tui.engine.measuring.prefill import Prefill, Trunk, shared_prefix
+from heretic_tui.engine.measuring.speculation import Drafts, StepCost
+from heretic_tui.engine.metrics.base import Response, Verdict
+from heretic_tui.engine.metrics.judges.markers import Judge
+from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.events import Event, Notice
+from heretic_tui.parameters import Kernel, Parameters
+from tests.support import tiny_models
+from tests.support.trial_course import measured
+
+Make = Callable[..., ChatModel]
+LENGTH = 24
+NO_COST = StepCost({})
+
+
+def prompts(count: int, seed: int, prefix: int = 7) -> list[list[int]]:
+    """Rows of different lengths that begin alike."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(1, 25, (count,), generator=generator).tolist()
+    return [[*range(prefix), *torch.randint(0, 250, (n,), generator=generator).tolist()] for n in lengths]
+
+
+def exam(model: ChatModel) -> Exam:
+    bad = prompts(14, 2)
+    made = Exam(
+        prompts(9, 1), bad, LENGTH, KLDivergence(9), Judge(markers(model, bad), special_tokens=tiny_models.SPECIAL)
+    )
+    made.kl.set_base(PlainPool(model, made, lambda event: None).good_logits(Job(None, {}, model.depth)))
+    return made
+
+
+def markers(model: ChatModel, rows: list[list[int]]) -> list[str]:
+    """Letters that a random model says now and then, and not at once: some rows are decided by them soon, some late,
+    some never."""
+    said = [model.decode(response).lower() for response in greedy(model, rows, LENGTH)]
+    letters = {letter for text in said for letter in text if letter.isascii() and letter.isprintable()} - set("* '")
+    return sorted(letters, key=lambda letter: (abs(sum(letter in text for text in said) - 5), letter))[:2]
+
+
+def parameters(number: int, depth: int = 4) -> Parameters:
+    rng = torch.Generator().manual_seed(100 + number)
+    draws = torch.rand(9, generator=rng, dtype=torch.float64).tolist()
+    last = depth - 1
+    kernels = {}
+    for name, (weight, position, floor, reach) in zip((ATTENTION, MLP), (draws[1:5], draws[5:9]), strict=True):
+        kernels[name] = Kernel(1.5 * weight, position * last, floor, 0.3 + 2 * reach)
+    return Parameters(None if draws[0] < 0.3 else draws[0] * last, kernels)
+
+
+def jobs(model: ChatModel, count: int, **options: object) -> list[Job]:
+    directions = nn.functional.normalize(torch.randn(5, 32, generator=torch.Generator().manual_seed(3)), dim=-1)
+    bank = EditBank(model.anatomy.writers, directions, "full", 1 << 30)
+    made = []
+    for number in range(count):
+        edits = bank.edits(parameters(number))
+        first = min((w.layer for w in model.anatomy.writers if w.name in edits), default=model.depth)
+        made.append(Job(number, edits, first, **options))  # type: ignore[arg-type]
+    return made
+
+
+def verdicts(job: Job) -> list[bool | None]:
+    return [response.verdict.refused if response else None for response in job.responses]
+
+
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
+@pytest.mark.parametrize(("at_once", "batch_size"), [(1, 20), (3, 9)])
+def test_twenty_trials_have_the_figures_of_the_plain_way(
+    make_model: Make, kind: str, at_once: int, batch_size: int
+) -> None:
+    model = make_model(kind, batch_size=batch_size)
+    what = exam(model)
+    fast, together = open_pool(model, what, lambda event: None, NO_COST)
+    assert isinstance(fast, FastPool)
+    assert together
+    plain = PlainPool(model, what, lambda event: None)
+    found, expected = measured(fast, jobs(model, 20), at_once), measured(plain, jobs(model, 20), 1)
+    for one, other in zip(found, expected, strict=True):
+        assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
+        assert verdicts(one) == verdicts(other)
+    # Where two tokens are equally likely to the last digit, either may come.
+    texts = [[r.text for job in done for r in job.responses if r] for done in (found, expected)]
+    assert len(texts[0]) == 20 * 14
+    assert sum(one != other for one, other in zip(*texts, strict=True)) <= 2
+    assert len({job.refusals for job in found}) > 2, "the edits must matter"
+    assert any(not r.whole for job in found for r in job.responses if r), "some must be decided before their end"
+    assert not any(m._forward_hooks or "forward" in m.__dict__ for m in model.network.modules()), "nothing is left"
+
+
+def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
+    model = make_model(batch_size=20)
+    what = exam(model)
+    never = Exam(what.good, what.bad, what.length, what.kl, Judge(["\x00 never"], special_tokens=tiny_models.SPECIAL))
+    whole, _ = open_pool(model, never, lambda event: None, NO_COST)
+    fast, _ = open_pool(model, what, lambda event: None, NO_COST)
+    for full, cut in zip(measured(whole, jobs(model, 8), 1), measured(fast, jobs(model, 8), 1), strict=True):
+        assert verdicts(cut) == [what.judge.verdict(response.text).refused for response in full.responses if response]
+
+
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
+def test_guesses_from_earlier_trials_change_nothing_but_the_number_of_steps(make_model: Make, kind: str) -> None:
+    model = make_model(kind, batch_size=9)
+    what = exam(model)
+    plain, _ = open_pool(model, what, lambda event: None, NO_COST)
+    # A step costs the same for one token and for hundreds, as where reading the weights takes all the time.
+    guessing, _ = open_pool(model, what, lambda event: None, StepCost({1: 1.0, 1000: 1.0}))
+    steps: dict[str, int] = {}
+    results = {}
+    for name, pool in (("plain", plain), ("guessing", guessing)):
+        assert isinstance(pool, FastPool)
+        before = pool.steps
+        results[name] = measured(pool, jobs(model, 12), 2)
+        steps[name] = pool.steps - before
+    for one, other in zip(results["plain"], results["guessing"], strict=True):
+        assert verdicts(one) == verdicts(other)
+    texts = [[r.text for job in done for r in job.responses if r] for done in results.values()]
+    assert sum(one != other for one, other in zip(*texts, strict=True)) <= 2
+    assert steps["guessing"] < 0.8 * steps["plain"]
+
+
+def test_guessing_is_left_alone_where_every_token_costs(make_model: Make) -> None:
+    dear = Drafts(1, StepCost({1: 0.5, 100: 50.0}))
+    dear.add(0, [1, 2, 3, 4])
+    assert dear.block([(0, [1])] * 20) == 1
+    cheap = Drafts(1, StepCost({1: 1.0, 1000: 1.01}))
+    cheap.add(0, [1, 2, 3, 4])
+    assert cheap.block([(0, [1])] * 20) == 8
+    assert cheap.block([(0, [7])] * 20) == 1, "there is nothing to guess from"
+    for _ in range(20):
+        cheap.learn(10, 0)
+    assert cheap.block([(0, [1])] * 20) == 1, "guesses that are never right are given up"
+    assert cheap.guess(0, [1, 2], 8) == [3, 4]
+    assert cheap.guess(0, [1, 2], 1) == [3]
+    assert cheap.guess(0, [2], 1) == []
+    assert Drafts(1, NO_COST).block([(0, [1])]) == 1
+
+
+def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(batch_size=20)
+    prefill = Prefill(model, {"bad": prompts(6, 2)}, frozenset({"bad"}))
+    ran: list[int] = []
+    for number, layer in enumerate(model.anatomy.layers):
+        layer.self_attn.register_forward_hook(lambda *args, number=number: ran.append(number))
+
+    def passed(first: int) -> list[int]:
+        ran.clear()
+        with torch.inference_mode():
+            prefill.run("bad", range(6), prefill.trunk(first))
+        return sorted(set(ran))
+
+    assert passed(2) == [0, 1, 2, 3]
+    assert passed(3) == [2, 3], "what an earlier pass went through is kept, and no more"
+    assert passed(3) == [3]
+    assert passed(4) == [3]
+    assert passed(4) == []
+    assert passed(1) == [1, 2, 3]
+
+
+def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heretic_tui.engine.measuring.prefill.memory_share", lambda device, share: 0)
+    model = make_model(batch_size=20)
+    pool, _ = open_pool(model, exam(model), lambda event: None, NO_COST)
+    assert isinstance(pool, FastPool)
+    assert pool.prefill.boundaries == 0
+    plain = PlainPool(model, exam(model), lambda event: None)
+    for one, other in zip(measured(pool, jobs(model, 4), 2), measured(plain, jobs(model, 4), 1), strict=True):
+        assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
+        assert verdicts(one) == verdicts(other)
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_a_trial_that_has_lost_stops_and_one_that_has_not_is_measured_in_full(make_model: Make, at_once: int) -> None:
+    model = make_model(batch_size=8)
+    what = exam(model)
+    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    full = measured(pool, jobs(model, 12), 1)
+    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[3:6]
+    stopped = 0
+    for one, other in zip(measured(pool, jobs(model, 12, front=front), at_once), full, strict=True):
+        kl, refusals = other.kl_divergence or 0.0, other.refusals
+        lost = any(k <= kl and r <= refusals and (k, r) != (kl, refusals) for k, r in front)
+        assert one.dominated == lost
+        stopped += lost
+        if lost:
+            assert one.refusals <= refusals
+        else:
+            assert verdicts(one) == verdicts(other)
+    assert 0 < stopped < 12
+    assert pool.cancel() == []
+
+
+def narrow() -> nn.Module:
+    """A model whose attention reaches less far than a response."""
+    config = MistralConfig(
+        vocab_size=tiny_models.VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=4,
+        num_attention_heads=4, num_key_value_heads=2, sliding_window=16, eos_token_id=256, pad_token_id=260,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    return MistralForCausalLM(config).eval()
+
+
+def test_a_model_that_does_not_bear_the_shortcuts_takes_the_plain_path_and_says_so(make_model: Make) -> None:
+    events: list[Event] = []
+    model = make_model(network=narrow())
+    pool, together = open_pool(model, exam(model), events.append, NO_COST)
+    assert isinstance(pool, PlainPool)
+    assert not together
+    (notice,) = [event for event in events if isinstance(event, Notice)]
+    assert "longer than the attention window of 16" in notice.text
+
+
+def test_shortcuts_that_compute_something_else_are_found_out(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Prefill.trunk
+
+    def wrong(self: Prefill, first_edited: int) -> Trunk:
+        trunk = real(self, first_edited)
+        return Trunk(trunk.first_edited, [pair and (pair[0] * 1.1, pair[1]) for pair in trunk.cache])
+
+    monkeypatch.setattr(Prefill, "trunk", wrong)
+    events: list[Event] = []
+    model = make_model()
+    pool, _ = open_pool(model, exam(model), events.append, NO_COST)
+    assert isinstance(pool, PlainPool)
+    assert "differ" in next(event.text for event in events if isinstance(event, Notice))
+
+
+def test_guesses_stay_within_the_positions_that_a_model_has(make_model: Make) -> None:
+    model = make_model("gpt2", batch_size=9)
+    what = exam(model)
+    longest = max(map(len, what.bad))
+    what = dataclasses.replace(what, length=model.network.config.n_positions - longest)
+    never = dataclasses.replace(what, judge=Judge(["\x00 never"]))
+    results = []
+    for cost in (NO_COST, StepCost({1: 1.0, 1000: 1.0})):
+        pool, _ = open_pool(model, never, lambda event: None, cost)
+        assert isinstance(pool, FastPool)
+        results.append(measured(pool, jobs(model, 3), 2))
+    for one, other in zip(*results, strict=True):
+        assert [r and r.tokens for r in one.responses] == [r and r.tokens for r in other.responses]
+
+
+def test_a_prompt_that_ends_at_once_makes_room_for_the_others(make_model: Make) -> None:
+    model = make_model(batch_size=20)
+    what = exam(model)
+    shortest = min(range(14), key=lambda row: len(what.bad[row]))
+    (first,) = greedy(model, [what.bad[shortest]], 1)
+    # The same model, to which that token means the end.
+    model.end_tokens = frozenset({*model.end_tokens, *first})
+    again, _ = open_pool(model, what, lambda event: None, NO_COST)
+    base = measured(again, [Job(0, {}, model.depth)], 1)[0]
+    expected = measured(PlainPool(model, what, lambda event: None), [Job(0, {}, model.depth)], 1)[0]
+    assert verdicts(base) == verdicts(expected)
+    assert base.responses[shortest] == expected.responses[shortest]
+
+
+def test_jobs_that_are_cancelled_leave_the_pool_ready_for_others(make_model: Make) -> None:
+    model = make_model(batch_size=9)
+    what = exam(model)
+    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    expected = measured(pool, jobs(model, 3), 3)
+    for job in jobs(model, 3):
+        pool.start(job)
+    pool.advance()
+    assert len(pool.cancel()) == 2
+    for one, other in zip(measured(pool, jobs(model, 3), 3), expected, strict=True):
+        assert verdicts(one) == verdicts(other)
+
+
+def test_what_a_trial_fails_at_leaves_no_edit_behind(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model(batch_size=4)
+    what = exam(model)
+    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    failing, job = jobs(model, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(KLDivergence, "of", lambda self, parts: next(iter(parts)) and 1 / 0)
+        pool.start(failing)
+    assert isinstance(failing.error, ZeroDivisionError)
+    assert not any(module._forward_hooks for module in model.network.modules())
+    assert pool.advance() is failing
+    (found,) = measured(pool, [job], 1)
+    expected = measured(PlainPool(model, what, lambda event: None), jobs(model, 2)[1:], 1)[0]
+    assert found.kl_divergence == pytest.approx(expected.kl_divergence, abs=1e-5)
+
+
+def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
+    model = make_model(batch_size=6)
+    what = exam(model)
+    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    expected = [verdicts(job) for job in measured(pool, jobs(model, 4), 2)]
+    broken = jobs(model, 1, compared=False)[0]
+    broken.edits = {name: Edit(edit.a, edit.b * torch.nan, edit.c) for name, edit in broken.edits.items()}
+    job_list = jobs(model, 4)
+    assert [verdicts(job) for job in measured(pool, [broken, *job_list], 2) if job is not broken] == expected
+
+
+def test_the_plain_way_stops_a_trial_that_has_lost_too(make_model: Make) -> None:
+    model = make_model(batch_size=3)
+    what = exam(model)
+    sure = dataclasses.replace(what, judge=Judge([chr(code) for code in range(33, 127)]))
+    job = jobs(model, 1, front=[(0.0, 5)], odds=Odds([Past(0.0, [4] * 14)]))[0]
+    (found,) = measured(PlainPool(model, sure, lambda event: None), [job], 1)
+    assert found.dominated
+    assert None in found.responses
+
+
+def test_shared_prefix_leaves_every_row_a_token() -> None:
+    assert shared_prefix([[1, 2, 3, 4], [1, 2, 3, 5, 6]]) == [1, 2, 3]
+    assert shared_prefix([[1, 2], [1, 2, 3]]) == [1]
+    assert shared_prefix([[4, 2], [1, 2, 3]]) == []
+    assert shared_prefix([[4, 2, 9]]) == [4, 2]
+    assert shared_prefix([[4]]) == []
+    assert shared_prefix([]) == []
+
+
+def response(refused: bool, tokens: int) -> Response:
+    return Response("", Verdict(refused, "no" if refused else None), tokens)
+
+
+def test_prompts_that_decide_come_first_and_only_what_was_known_counts() -> None:
+    history = History([response(True, 8), response(False, 24), response(True, 4), response(True, 12)])
+    history.add(0, 0.1, [response(False, 24), response(False, 24), response(True, 4), response(True, 8)])
+    history.add(2, 0.1, [response(True, 4), response(True, 4), response(False, 24), response(True, 4)])
+    assert history.before(1).order == [2, 3, 0, 1]
+    assert history.before(0).order == [2, 0, 3, 1], "trial 0 had not ended"
+    assert history.before(2).order == history.before(1).order != history.before(3).order
+
+
+def test_the_refusals_at_which_a_trial_has_lost() -> None:
+    front = [(0.1, 20), (0.2, 10), (0.4, 3)]
+    assert bar(front, 0.05) is None
+    assert bar(front, 0.1) == 21, "as good a KL divergence with as many refusals is no defeat"
+    assert bar(front, 0.15) == 20
+    assert bar(front, 0.3) == 10
+    assert bar(front, 0.5) == 3
+    assert bar([], 0.5) is None
+
+
+outcomes = st.lists(st.tuples(st.booleans(), st.integers(1, 25)), min_size=1, max_size=12)
+
+
+@given(
+    base=outcomes, now=outcomes, decided=st.integers(0, 12), tokens=st.integers(0, 25), kl=st.floats(0, 10)
+)  # fmt: skip
+def test_chances_are_probabilities_of_the_undecided(
+    base: list[tuple[bool, int]], now: list[tuple[bool, int]], decided: int, tokens: int, kl: float
+) -> None:
+    size = min(len(base), len(now))
+    odds = History([response(*outcome) for outcome in base[:size]]).before(0)
+    refused = {row: t for row, (r, t) in enumerate(now[:size]) if row < decided and r}
+    answered = {row: t for row, (r, t) in enumerate(now[:size]) if row < decided and not r}
+    undecided = dict.fromkeys(range(min(decided, size), size), tokens)
+    chances = odds.chances(kl, refused, answered, undecided)
+    assert chances.keys() == undecided.keys()
+    assert all(0 <= chance <= 1 for chance in chances.values())
+
+
+def expected(odds: Odds, *seen: Any) -> float:
+    return sum(odds.chances(*seen).values())
+
+
+def test_chances_follow_the_evidence() -> None:
+    half: list[int | None] = [8, None] * 10
+    odds = Odds([Past(0.1, half), Past(0.1, half[::-1])])
+    rows = dict.fromkeys(range(10, 20), 0)
+    many = expected(odds, 0.1, dict.fromkeys(range(9), 8), {9: 24}, rows)
+    few = expected(odds, 0.1, {0: 8}, dict.fromkeys(range(1, 10), 24), rows)
+    assert few < 4 < 6 < many
+    late = expected(odds, 0.1, {}, {}, dict.fromkeys(range(20), 16))
+    fresh = expected(odds, 0.1, {}, {}, dict.fromkeys(range(20), 0))
+    assert late < fresh == pytest.approx(10, abs=1), "what was not refused by now will hardly be"
+
+
+def test_trials_of_like_strength_count_most() -> None:
+    odds = Odds([Past(0.0, [4] * 10), Past(0.01, [4] * 10), Past(0.5, [None] * 10)])
+    untouched = dict.fromkeys(range(10), 0)
+    weak, strong = (expected(odds, kl, {}, {}, untouched) for kl in (0.01, 0.5))
+    assert strong < 3 < 8 < weak
+
+
+def losing(rows: int = 20, bar_at: int = 3) -> Job:
+    """A job of which half of the prompts are usually refused, and that has lost at so many refusals."""
+    half = rows // 2
+    job = Job(0, {}, 0, front=[(0.1, bar_at)], odds=Odds([Past(0.2, [4] * half + [None] * half)]))
+    job.responses = [None] * rows
+    return job
+
+
+def test_no_more_prompts_are_begun_than_it_takes_to_lose() -> None:
+    job = losing()
+    assert job.to_begin(job.order()) == job.order(), "before the KL divergence is known nothing can be lost"
+    job.found_kl(0.2)
+    first = job.to_begin(job.order())
+    assert 3 <= len(first) <= 6
+    assert set(first) <= set(range(10)), "those that are usually refused come first"
+    waiting = [row for row in job.order() if row not in first]
+    for row in first:
+        job.begun[row] = 1
+    assert not job.look()
+    assert not job.to_begin(waiting), "those in hand are expected to decide it"
+    for row in first:
+        job.found(row, response(False, 24))
+    assert len(job.to_begin(waiting)) >= 3, "prompts that were answered have to be made up for"
+    good = Job(1, {}, 0, front=[(0.1, 3)], odds=job.odds, responses=[None] * 20)
+    good.found_kl(0.05)
+    assert good.to_begin(good.order()) == good.order(), "a trial that cannot lose is measured in full"
+    hopeless = losing(bar_at=0)
+    hopeless.found_kl(0.2)
+    assert hopeless.dominated
+    assert hopeless.estimate() > 3
+
+
+def test_where_a_trial_has_lost_does_not_hang_on_the_order_in_which_it_was_decoded() -> None:
+    """The same verdicts, come to know in step, one prompt after the other, or in any other order and pace."""
+    rng = random.Random(5)
+    for _ in range(30):
+        outcome = {
+            row: response(rng.random() < 0.4, rng.choice([4, 8, 12])) if rng.random() < 0.6 else response(False, 24)
+            for row in range(20)
+        }
+        results = []
+        for way in ("in step", "one by one", "any"):
+            job = losing(bar_at=4)
+            job.found_kl(0.2)
+            decoded: dict[int, int] = {}
+            while not job.ended:
+                assert job.to_begin(range(20)), "it always goes on"
+                alive = [r for r in job.to_begin(range(20)) if job.responses[r] is None]
+                alive = [row for row in alive if decoded.get(row, 0) < job.wanted(row)]
+                rows = alive if way == "in step" else alive[:1] if way == "one by one" else [rng.choice(alive)]
+                for row in rows:
+                    decoded[row] = decoded.get(row, 0) + (rng.choice([1, 3, 8]) if way == "any" else 1)
+                    if decoded[row] >= outcome[row].tokens:
+                        job.found(row, outcome[row])
+                    else:
+                        job.begun[row] = decoded[row]
+                job.look()
+            seen = [r and (r.verdict.refused, r.tokens) for r in job.responses]
+            results.append((job.dominated, job.refusals, seen, job.estimate() if job.dominated else None))
+        assert results[0] == results[1] == results[2]
+        assert results[0][0] == (sum(r.verdict.refused for r in outcome.values()) >= 4)
+
+
+def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_have(
+    make_model: Make,
+) -> None:
+    model = make_model(batch_size=20)
+    what = exam(model)
+    full = measured(open_pool(model, what, lambda event: None, NO_COST)[0], jobs(model, 8), 1)
+    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[2:5]
+    history = History([r for r in full[0].responses if r])
+    history.add(1, full[1].kl_divergence or 0.0, [r for r in full[1].responses if r])
+    odds = history.before(9)
+    free = StepCost({1: 1.0, 1000: 1.0})
+    found = []
+    for size, at_once, cost, plain in [(20, 1, NO_COST, False), (4, 3, free, False), (5, 1, free, True)]:
+        model.batch_size = size
+        pool = PlainPool(model, what, lambda event: None) if plain else open_pool(model, what, print, cost)[0]
+        done = measured(pool, jobs(model, 8, front=front, odds=odds), at_once)
+        found.append([(job.dominated, job.refusals, round(job.estimate(), 2), verdicts(job)) for job in done])
+    assert all(one == found[0] for one in found)
+    assert 0 < sum(dominated for dominated, *_ in found[0]) < 8
+
+
+def test_several_trials_can_be_in_hand_where_rows_cannot_be_told_apart(make_model: Make) -> None:
+    model = make_model(batch_size=9)
+    what = exam(model)
+    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    assert isinstance(pool, FastPool)
+    expected = [verdicts(job) for job in measured(pool, jobs(model, 5), 1)]
+    pool.together = False
+    assert [verdicts(job) for job in measured(pool, jobs(model, 5), 3)] == expected

@@ -1,0 +1,61 @@
+"""Watching a run: what it tells of its past is no news, and keeps the time at which it happened."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from textual.widgets import Log
+
+from heretic_tui import events as ev
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import Journal
+from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.host import FollowHost
+from tests.support import fake_run
+
+THEN = 1_500_000_000.0
+
+
+def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_toast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.create()
+    journal = Journal(run.events)
+    past = [
+        fake_run.opened(),
+        *fake_run.trial(0),
+        ev.ExportFinished(trial=0, out="/out", time=THEN),
+        ev.Notice(level="error", text="went wrong long ago", time=THEN),
+        ev.PhaseStarted(phase="ready"),
+    ]
+    for event in past:
+        journal.append(event)
+    bells: list[str] = []
+    toasts: list[str] = []
+    monkeypatch.setattr(HereticApp, "bell", lambda self: bells.append("bell"))
+    monkeypatch.setattr(HereticApp, "say", lambda self, text, severity="": toasts.append(text))
+
+    async def go() -> None:
+        app = HereticApp(None, lambda settings: fake_run.FakeHost(), FollowHost(run))
+        async with app.run_test(size=(100, 30)) as pilot:
+            app.tick()
+            assert app.state.finished == 1
+            assert not bells
+            assert not toasts
+            await pilot.press("5")
+            app.tick()
+            lines = list(app.screen.query_one(Log).lines)
+            when = time.strftime("%H:%M:%S", time.localtime(THEN))
+            assert [line.split()[0] for line in lines if "long ago" in line or "/out" in line] == [when, when]
+            # What happens from now on is news.
+            journal.append(ev.ExportFinished(trial=0, out="/other"))
+            app.tick()
+            assert bells == ["bell"]
+            assert toasts == ["trial 0 is exported to /other"]
+
+    asyncio.run(go())
+    journal.close()

@@ -1,0 +1,389 @@
+"""The journal: torn lines, damage, thinning; and that replaying it gives the state that folding live gave."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from heretic_tui import events as ev
+from heretic_tui.engine.search.storage import open_study
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.run.journal import Journal, Tail, read_events, read_journal
+from heretic_tui.run.state import RunState, TrialRecord, pareto_front
+from tests.support import fake_run
+from tests.support.commands import mounted
+
+
+def trial(number: int, kl: float, refusals: int) -> list[ev.Event]:
+    return [
+        ev.TrialStarted(number=number, parameters={"direction_index": None, "components": {}}),
+        ev.TrialFinished(
+            number=number, state="complete", kl_divergence=kl, refusals=refusals, prompts=100, seconds=1.0
+        ),
+    ]
+
+
+def opened(n_trials: int = 5, resumed: bool = False) -> ev.RunOpened:
+    return ev.RunOpened(
+        run="r", folder="/r", model="m", settings={}, seed=1, n_trials=n_trials, resumed=resumed, pid=1, version="0"
+    )
+
+
+EVENTS: list[ev.Event] = [
+    opened(),
+    ev.Notice(text="größer\n[/red] \u2028 \x1b[31m"),
+    ev.PhaseStarted(phase="search"),
+    *trial(0, 0.5, 10),
+    *trial(1, 0.25, 20),
+    ev.TrialStarted(number=2, parameters={}),
+]
+
+
+def read_back(event: ev.Event) -> ev.Event:
+    """The event as a journal gives it back."""
+    found = ev.from_json(json.loads(json.dumps(event.to_json())))
+    assert found is not None
+    return found
+
+
+def write(path: Path, events: list[ev.Event]) -> None:
+    journal = Journal(path)
+    for event in events:
+        journal.append(event)
+    journal.close()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@given(cut=st.integers(0, 3000))
+def test_any_torn_journal_reads_as_its_whole_lines_and_goes_on(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "events.jsonl"
+    path.unlink(missing_ok=True)
+    write(path, EVENTS)
+    data = path.read_bytes()[:cut]
+    path.write_bytes(data)
+    whole = data.count(b"\n")
+    assert [r["seq"] for r in read_journal(path)] == list(range(whole))
+    write(path, [opened(resumed=True)])
+    records = list(read_journal(path))
+    assert [r["seq"] for r in records] == list(range(whole + 1))
+    assert records[-1]["type"] == "run_opened"
+
+
+@given(count=st.integers(0, len(EVENTS)))
+def test_replay_gives_the_state_of_the_live_fold_for_any_prefix(count: int) -> None:
+    live = RunState()
+    for event in EVENTS[:count]:
+        live.fold(event)
+    assert RunState.replay(map(read_back, EVENTS[:count])) == live
+
+
+def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, EVENTS)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:2], b'{"seq": 2, "ty\n', *lines[3:]]))
+    with pytest.raises(UsageError, match="damaged at line 3"):
+        list(read_journal(path))
+    with pytest.raises(UsageError, match="damaged at line 3"):
+        Journal(path)
+
+
+def test_high_rate_events_are_written_once_a_second_at_most(tmp_path: Path) -> None:
+    now = [100.0]
+    journal = Journal(tmp_path / "e", clock=lambda: now[0])
+    for step in range(30):
+        now[0] = 100 + step / 10
+        journal.append(ev.Progress(stage="x", done=step, total=30))
+        journal.append(ev.Notice(text=str(step)))
+    kinds = [r["type"] for r in read_journal(tmp_path / "e")]
+    assert kinds.count("progress") == 3
+    assert kinds.count("notice") == 30
+
+
+def test_every_kind_of_event_survives_the_journal() -> None:
+    rows = [{"index": 0, "layer": None, "|r|": 0.0, "raises": [], "lowers": []}, {"index": 1, "layer": 0, "|r|": None}]
+    figures = dict.fromkeys(("good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"), 0.5)
+    whole: dict[str, dict[str, object]] = {
+        "layers_analysed": {"layers": rows, "refusal": None},
+        "directions_found": {"layers": [figures, figures]},
+    }
+    for cls in ev.KINDS.values():
+        values: dict[str, object] = {}
+        for field in fields(cls):
+            kind = str(field.type).split(" ")[0].split("[")[0]
+            values[field.name] = {"str": "x", "int": 1, "float": 0.5, "bool": True, "dict": {}, "list": []}[kind]
+        event = cls(**{**values, **whole.get(cls.type, {})})
+        back = read_back(event)
+        assert back == event
+        assert (back.time, back.past) == (0.5, False)
+    assert ev.from_json({"type": "of a later version"}) is None
+
+
+def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read(tmp_path: Path) -> None:
+    records = [event.to_json() for event in EVENTS]
+    records += [
+        {"type": "trial_started", "number": 9, "parameters": {}},
+        {"type": "measured", "metric": "KL divergence", "value": 0.25},
+    ]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert RunState.replay(read_events(path)).trials[9].measured == {"KL divergence": 0.25}
+
+
+KERNEL = {"max_weight": 1.0, "max_weight_position": 2.0, "min_weight": 0.0, "min_weight_distance": 3.0}
+# What a record must not be: its type, what of it is another, and what is said.
+WRONG: list[tuple[dict[str, object], str]] = [
+    ({"number": 1}, "no event: it has no 'type'"),
+    ({"type": ["notice"], "text": "x"}, "no event: it has no 'type'"),
+    ({"type": "trial_finished", "state": "failed"}, "trial_finished has no 'number'"),
+    ({"type": "trial_finished", "number": "1", "state": "failed"}, "'number' of trial_finished cannot be '1'"),
+    ({"type": "trial_finished", "number": True, "state": "failed"}, "cannot be True"),
+    ({"type": "trial_finished", "number": 1, "state": "complete"}, "a measured trial has no figures"),
+    ({"type": "trial_finished", "number": 1, "state": "complete", "kl_divergence": -5, "refusals": 1}, "cannot be -5"),
+    (
+        {"type": "trial_finished", "number": 1, "state": "complete", "kl_divergence": 1, "refusals": 7, "prompts": 6},
+        "7 refusals cannot be, of 6 prompts",
+    ),
+    (
+        {"type": "trial_finished", "number": 1, "state": "dominated", "kl_divergence": 1, "at_least": -3},
+        "-3 refusals cannot be",
+    ),
+    ({"type": "trial_finished", "number": 1, "state": "failed", "seconds": float("inf")}, "cannot be inf"),
+    ({"type": "trial_finished", "number": 10**30, "state": "failed"}, "'number' of trial_finished cannot be 1000"),
+    ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages'"),
+    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {"max_weight": 1}}}}, "are no edit"),
+    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {**KERNEL, "min_weight": []}}}}, "edit"),
+    ({"type": "trial_started", "number": 1, "parameters": {"direction_index": "x"}}, "are no edit"),
+    ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "'layers' lack figures"),
+    ({"type": "layers_analysed", "layers": []}, "'layers' are empty"),
+    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "lacks figures"),
+    (
+        {"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "raises": ["I"], "lowers": []}]},
+        "'raises' in row 0",
+    ),
+    ({"type": "notice", "text": "x", "time": 1e300}, "'time' of notice cannot be 1e"),
+]
+
+
+@pytest.mark.parametrize(("record", "said"), WRONG)
+def test_a_record_that_cannot_be_is_damage_and_whoever_follows_sees_the_others(
+    tmp_path: Path, record: dict[str, object], said: str
+) -> None:
+    path = tmp_path / "events.jsonl"
+    write(path, EVENTS[:2])
+    path.write_bytes(path.read_bytes() + b"\r" + json.dumps(record).encode() + b"\n")
+    write(path, EVENTS[2:3])
+    with pytest.raises(UsageError, match=r"is damaged at line 3 \(.*" + re.escape(said)):
+        list(read_events(path))
+    assert Tail(path).take() == EVENTS[:3]
+
+
+def test_events_keep_their_time_and_what_was_there_at_the_first_look_is_past(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    first = ev.Notice(text="an hour ago", time=1e9)
+    write(path, [first])
+    tail = Tail(path)
+    assert [(event.time, event.past) for event in tail.take()] == [(1e9, True)]
+    assert [event.time for event in read_events(path)] == [1e9]
+    write(path, [ev.Notice(text="now")])
+    (news,) = tail.take()
+    assert not news.past
+    # Who opens it again sees all of it as past.
+    assert [event.past for event in read_events(path)] == [True, True]
+
+
+def test_a_long_journal_comes_in_pieces_and_what_lay_there_is_past(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heretic_tui.run.journal._PIECE", 300)
+    path = tmp_path / "events.jsonl"
+    write(path, EVENTS)
+    tail = Tail(path)
+    taken = [tail.take()]
+    write(path, [ev.Notice(text="now")])
+    with path.open("ab") as file:
+        file.write(b'{"seq": 99, "type": "notice", "te')
+    while events := tail.take():
+        taken.append(events)
+    assert len(taken) > 2
+    flat = [event for events in taken for event in events]
+    assert flat == [*EVENTS, ev.Notice(text="now")]
+    assert [event.past for event in flat] == [True] * len(EVENTS) + [False]
+    with path.open("ab") as file:
+        file.write(b'xt": "its end"}\n')
+    assert tail.take() == [ev.Notice(text="its end")]
+
+
+def test_a_full_disk_leaves_no_piece_of_a_line(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "size=8k") as disk:
+        journal = Journal(disk / "events.jsonl")
+
+        def fill() -> None:
+            for _ in range(100):
+                journal.append(ev.Notice(text="x" * 150))
+
+        with pytest.raises(HereticError, match="free some space and resume"):
+            fill()
+        with pytest.raises(HereticError, match="free some space"):
+            journal.append(ev.Notice(text="x" * 4000))
+        whole = [event.type for event in read_events(disk / "events.jsonl")]
+        assert len(whole) > 10
+        assert (disk / "events.jsonl").read_bytes().endswith(b"\n")
+        # The same process goes on as soon as there is room.
+        subprocess.run(["mount", "-o", "remount,size=64k", disk], check=True)
+        journal.append(ev.Notice(text="x" * 4000))
+        journal.close()
+        assert [r["seq"] for r in read_journal(disk / "events.jsonl")] == list(range(len(whole) + 1))
+
+
+def test_a_full_disk_leaves_no_piece_of_a_line_in_the_study(tmp_path: Path) -> None:
+    with mounted(tmp_path / "small", "size=16k") as disk:
+        study = open_study(disk / "study.journal", "name")
+
+        def fill() -> None:
+            for number in range(100):
+                study.set_user_attr(f"attribute {number}", "x" * 500)
+
+        with pytest.raises(OSError, match="No space left"):
+            fill()
+        data = (disk / "study.journal").read_bytes()
+        assert data.endswith(b"\n")
+        subprocess.run(["mount", "-o", "remount,size=64k", disk], check=True)
+        known = len(open_study(disk / "study.journal", "name").user_attrs)
+        assert known > 5
+        study.set_user_attr("after", 1)
+        assert len(open_study(disk / "study.journal", "name").user_attrs) == known + 1
+
+
+def test_what_ran_when_the_process_died_is_stopped_after_reopening() -> None:
+    state = RunState()
+    for event in [*EVENTS, opened(resumed=True)]:
+        state.fold(event)
+    assert state.trials[2].state == "stopped"
+    assert state.finished == 2
+
+
+def test_folding_an_event_looks_at_no_other_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = [0]
+
+    class Watched(TrialRecord):
+        def __getattribute__(self, name: str) -> object:
+            looks[0] += name in ("state", "number")
+            return super().__getattribute__(name)
+
+    monkeypatch.setattr("heretic_tui.run.state.TrialRecord", Watched)
+
+    def cost(trials: int) -> int:
+        looks[0] = 0
+        state = RunState()
+        for number in range(trials):
+            # A front of ten: each place is taken again and again by a better one.
+            for event in trial(number, 1000.0 - number, number % 10):
+                state.fold(event)
+                # What screens and printers ask for at every event.
+                assert state.finished <= trials
+                _ = state.running, state.seconds_left(), state.on_front(number)
+        assert len(state.front()) == 10
+        return looks[0]
+
+    assert cost(400) < 4.5 * cost(100)
+
+
+def test_a_trial_that_ends_again_is_counted_once() -> None:
+    state = RunState()
+    for event in [*trial(0, 0.5, 10), *trial(1, 0.1, 5), *trial(1, 0.9, 20)]:
+        state.fold(event)
+    assert state.finished == 2
+    assert [t.number for t in state.front()] == [0]
+    assert state.on_front(0)
+    assert not state.on_front(1)
+    assert state.running is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.2, 0.3])), max_size=12))
+def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> None:
+    trials = [
+        TrialRecord(i, {}, state="complete", kl_divergence=kl, refusals=refusals)
+        for i, (refusals, kl) in enumerate(points)
+    ]
+    expected = {
+        i for i, (r, k) in enumerate(points) if not any(r2 <= r and k2 <= k and (r2 < r or k2 < k) for r2, k2 in points)
+    }
+    assert {t.number for t in pareto_front(trials)} == expected
+    state = RunState()
+    for event in (event for t in trials for event in trial(t.number, t.kl_divergence or 0.0, t.refusals or 0)):
+        state.fold(event)
+    assert [(t.refusals, t.kl_divergence, t.number) for t in state.front()] == sorted(
+        (t.refusals, t.kl_divergence, t.number) for t in trials if t.number in expected
+    )
+    assert {t.number for t in trials if state.on_front(t.number)} == expected
+
+
+def places_in(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:
+    """Places in a JSON value; of a list the first and the last."""
+    yield path
+    inner = dict(value) if isinstance(value, dict) else {}
+    if isinstance(value, list) and value:
+        inner = {0: value[0], len(value) - 1: value[-1]}
+    for key, each in inner.items():
+        yield from places_in(each, (*path, key))
+
+
+def with_other(value: Any, path: tuple[Any, ...], other: object) -> Any:
+    if not path:
+        return other
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = with_other(copy[path[0]], path[1:], other)
+    return copy
+
+
+OTHERS: tuple[object, ...] = (None, "text", -1, 1.5, True, [], [[]], {}, {"a": 1}, 10**30, float("nan"), 1e300)
+
+
+def test_whatever_stands_in_a_record_it_is_damage_or_can_be_told() -> None:
+    from heretic_tui.tui.log_lines import LogLines
+
+    story = [
+        *fake_run.story(trials=6, layers=3),
+        ev.ExportFinished(trial=0, out="/out", result={"base": {}}, url="u"),
+        ev.Memory(where="gpu", used=1, total=2),
+        ev.StateChanged(state="paused"),
+        ev.TargetChanged(n_trials=7),
+        ev.ShiftFound(trial=0),
+        ev.RunEnded(outcome="failed", reason="why"),
+    ]
+    tried = refused = 0
+    for kind, event in {event.type: event for event in story}.items():
+        record = event.to_json()
+        for place in places_in(record):
+            # What is kept for later is any JSON, and its reader's to check; here it is not looked into.
+            if len(place) > 1 and place[0] in ("settings", "result"):
+                continue
+            for other in OTHERS:
+                tried += 1
+                try:
+                    changed = with_other(record, place, other)
+                    found = ev.from_json(changed) if isinstance(changed, dict) else None
+                except ValueError:
+                    refused += 1
+                    continue
+                if found is None:
+                    continue
+                state = RunState()
+                lines = LogLines(state)
+                for told in (*story[:1], story[7], found, *fake_run.trial(0), found):
+                    state.fold(told)
+                    lines.add(told)
+                state.front(), state.seconds_left(), state.running
+                assert all(isinstance(line.text, str) for line in lines.lines), (kind, place, other)
+    assert tried > 2000
+    assert refused > tried / 2

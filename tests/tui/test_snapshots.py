@@ -1,0 +1,157 @@
+"""Every screen as a picture, at three sizes; one in 16 colours, one without colours, one in ASCII. What the clock shows
+is left out of them. `pytest tests/test_snapshots.py --snapshot-update` draws them again; look at each one then."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from heretic_tui import events as ev
+from heretic_tui.settings.form import Draft
+from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.screens.base import ModeScreen
+from tests.support import fake_run
+
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
+
+# What is pressed, on the trials screen of a run in the middle of its search, to see each screen.
+PRESSES = {
+    "setup": ["1"],
+    "layers": ["2"],
+    "layers-curves": ["2", "v"],
+    "layers-cosines": ["2", "v", "v", "v"],
+    "layers-which": ["2", "w"],
+    "layers-tokens": ["2", "t"],
+    "layers-projection": ["2", "o", *["l"] * 20],
+    "layers-geometry": ["2", "m"],
+    "layers-shift": ["g", "n", "2", "f"],
+    "layers-compare": ["2", "c", "enter"],
+    "trials": ["g", "n"],
+    "chat": ["g", "n", "4"],
+    "log": ["5"],
+    "responses": ["g", "n", "enter", "f"],
+    "export": ["g", "n", "e"],
+    "help": ["question_mark"],
+    "quit": ["q"],
+}
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HereticApp:
+    return make_app(tmp_path, monkeypatch)
+
+
+def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> HereticApp:
+    monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
+    monkeypatch.setenv("TEXTUAL_COLOR_SYSTEM", "truecolor")
+    # Paths and free space differ from machine to machine; pictures must not.
+    monkeypatch.setattr(
+        "heretic_tui.tui.screens.export.shutil.disk_usage", lambda path: SimpleNamespace(free=5 * 10**11)
+    )
+    monkeypatch.setattr("heretic_tui.tui.screens.setup.SetupScreen._load_runs", lambda screen: None)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for number in (None, *range(24)):
+        fake_run.write_responses(folder, number, 91 if number is None else 20)
+    fake_run.write_views(folder)
+    fake_run.write_directions(folder)
+    fake_run.write_directions(tmp_path / "tuned", 1.2)
+    for number in range(24):
+        fake_run.write_shift(folder, number)
+    host = fake_run.FakeHost(folder)
+    host.push(*fake_run.story())
+    app = HereticApp(Draft({"model": "acme/guarded-8b", "runs_dir": "/runs"}), lambda settings: host, host, **options)
+    app.frozen = True
+    monkeypatch.setattr("heretic_tui.tui.screens.export.ExportScreen._folder", lambda screen, kind: Path("/runs/out"))
+    return app
+
+
+async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") -> None:
+    app: Any = pilot.app
+    # Whatever colours the terminal has that the tests run in.
+    app.theme = theme
+    app.tick()
+    await pilot.pause()
+    await pilot.press(*PRESSES[screen])
+    if screen == "chat":
+        turn = app.conversations.ask("How do I sharpen a kitchen knife?", [None, app.selected_trial])
+        app.screen._mount_turn(turn)
+        for answer, text in zip(
+            turn.answers, ("I'm sorry, I can't help.", "Hold the blade at 20 degrees."), strict=True
+        ):
+            app.conversations.fold(ev.ChatStarted(id=answer.id, trial=answer.trial))
+            app.conversations.fold(ev.ChatDelta(id=answer.id, text=text))
+            app.conversations.fold(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5))
+        app.conversations.chosen = [None, app.selected_trial]
+        app.screen._paint_header()
+        app.screen._paint_answers()
+    app.tick()
+    await pilot.pause()
+    await app.workers.wait_for_complete()
+    if isinstance(app.screen, ModeScreen):
+        # Once more when everything has its size.
+        app.screen._paint_all()
+        await pilot.pause()
+    assert app._exception is None, "an application that fell would be drawn as an empty terminal"
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("screen", ["setup", "layers", "trials", "chat", "log", "responses", "export"])
+def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, screen)
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
+
+
+VIEWS = ("layers-which", "layers-tokens", "layers-projection", "layers-geometry", "layers-shift", "layers-compare")
+
+
+@pytest.mark.parametrize("size", ["80x24", "120x40"])
+@pytest.mark.parametrize("screen", VIEWS)
+def test_view_of_the_layers(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, screen)
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
+
+
+@pytest.mark.parametrize("screen", ["layers-curves", "layers-cosines", "help", "quit"])
+def test_view(app: HereticApp, snap_compare: Any, screen: str) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, screen)
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+@pytest.mark.parametrize("screen", ["trials", "export"])
+def test_16_colours(app: HereticApp, snap_compare: Any, screen: str) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, screen, "ansi-dark")
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+def test_no_colour(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = make_app(tmp_path, monkeypatch)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, "trials")
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+def test_ascii(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(tmp_path, monkeypatch, ascii_only=True)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, "trials")
+        drawn = "".join(segment.text for strip in app.screen._compositor.render_strips() for segment in strip)
+        assert drawn.isascii(), {c for c in drawn if not c.isascii()}
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
