@@ -29,7 +29,7 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import make_edit
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
-from heretic_tui.engine.measuring.job import Exam, Job
+from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
@@ -54,7 +54,7 @@ class Plain:
     def _measure(self, number: int, parameters: Parameters) -> Job:
         bench, model = self._bench, self._model
         job = Job(number, {}, 0)
-        exam = bench.exam
+        evaluation = bench.evaluation
         start = time.perf_counter()
         edits = {}
         for writer in model.anatomy.writers:
@@ -71,26 +71,29 @@ class Plain:
                 self.tokens["prompts"] += batch.ids.numel()
                 found.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
 
-            model.in_batches(exam.good, logits)
-            job.kl_divergence = exam.kl.of(found)
+            model.in_batches(evaluation.good, logits)
+            job.kl_divergence = evaluation.kl.of(found)
             job.add("KL divergence", time.perf_counter() - start)
             start = time.perf_counter()
-            job.responses = [None] * len(exam.bad)
-            model.in_batches(exam.bad, lambda batch: self._generate(batch, exam, job))
+            job.responses = [None] * len(evaluation.bad)
+            model.in_batches(evaluation.bad, lambda batch: self._generate(batch, evaluation, job))
             job.add("refusals", time.perf_counter() - start)
         return job
 
-    def _generate(self, batch: Batch, exam: Exam, job: Job) -> None:
+    def _generate(self, batch: Batch, evaluation: Evaluation, job: Job) -> None:
         ends = self._model.end_tokens
         config = GenerationConfig(
-            max_new_tokens=exam.length, do_sample=False, eos_token_id=sorted(ends), pad_token_id=self._model.pad_token
+            max_new_tokens=evaluation.length,
+            do_sample=False,
+            eos_token_id=sorted(ends),
+            pad_token_id=self._model.pad_token,
         )
         out = self._model.network.generate(batch.ids, attention_mask=batch.mask, generation_config=config)
         self.tokens["prompts"] += batch.ids.numel()
         self.tokens["decoding"] += out[:, batch.ids.shape[1] :].numel()
         for row, line in zip(batch.rows, out[:, batch.ids.shape[1] :].tolist(), strict=True):
             end = next((i for i, token in enumerate(line) if token in ends), len(line))
-            job.responses[row] = exam.response(self._model, line[:end], whole=True)
+            job.responses[row] = evaluation.response(self._model, line[:end], whole=True)
 
 
 class Fast:

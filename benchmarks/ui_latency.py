@@ -35,7 +35,7 @@ def child(runs_dir: str) -> None:
     """The application with a crowded table, on the terminal that this process has."""
     from heretic_tui import events as ev
     from heretic_tui.demo.settings import settings_of_the_demo
-    from heretic_tui.settings.form import Draft
+    from heretic_tui.settings.form import SettingsForm
     from heretic_tui.terminal import Streams
     from heretic_tui.tui import host
     from heretic_tui.tui.launch import open_screen
@@ -64,7 +64,7 @@ def child(runs_dir: str) -> None:
 
     launch.ThreadHost = Crowded  # type: ignore[misc]
     flags = {"runs_dir": runs_dir, "seed": 0, "n_trials": 100_000, "n_startup_trials": 100_000}
-    sys.exit(open_screen(Streams(), Draft(flags, base=settings_of_the_demo()), start=True))
+    sys.exit(open_screen(Streams(), SettingsForm(flags, base=settings_of_the_demo()), start=True))
 
 
 class Screen:

@@ -131,7 +131,7 @@ def _fill_closed() -> set[int]:
     return closed
 
 
-class Apart:
+class RealOutput:
     """The log that descriptors 1 and 2 lead to.
 
     Attributes:
@@ -189,7 +189,7 @@ class Apart:
 
 
 @contextlib.contextmanager
-def output_apart(streams: Streams) -> Iterator[Apart]:
+def output_to_log(streams: Streams) -> Iterator[RealOutput]:
     """Within the block whatever Python or native code prints goes to a log, which goes with the block unless it is
     moved or kept; `streams` lead where they led before."""
     _flush()
@@ -200,7 +200,7 @@ def output_apart(streams: Streams) -> Iterator[Apart]:
     os.close(log)
     # A native crash leaves its stack there, and the file with it.
     faulthandler.enable(2)
-    apart = Apart(streams, path)
+    apart = RealOutput(streams, path)
     handler = logging.StreamHandler(apart.text)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)

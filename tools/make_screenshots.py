@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 
 from heretic_tui import events as ev
 from heretic_tui.demo.settings import FOLDER, settings_of_the_demo
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import ThreadHost
 from tests.support import fake_run
@@ -48,8 +48,8 @@ async def from_the_demo(runs_dir: Path) -> None:
     # A copy under a short name: no picture shows where this checkout lies.
     shutil.copytree(FOLDER, runs_dir / "demo", ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
     base = json.loads(json.dumps(settings_of_the_demo()).replace(str(FOLDER), str(runs_dir / "demo")))
-    draft = Draft({"runs_dir": str(runs_dir / "runs"), "seed": 0}, base=base)
-    app = HereticApp(draft, ThreadHost)
+    form = SettingsForm({"runs_dir": str(runs_dir / "runs"), "seed": 0}, base=base)
+    app = HereticApp(form, ThreadHost)
     async with app.run_test(size=SIZE) as pilot:
         app.theme = "textual-dark"
         await draw(pilot, "setup")
@@ -82,7 +82,7 @@ async def from_a_script(folder: Path) -> None:
     """A larger model in the middle of its search, on a small terminal."""
     host = fake_run.FakeHost(folder)
     host.push(*fake_run.story())
-    app = HereticApp(Draft({"model": "acme/guarded-8b"}), lambda settings: host, host)
+    app = HereticApp(SettingsForm({"model": "acme/guarded-8b"}), lambda settings: host, host)
     app.frozen = True
     async with app.run_test(size=(80, 24)) as pilot:
         app.theme = "textual-dark"

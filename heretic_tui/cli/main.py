@@ -17,7 +17,7 @@ from heretic_tui.cli.layers import add_commands as add_layers_commands
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.signals import INTERRUPTED, interrupts, leaving_at_once
-from heretic_tui.terminal import Output, Streams, keep_failure, output_apart
+from heretic_tui.terminal import Output, Streams, keep_failure, output_to_log
 from heretic_tui.words import doing, nearest, quoted, to_json
 
 if TYPE_CHECKING:
@@ -297,11 +297,11 @@ def _follow(options: argparse.Namespace) -> int:
 
 
 def _open_screen(options: argparse.Namespace, base: dict[str, Any] | None = None, start: bool = False) -> int:
-    from heretic_tui.settings.form import Draft
+    from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.launch import open_screen
 
-    draft = Draft(_flags(options), options.config, base)
-    return open_screen(options.streams, draft, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
+    form = SettingsForm(_flags(options), options.config, base)
+    return open_screen(options.streams, form, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
 
 
 def _add_looks(parser: argparse.ArgumentParser) -> None:
@@ -329,7 +329,7 @@ def _go(settings: Settings, options: argparse.Namespace) -> int:
     from heretic_tui.report.printers import JsonPrinter, PlainPrinter
 
     out, err = options.streams.out, options.streams.err
-    with output_apart(options.streams) as apart:
+    with output_to_log(options.streams) as apart:
         # Told before the import: torch and transformers take seconds.
         if not options.json:
             out.write(f"heretic-tui {__version__}: loading torch and transformers …\n")
@@ -508,7 +508,7 @@ def _task(options: argparse.Namespace, what: str, folder: RunFolder | None = Non
 
     err = options.streams.err
     state = RunState()
-    with output_apart(options.streams) as apart:
+    with output_to_log(options.streams) as apart:
         try:
             from heretic_tui.control import Aborted, Control
 

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from heretic_tui.run.results import GEOMETRY, MEASURED, best_layer
+from heretic_tui.run.results import DIRECTION_COLUMNS, GEOMETRY, best_layer
 from heretic_tui.words import plain
 
 _LENGTHS = ("|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|")
@@ -28,7 +28,7 @@ def layer_name(row: Mapping[str, Any]) -> str:
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """Names of the figures there are, in the order of a table."""
-    return [*GEOMETRY, *(name for name in MEASURED if name in rows[-1])]
+    return [*GEOMETRY, *(name for name in DIRECTION_COLUMNS if name in rows[-1])]
 
 
 def figure(name: str, value: float | None) -> str:

@@ -7,7 +7,7 @@ import time
 
 from heretic_tui import events as ev
 from heretic_tui.report.lines import front_table
-from heretic_tui.run.state import MEASURED, RunState
+from heretic_tui.run.state import MEASURED_STATES, RunState
 from heretic_tui.terminal import Output
 from heretic_tui.words import done_of, duration, plain, quantity, to_json
 
@@ -100,7 +100,7 @@ class PlainPrinter:
 
     def _trial(self, event: ev.TrialFinished) -> None:
         done = f"({self._done()})"
-        if event.state not in MEASURED:
+        if event.state not in MEASURED_STATES:
             self._say("trial", f"{event.number:>4}  {event.state}: {event.reason}  {done}")
             return
         trial = self._state.trials[event.number]

@@ -18,7 +18,7 @@ GEOMETRY = (
     "S(g,b)", "S(g*,b*)", "S(g,r)", "S(g*,r*)", "S(b,r)", "S(b*,r*)",
     "|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|", "Silh",
 )  # fmt: skip
-MEASURED = ("auc", "auc_low", "auc_high", "edit", "edit_error", "stream", "stream_error", "add", "add_error")
+DIRECTION_COLUMNS = ("auc", "auc_low", "auc_high", "edit", "edit_error", "stream", "stream_error", "add", "add_error")
 _VIEWS: dict[str, Any] = {"good": int, "bad": int, "views": dict[str, list[list[list[int]]]]}
 
 

@@ -13,8 +13,8 @@ from heretic_tui import events as ev
 
 DIED = "the process died"
 # A trial in one of these states has an end; others are taken up again.
-MEASURED = ("complete", "dominated")
-FINISHED = (*MEASURED, "failed")
+MEASURED_STATES = ("complete", "dominated")
+FINISHED = (*MEASURED_STATES, "failed")
 # The time left is reckoned from so many trials.
 _LATEST = 20
 
@@ -162,7 +162,7 @@ class RunState:
         trial.stages = event.stages
         trial.reason = event.reason
         self.finished += trial.state in FINISHED
-        if trial.state in MEASURED:
+        if trial.state in MEASURED_STATES:
             self._times.append(trial.seconds)
         if trial.state == "complete" and self._front is not None:
             enter_front(self._front, trial)

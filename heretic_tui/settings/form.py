@@ -39,7 +39,7 @@ class Entry:
         return without_passwords(self.value)
 
 
-class Draft:
+class SettingsForm:
     """Flags, environment, file and built-in defaults below; what was typed above.
 
     Args:

@@ -24,7 +24,7 @@ from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import one_line
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import RunState, TrialRecord
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard
 from heretic_tui.tui.conversation import Conversations
@@ -34,7 +34,7 @@ from heretic_tui.tui.keys import key_words, typed_number
 from heretic_tui.tui.log_lines import LogLines
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.chat import ChatScreen
-from heretic_tui.tui.screens.dialogs import Ask, Choose, Show, TooSmall
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog, TextDialog, TooSmall
 from heretic_tui.tui.screens.layers import LayersScreen
 from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
@@ -74,7 +74,7 @@ class HereticApp(TypeAhead):
     Returns (from `run`): closed, or detach when the run is to go on without the screen.
 
     Args:
-        draft: the settings that Setup begins with; None while following.
+        form: the settings that Setup begins with; None while following.
         new_host: makes a host of settings; tests give one with a script.
         host: a run to show at once.
         ascii_only: draw with ASCII characters.
@@ -113,17 +113,17 @@ class HereticApp(TypeAhead):
 
     def __init__(
         self,
-        draft: Draft | None,
+        form: SettingsForm | None,
         new_host: Callable[[Settings], Host],
         host: Host | None = None,
         ascii_only: bool = False,
         on_ready: Callable[[], None] = lambda: None,
     ) -> None:
-        if draft is None:
+        if form is None:
             # Who only watches has nothing to set up. (Read by Textual's own initialisation.)
             self.DEFAULT_MODE = "trials"  # type: ignore[misc]
         super().__init__(css_path=stylesheet())
-        self.draft = draft
+        self.form = form
         self.glyphs = ASCII if ascii_only else UNICODE
         self.host: Host | None = None
         self.state = RunState()
@@ -292,7 +292,7 @@ class HereticApp(TypeAhead):
             for pending in self._pending.values():
                 pending |= kinds
         screen = self.screen
-        if isinstance(screen, ModeScreen) and screen.stands:
+        if isinstance(screen, ModeScreen) and screen.is_ready:
             pending = self._pending[self.current_mode]
             screen.paint_bar()
             if pending:
@@ -346,7 +346,7 @@ class HereticApp(TypeAhead):
                 again = settings.model_copy(update={"batch_size": size})
             self.start(again)
 
-        self.push_screen(Choose("The run stopped", text, answers), answered)
+        self.push_screen(ChoiceDialog("The run stopped", text, answers), answered)
 
     def keep(self) -> None:
         """Write the conversation into the run folder as it stands."""
@@ -385,12 +385,12 @@ class HereticApp(TypeAhead):
     # Actions
 
     def action_mode(self, mode: str) -> None:
-        if self.draft is None and mode == "setup":
+        if self.form is None and mode == "setup":
             return
         self.switch_mode(mode)
 
     def action_step_mode(self, by: int) -> None:
-        modes = [mode for mode in self.MODES if self.draft is not None or mode != "setup"]
+        modes = [mode for mode in self.MODES if self.form is not None or mode != "setup"]
         place = modes.index(self.current_mode) if self.current_mode in modes else 0
         self.switch_mode(modes[(place + by) % len(modes)])
 
@@ -402,13 +402,13 @@ class HereticApp(TypeAhead):
             case "stop" | "abort" | "more":
                 return self.host is not None and self.host.control is not None
             case "help":
-                return not isinstance(self.screen, Show | TooSmall)
+                return not isinstance(self.screen, TextDialog | TooSmall)
             case "command_palette":
                 return not self.screen.is_modal
             case "mode" | "step_mode" if not isinstance(self.screen, ModeScreen):
                 return False
             case "mode":
-                return parameters != ("setup",) or self.draft is not None
+                return parameters != ("setup",) or self.form is not None
         return True
 
     def works(self, action: str) -> bool:
@@ -456,7 +456,7 @@ class HereticApp(TypeAhead):
         in_trial = self.host.control.in_trial
         dropped = "the trials in hand are dropped, and done again" if in_trial else "the preparation is broken off"
         answers = [("n", "no", "no, go on"), ("y", "abort", f"abort: {dropped}")]
-        self.push_screen(Choose("Abort now?", "Finished trials stay.", answers), answered)
+        self.push_screen(ChoiceDialog("Abort now?", "Finished trials stay.", answers), answered)
 
     def action_more(self) -> None:
         """Ask for the number of trials; the search goes on up to it."""
@@ -474,13 +474,15 @@ class HereticApp(TypeAhead):
         now = max(self.state.n_trials, self.state.finished)
         finished = self.state.finished >= self.state.n_trials
         suggestion = str(now + 50 if finished else now)
-        self.push_screen(Ask("Trials of this run, in all", suggestion, "the search goes on up to it", check), answered)
+        self.push_screen(
+            LineDialog("Trials of this run, in all", suggestion, "the search goes on up to it", check), answered
+        )
 
     async def action_quit(self) -> None:
         if isinstance(self.screen, ModeScreen):
             # What is asked is asked of the run that would be cut off.
             self.come_back()
-        if isinstance(self.screen, Choose):
+        if isinstance(self.screen, ChoiceDialog):
             return
         talk = self.conversations
         unsaved = f"The conversation is not kept: {talk.not_kept}." if talk.turns and talk.not_kept else ""
@@ -493,12 +495,12 @@ class HereticApp(TypeAhead):
                 ("a", "abort", "drop it; nothing of it is left behind"),
             ]
             text = f"Trial {export.trial} is being written to {export.out}." + f"\n\n{unsaved}" * bool(unsaved)
-            self.push_screen(Choose("An export is not done", text, answers), self._leave)
+            self.push_screen(ChoiceDialog("An export is not done", text, answers), self._leave)
         elif not active and not unsaved:
             self._leave("close")
         elif not active:
             answers = [("s", "stay", "stay (on Chat ctrl+s saves it)"), ("x", "close", "quit all the same")]
-            self.push_screen(Choose("Quit?", unsaved, answers), self._leave)
+            self.push_screen(ChoiceDialog("Quit?", unsaved, answers), self._leave)
         else:
             in_trial = self.host is not None and self.host.control is not None and self.host.control.in_trial
             answers = [
@@ -508,7 +510,7 @@ class HereticApp(TypeAhead):
                 ("a", "abort", f"abort now; {'the running trial' if in_trial else 'this step'} is done again later"),
             ]
             text = "The same command resumes it later." + f"\n\n{unsaved}" * bool(unsaved)
-            self.push_screen(Choose("A run is active", text, answers), self._leave)
+            self.push_screen(ChoiceDialog("A run is active", text, answers), self._leave)
 
     def _leave(self, answer: str | None) -> None:
         if answer in (None, "stay"):
@@ -547,7 +549,7 @@ class HereticApp(TypeAhead):
                 keys = active.key_display or ", ".join(key_words(key) for key in active.key.split(","))
                 text.append(f"{keys:>16}  ", "bold")
                 text.append(f"{active.tooltip or active.description}\n")
-        self.push_screen(Show("Help", text))
+        self.push_screen(TextDialog("Help", text))
 
     def _bindings_in_view(self, screen: Screen[Any]) -> Iterable[Binding]:
         """The keys of the screen, of the widget in focus, and those of the application that lead anywhere now."""

@@ -142,7 +142,7 @@ class ThreadHost:
 
 
 def _settle_garbage(event: ev.Event) -> None:
-    """Once the model stands, take what is alive out of the garbage collector's sight: a full collection over all that
+    """Once the model is ready, take what is alive out of the garbage collector's sight: a full collection over all that
     torch and transformers hold stops every thread for a tenth of a second and more, the screen's too."""
     if isinstance(event, ev.PhaseStarted) and event.phase == "search":
         # What an earlier search froze may be garbage by now.

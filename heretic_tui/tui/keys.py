@@ -28,7 +28,7 @@ def scroll_bindings(line: int, page: int) -> list[Binding]:
     ]
 
 
-def after(choices: Sequence[Choice], now: Choice) -> Choice:
+def next_choice(choices: Sequence[Choice], now: Choice) -> Choice:
     """The choice that follows, the first after the last."""
     return choices[(choices.index(now) + 1) % len(choices)]
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from heretic_tui.report.printers import PlainPrinter
 from heretic_tui.settings.schema import Settings
 from heretic_tui.signals import INTERRUPTED, interrupts, the_third_ends
-from heretic_tui.terminal import Output, Streams, output_apart
+from heretic_tui.terminal import Output, Streams, output_to_log
 from heretic_tui.tui.host import Host, ThreadHost
 
 if TYPE_CHECKING:
-    from heretic_tui.settings.form import Draft
+    from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.app import HereticApp
 
 DONE, FAILED = 0, 1
@@ -26,7 +26,7 @@ _LINK_CHECK = 5.0
 
 def open_screen(
     streams: Streams,
-    draft: Draft | None,
+    form: SettingsForm | None,
     host: Host | None = None,
     start: bool = False,
     ascii_only: bool = False,
@@ -35,8 +35,8 @@ def open_screen(
     """Run the application until it is left; returns the exit status.
 
     Args:
-        draft: what Setup begins with; None to only watch `host`.
-        start: start the draft's run at once.
+        form: what Setup begins with; None to only watch `host`.
+        start: start the form's run at once.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     # Before torch is imported. OpenMP's threads spin while they wait for each other: beside a screen on the same few
@@ -46,15 +46,15 @@ def open_screen(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
     from heretic_tui.tui.app import HereticApp
 
-    with output_apart(streams) as apart, _screen_on(streams.out) as screen:
+    with output_to_log(streams) as apart, _screen_on(streams.out) as screen:
 
         def new_host(settings: Settings) -> Host:
             return ThreadHost(settings, on_folder=lambda folder: apart.move_log(folder.log))
 
-        if start and draft is not None:
-            host = new_host(draft.settings)
+        if start and form is not None:
+            host = new_host(form.settings)
         link = _Link(screen, streams.out)
-        app = HereticApp(draft, new_host, host, ascii_only, on_ready=lambda: link.watch(app))
+        app = HereticApp(form, new_host, host, ascii_only, on_ready=lambda: link.watch(app))
         app.driver_class = _forgiving(app.driver_class)
         # Why the application itself fell is for the log; the terminal gets a line.
         app.error_console.file = apart.text

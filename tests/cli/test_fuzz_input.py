@@ -19,7 +19,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import card_text
 from heretic_tui.settings.describe import every_setting
 from heretic_tui.settings.flags import add_flags, flags_of
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import PromptSet, Settings
 from heretic_tui.settings.sources import load
 from heretic_tui.settings.toml import to_toml
@@ -119,7 +119,7 @@ def test_flags_and_what_is_typed(key: str, value: str) -> None:
     if (PromptSet if part else Settings).model_fields[part or name].annotation is not bool:
         flag = "--" + key.replace("_", "-")
         taken_or_refused(lambda: load(flags_of(parser.parse_args([f"{flag}={value}"])), environment=False))
-    taken_or_refused(lambda: Draft({}).set(key, value))
+    taken_or_refused(lambda: SettingsForm({}).set(key, value))
 
 
 EDIT = {

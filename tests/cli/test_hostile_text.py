@@ -19,7 +19,7 @@ from heretic_tui.report.printers import JsonPrinter, PlainPrinter
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.state import RunState
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.terminal import Output
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.log_lines import LogLines
@@ -198,8 +198,8 @@ def test_what_commands_print_of_a_run(heretic: Heretic, hostile_run: Path, tmp_p
 
 def test_the_screens(hostile_run: Path, tmp_path: Path) -> None:
     host = fake_run.FakeHost(hostile_run)
-    draft = Draft({"runs_dir": str(tmp_path / "runs"), "model": "acme/x\x1b]0;owned\x07"})
-    app = HereticApp(draft, lambda settings: host, host)
+    form = SettingsForm({"runs_dir": str(tmp_path / "runs"), "model": "acme/x\x1b]0;owned\x07"})
+    app = HereticApp(form, lambda settings: host, host)
     seen: list[str] = []
     leaks: dict[str, list[str]] = {}
 

@@ -81,9 +81,9 @@ def test_no_path_that_is_typed_brings_a_screen_down(tmp_path: Path) -> None:
             await pilot.pause()
         app.screen.query_one("#editor", Input).value = ""
         await pilot.press(*"~n", "enter")
-        assert app.draft is not None
-        assert app.draft.settings.model == "~n"
-        app.draft.set("runs_dir", "~n")
+        assert app.form is not None
+        assert app.form.settings.model == "~n"
+        app.form.set("runs_dir", "~n")
         await pilot.press("2", "1")
         await app.workers.wait_for_complete()
         assert app.is_running

@@ -181,8 +181,8 @@ def test_the_third_signal_ends_the_process_whatever_it_does(number: int) -> None
 def test_ctrl_c_before_anything_is_at_work_is_a_line(tmp_path: Path) -> None:
     code = (
         "import os, signal; from heretic_tui.signals import leaving_at_once; "
-        "from heretic_tui.terminal import Streams, output_apart; streams = Streams()\n"
-        "with leaving_at_once(streams), output_apart(streams):\n"
+        "from heretic_tui.terminal import Streams, output_to_log; streams = Streams()\n"
+        "with leaving_at_once(streams), output_to_log(streams):\n"
         "    try: os.kill(os.getpid(), signal.SIGINT)\n"
         "    except BaseException: pass  # as some libraries do while they are imported\n"
         "    while True: pass\n"

@@ -9,7 +9,7 @@ import pytest
 from heretic_tui.cli.main import _flags, _parser
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.errors import UsageError
-from heretic_tui.settings.form import Draft, text_of, value_of
+from heretic_tui.settings.form import SettingsForm, text_of, value_of
 from heretic_tui.settings.schema import identity
 from heretic_tui.settings.sources import load
 from heretic_tui.terminal import Streams
@@ -29,56 +29,58 @@ EDITS = {
 
 
 def test_the_command_line_says_the_same_as_the_form() -> None:
-    draft = Draft({})
+    form = SettingsForm({})
     for key, text in EDITS.items():
-        assert draft.check(key, text) is None, key
-        draft.set(key, text)
-    words = shlex.split(draft.command_line())[1:]
+        assert form.check(key, text) is None, key
+        form.set(key, text)
+    words = shlex.split(form.command_line())[1:]
     again = load(_flags(_parser(words, Streams()).parse_args(words)), environment=False)
-    assert again == draft.settings
+    assert again == form.settings
 
 
 def test_the_demo_s_command_line_is_the_demo() -> None:
-    draft = Draft({}, base=settings_of_the_demo())
-    words = shlex.split(draft.command_line())[1:]
+    form = SettingsForm({}, base=settings_of_the_demo())
+    words = shlex.split(form.command_line())[1:]
     again = load(_flags(_parser(words, Streams()).parse_args(words)), environment=False)
-    assert identity(again) == identity(draft.settings)
+    assert identity(again) == identity(form.settings)
 
 
 def test_values_come_back_from_their_texts_and_defaults_from_reset() -> None:
-    draft = Draft({})
-    for entry in list(draft.entries()):
-        assert entry.part or draft.check(entry.key, entry.value) is None, entry.key
+    form = SettingsForm({})
+    for entry in list(form.entries()):
+        assert entry.part or form.check(entry.key, entry.value) is None, entry.key
         value = value_of(entry.value, entry.name, entry.part or "")
         assert text_of(value) == entry.value or str(value) == entry.value
     for key, text in EDITS.items():
-        draft.set(key, text)
+        form.set(key, text)
     for key in EDITS:
-        draft.reset(key)
-    assert draft.settings.n_trials == 200
-    assert draft.settings.response_prefix is None
-    assert not any(e.changed for e in draft.entries() if not e.part), [e.key for e in draft.entries() if e.changed]
+        form.reset(key)
+    assert form.settings.n_trials == 200
+    assert form.settings.response_prefix is None
+    assert not any(e.changed for e in form.entries() if not e.part), [e.key for e in form.entries() if e.changed]
 
 
 def test_a_password_is_shown_nowhere() -> None:
-    draft = Draft({"storage": "postgresql://me:secret@host/db"})
-    (entry,) = (entry for entry in draft.entries() if entry.key == "storage")
+    form = SettingsForm({"storage": "postgresql://me:secret@host/db"})
+    (entry,) = (entry for entry in form.entries() if entry.key == "storage")
     assert entry.shown == "postgresql://me:***@host/db"
     assert "secret" in entry.value, "the line that it is edited in has it"
-    assert "secret" not in draft.command_line()
+    assert "secret" not in form.command_line()
 
 
 def test_what_is_wrong_is_said_in_our_words_without_where_it_was_typed() -> None:
-    assert Draft({}).check("n_trials", "many") == "n_trials: expected a whole number from 1 to 100,000, not 'many'"
+    assert (
+        SettingsForm({}).check("n_trials", "many") == "n_trials: expected a whole number from 1 to 100,000, not 'many'"
+    )
     with pytest.raises(UsageError, match=r"^n_trials: expected"):
-        Draft({}).set("n_trials", "many")
+        SettingsForm({}).set("n_trials", "many")
 
 
 @pytest.mark.parametrize(
     ("key", "text"), [("n_trials", "0"), ("dtypes", '["float33"]'), ("seed", "x"), ("dtypes", "[")]
 )
 def test_a_wrong_text_is_said_and_not_taken(key: str, text: str) -> None:
-    draft = Draft({})
-    before = draft.settings
-    assert draft.check(key, text)
-    assert draft.settings == before
+    form = SettingsForm({})
+    before = form.settings
+    assert form.check(key, text)
+    assert form.settings == before

@@ -9,7 +9,7 @@ import pytest
 from heretic_tui.control import Control
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
-from heretic_tui.engine.measuring.job import Exam, Job, Pool
+from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.run.folder import RunFolder
@@ -33,8 +33,8 @@ class Course:
         assert isinstance(self.bench.pool, FastPool)
 
     @property
-    def exam(self) -> Exam:
-        return self.bench.exam
+    def evaluation(self) -> Evaluation:
+        return self.bench.evaluation
 
     def measure(self, pool: Pool, at_once: int) -> list[Job]:
         return measured(

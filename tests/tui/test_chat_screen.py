@@ -18,7 +18,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.screens.dialogs import Choose
+from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.widgets.message_box import MessageBox
 from tests.support import fake_run
 from tests.tui.test_screens import drive, make_app, settle, shown
@@ -293,7 +293,7 @@ def test_quitting_with_a_conversation_that_is_not_kept_asks(why: str, tmp_path: 
             host.push(ev.ChatStarted(id=chat.id, trial=0), ev.ChatDelta(id=chat.id, text="so far"))
             await settle(pilot, app)
         await pilot.press("ctrl+q")
-        assert isinstance(app.screen, Choose)
+        assert isinstance(app.screen, ChoiceDialog)
         await pilot.press("s")
         assert app.is_running
         await pilot.press("ctrl+q", "x")

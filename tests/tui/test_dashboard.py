@@ -20,7 +20,7 @@ from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.session.session import Session
 from heretic_tui.run.results import read_shift
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.sources import load
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import FollowHost, ThreadHost
@@ -239,10 +239,10 @@ def test_a_trials_first_tokens_are_found_on_request(tiny_folder: Path, sets: lis
 
 def test_the_demo_from_setup_to_export_in_the_application(tmp_path: Path) -> None:
     runs_dir = tmp_path / "runs"
-    draft = Draft(
+    form = SettingsForm(
         {"runs_dir": str(runs_dir), "seed": 0, "n_trials": 12, "n_startup_trials": 8}, base=settings_of_the_demo()
     )
-    app = HereticApp(draft, ThreadHost)
+    app = HereticApp(form, ThreadHost)
 
     async def until(pilot: Pilot[Any], true: Callable[[], bool]) -> None:
         async with asyncio.timeout(300):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
 
-MEASURED = TrialRecord(0, {}, state="complete", kl_divergence=0.1, refusals=4)
+MEASURED_STATES = TrialRecord(0, {}, state="complete", kl_divergence=0.1, refusals=4)
 # Nobody knows how many it has, only that they are no fewer than 2.
 DOMINATED = TrialRecord(1, {}, state="dominated", kl_divergence=0.2, at_least=2, estimate=30.5)
 MANY = TrialRecord(2, {}, state="complete", kl_divergence=0.3, refusals=60)
 RUNNING = TrialRecord(3, {})
-ALL = [MANY, RUNNING, DOMINATED, MEASURED]
+ALL = [MANY, RUNNING, DOMINATED, MEASURED_STATES]
 
 
 def chosen(words: str) -> set[int]:

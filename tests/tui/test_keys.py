@@ -17,7 +17,7 @@ from heretic_tui.commands import Chat
 from heretic_tui.control import Control
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
-from heretic_tui.tui.screens.dialogs import Ask, Choose, Show
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog, TextDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.widgets.key_bar import KeyBar
@@ -127,7 +127,7 @@ def test_a_second_click_on_an_answer_takes_no_further_screen_away(tmp_path: Path
         await settle(pilot, app)
         await pilot.press("q")
         dialog = app.screen
-        assert isinstance(dialog, Choose)
+        assert isinstance(dialog, ChoiceDialog)
         dialog._answer("stay")
         dialog._answer("stay")
         await pilot.pause()
@@ -151,9 +151,9 @@ def test_help_is_there_on_every_screen_and_while_typing(tmp_path: Path, folder: 
             await pilot.press(*presses)
             assert isinstance(app.screen, ResponsesScreen) == (key == "question_mark")
             await pilot.press(key)
-            assert isinstance(app.screen, Show), presses
+            assert isinstance(app.screen, TextDialog), presses
             await pilot.press("f1")
-            assert not isinstance(app.screen, Show)
+            assert not isinstance(app.screen, TextDialog)
 
     drive(make_app(tmp_path, host), steps)
 
@@ -202,7 +202,7 @@ def test_p_says_what_it_does_and_help_names_no_dead_key(tmp_path: Path, folder: 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         async def helped(*presses: str) -> str:
             await pilot.press(*presses)
-            assert isinstance(app.screen, Show)
+            assert isinstance(app.screen, TextDialog)
             words = app.screen._text.plain
             await pilot.press("escape")
             return words
@@ -252,7 +252,7 @@ def test_without_an_engine_no_key_promises_one_and_what_to_do_is_said(tmp_path: 
         await pilot.press("escape", "3", "e")
         assert "heretic-tui export run --trial 0 FOLDER" in shown(app, "#export-facts")
         await pilot.press("escape", "question_mark")
-        assert isinstance(app.screen, Show)
+        assert isinstance(app.screen, TextDialog)
         assert "Abort now" not in app.screen._text.plain
 
     drive(HereticApp(None, lambda settings: host, host), steps, (120, 40))
@@ -272,7 +272,7 @@ def test_quitting_while_an_export_is_written_asks(tmp_path: Path, folder: Path) 
         host.push(ev.ExportStarted(trial=3, out="/there"))
         await settle(pilot, app)
         await pilot.press("q")
-        assert isinstance(app.screen, Choose)
+        assert isinstance(app.screen, ChoiceDialog)
         assert "Trial 3 is being written to /there" in app.screen._text
         await pilot.press("a")
 
@@ -304,11 +304,11 @@ def test_a_handler_that_fails_costs_what_it_was_to_do_and_no_more(
         host.push(*fake_run.trial(3))
         app._safe_tick()
         await pilot.press("plus")
-        assert isinstance(app.screen, Ask)
+        assert isinstance(app.screen, LineDialog)
         for typed in ("²", "9" * 5000, "٣٤x", "-1"):
             app.screen.query_one(Input).value = typed
             await pilot.press("enter")
-            assert isinstance(app.screen, Ask)
+            assert isinstance(app.screen, LineDialog)
         await pilot.press("escape", "4", *"still there")
         assert app.screen.query_one(MessageBox).text == "still there"
 

@@ -8,7 +8,7 @@ import pytest
 
 from heretic_tui import events as ev
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.sources import load
 from heretic_tui.terminal import Streams
 from heretic_tui.tui import launch
@@ -43,7 +43,7 @@ def test_a_screen_that_falls_ends_its_run_and_says_so(
         app._exception = ValueError("a line that cannot be drawn")
 
     monkeypatch.setattr(HereticApp, "run", fall)
-    assert launch.open_screen(Streams(), Draft({"model": "acme/guarded-8b"})) == 1
+    assert launch.open_screen(Streams(), SettingsForm({"model": "acme/guarded-8b"})) == 1
     assert not host.alive, "nobody is left to wait for it"
     said = capfd.readouterr().err
     assert "drawing the screen: a line that cannot be drawn" in said

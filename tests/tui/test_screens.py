@@ -29,13 +29,13 @@ from heretic_tui.report.runs import counted_trials
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.overview import overview
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.glyphs import ASCII, UNICODE
 from heretic_tui.tui.model_files import Device
-from heretic_tui.tui.screens.dialogs import Choose, Show, TooSmall
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, TooSmall
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.screens.setup_words import model_words
@@ -61,8 +61,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def make_app(tmp_path: Path, host: fake_run.FakeHost | None = None, **options: Any) -> HereticApp:
-    draft = Draft({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
-    app = HereticApp(draft, lambda settings: host or fake_run.FakeHost(), host, **options)
+    form = SettingsForm({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
+    app = HereticApp(form, lambda settings: host or fake_run.FakeHost(), host, **options)
     app.frozen = app.strict = True
     return app
 
@@ -321,7 +321,7 @@ def test_leaving_while_a_run_is_active_asks_first(tmp_path: Path, folder: Path) 
         ):
             host.control.in_trial = in_trial
             await pilot.press("q")
-            assert isinstance(app.screen, Choose)
+            assert isinstance(app.screen, ChoiceDialog)
             said = " ".join(answer for *_, answer in app.screen._answers)
             assert all(word in said for word in words)
             await pilot.press("escape")
@@ -408,7 +408,7 @@ def test_a_failure_is_told_and_can_be_retried(tmp_path: Path, folder: Path) -> N
         first.push(*fake_run.story(trials=2), ev.RunFailed(text="CUDA out of memory [/x]", traceback="Traceback: here"))
         first.alive = False
         await settle(pilot, app)
-        assert isinstance(app.screen, Choose)
+        assert isinstance(app.screen, ChoiceDialog)
         await pilot.press("b")
         assert second.started
         assert asked[0].batch_size == 16
@@ -454,11 +454,11 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         await pilot.pause()
         assert "expected a whole number from 1 to 100,000" in shown(app, "#setup-info")
         await pilot.press("enter")
-        assert app.draft is not None
-        assert app.draft.settings.n_trials == 200, "a wrong value is not taken"
+        assert app.form is not None
+        assert app.form.settings.n_trials == 200, "a wrong value is not taken"
         app.screen.query_one("#editor", Input).value = "75"
         await pilot.press("enter")
-        assert app.draft.settings.n_trials == 75
+        assert app.form.settings.n_trials == 75
         row = next(row for row in table.rows if row.key == "n_trials")
         assert (row.cells[0].strip() != "", row.cells[2]) == (True, "75")
         table.go_to("start")
@@ -466,13 +466,13 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         assert "--n-trials 75" in shown(app, "#setup-info")
         table.go_to("n_trials")
         await pilot.press("backspace")
-        assert app.draft.settings.n_trials == 200
+        assert app.form.settings.n_trials == 200
         table.go_to("group:Ablation")
         await pilot.press("enter")
         assert any(row.key == "winsorization_quantile" for row in table.rows)
         table.go_to("orthogonalize_direction")
         await pilot.press("enter")
-        assert app.draft.settings.orthogonalize_direction is False
+        assert app.form.settings.orthogonalize_direction is False
         await pilot.press("ctrl+s")
         assert started[0].orthogonalize_direction is False
         assert app.current_mode == "trials"
@@ -482,9 +482,9 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
 
 def test_what_of_a_model_would_be_edited_is_shown_before_it_is_loaded(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        assert app.draft is not None
+        assert app.form is not None
         for model, words in ((MODEL, "editing 20 of 20 matrices"), (tmp_path / "none", "no such model folder")):
-            app.draft.set("model", str(model))
+            app.form.set("model", str(model))
             await pilot.press("i")
             await app.workers.wait_for_complete()
             await pilot.pause()
@@ -549,9 +549,9 @@ def test_help_and_the_palette_know_every_action(tmp_path: Path, folder: Path) ->
         (helping,) = [command.help for command in app.get_system_commands(app.screen) if command.title == "Help"]
         assert helping == "key ?"
         await pilot.press("question_mark")
-        assert isinstance(app.screen, Show)
+        assert isinstance(app.screen, TextDialog)
         await pilot.press("escape")
-        assert not isinstance(app.screen, Show)
+        assert not isinstance(app.screen, TextDialog)
 
     drive(make_app(tmp_path, host), steps)
 
@@ -1053,7 +1053,7 @@ def test_prompt_files_are_checked_as_they_are_typed(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_text("question,number\nWhat is it?,1\nWhy [b]?,2\n", encoding="utf-8")
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        assert app.draft is not None
+        assert app.form is not None
         mine, table = str(tmp_path / "mine.csv"), app.screen.query_one("#settings", LineTable)
         assert "no such file" in await edited(pilot, app, "bad_prompts", str(tmp_path / "mine.txt"))
         await pilot.press("escape")
@@ -1100,29 +1100,29 @@ def test_a_preview_that_comes_late_is_not_shown_for_another_set(
 
 def test_leaving_a_line_takes_what_stands_in_it_unless_it_is_wrong(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        assert app.draft is not None
+        assert app.form is not None
         table, editor = app.screen.query_one("#settings", LineTable), app.screen.query_one("#editor", Input)
         for number, key in enumerate(("enter", "escape", "tab", "down", "up"), start=31):
             table.go_to("n_trials")
             await pilot.press("enter", "ctrl+u", *str(number), key)
-            assert app.draft.settings.n_trials == number
+            assert app.form.settings.n_trials == number
             assert not editor.display
             assert table.has_focus
         assert table.cursor == "bad_evaluation_prompts", "up went to the line above"
         table.go_to("n_trials")
         await pilot.press("enter", "ctrl+u", "4", "1")
         await pilot.click("#runs")
-        assert app.draft.settings.n_trials == 41
+        assert app.form.settings.n_trials == 41
         assert app.focused is not None
         assert app.focused.id == "runs", "a click leaves the line, and goes where it was made"
         table.focus()
         for key in ("escape", "enter", "tab"):
             await pilot.press("enter", "ctrl+u", "0", key)
-            assert app.draft.settings.n_trials == 41
+            assert app.form.settings.n_trials == 41
             assert editor.display == (key != "escape"), "what is wrong stays to be mended, or goes"
             await pilot.press("escape")
         await pilot.press("enter", "ctrl+u", "4", "2", "ctrl+s")
-        assert app.draft.settings.n_trials == 42
+        assert app.form.settings.n_trials == 42
         assert app.current_mode == "trials", "started with what stood in the line"
 
     drive(make_app(tmp_path), steps)
@@ -1255,7 +1255,7 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
         assert "run.json" not in shown(app, "#setup-info"), "and no longer"
         await pilot.press("q")
         assert app.host is host
-        assert isinstance(app.screen, Choose), "it is asked of the run that would be cut off"
+        assert isinstance(app.screen, ChoiceDialog), "it is asked of the run that would be cut off"
         await pilot.press("t")
 
     drive(app, steps)

@@ -11,7 +11,7 @@ import pytest
 from textual.pilot import Pilot
 
 from heretic_tui import events as ev
-from heretic_tui.settings.form import Draft
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
 from tests.support import fake_run
@@ -64,7 +64,9 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
         fake_run.write_shift(folder, number)
     host = fake_run.FakeHost(folder)
     host.push(*fake_run.story())
-    app = HereticApp(Draft({"model": "acme/guarded-8b", "runs_dir": "/runs"}), lambda settings: host, host, **options)
+    app = HereticApp(
+        SettingsForm({"model": "acme/guarded-8b", "runs_dir": "/runs"}), lambda settings: host, host, **options
+    )
     app.frozen = True
     monkeypatch.setattr("heretic_tui.tui.screens.export.ExportScreen._folder", lambda screen, kind: Path("/runs/out"))
     return app

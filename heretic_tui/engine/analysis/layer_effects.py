@@ -12,7 +12,7 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
-from heretic_tui.engine.model.partial_pass import Replay, changed_output, replays_exactly
+from heretic_tui.engine.model.partial_pass import PartialPass, changed_output, replays_exactly
 
 Progress = Callable[[int, int], None]
 
@@ -146,7 +146,7 @@ def try_layers(
         return refusal_log_odds(logits, refusal_tokens).cpu()
 
     def on_bad(batch: Batch) -> None:
-        replay = Replay(model, batch, whole)
+        replay = PartialPass(model, batch, whole)
         base_bad[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
             with attached(model.anatomy.writers, edits_of_layer(layer)):
@@ -157,7 +157,7 @@ def try_layers(
             tell(2 * len(batch.rows))
 
     def on_good(batch: Batch) -> None:
-        replay = Replay(model, batch, whole)
+        replay = PartialPass(model, batch, whole)
         base_good[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
             push = directions[layer + 1] * lengths[layer + 1]

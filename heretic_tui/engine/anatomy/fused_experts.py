@@ -76,7 +76,7 @@ class Intercepting:
         def forward(*args: Any, **kwargs: Any) -> Any:
             if not in_force():
                 return plain(*args, **kwargs)
-            with _Products(self._stacks):
+            with _ProductMode(self._stacks):
                 return plain(*args, **kwargs)
 
         self._caller.forward = forward
@@ -88,7 +88,7 @@ class Intercepting:
             self._caller.forward = self._had
 
 
-class _Products(TorchFunctionMode):
+class _ProductMode(TorchFunctionMode):
     """Finds the products with some stacks among all functions that are called."""
 
     def __init__(self, stacks: list[tuple[Stack, Transform]]) -> None:

@@ -67,7 +67,7 @@ class Writer:
             return int(self.module.nf), int(self.module.nx)
         return int(self.module.out_features), int(self.module.in_features)  # type: ignore[arg-type]
 
-    def bend(self, direction: Tensor) -> Tensor:
+    def through_post_norm(self, direction: Tensor) -> Tensor:
         """The vector, not of unit length, whose part the matrix must lose for `direction` (hidden,) to be gone from
         what it adds; linear in the direction.
 

@@ -33,7 +33,7 @@ _SCALES = re.compile(
 _ADAPTER = re.compile(r"(^|[._])(lora_|lora$|base_layer\.|modules_to_save\.|ia3_|loha_|lokr_|prompt_embeddings)")
 # What training frameworks put in front of names, or between them.
 _WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod|base_model\.model|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-# Left out by design: heads that draft further tokens, tables and masks that are computed, scales of a cache.
+# Left out by design: heads that form further tokens, tables and masks that are computed, scales of a cache.
 _BY_DESIGN = re.compile(
     r"mtp|nextn|eagle|medusa|eh_proj|enorm|hnorm|shared_head|inv_freq|(cos|sin)_cached|masked_bias|\.attn(ention)?\.bias$"
     r"|position_ids|[kv]_scale$|num_batches_tracked"

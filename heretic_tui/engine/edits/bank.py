@@ -83,7 +83,7 @@ class EditBank:
             norm = None if self._normalization == "none" else row_norms(weight)
             norms += [] if norm is None else [norm]
             for j in directions:
-                v = writer.bend(self._directions[j].to(weight))
+                v = writer.through_post_norm(self._directions[j].to(weight))
                 pieces[j].append(products_of(weight, v, norm, self._normalization))
         if norms:
             self._norms[writer.name] = torch.cat(norms)

@@ -16,7 +16,7 @@ _INDEX = "model.safetensors.index.json"
 _COPIED = "model-copied.safetensors"
 
 
-def complete(source: Path, folder: Path, emit: Emit) -> None:
+def copy_missing_tensors(source: Path, folder: Path, emit: Emit) -> None:
     """Compare an export with its source by names and shapes, and copy what is missing, such as the heads that predict
     several tokens, which transformers does not load. Files that lie beside the source's own weights are no part of it.
 

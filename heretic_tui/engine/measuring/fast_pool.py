@@ -21,10 +21,10 @@ from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.attach import attached, stacked
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Exam, Job, measure_kl
-from heretic_tui.engine.measuring.prefill import Filled, Prefill, Trunk
+from heretic_tui.engine.measuring.job import Evaluation, Job, measure_kl
+from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache
-from heretic_tui.engine.measuring.speculation import Drafts, StepCost
+from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.memory import out_of_memory
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.metrics.refusals import Refusals
@@ -59,18 +59,18 @@ class _Line:
 class FastPool:
     """Measures jobs together; see the module's text. The model's batch size is the number of lines."""
 
-    def __init__(self, model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> None:
+    def __init__(self, model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCost) -> None:
         self._model = model
-        self._exam = exam
+        self._evaluation = evaluation
         self._emit = emit
-        self.prefill = Prefill(model, {"good": exam.good, "bad": exam.bad}, frozenset({"bad"}))
+        self.prefill = Prefill(model, {"good": evaluation.good, "bad": evaluation.bad}, frozenset({"bad"}))
         self._jobs: list[Job] = []
-        self._trunks: dict[Job, Trunk] = {}
+        self._trunks: dict[Job, PrefixStates] = {}
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
         self._cache: RaggedCache | None = None
         self._report = reporter(emit, Refusals.name)
-        self._drafts = Drafts(len(exam.bad), cost)
+        self._speculation = Speculation(len(evaluation.bad), cost)
         # Whether rows of one batch can have edits of their own.
         self.together = True
         # Positions and decoding steps that went through the model, for benchmarks.
@@ -78,11 +78,11 @@ class FastPool:
         self.steps = 0
 
     def start(self, job: Job) -> None:
-        job.responses = [None] * len(self._exam.bad)
+        job.responses = [None] * len(self._evaluation.bad)
         self._jobs.append(job)
         self._waiting[job] = job.order()
         try:
-            measure_kl(self, job, self._exam, self._emit, self._model.control)
+            measure_kl(self, job, self._evaluation, self._emit, self._model.control)
             if not job.compared:
                 self._trunks[job] = self._trunk(job)
         except Aborted:
@@ -118,9 +118,9 @@ class FastPool:
     def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
         report, done = reporter(self._emit, KLDivergence.name), 0
         self._trunks[job] = self._trunk(job)
-        for filled in self._passes("good", range(len(self._exam.good)), job):
+        for filled in self._passes("good", range(len(self._evaluation.good)), job):
             done += len(filled.rows)
-            report(done, len(self._exam.good))
+            report(done, len(self._evaluation.good))
             yield filled.rows, filled.logits
 
     def distributions(self, job: Job, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -141,7 +141,7 @@ class FastPool:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
 
-    def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[Filled]:
+    def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[PrefillResult]:
         """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
         off whenever something is handed on: whoever takes it may fail."""
         chunks = self.prefill.chunks(name, rows)
@@ -167,7 +167,7 @@ class FastPool:
             self._cache = None
         self._model.shrink(min(rows, self._model.batch_size))
 
-    def _trunk(self, job: Job) -> Trunk:
+    def _trunk(self, job: Job) -> PrefixStates:
         with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
             return self.prefill.trunk(job.first_edited)
 
@@ -231,10 +231,12 @@ class FastPool:
 
     def _step(self) -> None:
         """Take the last token of every line through the model, and guesses at the next ones where that pays."""
-        lines, drafts = self._lines, self._drafts
-        block = drafts.block([(line.row, line.response) for line in lines])
-        last = self._exam.length - 1
-        guesses = [drafts.guess(line.row, line.response, min(block - 1, last - len(line.response))) for line in lines]
+        lines, speculation = self._lines, self._speculation
+        block = speculation.block([(line.row, line.response) for line in lines])
+        last = self._evaluation.length - 1
+        guesses = [
+            speculation.guess(line.row, line.response, min(block - 1, last - len(line.response))) for line in lines
+        ]
         tokens = [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
         # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
         logits = self._forward([row + row[-1:] * (block - len(row)) for row in tokens])
@@ -251,7 +253,7 @@ class FastPool:
                 right += 1
                 line.cached += 1
                 self._take(line, following)
-        drafts.learn(tried, right)
+        speculation.learn(tried, right)
 
     def _forward(self, tokens: list[Tokens]) -> Tensor:
         """Raw logits (lines, tokens, vocabulary) of the next tokens of all lines."""
@@ -261,7 +263,7 @@ class FastPool:
         positions = cached[:, None] + torch.arange(ids.shape[1], device=model.device)
         if ids.shape[1] > 1:
             # A model may have no positions beyond the longest response. What lies there is never looked at.
-            ends = [line.cached - len(line.response) + self._exam.length for line in self._lines]
+            ends = [line.cached - len(line.response) + self._evaluation.length for line in self._lines]
             positions = positions.minimum(torch.tensor(ends, device=model.device)[:, None])
         width = cache.begin(positions)
         # Columns are positions, so this is causality and the end of the shorter lines at once.
@@ -279,7 +281,7 @@ class FastPool:
 
     def _take(self, line: _Line, token: int) -> None:
         """Add a token to a response, and see whether that settles it."""
-        model, exam, response = self._model, self._exam, line.response
+        model, evaluation, response = self._model, self._evaluation, line.response
         if token == NO_TOKEN:
             line.job.error = NotFiniteError([line.row])
             return
@@ -288,22 +290,22 @@ class FastPool:
             return
         response.append(token)
         line.job.begun[line.row] = len(response)
-        if len(response) == exam.length:
+        if len(response) == evaluation.length:
             self._settle(line, whole=True)
-        elif len(response) % LOOK_EVERY == 0 and exam.judge.certain(model.decode(response)):
+        elif len(response) % LOOK_EVERY == 0 and evaluation.judge.certain(model.decode(response)):
             self._settle(line, whole=False)
 
     def _settle(self, line: _Line, whole: bool) -> None:
-        self._drafts.add(line.row, line.response)
-        line.job.found(line.row, self._exam.response(self._model, line.response, whole))
+        self._speculation.add(line.row, line.response)
+        line.job.found(line.row, self._evaluation.response(self._model, line.response, whole))
         jobs = len(self._jobs)
         done = sum(response is not None for job in self._jobs for response in job.responses)
         if jobs == 1:
-            self._report(done, len(self._exam.bad))
+            self._report(done, len(self._evaluation.bad))
         else:
             # They come and go, most of them before their last prompt: no pace tells when.
             stage = f"{Refusals.name} of {jobs} trials"
-            self._emit(Progress(stage=stage, done=done, total=jobs * len(self._exam.bad), seconds_left=None))
+            self._emit(Progress(stage=stage, done=done, total=jobs * len(self._evaluation.bad), seconds_left=None))
 
     def _compact(self) -> None:
         """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters: the last
@@ -349,7 +351,7 @@ class FastPool:
 
     def _slots(self) -> RaggedCache:
         if self._cache is None:
-            longest = max(map(len, self._exam.bad)) + max(self._exam.length, CHECKED_TOKENS)
+            longest = max(map(len, self._evaluation.bad)) + max(self._evaluation.length, CHECKED_TOKENS)
             self._cache = RaggedCache(self._model.batch_size, longest, self._model.depth)
         return self._cache
 

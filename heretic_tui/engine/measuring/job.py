@@ -19,7 +19,7 @@ from heretic_tui.control import Control
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.early_stop import EarlyStop
-from heretic_tui.engine.measuring.odds import Odds, bar
+from heretic_tui.engine.measuring.odds import Odds, refusals_to_lose
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.metrics.judges.markers import Judge
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
@@ -106,7 +106,7 @@ class Job:
             )
             return
         self.kl_divergence = value
-        if (limit := bar(self.front, value)) is not None:
+        if (limit := refusals_to_lose(self.front, value)) is not None:
             self._stop = EarlyStop(self.odds, value, limit, len(self.responses))
             self.look()
 
@@ -157,7 +157,7 @@ class Pool(Protocol):
 
 
 @dataclass(frozen=True)
-class Exam:
+class Evaluation:
     """What jobs are measured on.
 
     Attributes:
@@ -176,12 +176,12 @@ class Exam:
         return Response(text, self.judge.verdict(text), len(tokens), whole)
 
 
-def measure_kl(pool: Pool, job: Job, exam: Exam, emit: Emit, control: Control) -> None:
+def measure_kl(pool: Pool, job: Job, evaluation: Evaluation, emit: Emit, control: Control) -> None:
     """Measure a job's KL divergence from the base model, where that is known, and tell it."""
     if not job.compared:
         return
     with timed(job, KLDivergence.name, control):
-        job.found_kl(exam.kl.of(pool.good_logits(job)))
+        job.found_kl(evaluation.kl.of(pool.good_logits(job)))
     if job.number is not None and job.kl_divergence is not None:
         emit(Measured(number=job.number, metric=KLDivergence.name, value=job.kl_divergence))
 

@@ -24,7 +24,7 @@ def compared(kl_divergence: float) -> float:
     return round(kl_divergence, _DIGITS)
 
 
-def bar(front: Sequence[tuple[float, int]], kl_divergence: float) -> int | None:
+def refusals_to_lose(front: Sequence[tuple[float, int]], kl_divergence: float) -> int | None:
     """The number of refusals at which a trial of this KL divergence is certain to be dominated; None where it cannot
     be.
 

@@ -14,21 +14,21 @@ from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.fast_pool import CHECKED_TOKENS, FastPool, log
-from heretic_tui.engine.measuring.job import Exam, Job, Pool
+from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.ragged_cache import narrowest_window, plain_layers
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.memory import out_of_memory
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import with_one_more
+from heretic_tui.engine.model.decoding import extend_mask
 from heretic_tui.errors import one_line
 from heretic_tui.events import Emit, Notice
 
 _ROUNDING, _ROUNDING_16 = 1e-5, 5e-2
 
 
-def open_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+def open_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
     """The fast pool where a check shows that it computes what the model does, else the plain one; a notice says why.
 
     Args:
@@ -38,7 +38,7 @@ def open_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple
     """
     while True:
         try:
-            return _checked_pool(model, exam, emit, cost)
+            return _checked_pool(model, evaluation, emit, cost)
         except RuntimeError as error:
             if not out_of_memory(error) or model.batch_size == 1:
                 raise
@@ -46,10 +46,10 @@ def open_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple
         model.shrink(model.batch_size)
 
 
-def _checked_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
-    pool = FastPool(model, exam, emit, cost)
+def _checked_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+    pool = FastPool(model, evaluation, emit, cost)
     try:
-        _check(model, exam, pool)
+        _check(model, evaluation, pool)
     except (Aborted, NotFiniteError):
         raise
     except Exception as error:
@@ -57,9 +57,9 @@ def _checked_pool(model: ChatModel, exam: Exam, emit: Emit, cost: StepCost) -> t
             raise
         log.info("no fast path", exc_info=error)
         emit(Notice(text=f"trials are measured the plain way, without shortcuts: {one_line(error)}"))
-        return PlainPool(model, exam, emit), False
+        return PlainPool(model, evaluation, emit), False
     try:
-        _check_rows(model, exam, pool)
+        _check_rows(model, evaluation, pool)
     except RowsLost as error:
         emit(Notice(text=f"trials are measured one at a time: {one_line(error)}"))
         pool.together = False
@@ -74,7 +74,7 @@ class _Differs(Exception):
     """The fast path does not compute what the model does."""
 
 
-def _check(model: ChatModel, exam: Exam, pool: FastPool) -> None:
+def _check(model: ChatModel, evaluation: Evaluation, pool: FastPool) -> None:
     """Compare the fast path with the model's own on a few prompts and tokens.
 
     Raises:
@@ -87,15 +87,15 @@ def _check(model: ChatModel, exam: Exam, pool: FastPool) -> None:
         raise _Differs("it does not go on from a cache")
     if kind := plain_layers(own):
         raise _Differs(f"a layer of the cache is a {kind}")
-    longest = max(map(len, exam.bad)) + exam.length
+    longest = max(map(len, evaluation.bad)) + evaluation.length
     window = narrowest_window(own)
     if window is not None and window < longest:
         raise _Differs(f"prompts and responses of {longest} tokens are longer than the attention window of {window}")
-    rows = sorted(range(len(exam.bad)), key=lambda row: len(exam.bad[row]))
+    rows = sorted(range(len(evaluation.bad)), key=lambda row: len(evaluation.bad[row]))
     rows = sorted({rows[0], rows[len(rows) // 2], rows[-1]})[: model.batch_size]
     with torch.inference_mode():
         try:
-            expected, tokens = _plainly(model, [exam.bad[row] for row in rows])
+            expected, tokens = _plainly(model, [evaluation.bad[row] for row in rows])
         except NotFiniteError as error:
             raise error.among(rows) from None
         # The first time the states of the base model are kept, after that the pass starts from them, at the end and in
@@ -126,12 +126,12 @@ def _plainly(model: ChatModel, prompts: Sequence[Tokens]) -> tuple[list[Tensor],
         tokens.append(ids[:, 0].tolist())
         if NO_TOKEN in tokens[-1]:
             raise NotFiniteError([row for row, token in enumerate(tokens[-1]) if token == NO_TOKEN])
-        mask, positions = with_one_more(mask), positions[:, -1:] + 1
+        mask, positions = extend_mask(mask), positions[:, -1:] + 1
     # Rows of a batch come in the order of the prompts here: nothing has sorted them.
     return found, tokens
 
 
-def _check_rows(model: ChatModel, exam: Exam, pool: FastPool) -> None:
+def _check_rows(model: ChatModel, evaluation: Evaluation, pool: FastPool) -> None:
     """Take one token of two prompts through edits that differ by row.
 
     Raises:
@@ -144,6 +144,6 @@ def _check_rows(model: ChatModel, exam: Exam, pool: FastPool) -> None:
     for writer in writers:
         weight = writer.weight()
         nothing[writer.name] = Edit(weight.new_zeros(weight.shape[1]), weight.new_zeros(weight.shape[0]), None)
-    batch = model.batch([0, 1], [exam.bad[0], exam.bad[0]])
+    batch = model.batch([0, 1], [evaluation.bad[0], evaluation.bad[0]])
     with torch.inference_mode(), attached(writers, stacked(writers, [nothing, nothing]), torch.tensor([0, 1])):
         model.next_token_logits(batch.ids, batch.mask, batch.positions, None)

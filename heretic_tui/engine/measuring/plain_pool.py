@@ -11,7 +11,7 @@ from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Exam, Job, measure_kl, timed
+from heretic_tui.engine.measuring.job import Evaluation, Job, measure_kl, timed
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
@@ -22,17 +22,17 @@ from heretic_tui.work import reporter
 class PlainPool:
     """One job at a time, from scratch, through the model's own cache."""
 
-    def __init__(self, model: ChatModel, exam: Exam, emit: Emit) -> None:
+    def __init__(self, model: ChatModel, evaluation: Evaluation, emit: Emit) -> None:
         self._model = model
-        self._exam = exam
+        self._evaluation = evaluation
         self._emit = emit
         self._jobs: deque[Job] = deque()
 
     def start(self, job: Job) -> None:
-        job.responses = [None] * len(self._exam.bad)
+        job.responses = [None] * len(self._evaluation.bad)
         self._jobs.append(job)
         try:
-            measure_kl(self, job, self._exam, self._emit, self._model.control)
+            measure_kl(self, job, self._evaluation, self._emit, self._model.control)
         except Aborted:
             raise
         except Exception as error:
@@ -63,28 +63,28 @@ class PlainPool:
             parts.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
 
         with attached(model.anatomy.writers, job.edits):
-            model.in_batches(self._exam.good, keep, reporter(self._emit, KLDivergence.name))
+            model.in_batches(self._evaluation.good, keep, reporter(self._emit, KLDivergence.name))
         yield from parts
 
     def _decode(self, job: Job) -> None:
-        exam, model, order = self._exam, self._model, job.order()
+        evaluation, model, order = self._evaluation, self._model, job.order()
         report = reporter(self._emit, "refusals")
 
         def enough(response: Tokens) -> bool:
-            return exam.judge.certain(model.decode(response))
+            return evaluation.judge.certain(model.decode(response))
 
         with attached(model.anatomy.writers, job.edits):
             while order and not job.ended:
                 rows = job.likely(order)[: model.batch_size]
-                length = int(min(exam.length, max(job.wanted(row) for row in rows)))
+                length = int(min(evaluation.length, max(job.wanted(row) for row in rows)))
                 try:
-                    found = greedy(model, [exam.bad[row] for row in rows], length, enough=enough)
+                    found = greedy(model, [evaluation.bad[row] for row in rows], length, enough=enough)
                 except NotFiniteError as error:
                     raise error.among(rows) from None
                 for row, tokens in zip(rows, found, strict=True):
-                    if len(tokens) < length or length == exam.length or enough(tokens):
-                        whole = len(tokens) == exam.length or not enough(tokens)
-                        job.found(row, exam.response(model, tokens, whole))
+                    if len(tokens) < length or length == evaluation.length or enough(tokens):
+                        whole = len(tokens) == evaluation.length or not enough(tokens)
+                        job.found(row, evaluation.response(model, tokens, whole))
                     else:
                         job.begun[row] = len(tokens)
                 job.look()

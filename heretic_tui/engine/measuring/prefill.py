@@ -42,7 +42,7 @@ def shared_prefix(rows: Sequence[Tokens]) -> Tokens:
 
 
 @dataclass(frozen=True)
-class Trunk:
+class PrefixStates:
     """What one edit makes of the shared prefix.
 
     Attributes:
@@ -55,7 +55,7 @@ class Trunk:
 
 
 @dataclass(frozen=True)
-class Filled:
+class PrefillResult:
     """Rows that went through a model.
 
     Attributes:
@@ -93,20 +93,20 @@ class Prefill:
         # Some layers return a tuple, others the hidden states alone.
         self._width_of_tuple: int | None = None
 
-    def trunk(self, first_edited: int) -> Trunk:
+    def trunk(self, first_edited: int) -> PrefixStates:
         """Take the shared prefix through the model as it is now.
 
         Args:
             first_edited: lowest layer that differs from the base model's.
         """
         if not self.prefix:
-            return Trunk(first_edited, [None] * self._depth)
-        filled = self._run(self._prefix, [0], Trunk(first_edited, [None] * self._depth), 0)
+            return PrefixStates(first_edited, [None] * self._depth)
+        filled = self._run(self._prefix, [0], PrefixStates(first_edited, [None] * self._depth), 0)
         index = self._prefix.index([0])
         cache: list[KeysValues | None] = []
         for number, layer in enumerate(filled.cache.layers):
             cache.append(self._prefix.cache(number, index) if number < filled.start else (layer.keys, layer.values))  # type: ignore[arg-type]
-        return Trunk(first_edited, [self._on_layer(number, pair) for number, pair in enumerate(cache)])
+        return PrefixStates(first_edited, [self._on_layer(number, pair) for number, pair in enumerate(cache)])
 
     def chunks(self, name: str, rows: Sequence[int]) -> list[list[int]]:
         """Rows in batches of about equal length, shortest first, so that next to nothing is padded."""
@@ -122,11 +122,11 @@ class Prefill:
                 chunk.append(row)
         return chunks
 
-    def run(self, name: str, rows: Sequence[int], trunk: Trunk) -> Filled:
+    def run(self, name: str, rows: Sequence[int], trunk: PrefixStates) -> PrefillResult:
         """Take rows of a set through the model as it is now, behind the trunk of the same edit."""
         return self._run(self._kept[name], rows, trunk, len(self.prefix))
 
-    def put(self, name: str, filled: Filled, trunk: Trunk, slots: RaggedCache, line: int) -> list[int]:
+    def put(self, name: str, filled: PrefillResult, trunk: PrefixStates, slots: RaggedCache, line: int) -> list[int]:
         """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
         kept, behind_prefix = self._kept[name], len(self.prefix)
         index = kept.index(filled.rows)
@@ -146,7 +146,7 @@ class Prefill:
 
     # One pass
 
-    def _run(self, kept: KeptStates, rows: Sequence[int], trunk: Trunk, before: int) -> Filled:
+    def _run(self, kept: KeptStates, rows: Sequence[int], trunk: PrefixStates, before: int) -> PrefillResult:
         model, reached = self._model, kept.reached(trunk.first_edited)
         start = kept.start(rows, reached)
         index = kept.index(rows)
@@ -170,7 +170,7 @@ class Prefill:
             kept.keep_cache(number, index, layer.keys[:, :, before:], layer.values[:, :, before:])
         kept.mark(rows, reached)
         computed = ids.numel() * (self._depth - start) // self._depth
-        return Filled(rows, logits, cache, start, computed)
+        return PrefillResult(rows, logits, cache, start, computed)
 
     @contextmanager
     def _entering(self, start: int, hidden: Tensor) -> Iterator[None]:

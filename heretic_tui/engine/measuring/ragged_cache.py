@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
 
-class _Line:
+class _SharedLines:
     """What all layers of a cache share: how many lines are alive, where the present tokens go, how far lines reach."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class _Line:
 class _RaggedLayer(DynamicLayer):
     """One layer: keys and values (lines, heads, capacity, size per head), made when the first of them come."""
 
-    def __init__(self, shared: _Line, lines: int, capacity: int) -> None:
+    def __init__(self, shared: _SharedLines, lines: int, capacity: int) -> None:
         super().__init__()
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
@@ -74,7 +74,7 @@ class RaggedCache(Cache):
     """
 
     def __init__(self, lines: int, capacity: int, depth: int) -> None:
-        self._shared = _Line()
+        self._shared = _SharedLines()
         self.lines, self.capacity = lines, capacity
         # Whether a line has held what is no number: where it is masked it would still spoil the sum, as 0 × NaN.
         self.poisoned = False

@@ -48,7 +48,7 @@ class StepCost:
         return s * (t / s) ** share
 
 
-class Drafts:
+class Speculation:
     """Remembers responses by prompt, and says how many tokens are worth guessing.
 
     Args:

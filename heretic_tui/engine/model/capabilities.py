@@ -19,7 +19,7 @@ from heretic_tui.events import Emit, Notice
 _ROUNDING, _ROUNDING_16 = 1e-3, 0.2
 
 
-def find_limits(model: ChatModel, emit: Emit) -> None:
+def find_capabilities(model: ChatModel, emit: Emit) -> None:
     """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
 
     Raises:

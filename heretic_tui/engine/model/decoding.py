@@ -90,11 +90,11 @@ def _decode_batch(
             mask, positions = mask[index], positions[index]
             alive = [alive[line] for line in keep]
         ids = torch.tensor([[chosen[line]] for line in keep], device=mask.device)
-        mask = with_one_more(mask)
+        mask = extend_mask(mask)
         positions = positions[:, -1:] + 1
         model.control.checkpoint(model.emit)
 
 
-def with_one_more(mask: Tensor) -> Tensor:
+def extend_mask(mask: Tensor) -> Tensor:
     """The attention mask (rows, length) with room for the token that comes."""
     return torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)

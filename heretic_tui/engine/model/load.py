@@ -34,7 +34,7 @@ from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import weights_not_finite
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.memory import free_memory, out_of_memory
-from heretic_tui.engine.model.capabilities import find_limits
+from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.progress_bars import bars_as_progress
 from heretic_tui.errors import HereticError, UsageError, one_line
@@ -118,7 +118,7 @@ def _attempt(
         model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
         _refuse_blank(network, model.anatomy.layers)
         _one_token_test(model)
-        find_limits(model, emit)
+        find_capabilities(model, emit)
     except (UsageError, Aborted):
         raise
     except Exception as error:

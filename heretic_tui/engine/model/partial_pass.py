@@ -28,7 +28,7 @@ def changed_output(layer: nn.Module, change: Any) -> Iterator[None]:
         handle.remove()
 
 
-class Replay:
+class PartialPass:
     """One batch, run once in full, and then from any layer on.
 
     Args:
@@ -88,7 +88,7 @@ class Replay:
 def replays_exactly(model: ChatModel, batch: Batch) -> bool:
     """Whether a pass that begins in the middle, or at the last layer, gives what the full one gives. Not so where
     layers hand each other more than the stream, or return something else than hidden states."""
-    replay = Replay(model, batch)
+    replay = PartialPass(model, batch)
     try:
         starts = [replay.logits_from(start) for start in {model.depth // 2, model.depth - 1}]
     except Exception:  # an architecture's own code falls over what it was not given

@@ -12,7 +12,7 @@ from heretic_tui.commands import Chat, Sampling
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import with_one_more
+from heretic_tui.engine.model.decoding import extend_mask
 from heretic_tui.errors import HereticError
 from heretic_tui.events import ChatDelta, ChatEnded, Emit
 
@@ -57,7 +57,7 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
                     emit(ChatDelta(id=chat.id, text=text[len(shown) :]))
                     shown = text
                 ids = torch.tensor([[token]], device=ids.device)
-                mask = with_one_more(mask)
+                mask = extend_mask(mask)
                 positions = positions[:, -1:] + 1
     except Aborted:
         reason = "stopped"

@@ -16,7 +16,7 @@ from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.adapter import write_adapter
 from heretic_tui.engine.export.folder import check_place, check_space, file_hashes, whole_or_absent
 from heretic_tui.engine.export.merged import write_merged
-from heretic_tui.engine.export.missing_tensors import complete
+from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
 from heretic_tui.engine.inputs.check import check_inputs, versions
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.session.score import figures_of
@@ -152,7 +152,7 @@ def build(
         if kind == "merged":
             write_merged(bench.model, edits, beside, settings.max_shard_size, emit)
             save_processor(settings, beside)
-            complete(source_folder(settings), beside, emit)
+            copy_missing_tensors(source_folder(settings), beside, emit)
         else:
             write_adapter(bench.model, edits, beside, dora, settings.full_normalization_lora_rank)
     return bench

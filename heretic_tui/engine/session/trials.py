@@ -23,7 +23,7 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import read_json
 from heretic_tui.parameters import Parameters
-from heretic_tui.run.state import DIED, FINISHED, MEASURED, RunState, TrialRecord
+from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
 
 # A process that dies in the same trial this often would die in it for ever.
 _ATTEMPTS = 5
@@ -209,7 +209,7 @@ class Trials:
             earlier, ended = self._state.trials.get(number), self._study.ended(number)
             if ended is None or self._has_ended(number) or not self._agrees(number, earlier):
                 continue
-            if ended["state"] in MEASURED and "prompts" not in ended:
+            if ended["state"] in MEASURED_STATES and "prompts" not in ended:
                 # A study of an older version.
                 ended["prompts"] = len(self._bench.refusals.base)
                 if ended["state"] == "dominated":

@@ -27,7 +27,7 @@ from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
 from heretic_tui.engine.inputs.positions import check_positions
 from heretic_tui.engine.inputs.prompts import PromptSets
-from heretic_tui.engine.measuring.job import Exam, Job
+from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.memory import free_memory, memory_share, out_of_memory
@@ -283,7 +283,9 @@ class Workbench:
         self.refusals = Refusals(bad)
         metrics: tuple[Metric, ...] = (self.kl, self.refusals)
         with self._phase("baseline") as phase:
-            self.exam = exam = Exam(good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge)
+            self.evaluation = evaluation = Evaluation(
+                good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge
+            )
             # Keys of JSON are text.
             seconds = {int(size): s for size, s in self.folder.read_record().get("step_seconds", {}).items()}
             good_rows, bad_rows = (
@@ -291,7 +293,7 @@ class Workbench:
                 for which, tokens in (("good", good_tokens), ("bad", bad_tokens))
             )
             with self._naming(bad_rows):
-                self.pool, together = open_pool(self.model, exam, self._emit, StepCost(seconds))
+                self.pool, together = open_pool(self.model, evaluation, self._emit, StepCost(seconds))
             self._choose_trials_at_once(together)
             known = [bool(self._unless_damaged(partial(metric.restore, self.folder))) for metric in metrics]
             if not all(known):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ALL: frozenset[str] = frozenset({"*"})
 
 
-class OfHeretic:
+class RunScreen:
     """A screen that knows which application it is of, and that outlives what one of its handlers fails of."""
 
     async def _on_message(self, message: Message) -> None:
@@ -51,14 +51,14 @@ class OfHeretic:
         return node.app
 
     @property
-    def stands(self) -> bool:
+    def is_ready(self) -> bool:
         """Whether the screen has its widgets: neither before it is mounted, nor while it is taken down. To be asked by
         whatever a timer calls."""
         node: Any = self
         return node.is_mounted and node.app.is_running and node.is_attached and not node._pruning
 
 
-class ModeScreen(OfHeretic, Screen[None]):
+class ModeScreen(RunScreen, Screen[None]):
     """A screen of its own key. `paint` is called at the tick with the types of the events that came since the last
     time, and with ALL when the screen comes into view."""
 
@@ -91,7 +91,7 @@ class ModeScreen(OfHeretic, Screen[None]):
         self.call_after_refresh(self.careful(self._paint_all))
 
     def _paint_all(self) -> None:
-        if self.stands and self.app.screen is self:
+        if self.is_ready and self.app.screen is self:
             self.paint_bar()
             self.paint(ALL)
 

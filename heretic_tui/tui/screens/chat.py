@@ -19,12 +19,12 @@ from textual.widgets import Checkbox, Input, Label, Static
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
-from heretic_tui.run.state import MEASURED
+from heretic_tui.run.state import MEASURED_STATES
 from heretic_tui.tui.conversation import Answer, Conversations, Turn, delete_conversations, kept_conversations, name_of
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.screens.base import ModeScreen, OfHeretic
-from heretic_tui.tui.screens.dialogs import Ask, Choose
+from heretic_tui.tui.screens.base import ModeScreen, RunScreen
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog
 from heretic_tui.tui.widgets.message_box import MessageBox
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.words import duration
@@ -122,7 +122,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         if (chosen := self.heretic.conversations.chosen) is not None:
             return chosen
         trial = self.heretic.trial
-        return [trial.number if trial and trial.state in MEASURED else None]
+        return [trial.number if trial and trial.state in MEASURED_STATES else None]
 
     @property
     def settings(self) -> ChatSettings:
@@ -160,7 +160,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
 
     def _stream(self) -> None:
         """Answers are painted ten times a second, all else at the tick."""
-        if self.stands and self.app.screen is self and self.heretic.conversations.open:
+        if self.is_ready and self.app.screen is self and self.heretic.conversations.open:
             self.heretic.tick()
             self._paint_answers()
 
@@ -324,7 +324,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             for place, t in enumerate(complete, start=1)
         ]
         selected = self.heretic.trial
-        if selected and selected.state in MEASURED and selected not in complete:
+        if selected and selected.state in MEASURED_STATES and selected not in complete:
             answers.append(("s", str(selected.number), f"trial {selected.number}, selected on the trials screen"))
 
         def answered(answer: str | None) -> None:
@@ -334,7 +334,9 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
                 self.heretic.conversations.chosen = [None, trial] if both else [trial]
                 self._paint_header()
 
-        self.app.push_screen(Choose("Who answers?", "Trials on the front, and the one selected.", answers), answered)
+        self.app.push_screen(
+            ChoiceDialog("Who answers?", "Trials on the front, and the one selected.", answers), answered
+        )
 
     def action_both(self) -> None:
         talk, sides = self.heretic.conversations, self.sides
@@ -416,7 +418,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             self._rebuild()
             self._paint_header()
 
-        self.app.push_screen(Choose("Delete conversations?", "This cannot be undone.", answers), answered)
+        self.app.push_screen(ChoiceDialog("Delete conversations?", "This cannot be undone.", answers), answered)
 
     def action_copy(self) -> None:
         turns = self.heretic.conversations.turns
@@ -443,7 +445,9 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
                 self._write(user_path(text))
 
         name = time.strftime("chat-%Y%m%d-%H%M%S.md")
-        self.app.push_screen(Ask("Save the conversation", str(folder.path / name), ".md or .json", check), answered)
+        self.app.push_screen(
+            LineDialog("Save the conversation", str(folder.path / name), ".md or .json", check), answered
+        )
 
     def _write(self, path: Path) -> None:
         opened = self.heretic.state.opened
@@ -463,7 +467,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             self.heretic.say(f"saved: {path}")
 
 
-class ChatOptions(OfHeretic, ModalScreen[ChatSettings | None]):
+class ChatOptions(RunScreen, ModalScreen[ChatSettings | None]):
     """System prompt and sampling; enter takes them."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]

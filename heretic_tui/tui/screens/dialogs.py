@@ -15,12 +15,12 @@ from textual.widgets import Input, Static
 
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.screens.base import OfHeretic
+from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 
 
-class Choose(OfHeretic, ModalScreen[str | None]):
+class ChoiceDialog(RunScreen, ModalScreen[str | None]):
     """One of several answers; each has a key of its own. The first is where the cursor stands.
 
     Args:
@@ -63,7 +63,7 @@ class Choose(OfHeretic, ModalScreen[str | None]):
             self.dismiss(answer)
 
 
-class Ask(OfHeretic, ModalScreen[str | None]):
+class LineDialog(RunScreen, ModalScreen[str | None]):
     """A line of text, checked as it is typed."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
@@ -89,7 +89,7 @@ class Ask(OfHeretic, ModalScreen[str | None]):
             self.dismiss(event.value)
 
 
-class Show(OfHeretic, ModalScreen[None]):
+class TextDialog(RunScreen, ModalScreen[None]):
     """Text to read, such as help."""
 
     BINDINGS = [
@@ -111,7 +111,7 @@ class Show(OfHeretic, ModalScreen[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-class TooSmall(OfHeretic, ModalScreen[None]):
+class TooSmall(RunScreen, ModalScreen[None]):
     """Stands while the terminal is smaller than 60x16."""
 
     BINDINGS = [Binding("q", "app.quit", "Quit", show=False)]

@@ -21,7 +21,7 @@ from heretic_tui.events import ExportFinished, ExportStarted
 from heretic_tui.files import user_path
 from heretic_tui.report.model_card import card_text
 from heretic_tui.tui.glyphs import safe_lines
-from heretic_tui.tui.screens.base import OfHeretic
+from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.words import duration, size_words
 
@@ -32,7 +32,7 @@ _KINDS = (
 )
 
 
-class ExportScreen(OfHeretic, ModalScreen[None]):
+class ExportScreen(RunScreen, ModalScreen[None]):
     """Stays open while the export runs; closing it leaves the export running."""
 
     BINDINGS = [
@@ -206,7 +206,7 @@ class ExportScreen(OfHeretic, ModalScreen[None]):
         self._follow()
 
     def _follow(self) -> None:
-        if not self._asked or not self.stands:
+        if not self._asked or not self.is_ready:
             return
         state, text = self.heretic.state, Text()
         facts = self.query_one("#export-facts", Static)

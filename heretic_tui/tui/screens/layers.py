@@ -13,9 +13,9 @@ from textual.containers import Horizontal
 from heretic_tui.commands import Shift
 from heretic_tui.run.results import GEOMETRY, best_layer
 from heretic_tui.tui.glyphs import ASCII, to_ascii
-from heretic_tui.tui.keys import after
+from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.screens.base import ModeScreen, touched
-from heretic_tui.tui.screens.dialogs import Ask
+from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.layers_files import LayerFiles
 from heretic_tui.tui.screens.layers_text import (
     first_tokens_wanted,
@@ -290,7 +290,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     # Actions
 
     def action_view(self, by: int) -> None:
-        self._show(after(_VIEWS if by > 0 else _VIEWS[::-1], self._view))
+        self._show(next_choice(_VIEWS if by > 0 else _VIEWS[::-1], self._view))
 
     def action_show(self, view: str) -> None:
         again = view == self._view
@@ -347,7 +347,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
                 self._work(lambda: files.compare(name), "compare")
 
         hint = f"runs: {', '.join(others[:8])}" if others else "there is no other run in this folder; a path works too"
-        self.app.push_screen(Ask("Compare with which run?", others[0] if others else "", hint), answered)
+        self.app.push_screen(LineDialog("Compare with which run?", others[0] if others else "", hint), answered)
 
     def _read(self) -> None:
         files, view, trial = self._files, self._view, self.heretic.selected_trial

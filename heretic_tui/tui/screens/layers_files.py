@@ -10,7 +10,7 @@ from heretic_tui.errors import HereticError
 from heretic_tui.report.layers import shift_text
 from heretic_tui.run.folder import RunFolder, find_run, find_runs
 from heretic_tui.run.results import read_shift, read_views
-from heretic_tui.tui.keys import after
+from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.screens.layers_text import layer_title
 from heretic_tui.tui.widgets.projection import key_to_projection, projection
 from heretic_tui.words import plain
@@ -64,7 +64,7 @@ class LayerFiles:
 
     def next_method(self) -> None:
         if self._views:
-            self._method = after(list(self._views["views"]), self._method)
+            self._method = next_choice(list(self._views["views"]), self._method)
 
     def projection(self, index: int, width: int, height: int, letters: bool) -> Text | None:
         """Both sets at a residual index, None where there are no projections."""

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.widgets import Log
 
-from heretic_tui.tui.keys import after, scroll_bindings
+from heretic_tui.tui.keys import next_choice, scroll_bindings
 from heretic_tui.tui.log_lines import LEVELS
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.words import plain
@@ -106,7 +106,7 @@ class LogScreen(ModeScreen):
         self._write([plain(line) for line in lines])
 
     def action_level(self) -> None:
-        self._level = after(_LEVELS, self._level)
+        self._level = next_choice(_LEVELS, self._level)
         self.paint(frozenset({"*"}))
 
     def action_scroll(self, lines: int) -> None:

@@ -17,8 +17,8 @@ from heretic_tui.engine.metrics.judges.markers import marker_place
 from heretic_tui.errors import HereticError
 from heretic_tui.run.results import read_responses
 from heretic_tui.tui.glyphs import safe_lines
-from heretic_tui.tui.keys import after
-from heretic_tui.tui.screens.base import OfHeretic
+from heretic_tui.tui.keys import next_choice
+from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.key_bar import KeyBar
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
@@ -29,7 +29,7 @@ _FILTERS = ("all", "changed", "worth a look")
 _LATE = 80
 
 
-class ResponsesScreen(OfHeretic, Screen[None]):
+class ResponsesScreen(RunScreen, Screen[None]):
     """A list of prompts, and both answers to the one under the cursor."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
@@ -123,7 +123,7 @@ class ResponsesScreen(OfHeretic, Screen[None]):
         panel.show(text)
 
     def action_filter(self) -> None:
-        self._filter = after(_FILTERS, self._filter)
+        self._filter = next_choice(_FILTERS, self._filter)
         self._fill()
 
     def action_step(self, by: int) -> None:

@@ -26,11 +26,11 @@ from heretic_tui.files import user_path
 from heretic_tui.report.runs import counted_trials
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.overview import overview
-from heretic_tui.settings.form import Draft, Entry
+from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.tui.host import Host, resumed_settings
 from heretic_tui.tui.model_files import Device, completions, devices, path_completions
 from heretic_tui.tui.screens.base import ModeScreen
-from heretic_tui.tui.screens.dialogs import Choose
+from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
@@ -151,10 +151,10 @@ with its own settings, D deletes it.
         }
 
     @property
-    def draft(self) -> Draft:
-        draft = self.heretic.draft
-        assert draft is not None
-        return draft
+    def form(self) -> SettingsForm:
+        form = self.heretic.form
+        assert form is not None
+        return form
 
     def body(self) -> ComposeResult:
         columns = [Column("mark", "", 1), Column("name", "setting", 26), Column("value", "value", 0)]
@@ -183,7 +183,7 @@ with its own settings, D deletes it.
         self.run_worker(self._look_at_machine, thread=True, exclusive=True, exit_on_error=False, group="machine")
 
     def on_screen_suspend(self) -> None:
-        if self.stands:
+        if self.is_ready:
             self._commit()
 
     def _look_at_machine(self) -> None:
@@ -192,7 +192,7 @@ with its own settings, D deletes it.
 
     def _machine_known(self) -> None:
         entry = self._entry()
-        if entry and entry.key == "model" and not self._previewing and self.stands:
+        if entry and entry.key == "model" and not self._previewing and self.is_ready:
             self._paint_info()
 
     # Painting
@@ -204,9 +204,9 @@ with its own settings, D deletes it.
 
     def _paint_settings(self) -> None:
         glyphs = self.heretic.glyphs
-        entries = list(self.draft.entries())
+        entries = list(self.form.entries())
         by_key = {entry.key: entry for entry in entries}
-        ready = "Start" if self.draft.settings.model else "Start: choose a model first"
+        ready = "Start" if self.form.settings.model else "Start: choose a model first"
         rows = [Row(_START, (f"{glyphs.running} {ready}   ctrl+s",), "group")]
         rows += [self._row(by_key[name]) for name in _COMMON]
         for group in dict.fromkeys(entry.group for entry in entries):
@@ -229,7 +229,7 @@ with its own settings, D deletes it.
 
     def _entry(self) -> Entry | None:
         key = self.query_one("#settings", LineTable).cursor
-        return next((e for e in self.draft.entries() if e.key == key), None)
+        return next((e for e in self.form.entries() if e.key == key), None)
 
     def _paint_info(self) -> None:
         """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
@@ -238,12 +238,12 @@ with its own settings, D deletes it.
             self._previewing = True
             self._show(Text(plain(wrong), "bold red"))
             return
-        entry, text, settings, problem = self._entry(), Text(), self.draft.settings, None
+        entry, text, settings, problem = self._entry(), Text(), self.form.settings, None
         if entry is None and not settings.model:
             text.append("Choose a model: j, then enter. Or look at an earlier run: tab, then enter.")
         elif entry is None:
             text.append("The same from a shell:\n", "bold")
-            text.append(plain(self.draft.command_line()))
+            text.append(plain(self.form.command_line()))
         else:
             text.append(f"{entry.key}\n", "bold")
             text.append(f"{plain(entry.description)}\n")
@@ -252,7 +252,7 @@ with its own settings, D deletes it.
         editor = self.query_one("#editor", Input)
         if self._editing:
             try:
-                settings = self.draft.tried(self._editing, editor.value)
+                settings = self.form.tried(self._editing, editor.value)
             except HereticError as error:
                 problem = str(error)
                 text.append(plain(problem) + "\n", "bold red")
@@ -281,7 +281,7 @@ with its own settings, D deletes it.
                 self.app.call_from_thread(show, work())
 
         def show(text: Text) -> None:
-            if self._wanted is wanted and self.stands:
+            if self._wanted is wanted and self.is_ready:
                 self._show(text)
 
         self.run_worker(run, thread=True, exit_on_error=False, group="info")
@@ -302,7 +302,7 @@ with its own settings, D deletes it.
             self._paint_settings()
         elif entry := self._entry():
             if entry.value in ("true", "false"):
-                self.draft.set(key, "false" if entry.value == "true" else "true")
+                self.form.set(key, "false" if entry.value == "true" else "true")
                 self._paint_settings()
                 self._paint_info()
                 return
@@ -347,7 +347,7 @@ with its own settings, D deletes it.
         if not self._editing:
             return True
         try:
-            self.draft.set(self._editing, self.query_one("#editor", Input).value)
+            self.form.set(self._editing, self.query_one("#editor", Input).value)
         except HereticError:
             self._paint_info()
             return False
@@ -370,24 +370,24 @@ with its own settings, D deletes it.
 
     def action_reset(self) -> None:
         if (entry := self._entry()) and entry.changed:
-            self.draft.reset(entry.key)
+            self.form.reset(entry.key)
             self._paint_settings()
             self._paint_info()
 
     def action_copy(self) -> None:
-        self.heretic.copy(self.draft.command_line(), "command line")
+        self.heretic.copy(self.form.command_line(), "command line")
 
     # Preview
 
     def action_preview(self) -> None:
-        entry, settings = self._entry(), self.draft.settings
+        entry, settings = self._entry(), self.form.settings
         if entry is None or entry.name not in _SETS:
             self.heretic.say("Put the cursor on a set of prompts first.")
             return
         self._preview("Reading the prompts and the chat template …", partial(preview_words, settings, entry.name))
 
     def action_inspect(self) -> None:
-        settings = self.draft.settings
+        settings = self.form.settings
         if not settings.model:
             self.heretic.say("Choose a model first: enter on the line `model`.")
             return
@@ -404,7 +404,7 @@ with its own settings, D deletes it.
     def works(self, action: str) -> bool:
         match action:
             case "start":
-                return bool(self.draft.settings.model)
+                return bool(self.form.settings.model)
             case "resume":
                 return bool(self._runs)
         return True
@@ -414,7 +414,7 @@ with its own settings, D deletes it.
             return
         if self._editing:
             self._leave()
-        settings = self.draft.settings
+        settings = self.form.settings
         if not settings.model:
             self.heretic.say("Choose a model first: enter on the line `model`.")
             self.query_one("#settings", LineTable).go_to("model")
@@ -438,7 +438,7 @@ with its own settings, D deletes it.
                 self._begin_after(host, begin)
 
         answers = [("n", "no", "no, go on with it"), ("y", "end", "end it now; it can be resumed")]
-        self.app.push_screen(Choose("One run at a time", "A run is open in this process.", answers), answered)
+        self.app.push_screen(ChoiceDialog("One run at a time", "A run is open in this process.", answers), answered)
 
     def _begin_after(self, host: Host, begin: Callable[[], None]) -> None:
         def look() -> None:
@@ -452,7 +452,7 @@ with its own settings, D deletes it.
 
     def _load_runs(self) -> None:
         try:
-            folders = find_runs(user_path(self.draft.settings.runs_dir))
+            folders = find_runs(user_path(self.form.settings.runs_dir))
         except HereticError:
             folders = []
         found = [{**overview(folder), "path": folder.path} for folder in folders]
@@ -509,7 +509,7 @@ with its own settings, D deletes it.
             self.heretic.say(f"{folder.name} is at work in process {folder.holder()}: enter shows it.")
             return
         try:
-            settings = resumed_settings(folder, self.draft.settings)
+            settings = resumed_settings(folder, self.form.settings)
         except HereticError as error:
             self.heretic.say(f"{folder.name} cannot be resumed: {error}", "error")
             return
@@ -533,7 +533,7 @@ with its own settings, D deletes it.
                 self.run_worker(self._load_runs, thread=True, exclusive=True, exit_on_error=False, group="runs")
 
         answers = [("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")]
-        self.app.push_screen(Choose("Delete this run?", text, answers), answered)
+        self.app.push_screen(ChoiceDialog("Delete this run?", text, answers), answered)
 
 
 def _short(name: str) -> str:

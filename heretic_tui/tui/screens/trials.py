@@ -13,12 +13,12 @@ from textual.widgets import Input, Static
 
 from heretic_tui.events import PHASES
 from heretic_tui.report.lines import direction_words
-from heretic_tui.run.state import FINISHED, MEASURED, TrialRecord
+from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
-from heretic_tui.tui.keys import after, typed_number
+from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.screens.base import ModeScreen, touched
-from heretic_tui.tui.screens.dialogs import Ask
+from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
@@ -209,7 +209,7 @@ a dominated trial's refusals only what is certain counts.
         text.append(f"  {trial.state}{f'  {glyphs.front} on the front' if front else ''}\n")
         if trial.reason:
             text.append(plain(trial.reason) + "\n", "bold red")
-        if trial.state in MEASURED:
+        if trial.state in MEASURED_STATES:
             base = f" (base {state.base.refusals})" if state.base else ""
             refusals = f"{trial.refusals}" if trial.at_least is None else f"at least {trial.at_least}"
             about = "" if trial.estimate is None else f", about {trial.estimate:.1f} by estimate"
@@ -294,7 +294,7 @@ a dominated trial's refusals only what is certain counts.
             case "export":
                 return trial is not None and trial.state == "complete" and self.heretic.can_ask
             case "enter" | "responses":
-                return trial is not None and trial.state in MEASURED
+                return trial is not None and trial.state in MEASURED_STATES
             case "view":
                 return self.has_class("-narrow")
             case "filter" | "sort":
@@ -315,7 +315,7 @@ a dominated trial's refusals only what is certain counts.
         self.query_one("#trial-table").focus()
 
     def action_sort(self) -> None:
-        self._sort = after(_SORTS, self._sort)
+        self._sort = next_choice(_SORTS, self._sort)
         self._paint_trials()
 
     def action_reverse(self) -> None:
@@ -326,7 +326,7 @@ a dominated trial's refusals only what is certain counts.
         self.query_one(ParetoPlot).toggle_logarithmic()
 
     def action_view(self) -> None:
-        self._view = after(_VIEWS, self._view)
+        self._view = next_choice(_VIEWS, self._view)
         self._show_view()
         focus = {"table": "#trial-table", "plot": "#pareto", "detail": "#detail"}[self._view]
         self.query_one(focus).focus()
@@ -352,11 +352,11 @@ a dominated trial's refusals only what is certain counts.
                 self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(int(text)))
 
         if self.heretic.state.trials:
-            self.app.push_screen(Ask("Go to trial", "", "", check), answered)
+            self.app.push_screen(LineDialog("Go to trial", "", "", check), answered)
 
     def action_responses(self) -> None:
         trial = self.heretic.trial
-        if trial is None or trial.state not in MEASURED or self.heretic.folder is None:
+        if trial is None or trial.state not in MEASURED_STATES or self.heretic.folder is None:
             self.heretic.say("Responses are there when a trial has been measured.")
             return
         self.app.push_screen(ResponsesScreen(trial.number))
@@ -370,7 +370,7 @@ a dominated trial's refusals only what is certain counts.
 
     def action_chat(self) -> None:
         trial = self.heretic.trial
-        if trial is None or trial.state not in MEASURED:
+        if trial is None or trial.state not in MEASURED_STATES:
             self.heretic.say("A trial can chat when it has been measured; 4 opens the chat.")
         else:
             self.heretic.chat_with(trial.number)

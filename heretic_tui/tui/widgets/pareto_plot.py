@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from heretic_tui.run.state import MEASURED, TrialRecord
+from heretic_tui.run.state import MEASURED_STATES, TrialRecord
 from heretic_tui.tui.glyphs import UNICODE, Glyphs, fit
 
 _MARGIN = 5
@@ -77,7 +77,7 @@ class ParetoPlot(Widget, can_focus=True):
         points = [
             Point(t.number, t.kl_divergence, t.shown_refusals or 0, t.number in front, t.state == "dominated")
             for t in trials
-            if t.state in MEASURED and t.kl_divergence is not None
+            if t.state in MEASURED_STATES and t.kl_divergence is not None
         ]
         half = running.measured.get("KL divergence") if running else None
         if (points, half, prompts, glyphs) != (self.points, self._half_known, self._prompts, self.glyphs):

@@ -25,7 +25,7 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import make_edit
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.partial_pass import Replay, changed_output, replays_exactly
+from heretic_tui.engine.model.partial_pass import PartialPass, changed_output, replays_exactly
 from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
@@ -157,7 +157,7 @@ def test_a_pass_from_the_middle_is_the_whole_pass(make_model: Make, kind: str) -
     batch = model.batch([0, 1, 2], rows)
     with torch.inference_mode():
         assert replays_exactly(model, batch)
-        replay = Replay(model, batch)
+        replay = PartialPass(model, batch)
         for layer, module in enumerate(model.anatomy.layers):
             with changed_output(module, lambda hidden: hidden * 0.5):
                 expected = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)

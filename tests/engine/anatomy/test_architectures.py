@@ -64,7 +64,7 @@ def prepare(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> None:
     aims: dict[int, Tensor] = {}
     for writer in anatomy.writers:
         if writer.bias is not None:
-            aims[id(writer.bias)] = nn.functional.normalize(writer.bend(direction), dim=0)
+            aims[id(writer.bias)] = nn.functional.normalize(writer.through_post_norm(direction), dim=0)
     for name, parameter in network.named_parameters():
         if id(parameter) in aims:
             parameter.copy_(without(aims[id(parameter)], parameter))
@@ -102,7 +102,7 @@ def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[
 
 
 def edit_of(writer: Writer, direction: Tensor):
-    aim = nn.functional.normalize(writer.bend(direction), dim=0)
+    aim = nn.functional.normalize(writer.through_post_norm(direction), dim=0)
     return make_edit(writer.weight(), aim, 1.0, "none")
 
 

@@ -18,12 +18,12 @@ from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.measuring.fast_pool import FastPool
-from heretic_tui.engine.measuring.job import Exam, Job
-from heretic_tui.engine.measuring.odds import History, Odds, Past, bar
+from heretic_tui.engine.measuring.job import Evaluation, Job
+from heretic_tui.engine.measuring.odds import History, Odds, Past, refusals_to_lose
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
-from heretic_tui.engine.measuring.prefill import Prefill, Trunk, shared_prefix
-from heretic_tui.engine.measuring.speculation import Drafts, StepCost
+from heretic_tui.engine.measuring.prefill import Prefill, PrefixStates, shared_prefix
+from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.metrics.base import Response, Verdict
 from heretic_tui.engine.metrics.judges.markers import Judge
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
@@ -46,9 +46,9 @@ def prompts(count: int, seed: int, prefix: int = 7) -> list[list[int]]:
     return [[*range(prefix), *torch.randint(0, 250, (n,), generator=generator).tolist()] for n in lengths]
 
 
-def exam(model: ChatModel) -> Exam:
+def evaluation(model: ChatModel) -> Evaluation:
     bad = prompts(14, 2)
-    made = Exam(
+    made = Evaluation(
         prompts(9, 1), bad, LENGTH, KLDivergence(9), Judge(markers(model, bad), special_tokens=tiny_models.SPECIAL)
     )
     made.kl.set_base(PlainPool(model, made, lambda event: None).good_logits(Job(None, {}, model.depth)))
@@ -94,7 +94,7 @@ def test_twenty_trials_have_the_figures_of_the_plain_way(
     make_model: Make, kind: str, at_once: int, batch_size: int
 ) -> None:
     model = make_model(kind, batch_size=batch_size)
-    what = exam(model)
+    what = evaluation(model)
     fast, together = open_pool(model, what, lambda event: None, NO_COST)
     assert isinstance(fast, FastPool)
     assert together
@@ -114,8 +114,10 @@ def test_twenty_trials_have_the_figures_of_the_plain_way(
 
 def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
     model = make_model(batch_size=20)
-    what = exam(model)
-    never = Exam(what.good, what.bad, what.length, what.kl, Judge(["\x00 never"], special_tokens=tiny_models.SPECIAL))
+    what = evaluation(model)
+    never = Evaluation(
+        what.good, what.bad, what.length, what.kl, Judge(["\x00 never"], special_tokens=tiny_models.SPECIAL)
+    )
     whole, _ = open_pool(model, never, lambda event: None, NO_COST)
     fast, _ = open_pool(model, what, lambda event: None, NO_COST)
     for full, cut in zip(measured(whole, jobs(model, 8), 1), measured(fast, jobs(model, 8), 1), strict=True):
@@ -125,7 +127,7 @@ def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
 @pytest.mark.parametrize("kind", tiny_models.KINDS)
 def test_guesses_from_earlier_trials_change_nothing_but_the_number_of_steps(make_model: Make, kind: str) -> None:
     model = make_model(kind, batch_size=9)
-    what = exam(model)
+    what = evaluation(model)
     plain, _ = open_pool(model, what, lambda event: None, NO_COST)
     # A step costs the same for one token and for hundreds, as where reading the weights takes all the time.
     guessing, _ = open_pool(model, what, lambda event: None, StepCost({1: 1.0, 1000: 1.0}))
@@ -144,10 +146,10 @@ def test_guesses_from_earlier_trials_change_nothing_but_the_number_of_steps(make
 
 
 def test_guessing_is_left_alone_where_every_token_costs(make_model: Make) -> None:
-    dear = Drafts(1, StepCost({1: 0.5, 100: 50.0}))
+    dear = Speculation(1, StepCost({1: 0.5, 100: 50.0}))
     dear.add(0, [1, 2, 3, 4])
     assert dear.block([(0, [1])] * 20) == 1
-    cheap = Drafts(1, StepCost({1: 1.0, 1000: 1.01}))
+    cheap = Speculation(1, StepCost({1: 1.0, 1000: 1.01}))
     cheap.add(0, [1, 2, 3, 4])
     assert cheap.block([(0, [1])] * 20) == 8
     assert cheap.block([(0, [7])] * 20) == 1, "there is nothing to guess from"
@@ -157,7 +159,7 @@ def test_guessing_is_left_alone_where_every_token_costs(make_model: Make) -> Non
     assert cheap.guess(0, [1, 2], 8) == [3, 4]
     assert cheap.guess(0, [1, 2], 1) == [3]
     assert cheap.guess(0, [2], 1) == []
-    assert Drafts(1, NO_COST).block([(0, [1])]) == 1
+    assert Speculation(1, NO_COST).block([(0, [1])]) == 1
 
 
 def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,10 +186,10 @@ def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: 
 def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heretic_tui.engine.measuring.prefill.memory_share", lambda device, share: 0)
     model = make_model(batch_size=20)
-    pool, _ = open_pool(model, exam(model), lambda event: None, NO_COST)
+    pool, _ = open_pool(model, evaluation(model), lambda event: None, NO_COST)
     assert isinstance(pool, FastPool)
     assert pool.prefill.boundaries == 0
-    plain = PlainPool(model, exam(model), lambda event: None)
+    plain = PlainPool(model, evaluation(model), lambda event: None)
     for one, other in zip(measured(pool, jobs(model, 4), 2), measured(plain, jobs(model, 4), 1), strict=True):
         assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
         assert verdicts(one) == verdicts(other)
@@ -196,7 +198,7 @@ def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, m
 @pytest.mark.parametrize("at_once", [1, 3])
 def test_a_trial_that_has_lost_stops_and_one_that_has_not_is_measured_in_full(make_model: Make, at_once: int) -> None:
     model = make_model(batch_size=8)
-    what = exam(model)
+    what = evaluation(model)
     pool, _ = open_pool(model, what, lambda event: None, NO_COST)
     full = measured(pool, jobs(model, 12), 1)
     front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[3:6]
@@ -227,7 +229,7 @@ def narrow() -> nn.Module:
 def test_a_model_that_does_not_bear_the_shortcuts_takes_the_plain_path_and_says_so(make_model: Make) -> None:
     events: list[Event] = []
     model = make_model(network=narrow())
-    pool, together = open_pool(model, exam(model), events.append, NO_COST)
+    pool, together = open_pool(model, evaluation(model), events.append, NO_COST)
     assert isinstance(pool, PlainPool)
     assert not together
     (notice,) = [event for event in events if isinstance(event, Notice)]
@@ -237,21 +239,21 @@ def test_a_model_that_does_not_bear_the_shortcuts_takes_the_plain_path_and_says_
 def test_shortcuts_that_compute_something_else_are_found_out(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     real = Prefill.trunk
 
-    def wrong(self: Prefill, first_edited: int) -> Trunk:
+    def wrong(self: Prefill, first_edited: int) -> PrefixStates:
         trunk = real(self, first_edited)
-        return Trunk(trunk.first_edited, [pair and (pair[0] * 1.1, pair[1]) for pair in trunk.cache])
+        return PrefixStates(trunk.first_edited, [pair and (pair[0] * 1.1, pair[1]) for pair in trunk.cache])
 
     monkeypatch.setattr(Prefill, "trunk", wrong)
     events: list[Event] = []
     model = make_model()
-    pool, _ = open_pool(model, exam(model), events.append, NO_COST)
+    pool, _ = open_pool(model, evaluation(model), events.append, NO_COST)
     assert isinstance(pool, PlainPool)
     assert "differ" in next(event.text for event in events if isinstance(event, Notice))
 
 
 def test_guesses_stay_within_the_positions_that_a_model_has(make_model: Make) -> None:
     model = make_model("gpt2", batch_size=9)
-    what = exam(model)
+    what = evaluation(model)
     longest = max(map(len, what.bad))
     what = dataclasses.replace(what, length=model.network.config.n_positions - longest)
     never = dataclasses.replace(what, judge=Judge(["\x00 never"]))
@@ -266,7 +268,7 @@ def test_guesses_stay_within_the_positions_that_a_model_has(make_model: Make) ->
 
 def test_a_prompt_that_ends_at_once_makes_room_for_the_others(make_model: Make) -> None:
     model = make_model(batch_size=20)
-    what = exam(model)
+    what = evaluation(model)
     shortest = min(range(14), key=lambda row: len(what.bad[row]))
     (first,) = greedy(model, [what.bad[shortest]], 1)
     # The same model, to which that token means the end.
@@ -280,7 +282,7 @@ def test_a_prompt_that_ends_at_once_makes_room_for_the_others(make_model: Make) 
 
 def test_jobs_that_are_cancelled_leave_the_pool_ready_for_others(make_model: Make) -> None:
     model = make_model(batch_size=9)
-    what = exam(model)
+    what = evaluation(model)
     pool, _ = open_pool(model, what, lambda event: None, NO_COST)
     expected = measured(pool, jobs(model, 3), 3)
     for job in jobs(model, 3):
@@ -293,7 +295,7 @@ def test_jobs_that_are_cancelled_leave_the_pool_ready_for_others(make_model: Mak
 
 def test_what_a_trial_fails_at_leaves_no_edit_behind(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model(batch_size=4)
-    what = exam(model)
+    what = evaluation(model)
     pool, _ = open_pool(model, what, lambda event: None, NO_COST)
     failing, job = jobs(model, 2)
     with monkeypatch.context() as patch:
@@ -309,7 +311,7 @@ def test_what_a_trial_fails_at_leaves_no_edit_behind(make_model: Make, monkeypat
 
 def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
     model = make_model(batch_size=6)
-    what = exam(model)
+    what = evaluation(model)
     pool, _ = open_pool(model, what, lambda event: None, NO_COST)
     expected = [verdicts(job) for job in measured(pool, jobs(model, 4), 2)]
     broken = jobs(model, 1, compared=False)[0]
@@ -320,7 +322,7 @@ def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
 
 def test_the_plain_way_stops_a_trial_that_has_lost_too(make_model: Make) -> None:
     model = make_model(batch_size=3)
-    what = exam(model)
+    what = evaluation(model)
     sure = dataclasses.replace(what, judge=Judge([chr(code) for code in range(33, 127)]))
     job = jobs(model, 1, front=[(0.0, 5)], odds=Odds([Past(0.0, [4] * 14)]))[0]
     (found,) = measured(PlainPool(model, sure, lambda event: None), [job], 1)
@@ -352,12 +354,12 @@ def test_prompts_that_decide_come_first_and_only_what_was_known_counts() -> None
 
 def test_the_refusals_at_which_a_trial_has_lost() -> None:
     front = [(0.1, 20), (0.2, 10), (0.4, 3)]
-    assert bar(front, 0.05) is None
-    assert bar(front, 0.1) == 21, "as good a KL divergence with as many refusals is no defeat"
-    assert bar(front, 0.15) == 20
-    assert bar(front, 0.3) == 10
-    assert bar(front, 0.5) == 3
-    assert bar([], 0.5) is None
+    assert refusals_to_lose(front, 0.05) is None
+    assert refusals_to_lose(front, 0.1) == 21, "as good a KL divergence with as many refusals is no defeat"
+    assert refusals_to_lose(front, 0.15) == 20
+    assert refusals_to_lose(front, 0.3) == 10
+    assert refusals_to_lose(front, 0.5) == 3
+    assert refusals_to_lose([], 0.5) is None
 
 
 outcomes = st.lists(st.tuples(st.booleans(), st.integers(1, 25)), min_size=1, max_size=12)
@@ -469,7 +471,7 @@ def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_
     make_model: Make,
 ) -> None:
     model = make_model(batch_size=20)
-    what = exam(model)
+    what = evaluation(model)
     full = measured(open_pool(model, what, lambda event: None, NO_COST)[0], jobs(model, 8), 1)
     front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[2:5]
     history = History([r for r in full[0].responses if r])
@@ -488,7 +490,7 @@ def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_
 
 def test_several_trials_can_be_in_hand_where_rows_cannot_be_told_apart(make_model: Make) -> None:
     model = make_model(batch_size=9)
-    what = exam(model)
+    what = evaluation(model)
     pool, _ = open_pool(model, what, lambda event: None, NO_COST)
     assert isinstance(pool, FastPool)
     expected = [verdicts(job) for job in measured(pool, jobs(model, 5), 1)]

@@ -17,14 +17,14 @@ from torch import Tensor, nn
 from heretic_tui.control import Control
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.measuring.fast_pool import FastPool
-from heretic_tui.engine.measuring.job import Exam, Job
+from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.judges.markers import Judge
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.model import load as loading
-from heretic_tui.engine.model.capabilities import find_limits
+from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.settings.sources import load
@@ -105,9 +105,9 @@ def test_where_no_dtype_is_left_the_run_ends_in_a_line(
     assert "no other dtype is left to try: name more of them, such as float32" in said
 
 
-def exam_of(model: ChatModel) -> Exam:
+def evaluation_of(model: ChatModel) -> Evaluation:
     tokens = model.tokenizer(["what is to be said of this one", "and of that one there, please"])["input_ids"]
-    return Exam(tokens, tokens, 8, KLDivergence(2), Judge(["never said"]))
+    return Evaluation(tokens, tokens, 8, KLDivergence(2), Judge(["never said"]))
 
 
 def spoilt(model: ChatModel, monkeypatch: pytest.MonkeyPatch, length: int = 1) -> None:
@@ -129,9 +129,9 @@ def test_a_nan_after_the_first_token_is_no_answer(
     make_model: Callable[..., ChatModel], monkeypatch: pytest.MonkeyPatch, kind: type
 ) -> None:
     model = make_model()
-    exam = exam_of(model)
+    evaluation = evaluation_of(model)
     options = (StepCost({}),) if kind is FastPool else ()
-    pool = kind(model, exam, lambda event: None, *options)
+    pool = kind(model, evaluation, lambda event: None, *options)
     spoilt(model, monkeypatch)
     job = Job(None, {}, model.depth, compared=False)
     pool.start(job)
@@ -139,7 +139,7 @@ def test_a_nan_after_the_first_token_is_no_answer(
     assert isinstance(job.error, NotFiniteError)
     assert len(job.error.rows) == 1
     with pytest.raises(NotFiniteError, match="not finite"):
-        greedy(model, exam.bad, 8)
+        greedy(model, evaluation.bad, 8)
 
 
 def test_the_check_of_the_fast_path_takes_no_nan_for_a_difference(
@@ -148,7 +148,7 @@ def test_the_check_of_the_fast_path_takes_no_nan_for_a_difference(
     model = make_model()
     spoilt(model, monkeypatch)
     with pytest.raises(NotFiniteError):
-        open_pool(model, exam_of(model), lambda event: None, StepCost({}))
+        open_pool(model, evaluation_of(model), lambda event: None, StepCost({}))
 
 
 def test_padding_that_makes_nans_is_told_from_a_model_that_does(
@@ -165,12 +165,12 @@ def test_padding_that_makes_nans_is_told_from_a_model_that_does(
 
     monkeypatch.setattr(model, "logits", logits)
     told: list[Any] = []
-    find_limits(model, told.append)
+    find_capabilities(model, told.append)
     assert (model.padding_safe, model.cache_works) == (False, True)
     assert "infinitely far off" in told[0].text
     spoilt(model, monkeypatch, length=2)
     with pytest.raises(NotFiniteError):
-        find_limits(model, told.append)
+        find_capabilities(model, told.append)
 
 
 def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(

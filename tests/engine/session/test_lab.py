@@ -85,5 +85,5 @@ def test_shortcuts_change_no_figure_of_twenty_random_trials(lab_model: Path, lab
     sets = {name: str(lab_prompts / file) for name, file in files.items()}
     options = {"dtypes": ["float32"], "batch_size": 100, "response_prefix": "", "layer_test_prompts": 1}
     course = Course(tmp_path, {"model": str(lab_model), **sets, **options})
-    plain = PlainPool(course.bench.model, course.exam, lambda event: None)
+    plain = PlainPool(course.bench.model, course.evaluation, lambda event: None)
     assert_same(course.measure(course.bench.pool, 3), course.measure(plain, 1))

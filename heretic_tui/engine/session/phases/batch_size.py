@@ -11,7 +11,7 @@ from heretic_tui.engine.directions.residuals import last_residuals
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import out_of_memory
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import with_one_more
+from heretic_tui.engine.model.decoding import extend_mask
 from heretic_tui.events import Emit, Notice
 
 _DECODE_STEPS = 4
@@ -82,7 +82,7 @@ def _decoding_rate(model: ChatModel, prompt: Tokens, size: int) -> float:
             ids = model.next_token_logits(ids, mask, positions, cache).argmax(dim=-1, keepdim=True)
             _wait(model)
             times.append(time.perf_counter() - start)
-            mask = with_one_more(mask)
+            mask = extend_mask(mask)
             positions = positions[:, -1:] + 1
     # The first takes the prompt in.
     return size / min(times[1:])
