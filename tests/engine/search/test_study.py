@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.exc import OperationalError
 
 from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
-from heretic_tui.engine.search import study as search_module
+from heretic_tui.engine.search import sampler
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
 from heretic_tui.errors import HereticError, UsageError
@@ -167,8 +167,8 @@ def test_a_study_begun_anew_keeps_what_comes_before(tmp_path: Path) -> None:
 def test_no_more_than_so_many_trials_are_learnt_from_and_the_best_are_among_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "_LEARNT", 12)
-    monkeypatch.setattr(search_module, "_IN_FRONT", 4)
+    monkeypatch.setattr(sampler, "_LEARNT", 12)
+    monkeypatch.setattr(sampler, "_IN_FRONT", 4)
     search = opened(tmp_path / "a")
     for number in range(40):
         search.ask(number)
