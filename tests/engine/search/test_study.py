@@ -175,9 +175,9 @@ def test_no_more_than_so_many_trials_are_learnt_from_and_the_best_are_among_them
         search.tell(number, number / 10 + 1, 50)
     for number in (40, 41):
         search.ask(number)
-    shown = [trial.number for trial in search_module._shown(search._trials(), 40)]
+    shown = [trial.number for trial in sampler.trials_shown(search._trials(), 40)]
     assert shown == [0, 1, 2, 3, *range(32, 42)]
-    assert search_module._ranks([(0, 0), (1, 1), (2, 0.5), (0.5, 2), (3, 3)]) == [0, 1, 1, 1, 2]
+    assert sampler._ranks([(0, 0), (1, 1), (2, 0.5), (0.5, 2), (3, 3)]) == [0, 1, 1, 1, 2]
 
 
 def test_another_storage(tmp_path: Path) -> None:
