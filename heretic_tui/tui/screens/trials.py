@@ -12,32 +12,21 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from heretic_tui.events import PHASES
-from heretic_tui.report.lines import direction_words
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
-from heretic_tui.tui.glyphs import Glyphs, glyph_of
+from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
-from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
-from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.screens.trials_text import COLUMNS, trial_detail, trial_row
+from heretic_tui.tui.widgets.line_table import LineTable, Row
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
-from heretic_tui.words import done_of, duration, plain
+from heretic_tui.words import done_of, plain
 
-_COLUMNS = (
-    Column("trial", "trial", 5, right=True),
-    Column("front", "", 1),
-    Column("state", "state", 11),
-    Column("refusals", "refusals", 9, right=True),
-    Column("kl", "KL", 7, right=True),
-    Column("layer", "direction", 11),
-    Column("seconds", "time", 7, right=True),
-    Column("kernels", "peak at layer, by component", 0),
-)
 _SORTS = ("trial", "refusals", "kl", "layer", "seconds")
 _VIEWS = ("table", "plot", "detail")
 # Events that change what is said where the trials are counted, or stand in for them.
@@ -88,7 +77,7 @@ a dominated trial's refusals only what is certain counts.
     def body(self) -> ComposeResult:
         with Horizontal(id="trials-body"):
             with Vertical(id="trials-left"):
-                yield LineTable(_COLUMNS, id="trial-table", enter="responses")
+                yield LineTable(COLUMNS, id="trial-table", enter="responses")
                 yield QuietInput(placeholder="kl<0.2 refusals<=5 front", id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
             with Vertical(id="trials-right"):
@@ -170,74 +159,18 @@ a dominated trial's refusals only what is certain counts.
 
     def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
         if trial.state not in FINISHED:
-            return self._make_row(trial, front, glyphs, alive)
+            return trial_row(trial, front, alive, glyphs, not self.heretic.frozen)
         known = self._rows.get((trial.number, front))
         if known is None:
-            known = self._rows[trial.number, front] = self._make_row(trial, front, glyphs, alive)
+            known = self._rows[trial.number, front] = trial_row(trial, front, alive, glyphs, not self.heretic.frozen)
         return known
 
-    def _make_row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
-        state = "stopped" if trial.state == "running" and not alive else trial.state
-        half = trial.measured.get("KL divergence")
-        kl = trial.kl_divergence if trial.kl_divergence is not None else half
-        kernels = "  ".join(
-            f"{name.partition('.')[0]} {kernel['max_weight']:.2f} at {kernel['max_weight_position']:.1f}"
-            for name, kernel in trial.parameters.get("components", {}).items()
-        )
-        cells = (
-            str(trial.number),
-            glyphs.front if front else " ",
-            f"{glyph_of(glyphs, state)} {state}",
-            _refusals(trial, glyphs),
-            f"{kl:.4f}" if kl is not None else "",
-            direction_words(trial.parameters) if trial.parameters else "",
-            duration(trial.seconds) if trial.seconds and not self.heretic.frozen else "",
-            kernels,
-        )
-        kind = "failed" if state == "failed" else "running" if state == "running" else "front" if front else "row"
-        return Row(trial.number, cells, kind)
-
     def _paint_detail(self) -> None:
-        trial = self.heretic.trial
-        self.query_one("#detail", TextPanel).show(self._detail(trial) if trial else Text("No trial is selected."))
-
-    def _detail(self, trial: TrialRecord) -> Text:
-        state, glyphs = self.heretic.state, self.heretic.glyphs
-        front = trial.number in self._front()
-        text = Text()
-        text.append(f"trial {trial.number}", "bold")
-        text.append(f"  {trial.state}{f'  {glyphs.front} on the front' if front else ''}\n")
-        if trial.reason:
-            text.append(plain(trial.reason) + "\n", "bold red")
-        if trial.state in MEASURED_STATES:
-            base = f" (base {state.base.refusals})" if state.base else ""
-            refusals = f"{trial.refusals}" if trial.at_least is None else f"at least {trial.at_least}"
-            about = "" if trial.estimate is None else f", about {trial.estimate:.1f} by estimate"
-            text.append(f"refusals {refusals} of {trial.prompts}{about}{base}  KL {trial.kl_divergence:.6f}\n")
-        if trial.at_least is not None:
-            text.append(
-                "Certain to be dominated by a trial on the front (as good or better on both counts), so its responses "
-                "were decoded no further."
-            )
-            if trial.estimate is not None:
-                text.append(" The search was told the estimate, and it is listed and drawn by it.")
-            text.append("\n")
-        if trial.parameters:
-            text.append(f"direction {direction_words(trial.parameters)}\n")
-        layers = state.model.layers if state.model else 0
-        for name, kernel in trial.parameters.get("components", {}).items():
-            text.append(f"\n{plain(name)}\n", "bold")
-            text.append(
-                f"peak {kernel['max_weight']:.3f} at layer {kernel['max_weight_position']:.2f}, "
-                f"{kernel['min_weight']:.3f} at distance {kernel['min_weight_distance']:.2f}\n"
-            )
-            if layers:
-                strengths = kernel_strengths(kernel, layers)
-                text.append(strip_chart(strengths, glyphs, 1.5) + f"  layers 0 to {layers - 1}\n")
-        if trial.stages and not self.heretic.frozen:
-            text.append("\ntime  ", "bold")
-            text.append(", ".join(f"{name} {duration(seconds)}" for name, seconds in trial.stages.items()))
-        return text
+        app, trial = self.heretic, self.heretic.trial
+        text = Text("No trial is selected.")
+        if trial:
+            text = trial_detail(trial, trial.number in self._front(), app.state, app.glyphs, not app.frozen)
+        self.query_one("#detail", TextPanel).show(text)
 
     def _select(self, number: int) -> None:
         self.heretic.selected_trial = number
@@ -383,11 +316,3 @@ a dominated trial's refusals only what is certain counts.
         if trial := self.heretic.trial:
             row = self._row(trial, trial.number in self._front(), self.heretic.glyphs, self.heretic.alive)
             self.heretic.copy("\t".join(cell.strip() for cell in row.cells), f"line of trial {trial.number}")
-
-
-def _refusals(trial: TrialRecord, glyphs: Glyphs) -> str:
-    """The figure that decides the trial's place, and how it is known."""
-    if trial.shown_refusals is None:
-        return ""
-    mark = "" if trial.at_least is None else glyphs.at_least if trial.estimate is None else glyphs.about
-    return f"{mark}{trial.shown_refusals}/{trial.prompts}"

@@ -1,0 +1,97 @@
+"""The trials as text: a line of the table each, and the selected one in detail."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from heretic_tui.report.lines import direction_words
+from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.tui.glyphs import Glyphs, glyph_of
+from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.tui.widgets.line_table import Column, Row
+from heretic_tui.words import duration, plain
+
+COLUMNS = (
+    Column("trial", "trial", 5, right=True),
+    Column("front", "", 1),
+    Column("state", "state", 11),
+    Column("refusals", "refusals", 9, right=True),
+    Column("kl", "KL", 7, right=True),
+    Column("layer", "direction", 11),
+    Column("seconds", "time", 7, right=True),
+    Column("kernels", "peak at layer, by component", 0),
+)
+
+
+def trial_row(trial: TrialRecord, front: bool, alive: bool, glyphs: Glyphs, timed: bool) -> Row:
+    """A trial's line of the table.
+
+    Args:
+        alive: whether an engine is at work on the run.
+        timed: whether durations are shown.
+    """
+    state = "stopped" if trial.state == "running" and not alive else trial.state
+    half = trial.measured.get("KL divergence")
+    kl = trial.kl_divergence if trial.kl_divergence is not None else half
+    kernels = "  ".join(
+        f"{name.partition('.')[0]} {kernel['max_weight']:.2f} at {kernel['max_weight_position']:.1f}"
+        for name, kernel in trial.parameters.get("components", {}).items()
+    )
+    cells = (
+        str(trial.number),
+        glyphs.front if front else " ",
+        f"{glyph_of(glyphs, state)} {state}",
+        _refusals(trial, glyphs),
+        f"{kl:.4f}" if kl is not None else "",
+        direction_words(trial.parameters) if trial.parameters else "",
+        duration(trial.seconds) if trial.seconds and timed else "",
+        kernels,
+    )
+    kind = "failed" if state == "failed" else "running" if state == "running" else "front" if front else "row"
+    return Row(trial.number, cells, kind)
+
+
+def trial_detail(trial: TrialRecord, front: bool, state: RunState, glyphs: Glyphs, timed: bool) -> Text:
+    """All that is known of a trial: what was measured, and its edit with the kernels drawn over the layers."""
+    text = Text()
+    text.append(f"trial {trial.number}", "bold")
+    text.append(f"  {trial.state}{f'  {glyphs.front} on the front' if front else ''}\n")
+    if trial.reason:
+        text.append(plain(trial.reason) + "\n", "bold red")
+    if trial.state in MEASURED_STATES:
+        base = f" (base {state.base.refusals})" if state.base else ""
+        refusals = f"{trial.refusals}" if trial.at_least is None else f"at least {trial.at_least}"
+        about = "" if trial.estimate is None else f", about {trial.estimate:.1f} by estimate"
+        text.append(f"refusals {refusals} of {trial.prompts}{about}{base}  KL {trial.kl_divergence:.6f}\n")
+    if trial.at_least is not None:
+        text.append(
+            "Certain to be dominated by a trial on the front (as good or better on both counts), so its responses "
+            "were decoded no further."
+        )
+        if trial.estimate is not None:
+            text.append(" The search was told the estimate, and it is listed and drawn by it.")
+        text.append("\n")
+    if trial.parameters:
+        text.append(f"direction {direction_words(trial.parameters)}\n")
+    layers = state.model.layers if state.model else 0
+    for name, kernel in trial.parameters.get("components", {}).items():
+        text.append(f"\n{plain(name)}\n", "bold")
+        text.append(
+            f"peak {kernel['max_weight']:.3f} at layer {kernel['max_weight_position']:.2f}, "
+            f"{kernel['min_weight']:.3f} at distance {kernel['min_weight_distance']:.2f}\n"
+        )
+        if layers:
+            strengths = kernel_strengths(kernel, layers)
+            text.append(strip_chart(strengths, glyphs, 1.5) + f"  layers 0 to {layers - 1}\n")
+    if trial.stages and timed:
+        text.append("\ntime  ", "bold")
+        text.append(", ".join(f"{name} {duration(seconds)}" for name, seconds in trial.stages.items()))
+    return text
+
+
+def _refusals(trial: TrialRecord, glyphs: Glyphs) -> str:
+    """The figure that decides the trial's place, and how it is known."""
+    if trial.shown_refusals is None:
+        return ""
+    mark = "" if trial.at_least is None else glyphs.at_least if trial.estimate is None else glyphs.about
+    return f"{mark}{trial.shown_refusals}/{trial.prompts}"
