@@ -1,0 +1,122 @@
+"""Methods as files: which there are of a kind, without importing any, and the one that has a name.
+
+A method is a module that holds `METHOD`: a file of the folder of its kind, or a module of an installed package that
+names it as an entry point in the group of its kind. The file name, or the name of the entry point, is the method's name
+in the settings.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from inspect import get_annotations
+from pkgutil import iter_modules
+
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.words import nearest, plain, quoted
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of method.
+
+    Attributes:
+        package: the folder of the built-in ones, as a package. Its modules are methods, but for `base`, which holds
+            what they have in common.
+        group: the group of entry points that other packages add theirs to.
+        what: how messages call one.
+    """
+
+    package: str
+    group: str
+    what: str
+
+
+METRICS = Kind("heretic_tui.engine.metrics", "heretic_tui.metrics", "metric")
+JUDGES = Kind("heretic_tui.engine.metrics.judges", "heretic_tui.judges", "judge")
+EDIT_METHODS = Kind("heretic_tui.engine.edits.methods", "heretic_tui.edit_methods", "edit method")
+DIRECTION_METHODS = Kind("heretic_tui.engine.directions.methods", "heretic_tui.direction_methods", "direction method")
+
+_NO_METHOD = "base"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A module that a name stands for, and where it comes from, in words."""
+
+    module: str
+    origin: str
+
+
+def names(kind: Kind) -> tuple[str, ...]:
+    """The names of the methods of a kind: the built-in ones, then those of other packages, each in alphabetical order.
+    None of them is imported."""
+    return tuple(_sources(kind, tuple(sys.path)))
+
+
+def method(kind: Kind, name: str, protocol: type | None = None) -> object:
+    """The `METHOD` of the method with a name.
+
+    Args:
+        protocol: a class all of whose public names `METHOD` must have.
+
+    Raises:
+        UsageError: no method has the name, or two have it; the module cannot be imported, has no `METHOD`, or one that
+            lacks a name of the protocol.
+    """
+    sources = _sources(kind, tuple(sys.path))
+    if name not in sources:
+        hint = nearest(name, sources)
+        raise UsageError(f"there is no {kind.what} {quoted(name)}{hint} (there are: {', '.join(sources)})")
+    source, *others = sources[name]
+    if others:
+        origins = " and ".join(each.origin for each in sources[name])
+        raise UsageError(
+            f"two {kind.what}s are called {quoted(name)}: {origins}; rename the entry point, or uninstall its package"
+        )
+    where = f"{kind.what} {quoted(name)} ({source.origin})"
+    try:
+        module = importlib.import_module(source.module)
+    except Exception as error:
+        raise UsageError(
+            f"the {where} cannot be imported: {one_line(error)}; mend it, or uninstall its package"
+        ) from error
+    found: object = getattr(module, "METHOD", None)
+    if found is None:
+        raise UsageError(f"the {where} holds no METHOD: give {source.module} a line METHOD = …")
+    if lacking := [member for member in _members(protocol) if not hasattr(found, member)]:
+        raise UsageError(f"the METHOD of the {where} lacks {lacking[0]!r}, which every {kind.what} has: add it")
+    return found
+
+
+# What is installed does not change while the program runs, but a test or a notebook may add a folder to the path.
+@lru_cache(maxsize=32)
+def _sources(kind: Kind, path: tuple[str, ...]) -> Mapping[str, tuple[_Source, ...]]:
+    spec = find_spec(kind.package)
+    folder = spec.submodule_search_locations if spec else None
+    found: dict[str, tuple[_Source, ...]] = {
+        info.name: (_Source(f"{kind.package}.{info.name}", "the built-in one"),)
+        for info in sorted(iter_modules(folder), key=lambda info: info.name)
+        if not info.ispkg and info.name != _NO_METHOD
+    }
+    for point in sorted(entry_points(group=kind.group), key=lambda point: point.name):
+        # Another name could not be typed as it is.
+        if point.name.isidentifier():
+            found[point.name] = (*found.get(point.name, ()), _Source(point.module, _origin(point)))
+    return found
+
+
+def _origin(point: EntryPoint) -> str:
+    package = f"the package {point.dist.name}" if point.dist else "a package"
+    return plain(f"{point.module} of {package}")
+
+
+def _members(protocol: type | None) -> list[str]:
+    """The public names that a class and its bases declare."""
+    declared = [name for base in getattr(protocol, "__mro__", ()) for name in (*vars(base), *get_annotations(base))]
+    return [name for name in dict.fromkeys(declared) if not name.startswith("_")]

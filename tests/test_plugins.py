@@ -1,0 +1,100 @@
+"""Methods as files: found by name without being imported, those of other packages beside the built-in ones; and every
+failure of one is a line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from heretic_tui.errors import UsageError
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, METRICS, method, names
+
+
+class Greeter(Protocol):
+    """What the methods of these tests have to have."""
+
+    tone: str
+
+    def greet(self) -> str: ...
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on the path that looks like an installed package: its modules are made by the tests, its entry points
+    are written down here."""
+    distribution = tmp_path / "greeters-1.0.dist-info"
+    distribution.mkdir()
+    (distribution / "METADATA").write_text("Metadata-Version: 2.1\nName: greeters\nVersion: 1.0\n")
+    points = ["good", "broken", "empty", "mute"]
+    (distribution / "entry_points.txt").write_text(
+        f"[{DIRECTION_METHODS.group}]\n"
+        + "".join(f"{name} = greeters_{name}\n" for name in points)
+        + f"[{METRICS.group}]\nrefusals = greeters_good\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in points:
+        monkeypatch.delitem(sys.modules, f"greeters_{name}", raising=False)
+    return tmp_path
+
+
+def test_names_of_a_folder_and_of_entry_points(package: Path) -> None:
+    found = names(DIRECTION_METHODS)
+    assert found[0] == "mean_difference"
+    assert found[-4:] == ("broken", "empty", "good", "mute")
+    assert "base" not in found
+
+
+def test_asking_for_names_imports_no_method() -> None:
+    code = (
+        "import sys; from heretic_tui import plugins\n"
+        "print([plugins.names(kind) for kind in "
+        "(plugins.METRICS, plugins.JUDGES, plugins.EDIT_METHODS, plugins.DIRECTION_METHODS)])\n"
+        "print('torch' in sys.modules, 'heretic_tui.engine.metrics.refusals' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    listed, loaded = done.stdout.splitlines()
+    assert "'kl_divergence', 'refusals'" in listed
+    assert "'markers'" in listed
+    assert loaded == "False False"
+
+
+def test_a_method_of_another_package(package: Path) -> None:
+    (package / "greeters_good.py").write_text(
+        "class Polite:\n    tone = 'polite'\n    def greet(self): return 'good day'\nMETHOD = Polite()\n"
+    )
+    found = method(DIRECTION_METHODS, "good", Greeter)
+    assert found.greet() == "good day"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("god", None, "there is no direction method 'god': did you mean 'good'? (there are: mean_difference, broken,"),
+        ("broken", "import no_such_package\n", "the package 'no_such_package' is not installed; mend it"),
+        ("empty", "", "holds no METHOD: give greeters_empty a line METHOD ="),
+        ("mute", "class Mute:\n    tone = ''\nMETHOD = Mute\n", "lacks 'greet', which every direction method has"),
+    ],
+)
+def test_what_is_wrong_with_a_method_is_one_line(package: Path, name: str, content: str | None, says: str) -> None:
+    if content is not None:
+        (package / f"greeters_{name}.py").write_text(content)
+    with pytest.raises(UsageError) as told:
+        method(DIRECTION_METHODS, name, Greeter)
+    assert says in str(told.value)
+    assert "\n" not in str(told.value)
+    if content is not None:
+        assert f"greeters_{name} of the package greeters" in str(told.value)
+
+
+def test_a_name_that_two_methods_have(package: Path) -> None:
+    assert names(METRICS).count("refusals") == 1
+    with pytest.raises(UsageError, match=r"two metrics are called 'refusals': the built-in one and greeters_good of"):
+        method(METRICS, "refusals")
+
+
+def test_nothing_of_another_kind_is_found(package: Path) -> None:
+    assert "good" not in names(EDIT_METHODS)
