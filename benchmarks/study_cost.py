@@ -21,7 +21,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 
 
 def main() -> None:
@@ -40,7 +40,7 @@ def main() -> None:
             # In turn, so that what else the machine does falls on both.
             for way, early in (("all in full", False), ("early stop", True)):
                 changes = {"seed": seed, "early_stop": early, "runs_dir": str(Path(name) / way)}
-                seconds, session = search(load({**flags, **changes}, base=base))
+                seconds, session = search(load_settings({**flags, **changes}, base=base))
                 rows[way].append((seconds, session.state))
                 if early:
                     errors += check_estimates(session, options.checked // options.seeds + 1)

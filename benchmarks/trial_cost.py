@@ -38,7 +38,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 
 
 class Plain:
@@ -130,7 +130,7 @@ def main() -> None:
     options = parser.parse_args()
     base = None if options.given_model else settings_of_the_demo()
     flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
-    settings = load({"seed": 0, **flags}, base=base)
+    settings = load_settings({"seed": 0, **flags}, base=base)
 
     def tell(event: Event) -> None:
         if isinstance(event, Notice):

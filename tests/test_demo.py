@@ -17,7 +17,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState, TrialRecord
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from tests.support.commands import DemoRun, Ended
 from tools.measure_demo import facts_right
 
@@ -83,7 +83,7 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
     middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.refusals or t.estimate or 0) - 50))
     results = []
     for size in (1, 7, 100):
-        settings = load({"batch_size": size, "response_prefix": ""}, base=settings_of_the_demo())
+        settings = load_settings({"batch_size": size, "response_prefix": ""}, base=settings_of_the_demo())
         inputs = check_inputs(settings)
         folder = RunFolder(tmp_path / str(size))
         folder.create()

@@ -254,9 +254,9 @@ def _parser(arguments: Sequence[str], streams: Streams) -> argparse.ArgumentPars
 
 
 def _settings(options: argparse.Namespace, base_defaults: dict[str, Any] | None = None) -> Settings:
-    from heretic_tui.settings.sources import load
+    from heretic_tui.settings.sources import load_settings
 
-    return load(_flags(options), options.config, base_defaults)
+    return load_settings(_flags(options), config=options.config, base=base_defaults)
 
 
 def _flags(options: argparse.Namespace) -> dict[str, Any]:

@@ -11,7 +11,7 @@ PROMPTS = FOLDER / "prompts"
 
 
 def settings_of_the_demo() -> dict[str, Any]:
-    """What differs from the general defaults, for `heretic_tui.settings.sources.load`."""
+    """What differs from the general defaults, for `heretic_tui.settings.sources.load_settings`."""
     sets = {
         "good_prompts": "good_train",
         "bad_prompts": "bad_train",

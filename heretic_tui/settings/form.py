@@ -12,7 +12,7 @@ from typing import Any
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.describe import every_setting, group_of, words_of
 from heretic_tui.settings.schema import PromptSet, Settings
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.settings.toml import toml_value
 from heretic_tui.words import without_passwords
 
@@ -52,8 +52,8 @@ class SettingsForm:
     ) -> None:
         self._flags = {k: dict(v) if isinstance(v, dict) else v for k, v in flags.items()}
         self._config, self._base = config, base
-        self.settings = load(self._flags, config, base)
-        self._defaults = load({}, None, None, environment=False)
+        self.settings = load_settings(self._flags, config=config, base=base)
+        self._defaults = load_settings(environment=False)
 
     def check(self, key: str, text: str) -> str | None:
         """What is wrong with a text for a setting, None when nothing is."""
@@ -73,7 +73,7 @@ class SettingsForm:
 
     def _load(self, flags: Mapping[str, Any]) -> Settings:
         try:
-            return load(flags, self._config, self._base)
+            return load_settings(flags, config=self._config, base=self._base)
         except UsageError as error:
             # Where a wrong value comes from is before the person's eyes.
             raise UsageError(str(error).replace(" (from the command line)", "", 1)) from error

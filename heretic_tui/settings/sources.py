@@ -21,49 +21,56 @@ ENV_PREFIX = "HERETIC_TUI_"
 CONFIG_FILE = "heretic.toml"
 
 
-def load(
-    flags: Mapping[str, Any],
+def load_settings(
+    given: Mapping[str, object] | None = None,
+    /,
+    *,
     config: Path | None = None,
-    base: Mapping[str, Any] | None = None,
+    base: Mapping[str, object] | None = None,
     environment: bool = True,
+    **settings: object,
 ) -> Settings:
     """The effective settings.
 
     Args:
-        flags: given on the command line, by field name; parts of a set as nested dictionaries.
+        given: from the command line, by field name; parts of a prompt set as a nested mapping.
         config: TOML file; None: `heretic.toml` in the working folder, where there is one.
         base: defaults that stand in for the built-in ones.
         environment: false leaves out variables and the file in the working folder.
+        settings: the same as `given`, as a program writes them: `load_settings(model="a/b", n_trials=50)`.
 
     Raises:
         UsageError: an unknown key (with the nearest known one), a value out of range, a file that cannot be read.
     """
-    merged: dict[str, Any] = dict(base or {})
+    merged: dict[str, object] = dict(base or {})
     file = config or (Path(CONFIG_FILE) if environment and Path(CONFIG_FILE).is_file() else None)
-    layers = [(_read_toml(file), str(file))] if file else []
+    layers: list[tuple[Mapping[str, object], str]] = [(_read_toml(file), str(file))] if file else []
     layers += [(_read_environment(), "the environment")] if environment else []
-    layers.append((dict(flags), "the command line"))
+    layers += [(given or {}, "the command line"), (settings, "the program")]
     origins: dict[str, str] = {}
     for layer, origin in layers:
         for name, value in layer.items():
             origins[name] = origin
-            if name in DEFAULT_SETS:
-                value = {"dataset": value} if isinstance(value, str) else value
-                below = merged.get(name)
-                if isinstance(value, dict) and "dataset" not in value and isinstance(below, dict):
-                    value = {**below, **value}
-            merged[name] = value
-    settings = validated(merged, "the settings", origins)
-    if settings.trust_remote_code and config is None and file and origins.get("trust_remote_code") == str(file):
+            merged[name] = _on_top(value, merged.get(name)) if name in DEFAULT_SETS else value
+    found = validated(merged, "the settings", origins)
+    if found.trust_remote_code and config is None and file and origins.get("trust_remote_code") == str(file):
         # It may have come with a model or a repository that somebody else wrote.
         raise UsageError(
             f"trust_remote_code stands in the {CONFIG_FILE} of the working folder, which was read unasked: give "
             f"--trust-remote-code, or name the file (--config {CONFIG_FILE})"
         )
-    return settings
+    return found
 
 
-def validated(values: dict[str, Any], where: str, origins: Mapping[str, str] | None = None) -> Settings:
+def _on_top(prompts: object, below: object) -> object:
+    """A prompt set as one source gives it, over what the sources below give: one that names a dataset stands alone."""
+    given = {"dataset": prompts} if isinstance(prompts, str) else prompts
+    if isinstance(given, dict) and "dataset" not in given and isinstance(below, dict):
+        return {**below, **given}
+    return given
+
+
+def validated(values: Mapping[str, Any], where: str, origins: Mapping[str, str] | None = None) -> Settings:
     _check_names(values, where, origins or {})
     try:
         return Settings(**values)
@@ -120,7 +127,7 @@ def _check_names(values: Mapping[str, Any], where: str, origins: Mapping[str, st
                     raise UsageError(f"unknown setting {whole} in {origins.get(name, where)}{hint}")
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path) -> dict[str, object]:
     try:
         return tomllib.loads(read_bytes(path).decode("utf-8-sig"))
     except FileNotFoundError as error:
@@ -135,9 +142,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {str(reason)[:200]}") from error
 
 
-def _read_environment() -> dict[str, Any]:
+def _read_environment() -> dict[str, object]:
     """HERETIC_TUI_NAME, and HERETIC_TUI_SET__PART for a part of a set."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for variable, text in sorted(os.environ.items()):
         if variable.upper().startswith(ENV_PREFIX):
             name, _, part = variable[len(ENV_PREFIX) :].lower().partition("__")

@@ -21,7 +21,7 @@ from heretic_tui.settings.describe import every_setting
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import PromptSet, Settings
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.settings.toml import to_toml
 
 KEYS = [name if part is None else f"{name}.{part}" for name, part, _ in every_setting()]
@@ -75,7 +75,7 @@ anything = st.sampled_from(ODD) | st.recursive(
 @given(st.sampled_from(KEYS) | st.text(max_size=10), anything)
 def test_values_of_settings(key: str, value: Any) -> None:
     name, _, part = key.partition(".")
-    taken_or_refused(lambda: load({name: {part: value} if part else value}, environment=False))
+    taken_or_refused(lambda: load_settings({name: {part: value} if part else value}, environment=False))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -85,17 +85,18 @@ def test_settings_files(tmp_path: Path, key: str, value: str, table: bool) -> No
     name, _, part = key.partition(".")
     text = f"[{name}]\n{part or 'x'} = {value}\n" if table else f"{key} = {value}\n"
     file.write_bytes(text.encode(errors="surrogatepass"))
-    taken_or_refused(lambda: load({}, file, environment=False), file)
+    taken_or_refused(lambda: load_settings(config=file, environment=False), file)
 
 
 def test_damaged_settings_files(tmp_path: Path) -> None:
-    file, whole, chance = tmp_path / "settings.toml", to_toml(load({}, environment=False)).encode(), random.Random(1)
+    file, chance = tmp_path / "settings.toml", random.Random(1)
+    whole = to_toml(load_settings(environment=False)).encode()
     for _ in range(150):
         data = bytearray(whole)
         for _ in range(chance.randint(1, 4)):
             data[chance.randrange(len(data))] = chance.randrange(256)
         file.write_bytes(data[: chance.randrange(len(data))] if chance.random() < 0.3 else data)
-        taken_or_refused(lambda: load({}, file, environment=False), file)
+        taken_or_refused(lambda: load_settings(config=file, environment=False), file)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -107,7 +108,7 @@ def test_variables(tmp_path: Path, key: str, value: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         patch.setenv("HERETIC_TUI_" + key.replace(".", "__").upper(), value.replace("\0", "\udcff"))
-        taken_or_refused(lambda: load({}))
+        taken_or_refused(load_settings)
 
 
 @settings(max_examples=150, deadline=None)
@@ -118,7 +119,7 @@ def test_flags_and_what_is_typed(key: str, value: str) -> None:
     name, _, part = key.partition(".")
     if (PromptSet if part else Settings).model_fields[part or name].annotation is not bool:
         flag = "--" + key.replace("_", "-")
-        taken_or_refused(lambda: load(flags_of(parser.parse_args([f"{flag}={value}"])), environment=False))
+        taken_or_refused(lambda: load_settings(flags_of(parser.parse_args([f"{flag}={value}"])), environment=False))
     taken_or_refused(lambda: SettingsForm({}).set(key, value))
 
 
@@ -201,7 +202,7 @@ RECORD: dict[str, Any] = {
 
 
 def test_reproduce_files(tmp_path: Path) -> None:
-    file, chance, own = tmp_path / "reproduce.json", random.Random(3), load({}, environment=False)
+    file, chance, own = tmp_path / "reproduce.json", random.Random(3), load_settings(environment=False)
     given = dict.fromkeys(RECORD["local"], str(tmp_path))
 
     def read() -> None:
@@ -220,7 +221,7 @@ def test_reproduce_files(tmp_path: Path) -> None:
 
 
 def test_what_somebody_adds_to_a_record_is_not_taken(tmp_path: Path) -> None:
-    file, own = tmp_path / "reproduce.json", load({}, environment=False)
+    file, own = tmp_path / "reproduce.json", load_settings(environment=False)
     given = dict.fromkeys(RECORD["local"], "/here")
     added = {"storage": "sqlite:////tmp/x", "runs_dir": "/tmp/x", "device_map": "meta", "max_memory": {"cpu": "1GB"}}
     file.write_text(json.dumps({**RECORD, "settings": {**RECORD["settings"], **added}, "extra": 1}))

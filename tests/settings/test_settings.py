@@ -15,7 +15,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.record import from_record, to_record
 from heretic_tui.settings.schema import PromptSet, Settings, identity
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.settings.toml import to_toml
 
 
@@ -31,24 +31,27 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flags_go_before_environment_before_file_before_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load({}).n_trials == 200
+    assert load_settings().n_trials == 200
     Path("heretic.toml").write_text("n_trials = 11\nn_startup_trials = 12\nseed = 13\n")
-    assert load({}).n_trials == 11
+    assert load_settings().n_trials == 11
     monkeypatch.setenv("HERETIC_TUI_N_TRIALS", "21")
     monkeypatch.setenv("HERETIC_TUI_SEED", "22")
-    settings = load(parsed("--n-trials", "31"))
+    settings = load_settings(parsed("--n-trials", "31"))
     assert (settings.n_trials, settings.seed, settings.n_startup_trials) == (31, 22, 12)
 
 
 def test_a_config_file_stands_in_for_the_one_in_the_folder() -> None:
     Path("heretic.toml").write_text("n_trials = 11\nseed = 5\n")
     Path("other.toml").write_text("n_trials = 12\n")
-    assert (load({}, Path("other.toml")).n_trials, load({}, Path("other.toml")).seed) == (12, None)
+    assert (load_settings(config=Path("other.toml")).n_trials, load_settings(config=Path("other.toml")).seed) == (
+        12,
+        None,
+    )
 
 
 def test_a_set_is_a_path_with_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     given_ = parsed("--good-prompts", "a.txt", "--bad-prompts.split", "train[:50]", "--bad-prompts.system-prompt", "")
-    settings = load(given_)
+    settings = load_settings(given_)
     # A file of one's own does not inherit the split of the default set; a part alone amends the default set.
     assert settings.good_prompts == PromptSet(dataset="a.txt")
     assert settings.bad_prompts.dataset == "mlabonne/harmful_behaviors"
@@ -56,27 +59,39 @@ def test_a_set_is_a_path_with_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.bad_prompts.system_prompt == ""
     monkeypatch.setenv("HERETIC_TUI_GOOD_PROMPTS__DATASET", "b.csv")
     monkeypatch.setenv("HERETIC_TUI_GOOD_PROMPTS__COLUMN", "c")
-    assert load({}).good_prompts == PromptSet(dataset="b.csv", column="c")
-    assert load(parsed("--good-prompts.suffix", "!")).good_prompts == PromptSet(dataset="b.csv", column="c", suffix="!")
+    assert load_settings().good_prompts == PromptSet(dataset="b.csv", column="c")
+    assert load_settings(parsed("--good-prompts.suffix", "!")).good_prompts == PromptSet(
+        dataset="b.csv", column="c", suffix="!"
+    )
 
 
 def test_lists_take_words_or_commas(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load(parsed("--dtypes", "float32")).dtypes == ["float32"]
-    assert load(parsed("--dtypes", "auto", "float32")).dtypes == ["auto", "float32"]
-    assert load(parsed("--dtypes", "auto,float32")).dtypes == ["auto", "float32"]
+    assert load_settings(parsed("--dtypes", "float32")).dtypes == ["float32"]
+    assert load_settings(parsed("--dtypes", "auto", "float32")).dtypes == ["auto", "float32"]
+    assert load_settings(parsed("--dtypes", "auto,float32")).dtypes == ["auto", "float32"]
     monkeypatch.setenv("HERETIC_TUI_DTYPES", "bfloat16,float32")
-    assert load({}).dtypes == ["bfloat16", "float32"]
+    assert load_settings().dtypes == ["bfloat16", "float32"]
     monkeypatch.setenv("HERETIC_TUI_REFUSAL_MARKERS", '["no, never", "sorry"]')
-    assert load({}).refusal_markers == ["no, never", "sorry"]
+    assert load_settings().refusal_markers == ["no, never", "sorry"]
     monkeypatch.setenv("HERETIC_TUI_REFUSAL_MARKERS", "[no] way")
-    assert load({}).refusal_markers == ["[no] way"]
-    assert load(parsed("--max-memory", "0=20GiB", "cpu=60GiB")).max_memory == {"0": "20GiB", "cpu": "60GiB"}
-    assert load(parsed("--refusal-markers", "no, never", "sorry")).refusal_markers == ["no, never", "sorry"]
+    assert load_settings().refusal_markers == ["[no] way"]
+    assert load_settings(parsed("--max-memory", "0=20GiB", "cpu=60GiB")).max_memory == {"0": "20GiB", "cpu": "60GiB"}
+    assert load_settings(parsed("--refusal-markers", "no, never", "sorry")).refusal_markers == ["no, never", "sorry"]
 
 
 def test_an_empty_prefix_means_none_and_is_not_unset() -> None:
-    assert load({}).response_prefix is None
-    assert load(parsed("--response-prefix", "")).response_prefix == ""
+    assert load_settings().response_prefix is None
+    assert load_settings(parsed("--response-prefix", "")).response_prefix == ""
+
+
+def test_a_program_names_settings_as_arguments() -> None:
+    Path("heretic.toml").write_text("n_trials = 11\nseed = 13\n")
+    settings = load_settings({"n_trials": 12}, n_trials=14, good_prompts={"split": "train[:7]"})
+    assert (settings.n_trials, settings.seed, settings.good_prompts.split) == (14, 13, "train[:7]")
+    with pytest.raises(UsageError, match=r"^seed \(from the program\): expected a whole number"):
+        load_settings(seed=-1)
+    with pytest.raises(UsageError, match="unknown setting 'n_trial' in the program: did you mean 'n_trials'"):
+        load_settings(n_trial=3)
 
 
 @pytest.mark.parametrize(
@@ -98,21 +113,21 @@ def test_an_empty_prefix_means_none_and_is_not_unset() -> None:
 def test_what_a_file_gets_wrong_is_named(file: str, said: str) -> None:
     Path("heretic.toml").write_text(file)
     with pytest.raises(UsageError) as caught:
-        load({})
+        load_settings()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_a_record_of_a_newer_version_is_told_as_such() -> None:
-    record = {**to_record(load({})), "layers_to_skip": 3}
+    record = {**to_record(load_settings()), "layers_to_skip": 3}
     with pytest.raises(UsageError, match="that this version does not know, 'layers_to_skip': use a newer one"):
-        from_record(record, load({}), "run.json")
+        from_record(record, load_settings(), "run.json")
 
 
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERETIC_TUI_NTRIALS", "5")
     with pytest.raises(UsageError, match=r"unknown setting 'ntrials' in the environment: did you mean 'n_trials'\?"):
-        load({})
+        load_settings()
 
 
 def test_every_setting_has_a_flag_and_a_description() -> None:
@@ -155,30 +170,30 @@ configurations = st.fixed_dictionaries(
 
 @given(configurations)
 def test_printed_settings_read_back_as_they_were(changes: dict[str, Any]) -> None:
-    settings = load(changes, environment=False)
+    settings = load_settings(changes, environment=False)
     text = to_toml(settings)
     tomllib.loads(text)
     path = Path("printed.toml")
     path.write_text(text, encoding="utf-8")
-    assert load({}, path) == settings
+    assert load_settings(config=path) == settings
 
 
 @given(configurations)
 def test_recorded_settings_read_back_as_they_were(changes: dict[str, Any]) -> None:
-    settings = load(changes, environment=False)
-    assert load(settings.model_dump(mode="json"), environment=False) == settings
+    settings = load_settings(changes, environment=False)
+    assert load_settings(settings.model_dump(mode="json"), environment=False) == settings
 
 
 def test_where_things_lie_is_no_part_of_a_runs_identity() -> None:
-    one = load({"model": "a", "runs_dir": "x", "n_trials": 5, "batch_size": 3})
-    other = load({"model": "b", "runs_dir": "y", "n_trials": 50})
+    one = load_settings({"model": "a", "runs_dir": "x", "n_trials": 5, "batch_size": 3})
+    other = load_settings({"model": "b", "runs_dir": "y", "n_trials": 50})
     assert identity(one) == identity(other)
-    assert identity(one) != identity(load({"model": "a", "seed": 4}))
+    assert identity(one) != identity(load_settings({"model": "a", "seed": 4}))
 
 
 def test_runs_of_the_time_before_early_stop_go_on_with_it() -> None:
-    assert "early_stop" not in identity(load({"model": "a"}))
-    assert identity(load({"model": "a"})) != identity(load({"model": "a", "early_stop": False}))
+    assert "early_stop" not in identity(load_settings({"model": "a"}))
+    assert identity(load_settings({"model": "a"})) != identity(load_settings({"model": "a", "early_stop": False}))
 
 
 def test_consent_is_not_taken_from_a_file_that_nobody_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,9 +201,9 @@ def test_consent_is_not_taken_from_a_file_that_nobody_named(tmp_path: Path, monk
     file = Path("heretic.toml")
     file.write_text("trust_remote_code = true\nn_trials = 7\n")
     with pytest.raises(UsageError, match="read unasked: give --trust-remote-code, or name the file"):
-        load({})
-    assert load({}, config=file).trust_remote_code
-    assert load({"trust_remote_code": True}).trust_remote_code
-    assert not load({"trust_remote_code": False}).trust_remote_code
+        load_settings()
+    assert load_settings(config=file).trust_remote_code
+    assert load_settings({"trust_remote_code": True}).trust_remote_code
+    assert not load_settings({"trust_remote_code": False}).trust_remote_code
     file.write_text("n_trials = 7\n")
-    assert load({}).n_trials == 7
+    assert load_settings().n_trials == 7

@@ -16,7 +16,7 @@ from heretic_tui.commands import Command
 from heretic_tui.control import Control
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 
 LAYERS = 30
 PROMPTS = 100
@@ -28,7 +28,7 @@ class FakeHost:
     def __init__(self, folder: Path | None = None, watched: bool = False) -> None:
         self.folder = RunFolder(folder) if folder else None
         self.control: Control | None = None if watched else Control()
-        self.settings = load({"model": "acme/guarded-8b"}, environment=False)
+        self.settings = load_settings({"model": "acme/guarded-8b"}, environment=False)
         self.alive = True
         self.started = False
         self._waiting: list[ev.Event] = []
@@ -55,7 +55,7 @@ class FakeHost:
 
 
 def opened(settings: Settings | None = None, n_trials: int = 60) -> ev.RunOpened:
-    settings = settings or load({"model": "acme/guarded-8b"}, environment=False)
+    settings = settings or load_settings({"model": "acme/guarded-8b"}, environment=False)
     return ev.RunOpened(
         run="guarded-8b-1a2b3c4d",
         folder="/runs/guarded-8b-1a2b3c4d",

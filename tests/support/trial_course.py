@@ -13,7 +13,7 @@ from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 
 TRIALS = 20
 
@@ -22,7 +22,7 @@ class Course:
     """A model made ready, and random trials to measure on it in one way or another."""
 
     def __init__(self, folder: Path, settings: dict[str, object]) -> None:
-        inputs = check_inputs(load({**settings, "seed": 0}, environment=False))
+        inputs = check_inputs(load_settings({**settings, "seed": 0}, environment=False))
         run = RunFolder(folder)
         run.create()
         self.bench = Workbench(inputs.settings, inputs.sets, run, lambda event: None, Control())

@@ -21,7 +21,7 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.session.session import Session
 from heretic_tui.run.results import read_shift
 from heretic_tui.settings.form import SettingsForm
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import FollowHost, ThreadHost
 
@@ -31,7 +31,7 @@ class Watched:
 
     def __init__(self, flags: dict[str, Any]) -> None:
         self.control = Control()
-        self.session = Session(check_inputs(load(flags)), self.control)
+        self.session = Session(check_inputs(load_settings(flags)), self.control)
         self.events: list[ev.Event] = []
         self._news = threading.Condition()
         self.session.listeners.append(self._hear)

@@ -9,7 +9,7 @@ import pytest
 from heretic_tui import events as ev
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.form import SettingsForm
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.terminal import Streams
 from heretic_tui.tui import launch
 from heretic_tui.tui.app import HereticApp
@@ -31,7 +31,7 @@ class WaitingHost(ThreadHost):
 def test_a_screen_that_falls_ends_its_run_and_says_so(
     started: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    host = WaitingHost(load({"model": "acme/guarded-8b"}, environment=False))
+    host = WaitingHost(load_settings({"model": "acme/guarded-8b"}, environment=False))
 
     def fall(app: HereticApp, **options: object) -> None:
         if started:

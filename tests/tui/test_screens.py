@@ -31,7 +31,7 @@ from heretic_tui.run.journal import Journal
 from heretic_tui.run.overview import overview
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.glyphs import ASCII, UNICODE
 from heretic_tui.tui.model_files import Device
@@ -610,7 +610,7 @@ def test_ten_thousand_lines_and_a_thousand_trials(tmp_path: Path, folder: Path) 
 
 
 def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_path: Path) -> None:
-    settings = load({"model": "acme/guarded-8b", "n_trials": 7}, environment=False)
+    settings = load_settings({"model": "acme/guarded-8b", "n_trials": 7}, environment=False)
     folder = RunFolder(tmp_path / "runs" / "guarded-8b-1a2b3c4d")
     folder.create()
     folder.update_record(settings=settings.model_dump(mode="json"), model=settings.model)

@@ -29,7 +29,7 @@ from heretic_tui.engine.model.partial_pass import PartialPass, changed_output, r
 from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from tests.support import tiny_models
 
 Make = Callable[..., ChatModel]
@@ -234,7 +234,7 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
         "bad_evaluation_prompts": prompts_of(model, True, 40, 4),
     }  # fmt: skip
     folder = RunFolder(tmp_path)
-    store = gather_all(model, tokens, {}, load({}, environment=False), True, folder, lambda event: None)
+    store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, lambda event: None)
     means = [torch.stack([store.layer(n, i).mean(0) for i in range(5)]) for n in ("good_prompts", "bad_prompts")]
     # Of the embedding of the template's last token there is none.
     directions = torch.cat([torch.zeros(1, 32), refusal_directions(means[0][1:], means[1][1:], False)])

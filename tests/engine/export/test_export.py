@@ -31,7 +31,7 @@ from heretic_tui.run.folder import RunFolder, find_run, find_runs
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.host import resumed_settings
 from tests.support import tiny_models
 from tests.support.commands import Ended, mounted
@@ -255,30 +255,30 @@ def test_consent_does_not_travel_in_data(
         assert done.status == 2
         assert "allow it with --trust-remote-code" in done.err
         assert not ran.exists()
-    own = load({}, environment=False)
+    own = load_settings(environment=False)
     with pytest.raises(UsageError, match="--trust-remote-code"):
         resumed_settings(find_run(tmp_path / "runs", "model"), own)
     heretic("reproduce", tmp_path / "out", tmp_path / "x", "--trust-remote-code", runs_dir=None)
     assert ran.exists(), "the flag allows it"
     ran.unlink()
     monkeypatch.setenv("HERETIC_TUI_TRUST_REMOTE_CODE", "yes")
-    assert resumed_settings(find_run(tmp_path / "runs", "model"), load({})).trust_remote_code
+    assert resumed_settings(find_run(tmp_path / "runs", "model"), load_settings()).trust_remote_code
 
 
 def test_a_run_of_another_storage_asks_for_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "model-1")
     folder.create()
-    settings = load({"storage": "postgresql://me:secret@host/db", "runs_dir": "/somewhere"}, environment=False)
+    settings = load_settings({"storage": "postgresql://me:secret@host/db", "runs_dir": "/somewhere"}, environment=False)
     folder.update_record(settings=to_record(settings))
     with pytest.raises(UsageError, match=r"its trials are kept in 'postgresql://me:\*\*\*@host/db'"):
-        resumed_settings(folder, load({}, environment=False))
+        resumed_settings(folder, load_settings(environment=False))
     resumed = resumed_settings(folder, settings)
     assert (resumed.storage, resumed.runs_dir) == (settings.storage, str(tmp_path))
 
 
 def test_a_name_cannot_leave_its_place_in_the_card() -> None:
     evil = "x\nlicense: mit\n---\n# Safe `and` *sound* <b>"
-    settings = load({}, environment=False).model_dump(mode="json")
+    settings = load_settings(environment=False).model_dump(mode="json")
     settings["good_prompts"] = {"dataset": "a`b``c\n# heading", "split": "train`"}
     figures = {"refusals": 1, "prompts": 2, "kl_divergence": 0.1}
     record = {

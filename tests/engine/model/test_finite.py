@@ -27,7 +27,7 @@ from heretic_tui.engine.model import load as loading
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from tests.support import tiny_models
 from tests.support.commands import Ended
 
@@ -191,7 +191,7 @@ def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(
 
     monkeypatch.setattr(loading, "_one_token_test", fails_once)
     monkeypatch.setattr(loading, "_placement", placement)
-    settings = load({"model": str(tiny_folder), "dtypes": ["float32", "bfloat16"]})
+    settings = load_settings({"model": str(tiny_folder), "dtypes": ["float32", "bfloat16"]})
     _, loaded_as = loading.load_model(settings, lambda event: None, Control())
     assert loaded_as == "bfloat16"
     assert alive == [False, False]

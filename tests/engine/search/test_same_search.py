@@ -20,7 +20,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 
 TRIALS = 14
 AT_ONCE = 3
@@ -84,7 +84,7 @@ class Told:
 @pytest.fixture(scope="module")
 def told(tiny_folder: Path, sets: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Told]:
     runs_dir = tmp_path_factory.mktemp("told")
-    session = Session(check_inputs(load(settings(tiny_folder, sets, runs_dir))), Control())
+    session = Session(check_inputs(load_settings(settings(tiny_folder, sets, runs_dir))), Control())
     assert session.run() == "done"
     yield Told(session)
     session.close()
@@ -105,7 +105,7 @@ def test_batches_and_the_clock_change_nothing_and_neither_does_what_interrupts(
     assert {trial.state for trial in told.expected.trials.values()} == {"complete", "dominated"}
     # Found by measuring: a batch, and what a step costs, so that as much as possible is guessed.
     monkeypatch.setattr("heretic_tui.engine.session.workbench.choose_batch_size", lambda *_: (7, {1: 1.0, 1000: 1.0}))
-    whole = Session(check_inputs(load(settings(tiny_folder, sets, tmp_path / "a", batch_size=0))), Control())
+    whole = Session(check_inputs(load_settings(settings(tiny_folder, sets, tmp_path / "a", batch_size=0))), Control())
     whole.run()
     whole.close()
     assert_same(whole.state, told.expected)
@@ -113,7 +113,7 @@ def test_batches_and_the_clock_change_nothing_and_neither_does_what_interrupts(
     for cut, end in enumerate([1, 4, 5, 9]):
         control = Control()
         given = settings(tiny_folder, sets, tmp_path / "b", batch_size=cut + 1)
-        session = Session(check_inputs(load(given)), control)
+        session = Session(check_inputs(load_settings(given)), control)
 
         def listen(
             event: ev.Event, session: Session = session, control: Control = control, end: int = end, cut: int = cut
@@ -124,7 +124,9 @@ def test_batches_and_the_clock_change_nothing_and_neither_does_what_interrupts(
         session.listeners.append(listen)
         assert session.run() == "interrupted"
         session.close()
-    session = Session(check_inputs(load(settings(tiny_folder, sets, tmp_path / "b", batch_size=30))), Control())
+    session = Session(
+        check_inputs(load_settings(settings(tiny_folder, sets, tmp_path / "b", batch_size=30))), Control()
+    )
     session.run()
     session.close()
     assert_same(session.state, told.expected)
@@ -224,7 +226,7 @@ def test_a_seed_that_was_changed_in_the_folder_is_refused(tiny_folder: Path, set
     given = settings(tiny_folder, sets, tmp_path / "runs", n_trials=1)
 
     def go() -> Session:
-        session = Session(check_inputs(load(given)), Control())
+        session = Session(check_inputs(load_settings(given)), Control())
         try:
             session.run()
         finally:

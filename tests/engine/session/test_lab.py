@@ -15,7 +15,7 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.engine.model.load import load_model
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 from tests.support.commands import Ended
 from tests.support.trial_course import Course, assert_same
 
@@ -60,7 +60,7 @@ def test_a_hand_set_edit_takes_refusals_away(
 
 
 def test_batched_tokens_are_those_of_generate_one_by_one(lab_model: Path, lab_prompts: Path) -> None:
-    settings = load({"model": str(lab_model), "dtypes": ["float32"]})
+    settings = load_settings({"model": str(lab_model), "dtypes": ["float32"]})
     model, _ = load_model(settings, lambda event: None, Control())
     texts = (lab_prompts / "restricted_eval.txt").read_text(encoding="utf-8").splitlines()[:12]
     tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])

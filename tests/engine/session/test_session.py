@@ -23,7 +23,7 @@ from heretic_tui.errors import HereticError
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
-from heretic_tui.settings.sources import load
+from heretic_tui.settings.sources import load_settings
 
 
 class Run:
@@ -40,7 +40,7 @@ class Run:
     def go(self, n_trials: int, listener: Callable[[ev.Event], None] = lambda event: None) -> str:
         self.control = Control()
         self.events = []
-        session = Session(check_inputs(load({**self.settings, "n_trials": n_trials})), self.control)
+        session = Session(check_inputs(load_settings({**self.settings, "n_trials": n_trials})), self.control)
         session.listeners += [self.events.append, listener]
         self.path = session.folder
         try:
@@ -268,7 +268,7 @@ def test_an_edit_that_cannot_be_made_fails_its_trial_alone(run: Run, monkeypatch
 
 
 def test_a_model_that_is_let_go_of_is_gone(run: Run) -> None:
-    session = Session(check_inputs(load({**run.settings, "n_trials": 1})), Control())
+    session = Session(check_inputs(load_settings({**run.settings, "n_trials": 1})), Control())
     session.run()
     model = weakref.ref(session.workbench.model.network)
     session.workbench.unload()
