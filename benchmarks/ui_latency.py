@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import termios
+import threading
 import time
 
 PRESSES = 200
@@ -31,8 +32,18 @@ CROWD = 1000
 FIRST = 100
 
 
-def child(runs_dir: str) -> None:
-    """The application with a crowded table, on the terminal that this process has."""
+def _end_with(alive: int) -> None:
+    """End this process when the benchmark has ended, however that was: a run goes on where its terminal has gone."""
+    os.read(alive, 1)
+    os._exit(1)
+
+
+def child(runs_dir: str, alive: int) -> None:
+    """The application with a crowded table, on the terminal that this process has.
+
+    Args:
+        alive: the reading end of a pipe that is closed when the benchmark ends.
+    """
     from heretic_tui import events as ev
     from heretic_tui.demo.settings import settings_of_the_demo
     from heretic_tui.settings.form import SettingsForm
@@ -62,6 +73,7 @@ def child(runs_dir: str) -> None:
 
     import heretic_tui.tui.launch as launch
 
+    threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
     launch.ThreadHost = Crowded  # type: ignore[misc]
     flags = {"runs_dir": runs_dir, "seed": 0, "n_trials": 100_000, "n_startup_trials": 100_000}
     sys.exit(open_screen(Streams(), SettingsForm(flags, base=settings_of_the_demo()), start=True))
@@ -73,16 +85,19 @@ class Screen:
     def __init__(self, runs_dir: str) -> None:
         self.master, slave = pty.openpty()
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+        alive, self._alive = os.pipe()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.ui_latency", "--child", runs_dir],
+            [sys.executable, "-m", "benchmarks.ui_latency", "--child", runs_dir, str(alive)],
             stdin=slave,
             stdout=slave,
             stderr=slave,
             env={**os.environ, "TERM": "xterm-256color"},
+            pass_fds=[alive],
             start_new_session=True,
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.close(slave)
+        os.close(alive)
         self.drawn = b""
 
     def read(self, seconds: float) -> int:
@@ -117,13 +132,13 @@ class Screen:
 
 
 def main() -> None:
-    if len(sys.argv) == 3 and sys.argv[1] == "--child":
-        child(sys.argv[2])
+    if len(sys.argv) == 4 and sys.argv[1] == "--child":
+        child(sys.argv[2], int(sys.argv[3]))
     with tempfile.TemporaryDirectory() as runs_dir:
         screen = Screen(runs_dir)
         try:
-            # Several are taken in hand at once: it is not said how many there are with the first of them.
-            screen.until(b" of 10")
+            # The bar says which trial is best as soon as the crowd is there.
+            screen.until(b"best ")
             screen.read(3.0)
             times = []
             rng = random.Random(0)
