@@ -20,7 +20,7 @@ from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
 from tests.support import fake_run
-from tests.tui.test_screens import drive, make_app, settle, shown
+from tests.support.screens import drive, make_app, settle, shown
 
 NO_PATHS = ["~n", "~no-such-user/model", "a" * 300, "/" + "b/" * 3000, "/tmp/x\0y", "/tmp/\ud800", "~\0"]
 

@@ -21,7 +21,7 @@ from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.widgets.message_box import MessageBox
 from tests.support import fake_run
-from tests.tui.test_screens import drive, make_app, settle, shown
+from tests.support.screens import drive, make_app, settle, shown
 
 
 @pytest.fixture

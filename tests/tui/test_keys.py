@@ -23,7 +23,7 @@ from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.widgets.key_bar import KeyBar
 from heretic_tui.tui.widgets.message_box import MessageBox
 from tests.support import fake_run
-from tests.tui.test_screens import drive, make_app, settle, shown
+from tests.support.screens import drive, make_app, settle, shown
 
 
 @pytest.fixture

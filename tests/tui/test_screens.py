@@ -9,7 +9,6 @@ import math
 import os
 import re
 import threading
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,6 @@ from heretic_tui.report.runs import counted_trials
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.overview import overview
-from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
@@ -45,6 +43,7 @@ from heretic_tui.tui.widgets.message_box import MessageBox
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from tests.support import fake_run
+from tests.support.screens import drive, make_app, settle, shown
 
 # Residual index of the layer that fake_run.analysis makes the best.
 BEST = 20
@@ -58,37 +57,6 @@ def folder(tmp_path: Path) -> Path:
     for number in range(30):
         fake_run.write_responses(path, number, 5)
     return path
-
-
-def make_app(tmp_path: Path, host: fake_run.FakeHost | None = None, **options: Any) -> HereticApp:
-    form = SettingsForm({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
-    app = HereticApp(form, lambda settings: host or fake_run.FakeHost(), host, **options)
-    app.frozen = app.strict = True
-    return app
-
-
-Steps = Callable[[Pilot[Any], HereticApp], Any]
-
-
-def drive(app: HereticApp, steps: Steps, size: tuple[int, int] = (100, 30)) -> None:
-    """Run the application without a terminal and let `steps` press its keys."""
-
-    async def go() -> None:
-        async with app.run_test(size=size, notifications=True) as pilot:
-            await pilot.pause()
-            await steps(pilot, app)
-
-    asyncio.run(go())
-
-
-async def settle(pilot: Pilot[Any], app: HereticApp) -> None:
-    app.tick()
-    await pilot.pause()
-
-
-def shown(app: HereticApp, selector: str) -> str:
-    widget = app.screen.query_one(selector)
-    return widget.text.plain if isinstance(widget, TextPanel) else str(widget.visual)
 
 
 def test_trials_come_in_and_table_and_plot_share_a_cursor(tmp_path: Path, folder: Path) -> None:

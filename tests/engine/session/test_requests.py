@@ -23,7 +23,7 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.host import _settle_garbage
-from tests.tui.test_dashboard import Watched, flags_of, is_ready
+from tests.support.sessions import Watched, flags_of, is_ready
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
 
