@@ -1,77 +1,147 @@
-"""A setting in words: its group, its choices, its range, its default."""
+"""A setting in words: its group, what it takes, its range, its default."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
+from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of
 
-# The command line
+# What the type of these does not tell.
+_FORMS = {
+    "max_memory": "DEVICE=AMOUNT for each device, such as 0=20GiB cpu=60GiB",
+    "chain_of_thought_skips": "OPENER=>BLOCK for each kind of thinking",
+    "max_shard_size": "a number and a unit, such as 5GB or 500MB",
+    "runs_dir": "a folder",
+    **dict.fromkeys(DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),
+}
+
+# Longer defaults are not written out.
+_LONGEST_DEFAULT = 60
 
 
-def every_setting() -> Iterator[tuple[str, str | None, FieldInfo]]:
-    """Every setting and every part of a set: field, part, and what is known of it."""
-    for name, field in Settings.model_fields.items():
-        yield name, None, field
+@dataclass(frozen=True)
+class Setting:
+    """One setting, or one part of a prompt set.
+
+    Attributes:
+        name: the field of `Settings`.
+        part: the field of `PromptSet`; None for the setting itself.
+    """
+
+    name: str
+    part: str | None = None
+
+    @property
+    def key(self) -> str:
+        """How files and messages name it: `n_trials`, `good_prompts.split`."""
+        return self.name if self.part is None else f"{self.name}.{self.part}"
+
+    @property
+    def flag(self) -> str:
+        """How the command line names it: `--n-trials`, `--good-prompts.split`."""
+        return "--" + self.key.replace("_", "-")
+
+    @property
+    def field(self) -> FieldInfo:
+        return PromptSet.model_fields[self.part] if self.part else Settings.model_fields[self.name]
+
+    @property
+    def group(self) -> str:
+        """The heading that it is shown under."""
+        extra = Settings.model_fields[self.name].json_schema_extra
+        assert isinstance(extra, dict)
+        return str(extra["group"])
+
+    @property
+    def is_switch(self) -> bool:
+        """Whether it is on or off."""
+        return self.field.annotation is bool
+
+    @property
+    def takes_several(self) -> bool:
+        """Whether it is a list or a table of values."""
+        kinds = (self.field.annotation, *get_args(self.field.annotation))
+        return any(get_origin(kind) in (list, dict) for kind in kinds)
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it can have, or each of its values; empty where it is free."""
+        kind = self.field.annotation
+        inner = get_args(kind)[0] if get_origin(kind) is list else kind
+        return get_args(inner) if get_origin(inner) is Literal else ()
+
+    @property
+    def range(self) -> str:
+        """`from 1 to 4,096`, or nothing where there are no limits."""
+        signs = {"ge": "from {:,}", "gt": "above {:,}", "le": "to {:,}", "lt": "below {:,}"}
+        words = []
+        for rule in self.field.metadata:
+            for key in signs:
+                limit = getattr(rule, key, None)
+                if key == "lt" and isinstance(limit, int):
+                    words.append(signs["le"].format(limit - 1))
+                elif limit is not None:
+                    words.append(signs[key].format(limit))
+        return " ".join(words)
+
+    @property
+    def metavar(self) -> str:
+        """What stands for its value in a usage: N, X, SET, or a word of its name."""
+        if self.name in DEFAULT_SETS and self.part is None:
+            return "SET"
+        kinds = (self.field.annotation, *get_args(self.field.annotation))
+        word = (self.part or self.name).rsplit("_", 1)[-1].upper()
+        return "N" if int in kinds else "X" if float in kinds else word
+
+    @property
+    def description(self) -> str:
+        """What it is for, with its choices or its range."""
+        words = ", ".join(self.choices) or self.range
+        return f"{self.field.description} ({words})" if words else str(self.field.description)
+
+    @property
+    def default(self) -> str:
+        """Its built-in default in brackets, after a space; empty where that is unset or an empty text."""
+        if self.part:
+            value = getattr(DEFAULT_SETS[self.name], self.part)
+        else:
+            value = self.field.get_default(call_default_factory=True)
+        if isinstance(value, PromptSet):
+            value = value.dataset
+        if value is None or value == "":
+            return ""
+        if isinstance(value, list):
+            shown = " ".join("=>".join(item) if isinstance(item, tuple) else repr(item) for item in value)
+            if len(shown) >= _LONGEST_DEFAULT:
+                return f" [{len(value)} of them; `heretic-tui config` lists them]"
+            return f" [{shown}]"
+        return f" [{value}]"
+
+    @property
+    def expected(self) -> str:
+        """What it takes, as it follows "expected"."""
+        if self.key in _FORMS:
+            return _FORMS[self.key]
+        kinds = kinds_of(self.field)
+        if self.choices:
+            return f"{'one or more' if list in kinds else 'one'} of {', '.join(self.choices)}"
+        if list in kinds:
+            return "one or more texts"
+        if bool in kinds:
+            return "true or false"
+        if number := {int, float} & kinds:
+            words = "a whole number" if int in number else "a number"
+            return f"{words} {self.range}" if self.range else words
+        return "text"
+
+
+def every_setting() -> Iterator[Setting]:
+    """Every setting, each prompt set followed by its parts. (The set stands for its dataset.)"""
+    for name in Settings.model_fields:
+        yield Setting(name)
         if name in DEFAULT_SETS:
-            for part, inner in PromptSet.model_fields.items():
-                if part != "dataset":
-                    yield name, part, inner
-
-
-def group_of(field: FieldInfo) -> str:
-    """The group that a setting is shown in."""
-    extra = field.json_schema_extra
-    assert isinstance(extra, dict)
-    return str(extra["group"])
-
-
-def takes_words(field: FieldInfo) -> bool:
-    return any(get_origin(kind) in (list, dict) for kind in (field.annotation, *get_args(field.annotation)))
-
-
-def metavar(name: str, part: str | None, field: FieldInfo) -> str:
-    if name in DEFAULT_SETS and part is None:
-        return "SET"
-    kinds = (field.annotation, *get_args(field.annotation))
-    return "N" if int in kinds else "X" if float in kinds else (part or name).rsplit("_", 1)[-1].upper()
-
-
-def choices_of(field: FieldInfo) -> tuple[str, ...]:
-    kind = field.annotation
-    inner = get_args(kind)[0] if get_origin(kind) is list else kind
-    return get_args(inner) if get_origin(inner) is Literal else ()
-
-
-def words_of(field: FieldInfo) -> str:
-    """The choices or the range that a setting has, in brackets."""
-    words = ", ".join(choices_of(field)) or range_words(field)
-    return f" ({words})" if words else ""
-
-
-def range_words(field: FieldInfo) -> str:
-    signs = {"ge": "from {:,}", "gt": "above {:,}", "le": "to {:,}", "lt": "below {:,}"}
-    words = []
-    for rule in field.metadata:
-        for key in signs:
-            limit = getattr(rule, key, None)
-            if key == "lt" and isinstance(limit, int):
-                words.append(signs["le"].format(limit - 1))
-            elif limit is not None:
-                words.append(signs[key].format(limit))
-    return " ".join(words)
-
-
-def default_words(name: str, part: str | None, field: FieldInfo) -> str:
-    default = getattr(DEFAULT_SETS[name], part) if part else field.get_default(call_default_factory=True)
-    if isinstance(default, PromptSet):
-        default = default.dataset
-    if default is None or default == "":
-        return ""
-    if isinstance(default, list):
-        shown = " ".join("=>".join(item) if isinstance(item, tuple) else repr(item) for item in default)
-        return f" [{shown}]" if len(shown) < 60 else f" [{len(default)} of them; `heretic-tui config` lists them]"
-    return f" [{default}]"
+            yield from (Setting(name, part) for part in PromptSet.model_fields if part != "dataset")

@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Container
-from typing import Any
+from itertools import groupby
 
-from heretic_tui.settings.describe import default_words, every_setting, group_of, metavar, takes_words, words_of
-from heretic_tui.settings.schema import DEFAULT_SETS, Settings
+from heretic_tui.settings.describe import every_setting
+from heretic_tui.settings.schema import DEFAULT_SETS
 
-
-def add_flags(parser: Any, names: Container[str]) -> None:
-    """A flag for each of the settings named, in their groups. (A set is taken both as a path and in parts.)"""
-    import argparse
-
-    groups: dict[str, Any] = {}
-    for name, part, field in every_setting():
-        if name not in names:
-            continue
-        title = group_of(Settings.model_fields[name])
-        group = groups.setdefault(title, parser.add_argument_group(title))
-        flag = "--" + (name if part is None else f"{name}.{part}").replace("_", "-")
-        options: dict[str, Any] = {"dest": f"set:{name}" + (f":{part}" if part else ""), "default": argparse.SUPPRESS}
-        text = f"{field.description}{words_of(field)}{default_words(name, part, field)}"
-        options["help"] = text.replace("%", "%%")
-        if field.annotation is bool:
-            options["action"] = argparse.BooleanOptionalAction
-        else:
-            options["metavar"] = metavar(name, part, field)
-            if takes_words(field):
-                options["nargs"] = "+"
-        group.add_argument(flag, **options)
+# How the name of a setting begins among the options of a command, so that it is none of the command's own.
+_MARK = "set:"
 
 
-def flags_of(options: Any) -> dict[str, Any]:
-    """The settings that were given, from what argparse made of `add_flags`."""
-    flags: dict[str, Any] = {}
-    for key, value in vars(options).items():
-        if key.startswith("set:"):
-            _, name, *part = key.split(":")
-            if name in DEFAULT_SETS:
-                flags.setdefault(name, {})[part[0] if part else "dataset"] = value
+def add_flags(parser: argparse.ArgumentParser, names: Container[str]) -> None:
+    """Add a flag for each of the settings named, under the headings of their groups. A prompt set has a flag for its
+    dataset and one for each further part."""
+    wanted = [setting for setting in every_setting() if setting.name in names]
+    # Settings of one group stand together in `Settings`.
+    for title, settings in groupby(wanted, lambda setting: setting.group):
+        group = parser.add_argument_group(title)
+        for setting in settings:
+            dest = _MARK + setting.key
+            text = f"{setting.description}{setting.default}".replace("%", "%%")
+            if setting.is_switch:
+                switch = argparse.BooleanOptionalAction
+                group.add_argument(setting.flag, dest=dest, default=argparse.SUPPRESS, help=text, action=switch)
             else:
-                flags[name] = value
-    return flags
+                group.add_argument(
+                    setting.flag,
+                    dest=dest,
+                    default=argparse.SUPPRESS,
+                    help=text,
+                    metavar=setting.metavar,
+                    nargs="+" if setting.takes_several else None,
+                )
+
+
+def flags_of(options: argparse.Namespace) -> dict[str, object]:
+    """The settings that were given, by name, from what argparse made of `add_flags`; those of a prompt set as a
+    dictionary of its parts."""
+    given: dict[str, object] = {}
+    sets: dict[str, dict[str, object]] = {}
+    for option, value in vars(options).items():
+        if option.startswith(_MARK):
+            name, _, part = option.removeprefix(_MARK).partition(".")
+            if name in DEFAULT_SETS:
+                sets.setdefault(name, {})[part or "dataset"] = value
+            else:
+                given[name] = value
+    return {**given, **sets}

@@ -1,4 +1,4 @@
-"""Settings as a run keeps them, to and from JSON."""
+"""Settings as a run and an export keep them: to JSON, and read back without trusting who wrote them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_record(settings: Settings) -> dict[str, Any]:
     return record
 
 
-def from_record(record: Any, own: Settings, where: str) -> Settings:
+def from_record(record: object, own: Settings, where: str) -> Settings:
     """Settings that lie beside results: in run.json or reproduce.json, which may be somebody else's.
 
     What a person has to allow, and where this program writes, is theirs to say: data gives neither.

@@ -1,4 +1,8 @@
-"""All that a person can set: names, defaults, ranges, descriptions; prompt sets; what is a run's identity."""
+"""All that a person can set: names, defaults, ranges, descriptions; prompt sets; what is a run's identity.
+
+A setting is one field of `Settings`: its flag, its environment variable, its TOML key and its row on Setup come from
+here. Settings of one group stand together.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from contextlib import suppress
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from heretic_tui.errors import UsageError
@@ -23,6 +27,7 @@ REFUSAL_MARKERS = (
     "my programming", "my guidelines", "not appropriate", "not something i can",
 )  # fmt: skip
 
+# What a response that thinks begins with, and the block that is put in its place so that it does not.
 THINKING_SKIPS = (
     ("<think>", "<think></think>"),
     (
@@ -66,9 +71,9 @@ _SIZE = r"[0-9]{1,9}(\.[0-9]{1,9})?\s*[KMGT]i?B"
 
 
 def _setting(default: Any, group: str, description: str, **rules: Any) -> Any:
-    if "default_factory" in rules:
-        return Field(description=description, json_schema_extra={"group": group}, **rules)
-    return Field(default, description=description, json_schema_extra={"group": group}, **rules)
+    """A field of `Settings`; `rules` are pydantic's: ge, gt, le, lt, min_length. A callable default is called."""
+    given = {"default_factory": default} if callable(default) else {"default": default}
+    return Field(description=description, json_schema_extra={"group": group}, **given, **rules)
 
 
 class Settings(BaseModel):
@@ -158,13 +163,14 @@ class Settings(BaseModel):
     trials_at_once: int = _setting(
         0, "Run", "trials whose prompts share a batch; 0 = as many as keep it full", ge=0, le=64
     )
-    runs_dir: str = _setting(None, "Run", "folder that holds the runs", default_factory=_default_runs_dir)
+    runs_dir: str = _setting(_default_runs_dir, "Run", "folder that holds the runs")
     max_shard_size: str = _setting("5GB", "Run", "largest weight file of an export, such as 5GB or 500MB")
 
     @field_validator("*", mode="before")
     @classmethod
-    def _number(cls, value: Any, info: Any) -> Any:
+    def _number(cls, value: object, info: ValidationInfo) -> object:
         # `true` is no 1, and what is longer than any number here is not for a library to convert.
+        assert info.field_name
         numeric = {int, float} & kinds_of(cls.model_fields[info.field_name])
         if numeric and (isinstance(value, bool) or (isinstance(value, int) and value.bit_length() > 64)):
             raise ValueError
@@ -172,12 +178,12 @@ class Settings(BaseModel):
 
     @field_validator("dtypes", "refusal_markers", mode="before")
     @classmethod
-    def _words(cls, value: Any, info: Any) -> Any:
+    def _words(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
             # A variable may hold several as JSON.
             words = None
             with suppress(UsageError):
-                words = parse_json(value, info.field_name)
+                words = parse_json(value, str(info.field_name))
             value = words if isinstance(words, list) else [value]
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
             # A marker may hold a comma, a dtype cannot.
@@ -190,7 +196,7 @@ class Settings(BaseModel):
 
     @field_validator("chain_of_thought_skips", mode="before")
     @classmethod
-    def _pairs(cls, value: Any) -> Any:
+    def _pairs(cls, value: object) -> object:
         if isinstance(value, str):
             value = [value]
         if not isinstance(value, list):
@@ -202,7 +208,7 @@ class Settings(BaseModel):
 
     @field_validator("max_memory", mode="before")
     @classmethod
-    def _amounts(cls, value: Any) -> Any:
+    def _amounts(cls, value: object) -> object:
         if isinstance(value, str):
             value = value.split(",")
         if not isinstance(value, list):
@@ -237,7 +243,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_sets(cls, data: Any) -> Any:
+    def _fill_sets(cls, data: object) -> object:
         """A set given in parts takes the other parts from its default; one with a dataset of its own does not."""
         if isinstance(data, dict):
             for name, default in DEFAULT_SETS.items():
@@ -265,7 +271,7 @@ def identity(settings: Settings) -> dict[str, Any]:
     return found
 
 
-def kinds_of(field: FieldInfo) -> set[Any]:
+def kinds_of(field: FieldInfo) -> set[object]:
     """The types that a field takes, without what lists and tables hold."""
     annotation = field.annotation
     inner = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

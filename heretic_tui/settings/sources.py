@@ -6,15 +6,13 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
-from pydantic.fields import FieldInfo
 
 from heretic_tui.errors import UsageError
 from heretic_tui.files import read_bytes
-from heretic_tui.settings.describe import choices_of, range_words
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of
+from heretic_tui.settings.describe import Setting
+from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
 from heretic_tui.words import nearest, quoted
 
 ENV_PREFIX = "HERETIC_TUI_"
@@ -70,51 +68,32 @@ def _on_top(prompts: object, below: object) -> object:
     return given
 
 
-def validated(values: Mapping[str, Any], where: str, origins: Mapping[str, str] | None = None) -> Settings:
-    _check_names(values, where, origins or {})
+def validated(values: Mapping[str, object], where: str, origins: Mapping[str, str] | None = None) -> Settings:
+    """Values by name as settings.
+
+    Args:
+        where: where the values are from, for messages.
+        origins: where each of them is from, by name, if they are not all from one place.
+
+    Raises:
+        UsageError: an unknown name, or a value that does not fit.
+    """
+    origins = origins or {}
+    _check_names(values, where, origins)
     try:
-        return Settings(**values)
+        return Settings.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name, *rest = first["loc"]
-        part = next((str(word) for word in rest if name in DEFAULT_SETS and word in PromptSet.model_fields), None)
-        field = PromptSet.model_fields[part] if part else Settings.model_fields[str(name)]
-        origin = (origins or {}).get(str(name), where)
-        words = expected(str(name) if part is None else part, field)
+        name, *rest = map(str, first["loc"])
+        part = next((word for word in rest if name in DEFAULT_SETS and word in PromptSet.model_fields), None)
+        setting = Setting(name, part)
         raise UsageError(
-            f"{name}{'.' * bool(part)}{part or ''} (from {origin}): expected {words}, not {quoted(first['input'])}"
+            f"{setting.key} (from {origins.get(name, where)}): expected {setting.expected}, "
+            f"not {quoted(first['input'])}"
         ) from error
 
 
-# Whose form the type does not tell.
-_FORMS = {
-    "max_memory": "DEVICE=AMOUNT for each device, such as 0=20GiB cpu=60GiB",
-    "chain_of_thought_skips": "OPENER=>BLOCK for each kind of thinking",
-    "max_shard_size": "a number and a unit, such as 5GB or 500MB",
-    "runs_dir": "a folder",
-    **dict.fromkeys(DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),
-}
-
-
-def expected(name: str, field: FieldInfo) -> str:
-    """What a setting takes, in words."""
-    if name in _FORMS:
-        return _FORMS[name]
-    kinds = kinds_of(field)
-    several = list in kinds
-    if choices := choices_of(field):
-        return f"{'one or more' if several else 'one'} of {', '.join(choices)}"
-    if several:
-        return "one or more texts"
-    if bool in kinds:
-        return "true or false"
-    if number := {int, float} & kinds:
-        limits = range_words(field)
-        return ("a whole number" if int in number else "a number") + (f" {limits}" if limits else "")
-    return "text"
-
-
-def _check_names(values: Mapping[str, Any], where: str, origins: Mapping[str, str]) -> None:
+def _check_names(values: Mapping[str, object], where: str, origins: Mapping[str, str]) -> None:
     for name, value in values.items():
         if name not in Settings.model_fields:
             origin = origins.get(name, where)

@@ -2,47 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from heretic_tui.settings.describe import default_words, group_of, words_of
+from heretic_tui.settings.describe import Setting
 from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
 from heretic_tui.settings.sources import ENV_PREFIX
 from heretic_tui.words import without_passwords
 
-# TOML
-
 
 def to_toml(settings: Settings) -> str:
-    """The settings as commented TOML that `load` reads back to the same settings."""
+    """The settings as commented TOML that `load_settings` reads back to the same settings, but for a password in the
+    storage's URL."""
     lines = ["# Settings of heretic-tui. Flags and HERETIC_TUI_… variables go before this file."]
     group = ""
-    for name, field in Settings.model_fields.items():
-        if name in DEFAULT_SETS:
+    for setting in map(Setting, Settings.model_fields):
+        if setting.name in DEFAULT_SETS:
             continue
-        if group_of(field) != group:
-            group = group_of(field)
+        if setting.group != group:
+            group = setting.group
             lines += ["", f"# {group}"]
-        lines += ["", f"# {field.description}{words_of(field)}{default_words(name, None, field)}"]
-        value = getattr(settings, name)
-        if isinstance(value, str) and name == "storage" and without_passwords(value) != value:
-            lines.append(
-                f"# not printed, for its password; give it in {ENV_PREFIX}STORAGE: {without_passwords(value)!r}"
-            )
-        else:
-            lines.append(_assignment(name, value))
+        lines += ["", f"# {setting.description}{setting.default}", _line(setting.name, getattr(settings, setting.name))]
     # Tables come last, as TOML wants it.
     for name in DEFAULT_SETS:
         lines += ["", f"# {Settings.model_fields[name].description}", f"[{name}]"]
         for part, field in PromptSet.model_fields.items():
-            lines += [f"# {field.description}", _assignment(part, getattr(getattr(settings, name), part))]
+            lines += [f"# {field.description}", _line(part, getattr(getattr(settings, name), part))]
     return "\n".join(lines) + "\n"
 
 
-def _assignment(name: str, value: Any) -> str:
-    return f"# {name} =" if value is None else f"{name} = {toml_value(value)}"
+def _line(name: str, value: object) -> str:
+    if value is None:
+        return f"# {name} ="
+    if name == "storage" and isinstance(value, str) and (shown := without_passwords(value)) != value:
+        return f"# not printed, for its password; give it in {ENV_PREFIX}STORAGE: {shown!r}"
+    return f"{name} = {toml_value(value)}"
 
 
-def toml_value(value: Any) -> str:
+def toml_value(value: object) -> str:
     """A value as TOML writes it."""
     match value:
         case bool():

@@ -17,14 +17,14 @@ from heretic_tui.engine.export.record import read_record, settings_of, sources
 from heretic_tui.errors import UsageError
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import card_text
-from heretic_tui.settings.describe import every_setting
+from heretic_tui.settings.describe import Setting, every_setting
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.form import SettingsForm
-from heretic_tui.settings.schema import PromptSet, Settings
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.settings.toml import to_toml
 
-KEYS = [name if part is None else f"{name}.{part}" for name, part, _ in every_setting()]
+KEYS = [setting.key for setting in every_setting()]
 
 
 def deep(depth: int, dictionary: bool) -> Any:
@@ -117,9 +117,10 @@ def test_flags_and_what_is_typed(key: str, value: str) -> None:
     parser = argparse.ArgumentParser(exit_on_error=False)
     add_flags(parser, Settings.model_fields)
     name, _, part = key.partition(".")
-    if (PromptSet if part else Settings).model_fields[part or name].annotation is not bool:
-        flag = "--" + key.replace("_", "-")
-        taken_or_refused(lambda: load_settings(flags_of(parser.parse_args([f"{flag}={value}"])), environment=False))
+    setting = Setting(name, part or None)
+    if not setting.is_switch:
+        flag = f"{setting.flag}={value}"
+        taken_or_refused(lambda: load_settings(flags_of(parser.parse_args([flag])), environment=False))
     taken_or_refused(lambda: SettingsForm({}).set(key, value))
 
 

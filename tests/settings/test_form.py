@@ -24,6 +24,9 @@ EDITS = {
     "good_prompts": "my prompts.txt",
     "good_prompts.split": "[:40]",
     "bad_prompts.column": "question",
+    # What the built-in set has too, but a set with a dataset of its own has not unless it is given.
+    "bad_evaluation_prompts": "other.csv",
+    "bad_evaluation_prompts.split": "test[:100]",
     "max_memory": '{ 0 = "20GiB", cpu = "60GiB" }',
 }
 
