@@ -16,6 +16,7 @@ check: lint types test
 lint: .venv/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --no-logo
 
 types: .venv/.installed
 	$(BIN)/mypy
