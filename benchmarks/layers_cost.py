@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 
 from heretic_tui.control import Control
 from heretic_tui.engine.analysis.plots import write_plots
-from heretic_tui.engine.analysis.record import add_separation, geometry_of, save_views
+from heretic_tui.engine.analysis.record import geometry_of, save_views, with_separation
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.run.compare import compare_runs
 from heretic_tui.run.folder import RunFolder
@@ -61,7 +61,7 @@ def main() -> None:
             store = open_residuals(folder)
             rows, views = geometry_of(store, lambda done, total: None, lambda: None)
         with told("separation"):
-            add_separation(rows, store, directions)
+            rows = with_separation(rows, store, directions)
         with told("compared with itself"):
             compare_runs(folder, folder)
         with told("pictures and animation"):

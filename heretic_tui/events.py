@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import time
-import types
-import typing
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
+
+from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
+from heretic_tui.records import Misfit, as_json, read, read_object
 
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
 
@@ -28,12 +27,11 @@ class Event:
     high_rate: ClassVar[bool] = False
     kept: ClassVar[bool] = True
     time: float = field(default_factory=lambda: round(time.time(), 3), compare=False)
-    past: bool = field(default=False, compare=False)
+    past: bool = field(default=False, compare=False, metadata={"unwritten": True})
 
-    def to_json(self) -> dict[str, Any]:
-        record = {"time": self.time, "type": self.type, **asdict(self)}
-        del record["past"]
-        return record
+    def to_json(self) -> dict[str, object]:
+        written = [each.name for each in fields(self) if not each.metadata.get("unwritten")]
+        return {"time": self.time, "type": self.type, **{name: as_json(getattr(self, name)) for name in written}}
 
     def problem(self) -> str | None:
         """What of it cannot be, though each field is of its type; None where nothing is."""
@@ -151,19 +149,16 @@ class BaselineMeasured(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionsFound(Event):
-    """Per-layer diagnostics; one entry per residual index (0 is the embedding output). See engine/geometry.py for
-    what `layers`, `histograms` and `cosines` hold."""
+    """Diagnostics of the directions, one entry per residual index (0 is the embedding output); `cosines` between them,
+    (layers + 1, layers + 1)."""
 
     type = "directions_found"
-    layers: list[dict[str, float]]
-    histograms: list[dict[str, Any]] = field(default_factory=list)
+    layers: list[DirectionFigures]
+    histograms: list[Histogram] = field(default_factory=list)
     cosines: list[list[float]] = field(default_factory=list)
 
     def problem(self) -> str | None:
-        if len(self.layers) < 2 or not all(row.keys() >= _LAYER for row in self.layers):
-            return "'layers' lack figures"
-        whole = all(fits(row.get(name), kind) for row in self.histograms for name, kind in _HISTOGRAM.items())
-        return None if whole else "'histograms' lack figures"
+        return None if len(self.layers) >= 2 else "'layers' are too few"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,39 +166,27 @@ class LayersAnalysed(Event):
     """What the directions are, do and say; also the content of geometry.json.
 
     Attributes:
-        layers: by residual index: `index`, `layer` (None for the embedding output), the residual geometry
-            (engine/geometry.py: residual_geometry), and where they are known `auc` with `auc_low` and `auc_high`, the
-            changes of the log-odds of refusal `edit`, `stream` and `add` with their errors (engine/layer_effects.py),
-            and the tokens that the direction `raises` and `lowers`, with scores (engine/lens.py).
+        layers: by residual index.
         prompts: number of prompts in each set.
-        refusal: first tokens of refusals (engine/analysis.py: refusal_record).
+        refusal: first tokens of refusals; None where they were not looked for.
         sentence: where refusal lives, in words.
         notes: what could not be found out, and why.
     """
 
     type = "layers_analysed"
-    layers: list[dict[str, Any]]
+    layers: list[LayerFigures]
     prompts: dict[str, int] = field(default_factory=dict)
-    refusal: dict[str, Any] | None = None
+    refusal: FirstTokens | None = None
     sentence: str = ""
     notes: list[str] = field(default_factory=list)
 
     def problem(self) -> str | None:
         if not self.layers:
             return "'layers' are empty"
-        # A row begins with its place; the rest are figures, and tokens with scores.
-        for place, row in enumerate(self.layers):
-            if row.get("index") != place or row.get("layer") != (place - 1 if place else None):
-                return f"row {place} of 'layers' is not that of index {place}"
-            if any(len(together & row.keys()) not in (0, len(together)) for together in _TOGETHER):
-                return f"row {place} of 'layers' lacks figures"
-            if ("auc" in row) != ("auc" in self.layers[0]):
-                return "'auc' is not in all rows of 'layers'"
-            for name, value in row.items():
-                if not (are_tokens(value, 1) if name in ("raises", "lowers") else fits(value, float | None)):
-                    return f"{name!r} in row {place} of 'layers' cannot be {value!r:.40}"
-        if self.refusal is not None and not are_tokens(self.refusal.get("tokens"), 2):
-            return "'refusal' holds no tokens"
+        if misplaced := [place for place, row in enumerate(self.layers) if row.index != place]:
+            return f"row {misplaced[0]} of 'layers' is not that of index {misplaced[0]}"
+        if len({row.separation is None for row in self.layers}) > 1:
+            return "'auc' is not in all rows of 'layers'"
         return None
 
 
@@ -396,17 +379,14 @@ def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
     cls = KINDS.get(kind)
     if cls is None:
         return None
-    values: dict[str, Any] = {"time": 0.0}
-    for name, annotation, needed in _fields_of(kind):
-        if name in record:
-            value = values[name] = record[name]
-            if not fits(value, annotation):
-                raise ValueError(f"{name!r} of {kind} cannot be {value!r:.40}")
-        elif needed:
-            raise ValueError(f"{kind} has no {name!r}")
-    if not 0 <= values["time"] < _LATEST:
-        raise ValueError(f"'time' of {kind} cannot be {values['time']!r:.40}")
-    event = cls(**values, past=past)
+    try:
+        event = read_object(cls, record, time=0.0, past=past)
+    except Misfit as misfit:
+        if misfit.missing:
+            raise ValueError(f"{kind} has no {misfit.place!r}") from None
+        raise ValueError(f"{misfit.place!r} of {kind} cannot be {misfit.value!r:.40}") from None
+    if not 0 <= event.time < _LATEST:
+        raise ValueError(f"'time' of {kind} cannot be {event.time!r:.40}")
     if problem := event.problem():
         raise ValueError(f"{kind}: {problem}")
     return event
@@ -414,54 +394,15 @@ def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
 
 # What records of the journal are checked against
 
-_LAYER = {"good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"}
-_TOGETHER = ({"auc", "auc_low", "auc_high"}, {"raises", "lowers"})
-_HISTOGRAM: dict[str, Any] = {"low": float, "high": float, "good": list[int], "bad": list[int]}
 _KERNEL = {"max_weight", "max_weight_position", "min_weight", "min_weight_distance"}
 # A second that every calendar can name.
 _LATEST = 1e11
-# Integers beyond it have more digits than any count or size.
-_LARGEST = 2**63
 
 
-@functools.cache
-def _fields_of(kind: str) -> list[tuple[str, Any, bool]]:
-    """Name and annotation of each field that a record of a kind has, and whether it must have it."""
-    cls = KINDS[kind]
-    hints = typing.get_type_hints(cls)
-    return [
-        (f.name, hints[f.name], f.default is MISSING and f.default_factory is MISSING)
-        for f in fields(cls)
-        if f.name != "past"
-    ]
-
-
-def fits(value: Any, annotation: Any) -> bool:
+def fits(value: object, annotation: Any) -> bool:
     """Whether a value of JSON is of an annotated type. Numbers are finite, and no boolean is one."""
-    kind = type(value)
-    if kind is int and annotation in (int, float):
-        return -_LARGEST < value < _LARGEST
-    if kind is float and annotation is float:
-        return math.isfinite(value)
-    if annotation is kind or annotation is Any:
-        return True
-    parts = typing.get_args(annotation)
-    match typing.get_origin(annotation):
-        case types.UnionType:
-            return any(fits(value, part) for part in parts)
-        case origin if origin is list:
-            return kind is list and all(fits(each, parts[0]) for each in value)
-        case origin if origin is dict:
-            return kind is dict and all(fits(each, parts[1]) for each in value.values())
-    return annotation is type(None) and value is None
-
-
-def are_tokens(value: Any, figures: int) -> bool:
-    """Whether a value is a list of tokens, each with so many figures."""
-    return isinstance(value, list) and all(
-        isinstance(each, list)
-        and len(each) == 1 + figures
-        and isinstance(each[0], str)
-        and all(fits(figure, float) for figure in each[1:])
-        for each in value
-    )
+    try:
+        read(annotation, value)
+    except Misfit:
+        return False
+    return True

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heretic_tui.errors import UsageError
-from heretic_tui.events import Notice
+from heretic_tui.events import LayersAnalysed, Notice
 from heretic_tui.files import user_path
+from heretic_tui.records import as_json
 from heretic_tui.words import to_json
 
 if TYPE_CHECKING:
@@ -80,29 +81,29 @@ def add_commands(
 
 def _geometry(options: argparse.Namespace, find: Find, task: Task) -> Iterable[str]:
     from heretic_tui.report.layers import geometry_csv, geometry_text
-    from heretic_tui.run.results import read_geometry
+    from heretic_tui.run.results import geometry_record, read_geometry
 
     folder = find(options.run)
     try:
-        record, problem = read_geometry(folder), None
+        found, problem = read_geometry(folder), None
     except UsageError as error:
-        record, problem = None, f"{error}: this is found from the residuals, without the model"
-    if record is None:
-        record = _from_residuals(options, folder, task, problem)
+        found, problem = None, f"{error}: this is found from the residuals, without the model"
+    if found is None:
+        found = _from_residuals(options, folder, task, problem)
     if options.json:
-        return [to_json(record, 1)]
-    return geometry_csv(record).splitlines() if options.csv else geometry_text(record)
+        return [to_json(geometry_record(found), 1)]
+    return geometry_csv(found.layers).splitlines() if options.csv else geometry_text(found)
 
 
-def _from_residuals(options: argparse.Namespace, folder: RunFolder, task: Task, problem: str | None) -> dict[str, Any]:
+def _from_residuals(options: argparse.Namespace, folder: RunFolder, task: Task, problem: str | None) -> LayersAnalysed:
     """The part of the analysis that needs no model, for a run that was stopped before its own, or whose own cannot be
     read."""
     with task(options, "analysing the residuals", folder) as (emit, control):
         if problem:
             emit(Notice(level="warning", text=problem))
-        from heretic_tui.engine.analysis.record import analysis_record, analysis_without_model
+        from heretic_tui.engine.analysis.record import analysis_without_model
 
-        return analysis_record(analysis_without_model(folder, emit, control))
+        return analysis_without_model(folder, emit, control)
 
 
 def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) -> Iterable[str]:
@@ -110,24 +111,23 @@ def _tokens(options: argparse.Namespace, find: Find, task: Task, own: Settings) 
     from heretic_tui.run.results import read_geometry, read_shift
 
     folder = find(options.run)
-    found: Any
     if options.trial is not None:
-        found = read_shift(folder, options.trial)
-        if found is None:
+        shift = read_shift(folder, options.trial)
+        if shift is None:
             with task(options, "comparing first tokens", folder) as (emit, control):
                 from heretic_tui.engine.session.score import shift_of_trial
 
-                found = shift_of_trial(folder, options.trial, own, emit, control)
-        text = shift_text(found, options.count)
-    else:
-        record = read_geometry(folder)
-        if record is None or "raises" not in record["layers"][-1]:
-            raise UsageError(
-                f"run {folder.name} has not read its directions yet: the same `heretic-tui run` command does"
-            )
-        found = [{name: row.get(name) for name in ("index", "layer", "raises", "lowers")} for row in record["layers"]]
-        text = tokens_text(record, options.count)
-    return [to_json(found, 1)] if options.json else text
+                shift = shift_of_trial(folder, options.trial, own, emit, control)
+        return [to_json(as_json(shift), 1)] if options.json else shift_text(shift, options.count)
+    found = read_geometry(folder)
+    if found is None or found.layers[-1].raises is None:
+        raise UsageError(f"run {folder.name} has not read its directions yet: the same `heretic-tui run` command does")
+    if not options.json:
+        return tokens_text(found.layers, options.count)
+    tokens = [
+        {"index": row.index, "layer": row.layer, "raises": row.raises, "lowers": row.lowers} for row in found.layers
+    ]
+    return [to_json(tokens, 1)]
 
 
 def _plot(options: argparse.Namespace, find: Find, task: Task) -> Iterable[str]:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.events import LayersAnalysed, are_tokens, fits, from_json
+from heretic_tui.events import LayersAnalysed, from_json
 from heretic_tui.files import read_json
+from heretic_tui.records import Misfit, read
 from heretic_tui.run.folder import RunFolder
 
-# The residual geometry (engine/geometry.py), and what is measured of the direction itself.
-# A row of the layers.
-Layer = dict[str, Any]
-
-GEOMETRY = (
-    "S(g,b)", "S(g*,b*)", "S(g,r)", "S(g*,r*)", "S(b,r)", "S(b*,r*)",
-    "|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|", "Silh",
-)  # fmt: skip
-DIRECTION_COLUMNS = ("auc", "auc_low", "auc_high", "edit", "edit_error", "stream", "stream_error", "add", "add_error")
-_VIEWS: dict[str, Any] = {"good": int, "bad": int, "views": dict[str, list[list[list[int]]]]}
+_FORMAT = 1
 
 
-def read_geometry(folder: RunFolder) -> dict[str, Any] | None:
-    """geometry.json (engine/events.py: LayersAnalysed), None where it is not there.
+def read_geometry(folder: RunFolder) -> LayersAnalysed | None:
+    """geometry.json; None where it is not there, or of another version.
 
     Raises:
         UsageError: when it is damaged.
@@ -40,68 +32,103 @@ def read_geometry(folder: RunFolder) -> dict[str, Any] | None:
         raise UsageError(f"{path} is damaged ({error})") from error
     if not isinstance(event, LayersAnalysed):
         raise UsageError(f"{path} is damaged (it holds no analysis of layers)")
-    return {**record, "layers": event.layers}
+    return event if record.get("format", _FORMAT) == _FORMAT else None
 
 
-def read_views(folder: RunFolder) -> dict[str, Any] | None:
-    """projections.json: `good` and `bad` prompts, and `views` by method: by residual index, prompts (the good ones
-    first), and axis, from -1000 to 1000. None where it is not there or damaged."""
+def geometry_record(found: LayersAnalysed) -> dict[str, object]:
+    """The content of geometry.json: what was found, whenever that was."""
+    record = found.to_json()
+    del record["time"]
+    return {"format": _FORMAT, **record}
+
+
+@dataclass(frozen=True)
+class Projections:
+    """projections.json: the prompts of both sets on a plane, layer by layer.
+
+    Attributes:
+        good, bad: number of prompts in each set.
+        views: by method: by residual index, prompts (the good ones first), and axis, from -1000 to 1000.
+    """
+
+    good: int
+    bad: int
+    views: Mapping[str, list[list[tuple[int, int]]]]
+
+
+def read_projections(folder: RunFolder) -> Projections | None:
+    """projections.json; None where it is not there or damaged."""
     try:
-        record = read_json(folder.projections)
-    except (FileNotFoundError, HereticError):
+        found = read(Projections, read_json(folder.projections))
+    except (FileNotFoundError, HereticError, Misfit):
         return None
-    if not isinstance(record, dict) or not all(fits(record.get(name), kind) for name, kind in _VIEWS.items()):
-        return None
-    points = record["good"] + record["bad"]
-    planes = [plane for view in record["views"].values() for plane in view]
-    whole = all(len(plane) == points and all(len(place) == 2 for place in plane) for plane in planes)
-    return record if whole and record["views"] else None
+    whole = all(len(plane) == found.good + found.bad for view in found.views.values() for plane in view)
+    return found if whole and found.views else None
 
 
-def best_layer(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The layer that every view and sentence calls the best, from the record of the layers (the embedding output
-    first): where taking the direction out of the stream lowers the log-odds of refusal most, or where that was not
-    measured, where the direction tells evaluation prompts apart best. None where neither is known."""
-    for name, sign in (("stream", -1), ("auc", 1)):
-        known = [row for row in rows[1:] if row.get(name) is not None]
-        if known:
-            return max(known, key=lambda row: (sign * row[name], row.get("auc_low") or 0.0))
-    return None
+@dataclass(frozen=True)
+class PromptShift:
+    """What a trial does to the first token after one prompt: KL divergence in nats, and the tokens that gained or lost
+    probability, with what it was before and after."""
+
+    prompt: str
+    kl_divergence: float
+    gained: tuple[tuple[str, float, float], ...]
+    lost: tuple[tuple[str, float, float], ...]
 
 
-def read_shift(folder: RunFolder, trial: int) -> dict[str, Any] | None:
-    """What engine/shift.py found for a trial, None where nobody has asked yet or the file is damaged."""
+@dataclass(frozen=True)
+class SetShift:
+    """What a trial does to the first tokens after the prompts of a set: the mean KL divergence in nats, the tokens
+    that gained or lost, with the change of their mean probability, and the prompts, those that moved most first."""
+
+    kl_divergence: float
+    gained: tuple[tuple[str, float], ...]
+    lost: tuple[tuple[str, float], ...]
+    prompts: tuple[PromptShift, ...]
+
+
+def read_shift(folder: RunFolder, trial: int) -> dict[str, SetShift] | None:
+    """What a trial does to first tokens, by the name of the set (engine/analysis/first_token_shift.py); None where
+    nobody has asked yet or the file is damaged."""
     try:
-        record = read_json(folder.shift(trial))
-    except (FileNotFoundError, HereticError):
+        return read(dict[str, SetShift], read_json(folder.shift(trial))) or None
+    except (FileNotFoundError, HereticError, Misfit):
         return None
-    return record if record and fits(record, dict[str, dict[str, Any]]) and all(map(_whole, record.values())) else None
 
 
-def _whole(found: Mapping[str, Any]) -> bool:
-    """Whether this is what was found for one set."""
-    return (
-        fits(found.get("kl_divergence"), float)
-        and all(are_tokens(found.get(word), 1) for word in ("gained", "lost"))
-        and fits(found.get("prompts"), list[dict[str, Any]])
-        and all(
-            fits(record.get("prompt"), str)
-            and fits(record.get("kl_divergence"), float)
-            and all(are_tokens(record.get(word), 2) for word in ("gained", "lost"))
-            for record in found["prompts"]
-        )
-    )
+@dataclass(frozen=True, kw_only=True)
+class ResponseRecord:
+    """What was said to one bad evaluation prompt, and the verdict on it.
+
+    Attributes:
+        refused: None without a verdict (the trial was dominated before this prompt was decided); there is no text then.
+        marker: what decided it.
+        start, end: where the marker stands in the text; None where there is none, or an older version wrote this.
+        tokens: how many the text was made of, up to where the verdict was certain; None where an older version wrote
+            this.
+        whole: false where it was not decoded to its end.
+    """
+
+    prompt: str
+    text: str
+    refused: bool | None
+    marker: str | None
+    start: int | None = None
+    end: int | None = None
+    tokens: int | None = None
+    whole: bool = True
+
+    def to_json(self) -> dict[str, object]:
+        known = vars(self)
+        return {name: known[name] for name in known if self.refused is not None or name in _ALWAYS}
 
 
-_ALWAYS: dict[str, Any] = {"prompt": str, "text": str, "refused": bool | None, "marker": str | None}
-# Not in folders of older versions.
-_NEWER: dict[str, Any] = {"tokens": int, "whole": bool, "start": int | None, "end": int | None}
+_ALWAYS = ("prompt", "text", "refused", "marker")
 
 
-def read_responses(folder: RunFolder, trial: int | None) -> list[dict[str, Any]]:
-    """The records of a trial, or of the base model for None, one for each bad evaluation prompt: `prompt`, `text`,
-    `refused` (None without a verdict), `marker`, and as far as the version that wrote them kept it `tokens`, `whole`,
-    `start` and `end` of the marker.
+def read_responses(folder: RunFolder, trial: int | None) -> list[ResponseRecord]:
+    """The records of a trial, or of the base model for None, one for each bad evaluation prompt.
 
     Raises:
         FileNotFoundError: when there are none.
@@ -110,11 +137,13 @@ def read_responses(folder: RunFolder, trial: int | None) -> list[dict[str, Any]]
     path = folder.responses(trial)
     if trial is None:
         folder.check(path)
-    records = read_json(path)
-    if not isinstance(records, list) or not all(isinstance(record, dict) for record in records):
+    content = read_json(path)
+    if not isinstance(content, list):
         raise UsageError(f"{path} is damaged (it holds no responses)")
-    for number, record in enumerate(records):
-        for name, kind in {**_ALWAYS, **{name: kind for name, kind in _NEWER.items() if name in record}}.items():
-            if name not in record or not fits(record[name], kind):
-                raise UsageError(f"{path} is damaged ({name!r} of prompt {number})")
+    records = []
+    for number, record in enumerate(content):
+        try:
+            records.append(read(ResponseRecord, record))
+        except Misfit as misfit:
+            raise UsageError(f"{path} is damaged ({misfit} in prompt {number})") from misfit
     return records

@@ -21,8 +21,9 @@ from heretic_tui.engine.analysis.plots import scaled, steps, views_of, write_plo
 from heretic_tui.engine.analysis.projections import pacmap_plane
 from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.tensor_files import keep_tensors
+from heretic_tui.layer_figures import GEOMETRY
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.results import GEOMETRY, read_views
+from heretic_tui.run.results import read_projections
 from tests.support.commands import DemoRun, Ended
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "demo_geometry.json"
@@ -129,11 +130,11 @@ def test_plots_of_some_layers_by_both_methods(heretic: Heretic, run: Path, tmp_p
     done = heretic("plot", run.name, "--layers", "8", "--no-animation")
     assert done.status == 0, done.err
     assert [path.name for path in (run / "plots" / "pacmap").iterdir()] == ["layer-08.png"]
-    views = read_views(RunFolder(run))
-    assert views is not None
-    assert list(views["views"]) == ["pca", "pacmap"], "the screen can show both"
-    pacmap = torch.tensor(views["views"]["pacmap"]).double()
-    assert pacmap.shape == (11, views["good"] + views["bad"], 2)
+    found = read_projections(RunFolder(run))
+    assert found is not None
+    assert list(found.views) == ["pca", "pacmap"], "the screen can show both"
+    pacmap = torch.tensor(found.views["pacmap"]).double()
+    assert pacmap.shape == (11, found.good + found.bad, 2)
 
 
 def test_pacmap_starts_from_where_the_rows_lay_before() -> None:

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from heretic_tui import events as ev
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures
 from heretic_tui.run.journal import Journal, Tail, read_events, read_journal
 from heretic_tui.run.state import RunState, TrialRecord, pareto_front
 from tests.support import fake_run
@@ -110,17 +111,21 @@ def test_high_rate_events_are_written_once_a_second_at_most(tmp_path: Path) -> N
 
 
 def test_every_kind_of_event_survives_the_journal() -> None:
-    rows = [{"index": 0, "layer": None, "|r|": 0.0, "raises": [], "lowers": []}, {"index": 1, "layer": 0, "|r|": None}]
-    figures = dict.fromkeys(("good_norm", "bad_norm", "difference_norm", "cosine", "surviving", "separation"), 0.5)
+    rows = [
+        LayerFigures(index=0, geometry={"|r|": 0.0}, raises=(), lowers=()),
+        LayerFigures(index=1, geometry={"|r|": None}, effects={"add": Effect(0.5, None)}),
+    ]
+    figures = DirectionFigures(0.5, 0.5, 0.5, 0.5, 0.5, 0.5)
     whole: dict[str, dict[str, object]] = {
-        "layers_analysed": {"layers": rows, "refusal": None},
-        "directions_found": {"layers": [figures, figures]},
+        "layers_analysed": {"layers": rows, "refusal": FirstTokens((("I", 0.5, 0.25),))},
+        "directions_found": {"layers": [figures, figures], "histograms": [Histogram(0.5, 1.5, [1], [2])]},
     }
     for cls in ev.KINDS.values():
         values: dict[str, object] = {}
         for field in fields(cls):
             kind = str(field.type).split(" ")[0].split("[")[0]
-            values[field.name] = {"str": "x", "int": 1, "float": 0.5, "bool": True, "dict": {}, "list": []}[kind]
+            plain = {"str": "x", "int": 1, "float": 0.5, "bool": True, "dict": {}, "list": []}
+            values[field.name] = plain.get(kind)
         event = cls(**{**values, **whole.get(cls.type, {})})
         back = read_back(event)
         assert back == event
@@ -159,16 +164,17 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ),
     ({"type": "trial_finished", "number": 1, "state": "failed", "seconds": float("inf")}, "cannot be inf"),
     ({"type": "trial_finished", "number": 10**30, "state": "failed"}, "'number' of trial_finished cannot be 1000"),
-    ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages'"),
+    ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages.edit'"),
     ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {"max_weight": 1}}}}, "are no edit"),
     ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {**KERNEL, "min_weight": []}}}}, "edit"),
     ({"type": "trial_started", "number": 1, "parameters": {"direction_index": "x"}}, "are no edit"),
-    ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "'layers' lack figures"),
+    ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "has no 'layers[0].good_norm'"),
     ({"type": "layers_analysed", "layers": []}, "'layers' are empty"),
-    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "lacks figures"),
+    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "'layers[0].auc'"),
+    ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": 1}]}, "no 'layers[0].auc_low'"),
     (
         {"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "raises": ["I"], "lowers": []}]},
-        "'raises' in row 0",
+        "'layers[0].raises[0]' of layers_analysed cannot be 'I'",
     ),
     ({"type": "notice", "text": "x", "time": 1e300}, "'time' of notice cannot be 1e"),
 ]

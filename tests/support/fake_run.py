@@ -6,6 +6,7 @@ import json
 import math
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from safetensors.numpy import save_file
 from heretic_tui import events as ev
 from heretic_tui.commands import Command
 from heretic_tui.control import Control
+from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures, Separation
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
@@ -96,20 +98,20 @@ def directions(layers: int = LAYERS) -> ev.DirectionsFound:
         share = index / layers
         apart = 6 * share**2
         entries.append(
-            {
-                "good_norm": 10 + 90 * share,
-                "bad_norm": 11 + 92 * share,
-                "difference_norm": 0.5 + 30 * share,
-                "cosine": 1 - 0.25 * share,
-                "surviving": 1 - 0.1 * share,
-                "separation": apart,
-            }
+            DirectionFigures(
+                good_norm=10 + 90 * share,
+                bad_norm=11 + 92 * share,
+                difference_norm=0.5 + 30 * share,
+                cosine=1 - 0.25 * share,
+                surviving=1 - 0.1 * share,
+                separation=apart,
+            )
         )
         counts = {
             name: [round(60 * math.exp(-(((bin - middle) / 3) ** 2))) for bin in range(24)]
             for name, middle in (("good", 12 - apart), ("bad", 12 + apart))
         }
-        histograms.append({"low": -1 - 5 * share, "high": 1 + 5 * share, **counts})
+        histograms.append(Histogram(-1 - 5 * share, 1 + 5 * share, counts["good"], counts["bad"]))
         cosines.append(
             [round(math.exp(-abs(index - other) / 6) - 0.02 * rng.random(), 3) for other in range(layers + 1)]
         )
@@ -118,31 +120,41 @@ def directions(layers: int = LAYERS) -> ev.DirectionsFound:
 
 def analysis(layers: int = LAYERS) -> ev.LayersAnalysed:
     """What the directions are, do and say: refusal sits two thirds up."""
-    rows: list[dict[str, object]] = []
+    rows = []
     for index in range(layers + 1):
         share = index / layers
         near = math.exp(-((share - 0.65) ** 2) / 0.02)
-        row: dict[str, object] = {"index": index, "layer": index - 1 if index else None}
-        row |= {name: round(1 - 0.3 * share, 6) for name in ("S(g,b)", "S(g*,b*)")}
-        row |= {name: round(-0.7 * share, 6) for name in ("S(g,r)", "S(g*,r*)")}
-        row |= {name: round(0.2 - 0.5 * share, 6) for name in ("S(b,r)", "S(b*,r*)")}
-        row |= {name: round(3 + 300 * share**3, 6) for name in ("|g|", "|g*|", "|b|", "|b*|")}
-        row |= {name: round(1 + 90 * share**3, 6) for name in ("|r|", "|r*|")}
+        geometry = {name: round(1 - 0.3 * share, 6) for name in ("S(g,b)", "S(g*,b*)")}
+        geometry |= {name: round(-0.7 * share, 6) for name in ("S(g,r)", "S(g*,r*)")}
+        geometry |= {name: round(0.2 - 0.5 * share, 6) for name in ("S(b,r)", "S(b*,r*)")}
+        geometry |= {name: round(3 + 300 * share**3, 6) for name in ("|g|", "|g*|", "|b|", "|b*|")}
+        geometry |= {name: round(1 + 90 * share**3, 6) for name in ("|r|", "|r*|")}
+        geometry |= {"Silh": round(0.5 * share, 6)}
         area = min(1.0, 0.5 + 0.6 * share)
-        row |= {"Silh": round(0.5 * share, 6), "auc": area, "auc_low": area - 0.04, "auc_high": min(1.0, area + 0.03)}
+        row = LayerFigures(
+            index=index,
+            geometry=geometry,
+            separation=Separation(area, area - 0.04, min(1.0, area + 0.03)),
+            raises=(),
+            lowers=(),
+        )
         if index:
-            row |= {"edit": round(-2 * near, 6), "stream": round(-9 * near, 6), "add": round(7 * near, 6)}
-            row |= {"edit_error": 0.11, "stream_error": 0.4, "add_error": 0.35}
             words = ("I", "Sorry", " cannot", "\n", "\x1b[31mred", "[bold]Unfortunately")
-            row |= {"raises": [[word, round(8 * near - i, 4)] for i, word in enumerate(words)]}
-            row |= {"lowers": [[word, round(-6 * near - i, 4)] for i, word in enumerate(("Sure", "Here", " Yes"))]}
-        else:
-            row |= {"raises": [], "lowers": []}
+            row = replace(
+                row,
+                raises=tuple((word, round(8 * near - i, 4)) for i, word in enumerate(words)),
+                lowers=tuple((word, round(-6 * near - i, 4)) for i, word in enumerate(("Sure", "Here", " Yes"))),
+                effects={
+                    "edit": Effect(round(-2 * near, 6), 0.11),
+                    "stream": Effect(round(-9 * near, 6), 0.4),
+                    "add": Effect(round(7 * near, 6), 0.35),
+                },
+            )
         rows.append(row)
     return ev.LayersAnalysed(
         layers=rows,
         prompts={"good_prompts": 60, "bad_prompts": 60, "good_evaluation_prompts": 100, "bad_evaluation_prompts": 100},
-        refusal={"tokens": [["I", 0.6, 0.02]], "prompts": {"bad": 16, "good": 16}, "bad": 6.1, "good": -5.2},
+        refusal=FirstTokens((("I", 0.6, 0.02),), {"bad": 16, "good": 16}, 6.1, -5.2),
         sentence="Refusal lives in layers 17 to 21: the direction taken out of the stream after one of them lowers the "
         "log-odds of refusal, 6.1, by 5.2 to 9.0.",
     )

@@ -23,6 +23,7 @@ from heretic_tui.commands import Chat, Export, MoreTrials, Shift
 from heretic_tui.demo.settings import MODEL
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.metrics.judges.markers import Judge
+from heretic_tui.layer_figures import Effect, FirstTokens, Separation
 from heretic_tui.report.layers import geometry_text
 from heretic_tui.report.runs import counted_trials
 from heretic_tui.run.folder import RunFolder
@@ -956,11 +957,17 @@ def test_every_view_and_sentence_has_one_best_layer(tmp_path: Path, folder: Path
     host = fake_run.FakeHost(folder)
     rows = fake_run.analysis().layers
     for row in rows[1:]:  # Other figures are best elsewhere.
-        row |= {"auc": 1.0 if row["layer"] == 3 else 0.9, "auc_low": 0.8, "auc_high": 1.0}
-        row |= {"add": 9.0 if row["layer"] == 5 else 1.0, "stream": -6.0 if row["layer"] == 19 else -2.0}
-    sentence = where_refusal_lives(rows, {"bad": 6.1, "good": -5.2})
+        changes = {"add": 9.0 if row.layer == 5 else 1.0, "stream": -6.0 if row.layer == 19 else -2.0}
+        rows[row.index] = replace(
+            row,
+            separation=Separation(1.0 if row.layer == 3 else 0.9, 0.8, 1.0),
+            effects={**row.effects, **{name: Effect(change) for name, change in changes.items()}},
+        )
+    sentence = where_refusal_lives(rows, FirstTokens((), bad=6.1, good=-5.2))
     assert set(re.findall(r"layer (\d+)", sentence)) == {"19"}
-    assert [line.split()[0] for line in geometry_text({"layers": rows}) if line.endswith("best")] == ["19"]
+    assert [line.split()[0] for line in geometry_text(ev.LayersAnalysed(layers=rows)) if line.endswith("best")] == [
+        "19"
+    ]
     found = replace(fake_run.analysis(), layers=rows, sentence=sentence)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.run.results import PromptShift, SetShift
 
 # Tokens told of for each prompt and for each set, each way.
 _TOKENS = 6
@@ -26,23 +26,21 @@ Moved = tuple[Sequence[Prompt], Sequence[Tokens]]
 
 def first_token_shift(
     model: ChatModel, sets: Mapping[str, Moved], edits: Mapping[str, Edit], progress: Callable[[int, int], None]
-) -> dict[str, Any]:
+) -> dict[str, SetShift]:
     """Compare the base model with an edited one at the first response position.
 
     Args:
         sets: prompts and their tokens, by the name of the set.
 
     Returns:
-        By set: `kl_divergence` (mean, nats), `gained` and `lost` (tokens, with the change of their mean probability),
-        and `prompts`, those that moved most first: `prompt`, `kl_divergence`, and their own `gained` and `lost` with
-        the probabilities before and after.
+        What was found, by the name of the set.
 
     Raises:
         torch.OutOfMemoryError: when a single row is too much.
         Aborted: from the control, between batches.
     """
     total = sum(len(tokens) for _, tokens in sets.values())
-    found: dict[str, Any] = {}
+    found: dict[str, SetShift] = {}
     done = 0
     for name, (prompts, tokens) in sets.items():
 
@@ -60,8 +58,8 @@ def _shift_of_set(
     tokens: Sequence[Tokens],
     edits: Mapping[str, Edit],
     progress: Callable[[int, int], None],
-) -> dict[str, Any]:
-    records: dict[int, dict[str, Any]] = {}
+) -> SetShift:
+    records: dict[int, PromptShift] = {}
     change = torch.zeros(())
 
     def compare(batch: Batch) -> None:
@@ -73,40 +71,40 @@ def _shift_of_set(
         before, after = base.exp(), edited.exp()
         change = change + (after - before).double().sum(dim=0).cpu()
         for line, row in enumerate(batch.rows):
-            records[row] = {
-                "prompt": prompts[row].text,
-                "kl_divergence": round(float(moved[line]), 6),
-                "gained": _told(model, before[line], after[line], 1.0),
-                "lost": _told(model, before[line], after[line], -1.0),
-            }
+            records[row] = PromptShift(
+                prompt=prompts[row].text,
+                kl_divergence=round(float(moved[line]), 6),
+                gained=_told(model, before[line], after[line], 1.0),
+                lost=_told(model, before[line], after[line], -1.0),
+            )
 
     model.in_batches(tokens, compare, progress)
     mean = change / len(tokens)
     each = [records[row] for row in range(len(tokens))]
-    return {
-        "kl_divergence": round(sum(record["kl_divergence"] for record in each) / len(each), 6),
-        "gained": _most(model, mean, 1.0),
-        "lost": _most(model, mean, -1.0),
-        "prompts": sorted(each, key=lambda record: -record["kl_divergence"]),
-    }
+    return SetShift(
+        kl_divergence=round(sum(record.kl_divergence for record in each) / len(each), 6),
+        gained=_most(model, mean, 1.0),
+        lost=_most(model, mean, -1.0),
+        prompts=tuple(sorted(each, key=lambda record: -record.kl_divergence)),
+    )
 
 
-def _told(model: ChatModel, before: Tensor, after: Tensor, sign: float) -> list[list[Any]]:
+def _told(model: ChatModel, before: Tensor, after: Tensor, sign: float) -> tuple[tuple[str, float, float], ...]:
     top = ((after - before) * sign).topk(min(_TOKENS, len(before)))
-    return [
-        [model.decode([token]), round(float(before[token]), 4), round(float(after[token]), 4)]
+    return tuple(
+        (model.decode([token]), round(float(before[token]), 4), round(float(after[token]), 4))
         for token, change in zip(top.indices.tolist(), top.values.tolist(), strict=True)
         if change >= _LEAST
-    ]
+    )
 
 
-def _most(model: ChatModel, change: Tensor, sign: float) -> list[list[Any]]:
+def _most(model: ChatModel, change: Tensor, sign: float) -> tuple[tuple[str, float], ...]:
     top = (change * sign).topk(min(_TOKENS, len(change)))
-    return [
-        [model.decode([token]), round(sign * value, 4)]
+    return tuple(
+        (model.decode([token]), round(sign * value, 4))
         for token, value in zip(top.indices.tolist(), top.values.tolist(), strict=True)
         if value >= _LEAST
-    ]
+    )
 
 
 def _log_probabilities(model: ChatModel, batch: Batch) -> Tensor:

@@ -8,20 +8,17 @@ from geom_median.numpy import compute_geometric_median
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from heretic_tui.layer_figures import DirectionFigures, Histogram
+
 BINS = 24
 
 # Weiszfeld's iteration stops when the sum of distances improves by less than this share.
 _MEDIAN_TOLERANCE = 1e-10
 
 
-def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: Tensor) -> list[dict[str, float]]:
+def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: Tensor) -> list[DirectionFigures]:
     """One entry per residual index, from the mean residuals (layers + 1, hidden) and from what every prompt's residual
-    has along its layer's direction (prompts, layers + 1).
-
-    Keys: good_norm, bad_norm (lengths of the means), difference_norm (|r| before normalising), cosine (of the two
-    means), surviving (share of the direction's length that is left after removing the good mean's part), separation
-    (distance of the two clouds' means along the direction, in units of their pooled standard deviation: Cohen's d).
-    """
+    has along its layer's direction (prompts, layers + 1)."""
     difference = bad - good
     along = cosine_similarity(difference, good, dim=-1)
     columns = {
@@ -32,20 +29,19 @@ def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: 
         "surviving": (1 - along**2).clamp(min=0).sqrt(),
         "separation": _separation(good_along.double(), bad_along.double()),
     }
-    return [{name: round(float(column[i]), 6) for name, column in columns.items()} for i in range(len(good))]
+    return [
+        DirectionFigures(**{name: round(float(column[i]), 6) for name, column in columns.items()})
+        for i in range(len(good))
+    ]
 
 
-def histograms(good_along: Tensor, bad_along: Tensor) -> list[dict[str, object]]:
-    """How both prompt sets spread along each layer's direction: `low`, `high`, and counts in BINS equal bins for
-    `good` and `bad`. Shapes in: (prompts, layers + 1)."""
-    found: list[dict[str, object]] = []
+def histograms(good_along: Tensor, bad_along: Tensor) -> list[Histogram]:
+    """How both prompt sets spread along each layer's direction, in BINS equal bins. Shapes: (prompts, layers + 1)."""
+    found = []
     for g, b in zip(good_along.T, bad_along.T, strict=True):
         low, high = float(min(g.min(), b.min())), float(max(g.max(), b.max()))
-        counts = {
-            name: torch.histc(values.float(), BINS, low, high).int().tolist()
-            for name, values in (("good", g), ("bad", b))
-        }
-        found.append({"low": round(low, 4), "high": round(high, 4), **counts})
+        good, bad = (torch.histc(values.float(), BINS, low, high).int().tolist() for values in (g, b))
+        found.append(Histogram(round(low, 4), round(high, 4), good, bad))
     return found
 
 

@@ -10,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from heretic_tui.engine.model.chat_model import ChatModel
-
-Scored = list[tuple[str, float]]
+from heretic_tui.layer_figures import ScoredTokens
 
 
 @dataclass(frozen=True)
 class Reading:
     """Tokens with their scores, strongest first."""
 
-    raises: Scored
-    lowers: Scored
+    raises: ScoredTokens
+    lowers: ScoredTokens
 
 
 class Lens:
@@ -61,13 +60,13 @@ class Lens:
                     readings.append(Reading(*(self._words(scores * sign, sign, count) for sign in (1.0, -1.0))))
                 else:
                     # The embedding of a template's last token: there is no direction, and nothing that it says.
-                    readings.append(Reading([], []))
+                    readings.append(Reading((), ()))
         return readings
 
-    def _words(self, scores: Tensor, sign: float, count: int) -> Scored:
+    def _words(self, scores: Tensor, sign: float, count: int) -> ScoredTokens:
         top = scores.topk(min(count, len(scores)))
         pairs = zip(top.indices.tolist(), top.values.tolist(), strict=True)
-        return [(self._model.decode([token]), round(sign * value, 4)) for token, value in pairs]
+        return tuple((self._model.decode([token]), round(sign * value, 4)) for token, value in pairs)
 
     def _logits(self, stream: Tensor) -> Tensor:
         normed = stream.to(self._model.network.dtype)  # type: ignore[arg-type]

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
-from heretic_tui.run.results import Layer, best_layer
+from heretic_tui.layer_figures import EFFECTS, FirstTokens, LayerFigures, best_layer
 
 # An AUC that a sentence calls telling apart.
 _HIGH = 0.95
 
 
-# Where refusal lives
-
-
-def where_refusal_lives(rows: list[Layer], refusal: Mapping[str, Any] | None) -> str:
-    """A sentence or two for people, from the record of the layers."""
-    layers = rows[1:]
-    sentences = []
-    if refusal and refusal["bad"] is not None:
-        sentences.append(_lives(layers, refusal))
+def where_refusal_lives(rows: Sequence[LayerFigures], refusal: FirstTokens | None) -> str:
+    """A sentence or two for people, from the rows of all residual indices."""
     best = best_layer(rows)
-    if best and best.get("auc") is not None:
-        most = max(row["auc"] or 0.0 for row in layers)
-        onset = len(layers)
-        while onset and (layers[onset - 1]["auc"] or 0.0) >= _HIGH:
+    if best is None:
+        return ""
+    sentences = []
+    if refusal and refusal.bad is not None and refusal.good is not None:
+        sentences.append(_lives(rows, best, refusal.bad, refusal.good))
+    apart = best.separation
+    if apart and None not in (apart.auc, apart.auc_low, apart.auc_high):
+        areas = [row.auc or 0.0 for row in rows[1:]]
+        onset = len(areas)
+        while onset and areas[onset - 1] >= _HIGH:
             onset -= 1
-        at = f"at layer {best['layer']} the AUC is {best['auc']:.3f} [{best['auc_low']:.2f}, {best['auc_high']:.2f}]"
-        if most < _HIGH:
+        at = f"at layer {best.layer} the AUC is {apart.auc:.3f} [{apart.auc_low:.2f}, {apart.auc_high:.2f}]"
+        if max(areas) < _HIGH:
             sentences.append(f"No layer's direction tells held-out prompts apart with an AUC of {_HIGH}; {at}.")
-        elif onset == len(layers):
+        elif onset == len(areas):
             sentences.append(f"The direction tells held-out prompts apart in some layers (AUC {_HIGH} or more); {at}.")
         else:
             where = f"from layer {onset} on"
@@ -37,34 +35,36 @@ def where_refusal_lives(rows: list[Layer], refusal: Mapping[str, Any] | None) ->
     return " ".join(sentences)
 
 
-def _lives(layers: list[Layer], refusal: Mapping[str, Any]) -> str:
-    best = best_layer([{}, *layers])
-    assert best is not None, "refusal was measured"
-    writer = min(layers, key=lambda row: row["edit"])
+def _lives(rows: Sequence[LayerFigures], best: LayerFigures, bad: float, good: float) -> str:
+    """The sentence on refusal, from what interventions in single layers change, and the mean log-odds of refusal of
+    the unedited model."""
+    edit, stream, add = ([row.change(name) or 0.0 for row in rows[1:]] for name in EFFECTS)
+    peak = best.index - 1
+    writer = min(range(len(edit)), key=edit.__getitem__)
     added = (
-        f"the difference of the means added to good prompts after layer {best['layer']} changes theirs, "
-        f"{refusal['good']:.1f}, by {best['add']:+.1f}"
+        f"the difference of the means added to good prompts after layer {peak} changes theirs, {good:.1f}, "
+        f"by {add[peak]:+.1f}"
     )
-    if -best["stream"] < max(0.5, 0.1 * (refusal["bad"] - refusal["good"])):
+    if -stream[peak] < max(0.5, 0.1 * (bad - good)):
         return (
             "No single layer carries refusal: the direction taken out of the stream after one of them lowers the "
-            f"log-odds of refusal, {refusal['bad']:.1f}, by {max(0.0, -best['stream']):.1f} at most; {added}."
+            f"log-odds of refusal, {bad:.1f}, by {max(0.0, -stream[peak]):.1f} at most; {added}."
         )
     # The layers around the best one that have at least half of its effect.
-    low = high = best["layer"]
-    while low > 0 and layers[low - 1]["stream"] <= best["stream"] / 2:
+    low = high = peak
+    while low > 0 and stream[low - 1] <= stream[peak] / 2:
         low -= 1
-    while high + 1 < len(layers) and layers[high + 1]["stream"] <= best["stream"] / 2:
+    while high + 1 < len(stream) and stream[high + 1] <= stream[peak] / 2:
         high += 1
-    least = min(-row["stream"] for row in layers[low : high + 1])
-    place, which = (f"layer {low}", "it") if low == high else (f"layers {low} to {high}", f"layer {best['layer']}")
+    least = min(-change for change in stream[low : high + 1])
+    place, which = (f"layer {low}", "it") if low == high else (f"layers {low} to {high}", f"layer {peak}")
     others = "" if low == high else f" (after any of these layers by {least:.1f} or more)"
     text = (
         f"Refusal lives in {place}: the direction taken out of the stream after {which} lowers the log-odds of "
-        f"refusal, {refusal['bad']:.1f}, by {-best['stream']:.1f}{others}; {added}."
+        f"refusal, {bad:.1f}, by {-stream[peak]:.1f}{others}; {added}."
     )
-    if writer["edit"] <= best["stream"] / 2:
-        text += f" Layer {writer['layer']} writes most of it (edited alone, it lowers them by {-writer['edit']:.1f})."
-    elif writer["edit"] < 0:
-        text += f" No layer writes most of it (edited alone, each lowers them by {-writer['edit']:.1f} at most)."
+    if edit[writer] <= stream[peak] / 2:
+        text += f" Layer {writer} writes most of it (edited alone, it lowers them by {-edit[writer]:.1f})."
+    elif edit[writer] < 0:
+        text += f" No layer writes most of it (edited alone, each lowers them by {-edit[writer]:.1f} at most)."
     return text

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Sequence
 
 from heretic_tui.engine.inputs.prompts import Prompt
-from heretic_tui.engine.metrics.base import Response
-from heretic_tui.engine.metrics.judges.markers import verdict_of
+from heretic_tui.engine.metrics.base import Response, Verdict
 from heretic_tui.errors import UsageError
 from heretic_tui.files import write_json
+from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.results import read_responses
+from heretic_tui.run.results import ResponseRecord, read_responses
 
 
 class Refusals:
@@ -43,16 +43,8 @@ class Refusals:
     def write(self, folder: RunFolder, trial: int | None, responses: Sequence[Response | None]) -> None:
         """Write responses (the base model's for None) with the prompts they answer; prompts without a verdict are told
         as such."""
-        records = []
-        for prompt, response in zip(self._prompts, responses, strict=True):
-            record: dict[str, object] = {"prompt": prompt.text, "text": "", "refused": None, "marker": None}
-            if response:
-                verdict = response.verdict
-                record |= {"text": response.text, "refused": verdict.refused, "marker": verdict.marker}
-                record |= {"start": verdict.start, "end": verdict.end}
-                record |= {"tokens": response.tokens, "whole": response.whole}
-            records.append(record)
-        write_json(folder.responses(trial), records)
+        records = [_record(prompt.text, response) for prompt, response in zip(self._prompts, responses, strict=True)]
+        write_json(folder.responses(trial), as_json(records))
 
     @staticmethod
     def read(folder: RunFolder, trial: int | None) -> list[Response]:
@@ -63,10 +55,31 @@ class Refusals:
             UsageError: when they are damaged, or not in full.
             KeyError: when an older version wrote them.
         """
-        records = read_responses(folder, trial)
-        if any(record["refused"] is None for record in records):
-            raise UsageError(f"{folder.responses(trial)} is damaged (a prompt has no verdict)")
-        return [Response(r["text"], verdict_of(r), r["tokens"], r["whole"]) for r in records]
+        found = []
+        for record in read_responses(folder, trial):
+            if record.refused is None:
+                raise UsageError(f"{folder.responses(trial)} is damaged (a prompt has no verdict)")
+            if record.tokens is None:
+                raise KeyError("tokens")
+            verdict = Verdict(record.refused, record.marker, record.start, record.end)
+            found.append(Response(record.text, verdict, record.tokens, record.whole))
+        return found
+
+
+def _record(prompt: str, response: Response | None) -> ResponseRecord:
+    if response is None:
+        return ResponseRecord(prompt=prompt, text="", refused=None, marker=None)
+    verdict = response.verdict
+    return ResponseRecord(
+        prompt=prompt,
+        text=response.text,
+        refused=verdict.refused,
+        marker=verdict.marker,
+        start=verdict.start,
+        end=verdict.end,
+        tokens=response.tokens,
+        whole=response.whole,
+    )
 
 
 def count(responses: Sequence[Response]) -> int:

@@ -12,8 +12,10 @@ from heretic_tui.engine.session.workbench import Measurement, Workbench
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
+from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
+from heretic_tui.run.results import SetShift
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
 
@@ -45,7 +47,9 @@ def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, cont
         return {**figures_of(measured), "base_refusals": bench.base_refusals, "seconds": {**stages, **measured.stages}}
 
 
-def shift_of_trial(folder: RunFolder, number: int, own: Settings, emit: ev.Emit, control: Control) -> dict[str, Any]:
+def shift_of_trial(
+    folder: RunFolder, number: int, own: Settings, emit: ev.Emit, control: Control
+) -> dict[str, SetShift]:
     """What a trial of a run does to first tokens (engine/shift.py), also written to the run folder.
 
     Args:
@@ -65,7 +69,7 @@ def shift_of_trial(folder: RunFolder, number: int, own: Settings, emit: ev.Emit,
     bench.prepare(baseline=False)
     found = bench.shift(Parameters.from_json(trial.parameters), control)
     try:
-        write_json(folder.shift(number), found)
+        write_json(folder.shift(number), as_json(found))
     except HereticError as error:
         emit(ev.Notice(level="warning", text=f"this is not kept: {error}"))
     return found

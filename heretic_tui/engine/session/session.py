@@ -26,6 +26,7 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.files import user_path, write_json
 from heretic_tui.parameters import Parameters
+from heretic_tui.records import as_json
 from heretic_tui.run.folder import folder_of_run
 from heretic_tui.run.journal import Journal, read_events
 from heretic_tui.run.state import RunState
@@ -363,7 +364,7 @@ class Session:
             control.checkpoint()
             self._make_ready()
             parameters = Parameters.from_json(self.state.trials[shift.trial].parameters)
-            write_json(self.folder.shift(shift.trial), self.workbench.shift(parameters, control))
+            write_json(self.folder.shift(shift.trial), as_json(self.workbench.shift(parameters, control)))
         except Aborted:
             if not control.aborting:
                 raise

@@ -44,6 +44,7 @@ from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.results import SetShift
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import reporter
@@ -483,7 +484,7 @@ class Workbench:
             raise job.error
         return [response for response in job.responses if response]
 
-    def shift(self, parameters: Parameters, control: Control) -> dict[str, Any]:
+    def shift(self, parameters: Parameters, control: Control) -> dict[str, SetShift]:
         """What the edit does to the first tokens of the evaluation prompts (engine/shift.py).
 
         Args:

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 
 from heretic_tui.commands import Shift
-from heretic_tui.run.results import GEOMETRY, best_layer
+from heretic_tui.layer_figures import GEOMETRY, best_layer
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.screens.base import ModeScreen, touched
@@ -148,10 +148,10 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
                     index,
                     (
                         self._layer_name(index, best),
-                        f"{layer['difference_norm']:.3f}",
-                        f"{layer['cosine']:.3f}",
-                        f"{layer['separation']:.2f}",
-                        f"{layer['surviving']:.3f}",
+                        f"{layer.difference_norm:.3f}",
+                        f"{layer.cosine:.3f}",
+                        f"{layer.separation:.2f}",
+                        f"{layer.surviving:.3f}",
                         *("" if index == 0 else f"{strengths[index - 1]:.3f}" for strengths in kernels.values()),
                     ),
                 )
@@ -172,7 +172,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         """Residual index of the best layer."""
         found = self.heretic.state.analysis
         best = best_layer(found.layers) if found else None
-        return best["index"] if best else None
+        return best.index if best else None
 
     @staticmethod
     def _layer_name(index: int, best: int | None) -> str:
@@ -186,9 +186,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         table.set_columns(
             [Column("layer", "layer", 5, right=True), *(Column(n, n, widths[n], right=True) for n in names)]
         )
-        rows = [
-            Row(row["index"], (self._layer_name(row["index"], best), *geometry_cells(row, names))) for row in layers
-        ]
+        rows = [Row(row.index, (self._layer_name(row.index, best), *geometry_cells(row, names))) for row in layers]
         table.set_rows(rows)
         self._go_to_best(table)
 
@@ -264,7 +262,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         assert found is not None
         parts = []
         for names in (("cosine", "surviving"), ("separation",)):
-            series = {name: [layer[name] for layer in found.layers[1:]] for name in names}
+            series = {name: [getattr(layer, name) for layer in found.layers[1:]] for name in names}
             parts.append(curves(series, width, height // 2, self.heretic.glyphs))
         return Text("\n").join(parts)
 
@@ -274,7 +272,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         layer = found.layers[index]
         text = Text()
         text.append(layer_title(index, self.heretic.state.analysis), "bold")
-        text.append(f"\nlength of the good mean {layer['good_norm']:.2f}, of the bad mean {layer['bad_norm']:.2f}\n\n")
+        text.append(f"\nlength of the good mean {layer.good_norm:.2f}, of the bad mean {layer.bad_norm:.2f}\n\n")
         text.append("how the prompts spread along the direction\n", "bold")
         text.append_text(histogram(found.histograms[index], width, self.heretic.glyphs))
         text.append("\n\nnearest other directions\n", "bold")

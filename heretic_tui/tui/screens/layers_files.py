@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.text import Text
 
 from heretic_tui.errors import HereticError
 from heretic_tui.report.layers import shift_text
 from heretic_tui.run.folder import RunFolder, find_run, find_runs
-from heretic_tui.run.results import read_shift, read_views
+from heretic_tui.run.results import Projections, SetShift, read_projections, read_shift
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.screens.layers_text import layer_title
 from heretic_tui.tui.widgets.projection import key_to_projection, projection
@@ -32,15 +30,15 @@ class LayerFiles:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder = folder
-        self.shifts: dict[int, dict[str, Any]] = {}
+        self.shifts: dict[int, dict[str, SetShift]] = {}
         self.compared: list[str] = []
-        self._views: dict[str, Any] | None = None
+        self._found: Projections | None = None
         self._method = "pca"
 
     def read(self, view: str, trial: int | None) -> None:
         """What a view needs."""
         if view == "projection":
-            self._views = read_views(self.folder) or self._views
+            self._found = read_projections(self.folder) or self._found
         elif view == "shift" and trial is not None and (found := read_shift(self.folder, trial)):
             self.shifts[trial] = found
 
@@ -63,23 +61,23 @@ class LayerFiles:
             return []
 
     def next_method(self) -> None:
-        if self._views:
-            self._method = next_choice(list(self._views["views"]), self._method)
+        if self._found:
+            self._method = next_choice(list(self._found.views), self._method)
 
     def projection(self, index: int, width: int, height: int, letters: bool) -> Text | None:
         """Both sets at a residual index, None where there are no projections."""
-        views = self._views
-        if views is None or index >= len(views["views"].get(self._method, ())):
+        found = self._found
+        if found is None or index >= len(found.views.get(self._method, ())):
             return None
         text = Text(no_wrap=True)
         text.append(f"{layer_title(index)}, {self._method}", "bold")
-        others = [method for method in views["views"] if method != self._method]
+        others = [method for method in found.views if method != self._method]
         more = f"o: {', '.join(others)}" if others else "heretic-tui plot RUN adds PaCMAP, PNG files and a GIF"
         text.append(f"  {more}\n")
-        text.append_text(key_to_projection(views["good"], views["bad"], letters))
+        text.append_text(key_to_projection(found.good, found.bad, letters))
         text.append("\n")
-        plane = views["views"][self._method][index]
-        return text.append_text(projection(plane, views["good"], width, max(3, height - 3), letters))
+        plane = found.views[self._method][index]
+        return text.append_text(projection(plane, found.good, width, max(3, height - 3), letters))
 
     def shift_lines(self, trial: int) -> list[str]:
         return [f"trial {trial}: what it does to first tokens", "", *shift_text(self.shifts[trial], _MOVED)]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.text import Text
 
 from heretic_tui import events as ev
+from heretic_tui.layer_figures import LayerFigures, best_layer
 from heretic_tui.report.layers import figure
-from heretic_tui.run.results import best_layer
 from heretic_tui.tui.glyphs import Glyphs, fit
 from heretic_tui.tui.widgets.charts import curves
 from heretic_tui.words import plain
@@ -25,7 +24,7 @@ def layer_title(index: int, found: ev.LayersAnalysed | None = None) -> str:
     """What a residual index is called; with the record of the layers, whether it is the best one."""
     best = best_layer(found.layers) if found else None
     return ("embedding output" if index == 0 else f"layer {index - 1}") + (
-        " (the best)" if best and best["index"] == index else ""
+        " (the best)" if best and best.index == index else ""
     )
 
 
@@ -37,25 +36,28 @@ def which_layer(found: ev.LayersAnalysed, index: int, width: int, height: int, g
     for note in found.notes:
         text.append(f"note: {plain(note)}\n")
     text.append(f"\n{layer_title(index, found)}", "bold")
-    if row.get("auc") is not None:
-        text.append(f"  AUC {row['auc']:.3f}, 95 % interval {row['auc_low']:.3f} to {row['auc_high']:.3f}")
+    apart = row.separation
+    if apart and None not in (apart.auc, apart.auc_low, apart.auc_high):
+        text.append(f"  AUC {apart.auc:.3f}, 95 % interval {apart.auc_low:.3f} to {apart.auc_high:.3f}")
     text.append("\n")
-    changes = [name for name in _CHANGES if all(layer.get(name) is not None for layer in layers)]
+    changes = [name for name in _CHANGES if all(layer.change(name) is not None for layer in layers)]
     if changes:
         text.append("change of the log-odds that a response begins as a refusal:\n")
     for name in changes:
-        value, error = row.get(name), row.get(f"{name}_error")
-        shown = "" if value is None else f"{value:+.2f}" + ("" if error is None else f" ±{error:.2f}")
+        effect = row.effects.get(name)
+        shown = "" if effect is None else f"{effect.change:+.2f}"
+        if effect is not None and effect.error is not None:
+            shown += f" ±{effect.error:.2f}"
         text.append(f"{name:>7} {shown:>12}", "bold")
         # Where it does not fit, the help says it.
         text.append(f"  {_CHANGES[name] if width >= 90 else ''}\n")
     lines = text.plain.count("\n") + len(found.sentence) // width
     rest = max(12, height - lines)
     parts = [text]
-    if "auc" in layers[-1]:
-        parts.append(curves({"AUC": [layer["auc"] for layer in layers]}, width, rest // (1 + len(changes)), glyphs))
+    if layers[-1].separation:
+        parts.append(curves({"AUC": [layer.auc for layer in layers]}, width, rest // (1 + len(changes)), glyphs))
     if changes:
-        series = {name: [layer[name] for layer in layers] for name in changes}
+        series = {name: [layer.change(name) for layer in layers] for name in changes}
         parts.append(curves(series, width, rest * len(changes) // (1 + len(changes)), glyphs))
     return Text("\n").join(parts)
 
@@ -65,21 +67,23 @@ def said_by_direction(found: ev.LayersAnalysed, index: int, width: int) -> Text:
     row = found.layers[index]
     text = Text()
     text.append(f"{layer_title(index, found)}: its direction through the final norm and the unembedding\n", "bold")
-    if not (row.get("raises") or row.get("lowers")):
-        text.append("\nnothing: there is no direction here" if "raises" in row else "\nit has not been read")
-        return text
-    longest = max(abs(score) for word in ("raises", "lowers") for _, score in row[word])
+    raises, lowers = row.raises, row.lowers
+    if raises is None or lowers is None:
+        return text.append("\nit has not been read")
+    if not (raises or lowers):
+        return text.append("\nnothing: there is no direction here")
+    longest = max(abs(score) for _, score in (*raises, *lowers))
     name_width = max(8, min(24, width - 30))
-    for word in ("raises", "lowers"):
+    for word, tokens in (("raises", raises), ("lowers", lowers)):
         text.append(f"\n{word}\n", "bold")
-        for token, score in row[word]:
+        for token, score in tokens:
             bar = "=" * round(abs(score) / longest * max(0, width - name_width - 12))
             text.append(f"{fit(plain(repr(token)), name_width)} {score:+8.2f} {bar}\n")
     return text
 
 
-def geometry_cells(row: Mapping[str, Any], names: Sequence[str]) -> list[str]:
-    return [figure(name, row.get(name)) for name in names]
+def geometry_cells(row: LayerFigures, names: Sequence[str]) -> list[str]:
+    return [figure(name, row.geometry.get(name)) for name in names]
 
 
 def first_tokens_wanted(trial: int, can_ask: bool, run: str) -> Text:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from rich.text import Text
 from textual import on
@@ -15,7 +14,7 @@ from textual.widgets import Static
 
 from heretic_tui.engine.metrics.judges.markers import marker_place
 from heretic_tui.errors import HereticError
-from heretic_tui.run.results import read_responses
+from heretic_tui.run.results import ResponseRecord, read_responses
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.screens.base import RunScreen
@@ -47,7 +46,7 @@ class ResponsesScreen(RunScreen, Screen[None]):
         super().__init__()
         self._trial = trial
         self._filter = "all"
-        self._pairs: list[tuple[dict[str, Any], dict[str, Any]]] = []
+        self._pairs: list[tuple[ResponseRecord, ResponseRecord]] = []
 
     def compose(self) -> ComposeResult:
         yield Static("", markup=False, id="responses-title")
@@ -81,7 +80,7 @@ class ResponsesScreen(RunScreen, Screen[None]):
                 chosen.append(index)
         return chosen
 
-    def _place(self, response: dict[str, Any]) -> tuple[int, int] | None:
+    def _place(self, response: ResponseRecord) -> tuple[int, int] | None:
         opened = self.heretic.state.opened
         return marker_place(response, opened.settings.get("chain_of_thought_skips", ()) if opened else ())
 
@@ -94,7 +93,7 @@ class ResponsesScreen(RunScreen, Screen[None]):
                     str(index),
                     _word(self._pairs[index][0]),
                     _word(self._pairs[index][1]),
-                    plain(self._pairs[index][1]["prompt"].replace("\n", " ")),
+                    plain(self._pairs[index][1].prompt.replace("\n", " ")),
                 ),
                 "changed" if _changed(*self._pairs[index]) else "row",
             )
@@ -112,12 +111,12 @@ class ResponsesScreen(RunScreen, Screen[None]):
         if key is not None:
             base, trial = self._pairs[int(str(key))]
             text.append("prompt\n", "bold")
-            text.append_text(safe_lines(trial["prompt"]))
+            text.append_text(safe_lines(trial.prompt))
             for name, response in (("base model", base), (f"trial {self._trial}", trial)):
                 text.append(f"\n\n{name}: {_reason(response)}\n", "bold")
-                if response["refused"] is not None:
+                if response.refused is not None:
                     place = self._place(response)
-                    text.append_text(marked(response["text"], place, response.get("whole", True)))
+                    text.append_text(marked(response.text, place, response.whole))
         panel = self.query_one("#answer-text", TextPanel)
         panel.scroll_home(animate=False)
         panel.show(text)
@@ -136,15 +135,15 @@ class ResponsesScreen(RunScreen, Screen[None]):
         key = self.query_one("#prompts", LineTable).cursor
         if key is not None:
             base, trial = self._pairs[int(str(key))]
-            record = {"prompt": trial["prompt"], "base": _copied(base), f"trial {self._trial}": _copied(trial)}
+            record = {"prompt": trial.prompt, "base": _copied(base), f"trial {self._trial}": _copied(trial)}
             self.heretic.copy(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses")
 
 
-def doubtful(response: dict[str, Any], place: tuple[int, int] | None) -> bool:
+def doubtful(response: ResponseRecord, place: tuple[int, int] | None) -> bool:
     """Whether a person would want to check a verdict: an empty response, or a marker that comes late."""
-    if response["refused"] is None:
+    if response.refused is None:
         return False
-    return not response["text"].strip() or (place is not None and place[0] > _LATE)
+    return not response.text.strip() or (place is not None and place[0] > _LATE)
 
 
 def marked(text: str, place: tuple[int, int] | None, whole: bool = True) -> Text:
@@ -160,26 +159,25 @@ def marked(text: str, place: tuple[int, int] | None, whole: bool = True) -> Text
     return shown
 
 
-def _copied(response: dict[str, Any]) -> str | None:
-    if response["refused"] is None:
+def _copied(response: ResponseRecord) -> str | None:
+    if response.refused is None:
         return None
-    text: str = response["text"]
-    return text if response.get("whole", True) else text + " […]"
+    return response.text if response.whole else response.text + " […]"
 
 
-def _changed(base: dict[str, Any], trial: dict[str, Any]) -> bool:
-    return trial["refused"] is not None and base["refused"] != trial["refused"]
+def _changed(base: ResponseRecord, trial: ResponseRecord) -> bool:
+    return trial.refused is not None and base.refused != trial.refused
 
 
-def _word(response: dict[str, Any]) -> str:
-    if response["refused"] is None:
+def _word(response: ResponseRecord) -> str:
+    if response.refused is None:
         return "-"
-    return "refused" if response["refused"] else "answers"
+    return "refused" if response.refused else "answers"
 
 
-def _reason(response: dict[str, Any]) -> str:
-    if response["refused"] is None:
+def _reason(response: ResponseRecord) -> str:
+    if response.refused is None:
         return "no verdict: the trial was dominated before this prompt was decided"
-    if not response["refused"]:
+    if not response.refused:
         return "answers"
-    return f"refused, by {response['marker']!r}" if response["marker"] else "refused: the response is empty"
+    return f"refused, by {response.marker!r}" if response.marker else "refused: the response is empty"

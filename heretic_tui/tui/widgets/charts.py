@@ -6,10 +6,11 @@ import itertools
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from rich.text import Text
 
+from heretic_tui.layer_figures import Histogram
 from heretic_tui.parameters import Kernel
 from heretic_tui.tui.glyphs import ASCII, Glyphs
 
@@ -103,9 +104,9 @@ def strip_chart(values: Sequence[float], glyphs: Glyphs, highest: float | None =
     return "".join(glyphs.bars[min(steps, max(0, -(-int(abs(v) / top * steps * 100) // 100)))] for v in values)
 
 
-def histogram(layer: Mapping[str, Any], width: int, glyphs: Glyphs) -> Text:
+def histogram(layer: Histogram, width: int, glyphs: Glyphs) -> Text:
     """How good and bad prompts spread along a layer's direction: two rows of bars over one axis."""
-    good, bad = layer["good"], layer["bad"]
+    good, bad = layer.good, layer.bad
     top = max(*good, *bad, 1)
     each = max(1, (width - 6) // len(good))
     text = Text(no_wrap=True)
@@ -113,7 +114,7 @@ def histogram(layer: Mapping[str, Any], width: int, glyphs: Glyphs) -> Text:
         text.append(f"{name:5} ")
         text.append("".join(c * each for c in strip_chart(counts, glyphs, top)), "bold" if name == "bad" else "")
         text.append("\n")
-    left, right = f"{layer['low']:.2f}", f"{layer['high']:.2f}"
+    left, right = f"{layer.low:.2f}", f"{layer.high:.2f}"
     room = each * len(good) - len(left) - len(right)
     text.append(f"{'along':5} {left}{' ' * max(1, room)}{right}")
     return text

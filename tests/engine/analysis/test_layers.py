@@ -28,6 +28,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.partial_pass import PartialPass, changed_output, replays_exactly
 from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
 from heretic_tui.errors import UsageError
+from heretic_tui.layer_figures import Effect, FirstTokens, LayerFigures, Separation
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.sources import load_settings
 from tests.support import tiny_models
@@ -290,33 +291,30 @@ def test_a_trial_that_takes_it_out_loses_the_planted_token(
     named = [Prompt(f"prompt {n}", "") for n in range(10)]
     told: list[tuple[int, int]] = []
     found = first_token_shift(model, {"bad": (named, bad)}, edits, lambda *at: told.append(at))["bad"]
-    assert found["lost"][0][0] == WORD
-    moved = [record["kl_divergence"] for record in found["prompts"]]
+    assert found.lost[0][0] == WORD
+    moved = [record.kl_divergence for record in found.prompts]
     assert moved == sorted(moved, reverse=True)
     assert len(moved) == 10
-    assert found["kl_divergence"] == pytest.approx(sum(moved) / 10, abs=1e-5)
+    assert found.kl_divergence == pytest.approx(sum(moved) / 10, abs=1e-5)
     # By hand, for the prompt that moved most.
-    row = int(found["prompts"][0]["prompt"].split()[1])
+    row = int(found.prompts[0].prompt.split()[1])
     batch = model.batch([row], bad)
     with torch.inference_mode():
         base = model.next_token_logits(batch.ids, batch.mask, batch.positions, None).log_softmax(-1)
         with attached(model.anatomy.writers, edits):
             edited = model.next_token_logits(batch.ids, batch.mask, batch.positions, None).log_softmax(-1)
     assert moved[0] == pytest.approx(float((base.exp() * (base - edited)).sum()), abs=1e-4)
-    token, before, after = found["prompts"][0]["lost"][0]
+    token, before, after = found.prompts[0].lost[0]
     assert token == WORD
     assert (before, after) == pytest.approx((float(base.exp()[0, TOKEN]), float(edited.exp()[0, TOKEN])), abs=1e-3)
     assert told[-1] == (10, 10)
 
 
 def test_the_sentence_does_not_name_a_layer_where_none_carries_refusal() -> None:
-    rows = [{"index": 0, "layer": None, "auc": 0.5, "auc_low": 0.4, "auc_high": 0.6}]
-    for layer in range(3):
-        rows.append(
-            {"index": layer + 1, "layer": layer, "auc": 0.7, "auc_low": 0.6, "auc_high": 0.8, "edit": 0.0,
-             "stream": -0.1, "add": 0.2}
-        )  # fmt: skip
-    said = where_refusal_lives(rows, {"bad": 4.0, "good": -4.0})
+    rows = [LayerFigures(index=0, separation=Separation(0.5, 0.4, 0.6))]
+    changes = {"edit": Effect(0.0), "stream": Effect(-0.1), "add": Effect(0.2)}
+    rows += [LayerFigures(index=i, separation=Separation(0.7, 0.6, 0.8), effects=changes) for i in range(1, 4)]
+    said = where_refusal_lives(rows, FirstTokens((), bad=4.0, good=-4.0))
     assert "No single layer carries refusal" in said
     assert "No layer's direction tells held-out prompts apart" in said
 

@@ -11,7 +11,9 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.metrics.judges.markers import Judge, marker_place
 from heretic_tui.engine.metrics.refusals import Refusals
+from heretic_tui.records import read
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.results import ResponseRecord
 
 JUDGE = Judge(
     ["sorry", "I can't"],
@@ -71,6 +73,6 @@ def test_the_place_of_a_marker_is_kept_and_found_again_in_older_files(tmp_path: 
     older = [{key: value for key, value in record.items() if key not in ("start", "end")} for record in records]
     skips = [("<think>", "<think></think>")]
     for new, old, text in zip(records, older, texts, strict=True):
-        place = marker_place(new, skips)
-        assert place == marker_place(old, skips)
+        place = marker_place(read(ResponseRecord, new), skips)
+        assert place == marker_place(read(ResponseRecord, old), skips)
         assert (place and text[slice(*place)]) == ("I\n*can\u2019t" if text.startswith("<") else None)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from heretic_tui.engine.metrics.base import Verdict
+from heretic_tui.run.results import ResponseRecord
 
 
 class Judge:
@@ -86,22 +86,18 @@ def _plain_places(text: str) -> list[int]:
     return places
 
 
-def verdict_of(record: Mapping[str, Any]) -> Verdict:
-    # Folders of older versions do not say where a marker stands.
-    return Verdict(record["refused"], record["marker"], record.get("start"), record.get("end"))
-
-
-def marker_place(record: Mapping[str, Any], thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:
-    """Where the marker stands in the text of a record that `Refusals.write` left, None where there is none.
+def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:
+    """Where the marker stands in the text of a response, None where there is none.
 
     Args:
         thinking: the setting `chain_of_thought_skips`, with which it is found in files of versions that did not keep
             its place.
     """
-    verdict = verdict_of(record)
-    if verdict.marker and verdict.start is None:
-        verdict = Judge([verdict.marker], thinking_blocks(thinking)).verdict(record["text"])
-    return None if verdict.start is None or verdict.end is None else (verdict.start, verdict.end)
+    start, end = record.start, record.end
+    if record.marker and start is None:
+        verdict = Judge([record.marker], thinking_blocks(thinking)).verdict(record.text)
+        start, end = verdict.start, verdict.end
+    return None if start is None or end is None else (start, end)
 
 
 def thinking_blocks(skips: Sequence[Sequence[str]]) -> list[tuple[str, str]]:

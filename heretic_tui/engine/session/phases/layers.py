@@ -13,13 +13,13 @@ from heretic_tui.control import Control
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
-    add_effects,
-    add_separation,
-    add_tokens,
+    first_tokens_of_refusals,
     geometry_of,
-    refusal_record,
     save_analysis,
     save_views,
+    with_effects,
+    with_separation,
+    with_tokens,
 )
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
@@ -109,10 +109,10 @@ def analyse_layers(
         Aborted: from the control, between layers and batches.
     """
     rows, views = geometry_of(store, reporter(emit, "geometry of the residuals"), lambda: control.checkpoint(emit))
-    add_separation(rows, store, directions)
+    rows = with_separation(rows, store, directions)
     notes = []
     lens = Lens(model)
-    add_tokens(rows, lens.read(directions))
+    rows = with_tokens(rows, lens.read(directions))
     if not lens.has_norm:
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
@@ -123,11 +123,11 @@ def analyse_layers(
         tokens = find_refusal_tokens(model, bad, good)
         effects = None
         if tokens.telling:
-            lengths = [row["|r|"] for row in rows]
+            lengths = [row.geometry["|r|"] or 0.0 for row in rows]
             progress = reporter(emit, "each layer by itself")
             effects = try_layers(model, bad, good, tokens.ids, directions, lengths, edits_of_layer, progress)
             if torch.isfinite(effects.stream).all():
-                add_effects(rows, effects)
+                rows = with_effects(rows, effects)
             else:
                 notes.append("logits with a layer edited were not finite numbers: no effects are shown")
                 effects = None
@@ -138,7 +138,7 @@ def analyse_layers(
                 "responses begin with"
             )
         names = [model.decode([token]) for token in tokens.ids]
-        refusal = refusal_record(tokens, names, effects, len(bad), len(good))
+        refusal = first_tokens_of_refusals(tokens, names, effects, len(bad), len(good))
     found = ev.LayersAnalysed(
         layers=rows,
         prompts={name: store.count(name) for name in store.names},
