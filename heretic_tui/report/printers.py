@@ -13,8 +13,8 @@ from heretic_tui.words import done_of, duration, plain, quantity, to_json
 
 _LABEL = 11
 # A terminal sees progress move; a file gets a line now and then.
-_REFRESH = 0.1
-_FILE_LINE = 30.0
+REFRESH_SECONDS = 0.1
+FILE_LINE_SECONDS = 30.0
 
 
 class JsonPrinter:
@@ -131,13 +131,13 @@ class PlainPrinter:
         now = time.monotonic()
         left = f", {duration(event.seconds_left)} left" if event.seconds_left is not None else ""
         line = plain(f"{event.stage} {event.done}/{event.total}{left}")
-        if self._terminal and (now - self._last >= _REFRESH or event.done == event.total):
+        if self._terminal and (now - self._last >= REFRESH_SECONDS or event.done == event.total):
             if self._state.phase == "search":
                 line = f"{self._done()}  {line}"
             self._status = line[: self._terminal.width - _LABEL - 1]
             self._terminal.erase_line()
             self._terminal.write(f"{'':{_LABEL}}{self._status}")
-        elif not self._terminal and now - self._last >= _FILE_LINE:
+        elif not self._terminal and now - self._last >= FILE_LINE_SECONDS:
             self._say("", line)
         else:
             return

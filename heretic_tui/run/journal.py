@@ -16,7 +16,7 @@ from heretic_tui.files import append, parse_json, read_bytes, trim_torn_line
 
 _HIGH_RATE_SECONDS = 1.0
 # Bytes that whoever watches takes at once: a screen shows what it has, and answers keys, before it has all.
-_PIECE = 1 << 24
+BYTES_AT_ONCE = 1 << 24
 
 
 class Journal:
@@ -126,7 +126,7 @@ class Tail:
             with self._path.open("rb") as file:
                 file.seek(self._offset)
                 # A line is never longer than a piece and what it takes to end it.
-                data = file.read(_PIECE) + file.readline()
+                data = file.read(BYTES_AT_ONCE) + file.readline()
         except OSError:
             return []
         events = []

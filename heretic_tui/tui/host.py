@@ -135,13 +135,13 @@ class ThreadHost:
             # What earlier sessions did, so that whoever watches has the whole run.
             for event in read_events(session.folder.events):
                 self._mailbox.put(event)
-            session.listeners += [self._mailbox.put, _settle_garbage]
+            session.listeners += [self._mailbox.put, settle_garbage]
             self.outcome = session.run(stay=True)
         finally:
             session.close()
 
 
-def _settle_garbage(event: ev.Event) -> None:
+def settle_garbage(event: ev.Event) -> None:
     """Once the model is ready, take what is alive out of the garbage collector's sight: a full collection over all that
     torch and transformers hold stops every thread for a tenth of a second and more, the screen's too."""
     if isinstance(event, ev.PhaseStarted) and event.phase == "search":

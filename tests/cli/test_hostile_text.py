@@ -84,8 +84,8 @@ def test_all_kinds_of_events_are_tried() -> None:
 @pytest.mark.parametrize("moving", [False, True])
 def test_lines_of_every_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moving: bool) -> None:
     monkeypatch.setattr(Output, "moves", moving)
-    monkeypatch.setattr("heretic_tui.report.printers._REFRESH", 0)
-    monkeypatch.setattr("heretic_tui.report.printers._FILE_LINE", 0)
+    monkeypatch.setattr("heretic_tui.report.printers.REFRESH_SECONDS", 0)
+    monkeypatch.setattr("heretic_tui.report.printers.FILE_LINE_SECONDS", 0)
     state = RunState()
     with (tmp_path / "lines").open("wb") as lines, (tmp_path / "json").open("wb") as records:
         told, log = [], LogLines(state)

@@ -210,7 +210,7 @@ def test_events_keep_their_time_and_what_was_there_at_the_first_look_is_past(tmp
 def test_a_long_journal_comes_in_pieces_and_what_lay_there_is_past(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heretic_tui.run.journal._PIECE", 300)
+    monkeypatch.setattr("heretic_tui.run.journal.BYTES_AT_ONCE", 300)
     path = tmp_path / "events.jsonl"
     write(path, EVENTS)
     tail = Tail(path)

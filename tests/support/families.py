@@ -14,7 +14,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 HIDDEN, VOCABULARY, DEPTH = 32, 96, 2
 
 # What a setting shrinks to, by its name. Heads of 16 make attention's inner width 64, so that it is not the stream's.
-_SIZES: dict[str, Any] = {
+SIZES: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "n_embd", "d_model", "embed_dim", "attention_hidden_size",
                      "embedding_dim", "emb_dim", "embedding_size", "word_embed_proj_dim",
                      "input_embedding_size"), HIDDEN),
@@ -63,7 +63,7 @@ _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_ty
 _ROPE = {"rope_type": "default", "rope_theta": 1e4}
 
 # What the general rules cannot know, by model type, or by model type and part.
-_OWN: dict[str, dict[str, Any]] = {
+OWN: dict[str, dict[str, Any]] = {
     "zamba": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 2, "num_hidden_layers": 4,
               "layers_block_type": ["linear_attention", "hybrid"] * 2},
     "zamba2": {"attention_hidden_size": 64, "attention_head_dim": 16, "n_mamba_heads": 4, "hybrid_layer_ids": [1]},
@@ -146,8 +146,8 @@ def _shrunk(path: str, config: PretrainedConfig) -> dict[str, Any]:
         elif name in _PER_LAYER and isinstance(value, list):
             kinds = list(dict.fromkeys(value))
             options[name] = [kinds[i % len(kinds)] for i in range(depth)]
-        elif name in _SIZES and isinstance(value, int) and not isinstance(value, bool) and value > 0:
-            options[name] = depth if _SIZES[name] == DEPTH and "layer" in name else _SIZES[name]
+        elif name in SIZES and isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            options[name] = depth if SIZES[name] == DEPTH and "layer" in name else SIZES[name]
         elif name.endswith("_token_id") and isinstance(value, int):
             options[name] = VOCABULARY - 1
     if "kv_lora_rank" in options and "num_key_value_heads" in options:
@@ -158,7 +158,7 @@ def _shrunk(path: str, config: PretrainedConfig) -> dict[str, Any]:
         width = int(options.get("head_dim", HIDDEN // 4) * rope.get("partial_rotary_factor", 1.0)) // 2
         section = [width // 4, width // 4, width - 2 * (width // 4)]
         options["rope_parameters"] = {**rope, "mrope_section": section}
-    for paths, own in _OWN.items():
+    for paths, own in OWN.items():
         if path in paths.split():
             options.update(own)
     return options

@@ -24,7 +24,7 @@ _OTHER_TOWERS = re.compile(
 )
 _ENCODER = re.compile(r"encoder")
 # Entries of fused experts that are worked on at once: a quarter of a GiB in float32.
-_PIECE = 1 << 26
+ENTRIES_AT_ONCE = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Writer:
             yield self.weight()
             return
         stored = self.stack.matrices()
-        at_once = max(1, _PIECE // stored[0].numel())
+        at_once = max(1, ENTRIES_AT_ONCE // stored[0].numel())
         for first in range(0, len(stored), at_once):
             yield stored[first : first + at_once].to(torch.float32, copy=True).contiguous()
 

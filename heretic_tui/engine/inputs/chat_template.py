@@ -22,7 +22,7 @@ Turns = Sequence[tuple[str, str]]
 _T = TypeVar("_T")
 
 # A template of hundreds of lines takes milliseconds, and writes little more than it is given.
-_SECONDS = 5.0
+TIME_LIMIT = 5.0
 _LONGEST = 10_000_000
 _BITS = 100_000
 
@@ -211,13 +211,13 @@ def _limited(work: Callable[[], _T]) -> _T:
     it comes to, and each value that a function gives back to it, is looked at on the way.
     """
     # Time of this thread, so that neither a busy machine nor a stopped process counts.
-    end = time.thread_time() + _SECONDS
+    end = time.thread_time() + TIME_LIMIT
 
     def look(frame: FrameType, event: str, value: Any) -> Any:
         if event == "return" and isinstance(value, str | list | tuple | dict) and len(value) > _LONGEST:
             raise _Beyond(f"makes more than {_LONGEST:,} characters or items")
         if time.thread_time() > end:
-            raise _Beyond(f"takes more than {_SECONDS:g} s")
+            raise _Beyond(f"takes more than {TIME_LIMIT:g} s")
         return look
 
     before = sys.gettrace()

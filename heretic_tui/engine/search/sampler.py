@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from heretic_tui.engine.search.storage import OBJECTIVES
 
 # TPE learns from so many trials at most, those that are furthest in front among them: its time grows with their number.
-_LEARNT, _IN_FRONT = 500, 100
+MOST_LEARNED, MOST_IN_FRONT = 500, 100
 
 
 class Sampler(optuna.samplers.TPESampler):
@@ -67,11 +67,11 @@ def trials_shown(trials: list[FrozenTrial], known: int) -> list[FrozenTrial]:
     """The trials that the sampler learns from, in their order: those that were known to have ended, no more than it
     bears; and those in hand then, as running."""
     complete = [trial for trial in trials[:known] if trial.state == TrialState.COMPLETE]
-    if len(complete) > _LEARNT:
-        ranks = _ranks([(trial.values[0], trial.values[1]) for trial in complete])
+    if len(complete) > MOST_LEARNED:
+        ranks = front_ranks([(trial.values[0], trial.values[1]) for trial in complete])
         places = sorted(range(len(complete)), key=lambda place: (ranks[place], place))
         # The latest of the others.
-        chosen = {*places[:_IN_FRONT], *sorted(places[_IN_FRONT:])[_IN_FRONT - _LEARNT :]}
+        chosen = {*places[:MOST_IN_FRONT], *sorted(places[MOST_IN_FRONT:])[MOST_IN_FRONT - MOST_LEARNED :]}
         complete = [trial for place, trial in enumerate(complete) if place in chosen]
     in_hand = []
     for trial in trials[known:]:
@@ -81,7 +81,7 @@ def trials_shown(trials: list[FrozenTrial], known: int) -> list[FrozenTrial]:
     return complete + in_hand
 
 
-def _ranks(points: Sequence[tuple[float, float]]) -> list[int]:
+def front_ranks(points: Sequence[tuple[float, float]]) -> list[int]:
     """For each point the number of the front it lies on, from 0 (Pareto, smaller is better), in n log n steps."""
     ranks = [0] * len(points)
     lowest: list[float] = []

@@ -17,8 +17,8 @@ from heretic_tui.engine.edits.edit import make_edit
 from heretic_tui.engine.export.merged import write_merged
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.parameters import Kernel, Parameters
-from tests.engine.edits.test_edit import by_definition, unit
 from tests.support import families, tiny_models
+from tests.support.definitions import by_definition, unit
 
 # (E, out, in); (E, in, out) with biases; (E, in, out) with all experts in one product; experts one below the other.
 KINDS = ("mixtral", "gpt_oss", "llama4_text", "dbrx", "jetmoe", "inkling_text", "qwen3_next")
@@ -68,8 +68,8 @@ def test_trials_and_exports_work_on_some_experts_at_a_time(
     make_model: Callable[..., ChatModel],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("heretic_tui.engine.anatomy.writers._PIECE", piece)
-    monkeypatch.setitem(families._SIZES, "vocab_size", tiny_models.VOCABULARY)
+    monkeypatch.setattr("heretic_tui.engine.anatomy.writers.ENTRIES_AT_ONCE", piece)
+    monkeypatch.setitem(families.SIZES, "vocab_size", tiny_models.VOCABULARY)
     model = make_model(network=families.build("gpt_oss"))
     stacks = stacks_of(model.anatomy)
     directions = nn.functional.normalize(torch.randn(3, families.HIDDEN), dim=-1)

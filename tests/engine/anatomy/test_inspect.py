@@ -23,7 +23,7 @@ Heretic = Callable[..., Ended]
 
 
 def saved(folder: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setitem(families._SIZES, "vocab_size", tiny_models.VOCABULARY)
+    monkeypatch.setitem(families.SIZES, "vocab_size", tiny_models.VOCABULARY)
     families.build(kind).save_pretrained(folder)
     tiny_models.tokenizer().save_pretrained(folder)
     return folder

@@ -64,7 +64,7 @@ def test_experts_in_a_narrower_space(
     kind: str, name: str, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The matrix that brings them back to the stream is the writer, not the experts' own."""
-    monkeypatch.setitem(families._OWN, kind, {**families._OWN.get(kind, {}), **options})
+    monkeypatch.setitem(families.OWN, kind, {**families.OWN.get(kind, {}), **options})
     anatomy = examine(families.build(kind))
     routed = [writer for writer in anatomy.writers if writer.kind == "routed experts"]
     assert routed
@@ -102,7 +102,7 @@ def test_fine_components() -> None:
 def test_batched_verdicts_are_those_of_one_by_one(
     kind: str, padding_safe: bool, cache_works: bool, monkeypatch: pytest.MonkeyPatch, make_model: object
 ) -> None:
-    monkeypatch.setitem(families._SIZES, "vocab_size", tiny_models.VOCABULARY)
+    monkeypatch.setitem(families.SIZES, "vocab_size", tiny_models.VOCABULARY)
     told: list[object] = []
     model: ChatModel = make_model(network=families.build(kind))  # type: ignore[operator]
     find_capabilities(model, told.append)

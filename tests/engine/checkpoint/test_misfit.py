@@ -7,7 +7,6 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -19,35 +18,14 @@ from heretic_tui.engine.checkpoint.stored import stored_tensors
 from heretic_tui.errors import UsageError
 from tests.support import families
 from tests.support.commands import Ended
+from tests.support.model_folders import DOWN, Change, Tensors, configure, refused, rewrite, sharded
 
 Heretic = Callable[..., Ended]
-Tensors = dict[str, Tensor]
-Change = Callable[[Tensors], Tensors]
-
-DOWN = "model.layers.1.mlp.down_proj.weight"
 
 
 @pytest.fixture
 def copy(tiny_folder: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tiny_folder, tmp_path / "model")
-
-
-def rewrite(folder: Path, change: Change) -> None:
-    path = folder / "model.safetensors"
-    save_file(change(load_file(path)), path, metadata={"format": "pt"})
-
-
-def configure(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def refused(done: Ended, *said: str) -> None:
-    lines = done.err.strip().splitlines()
-    assert done.status == 2, done.err
-    assert len(lines) == 1, done.err
-    assert all(part in lines[0] for part in said), lines[0]
-    assert len(lines[0]) < 600
 
 
 def without(*parts: str) -> Change:
@@ -163,19 +141,6 @@ def pointer(path: Path) -> None:
 def test_git_lfs_pointers(heretic: Heretic, copy: Path, name: str) -> None:
     pointer(copy / name)
     refused(heretic("inspect", copy, runs_dir=None), name, "Git LFS pointer to 4,976,698,672 bytes", "git lfs pull")
-
-
-def sharded(folder: Path) -> dict[str, str]:
-    """The one weight file in two, with an index."""
-    tensors = load_file(folder / "model.safetensors")
-    names = sorted(tensors)
-    halves = {f"model-0000{i}-of-00002.safetensors": names[i - 1 :: 2] for i in (1, 2)}
-    for file, half in halves.items():
-        save_file({name: tensors[name] for name in half}, folder / file, metadata={"format": "pt"})
-    (folder / "model.safetensors").unlink()
-    where = {name: file for file, half in halves.items() for name in half}
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": where}))
-    return where
 
 
 def test_half_a_download(heretic: Heretic, copy: Path, tmp_path: Path) -> None:

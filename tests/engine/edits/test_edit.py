@@ -18,21 +18,9 @@ from heretic_tui.engine.edits.edit import Edit, make_edit, row_norms
 from heretic_tui.errors import UsageError
 from heretic_tui.parameters import Kernel, Parameters
 from tests.support import families, tiny_models
+from tests.support.definitions import by_definition, unit
 
 NORMALIZATIONS = ("none", "pre", "full")
-
-
-def by_definition(weight: torch.Tensor, v: torch.Tensor, strength: float, normalization: str) -> torch.Tensor:
-    """W' written down as the words say it, in float64 and with an explicit projection matrix."""
-    w, v = weight.double(), v.double()
-    projection = torch.eye(len(v), dtype=torch.float64) - strength * torch.outer(v, v)
-    if normalization == "none":
-        return projection @ w
-    norms = w.norm(dim=1, keepdim=True)
-    edited = projection @ (w / norms)
-    if normalization == "full":
-        edited = edited / edited.norm(dim=1, keepdim=True)
-    return edited * norms
 
 
 def module(kind: str, bias: bool, dtype: torch.dtype) -> nn.Module:
@@ -44,10 +32,6 @@ def module(kind: str, bias: bool, dtype: torch.dtype) -> nn.Module:
         if kind == "Conv1D" and not bias:
             made.bias.zero_()
     return made.to(dtype)
-
-
-def unit(size: int, seed: int = 0) -> torch.Tensor:
-    return nn.functional.normalize(torch.randn(size, generator=torch.Generator().manual_seed(seed)), dim=0)
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)

@@ -145,7 +145,7 @@ def test_of_several_templates_the_default_is_taken() -> None:
 )
 @pytest.mark.parametrize("where", ["first", "later"])
 def test_a_template_without_end_is_ended(source: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chat_template, "_SECONDS", 0.1)
+    monkeypatch.setattr(chat_template, "TIME_LIMIT", 0.1)
     found: list[str] = []
 
     def work() -> None:
@@ -166,7 +166,7 @@ def test_signals_arrive_while_a_template_is_rendered(monkeypatch: pytest.MonkeyP
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(chat_template, "_SECONDS", 60.0)
+    monkeypatch.setattr(chat_template, "TIME_LIMIT", 60.0)
     before = signal.signal(signal.SIGALRM, stop)
     signal.setitimer(signal.ITIMER_REAL, 0.1)
     try:

@@ -13,8 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from heretic_tui.control import Control
+from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
@@ -178,19 +180,18 @@ def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(
 ) -> None:
     networks: list[weakref.ref[nn.Module]] = []
     alive: list[bool] = []
-    place = loading._placement
 
-    def fails_once(model: ChatModel) -> None:
+    def fails_once(model: ChatModel, *_: object) -> None:
         networks.append(weakref.ref(model.network))
         if len(networks) == 1:
             raise FloatingPointError("the model's logits are not finite numbers")
 
-    def placement(*given: Any) -> dict[str, Any]:
+    def class_at_the_start_of_an_attempt(config: PretrainedConfig) -> Any:
         alive.append(any(network() is not None for network in networks))
-        return place(*given)
+        return model_class(config)
 
-    monkeypatch.setattr(loading, "_one_token_test", fails_once)
-    monkeypatch.setattr(loading, "_placement", placement)
+    monkeypatch.setattr(loading, "find_capabilities", fails_once)
+    monkeypatch.setattr(loading, "model_class", class_at_the_start_of_an_attempt)
     settings = load_settings({"model": str(tiny_folder), "dtypes": ["float32", "bfloat16"]})
     _, loaded_as = loading.load_model(settings, lambda event: None, Control())
     assert loaded_as == "bfloat16"
@@ -200,10 +201,10 @@ def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(
 def test_a_reason_that_has_nothing_to_do_with_the_dtype_is_said_once(
     heretic: Heretic, tiny_folder: Path, sets: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(model: ChatModel) -> None:
+    def fails(model: ChatModel, *_: object) -> None:
         raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(loading, "_one_token_test", fails)
+    monkeypatch.setattr(loading, "find_capabilities", fails)
     done = heretic("score", tiny_folder, *sets, runs_dir=None)
     assert done.status == 1
     assert done.err.strip().splitlines()[-1].count("no such kernel") == 1

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState, create_trial
 from sqlalchemy.exc import OperationalError
 
 from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
@@ -164,20 +165,18 @@ def test_a_study_begun_anew_keeps_what_comes_before(tmp_path: Path) -> None:
     assert again.ask(3) == asked[3]
 
 
-def test_no_more_than_so_many_trials_are_learnt_from_and_the_best_are_among_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_more_than_so_many_trials_are_learned_from_and_the_best_are_among_them(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sampler, "_LEARNT", 12)
-    monkeypatch.setattr(sampler, "_IN_FRONT", 4)
-    search = opened(tmp_path / "a")
-    for number in range(40):
-        search.ask(number)
-        search.tell(number, number / 10 + 1, 50)
-    for number in (40, 41):
-        search.ask(number)
-    shown = [trial.number for trial in sampler.trials_shown(search._trials(), 40)]
+    monkeypatch.setattr(sampler, "MOST_LEARNED", 12)
+    monkeypatch.setattr(sampler, "MOST_IN_FRONT", 4)
+    trials = [create_trial(state=TrialState.COMPLETE, values=[number / 10 + 1, 50]) for number in range(40)]
+    trials += [create_trial(state=TrialState.RUNNING) for _ in range(2)]
+    for number, trial in enumerate(trials):
+        trial.number = number
+    shown = [trial.number for trial in sampler.trials_shown(trials, 40)]
     assert shown == [0, 1, 2, 3, *range(32, 42)]
-    assert sampler._ranks([(0, 0), (1, 1), (2, 0.5), (0.5, 2), (3, 3)]) == [0, 1, 1, 1, 2]
+    assert sampler.front_ranks([(0, 0), (1, 1), (2, 0.5), (0.5, 2), (3, 3)]) == [0, 1, 1, 1, 2]
 
 
 def test_another_storage(tmp_path: Path) -> None:

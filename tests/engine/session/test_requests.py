@@ -22,7 +22,7 @@ from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.state import RunState
-from heretic_tui.tui.host import _settle_garbage
+from heretic_tui.tui.host import settle_garbage
 from tests.support.sessions import Watched, flags_of, is_ready
 
 GREEDY = Sampling(temperature=0, max_tokens=12)
@@ -115,7 +115,7 @@ def test_a_paused_run_answers_as_the_model_that_was_asked_and_changes_no_trial(
     flags: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plain: bool
 ) -> None:
     if plain:
-        monkeypatch.setattr("heretic_tui.engine.measuring.open_pool._check", lambda *_: 1 / 0)
+        monkeypatch.setattr("heretic_tui.engine.measuring.open_pool.plain_layers", lambda cache: "cache of a test")
     few = {**flags, "n_trials": 6, "trials_at_once": 2}
     whole = Watched({**few, "runs_dir": str(tmp_path / "whole")})
     whole.wait(is_ready)
@@ -266,7 +266,7 @@ def test_edits_are_set_aside_and_come_back(make_model: Callable[..., Any]) -> No
     assert not torch.equal(edited, plain)
 
 
-@pytest.mark.parametrize("release", [lambda: _settle_garbage(ev.PhaseStarted(phase="search")), free_memory])
+@pytest.mark.parametrize("release", [lambda: settle_garbage(ev.PhaseStarted(phase="search")), free_memory])
 def test_what_an_earlier_search_froze_is_not_kept_for_ever(release: Callable[[], None]) -> None:
     class Model:
         pass
@@ -275,7 +275,7 @@ def test_what_an_earlier_search_froze_is_not_kept_for_ever(release: Callable[[],
     model.itself = model  # type: ignore[attr-defined]
     there = weakref.ref(model)
     try:
-        _settle_garbage(ev.PhaseStarted(phase="search"))
+        settle_garbage(ev.PhaseStarted(phase="search"))
         del model
         release()
         assert there() is None

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.engine.checkpoint.test_misfit import DOWN, configure, refused, rewrite, sharded
 from tests.support import tiny_models
 from tests.support.commands import Ended
+from tests.support.model_folders import DOWN, configure, refused, rewrite, sharded
 
 Heretic = Callable[..., Ended]
 MARK = "\ufeff".encode()

@@ -1,0 +1,23 @@
+"""The edit as its definition says it, to compare the closed forms with."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def by_definition(weight: torch.Tensor, v: torch.Tensor, strength: float, normalization: str) -> torch.Tensor:
+    """W' written down as the words say it, in float64 and with an explicit projection matrix."""
+    w, v = weight.double(), v.double()
+    projection = torch.eye(len(v), dtype=torch.float64) - strength * torch.outer(v, v)
+    if normalization == "none":
+        return projection @ w
+    norms = w.norm(dim=1, keepdim=True)
+    edited = projection @ (w / norms)
+    if normalization == "full":
+        edited = edited / edited.norm(dim=1, keepdim=True)
+    return edited * norms
+
+
+def unit(size: int, seed: int = 0) -> torch.Tensor:
+    return nn.functional.normalize(torch.randn(size, generator=torch.Generator().manual_seed(seed)), dim=0)
