@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.hooks import change_output
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
-from heretic_tui.engine.model.partial_pass import PartialPass, changed_output, replays_exactly
+from heretic_tui.engine.model.partial_pass import PartialPass, replays_exactly
 
 Progress = Callable[[int, int], None]
 
@@ -151,8 +153,7 @@ def try_layers(
         for layer, module in enumerate(model.anatomy.layers):
             with attached(model.anatomy.writers, edits_of_layer(layer)):
                 edit[layer, batch.rows] = odds(replay.logits_from(layer))
-            v = directions[layer + 1]
-            with changed_output(module, lambda hidden, v=v: _without(hidden, v)):
+            with change_output(module, partial(_without, directions[layer + 1])):
                 stream[layer, batch.rows] = odds(replay.logits_from(layer))
             tell(2 * len(batch.rows))
 
@@ -160,8 +161,7 @@ def try_layers(
         replay = PartialPass(model, batch, whole)
         base_good[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
-            push = directions[layer + 1] * lengths[layer + 1]
-            with changed_output(module, lambda hidden, push=push: hidden + push.to(hidden)):
+            with change_output(module, partial(_with, directions[layer + 1] * lengths[layer + 1])):
                 add[layer, batch.rows] = odds(replay.logits_from(layer))
             tell(len(batch.rows))
 
@@ -173,11 +173,15 @@ def try_layers(
     )  # fmt: skip
 
 
-def _without(hidden: Tensor, v: Tensor) -> Tensor:
+def _without(v: Tensor, hidden: Tensor) -> Tensor:
     """h - (h·v) v, in float32."""
     direction = v.to(hidden.device)
     stream = hidden.float()
     return (stream - (stream @ direction)[..., None] * direction).to(hidden.dtype)
+
+
+def _with(push: Tensor, hidden: Tensor) -> Tensor:
+    return hidden + push.to(hidden)
 
 
 def _mean(changes: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,11 +4,11 @@ unembedding (the logit lens)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from heretic_tui.engine.hooks import catch_outputs, catch_pairs, stream_out
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.layer_figures import ScoredTokens
 
@@ -29,9 +29,7 @@ class Lens:
     """
 
     def __init__(self, model: ChatModel) -> None:
-        head = model.network.get_output_embeddings()  # type: ignore[operator, union-attr]
-        assert isinstance(head, nn.Module), "the model has no output embeddings"
-        self._head = head
+        self._head = model.unembedding
         self._norm = final_norm(model)
         self._model = model
 
@@ -83,32 +81,19 @@ def final_norm(model: ChatModel) -> nn.Module | None:
     last: list[Tensor] = []
     found: list[nn.Module] = []
 
-    def ended(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        last[:] = [output[0] if isinstance(output, tuple) else output]
+    def ended(index: int, output: object) -> None:
+        last[:] = [stream_out(output)]
 
-    def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        given = args[0] if args else None
-        if (
-            last
-            and not found
-            and isinstance(given, Tensor)
-            and isinstance(output, Tensor)
-            and output.shape == given.shape == last[0].shape
-            and torch.equal(given, last[0])
-        ):
+    def after(module: nn.Module, given: Tensor, output: Tensor) -> None:
+        if last and not found and output.shape == given.shape == last[0].shape and torch.equal(given, last[0]):
             found.append(module)
 
-    hooks = [layers[-1].register_forward_hook(ended)]
-    hooks += [
-        module.register_forward_hook(after)
+    outside = [
+        module
         for module in model.network.modules()
         if id(module) not in inside and not any(module.children()) and not isinstance(module, nn.Dropout | nn.Identity)
     ]
-    try:
-        batch = model.batch([0], [[model.pad_token]])
-        with torch.inference_mode():
-            model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    batch = model.batch([0], [[model.pad_token]])
+    with catch_outputs([layers[-1]], ended), catch_pairs(outside, after), torch.inference_mode():
+        model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
     return found[0] if found else None

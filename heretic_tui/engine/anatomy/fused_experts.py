@@ -10,7 +10,8 @@ the ways.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+
+from heretic_tui.engine.hooks import replace_forward
 
 # x (…, d_in), y = W_e x (…, d_out), e: the expert of every row, broadcastable to the shape of the rows.
 Transform = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -58,40 +61,33 @@ class Stack:
         return stored.mT if self.transposed else stored
 
 
-class Intercepting:
-    """While it is attached, every product with a stack goes through its transform.
-
-    The forward method of the module that computes the products is wrapped; `remove` puts back what was there.
+@contextmanager
+def transformed_products(
+    stacks: Sequence[tuple[Stack, Transform]], in_force: Callable[[], bool] = lambda: True
+) -> Iterator[None]:
+    """Within the block every product with a stack goes through its transform.
 
     Args:
-        in_force: asked at every call; false lets the products be.
+        stacks: those whose products are computed by one and the same module.
+        in_force: asked at every call; false leaves the products as they are.
     """
+    caller = stacks[0][0].caller
+    plain = caller.forward
 
-    def __init__(self, stacks: list[tuple[Stack, Transform]], in_force: Callable[[], bool] = lambda: True) -> None:
-        self._stacks = stacks
-        self._caller = stacks[0][0].caller
-        self._had = self._caller.__dict__.get("forward")
-        plain = self._caller.forward
+    def forward(*args: object, **kwargs: object) -> object:
+        if not in_force():
+            return plain(*args, **kwargs)
+        with _ProductMode(stacks):
+            return plain(*args, **kwargs)
 
-        def forward(*args: Any, **kwargs: Any) -> Any:
-            if not in_force():
-                return plain(*args, **kwargs)
-            with _ProductMode(self._stacks):
-                return plain(*args, **kwargs)
-
-        self._caller.forward = forward
-
-    def remove(self) -> None:
-        if self._had is None:
-            del self._caller.forward
-        else:
-            self._caller.forward = self._had
+    with replace_forward(caller, forward):
+        yield
 
 
 class _ProductMode(TorchFunctionMode):
     """Finds the products with some stacks among all functions that are called."""
 
-    def __init__(self, stacks: list[tuple[Stack, Transform]]) -> None:
+    def __init__(self, stacks: Sequence[tuple[Stack, Transform]]) -> None:
         super().__init__()
         self._known = [_Known(stack, transform) for stack, transform in stacks]
 

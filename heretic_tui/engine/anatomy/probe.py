@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from heretic_tui.engine.anatomy.fused_experts import Intercepting, Stack, Transform
+from heretic_tui.engine.anatomy.fused_experts import Stack, Transform, transformed_products
 from heretic_tui.engine.anatomy.writers import Anatomy, Missing, Writer, find_anatomy
+from heretic_tui.engine.hooks import LayerCall, Replacement, catch_inputs, replace_outputs
 from heretic_tui.words import ranges
 
 _TOKENS = 8
@@ -86,54 +87,26 @@ def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
     )
 
 
-@dataclass(frozen=True)
-class _Call:
-    """One call of a layer: its arguments, and how to call it again on another stream."""
-
-    layer: nn.Module
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-
-    @property
-    def stream(self) -> Tensor:
-        return self.args[0] if self.args else self.kwargs["hidden_states"]
-
-    def __call__(self, stream: Tensor) -> Tensor:
-        if self.args:
-            out = self.layer(stream, *self.args[1:], **self.kwargs)
-        else:
-            out = self.layer(**{**self.kwargs, "hidden_states": stream})
-        return out[0] if isinstance(out, tuple | list) else out
-
-
-def _calls(network: nn.Module, layers: nn.ModuleList) -> dict[int, _Call]:
+def _calls(network: nn.Module, layers: nn.ModuleList) -> dict[int, LayerCall]:
     """The first call of every layer in a forward pass over a few tokens."""
-    caught: dict[int, _Call] = {}
+    caught: dict[int, LayerCall] = {}
 
-    def catching(index: int) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-            caught.setdefault(index, _Call(module, args, dict(kwargs)))
-
-        return hook
+    def keep(index: int, call: LayerCall) -> None:
+        caught.setdefault(index, call)
 
     embedding: Any = network.get_input_embeddings()  # type: ignore[operator]
     generator = torch.Generator().manual_seed(0)
     most = min(int(embedding.weight.shape[0]), 30_000)
     ids = torch.randint(most // 2, (1, _TOKENS), generator=generator).to(embedding.weight.device)
-    hooks = [layer.register_forward_pre_hook(catching(i), with_kwargs=True) for i, layer in enumerate(layers)]
-    try:
-        with torch.inference_mode():
-            network(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with catch_inputs(layers, keep), torch.inference_mode():
+        network(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     return caught
 
 
 class _LayerProbe:
     """The trials of one layer."""
 
-    def __init__(self, call: _Call, writers: Sequence[Writer]) -> None:
+    def __init__(self, call: LayerCall, writers: Sequence[Writer]) -> None:
         self._call = call
         self._writers = writers
         self._stream = call.stream
@@ -149,7 +122,7 @@ class _LayerProbe:
         did not occur, which an edit would miss."""
         told: list[tuple[str, str]] = []
         stream = self._stream
-        added = (self._call(stream) - stream).float().norm()
+        added = (self._call.again(stream) - stream).float().norm()
         silenced = self._with(None, None)
         # What is the same at every token is a bias; biases are left alone.
         constant = (silenced - stream).float()
@@ -258,35 +231,34 @@ class _LayerProbe:
 
             return put
 
-        with replaced_outputs(self._writers, putting):
-            return self._call(self._stream if stream is None else stream)
+        with _put_in_place(self._writers, putting):
+            return self._call.again(self._stream if stream is None else stream)
 
 
 @contextmanager
-def replaced_outputs(writers: Sequence[Writer], putting: Callable[[Writer], Put]) -> Iterator[None]:
+def _put_in_place(writers: Sequence[Writer], putting: Callable[[Writer], Put]) -> Iterator[None]:
     """Within the block what a writer gives, bias and all, is replaced."""
-    handles: list[Any] = []
-    stacks: dict[int, list[tuple[Stack, Any]]] = {}
-    try:
-        for writer in writers:
-            put = putting(writer)
-            if writer.stack is not None:
-                stacks.setdefault(id(writer.stack.caller), []).append((writer.stack, _of_product(put)))
-            else:
-                handles.append(writer.module.register_forward_hook(_of_output(put)))
-        handles += [Intercepting(group) for group in stacks.values()]
+    matrices: list[tuple[nn.Module, Replacement]] = []
+    stacks: dict[int, list[tuple[Stack, Transform]]] = {}
+    for writer in writers:
+        put = putting(writer)
+        if writer.stack is None:
+            matrices.append((writer.module, _of_output(put)))
+        else:
+            stacks.setdefault(id(writer.stack.caller), []).append((writer.stack, _of_product(put)))
+    with ExitStack() as stack:
+        stack.enter_context(replace_outputs(matrices))
+        for group in stacks.values():
+            stack.enter_context(transformed_products(group))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 def _of_product(put: Put) -> Transform:
     return lambda x, y, experts: put(y)
 
 
-def _of_output(put: Put) -> Any:
-    return lambda module, args, output: put(output)
+def _of_output(put: Put) -> Replacement:
+    return lambda x, y: put(y)
 
 
 def _groups(writers: Sequence[Writer]) -> Iterator[tuple[str, list[Writer]]]:

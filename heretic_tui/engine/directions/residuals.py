@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely, rows_not_finite
+from heretic_tui.engine.hooks import catch_inputs, catch_outputs, stream_out
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 
@@ -35,23 +35,12 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
         # Where a token has several streams, what it says is their mean.
         caught[index] = hidden[:, -1].float().reshape(rows, -1, width).mean(dim=1).cpu()
 
-    def before_first(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        keep(0, args[0] if args else kwargs["hidden_states"])
-
-    def after(index: int) -> Any:
-        def hook(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            keep(index + 1, output[0] if isinstance(output, tuple | list) else output)
-
-        return hook
-
     layers = model.anatomy.layers
-    hooks = [layers[0].register_forward_pre_hook(before_first, with_kwargs=True)]
-    hooks += [layer.register_forward_hook(after(index)) for index, layer in enumerate(layers)]
-    try:
+    with (
+        catch_inputs([layers[0]], lambda index, call: keep(0, call.stream)),
+        catch_outputs(layers, lambda index, output: keep(index + 1, stream_out(output))),
+    ):
         logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
-    finally:
-        for hook in hooks:
-            hook.remove()
     found = torch.stack([caught[index] for index in range(len(layers) + 1)], dim=1)
     for what, lost in (
         ("residuals", rows_not_finite(found)),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor, nn
 
-from heretic_tui.engine.anatomy.fused_experts import Intercepting, Stack, Transform
+from heretic_tui.engine.anatomy.fused_experts import Stack, Transform, transformed_products
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.hooks import Replacement, replace_outputs
 
 
 def stacked(writers: tuple[Writer, ...], trials: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
@@ -65,26 +65,25 @@ def attached(
     Args:
         trial_of_row: for edits that are `stacked`, which of them each row of a batch is to have, (rows,) int64.
     """
-    hooks: list[Any] = []
+    matrices: list[tuple[nn.Module, Replacement]] = []
     stacks: dict[nn.Module, list[tuple[Stack, Transform]]] = {}
-    try:
-        for writer in writers:
-            if (edit := edits.get(writer.name)) is None:
-                continue
-            if writer.stack is None:
-                hooks.append(writer.module.register_forward_hook(_output_hook(writer, edit, trial_of_row)))
-            elif trial_of_row is None:
-                stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
-            else:
-                raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
-        hooks += [Intercepting(group, _in_force()) for group in stacks.values()]
+    for writer in writers:
+        if (edit := edits.get(writer.name)) is None:
+            continue
+        if writer.stack is None:
+            matrices.append((writer.module, _output_edit(writer, edit, trial_of_row)))
+        elif trial_of_row is None:
+            stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
+        else:
+            raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
+    with ExitStack() as stack:
+        stack.enter_context(replace_outputs(matrices))
+        for group in stacks.values():
+            stack.enter_context(transformed_products(group, _in_force()))
         yield
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
-def _output_hook(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Any:
+def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Replacement:
     bias = writer.bias
     a, b, c = edit.a, edit.b, edit.c
     # c ∘ (y − bias) + bias = c ∘ y + (1 − c) ∘ bias: the bias is no part of the matrix and stays as it is.
@@ -99,11 +98,11 @@ def _output_hook(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Any
 
     in_force = _in_force()
 
-    def hook(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Tensor:
+    def edited(x: Tensor, output: Tensor) -> Tensor:
         if not in_force():
             return output
         # float32 until the end: c is about 0.999 and vanishes in bfloat16.
-        y, x = output.float(), args[0].float()
+        y, x = output.float(), x.float()
         if c is not None:
             y = y * c
         if offset is not None:
@@ -116,7 +115,7 @@ def _output_hook(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Any
             along = (x @ a.T).gather(-1, rows[:, None, None].expand(-1, x.shape[1], 1))
         return torch.addcmul(y, along, b, value=-1).to(output.dtype)
 
-    return hook
+    return edited
 
 
 def _product_edit(edit: Edit) -> Transform:

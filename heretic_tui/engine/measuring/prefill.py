@@ -8,15 +8,15 @@ whatever trial passes through a layer first leaves its states there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers.cache_utils import Cache
 
+from heretic_tui.engine.hooks import OutputForm, begin_at, catch_outputs, change_input, stream_out
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.kept_states import KeptStates, KeysValues
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, behind
@@ -90,8 +90,8 @@ class Prefill:
         self._prefix = KeptStates([self.prefix] if self.prefix else [], boundaries, True, device)
         self._kept = {name: KeptStates(rows, boundaries, name in cached, device) for name, rows in rest.items()}
         self.boundaries = len(boundaries)
-        # Some layers return a tuple, others the hidden states alone.
-        self._width_of_tuple: int | None = None
+        # Known once a pass has gone through a layer, and no pass begins above layers that none went through.
+        self._form = OutputForm(None)
 
     def trunk(self, first_edited: int) -> PrefixStates:
         """Take the shared prefix through the model as it is now.
@@ -153,13 +153,24 @@ class Prefill:
         ids = kept.ids(index).to(model.device)
         positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
         cache = behind(trunk.cache, len(rows))
-        last = torch.tensor([kept.lengths[row] - 1 for row in rows])
+        ends = torch.tensor([kept.lengths[row] - 1 for row in rows])
         caught: dict[int, Tensor] = {}
+
+        def keep(above_start: int, output: object) -> None:
+            self._form = OutputForm.of(output)
+            if kept.keeps(boundary := start + above_start + 1):
+                caught[boundary] = stream_out(output)
+
+        def last(hidden: Tensor) -> Tensor:
+            return hidden[torch.arange(len(rows), device=hidden.device), ends.to(hidden.device)][:, None]
+
         with ExitStack() as stack:
             if start:
-                stack.enter_context(self._entering(start, kept.hidden(start, index)))
-            stack.enter_context(self._catching(range(start, reached), kept, caught))
-            stack.enter_context(_only_last(model.network, last))
+                hidden = kept.hidden(start, index).to(self._device_of(start - 1))
+                stack.enter_context(begin_at(self._layers, start, self._form.holding(hidden)))
+            stack.enter_context(catch_outputs(list(self._layers)[start:reached], keep))
+            # The unembedding sees one position of each row, so that logits are (rows, 1, vocabulary).
+            stack.enter_context(change_input(model.unembedding, last))
             logits = model.logits(ids, None, positions, cache)[:, -1]
         for boundary, states in caught.items():
             kept.keep_hidden(boundary, index, states)
@@ -171,50 +182,6 @@ class Prefill:
         kept.mark(rows, reached)
         computed = ids.numel() * (self._depth - start) // self._depth
         return PrefillResult(rows, logits, cache, start, computed)
-
-    @contextmanager
-    def _entering(self, start: int, hidden: Tensor) -> Iterator[None]:
-        """Within the block a forward pass does nothing below layer `start`, and goes on from there with `hidden`."""
-        width = self._width_of_tuple
-        hidden = hidden.to(self._device_of(start - 1))
-
-        def skipped(*args: Any, **kwargs: Any) -> Any:
-            return hidden if width is None else (hidden, *[None] * (width - 1))
-
-        layers = list(self._layers[:start])
-        own = [layer.__dict__.get("forward") for layer in layers]
-        try:
-            for layer in layers:
-                layer.forward = skipped
-            yield
-        finally:
-            for layer, forward in zip(layers, own, strict=True):
-                if forward is None:
-                    del layer.forward
-                else:
-                    layer.forward = forward
-
-    @contextmanager
-    def _catching(self, layers: range, kept: KeptStates, caught: dict[int, Tensor]) -> Iterator[None]:
-        """Within the block the outputs of some layers are kept where a later pass may start from them."""
-
-        def hook(boundary: int) -> Any:
-            def keep(module: nn.Module, args: Any, output: Any) -> None:
-                if isinstance(output, tuple):
-                    if any(extra is not None for extra in output[1:]):
-                        raise Unskippable(f"{type(module).__name__} returns more than hidden states")
-                    self._width_of_tuple = len(output)
-                if kept.keeps(boundary):
-                    caught[boundary] = output[0] if isinstance(output, tuple) else output
-
-            return keep
-
-        hooks = [self._layers[number].register_forward_hook(hook(number + 1)) for number in layers]
-        try:
-            yield
-        finally:
-            for handle in hooks:
-                handle.remove()
 
     # Memory and devices
 
@@ -256,27 +223,3 @@ class Prefill:
             return None
         device = self._device_of(number)
         return pair[0].to(device), pair[1].to(device)
-
-
-class Unskippable(Exception):
-    """The layers of a model hand on more than hidden states, so that no pass can start between them."""
-
-
-@contextmanager
-def _only_last(network: nn.Module, last: Tensor) -> Iterator[None]:
-    """Within the block the unembedding sees one position of each row, so that logits are (rows, 1, vocabulary).
-
-    Args:
-        last: that position, (rows,) int64.
-    """
-
-    def select(module: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        hidden = args[0]
-        lines = torch.arange(len(hidden), device=hidden.device)
-        return (hidden[lines, last.to(hidden.device)][:, None], *args[1:])
-
-    handle = network.get_output_embeddings().register_forward_pre_hook(select)  # type: ignore[operator, union-attr]
-    try:
-        yield
-    finally:
-        handle.remove()

@@ -94,6 +94,13 @@ class ChatModel:
         return self.network.get_input_embeddings().weight.device  # type: ignore[operator, union-attr, return-value]
 
     @property
+    def unembedding(self) -> nn.Module:
+        """The module that makes logits of the stream."""
+        head = self.network.get_output_embeddings()  # type: ignore[operator, union-attr]
+        assert isinstance(head, nn.Module), "the model has no output embeddings"
+        return head
+
+    @property
     def depth(self) -> int:
         """Number of decoder layers."""
         return len(self.anatomy.layers)

@@ -23,9 +23,10 @@ from heretic_tui.engine.directions.methods.mean_difference import refusal_direct
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import make_edit
+from heretic_tui.engine.hooks import change_output
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.partial_pass import PartialPass, changed_output, replays_exactly
+from heretic_tui.engine.model.partial_pass import PartialPass, replays_exactly
 from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
 from heretic_tui.errors import UsageError
 from heretic_tui.layer_figures import Effect, FirstTokens, LayerFigures, Separation
@@ -160,7 +161,7 @@ def test_a_pass_from_the_middle_is_the_whole_pass(make_model: Make, kind: str) -
         assert replays_exactly(model, batch)
         replay = PartialPass(model, batch)
         for layer, module in enumerate(model.anatomy.layers):
-            with changed_output(module, lambda hidden: hidden * 0.5):
+            with change_output(module, lambda hidden: hidden * 0.5):
                 expected = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
                 found = replay.logits_from(layer)
             torch.testing.assert_close(found, expected)
