@@ -1,4 +1,5 @@
-"""The two kinds of failure a person is told about in one line, and any library's exception put into such a line."""
+"""The two kinds of failure a person is told about in one line, exit statuses, and any library's exception put into such
+a line."""
 
 from __future__ import annotations
 
@@ -8,17 +9,20 @@ from pathlib import Path
 
 from heretic_tui.words import without_passwords
 
+# What the process ends with.
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
 
 class HereticError(Exception):
     """A failure with a message for people: one line that says what was wrong, where, and what to do."""
 
-    exit_status = 1
+    exit_status = FAILED
 
 
 class UsageError(HereticError):
     """The input was wrong (a setting, a file, a model): nothing was computed, nothing was lost."""
 
-    exit_status = 2
+    exit_status = WRONG_INPUT
 
 
 # Longer than any sentence of ours; some libraries put whole tensors or files into a message.

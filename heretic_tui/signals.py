@@ -10,12 +10,11 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from heretic_tui.errors import INTERRUPTED
 from heretic_tui.terminal import Output, Streams
 
 if TYPE_CHECKING:
     from heretic_tui.control import Control
-
-INTERRUPTED = 130
 
 
 @contextlib.contextmanager

@@ -45,6 +45,10 @@ class Output:
         self._send("\n".join(plain(line) for line in text.split("\n")))
         return len(text)
 
+    def write_lines(self, *lines: str) -> None:
+        """Write each as a line of its own."""
+        self.write("".join(f"{line}\n" for line in lines))
+
     def erase_line(self) -> None:
         """Take back the line that the cursor stands in; for terminals that know how (`moves`)."""
         self._send("\r\x1b[K")

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from heretic_tui.errors import DONE, FAILED, INTERRUPTED
 from heretic_tui.report.printers import PlainPrinter
 from heretic_tui.settings.schema import Settings
-from heretic_tui.signals import INTERRUPTED, interrupts, the_third_ends
+from heretic_tui.signals import interrupts, the_third_ends
 from heretic_tui.terminal import Output, Streams, output_to_log
 from heretic_tui.tui.host import Host, ThreadHost
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.app import HereticApp
 
-DONE, FAILED = 0, 1
 _LINK_CHECK = 5.0
 
 

@@ -99,7 +99,7 @@ def test_tasks_and_short_commands_fall_in_one_line_too(
     def fall(*arguments: Any, **options: Any) -> None:
         raise RecursionError("maximum recursion depth exceeded")
 
-    monkeypatch.setattr("heretic_tui.engine.session.export.check_inputs", fall)
+    monkeypatch.setattr("heretic_tui.engine.session.score.check_inputs", fall)
     monkeypatch.setattr("heretic_tui.run.folder.find_runs", fall)
     folder = Path(os.environ["XDG_STATE_HOME"]) / "heretic-tui" / "errors"
     for command in (["score", tiny_folder, *sets], ["runs"], ["show", "x", "--json"]):
@@ -149,9 +149,9 @@ def test_what_a_stream_lets_through(tmp_path: Path) -> None:
 
 ENDLESS = """
 import sys, threading, time
-from heretic_tui.engine.control import Control
-from heretic_tui.runtime.signals import interrupts
-from heretic_tui.runtime.terminal import Streams
+from heretic_tui.control import Control
+from heretic_tui.signals import interrupts
+from heretic_tui.terminal import Streams
 control = Control()
 with interrupts(control, Streams().err):
     print("ready", flush=True)

@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from heretic_tui.cli.main import _flags, _parser
+from heretic_tui.cli.main import parser_for
+from heretic_tui.cli.shared import given_settings
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.form import SettingsForm, text_of, value_of
@@ -37,14 +38,14 @@ def test_the_command_line_says_the_same_as_the_form() -> None:
         assert form.check(key, text) is None, key
         form.set(key, text)
     words = shlex.split(form.command_line())[1:]
-    again = load_settings(_flags(_parser(words, Streams()).parse_args(words)), environment=False)
+    again = load_settings(given_settings(parser_for(words, Streams()).parse_args(words)), environment=False)
     assert again == form.settings
 
 
 def test_the_demo_s_command_line_is_the_demo() -> None:
     form = SettingsForm({}, base=settings_of_the_demo())
     words = shlex.split(form.command_line())[1:]
-    again = load_settings(_flags(_parser(words, Streams()).parse_args(words)), environment=False)
+    again = load_settings(given_settings(parser_for(words, Streams()).parse_args(words)), environment=False)
     assert identity(again) == identity(form.settings)
 
 

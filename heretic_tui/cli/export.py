@@ -1,0 +1,104 @@
+"""The commands that write a model: export, reproduce."""
+
+from __future__ import annotations
+
+import argparse
+
+from heretic_tui.cli.command import Command
+from heretic_tui.cli.shared import add_run, find_run_of, given_settings, settings_of, work_apart
+from heretic_tui.errors import DONE, FAILED, UsageError
+from heretic_tui.files import user_path
+from heretic_tui.terminal import Streams
+
+_ALLOWANCES = ("device_map", "max_memory", "trust_remote_code")
+# What `reproduce` can be told the place of.
+_PLACES = ("model", "good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+
+
+def _add_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("out", type=user_path, metavar="OUT", help="folder to write, which must not exist")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument("--trial", type=int, required=True, metavar="N", help="number of the trial")
+    _add_out(parser)
+    parser.add_argument("--hub", metavar="NAME", help="then upload to this Hub repository (the token: HF_TOKEN)")
+    parser.add_argument("--private", action="store_true", help="make a new repository a private one")
+    parser.add_argument(
+        "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
+    )
+    parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
+
+
+def _export(options: argparse.Namespace, streams: Streams) -> int:
+    if options.dora and options.kind != "adapter":
+        raise UsageError("--dora is a kind of adapter: add --as adapter")
+    if options.hub:
+        from heretic_tui.engine.export.hub import check_access
+
+        check_access(options.hub, None)
+    folder = find_run_of(options, options.run)
+    own = settings_of(options)
+    changes = {name: getattr(own, name) for name in given_settings(options) if name != "runs_dir"}
+    print_lines = streams.out.write_lines
+    with work_apart(streams, "exporting", folder) as (emit, control):
+        from heretic_tui.engine.session.export import export_trial
+
+        result = export_trial(
+            folder, options.trial, options.out, options.kind, options.dora, changes, own, emit, control
+        )
+        print_lines(f"{options.out}: {result['kind']}, {len(result['files'])} weight files")
+        print_lines(f"{'':16}{'refusals':>10}  {'KL':>8}")
+        rows = [("base model", {**result["base"], "kl_divergence": 0.0}), (f"trial {options.trial}", result["trial"])]
+        if "exported" in result:
+            rows.append(("exported", result["exported"]))
+        for label, figures in rows:
+            refusals = f"{figures['refusals']}/{figures['prompts']}"
+            print_lines(f"{label:16}{refusals:>10}  {figures['kl_divergence']:8.4f}")
+        if "not_measured" in result:
+            print_lines(f"the exported files were not measured: {result['not_measured']}")
+        if options.hub:
+            from heretic_tui.engine.export.hub import upload
+
+            print_lines(f"uploaded: {upload(options.out, options.hub, options.private, None, emit, control)}")
+    return DONE
+
+
+def _add_reproduce(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=user_path, metavar="FILE", help="reproduce.json of an export")
+    _add_out(parser)
+    for name in _PLACES:
+        words = name.replace("_", " ")
+        text = f"where {words} {'lies' if name == 'model' else 'lie'}, if the record has but a name"
+        parser.add_argument(f"--{name.replace('_', '-')}", dest=f"place_of_{name}", metavar="PATH", help=text)
+
+
+def _reproduce(options: argparse.Namespace, streams: Streams) -> int:
+    own = settings_of(options)
+    places = {name: place for name in _PLACES if (place := getattr(options, f"place_of_{name}"))}
+    with work_apart(streams, "building the model again") as (emit, control):
+        from heretic_tui.engine.session.reproduce import reproduce
+
+        result = reproduce(options.file, options.out, places, own, emit, control)
+        for name, same in result["files"].items():
+            streams.out.write_lines(f"{name}: {'the same' if same else 'DIFFERENT'}")
+    return DONE if all(result["files"].values()) else FAILED
+
+
+EXPORT = Command(
+    name="export",
+    usage="RUN --trial N OUT",
+    summary="write a trial's model, load what was written, and measure it",
+    settings=("runs_dir", "max_shard_size", "full_normalization_lora_rank", *_ALLOWANCES),
+    add_arguments=_add_export,
+    run=_export,
+)
+REPRODUCE = Command(
+    name="reproduce",
+    usage="FILE OUT",
+    summary="build an exported model again and compare every weight file's hash",
+    settings=_ALLOWANCES,
+    add_arguments=_add_reproduce,
+    run=_reproduce,
+)

@@ -1,0 +1,66 @@
+"""The commands that look at a model and make no run: inspect, score."""
+
+from __future__ import annotations
+
+import argparse
+
+from heretic_tui.cli.command import EVERY_SETTING, Command
+from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, settings_of, work_apart
+from heretic_tui.errors import DONE
+from heretic_tui.files import user_path
+from heretic_tui.terminal import Streams
+from heretic_tui.words import to_json
+
+
+def _add_inspect(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    add_json(parser, "every matrix, as JSON")
+
+
+def _inspect(options: argparse.Namespace, streams: Streams) -> int:
+    settings = settings_of(options)
+    check_model_is_named(settings)
+    with work_apart(streams, "looking at the model"):
+        from heretic_tui.engine.anatomy.inspect import inspect_model
+
+        found = inspect_model(settings)
+        streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else found.lines()))
+    return DONE
+
+
+def _add_score(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("--edit", type=user_path, metavar="FILE", help="JSON with direction_index and components")
+
+
+def _score(options: argparse.Namespace, streams: Streams) -> int:
+    settings = settings_of(options)
+    check_model_is_named(settings)
+    from heretic_tui.parameters import Parameters
+
+    parameters = Parameters.from_file(options.edit) if options.edit else None
+    with work_apart(streams, "scoring the edit") as (emit, control):
+        from heretic_tui.engine.session.score import score
+
+        streams.out.write_lines(to_json(score(settings, parameters, emit, control), 1))
+    return DONE
+
+
+INSPECT = Command(
+    name="inspect",
+    usage="[MODEL]",
+    summary="what of a model would be edited; its weights are not loaded",
+    settings=EVERY_SETTING,
+    add_arguments=_add_inspect,
+    run=_inspect,
+    only_prints=True,
+)
+SCORE = Command(
+    name="score",
+    usage="[MODEL]",
+    summary="measure one edit as a trial would be; without --edit, the base model",
+    settings=EVERY_SETTING,
+    add_arguments=_add_score,
+    run=_score,
+    only_prints=True,
+)

@@ -1,0 +1,73 @@
+"""The commands that print what there is: runs, show, config."""
+
+from __future__ import annotations
+
+import argparse
+
+from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Command
+from heretic_tui.cli.shared import add_json, add_run, find_run_of, runs_dir, settings_of
+from heretic_tui.errors import DONE
+from heretic_tui.terminal import Streams
+from heretic_tui.words import to_json
+
+
+def _runs(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.report.runs import overview_table
+    from heretic_tui.run.folder import find_runs
+    from heretic_tui.run.overview import overview
+
+    where = runs_dir(options)
+    found = [overview(folder) for folder in find_runs(where)]
+    if options.json:
+        streams.out.write_lines(to_json(found, 1))
+    else:
+        streams.out.write_lines(*(overview_table(found) if found else [f"no runs in {where}"]))
+    return DONE
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    add_json(parser, "everything, as JSON")
+
+
+def _show(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.report.runs import details_text
+    from heretic_tui.run.overview import details
+
+    shown = details(find_run_of(options, options.run))
+    streams.out.write_lines(*([to_json(shown, 1)] if options.json else details_text(shown)))
+    return DONE
+
+
+def _config(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.settings.toml import to_toml
+
+    streams.out.write(to_toml(settings_of(options)))
+    return DONE
+
+
+RUNS = Command(
+    name="runs",
+    summary="list the runs there are",
+    settings=RUNS_DIR,
+    add_arguments=add_json,
+    run=_runs,
+    only_prints=True,
+)
+SHOW = Command(
+    name="show",
+    usage="RUN",
+    summary="a run's settings, trials and front",
+    settings=RUNS_DIR,
+    add_arguments=_add_show,
+    run=_show,
+    only_prints=True,
+)
+CONFIG = Command(
+    name="config",
+    summary="print the effective settings as TOML that can be fed back in",
+    settings=EVERY_SETTING,
+    add_arguments=lambda parser: None,
+    run=_config,
+    only_prints=True,
+)

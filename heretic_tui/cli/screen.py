@@ -1,0 +1,91 @@
+"""The commands that open the screen: open, follow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+
+from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Command
+from heretic_tui.cli.shared import add_model, given_settings, runs_dir
+from heretic_tui.errors import UsageError
+from heretic_tui.terminal import Streams
+
+
+def _add_open(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    add_looks(parser)
+
+
+def _open(options: argparse.Namespace, streams: Streams) -> int:
+    _check_terminal("`heretic-tui run MODEL` prints lines")
+    return open_setup(options, streams)
+
+
+def _add_follow(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help="name of a run, or its beginning [the latest]")
+    add_looks(parser)
+
+
+def _follow(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.run.folder import find_run, latest_run
+    from heretic_tui.tui.host import FollowHost
+
+    _check_terminal("`heretic-tui show RUN` prints a run")
+    where = runs_dir(options)
+    folder = find_run(where, options.run) if options.run else latest_run(where)
+    from heretic_tui.tui.launch import open_screen
+
+    return open_screen(streams, None, FollowHost(folder), ascii_only=options.ascii, mouse=not options.no_mouse)
+
+
+OPEN = Command(
+    name="open",
+    usage="[MODEL]",
+    summary="open the screen (the default, with or without a MODEL)",
+    settings=EVERY_SETTING,
+    add_arguments=_add_open,
+    run=_open,
+)
+FOLLOW = Command(
+    name="follow",
+    summary="watch a run of another terminal, live or long finished",
+    settings=RUNS_DIR,
+    add_arguments=_add_follow,
+    run=_follow,
+)
+
+
+def add_looks(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that opens the screen."""
+    parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+
+
+def open_setup(
+    options: argparse.Namespace, streams: Streams, base: Mapping[str, object] | None = None, start: bool = False
+) -> int:
+    """Open the screen on the settings that were given.
+
+    Args:
+        base: defaults in place of the built-in ones.
+        start: start their run at once.
+    """
+    from heretic_tui.settings.form import SettingsForm
+    from heretic_tui.tui.launch import open_screen
+
+    form = SettingsForm(given_settings(options), options.config, base)
+    return open_screen(streams, form, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
+
+
+def has_terminal() -> bool:
+    """Whether there is a terminal that can be drawn on and typed at."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _check_terminal(instead: str) -> None:
+    if not has_terminal():
+        lacking = [name for name in ("stdin", "stdout") if not getattr(sys, name).isatty()]
+        why = f"{' and '.join(lacking)} lead elsewhere" if lacking else "TERM names none that can be drawn on"
+        raise UsageError(f"the screen needs a terminal on standard input and output ({why}); {instead}")
