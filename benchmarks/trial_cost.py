@@ -26,7 +26,7 @@ from heretic_tui.control import Control
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.directions.interpolation import direction_parts
 from heretic_tui.engine.edits.attach import attached
-from heretic_tui.engine.edits.edit import make_edit
+from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
@@ -62,7 +62,7 @@ class Plain:
             if kernel and (strength := kernel.strength(writer.layer)):
                 parts = direction_parts(bench.directions, parameters.direction_index, writer.layer)
                 v = torch.stack([share * bench.directions[j] for j, share in parts]).sum(dim=0)
-                edits[writer.name] = make_edit(writer.weight(), v, strength, bench.settings.row_normalization)
+                edits[writer.name] = make_edit(writer.weight(), v, strength, edit_method(bench.settings.edit_method))
         job.add("edit", time.perf_counter() - start)
         with attached(model.anatomy.writers, edits):
             start, found = time.perf_counter(), []

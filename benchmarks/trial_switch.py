@@ -19,6 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3Moe
 from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.parameters import Kernel, Parameters
 
 
@@ -49,7 +50,7 @@ def measure(network: torch.nn.Module) -> list[float]:
     anatomy = find_anatomy(network)
     depth, width = len(anatomy.layers), anatomy.writers[0].shape[-2]
     directions = torch.nn.functional.normalize(torch.randn(depth + 1, width), dim=-1)
-    bank = EditBank(anatomy.writers, directions, "full", 1 << 33)
+    bank = EditBank(anatomy.writers, directions, edit_method("norm_preserving"), 1 << 33)
     kernel = Kernel(1.0, depth / 2, 0.5, float(depth))
     trial = Parameters(depth / 2, dict.fromkeys(anatomy.components, kernel))
     ids = torch.randint(1000, (16, 32))

@@ -7,6 +7,7 @@ in the settings.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import sys
 from collections.abc import Mapping
@@ -15,9 +16,10 @@ from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from inspect import get_annotations
+from pathlib import Path
 from pkgutil import iter_modules
 
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import UsageError, one_line, shortened
 from heretic_tui.words import nearest, plain, quoted
 
 
@@ -92,6 +94,18 @@ def method(kind: Kind, name: str, protocol: type | None = None) -> object:
     if lacking := [member for member in _members(protocol) if not hasattr(found, member)]:
         raise UsageError(f"the METHOD of the {where} lacks {lacking[0]!r}, which every {kind.what} has: add it")
     return found
+
+
+def summary(kind: Kind, name: str) -> str:
+    """What a method does, in a sentence: the first paragraph of its file, without the name that it opens with. The file
+    is read, not imported. Empty where that does not succeed."""
+    try:
+        spec = find_spec(_sources(kind, tuple(sys.path))[name][0].module)
+        text = ast.get_docstring(ast.parse(Path(spec.origin or "").read_text(encoding="utf-8"))) if spec else None
+    except (KeyError, ImportError, OSError, ValueError, SyntaxError):
+        return ""
+    sentence = " ".join((text or "").split("\n\n")[0].split())
+    return shortened(sentence.partition(": ")[2] or sentence)
 
 
 # What is installed does not change while the program runs, but a test or a notebook may add a folder to the path.

@@ -11,7 +11,7 @@ from typing import Protocol
 import pytest
 
 from heretic_tui.errors import UsageError
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, METRICS, method, names
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, METRICS, method, names, summary
 
 
 class Greeter(Protocol):
@@ -98,3 +98,11 @@ def test_a_name_that_two_methods_have(package: Path) -> None:
 
 def test_nothing_of_another_kind_is_found(package: Path) -> None:
     assert "good" not in names(EDIT_METHODS)
+
+
+def test_a_summary_is_read_from_the_file_without_importing_it(package: Path) -> None:
+    assert summary(EDIT_METHODS, "subtract") == "the direction is taken out of each matrix as it is."
+    (package / "greeters_broken.py").write_text('"""Broken: it greets\n\nnobody."""\nraise SystemExit\n')
+    assert summary(DIRECTION_METHODS, "broken") == "it greets"
+    assert summary(DIRECTION_METHODS, "good") == "", "it is not there"
+    assert summary(DIRECTION_METHODS, "nobody") == ""

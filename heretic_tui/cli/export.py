@@ -28,7 +28,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
     )
-    parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for row_normalization = full")
+    parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for edit_method = norm_preserving")
 
 
 def _export(options: argparse.Namespace, streams: Streams) -> int:

@@ -11,6 +11,7 @@ import yaml
 
 from heretic_tui import __version__
 from heretic_tui.files import replaced
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, Kind, summary
 from heretic_tui.words import plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -80,9 +81,10 @@ def card_text(record: dict[str, Any]) -> str:
         lines += ["", "The exported files were not measured: " + _words(record["not_measured"]) + "."]
     lines += ["", "## Parameters", "", "```json", json.dumps(record["parameters"], indent=1), "```", ""]
     lines += [
-        f"Row normalization {_code(settings['row_normalization'])}, directions "
-        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. Edited: "
-        f"{_words(record['coverage'])}. Biases of edited modules were left as they are.",
+        f"Directions: {_method(DIRECTION_METHODS, settings['direction_method'])}; "
+        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. "
+        f"Edits: {_method(EDIT_METHODS, settings['edit_method'])}. Edited: {_words(record['coverage'])}. Biases of "
+        "edited modules were left as they are.",
         "",
         "Prompts: "
         + "; ".join(
@@ -95,6 +97,12 @@ def card_text(record: dict[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _method(kind: Kind, name: str) -> str:
+    """A method's name, and in words what it does, as far as it is installed here."""
+    words = summary(kind, name).rstrip(".")
+    return f"{_code(name)}, {_words(words)}" if words else _code(name)
 
 
 def _source(prompts: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of
+from heretic_tui.plugins import names
+from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of, method_kind
 
 # What the type of these does not tell.
 _FORMS = {
@@ -70,6 +71,8 @@ class Setting:
     @property
     def choices(self) -> tuple[str, ...]:
         """The values that it can have, or each of its values; empty where it is free."""
+        if methods := method_kind(self.field):
+            return names(methods)
         kind = self.field.annotation
         inner = get_args(kind)[0] if get_origin(kind) is list else kind
         return get_args(inner) if get_origin(inner) is Literal else ()

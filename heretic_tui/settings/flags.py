@@ -7,6 +7,7 @@ from collections.abc import Container
 from itertools import groupby
 
 from heretic_tui.settings.describe import every_setting
+from heretic_tui.settings.older import FORMER_NAMES
 from heretic_tui.settings.schema import DEFAULT_SETS
 
 # How the name of a setting begins among the options of a command, so that it is none of the command's own.
@@ -35,6 +36,10 @@ def add_flags(parser: argparse.ArgumentParser, names: Container[str]) -> None:
                     metavar=setting.metavar,
                     nargs="+" if setting.takes_several else None,
                 )
+    for former, (name, _) in FORMER_NAMES.items():
+        if name in names:
+            flag = "--" + former.replace("_", "-")
+            parser.add_argument(flag, dest=_MARK + former, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
 
 
 def flags_of(options: argparse.Namespace) -> dict[str, object]:

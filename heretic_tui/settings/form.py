@@ -10,6 +10,7 @@ from pathlib import Path
 
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.describe import Setting, every_setting
+from heretic_tui.settings.older import with_present_names
 from heretic_tui.settings.schema import PromptSet, Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.settings.toml import toml_value
@@ -52,7 +53,7 @@ class SettingsForm:
     def __init__(
         self, flags: Mapping[str, object], config: Path | None = None, base: Mapping[str, object] | None = None
     ) -> None:
-        self._given = dict(flags)
+        self._given = with_present_names(flags, "the command line")
         self._config, self._base = config, base
         self.settings = load_settings(flags, config=config, base=base)
         self._defaults = load_settings(environment=False)

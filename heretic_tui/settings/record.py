@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heretic_tui.errors import UsageError
+from heretic_tui.settings.older import as_now
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import validated
 from heretic_tui.words import quoted, without_passwords
@@ -32,6 +33,7 @@ def from_record(record: object, own: Settings, where: str) -> Settings:
     """
     if not isinstance(record, dict):
         raise UsageError(f"{where} holds no settings")
+    record = as_now(record, where)
     if newer := [name for name in record if name not in Settings.model_fields]:
         raise UsageError(f"{where} has a setting that this version does not know, {quoted(newer[0])}: use a newer one")
     found = validated({**record, "storage": own.storage, "runs_dir": own.runs_dir}, where)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from heretic_tui.errors import UsageError
 from heretic_tui.files import parse_json, state_folder
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, Kind, names
+from heretic_tui.settings.older import in_first_words
 
 # Parts of a refusal in lower case. Words for what is refused (illegal, harmful, unethical) are not among them: answers
 # repeat them from the question. On the guarded SmolLM2 they were a fifth of the verdicts left after an edit, all wrong.
@@ -120,11 +122,14 @@ class Settings(BaseModel):
         list(REFUSAL_MARKERS), "Responses", "strings that make a response a refusal (lower case)", min_length=1
     )
 
+    direction_method: Annotated[str, DIRECTION_METHODS] = _setting(
+        "mean_difference", "Ablation", "how a direction is found in the residuals of both sets"
+    )
     orthogonalize_direction: bool = _setting(
         True, "Ablation", "leave alone what directions share with the good prompts' mean"
     )
-    row_normalization: Literal["none", "pre", "full"] = _setting(
-        "full", "Ablation", "edit the matrices as they are, row-normalised, or with every row's length restored"
+    edit_method: Annotated[str, EDIT_METHODS] = _setting(
+        "norm_preserving", "Ablation", "how a direction is taken out of a matrix"
     )
     component_kinds: Literal["coarse", "fine"] = _setting(
         "coarse", "Ablation", "kernels for token mixers and MLPs; fine: one for each kind of attention and expert"
@@ -133,7 +138,7 @@ class Settings(BaseModel):
         True, "Ablation", "where a norm follows a matrix, take out what the norm makes the direction of"
     )
     full_normalization_lora_rank: int = _setting(
-        3, "Ablation", "rank of a plain LoRA adapter of a `full` edit", ge=1, le=512
+        3, "Ablation", "rank of a plain LoRA adapter where only DoRA is exact (norm_preserving)", ge=1, le=512
     )
     winsorization_quantile: float = _setting(
         1.0, "Ablation", "clamp each residual to this quantile of its magnitudes; 1 = off", gt=0.5, le=1.0
@@ -174,6 +179,15 @@ class Settings(BaseModel):
         numeric = {int, float} & kinds_of(cls.model_fields[info.field_name])
         if numeric and (isinstance(value, bool) or (isinstance(value, int) and value.bit_length() > 64)):
             raise ValueError
+        return value
+
+    @field_validator("*")
+    @classmethod
+    def _method(cls, value: Any, info: Any) -> Any:
+        if kind := method_kind(cls.model_fields[info.field_name]):
+            known = names(kind)
+            if not all(name in known for name in (value if isinstance(value, list) else [value])):
+                raise ValueError
         return value
 
     @field_validator("dtypes", "refusal_markers", mode="before")
@@ -261,14 +275,20 @@ _NOT_IDENTITY = frozenset(
 )
 
 
+def deciding(settings: Settings) -> dict[str, Any]:
+    """The settings that decide results, as plain JSON."""
+    return settings.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
+
+
 def identity(settings: Settings) -> dict[str, Any]:
-    """The settings that decide results, as plain JSON: with the same model and prompts, two runs with the same ones
-    are the same run."""
-    found = settings.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
-    if settings.early_stop:
-        # It changes no figure of a trial on the front: runs of the time before it go on with it.
-        del found["early_stop"]
-    return found
+    """The same in the words of the first version, which a run's identity is made of: with the same model and prompts,
+    two runs with the same ones are the same run."""
+    return in_first_words(deciding(settings))
+
+
+def method_kind(field: FieldInfo) -> Kind | None:
+    """The kind of method that a setting names one of, or several; None for other settings."""
+    return next((rule for rule in field.metadata if isinstance(rule, Kind)), None)
 
 
 def kinds_of(field: FieldInfo) -> set[object]:

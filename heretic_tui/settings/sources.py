@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from heretic_tui.errors import UsageError
 from heretic_tui.files import read_bytes
 from heretic_tui.settings.describe import Setting
+from heretic_tui.settings.older import with_present_names
 from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
 from heretic_tui.words import nearest, quoted
 
@@ -47,7 +48,7 @@ def load_settings(
     layers += [(given or {}, "the command line"), (settings, "the program")]
     origins: dict[str, str] = {}
     for layer, origin in layers:
-        for name, value in layer.items():
+        for name, value in with_present_names(layer, origin).items():
             origins[name] = origin
             merged[name] = _on_top(value, merged.get(name)) if name in DEFAULT_SETS else value
     found = validated(merged, "the settings", origins)
@@ -87,9 +88,10 @@ def validated(values: Mapping[str, object], where: str, origins: Mapping[str, st
         name, *rest = map(str, first["loc"])
         part = next((word for word in rest if name in DEFAULT_SETS and word in PromptSet.model_fields), None)
         setting = Setting(name, part)
+        wrong = first["input"]
+        hint = nearest(wrong, setting.choices) if isinstance(wrong, str) else ""
         raise UsageError(
-            f"{setting.key} (from {origins.get(name, where)}): expected {setting.expected}, "
-            f"not {quoted(first['input'])}"
+            f"{setting.key} (from {origins.get(name, where)}): expected {setting.expected}, not {quoted(wrong)}{hint}"
         ) from error
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.flags import add_flags, flags_of
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.record import from_record, to_record
 from heretic_tui.settings.schema import PromptSet, Settings, identity
 from heretic_tui.settings.sources import load_settings
@@ -100,7 +101,14 @@ def test_a_program_names_settings_as_arguments() -> None:
         ("n_trial = 5", "unknown setting 'n_trial' in heretic.toml: did you mean 'n_trials'?"),
         ("[good_prompts]\nsplitt = 'train'", "unknown setting 'good_prompts.splitt' in heretic.toml"),
         ("n_trials = 0", "n_trials (from heretic.toml): expected a whole number from 1 to 100,000, not 0"),
-        ("row_normalization = 'half'", "row_normalization (from heretic.toml): expected one of none, pre, full"),
+        ("row_normalization = 'half'", "row_normalization (from heretic.toml): expected one of none, pre, full, not"),
+        ("edit_method = 'substract'", "expected one of norm_preserving, row_normalised, subtract, not 'substract'"),
+        ("edit_method = 'substract'", "did you mean 'subtract'?"),
+        ("edit_method = 3", "edit_method (from heretic.toml): expected one of norm_preserving, row_normalised,"),
+        (
+            "row_normalization = 'pre'\nedit_method = 'subtract'",
+            "row_normalization = pre and edit_method = 'subtract' (from heretic.toml) contradict each other",
+        ),
         ("max_shard_size = 'big'", "expected a number and a unit, such as 5GB or 500MB"),
         ("max_shard_size = '0GB'", "expected a number and a unit, such as 5GB or 500MB"),
         ("max_memory = {0 = 'lots'}", "expected DEVICE=AMOUNT for each device"),
@@ -189,6 +197,48 @@ def test_where_things_lie_is_no_part_of_a_runs_identity() -> None:
     other = load_settings({"model": "b", "runs_dir": "y", "n_trials": 50})
     assert identity(one) == identity(other)
     assert identity(one) != identity(load_settings({"model": "a", "seed": 4}))
+
+
+@pytest.mark.parametrize(
+    ("former", "present"), [("none", "subtract"), ("pre", "row_normalised"), ("full", "norm_preserving")]
+)
+def test_a_former_name_is_read_wherever_settings_are(
+    former: str, present: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = load_settings(edit_method=present)
+    assert load_settings(parsed("--row-normalization", former)) == expected
+    assert SettingsForm(parsed("--row-normalization", former)).settings == expected
+    record = to_record(expected)
+    del record["edit_method"], record["direction_method"]
+    assert from_record({**record, "row_normalization": former}, expected, "run.json") == expected
+    file = tmp_path / "older.toml"
+    file.write_text(f"row_normalization = '{former}'\n")
+    assert load_settings(config=file) == expected
+    # Both names are one setting: what comes from above wins, whichever it is called there.
+    assert load_settings(parsed("--edit-method", "subtract"), config=file).edit_method == "subtract"
+    monkeypatch.setenv("HERETIC_TUI_ROW_NORMALIZATION", former)
+    assert load_settings() == expected
+    assert load_settings(parsed("--row-normalization", former, "--edit-method", present)) == expected
+    # What was given under the former name can be changed on Setup.
+    form = SettingsForm(parsed("--row-normalization", former))
+    form.set("edit_method", "subtract")
+    assert form.settings.edit_method == "subtract"
+
+
+def test_a_former_name_is_no_flag_that_is_listed() -> None:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Settings.model_fields)
+    assert "row-normalization" not in parser.format_help()
+    assert "(norm_preserving, row_normalised, subtract) [norm_preserving]" in " ".join(parser.format_help().split())
+
+
+@pytest.mark.parametrize(
+    ("former", "present"), [("none", "subtract"), ("pre", "row_normalised"), ("full", "norm_preserving")]
+)
+def test_a_run_of_before_has_the_identity_that_it_had(former: str, present: str) -> None:
+    found = identity(load_settings(edit_method=present))
+    assert found["row_normalization"] == former
+    assert {"edit_method", "direction_method"} & set(found) == set()
 
 
 def test_runs_of_the_time_before_early_stop_go_on_with_it() -> None:

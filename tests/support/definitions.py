@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+METHODS = ("subtract", "row_normalised", "norm_preserving")
 
-def by_definition(weight: torch.Tensor, v: torch.Tensor, strength: float, normalization: str) -> torch.Tensor:
+
+def by_definition(weight: torch.Tensor, v: torch.Tensor, strength: float, method: str) -> torch.Tensor:
     """W' written down as the words say it, in float64 and with an explicit projection matrix."""
     w, v = weight.double(), v.double()
     projection = torch.eye(len(v), dtype=torch.float64) - strength * torch.outer(v, v)
-    if normalization == "none":
+    if method == "subtract":
         return projection @ w
     norms = w.norm(dim=1, keepdim=True)
     edited = projection @ (w / norms)
-    if normalization == "full":
+    if method == "norm_preserving":
         edited = edited / edited.norm(dim=1, keepdim=True)
     return edited * norms
 

@@ -17,7 +17,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import read_json
 from heretic_tui.run.places import recall
 from heretic_tui.settings.record import from_record
-from heretic_tui.settings.schema import Settings, identity
+from heretic_tui.settings.schema import Settings, deciding
 from heretic_tui.words import quoted
 
 FORMAT = 2
@@ -85,7 +85,7 @@ def sources(settings: Settings) -> dict[str, Any]:
     """What a record says of model, prompts and settings: of what lies on this machine the name, of settings those that
     decide the files. (No path, no storage, no password: the record is passed on with the files.)"""
     kept = {
-        **identity(settings),
+        **deciding(settings),
         "model": settings.model,
         "model_commit": settings.model_commit,
         "max_shard_size": settings.max_shard_size,

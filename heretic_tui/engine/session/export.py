@@ -12,6 +12,7 @@ from heretic_tui import events as ev
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.checkpoint.source import commit_of, save_processor, source_folder
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.adapter import write_adapter
 from heretic_tui.engine.export.folder import check_place, check_space, file_hashes, whole_or_absent
@@ -154,7 +155,8 @@ def build(
             save_processor(settings, beside)
             copy_missing_tensors(source_folder(settings), beside, emit)
         else:
-            write_adapter(bench.model, edits, beside, dora, settings.full_normalization_lora_rank)
+            method, rank = edit_method(settings.edit_method), settings.full_normalization_lora_rank
+            write_adapter(bench.model, edits, method, beside, dora, rank)
     return bench
 
 

@@ -19,10 +19,12 @@ from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.analysis.record import saved_analysis
-from heretic_tui.engine.directions.methods.mean_difference import refusal_directions
+from heretic_tui.engine.directions.methods.base import direction_method
 from heretic_tui.engine.directions.residuals import gather_residuals
+from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
 from heretic_tui.engine.inputs.positions import check_positions
@@ -99,6 +101,9 @@ class Workbench:
         self._emit = emit
         self._control = control
         self._own = own
+        # Before the model is loaded, which takes minutes.
+        self._direction_method = direction_method(settings.direction_method)
+        self._edit_method = edit_method(settings.edit_method)
 
     # Phases, in order
 
@@ -350,7 +355,7 @@ class Workbench:
                 good, bad = gathered["good_prompts"], gathered["bad_prompts"]
                 if keep:
                     self._residuals = {name: found.each for name, found in gathered.items()}
-                directions = refusal_directions(good.mean, bad.mean, self.settings.orthogonalize_direction)
+                directions = unit_directions(self._direction_method, good, bad, self.settings.orthogonalize_direction)
                 found = {
                     "good_mean": good.mean,
                     "bad_mean": bad.mean,
@@ -363,7 +368,7 @@ class Workbench:
             self._bank = EditBank(
                 self.model.anatomy.writers,
                 self.directions,
-                self.settings.row_normalization,
+                self._edit_method,
                 memory_share(self.model.device, _BANK_SHARE),
             )
             along = found["good_along"], found["bad_along"]

@@ -20,6 +20,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.events import ExportFinished, ExportStarted
 from heretic_tui.files import user_path
 from heretic_tui.report.model_card import card_text
+from heretic_tui.settings.older import as_now
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.quiet_input import QuietInput
@@ -28,7 +29,7 @@ from heretic_tui.words import duration, size_words
 _KINDS = (
     ("merged: a whole model", "merged"),
     ("adapter: LoRA", "adapter"),
-    ("adapter: DoRA (exact for row normalization full)", "dora"),
+    ("adapter: DoRA (exact for edits that keep row lengths)", "dora"),
 )
 
 
@@ -89,7 +90,7 @@ class ExportScreen(RunScreen, ModalScreen[None]):
         return {
             "model": state.opened.model,
             "model_commit": state.opened.settings.get("model_commit"),
-            "settings": state.opened.settings,
+            "settings": as_now(state.opened.settings, "the journal"),
             "kind": "merged" if kind == "merged" else "adapter",
             "trial": {
                 "number": trial.number,

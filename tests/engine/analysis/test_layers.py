@@ -19,10 +19,11 @@ from heretic_tui.engine.analysis.logit_lens import Lens, final_norm
 from heretic_tui.engine.analysis.projections import principal_components, turned
 from heretic_tui.engine.analysis.separation import area_under_curve
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
-from heretic_tui.engine.directions.methods.mean_difference import refusal_directions
+from heretic_tui.engine.directions.methods.mean_difference import METHOD
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
+from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.edits.attach import attached
-from heretic_tui.engine.edits.edit import make_edit
+from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.hooks import change_output
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -237,13 +238,14 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
     }  # fmt: skip
     folder = RunFolder(tmp_path)
     store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, lambda event: None)
-    means = [torch.stack([store.layer(n, i).mean(0) for i in range(5)]) for n in ("good_prompts", "bad_prompts")]
+    each = [torch.stack([store.layer(n, i) for i in range(5)], dim=1) for n in ("good_prompts", "bad_prompts")]
     # Of the embedding of the template's last token there is none.
-    directions = torch.cat([torch.zeros(1, 32), refusal_directions(means[0][1:], means[1][1:], False)])
+    directions = METHOD.directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
+    directions[0] = 0
 
     def edits(layer: int) -> dict:
         writers = [w for w in model.anatomy.writers if w.layer == layer]
-        return {w.name: make_edit(w.weight(), directions[layer + 1], 1.0, "none") for w in writers}
+        return {w.name: make_edit(w.weight(), directions[layer + 1], 1.0, edit_method("subtract")) for w in writers}
 
     found = analyse_layers(
         model, store, directions, edits, tokens["bad_evaluation_prompts"], tokens["good_evaluation_prompts"], 16,
@@ -284,7 +286,7 @@ def test_a_trial_that_takes_it_out_loses_the_planted_token(
 ) -> None:
     model, _, directions = analysed
     edits = {
-        w.name: make_edit(w.weight(), directions[PLANTED_AT + 1], 1.0, "none")
+        w.name: make_edit(w.weight(), directions[PLANTED_AT + 1], 1.0, edit_method("subtract"))
         for w in model.anatomy.writers
         if w.layer == PLANTED_AT
     }

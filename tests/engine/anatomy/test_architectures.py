@@ -20,7 +20,9 @@ from heretic_tui.engine.checkpoint.misfit import try_on
 from heretic_tui.engine.checkpoint.stored import stored_tensors
 from heretic_tui.engine.checkpoint.suitability import OUT_OF_SCOPE, refuse_unsuitable
 from heretic_tui.engine.edits.attach import attached
-from heretic_tui.engine.edits.edit import Edit, make_edit
+from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.edits.methods import subtract
+from heretic_tui.engine.edits.methods.base import make_edit
 from heretic_tui.engine.export.adapter import write_adapter
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError
@@ -103,7 +105,7 @@ def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[
 
 def edit_of(writer: Writer, direction: Tensor):
     aim = nn.functional.normalize(writer.through_post_norm(direction), dim=0)
-    return make_edit(writer.weight(), aim, 1.0, "none")
+    return make_edit(writer.weight(), aim, 1.0, subtract.METHOD)
 
 
 def outcome(kind: str, folder: Path) -> str:
@@ -143,7 +145,7 @@ def adapter(kind: str, network: nn.Module, edits: dict[str, Edit], edited: Tenso
     """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
     model = ChatModel(network, tiny_models.tokenizer(), lambda event: None, Control())
     try:
-        write_adapter(model, edits, folder, dora=False, rank=1)
+        write_adapter(model, edits, subtract.METHOD, folder, dora=False, rank=1)
     except UsageError as error:
         if "PEFT takes no adapter" not in str(error):
             raise

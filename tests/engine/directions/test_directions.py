@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from heretic_tui.engine.analysis.geometry import layer_diagnostics
 from heretic_tui.engine.directions.interpolation import direction_parts
-from heretic_tui.engine.directions.methods.mean_difference import refusal_directions
+from heretic_tui.engine.directions.methods.base import direction_method
+from heretic_tui.engine.directions.residuals import Residuals
+from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.errors import HereticError, UsageError
 
 
@@ -17,6 +19,39 @@ def means(layers: int = 6, hidden: int = 16) -> tuple[torch.Tensor, torch.Tensor
     generator = torch.Generator().manual_seed(1)
     good = torch.randn(layers, hidden, generator=generator, dtype=torch.float64)
     return good, good + torch.randn(layers, hidden, generator=generator, dtype=torch.float64)
+
+
+def refusal_directions(good: torch.Tensor, bad: torch.Tensor, orthogonalize: bool) -> torch.Tensor:
+    """The directions from two means, which are all that the method of mean differences looks at."""
+    method = direction_method("mean_difference")
+    return unit_directions(method, *(Residuals(mean, mean[None].float()) for mean in (good, bad)), orthogonalize)
+
+
+class Given:
+    """A direction method that gives what it is told to."""
+
+    def __init__(self, directions: torch.Tensor) -> None:
+        self._directions = directions
+
+    def directions(self, good: Residuals, bad: Residuals) -> torch.Tensor:
+        return self._directions
+
+
+def test_what_a_method_of_somebody_else_s_gives_is_checked() -> None:
+    good, bad = (Residuals(mean, mean[None].float()) for mean in means())
+    units = torch.nn.functional.normalize(torch.randn(6, 16), dim=-1)
+    # A row of zeros for the embedding is nothing wrong, nor are vectors in half precision.
+    units[0] = 0
+    assert torch.equal(unit_directions(Given(units), good, bad, False), units)
+    torch.testing.assert_close(unit_directions(Given(units.half()), good, bad, False), units, atol=1e-3, rtol=1e-3)
+    with pytest.raises(HereticError, match=r"Given gave a tensor of \(5, 16\) in place of \(6, 16\)"):
+        unit_directions(Given(units[1:]), good, bad, False)
+    units[3] *= 2
+    with pytest.raises(HereticError, match="Given gave a vector of length 2 for layer 2, in place of 1"):
+        unit_directions(Given(units), good, bad, False)
+    units[2] = float("nan")
+    with pytest.raises(HereticError, match="a vector of length nan for layer 1"):
+        unit_directions(Given(units), good, bad, False)
 
 
 def test_unit_difference_of_means() -> None:
@@ -95,9 +130,9 @@ def test_diagnostics() -> None:
     good, bad = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 0.0]])
     good_along, bad_along = torch.tensor([[0.0], [2.0]]), torch.tensor([[4.0], [6.0]])
     found = layer_diagnostics(good, bad, good_along, bad_along)[0]
-    assert found["separation"] == 4
-    assert found["good_norm"] == 5
-    assert found["bad_norm"] == 3
-    assert found["difference_norm"] == 4
-    assert found["cosine"] == pytest.approx(0.6)
-    assert found["surviving"] == pytest.approx(0.6)
+    assert found.separation == 4
+    assert found.good_norm == 5
+    assert found.bad_norm == 3
+    assert found.difference_norm == 4
+    assert found.cosine == pytest.approx(0.6)
+    assert found.surviving == pytest.approx(0.6)

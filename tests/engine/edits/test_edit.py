@@ -14,13 +14,12 @@ from heretic_tui.engine.anatomy.probe import examine
 from heretic_tui.engine.anatomy.writers import Writer, find_anatomy
 from heretic_tui.engine.edits.attach import attached, stacked
 from heretic_tui.engine.edits.bank import EditBank
-from heretic_tui.engine.edits.edit import Edit, make_edit, row_norms
+from heretic_tui.engine.edits.edit import Edit, row_norms
+from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.errors import UsageError
 from heretic_tui.parameters import Kernel, Parameters
 from tests.support import families, tiny_models
-from tests.support.definitions import by_definition, unit
-
-NORMALIZATIONS = ("none", "pre", "full")
+from tests.support.definitions import METHODS, by_definition, unit
 
 
 def module(kind: str, bias: bool, dtype: torch.dtype) -> nn.Module:
@@ -34,16 +33,16 @@ def module(kind: str, bias: bool, dtype: torch.dtype) -> nn.Module:
     return made.to(dtype)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("bias", [False, True])
 @pytest.mark.parametrize("kind", ["Linear", "Conv1D"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_attached_edit_is_the_dense_edit(kind: str, bias: bool, dtype: torch.dtype, normalization: str) -> None:
+def test_attached_edit_is_the_dense_edit(kind: str, bias: bool, dtype: torch.dtype, name: str) -> None:
     live = module(kind, bias, dtype)
     writer = Writer(0, "attn.o_proj", "w", live)
     v, x = unit(16), torch.randn(5, 7, 24).to(dtype)
-    edit = make_edit(writer.weight(), v, 0.8, normalization)
-    dense = by_definition(writer.weight(), v, 0.8, normalization)
+    edit = make_edit(writer.weight(), v, 0.8, edit_method(name))
+    dense = by_definition(writer.weight(), v, 0.8, name)
     expected = x.double() @ dense.T + (live.bias.double() if live.bias is not None else 0)
     before = live(x)
     with attached((writer,), {"w": edit}):
@@ -63,44 +62,42 @@ def test_attached_edit_is_the_dense_edit(kind: str, bias: bool, dtype: torch.dty
     strength=st.floats(-0.5, 2.0, allow_nan=False),
     rows=st.integers(2, 9),
     columns=st.integers(1, 9),
-    normalization=st.sampled_from(NORMALIZATIONS),
+    name=st.sampled_from(METHODS),
 )
-def test_closed_form_holds_for_any_matrix(
-    seed: int, strength: float, rows: int, columns: int, normalization: str
-) -> None:
+def test_closed_form_holds_for_any_matrix(seed: int, strength: float, rows: int, columns: int, name: str) -> None:
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(rows, columns, generator=generator) * 3
     v = nn.functional.normalize(torch.randn(rows, generator=generator), dim=0)
-    dense = by_definition(weight, v, strength, normalization)
+    dense = by_definition(weight, v, strength, name)
     # A row that the edit all but empties has no well-conditioned direction to be scaled along.
     left = by_definition(weight, v, strength, "pre").norm(dim=1) / weight.double().norm(dim=1)
     kept = (left > 0.05).nonzero().flatten()
-    edited = make_edit(weight, v, strength, normalization).of(weight).double()
+    edited = make_edit(weight, v, strength, edit_method(name)).of(weight).double()
     torch.testing.assert_close(edited[kept], dense[kept], rtol=1e-3, atol=1e-3)
 
 
-def test_full_keeps_the_length_of_every_row_and_pre_and_none_take_the_direction_out() -> None:
+def test_one_keeps_the_length_of_every_row_and_one_takes_the_direction_out() -> None:
     weight, v = torch.randn(16, 24), unit(16)
-    full = make_edit(weight, v, 1.0, "full").of(weight)
-    torch.testing.assert_close(row_norms(full), row_norms(weight))
-    none = make_edit(weight, v, 1.0, "none").of(weight)
-    assert (v @ none).abs().max() < 1e-5
+    kept = make_edit(weight, v, 1.0, edit_method("norm_preserving")).of(weight)
+    torch.testing.assert_close(row_norms(kept), row_norms(weight))
+    without = make_edit(weight, v, 1.0, edit_method("subtract")).of(weight)
+    assert (v @ without).abs().max() < 1e-5
 
 
 def test_rows_of_zeros_stay_zeros() -> None:
     weight, v = torch.randn(8, 6), unit(8)
     weight[3] = 0
-    for normalization in ("pre", "full"):
-        edited = make_edit(weight, v, 1.0, normalization).of(weight)
+    for name in ("row_normalised", "norm_preserving"):
+        edited = make_edit(weight, v, 1.0, edit_method(name)).of(weight)
         assert torch.isfinite(edited).all()
-    assert torch.equal(make_edit(weight, v, 0.7, "none").of(weight)[3], -0.7 * v[3] * (weight.T @ v))
+    assert torch.equal(make_edit(weight, v, 0.7, edit_method("subtract")).of(weight)[3], -0.7 * v[3] * (weight.T @ v))
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("kind", ["Linear", "Conv1D"])
 @pytest.mark.parametrize("bias", [False, True])
-def test_peft_layers_give_the_same_output(kind: str, bias: bool, normalization: str) -> None:
-    """PEFT's LoRA for `none` and `pre`, its DoRA for `full`, filled by the formulas of the design."""
+def test_peft_layers_give_the_same_output(kind: str, bias: bool, name: str) -> None:
+    """PEFT's LoRA where no rows are scaled, its DoRA where they are, filled by the formulas of the design."""
 
     class Net(nn.Module):
         def __init__(self) -> None:
@@ -113,10 +110,10 @@ def test_peft_layers_give_the_same_output(kind: str, bias: bool, normalization: 
     net, v, strength, x = Net(), unit(16), 0.9, torch.randn(4, 24)
     writer = Writer(0, "attn.o_proj", "w", net.w)
     weight = writer.weight()
-    edit = make_edit(weight, v, strength, normalization)
+    edit = make_edit(weight, v, strength, edit_method(name))
     with attached((writer,), {"w": edit}):
         expected = net(x)
-    dora = normalization == "full"
+    dora = name == "norm_preserving"
     adapted = get_peft_model(
         net, LoraConfig(r=1, lora_alpha=1, target_modules=["w"], use_dora=dora, fan_in_fan_out=kind == "Conv1D")
     )
@@ -124,8 +121,8 @@ def test_peft_layers_give_the_same_output(kind: str, bias: bool, normalization: 
     norms = row_norms(weight)
     u = weight.T @ (v / norms)
     with torch.no_grad():
-        layer.lora_A["default"].weight.copy_((weight.T @ v if normalization == "none" else u)[None])
-        layer.lora_B["default"].weight.copy_((-strength * (v if normalization == "none" else norms * v))[:, None])
+        layer.lora_A["default"].weight.copy_((weight.T @ v if name == "subtract" else u)[None])
+        layer.lora_B["default"].weight.copy_((-strength * (v if name == "subtract" else norms * v))[:, None])
         if dora:
             layer.lora_magnitude_vector["default"].weight.copy_(norms)
     torch.testing.assert_close(adapted(x), expected, rtol=1e-5, atol=1e-5)
@@ -160,7 +157,9 @@ def test_whole_model_edited_by_hooks_equals_model_with_edited_weights(kind: str)
     ids = torch.randint(0, 250, (2, 9))
     base = network(ids).logits
     for index in (None, 1.4):
-        edits = EditBank(anatomy.writers, directions, "full", 1 << 30).edits(Parameters(index, kernels))
+        edits = EditBank(anatomy.writers, directions, edit_method("norm_preserving"), 1 << 30).edits(
+            Parameters(index, kernels)
+        )
         assert set(edits) == {w.name for w in anatomy.writers if w.layer >= (0 if w.component == "attn.o_proj" else 2)}
         with attached(anatomy.writers, edits):
             hooked = network(ids).logits
@@ -173,12 +172,12 @@ def test_whole_model_edited_by_hooks_equals_model_with_edited_weights(kind: str)
         assert not torch.allclose(hooked, base, atol=1e-2)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("limit", [0, 1 << 30])
-def test_edits_from_stored_products_are_those_of_the_definition(normalization: str, limit: int) -> None:
+def test_edits_from_stored_products_are_those_of_the_definition(name: str, limit: int) -> None:
     writers = find_anatomy(tiny_models.network()).writers
     directions = nn.functional.normalize(torch.randn(5, 32), dim=-1)
-    bank = EditBank(writers, directions, normalization, limit)
+    bank = EditBank(writers, directions, edit_method(name), limit)
     for index in (None, 1.0, 1.4, 1.9, 2.0, 0.3):
         kernels = dict.fromkeys(("attn.o_proj", "mlp.down_proj"), Kernel(1.2, 2.0, 0.4, 9.0))
         edits = bank.edits(Parameters(index, kernels))
@@ -190,27 +189,25 @@ def test_edits_from_stored_products_are_those_of_the_definition(normalization: s
             else:
                 low = int(index) + 1
                 v = nn.functional.normalize(torch.lerp(directions[low], directions[low + 1], index % 1), dim=0)
-            expected = make_edit(weight, v, strength, normalization).of(weight)
+            expected = make_edit(weight, v, strength, edit_method(name)).of(weight)
             torch.testing.assert_close(edits[writer.name].of(weight), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("index", [None, 0.4])
-def test_edits_behind_a_norm_take_out_what_the_norm_makes_the_direction_of(
-    normalization: str, index: float | None
-) -> None:
+def test_edits_behind_a_norm_take_out_what_the_norm_makes_the_direction_of(name: str, index: float | None) -> None:
     network = families.build("gemma2")
     writers = examine(network).writers
     directions = nn.functional.normalize(torch.randn(3, families.HIDDEN), dim=-1)
     kernels = dict.fromkeys(("attn.o_proj", "mlp.down_proj"), Kernel(0.9, 1.0, 0.4, 9.0))
-    edits = EditBank(writers, directions, normalization, 1 << 30).edits(Parameters(index, kernels))
+    edits = EditBank(writers, directions, edit_method(name), 1 << 30).edits(Parameters(index, kernels))
     for writer in writers:
         layer = network.model.layers[writer.layer]
         norm = layer.post_attention_layernorm if "attn" in writer.name else layer.post_feedforward_layernorm
         v = directions[writer.layer + 1] if index is None else torch.lerp(directions[1], directions[2], 0.4)
         v = nn.functional.normalize((1 + norm.weight) * v, dim=0)
         strength, weight = kernels[writer.component].strength(writer.layer), writer.weight()
-        expected = by_definition(weight, v, strength, normalization).float()
+        expected = by_definition(weight, v, strength, name).float()
         torch.testing.assert_close(edits[writer.name].of(weight), expected, rtol=1e-4, atol=1e-4)
 
 
@@ -218,7 +215,7 @@ def test_rows_of_several_trials_in_one_batch_each_have_their_own_edit() -> None:
     network = tiny_models.network(bias=True)
     writers = find_anatomy(network).writers
     directions = nn.functional.normalize(torch.randn(5, 32), dim=-1)
-    bank = EditBank(writers, directions, "full", 1 << 30)
+    bank = EditBank(writers, directions, edit_method("norm_preserving"), 1 << 30)
     trials = [
         bank.edits(Parameters(1.4, {"attn.o_proj": Kernel(1.2, 2.0, 0.4, 1.0)})),
         {},
@@ -240,23 +237,27 @@ def test_unknown_component_and_layer_out_of_range_are_told() -> None:
     writers = find_anatomy(tiny_models.network()).writers
     directions = torch.randn(5, 32)
     with pytest.raises(UsageError, match=r"no component 'mlp\.up_proj'"):
-        EditBank(writers, directions, "none", 1 << 30).edits(Parameters(1.0, {"mlp.up_proj": Kernel(1, 1, 1, 1)}))
+        EditBank(writers, directions, edit_method("subtract"), 1 << 30).edits(
+            Parameters(1.0, {"mlp.up_proj": Kernel(1, 1, 1, 1)})
+        )
     with pytest.raises(UsageError, match="outside the model's layers"):
-        EditBank(writers, directions, "none", 1 << 30).edits(Parameters(3.5, {"attn.o_proj": Kernel(1, 1, 1, 5)}))
+        EditBank(writers, directions, edit_method("subtract"), 1 << 30).edits(
+            Parameters(3.5, {"attn.o_proj": Kernel(1, 1, 1, 5)})
+        )
 
 
 def test_edit_without_scaling_keeps_the_bias() -> None:
     writer = Writer(0, "attn.o_proj", "w", module("Linear", True, torch.float32))
     v = unit(16)
-    with attached((writer,), {"w": make_edit(writer.weight(), v, 1.0, "none")}):
+    with attached((writer,), {"w": make_edit(writer.weight(), v, 1.0, edit_method("subtract"))}):
         out = writer.module(torch.zeros(1, 24))
     torch.testing.assert_close(out[0], writer.bias)
-    assert isinstance(make_edit(writer.weight(), v, 1.0, "none"), Edit)
+    assert isinstance(make_edit(writer.weight(), v, 1.0, edit_method("subtract")), Edit)
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("bias", [False, True])
-def test_a_4bit_matrix_is_edited_as_it_computes(bias: bool, normalization: str) -> None:
+def test_a_4bit_matrix_is_edited_as_it_computes(bias: bool, name: str) -> None:
     bnb = pytest.importorskip("bitsandbytes")
     torch.manual_seed(4)
     plain = nn.Linear(128, 64, bias=bias)
@@ -271,8 +272,8 @@ def test_a_4bit_matrix_is_edited_as_it_computes(bias: bool, normalization: str) 
         live(x)
     # The first pass may rearrange the stored bytes.
     assert torch.allclose(writer.weight(), before, atol=2e-3)
-    edit = make_edit(writer.weight(), unit(64), 0.8, normalization)
-    expected = x.double() @ by_definition(before, unit(64), 0.8, normalization).T
+    edit = make_edit(writer.weight(), unit(64), 0.8, edit_method(name))
+    expected = x.double() @ by_definition(before, unit(64), 0.8, name).T
     expected = expected + (plain.bias.double() if bias else 0)
     with torch.inference_mode(), attached((writer,), {"w": edit}):
         assert (live(x).double() - expected).norm() / expected.norm() < 0.02

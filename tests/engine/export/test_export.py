@@ -21,6 +21,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export.folder import whole_or_absent
 from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.errors import HereticError, UsageError
@@ -54,8 +55,8 @@ def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Ten
     network = AutoModelForCausalLM.from_pretrained(model)
     anatomy = find_anatomy(network)
     directions = load_file(folder.directions)["directions"]
-    normalization = folder.read_record()["settings"]["row_normalization"]
-    edits = EditBank(anatomy.writers, directions, normalization, 1 << 30).edits(Parameters.from_json(trial.parameters))
+    method = edit_method(folder.read_record()["settings"]["edit_method"])
+    edits = EditBank(anatomy.writers, directions, method, 1 << 30).edits(Parameters.from_json(trial.parameters))
     base = logits_of(network)
     with attached(anatomy.writers, edits):
         return logits_of(network), base
@@ -103,14 +104,14 @@ def test_merged_weights(heretic: Heretic, tmp_path: Path, sets: list[str], kind:
 
 
 @pytest.mark.parametrize(
-    ("normalization", "flags", "rank", "close"),
+    ("name", "flags", "rank", "close"),
     [
-        ("none", [], 1, 2e-4),
-        ("pre", [], 1, 2e-4),
-        ("full", ["--dora"], 1, 2e-4),
-        # A plain LoRA of a `full` edit is an approximation; with every rank that there is, it is none.
-        ("full", ["--full-normalization-lora-rank", "32"], 32, 2e-4),
-        ("full", [], 3, 0.3),
+        ("subtract", [], 1, 2e-4),
+        ("row_normalised", [], 1, 2e-4),
+        ("norm_preserving", ["--dora"], 1, 2e-4),
+        # A plain LoRA of an edit that keeps row lengths is an approximation; with every rank that there is, it is none.
+        ("norm_preserving", ["--full-normalization-lora-rank", "32"], 32, 2e-4),
+        ("norm_preserving", [], 3, 0.3),
     ],
 )
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -119,13 +120,13 @@ def test_adapters(
     tmp_path: Path,
     sets: list[str],
     kind: str,
-    normalization: str,
+    name: str,
     flags: list[str],
     rank: int,
     close: float,
 ) -> None:
     model = tiny_models.save(tmp_path / "model", kind)
-    searched(heretic, model, sets, "--row-normalization", normalization)
+    searched(heretic, model, sets, "--edit-method", name)
     out = tmp_path / "out"
     done = heretic("export", "model", "--trial", "1", out, "--as", "adapter", *flags)
     assert done.status == 0, done.err
@@ -472,4 +473,4 @@ def test_show_and_runs(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_f
     assert any(trial["front"] for trial in shown["trials"])
     text = heretic("show", listed["run"]).out
     assert "front" in text
-    assert "row_normalization = full" in text
+    assert "edit_method = norm_preserving" in text

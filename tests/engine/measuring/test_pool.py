@@ -17,6 +17,7 @@ from transformers import MistralConfig, MistralForCausalLM
 from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.odds import History, Odds, Past, refusals_to_lose
@@ -75,7 +76,7 @@ def parameters(number: int, depth: int = 4) -> Parameters:
 
 def jobs(model: ChatModel, count: int, **options: object) -> list[Job]:
     directions = nn.functional.normalize(torch.randn(5, 32, generator=torch.Generator().manual_seed(3)), dim=-1)
-    bank = EditBank(model.anatomy.writers, directions, "full", 1 << 30)
+    bank = EditBank(model.anatomy.writers, directions, edit_method("norm_preserving"), 1 << 30)
     made = []
     for number in range(count):
         edits = bank.edits(parameters(number))

@@ -18,6 +18,7 @@ from heretic_tui.commands import Chat, MoreTrials, Sampling
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.edits.attach import attached, edits_aside
 from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.parameters import Kernel, Parameters
@@ -242,7 +243,7 @@ def test_what_is_asked_for_during_a_command_is_told_before_it_can_be_done() -> N
 def test_edits_are_set_aside_and_come_back(make_model: Callable[..., Any]) -> None:
     model = make_model()
     directions = torch.nn.functional.normalize(torch.randn(5, 32), dim=-1)
-    bank = EditBank(model.anatomy.writers, directions, "full", 1 << 30)
+    bank = EditBank(model.anatomy.writers, directions, edit_method("norm_preserving"), 1 << 30)
     strong, weak = (
         bank.edits(Parameters(None, {name: Kernel(w, 2.0, w, 4.0) for name in model.anatomy.components}))
         for w in (1.5, 0.3)

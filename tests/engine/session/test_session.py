@@ -279,7 +279,7 @@ def test_a_model_that_is_let_go_of_is_gone(run: Run) -> None:
 def test_another_configuration_is_another_run(run: Run) -> None:
     run.go(1)
     first = run.path.name
-    run.settings["row_normalization"] = "pre"
+    run.settings["edit_method"] = "row_normalised"
     run.go(1)
     assert run.path.name != first
 

@@ -1,0 +1,1 @@
+"""One file a way of taking a direction out of a matrix."""
