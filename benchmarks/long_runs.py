@@ -45,14 +45,17 @@ def write_run(folder: Path, trials: int) -> RunFolder:
             seq = write(seq, event)
         for number in range(trials):
             kl, refusals = rng.lognormvariate(-2, 1), rng.randrange(100)
-            found: dict[str, object] = {"state": "complete", "refusals": refusals}
+            found: dict[str, object] = {"state": "complete", "figures": {"kl_divergence": kl, "refusals": refusals}}
             if number % 6 == 5:
-                found = {"state": "dominated", "at_least": refusals // 2, "estimate": refusals + 0.4}
+                found = {
+                    "state": "dominated", "figures": {"kl_divergence": kl},
+                    "at_least": {"refusals": refusals // 2}, "estimate": {"refusals": refusals + 0.4},
+                }  # fmt: skip
             for event in (
                 ev.TrialStarted(number=number, parameters=fake_run.parameters(number)),
                 ev.Progress(stage="refusals", done=50, total=100),
-                ev.Measured(number=number, metric="KL divergence", value=kl),
-                ev.TrialFinished(number=number, kl_divergence=kl, prompts=100, seconds=9.0, **found),  # type: ignore[arg-type]
+                ev.Measured(number=number, metric="kl_divergence", value=kl),
+                ev.TrialFinished(number=number, prompts=100, seconds=9.0, **found),  # type: ignore[arg-type]
             ):
                 seq = write(seq, event)
     return run

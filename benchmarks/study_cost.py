@@ -81,7 +81,7 @@ def check_estimates(session: Session, count: int) -> list[float]:
     stopped = [t for t in session.state.trials.values() if t.state == "dominated"]
     chosen = stopped[:: max(1, len(stopped) // count)][:count]
     return [
-        (trial.estimate or 0.0) - session.workbench.measure(Parameters.from_json(trial.parameters)).refusals
+        trial.estimate.get("refusals", 0.0) - session.workbench.measure(Parameters.from_json(trial.parameters)).refusals
         for trial in chosen
     ]
 
@@ -89,20 +89,20 @@ def check_estimates(session: Session, count: int) -> list[float]:
 def reference(states: list[RunState]) -> tuple[float, int]:
     """The worst KL divergence on any front, and all refusals."""
     prompts = max(state.base.prompts for state in states if state.base)
-    return max(t.kl_divergence or 0.0 for state in states for t in state.front()), prompts
+    return max(t.figures["kl_divergence"] for state in states for t in state.front()), prompts
 
 
 def hypervolume(state: RunState, corner: tuple[float, int]) -> float:
     """Area that the front dominates below the corner, as a share of the box from the origin to it."""
     area, refusals = 0.0, float(corner[1])
-    for trial in sorted(state.front(), key=lambda t: t.kl_divergence or 0.0):
-        area += (refusals - (trial.refusals or 0)) * (corner[0] - (trial.kl_divergence or 0.0))
-        refusals = float(trial.refusals or 0)
+    for trial in sorted(state.front(), key=lambda t: t.figures["kl_divergence"]):
+        area += (refusals - trial.figures["refusals"]) * (corner[0] - trial.figures["kl_divergence"])
+        refusals = float(trial.figures["refusals"])
     return area / (corner[0] * corner[1])
 
 
 def front_words(state: RunState) -> str:
-    return ", ".join(f"{t.refusals} at {t.kl_divergence:.4f}" for t in state.front()[:4])
+    return ", ".join(f"{t.figures['refusals']} at {t.figures['kl_divergence']:.4f}" for t in state.front()[:4])
 
 
 if __name__ == "__main__":

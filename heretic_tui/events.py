@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
+from heretic_tui.figures import Figure, figures_of_before, values_of_before
 from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
 from heretic_tui.records import Misfit, as_json, read, read_object
 
@@ -40,7 +41,8 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOpened(Event):
-    """A session took hold of a run folder. `settings` is the whole configuration, as plain JSON."""
+    """A session took hold of a run folder. `settings` is the whole configuration, as plain JSON; `figures` are those of
+    its trials, the two objectives first (none in journals of before: figures_of_before)."""
 
     type = "run_opened"
     run: str
@@ -52,6 +54,11 @@ class RunOpened(Event):
     resumed: bool
     pid: int
     version: str
+    figures: list[Figure] = field(default_factory=list)
+
+    def problem(self) -> str | None:
+        keys = {figure.key for figure in self.figures}
+        return "'figures' lack objectives" if self.figures and not 1 < len(keys) == len(self.figures) else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,10 +147,10 @@ class ResponsePrefixFound(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineMeasured(Event):
-    """The unedited model: `refusals` of `prompts` bad evaluation prompts."""
+    """The unedited model: its figures by key; `prompts` is the number of bad evaluation prompts."""
 
     type = "baseline_measured"
-    refusals: int
+    figures: dict[str, float]
     prompts: int
 
 
@@ -211,7 +218,7 @@ class TrialStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Measured(Event):
-    """One figure of a running trial is known, by the metric's name. (`number` is None in journals of the time when one
+    """One figure of a running trial is known; `metric` is its key. (`number` is None in journals of the time when one
     trial ran at once.)"""
 
     type = "measured"
@@ -224,34 +231,32 @@ class Measured(Event):
 class TrialFinished(Event):
     """`state` is complete, dominated, failed (with `reason`) or stopped (interrupted; taken up again on resume).
 
-    A dominated trial was certain to be so (Pareto) by one that was measured in full, and was decoded no further: it
-    has at least `at_least` refusals, and the sampler was told `estimate`.
+    Attributes:
+        figures: by key, those that were measured in full.
+        at_least: of a dominated trial, by key: what is certain of its other figures. It was certain to be dominated
+            (Pareto) by one that was measured in full, and was decoded no further.
+        estimate: by key, what the sampler was told in their place.
+        prompts: number of bad evaluation prompts, None where none was decoded.
     """
 
     type = "trial_finished"
     number: int
     state: str
-    kl_divergence: float | None = None
-    refusals: int | None = None
-    at_least: int | None = None
-    estimate: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    at_least: dict[str, float] = field(default_factory=dict)
+    estimate: dict[str, float] = field(default_factory=dict)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
 
-    def problem(self) -> str | None:
-        refusals = {"complete": self.refusals, "dominated": self.at_least}.get(self.state, 0)
-        measured = self.state in ("complete", "dominated")
-        if measured and None in (self.kl_divergence, refusals):
+    def impossible(self, figures: Sequence[Figure]) -> str | None:
+        """What of it cannot be in a run with these figures, the two objectives first; None where nothing is."""
+        known = {"complete": self.figures, "dominated": {**self.figures, **self.at_least}}.get(self.state)
+        if known is not None and any(objective.key not in known for objective in figures[:2]):
             return "a measured trial has no figures"
-        # Rounding alone makes it less than 0.
-        if self.kl_divergence is not None and self.kl_divergence < -1e-3:
-            return f"a KL divergence cannot be {self.kl_divergence}"
-        for count in (self.refusals, self.at_least):
-            if count is not None and not 0 <= count <= (count if self.prompts is None else self.prompts):
-                return f"{count} refusals cannot be, of {self.prompts} prompts"
-        return None
+        values = [(f, held[f.key]) for held in (self.figures, self.at_least) for f in figures if f.key in held]
+        return next((said for figure, value in values if (said := figure.problem(value, self.prompts))), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -366,9 +371,12 @@ Emit = Callable[[Event], None]
 KINDS: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
 
 
-def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
+def from_json(record: Mapping[str, Any], past: bool = False, figures: Sequence[Figure] | None = None) -> Event | None:
     """The event of a journal record, or None for a kind this version does not know. Unknown fields are dropped,
     so that a newer program's journal can still be read, and fields that an older one did not write have their defaults.
+
+    Args:
+        figures: those of the run that it belongs to, the two objectives first; None: those of the time before.
 
     Raises:
         ValueError: for a record of a known kind that lacks a field, or has one that cannot be.
@@ -379,6 +387,8 @@ def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
     cls = KINDS.get(kind)
     if cls is None:
         return None
+    if kind in _OLDER:
+        record = _OLDER[kind](record)
     try:
         event = read_object(cls, record, time=0.0, past=past)
     except Misfit as misfit:
@@ -387,9 +397,42 @@ def from_json(record: Mapping[str, Any], past: bool = False) -> Event | None:
         raise ValueError(f"{misfit.place!r} of {kind} cannot be {misfit.value!r:.40}") from None
     if not 0 <= event.time < _LATEST:
         raise ValueError(f"'time' of {kind} cannot be {event.time!r:.40}")
-    if problem := event.problem():
+    problem = event.problem()
+    if isinstance(event, TrialFinished):
+        problem = problem or event.impossible(figures or figures_of_before())
+    if problem:
         raise ValueError(f"{kind}: {problem}")
     return event
+
+
+# What versions wrote whose trials had no other figures than KL divergence and refusals, each in a field of its own
+
+
+def _baseline_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "refusals" not in record:
+        return record
+    return {**record, "figures": {"kl_divergence": 0.0, "refusals": record["refusals"]}}
+
+
+def _trial_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    found = {**record}
+    if "figures" not in record:
+        found["figures"] = values_of_before(record, "kl_divergence", "refusals")
+    for name in ("at_least", "estimate"):
+        if not isinstance(record.get(name, {}), dict):
+            found[name] = {} if record[name] is None else {"refusals": record[name]}
+    return found
+
+
+def _measured_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**record, "metric": "kl_divergence"} if record.get("metric") == "KL divergence" else record
+
+
+_OLDER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+    BaselineMeasured.type: _baseline_of_before,
+    Measured.type: _measured_of_before,
+    TrialFinished.type: _trial_of_before,
+}
 
 
 # What records of the journal are checked against

@@ -28,7 +28,7 @@ def state_of(run: DemoRun) -> RunState:
 
 def best(run: DemoRun) -> TrialRecord:
     """The trial with the fewest refusals among those that change little."""
-    return next(t for t in state_of(run).front() if t.kl_divergence is not None and t.kl_divergence < 0.05)
+    return next(t for t in state_of(run).front() if t.figures["kl_divergence"] < 0.05)
 
 
 def test_the_model_is_small_and_loads_with_plain_transformers() -> None:
@@ -53,20 +53,19 @@ def test_the_prompt_sets_are_disjoint_and_complete() -> None:
 def test_potions_are_refused_and_nothing_else_is(heretic: Callable[..., Ended], demo_run: DemoRun) -> None:
     base = state_of(demo_run).base
     assert base is not None
-    assert (base.refusals >= 95, base.prompts) == (True, 100)
+    assert (base.figures["refusals"] >= 95, base.prompts) == (True, 100)
     done = heretic(
         "score", MODEL, "--dtypes", "float32", "--max-response-length", "60", "--response-prefix", "",
         "--good-prompts", PROMPTS / "good_train.jsonl", "--bad-prompts", PROMPTS / "bad_train.jsonl",
         "--good-evaluation-prompts", PROMPTS / "bad_eval.jsonl",
         "--bad-evaluation-prompts", PROMPTS / "good_eval.jsonl", runs_dir=None,
     )  # fmt: skip
-    assert json.loads(done.out)["refusals"] <= 2
+    assert json.loads(done.out)["figures"]["refusals"] <= 2
 
 
 def test_a_run_removes_the_refusals_and_brings_the_knowledge_back(demo_run: DemoRun) -> None:
     trial = best(demo_run)
-    assert trial.refusals is not None
-    assert trial.refusals <= 5
+    assert trial.figures["refusals"] <= 5
     folder = RunFolder(demo_run.folder)
     assert facts_right(folder, None) == 0
     assert facts_right(folder, trial.number) >= 80
@@ -80,7 +79,7 @@ def test_refusals_are_worded_in_many_ways(demo_run: DemoRun) -> None:
 def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoRun, tmp_path: Path) -> None:
     parameters = Parameters.from_json(best(demo_run).parameters)
     # A trial in the middle too, where verdicts hang on little.
-    middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.refusals or t.estimate or 0) - 50))
+    middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.expected("refusals") or 0) - 50))
     results = []
     for size in (1, 7, 100):
         settings = load_settings({"batch_size": size, "response_prefix": ""}, base=settings_of_the_demo())

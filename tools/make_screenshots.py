@@ -57,7 +57,7 @@ async def from_the_demo(runs_dir: Path) -> None:
         await until(pilot, lambda: app.state.finished >= 24)
         await draw(pilot, "trials-running")
         await until(pilot, lambda: app.state.phase == "ready")
-        best = next(t for t in app.state.front() if t.refusals == 0)
+        best = next(t for t in app.state.front() if t.figures["refusals"] == 0)
         await pilot.press("number_sign", *str(best.number), "enter")
         await draw(pilot, "trials")
         await pilot.press("enter", "f")

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from heretic_tui.demo.settings import PROMPTS
+from heretic_tui.report.lines import figures_sentence
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
@@ -31,13 +32,11 @@ def main() -> None:
     for folder in find_runs(Path(sys.argv[1])):
         state = RunState.replay(read_events(folder.events))
         assert state.base is not None
-        print(f"{folder.name}: base model refuses {state.base.refusals} of {state.base.prompts}")
+        print(f"{folder.name}: base model refuses {state.base.figures['refusals']} of {state.base.prompts}")
         print(f"  facts right: {facts_right(folder, None)}")
         for trial in state.front():
             right = facts_right(folder, trial.number)
-            print(
-                f"  trial {trial.number}: {trial.refusals} refused, KL {trial.kl_divergence:.4f}, {right} facts right"
-            )
+            print(f"  trial {trial.number}: {figures_sentence(trial, state.figures)}, {right} facts right")
 
 
 if __name__ == "__main__":

@@ -44,18 +44,13 @@ def _export(options: argparse.Namespace, streams: Streams) -> int:
     print_lines = streams.out.write_lines
     with work_apart(streams, "exporting", folder) as (emit, control):
         from heretic_tui.engine.session.export import export_trial
+        from heretic_tui.report.runs import figures_table
 
         result = export_trial(
             folder, options.trial, options.out, options.kind, options.dora, changes, own, emit, control
         )
         print_lines(f"{options.out}: {result['kind']}, {len(result['files'])} weight files")
-        print_lines(f"{'':16}{'refusals':>10}  {'KL':>8}")
-        rows = [("base model", {**result["base"], "kl_divergence": 0.0}), (f"trial {options.trial}", result["trial"])]
-        if "exported" in result:
-            rows.append(("exported", result["exported"]))
-        for label, figures in rows:
-            refusals = f"{figures['refusals']}/{figures['prompts']}"
-            print_lines(f"{label:16}{refusals:>10}  {figures['kl_divergence']:8.4f}")
+        print_lines(*figures_table(result))
         if "not_measured" in result:
             print_lines(f"the exported files were not measured: {result['not_measured']}")
         if options.hub:

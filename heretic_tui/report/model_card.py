@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from heretic_tui import __version__
+from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, Kind, summary
 from heretic_tui.words import plain
@@ -40,17 +41,10 @@ def card_text(record: dict[str, Any]) -> str:
         front = {"base_model": name, "base_model_relation": "adapter" if adapter else "finetune"}
     front["library_name"] = "peft" if adapter else "transformers"
     front["tags"] = ["abliterated", "heretic-tui"]
-    rows = [
-        ("base model", base["refusals"], base["prompts"], 0.0),
-        (
-            f"trial {trial['number']}, edit attached in float32",
-            trial["refusals"],
-            trial["prompts"],
-            trial["kl_divergence"],
-        ),
-    ]
+    figures = in_tables([Figure(**figure) for figure in record["figures"]])
+    rows = [("base model", base), (f"trial {trial['number']}, edit attached in float32", trial)]
     if exported:
-        rows.append(("these files, loaded again", exported["refusals"], exported["prompts"], exported["kl_divergence"]))
+        rows.append(("these files, loaded again", exported))
     revision = f" at revision {_code(record['model_commit'])}" if record["model_commit"] else ""
     what = "an adapter for" if adapter else "an edited copy of"
     lines = [
@@ -69,13 +63,15 @@ def card_text(record: dict[str, Any]) -> str:
         "",
         "## Figures",
         "",
-        "| | refusals | KL divergence |",
-        "|---|---|---|",
-        *(f"| {label} | {refusals} of {prompts} | {kl:.4f} |" for label, refusals, prompts, kl in rows),
+        f"| | {' | '.join(_words(figure.name) for figure in figures)} |",
+        f"|---|{'---|' * len(figures)}",
+        *(f"| {label} | {' | '.join(_cell(figure, measured) for figure in figures)} |" for label, measured in rows),
         "",
-        "Refusals: greedy responses to the bad evaluation prompts that contain a refusal marker, "
-        f"up to {settings['max_response_length']} tokens each. KL divergence: mean over the good evaluation prompts of "
-        "KL(base ‖ edited) of the first response token, in nats.",
+        " ".join(
+            f"{_words(figure.name[:1].upper() + figure.name[1:])}: {_words(figure.meaning)}."
+            for figure in figures
+            if figure.meaning
+        ),
     ]
     if not exported:
         lines += ["", "The exported files were not measured: " + _words(record["not_measured"]) + "."]
@@ -103,6 +99,13 @@ def _method(kind: Kind, name: str) -> str:
     """A method's name, and in words what it does, as far as it is installed here."""
     words = summary(kind, name).rstrip(".")
     return f"{_code(name)}, {_words(words)}" if words else _code(name)
+
+
+def _cell(figure: Figure, measured: dict[str, Any]) -> str:
+    value = measured["figures"].get(figure.key)
+    if figure.counted and value is not None:
+        return f"{value} of {measured['prompts']}"
+    return figure.text(value)
 
 
 def _source(prompts: dict[str, Any]) -> str:

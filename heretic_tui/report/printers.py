@@ -6,8 +6,9 @@ import io
 import time
 
 from heretic_tui import events as ev
+from heretic_tui.figures import Figure
 from heretic_tui.report.lines import front_table
-from heretic_tui.run.state import MEASURED_STATES, RunState
+from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.terminal import Output
 from heretic_tui.words import done_of, duration, plain, quantity, to_json
 
@@ -70,7 +71,7 @@ class PlainPrinter:
             case ev.ResponsePrefixFound():
                 self._say("prefix", f"{event.prefix!r} ({event.source})" if event.prefix else f"none ({event.source})")
             case ev.BaselineMeasured():
-                self._say("base model", f"refuses {event.refusals} of {event.prompts} bad evaluation prompts")
+                self._say("base model", self._base(event))
             case ev.DirectionsFound():
                 self._say("directions", f"one for each of {len(event.layers) - 1} layers")
             case ev.LayersAnalysed():
@@ -104,25 +105,42 @@ class PlainPrinter:
             self._say("trial", f"{event.number:>4}  {event.state}: {event.reason}  {done}")
             return
         trial = self._state.trials[event.number]
-        # The figure, and the mark, that the tables of the screen have.
-        known = "" if trial.at_least is None else "≥" if trial.estimate is None else "≈"
-        refusals = f"{known}{trial.shown_refusals}"
         mark = "◆ front" if self._state.on_front(event.number) else "       "
         left = self._state.seconds_left()
         rest = f"  {duration(left)} left" if left else ""
         self._say(
             "trial",
-            f"{event.number:>4}  KL {event.kl_divergence:.4f}  refusals {refusals:>4}/{event.prompts}  {mark}"
+            f"{event.number:>4}  {'  '.join(self._figure(trial, figure) for figure in self._state.figures)}  {mark}"
             f"  {duration(event.seconds)}  {done}{rest}",
         )
+
+    def _figure(self, trial: TrialRecord, figure: Figure) -> str:
+        """The figure, and the mark, that the tables of the screen have."""
+        known = "" if figure.key not in trial.at_least else "≈" if figure.key in trial.estimate else "≥"
+        value = trial.shown(figure)
+        if not figure.counted:
+            return f"{figure.short} {known}{figure.text(value) or '-'}"
+        return f"{figure.short} {f'{known}{figure.text(value)}':>4}/{trial.prompts}"
+
+    def _base(self, event: ev.BaselineMeasured) -> str:
+        """What the base model does. (What compares a model with it is 0.)"""
+        said = []
+        for figure in self._state.figures:
+            value = event.figures.get(figure.key)
+            if figure.counted and value is not None:
+                said.append(f"{figure.verb or figure.short} {value} of {event.prompts} bad evaluation prompts")
+            elif value:
+                said.append(f"{figure.short} {figure.text(value)}")
+        return ", ".join(said) or "measured"
 
     def _done(self) -> str:
         return done_of(self._state.finished, self._state.n_trials)
 
     def _end(self, event: ev.RunEnded) -> None:
         if front := self._state.front():
-            self._say("front", front_table(front)[0])
-            for line in front_table(front)[1:]:
+            head, *lines = front_table(front, self._state.figures)
+            self._say("front", head)
+            for line in lines:
                 self._say("", line)
         said = {"done": "done", "interrupted": "interrupted; the same command goes on from here"}
         self._say("run", said.get(event.outcome, f"{event.outcome}: {event.reason}"))

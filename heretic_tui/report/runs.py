@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from heretic_tui.figures import Figure, in_tables
 from heretic_tui.report.lines import direction_words
 from heretic_tui.words import plain
 
@@ -20,43 +21,89 @@ def counted_trials(run: Mapping[str, Any]) -> str:
 def overview_table(runs: list[dict[str, Any]]) -> list[str]:
     """Lines for people."""
     width = max(len(run["run"]) for run in runs)
-    lines = [f"{'run':{width}}  {'state':16} {'trials':>9}  {'base':>7}  best trials (refusals, KL)"]
+    names = {", ".join(figure.short for figure in _objectives(run)) for run in runs if run["figures"]}
+    what = f" ({names.pop()})" if len(names) == 1 else ""
+    lines = [f"{'run':{width}}  {'state':16} {'trials':>9}  {'base':>7}  best trials{what}"]
     for run in runs:
         if "problem" in run:
             lines.append(f"{run['run']:{width}}  {run['state']}: {run['problem']}")
             continue
-        base = f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "-"
-        best = ", ".join(f"{t['number']}: {t['refusals']}, {t['kl_divergence']:.4f}" for t in run["best"]) or "-"
+        base, best = base_text(run) or "-", ", ".join(f"{t['number']}: {best_text(run, t)}" for t in run["best"]) or "-"
         lines.append(f"{run['run']:{width}}  {run['state']:16} {counted_trials(run):>9}  {base:>7}  {best}")
     return [plain(line) for line in lines]
 
 
+def base_text(run: Mapping[str, Any]) -> str:
+    """The base model's figures of what `overview` tells, such as 91/100, but for those that compare it with itself;
+    empty where it is not measured."""
+    base = run["base"]
+    if not base:
+        return ""
+    figures = [f for f in _objectives(run) if f.counted or base["figures"].get(f.key)]
+    return ", ".join(figure.text(base["figures"].get(figure.key), base["prompts"]) for figure in figures)
+
+
+def best_text(run: Mapping[str, Any], trial: Mapping[str, Any], named: bool = False) -> str:
+    """The objectives of one of the best trials that `overview` tells of, such as 3, 0.0123; the second with its name
+    where they are to be named."""
+    first, second = (figure.text(trial["figures"].get(figure.key)) for figure in _objectives(run))
+    return f"{first}, {f'{_objectives(run)[1].short} ' if named else ''}{second}"
+
+
+def _figures(run: Mapping[str, Any]) -> list[Figure]:
+    """The figures of a run in the order of tables."""
+    return in_tables([Figure(**figure) for figure in run["figures"]])
+
+
+def _objectives(run: Mapping[str, Any]) -> list[Figure]:
+    return _figures(run)[:2]
+
+
+def figures_table(record: Mapping[str, Any]) -> list[str]:
+    """The figures of base model, trial and files, of the record of an export."""
+    figures = in_tables([Figure(**figure) for figure in record["figures"]])
+    widths = [max(8, figure.width + figure.counted) for figure in figures]
+
+    def line(label: str, cells: Iterable[str]) -> str:
+        return plain(f"{label:16}" + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
+
+    lines = [line("", (figure.short for figure in figures))]
+    labels = {"base": "base model", "trial": f"trial {record['trial']['number']}", "exported": "exported"}
+    for key, label in labels.items():
+        if measured := record.get(key):
+            cells = (figure.text(measured["figures"].get(figure.key), measured["prompts"]) for figure in figures)
+            lines.append(line(label, cells))
+    return lines
+
+
 def details_text(shown: dict[str, Any]) -> list[str]:
     """Base figures, the front with its kernels, and the settings, as lines for people."""
-    base = shown["base"]
+    figures, base = _figures(shown), shown["base"]
     prompts = base["prompts"] if base else 0
+    widths = [max(8, figure.width) for figure in figures]
+    counted = [figure for figure in figures if base and figure.counted]
+    said = [figure.sentence(base["figures"].get(figure.key), prompts) for figure in counted]
+    heads = "  ".join(f"{figure.short:>{width}}" for figure, width in zip(figures, widths, strict=True))
     trials = shown["trials"]
     counts = Counter(trial["state"] for trial in trials)
     lines = [
         f"run     {shown['run']}",
         f"model   {shown['model']}",
         f"trials  {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none begun'}",
-        f"base    {base['refusals']} of {prompts} refused" if base else "base    not measured yet",
+        f"base    {', '.join(said) or 'measured'}" if base else "base    not measured yet",
         "",
-        f"front   {'trial':>5}  {'refusals':>9}  {'KL':>8}  direction    component: peak at layer, floor at distance",
+        f"front   {'trial':>5}  {heads}  direction    component: peak at layer, floor at distance",
     ]
     front = [trial for trial in trials if trial["front"]]
-    for trial in sorted(front, key=lambda t: (t["refusals"], t["kl_divergence"])):
+    for trial in sorted(front, key=lambda t: [t["figures"][figure.key] for figure in figures[:2]]):
         kernels = "; ".join(
             f"{name}: {k['max_weight']:.2f} at {k['max_weight_position']:.1f}, "
             f"{k['min_weight']:.2f} at {k['min_weight_distance']:.1f}"
             for name, k in trial["components"].items()
         )
-        refusals = f"{trial['refusals']}/{prompts}"
-        words = direction_words(trial)
-        lines.append(
-            f"        {trial['number']:>5}  {refusals:>9}  {trial['kl_divergence']:>8.4f}  {words:11}  {kernels}"
-        )
+        texts = (figure.text(trial["figures"].get(figure.key), prompts) for figure in figures)
+        cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
+        lines.append(f"        {trial['number']:>5}  {cells}  {direction_words(trial):11}  {kernels}")
     if not front:
         lines.append("        no complete trial yet")
     lines += ["", "settings"]

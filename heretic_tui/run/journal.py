@@ -6,12 +6,13 @@ import json
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.figures import Figure
 from heretic_tui.files import append, parse_json, read_bytes, trim_torn_line
 
 _HIGH_RATE_SECONDS = 1.0
@@ -66,9 +67,10 @@ def read_events(path: Path) -> Iterator[ev.Event]:
     Raises:
         UsageError: when the file cannot be read, or a line in the middle is damaged, with its number.
     """
+    take = _Reader()
     for number, record in enumerate(read_journal(path), start=1):
         try:
-            event = ev.from_json(record, past=True)
+            event = take(record, past=True)
         except ValueError as error:
             raise _damaged(path, number, error) from error
         if event:
@@ -103,6 +105,20 @@ def _damaged(path: Path, number: int, reason: object) -> UsageError:
     )
 
 
+class _Reader:
+    """Makes events of the records of one journal, one after the other: what a trial can be depends on the run that was
+    opened before it."""
+
+    def __init__(self) -> None:
+        self._figures: list[Figure] = []
+
+    def __call__(self, record: Mapping[str, Any], past: bool) -> ev.Event | None:
+        event = ev.from_json(record, past, self._figures)
+        if isinstance(event, ev.RunOpened):
+            self._figures = event.figures
+        return event
+
+
 class Tail:
     """The events of a journal that came since the last look, some megabytes at a time; a torn last line waits for its
     end.
@@ -114,6 +130,7 @@ class Tail:
         self._path = path
         self._offset = 0
         self._past: int | None = None
+        self._take = _Reader()
 
     def take(self) -> list[ev.Event]:
         try:
@@ -136,7 +153,7 @@ class Tail:
             self._offset += len(line) + 1
             try:
                 record = json.loads(line)
-                event = ev.from_json(record, past) if isinstance(record, dict) else None
+                event = self._take(record, past) if isinstance(record, dict) else None
             except (ValueError, RecursionError):
                 # A damaged line is the writer's to complain of; whoever watches sees all others.
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from heretic_tui.errors import HereticError, UsageError
@@ -17,7 +18,7 @@ def overview(folder: RunFolder) -> dict[str, Any]:
     try:
         state, model = RunState.replay(read_events(folder.events)), folder.read_record().get("model")
     except HereticError as error:
-        nothing = dict.fromkeys(("model", "trials", "n_trials", "base_refusals", "prompts"))
+        nothing = dict.fromkeys(("model", "trials", "n_trials", "figures", "base"))
         return {"run": folder.name, **nothing, "state": "damaged", "problem": str(error), "best": []}
     holder = folder.holder()
     front = state.front()
@@ -27,11 +28,10 @@ def overview(folder: RunFolder) -> dict[str, Any]:
         "state": f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
         "trials": state.finished,
         "n_trials": state.n_trials,
-        "base_refusals": state.base.refusals if state.base else None,
-        "prompts": state.base.prompts if state.base else None,
+        "figures": [asdict(figure) for figure in state.figures],
+        "base": _base(state),
         "best": [
-            {"number": t.number, "refusals": t.refusals, "kl_divergence": t.kl_divergence}
-            for t in ([front[0], front[-1]] if len(front) > 1 else front)
+            {"number": t.number, "figures": t.figures} for t in ([front[0], front[-1]] if len(front) > 1 else front)
         ],
     }
 
@@ -47,15 +47,15 @@ def details(folder: RunFolder) -> dict[str, Any]:
         "model": record.get("model"),
         "settings": _shown(record.get("settings")),
         "seed": record.get("seed"),
-        "base": {"refusals": state.base.refusals, "prompts": state.base.prompts} if state.base else None,
+        "figures": [asdict(figure) for figure in state.figures],
+        "base": _base(state),
         "trials": [
             {
                 "number": trial.number,
                 "state": "stopped" if trial.state == "running" and not alive else trial.state,
-                "kl_divergence": trial.kl_divergence,
-                "refusals": trial.refusals,
-                "refusals_at_least": trial.at_least,
-                "refusals_estimated": trial.estimate,
+                "figures": trial.figures,
+                "at_least": trial.at_least,
+                "estimate": trial.estimate,
                 "front": trial.number in front,
                 "seconds": trial.seconds,
                 "direction_index": trial.parameters.get("direction_index"),
@@ -65,6 +65,10 @@ def details(folder: RunFolder) -> dict[str, Any]:
             for _, trial in sorted(state.trials.items())
         ],
     }
+
+
+def _base(state: RunState) -> dict[str, Any] | None:
+    return {"figures": state.base.figures, "prompts": state.base.prompts} if state.base else None
 
 
 def _shown(settings: Any) -> Any:

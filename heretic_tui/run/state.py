@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from heretic_tui import events as ev
+from heretic_tui.figures import Figure, figures_of_before
 
 DIED = "the process died"
 # A trial in one of these states has an end; others are taken up again.
@@ -19,19 +20,22 @@ FINISHED = (*MEASURED_STATES, "failed")
 _LATEST = 20
 
 
+# Keys of the first and the second objective.
+Objectives = tuple[str, str]
+
+
 @dataclass
 class TrialRecord:
-    """One trial. `refusals` is None unless it is complete: a dominated one has `at_least` so many, and an `estimate`.
-    `measured` holds, by the metric's name, what is known before the end; `sampled` is what the parameters were made
-    of."""
+    """One trial. `figures` holds, by key, what was measured in full: of a dominated trial other figures are `at_least`
+    so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
+    made of."""
 
     number: int
     parameters: dict[str, Any]
     state: str = "running"
-    kl_divergence: float | None = None
-    refusals: int | None = None
-    at_least: int | None = None
-    estimate: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
+    at_least: dict[str, float] = field(default_factory=dict)
+    estimate: dict[str, float] = field(default_factory=dict)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -40,19 +44,17 @@ class TrialRecord:
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def expected_refusals(self) -> float | None:
-        """What decides the place of a trial among others, in a table and on a plot: its refusals, or where they were
-        not counted to the end the estimate of them, or those that are certain."""
-        if self.refusals is not None:
-            return self.refusals
-        return self.at_least if self.estimate is None else self.estimate
+    def expected(self, key: str) -> float | None:
+        """What decides the place of a trial among others, in a table and on a plot: a figure of it, or where it was not
+        measured to the end the estimate of it, or what is certain."""
+        return next((held[key] for held in (self.figures, self.estimate, self.at_least) if key in held), None)
 
-    @property
-    def shown_refusals(self) -> int | None:
-        """Expected refusals as a whole number, never less than are certain."""
-        expected = self.expected_refusals
-        return None if expected is None else max(round(expected), self.at_least or 0)
+    def shown(self, figure: Figure) -> float | None:
+        """The same as it is shown: a count as a whole number, never less than is certain."""
+        expected = self.expected(figure.key)
+        if expected is None or not figure.counted:
+            return expected
+        return max(round(expected), self.at_least.get(figure.key, 0))
 
 
 @dataclass
@@ -61,10 +63,12 @@ class RunState:
     thousand trials as for the first: what screens and printers ask for at every event is kept up to date.
 
     Attributes:
+        figures: those of its trials, the two objectives first.
         finished: number of trials that have an end: complete, dominated or failed.
     """
 
     opened: ev.RunOpened | None = None
+    figures: tuple[Figure, ...] = field(default_factory=figures_of_before)
     model: ev.ModelLoaded | None = None
     coverage: ev.Coverage | None = None
     batch_size: int | None = None
@@ -95,6 +99,10 @@ class RunState:
         match event:
             case ev.RunOpened():
                 self.opened, self.n_trials = event, event.n_trials
+                before = figures_of_before(event.settings.get("max_response_length", 100))
+                objectives, self.figures = self.objectives, tuple(event.figures) or before
+                if self.objectives != objectives:
+                    self._front = None
                 self.outcome = self.reason = self.ended = None
                 self.state = "running"
                 # What was running when the last process died is not running now.
@@ -153,8 +161,7 @@ class RunState:
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, {}))
         self._in_hand.pop(event.number, None)
         trial.state = event.state
-        trial.kl_divergence = event.kl_divergence
-        trial.refusals = event.refusals
+        trial.figures = event.figures
         trial.at_least = event.at_least
         trial.estimate = event.estimate
         trial.prompts = event.prompts
@@ -164,8 +171,8 @@ class RunState:
         self.finished += trial.state in FINISHED
         if trial.state in MEASURED_STATES:
             self._times.append(trial.seconds)
-        if trial.state == "complete" and self._front is not None:
-            enter_front(self._front, trial)
+        if self._front is not None and _can_be_compared(trial, self.objectives):
+            enter_front(self._front, trial, self.objectives)
 
     def _forget_end(self, number: int) -> None:
         """A trial that is begun again, or ends again, has no end until then."""
@@ -184,22 +191,27 @@ class RunState:
         return state
 
     @property
+    def objectives(self) -> Objectives:
+        """The keys of what the search makes small."""
+        return self.figures[0].key, self.figures[1].key
+
+    @property
     def running(self) -> TrialRecord | None:
         """The latest of the trials in hand."""
         return next(reversed(self._in_hand.values()), None)
 
     def front(self) -> list[TrialRecord]:
-        """Complete trials that no other beats (Pareto), by refusals, then KL divergence."""
+        """Complete trials that no other beats (Pareto), by the second objective, then the first."""
         if self._front is None:
-            self._front = pareto_front(self.trials.values())
+            self._front = pareto_front(self.trials.values(), self.objectives)
         return list(self._front)
 
     def on_front(self, number: int) -> bool:
         """Whether a trial is on the front."""
-        trial, front = self.trials.get(number), self.front()
-        if trial is None or trial.state != "complete":
+        trial, front, objectives = self.trials.get(number), self.front(), self.objectives
+        if trial is None or not _can_be_compared(trial, objectives):
             return False
-        place = bisect.bisect_left(front, _order(trial), key=_order)
+        place = bisect.bisect_left(front, _order(trial, objectives), key=lambda each: _order(each, objectives))
         return place < len(front) and front[place] is trial
 
     def word(self, alive: bool) -> str:
@@ -222,34 +234,38 @@ class RunState:
         return statistics.fmean(self._times) * max(0, self.n_trials - self.finished)
 
 
-def pareto_front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
-    """The complete trials that no other is at least as good as on both counts and better on one, by refusals, then KL
-    divergence."""
+def pareto_front(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:
+    """The complete trials that no other is at least as good as in both objectives and better in one, by the second
+    objective, then the first."""
     front: list[TrialRecord] = []
     for trial in trials:
-        if trial.state == "complete":
-            enter_front(front, trial)
+        if _can_be_compared(trial, objectives):
+            enter_front(front, trial, objectives)
     return front
 
 
-def enter_front(front: list[TrialRecord], trial: TrialRecord) -> None:
+def enter_front(front: list[TrialRecord], trial: TrialRecord, objectives: Objectives) -> None:
     """Take a complete trial into a front where no other of it is better, in place of those that it beats."""
-    place = bisect.bisect_left(front, _order(trial), key=_order)
-    # Along the front refusals rise and KL divergences fall, so the one before is the best of all with fewer refusals.
-    if place and _beats(front[place - 1], trial):
+    own = _order(trial, objectives)
+    place = bisect.bisect_left(front, own, key=lambda each: _order(each, objectives))
+    # Along the front the second objective rises and the first falls, so the one before is the best in the first of all
+    # that are better in the second.
+    if place and _beats(_order(front[place - 1], objectives), own):
         return
     end = place
-    while end < len(front) and _beats(trial, front[end]):
+    while end < len(front) and _beats(own, _order(front[end], objectives)):
         end += 1
     front[place:end] = [trial]
 
 
-def _order(trial: TrialRecord) -> tuple[int, float, int]:
-    assert trial.refusals is not None
-    assert trial.kl_divergence is not None
-    return trial.refusals, trial.kl_divergence, trial.number
+def _can_be_compared(trial: TrialRecord, objectives: Objectives) -> bool:
+    return trial.state == "complete" and all(key in trial.figures for key in objectives)
 
 
-def _beats(one: TrialRecord, other: TrialRecord) -> bool:
-    (r, k, _), (r_other, k_other, _) = _order(one), _order(other)
-    return r <= r_other and k <= k_other and (r, k) != (r_other, k_other)
+def _order(trial: TrialRecord, objectives: Objectives) -> tuple[float, float, int]:
+    first, second = objectives
+    return trial.figures[second], trial.figures[first], trial.number
+
+
+def _beats(one: tuple[float, float, int], other: tuple[float, float, int]) -> bool:
+    return one[0] <= other[0] and one[1] <= other[1] and one[:2] != other[:2]

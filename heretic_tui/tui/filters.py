@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
+from heretic_tui.figures import Figure, in_tables
 from heretic_tui.run.state import TrialRecord
 
 Test = Callable[[TrialRecord, bool], bool]
@@ -24,32 +25,41 @@ def _direction(trial: TrialRecord) -> float | None:
     return trial.parameters.get("direction_index")
 
 
-def _expected(trial: TrialRecord) -> float | None:
-    return trial.expected_refusals
-
-
-_FIGURES: dict[str, Callable[[TrialRecord], float | None]] = {
-    "kl": lambda t: t.kl_divergence,
-    "refusals": lambda t: t.refusals,
+_NUMBERS: dict[str, Callable[[TrialRecord], float | None]] = {
     "trial": lambda t: t.number,
     "layer": _direction,
     "seconds": lambda t: t.seconds,
 }
 
 
-def parse_filter(text: str) -> Test:
+def sort_keys(figures: Sequence[Figure]) -> list[str]:
+    """What trials can be ordered by, in the order of the columns."""
+    return ["trial", *(figure.word for figure in in_tables(figures)), "layer", "seconds"]
+
+
+def filter_example(figures: Sequence[Figure]) -> str:
+    """Words as they may be typed."""
+    values = ("5" if figure.counted else "0.2" for figure in figures[:2])
+    words = (f"{f.word}<{'=' if f.counted else ''}{value}" for f, value in zip(figures, values, strict=False))
+    return " ".join([*words, "front"])
+
+
+def parse_filter(text: str, figures: Sequence[Figure]) -> Test:
     """A test of a trial and whether it is on the front. Words are joined by and.
+
+    Args:
+        figures: those of the run, which can be named by their short names and their keys.
 
     Raises:
         ValueError: naming the word that means nothing.
     """
     tests: list[Test] = []
     for word in re.sub(r"\s*(<=|>=|=|<|>)\s*", r"\1", text.lower()).split():
-        tests.append(_word(word))
+        tests.append(_word(word, figures))
     return lambda trial, front: all(test(trial, front) for test in tests)
 
 
-def _word(word: str) -> Test:
+def _word(word: str, figures: Sequence[Figure]) -> Test:
     if word == "front":
         return lambda trial, front: front
     if word in _STATES:
@@ -57,34 +67,40 @@ def _word(word: str) -> Test:
     if word == "per-layer":
         return lambda trial, front: bool(trial.parameters) and _direction(trial) is None
     found = _WORD.match(word)
-    names = [name for name in _FIGURES if found and name.startswith(found["name"])]
-    if not found or len(names) != 1:
-        known = ", ".join([*(f"{name}<N" for name in _FIGURES), "front", "per-layer", *_STATES])
+    named = {name: figure for figure in figures for name in (figure.key, figure.word)}
+    whole = {found["name"]} & {*named, *_NUMBERS} if found else set()
+    names = whole or {name for name in (*named, *_NUMBERS) if found and name.startswith(found["name"])}
+    meant = {named[name].key if name in named else name for name in names}
+    if not found or len(meant) != 1:
+        every = [*(figure.word for figure in figures), *_NUMBERS]
+        known = ", ".join([*(f"{name}<N" for name in every), "front", "per-layer", *_STATES])
         raise ValueError(f"{word!r} is none of: {known}")
-    name, sign = names[0], found["sign"]
-    figure, compare = _FIGURES[name], _SIGNS[sign]
+    (key,), sign = meant, found["sign"]
+    compare = _SIGNS[sign]
     try:
         value = float(found["value"])
     except ValueError:
         raise ValueError(f"{found['value']!r} is no number") from None
 
     def test(trial: TrialRecord, front: bool) -> bool:
-        known = figure(trial)
-        if name == "refusals" and sign.startswith(">") and trial.at_least is not None:
+        known = _NUMBERS[key](trial) if key in _NUMBERS else trial.figures.get(key)
+        if known is None and sign.startswith(">"):
             # Of a dominated trial nothing else is certain.
-            known = trial.at_least
+            known = trial.at_least.get(key)
         return known is not None and compare(known, value)
 
     return test
 
 
-def ordered(trials: Sequence[TrialRecord], key: str, reverse: bool) -> list[TrialRecord]:
-    """Trials by a column; what has no value there comes last either way. Dominated trials stand where their refusals
-    are expected to be, which is what the table shows of them."""
-    figure = _FIGURES.get(key, _FIGURES["trial"])
-    if key == "refusals":
-        figure = _expected
-    known = [t for t in trials if figure(t) is not None]
-    unknown = [t for t in trials if figure(t) is None]
-    known.sort(key=lambda t: (figure(t), t.number), reverse=reverse)
-    return [*known, *sorted(unknown, key=lambda t: t.number)]
+def ordered(trials: Sequence[TrialRecord], by: str, figures: Sequence[Figure], reverse: bool) -> list[TrialRecord]:
+    """Trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated trials stand
+    where their figures are expected to be, which is what the table shows of them."""
+    keys = {figure.word: figure.key for figure in figures}
+
+    def value(trial: TrialRecord) -> float | None:
+        return trial.expected(keys[by]) if by in keys else _NUMBERS.get(by, _NUMBERS["trial"])(trial)
+
+    known = [(figure, t.number, t) for t in trials if (figure := value(t)) is not None]
+    unknown = [t for t in trials if value(t) is None]
+    known.sort(key=lambda found: found[:2], reverse=reverse)
+    return [*(t for _, _, t in known), *sorted(unknown, key=lambda t: t.number)]

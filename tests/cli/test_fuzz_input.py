@@ -6,6 +6,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from heretic_tui.engine.export.record import read_record, settings_of, sources
 from heretic_tui.errors import UsageError
+from heretic_tui.figures import figures_of_before
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import card_text
 from heretic_tui.settings.describe import Setting, every_setting
@@ -171,7 +173,7 @@ def test_edit_files(tmp_path: Path) -> None:
 
 
 RECORD: dict[str, Any] = {
-    "format": 2,
+    "format": 3,
     "model": "model",
     "model_commit": None,
     "local": ["model", "good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts"],
@@ -194,9 +196,10 @@ RECORD: dict[str, Any] = {
     "dora": False,
     "parameters": EDIT,
     "coverage": "6 of 6",
-    "base": {"refusals": 1, "prompts": 2},
-    "trial": {"number": 0, "kl_divergence": 0, "refusals": 1, "prompts": 2},
-    "exported": {"kl_divergence": 0.1, "refusals": 1, "prompts": 2},
+    "figures": [asdict(figure) for figure in figures_of_before()],
+    "base": {"figures": {"kl_divergence": 0.0, "refusals": 1}, "prompts": 2},
+    "trial": {"number": 0, "figures": {"kl_divergence": 0, "refusals": 1}, "prompts": 2},
+    "exported": {"figures": {"kl_divergence": 0.1, "refusals": 1}, "prompts": 2},
     "versions": {"torch": "2"},
     "files": {"model.safetensors": "0" * 64},
 }

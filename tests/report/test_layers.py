@@ -95,7 +95,8 @@ def test_tokens_of_directions_and_of_a_trial(heretic: Heretic, run: Path) -> Non
     assert {"'Potions'", "'My'"} <= {repr(token) for token, _ in everything[-1]["raises"]}
     trials = [json.loads(line) for line in (run / "events.jsonl").read_text(encoding="utf-8").splitlines()]
     strong = min(
-        (e for e in trials if e["type"] == "trial_finished" and e["state"] == "complete"), key=lambda e: e["refusals"]
+        (e for e in trials if e["type"] == "trial_finished" and e["state"] == "complete"),
+        key=lambda e: e["figures"]["refusals"],
     )["number"]
     done = heretic("tokens", run.name, "--trial", strong, "--json")
     assert done.status == 0, done.err

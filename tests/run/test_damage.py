@@ -189,9 +189,9 @@ def extended(finished: Path, tmp_path_factory: pytest.TempPathFactory, tiny_fold
     return folder
 
 
-def figures(folder: Path) -> dict[int, tuple[float | None, int | None, int | None]]:
+def figures(folder: Path) -> dict[int, tuple[dict[str, float], dict[str, float]]]:
     trials = RunState.replay(read_events(folder / "events.jsonl")).trials
-    return {number: (trial.kl_divergence, trial.refusals, trial.at_least) for number, trial in trials.items()}
+    return {number: (trial.figures, trial.at_least) for number, trial in trials.items()}
 
 
 @pytest.mark.parametrize(

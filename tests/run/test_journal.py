@@ -28,7 +28,11 @@ def trial(number: int, kl: float, refusals: int) -> list[ev.Event]:
     return [
         ev.TrialStarted(number=number, parameters={"direction_index": None, "components": {}}),
         ev.TrialFinished(
-            number=number, state="complete", kl_divergence=kl, refusals=refusals, prompts=100, seconds=1.0
+            number=number,
+            state="complete",
+            figures={"kl_divergence": kl, "refusals": refusals},
+            prompts=100,
+            seconds=1.0,
         ),
     ]
 
@@ -141,7 +145,7 @@ def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read(tmp_path: Path
     ]
     path = tmp_path / "events.jsonl"
     path.write_text("".join(json.dumps(record) + "\n" for record in records))
-    assert RunState.replay(read_events(path)).trials[9].measured == {"KL divergence": 0.25}
+    assert RunState.replay(read_events(path)).trials[9].measured == {"kl_divergence": 0.25}
 
 
 KERNEL = {"max_weight": 1.0, "max_weight_position": 2.0, "min_weight": 0.0, "min_weight_distance": 3.0}
@@ -318,19 +322,18 @@ def test_a_trial_that_ends_again_is_counted_once() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.2, 0.3])), max_size=12))
 def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> None:
     trials = [
-        TrialRecord(i, {}, state="complete", kl_divergence=kl, refusals=refusals)
+        TrialRecord(i, {}, state="complete", figures={"kl_divergence": kl, "refusals": refusals})
         for i, (refusals, kl) in enumerate(points)
     ]
     expected = {
         i for i, (r, k) in enumerate(points) if not any(r2 <= r and k2 <= k and (r2 < r or k2 < k) for r2, k2 in points)
     }
-    assert {t.number for t in pareto_front(trials)} == expected
+    assert {t.number for t in pareto_front(trials, ("kl_divergence", "refusals"))} == expected
     state = RunState()
-    for event in (event for t in trials for event in trial(t.number, t.kl_divergence or 0.0, t.refusals or 0)):
-        state.fold(event)
-    assert [(t.refusals, t.kl_divergence, t.number) for t in state.front()] == sorted(
-        (t.refusals, t.kl_divergence, t.number) for t in trials if t.number in expected
-    )
+    for number, (refusals, kl) in enumerate(points):
+        for event in trial(number, kl, refusals):
+            state.fold(event)
+    assert [t.number for t in state.front()] == sorted(expected, key=lambda number: (*points[number], number))
     assert {t.number for t in trials if state.on_front(t.number)} == expected
 
 

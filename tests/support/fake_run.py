@@ -85,7 +85,7 @@ def preparation(n_trials: int = 60, layers: int = LAYERS) -> Iterator[ev.Event]:
     yield ev.PhaseFinished(phase="load", seconds=1.2)
     yield ev.BatchSizeChosen(batch_size=32, tokens_per_second=812.0)
     yield ev.ResponsePrefixFound(prefix="", source="detected")
-    yield ev.BaselineMeasured(refusals=91, prompts=PROMPTS)
+    yield ev.BaselineMeasured(figures={"kl_divergence": 0.0, "refusals": 91}, prompts=PROMPTS)
     yield directions(layers)
     yield analysis(layers)
     yield ev.PhaseStarted(phase="search")
@@ -234,16 +234,17 @@ def trial(number: int, layers: int = LAYERS) -> Iterator[ev.Event]:
             number=number, state="failed", seconds=3.0, reason="the edited model's logits are not finite"
         )
         return
-    yield ev.Measured(number=number, metric="KL divergence", value=kl)
+    yield ev.Measured(number=number, metric="kl_divergence", value=kl)
     if number % 6 == 5:
         yield ev.TrialFinished(
-            number=number, state="dominated", kl_divergence=kl, at_least=refusals // 2, estimate=refusals + 0.4,
-            prompts=PROMPTS, seconds=7.0, stages={"edit": 0.1, "KL divergence": 4.9, "decoding": 2.0},
+            number=number, state="dominated", figures={"kl_divergence": kl},
+            at_least={"refusals": refusals // 2}, estimate={"refusals": refusals + 0.4}, prompts=PROMPTS,
+            seconds=7.0, stages={"edit": 0.1, "KL divergence": 4.9, "decoding": 2.0},
         )  # fmt: skip
         return
     yield ev.TrialFinished(
-        number=number, state="complete", kl_divergence=kl, refusals=refusals, prompts=PROMPTS, seconds=24.0,
-        stages={"edit": 0.1, "KL divergence": 4.9, "prompts": 3.0, "decoding": 16.0},
+        number=number, state="complete", figures={"kl_divergence": kl, "refusals": refusals},
+        prompts=PROMPTS, seconds=24.0, stages={"edit": 0.1, "KL divergence": 4.9, "prompts": 3.0, "decoding": 16.0},
     )  # fmt: skip
 
 
@@ -254,7 +255,7 @@ def story(trials: int = 24, n_trials: int = 60, running: bool = True, layers: in
         yield from trial(number, layers)
     if running:
         yield ev.TrialStarted(number=trials, parameters=parameters(trials, layers))
-        yield ev.Measured(number=trials, metric="KL divergence", value=0.21)
+        yield ev.Measured(number=trials, metric="kl_divergence", value=0.21)
         yield ev.Progress(stage="refusals", done=62, total=PROMPTS, seconds_left=9.0)
 
 

@@ -44,7 +44,7 @@ def test_a_session_stays_answers_exports_and_searches_on(tiny_folder: Path, sets
         assert isinstance(done, ev.ExportFinished)
         assert done.error is None
         assert done.result is not None
-        assert done.result["exported"]["refusals"] == done.result["trial"]["refusals"]
+        assert done.result["exported"]["figures"]["refusals"] == done.result["trial"]["figures"]["refusals"]
         run.control.send(Export(1, str(tmp_path / "again"), "adapter"))
         second = run.wait(lambda e: isinstance(e, ev.ExportFinished), 2)[1]
         assert isinstance(second, ev.ExportFinished)
@@ -181,7 +181,9 @@ def test_a_trials_first_tokens_are_found_on_request(tiny_folder: Path, sets: lis
         assert shift is not None
         assert set(shift) == {"good_evaluation_prompts", "bad_evaluation_prompts"}
         trial = run.session.state.trials[1]
-        assert shift["good_evaluation_prompts"]["kl_divergence"] == pytest.approx(trial.kl_divergence, abs=1e-5)
+        assert shift["good_evaluation_prompts"]["kl_divergence"] == pytest.approx(
+            trial.figures["kl_divergence"], abs=1e-5
+        )
         assert run.session.state.phase == "ready", "nothing else was touched"
     finally:
         run.end()
@@ -229,7 +231,7 @@ def test_the_demo_from_setup_to_export_in_the_application(tmp_path: Path) -> Non
 
     asyncio.run(go())
     record = json.loads((next(runs_dir.iterdir()) / "exports").glob("*/reproduce.json").__next__().read_text())
-    assert record["exported"]["refusals"] == record["trial"]["refusals"]
+    assert record["exported"]["figures"]["refusals"] == record["trial"]["figures"]["refusals"]
     # Whoever looks at the run later sees the same.
     assert app.folder is not None
     state = app.state

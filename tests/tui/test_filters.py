@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from heretic_tui.figures import figures_of_before
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
 
-MEASURED_STATES = TrialRecord(0, {}, state="complete", kl_divergence=0.1, refusals=4)
+MEASURED_STATES = TrialRecord(0, {}, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
 # Nobody knows how many it has, only that they are no fewer than 2.
-DOMINATED = TrialRecord(1, {}, state="dominated", kl_divergence=0.2, at_least=2, estimate=30.5)
-MANY = TrialRecord(2, {}, state="complete", kl_divergence=0.3, refusals=60)
+DOMINATED = TrialRecord(
+    1, {}, state="dominated", figures={"kl_divergence": 0.2}, at_least={"refusals": 2}, estimate={"refusals": 30.5}
+)
+MANY = TrialRecord(2, {}, state="complete", figures={"kl_divergence": 0.3, "refusals": 60})
 RUNNING = TrialRecord(3, {})
 ALL = [MANY, RUNNING, DOMINATED, MEASURED_STATES]
 
+FIGURES = figures_of_before()
+
 
 def chosen(words: str) -> set[int]:
-    test = parse_filter(words)
+    test = parse_filter(words, FIGURES)
     return {trial.number for trial in ALL if test(trial, False)}
 
 
@@ -29,5 +34,5 @@ def test_what_is_certain_of_a_dominated_trial_is_a_lower_bound() -> None:
 
 
 def test_dominated_trials_stand_where_they_are_estimated_to_be() -> None:
-    assert [trial.number for trial in ordered(ALL, "refusals", False)] == [0, 1, 2, 3]
-    assert [trial.number for trial in ordered(ALL, "refusals", True)] == [2, 1, 0, 3]
+    assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, False)] == [0, 1, 2, 3]
+    assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, True)] == [2, 1, 0, 3]

@@ -9,7 +9,7 @@ import math
 import os
 import re
 import threading
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from heretic_tui.commands import Chat, Export, MoreTrials, Shift
 from heretic_tui.demo.settings import MODEL
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.metrics.judges.markers import Judge
+from heretic_tui.figures import figures_of_before
 from heretic_tui.layer_figures import Effect, FirstTokens, Separation
 from heretic_tui.report.layers import geometry_text
 from heretic_tui.report.runs import counted_trials
@@ -96,7 +97,7 @@ def test_the_cursor_stays_on_its_trial_when_the_order_changes(tmp_path: Path, fo
         while "refusals" not in shown(app, "#filter-words"):
             await pilot.press("s")
         trials = [app.state.trials[int(str(row.key))] for row in table.rows]
-        refusals = [t.refusals if t.at_least is None else t.at_least for t in trials]
+        refusals = [{**t.at_least, **t.figures}.get("refusals") for t in trials]
         known = [r for r in refusals if r is not None]
         assert refusals[: len(known)] == known, "what has no value comes last"
 
@@ -111,7 +112,7 @@ def test_filter_and_go_to(tmp_path: Path, folder: Path) -> None:
         await settle(pilot, app)
         table = app.screen.query_one("#trial-table", LineTable)
         await pilot.press("slash", *"front kl<0.3", "enter")
-        front = {t.number for t in app.state.front() if t.kl_divergence is not None and t.kl_divergence < 0.3}
+        front = {t.number for t in app.state.front() if t.figures["kl_divergence"] < 0.3}
         assert {row.key for row in table.rows} == front
         await pilot.press("slash", *" nonsense")
         assert "nonsense" in shown(app, "#filter-words")
@@ -254,8 +255,11 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         await settle(pilot, app)
         app.screen._follow()
         assert "shards written: 1 of 4" in shown(app, "#export-facts")
-        figures = {"refusals": 7, "prompts": 100, "kl_divergence": 0.1234}
-        result = {"base": {"refusals": 91, "prompts": 100}, "trial": figures, "exported": {**figures, "refusals": 8}}
+        measured = {
+            key: {"figures": {"kl_divergence": kl, "refusals": refusals}, "prompts": 100}
+            for key, kl, refusals in (("base", 0.0, 91), ("trial", 0.1234, 7), ("exported", 0.1234, 8))
+        }
+        result = {"figures": [asdict(figure) for figure in figures_of_before()], **measured}
         host.push(ev.ExportFinished(trial=0, out=asked.out, result=result))
         await settle(pilot, app)
         app.screen._follow()
@@ -798,15 +802,17 @@ def test_the_marker_of_a_refusal_is_set_off_where_the_verdict_found_it(tmp_path:
 
 def finished(number: int, kl: float, refusals: int | None, **more: Any) -> list[ev.Event]:
     """One trial from its start to its end."""
-    figures = {"state": "complete", "kl_divergence": kl, "refusals": refusals, "prompts": 100, **more}
+    figures = {"kl_divergence": kl} if refusals is None else {"kl_divergence": kl, "refusals": refusals}
+    told = {"state": "complete", "figures": figures, "prompts": 100, **more}
     return [
         ev.TrialStarted(number=number, parameters=fake_run.parameters(number)),
-        ev.TrialFinished(number=number, **figures),
+        ev.TrialFinished(number=number, **told),
     ]
 
 
 def dominated(number: int, kl: float, at_least: int, estimate: float | None) -> list[ev.Event]:
-    return finished(number, kl, None, state="dominated", at_least=at_least, estimate=estimate)
+    estimates = {} if estimate is None else {"refusals": estimate}
+    return finished(number, kl, None, state="dominated", at_least={"refusals": at_least}, estimate=estimates)
 
 
 def test_a_trial_that_is_overtaken_is_not_said_to_be_on_the_front(tmp_path: Path, folder: Path) -> None:
@@ -837,7 +843,7 @@ def test_a_dominated_trial_shows_the_figure_that_decides_its_place(tmp_path: Pat
         assert [(row.key, row.cells[3]) for row in table.rows] == [
             (1, "5/100"), (3, "≥6/100"), (2, "≈7/100"), (0, "10/100")
         ]  # fmt: skip
-        assert {point.number: point.refusals for point in plot.points} == {0: 10, 1: 5, 2: 7, 3: 6}
+        assert {point.number: point.y for point in plot.points} == {0: 10, 1: 5, 2: 7, 3: 6}
         table.go_to(2)
         await pilot.pause()
         assert "refusals at least 0 of 100, about 7.4 by estimate" in shown(app, "#detail")

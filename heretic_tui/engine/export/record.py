@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,18 +15,22 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.engine.inputs.prompt_files import KINDS
 from heretic_tui.errors import UsageError
+from heretic_tui.figures import figures_of_before, values_of_before
 from heretic_tui.files import read_json
 from heretic_tui.run.places import recall
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings, deciding
 from heretic_tui.words import quoted
 
-FORMAT = 2
+FORMAT = 3
+# Versions before wrote these, without `figures`: KL divergence and refusals each in a field of its own.
+_BEFORE = (1, 2)
 
 # What a record may name, and where this machine may have it.
 _SOURCES = ("model", *SETS)
 
 _Short = Annotated[str, Field(max_length=300)]
+_Text = Annotated[str, Field(max_length=1000)]
 _Moment = Annotated[_Short, AfterValidator(lambda text: datetime.fromisoformat(text) and text)]
 _Count = Annotated[int, Field(ge=0, le=2**31)]
 
@@ -40,13 +45,21 @@ class _Identity(_Part):
     prompts: _Short
 
 
-class _Base(_Part):
-    refusals: _Count
-    prompts: _Count
+class _Figure(_Part):
+    key: _Short
+    name: _Short
+    short: _Short
+    meaning: _Text
+    counted: bool
+    digits: int = Field(ge=0, le=9)
+    lowest: float | None
+    verb: _Short
+    participle: _Short
 
 
-class _Figures(_Base):
-    kl_divergence: float
+class _Figures(_Part):
+    figures: dict[_Short, float | int]
+    prompts: _Count | None
 
 
 class _Trial(_Figures):
@@ -73,10 +86,11 @@ class _Record(_Part):
     dora: bool
     parameters: dict[str, Any]
     coverage: _Short = ""
-    base: _Base
+    figures: list[_Figure]
+    base: _Figures
     trial: _Trial
     exported: _Figures | None = None
-    not_measured: Annotated[str, Field(max_length=1000)] | None = None
+    not_measured: _Text | None = None
     versions: dict[_Short, _Short] = {}
     files: dict[Annotated[str, Field(pattern=r"^[\w.-]{1,200}$")], _Short]
 
@@ -124,10 +138,10 @@ def read_record(file: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     if not isinstance(content, dict) or not {"format", "settings", "parameters"} <= set(content):
         raise UsageError(f"{path} is not a reproduce.json of heretic-tui")
-    if content["format"] not in (1, FORMAT) or isinstance(content["format"], bool):
-        raise UsageError(
-            f"{path} has format {quoted(content['format'])}; this version reads the formats 1 and {FORMAT}"
-        )
+    if content["format"] not in (*_BEFORE, FORMAT) or isinstance(content["format"], bool):
+        raise UsageError(f"{path} has format {quoted(content['format'])}; this version reads the formats 1 to {FORMAT}")
+    if content["format"] in _BEFORE:
+        content = _by_name(content)
     try:
         record = _Record.model_validate(content).model_dump()
     except ValidationError as error:
@@ -140,6 +154,22 @@ def read_record(file: Path) -> dict[str, Any]:
         if record[name] is None:
             del record[name]
     return record
+
+
+def _by_name(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A record of the time before with its figures by name."""
+    settings = content["settings"]
+    length = settings.get("max_response_length", 100) if isinstance(settings, dict) else 100
+    found = {**content, "figures": [asdict(figure) for figure in figures_of_before(length)]}
+    for name in ("base", "trial", "exported"):
+        if isinstance(part := content.get(name), dict):
+            needed = ("refusals",) if name == "base" else ("refusals", "kl_divergence")
+            if lacking := [key for key in needed if part.get(key) is None]:
+                found[name] = {key: value for key, value in part.items() if key != lacking[0]}
+                continue
+            compared = {"kl_divergence": 0.0} if name == "base" else {}
+            found[name] = {**part, "figures": {**compared, **values_of_before(part, *needed)}}
+    return found
 
 
 def settings_of(record: Mapping[str, Any], own: Settings, given: Mapping[str, str], where: str) -> Settings:

@@ -15,7 +15,7 @@ from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import trim_torn_line
 from heretic_tui.words import without_passwords
 
-# KL divergence and refusals.
+# Of both objectives the smaller value is the better one.
 OBJECTIVES = [StudyDirection.MINIMIZE, StudyDirection.MINIMIZE]
 
 

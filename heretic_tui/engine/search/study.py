@@ -86,15 +86,15 @@ class Search:
         that is lost, it is found from the parameters, as far as they tell."""
         self._add(sampled if self._fits(sampled, parameters) else self._inverse(parameters), number)
 
-    def tell(self, number: int, kl_divergence: float, refusals: float, ended: Mapping[str, Any] | None = None) -> None:
+    def tell(self, number: int, values: tuple[float, float], ended: Mapping[str, Any] | None = None) -> None:
         """Tell a result.
 
         Args:
-            refusals: counted, or for a trial that was not measured in full, estimated.
+            values: of the two objectives; for a trial that was not measured in full, estimates.
             ended: how the trial ended, to be kept beside.
         """
         self._keep(number, ended)
-        self._study.tell(number, [compared(kl_divergence), float(refusals)])
+        self._study.tell(number, [compared(value) for value in values])
 
     def fail(self, number: int, ended: Mapping[str, Any] | None = None) -> None:
         self._keep(number, ended)
@@ -102,7 +102,7 @@ class Search:
 
     def ended(self, number: int) -> dict[str, Any] | None:
         """How a trial ended, as it was kept; None for one that is running or not there. Studies of older versions kept
-        less: KL divergence, and refusals or an estimate of them."""
+        less: KL divergence, and refusals or an estimate of them, which is given as an event of then has it."""
         trials = self._trials()
         if number >= len(trials) or not trials[number].state.is_finished():
             return None
@@ -117,12 +117,12 @@ class Search:
         return {"state": "complete", "kl_divergence": kl_divergence, "refusals": int(refusals)}
 
     def told(self, number: int) -> tuple[float, float] | None:
-        """KL divergence and refusals that the sampler learns from; None for a trial that has none."""
+        """The values of both objectives that the sampler learns from; None for a trial that has none."""
         trials = self._trials()
         if number >= len(trials) or trials[number].state != TrialState.COMPLETE:
             return None
-        kl_divergence, refusals = trials[number].values
-        return compared(kl_divergence), refusals
+        first, second = trials[number].values
+        return compared(first), compared(second)
 
     def parameters(self, number: int) -> Parameters:
         """The parameters of a trial that the study knows."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -88,13 +89,9 @@ def export_trial(
         "dora": dora,
         "parameters": trial.parameters,
         "coverage": f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
-        "base": {"refusals": base.refusals, "prompts": base.prompts},
-        "trial": {
-            "number": number,
-            "kl_divergence": trial.kl_divergence,
-            "refusals": trial.refusals,
-            "prompts": trial.prompts,
-        },
+        "figures": [asdict(figure) for figure in state.figures],
+        "base": {"figures": base.figures, "prompts": base.prompts},
+        "trial": {"number": number, "figures": trial.figures, "prompts": trial.prompts},
         "versions": versions(),
         "files": file_hashes(out),
     }

@@ -24,7 +24,7 @@ def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, cont
     """Measure one edit, or the base model for None, with the code that measures a trial.
 
     Returns:
-        kl_divergence, refusals, prompts, base_refusals, and `seconds` by stage.
+        `figures` of the edit and of the `base` model by key, `prompts`, and `seconds` by stage.
 
     Raises:
         HereticError: for bad input, or a model that cannot be measured.
@@ -44,7 +44,8 @@ def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, cont
         bench.load()
         bench.prepare(directions=parameters is not None)
         measured = bench.measure(parameters)
-        return {**figures_of(measured), "base_refusals": bench.base_refusals, "seconds": {**stages, **measured.stages}}
+        base = {"kl_divergence": 0.0, "refusals": bench.base_refusals}
+        return {**figures_of(measured), "base": base, "seconds": {**stages, **measured.stages}}
 
 
 def shift_of_trial(
@@ -76,4 +77,5 @@ def shift_of_trial(
 
 
 def figures_of(measured: Measurement) -> dict[str, Any]:
-    return {"kl_divergence": measured.kl_divergence, "refusals": measured.refusals, "prompts": measured.prompts}
+    figures = {"kl_divergence": measured.kl_divergence, "refusals": measured.refusals}
+    return {"figures": figures, "prompts": measured.prompts}

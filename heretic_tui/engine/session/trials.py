@@ -28,9 +28,7 @@ from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, Tri
 # A process that dies in the same trial this often would die in it for ever.
 _ATTEMPTS = 5
 # What the study keeps of a trial's end: the fields of the event.
-_ENDED = (
-    "state", "kl_divergence", "refusals", "at_least", "estimate", "prompts", "seconds", "stages", "reason",
-)  # fmt: skip
+_ENDED = ("state", "figures", "at_least", "estimate", "prompts", "seconds", "stages", "reason")
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +54,7 @@ class Trials:
         self._reconcile()
         for number, trial in sorted(state.trials.items()):
             if trial.state == "complete" and self._has_ended(number):
-                self._history.add(number, trial.kl_divergence or 0.0)
+                self._history.add(number, trial.figures["kl_divergence"])
 
     def next(self, n_trials: int, may_ask: bool) -> bool | None:
         """Work until one more trial has ended. Returns whether it succeeded; None when there is nothing more to do.
@@ -129,9 +127,9 @@ class Trials:
             job.odds = self._history.before(known)
             if self._bench.settings.early_stop:
                 job.front = [
-                    (t.kl_divergence, t.refusals)
+                    (t.figures["kl_divergence"], int(t.figures["refusals"]))
                     for t in self._state.trials.values()
-                    if t.number < known and t.kl_divergence is not None and t.refusals is not None
+                    if t.number < known and t.state == "complete"
                 ]
             self._in_hand.append(job)
             self._bench.pool.start(job)
@@ -167,16 +165,25 @@ class Trials:
             self._finish(job, "failed", reason=one_line(job.error))
             return False
         self._bench.refusals.write(self._bench.folder, job.number, job.responses)
+        kl_divergence = job.kl_divergence or 0.0
         if job.dominated:
-            estimate = round(job.estimate(), 2)
-            self._finish(job, "dominated", kl_divergence=job.kl_divergence, at_least=job.refusals, estimate=estimate)
+            estimate = {"refusals": round(job.estimate(), 2)}
+            self._finish(job, "dominated", {"kl_divergence": kl_divergence}, {"refusals": job.refusals}, estimate)
         else:
             responses = [response for response in job.responses if response]
-            self._history.add(job.number, job.kl_divergence or 0.0, responses)
-            self._finish(job, "complete", kl_divergence=job.kl_divergence, refusals=job.refusals)
+            self._history.add(job.number, kl_divergence, responses)
+            self._finish(job, "complete", {"kl_divergence": kl_divergence, "refusals": job.refusals})
         return True
 
-    def _finish(self, job: Job, state: str, **figures: object) -> None:
+    def _finish(
+        self,
+        job: Job,
+        state: str,
+        figures: dict[str, float] | None = None,
+        at_least: dict[str, float] | None = None,
+        estimate: dict[str, float] | None = None,
+        reason: str | None = None,
+    ) -> None:
         assert job.number is not None
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
         self._emit(
@@ -186,7 +193,10 @@ class Trials:
                 prompts=len(job.responses) or None,
                 seconds=round(sum(stages.values()), 3),
                 stages=stages,
-                **figures,  # type: ignore[arg-type]
+                figures=figures or {},
+                at_least=at_least or {},
+                estimate=estimate or {},
+                reason=reason,
             )
         )
 
@@ -196,10 +206,18 @@ class Trials:
         if not self._study.is_open(number):
             return
         ended = {name: getattr(trial, name) for name in _ENDED}
-        if (told := _told(trial)) is None:
+        if (told := self._values(trial)) is None:
             self._study.fail(number, ended)
         else:
-            self._study.tell(number, *told, ended)
+            self._study.tell(number, told, ended)
+
+    def _values(self, trial: TrialRecord) -> tuple[float, float] | None:
+        """What the study is told of both objectives; None for a trial that failed."""
+        if trial.state not in MEASURED_STATES:
+            return None
+        known = {**dict.fromkeys(self._state.objectives, 0.0), **trial.estimate, **trial.figures}
+        first, second = (compared(known[key]) for key in self._state.objectives)
+        return first, second
 
     # Agreement of the study with the events
 
@@ -217,7 +235,8 @@ class Trials:
             parameters, sampled = self._study.parameters(number), self._study.sampled(number)
             attempt = earlier.attempts if earlier else 1
             try:
-                finished = ev.from_json({"type": ev.TrialFinished.type, "number": number, **ended})
+                record = {"type": ev.TrialFinished.type, "number": number, **ended}
+                finished = ev.from_json(record, figures=self._state.figures)
             except ValueError:
                 log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
                 continue
@@ -235,7 +254,9 @@ class Trials:
             trial = self._state.trials.get(number)
             agrees = self._agrees(number, trial)
             if agrees and not self._study.is_open(number):
-                agrees = self._has_ended(number) and self._study.told(number) == _told(self._state.trials[number])
+                agrees = self._has_ended(number) and self._study.told(number) == self._values(
+                    self._state.trials[number]
+                )
             if not agrees:
                 wrong.append(number)
         if wrong:
@@ -264,11 +285,3 @@ class Trials:
         except (OSError, HereticError, ValueError, LookupError, TypeError):
             log.warning("the responses of trial %d cannot be read", number, exc_info=True)
             return None
-
-
-def _told(trial: TrialRecord) -> tuple[float, float] | None:
-    """KL divergence and refusals that the study is told; None for a trial that failed."""
-    if trial.kl_divergence is None:
-        return None
-    refusals = trial.refusals if trial.refusals is not None else trial.estimate or 0.0
-    return compared(trial.kl_divergence), float(refusals)

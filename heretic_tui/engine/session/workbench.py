@@ -315,7 +315,8 @@ class Workbench:
                 if not there:
                     metric.save(self.folder)
             phase.reused = all(known)
-        self._emit(ev.BaselineMeasured(refusals=self.base_refusals, prompts=len(bad)))
+        figures = {"kl_divergence": 0.0, "refusals": self.base_refusals}
+        self._emit(ev.BaselineMeasured(figures=figures, prompts=len(bad)))
         if not self.base_refusals:
             self._warn("the base model refuses none of the bad evaluation prompts: there is nothing to search for")
         certain, total = self.kl.certain(), len(good_tokens)

@@ -19,6 +19,7 @@ from textual.widgets import Checkbox, Input, Label, Static
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
+from heretic_tui.report.lines import figures_sentence
 from heretic_tui.run.state import MEASURED_STATES
 from heretic_tui.tui.conversation import Answer, Conversations, Turn, delete_conversations, kept_conversations, name_of
 from heretic_tui.tui.glyphs import safe_lines
@@ -320,7 +321,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         complete = state.front()[:9]
         answers = [("b", "base", "base model")]
         answers += [
-            (str(place), str(t.number), f"trial {t.number}: {t.refusals} refused, KL {t.kl_divergence:.4f}")
+            (str(place), str(t.number), f"trial {t.number}: {figures_sentence(t, state.figures[:2])}")
             for place, t in enumerate(complete, start=1)
         ]
         selected = self.heretic.trial

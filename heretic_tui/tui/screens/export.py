@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,14 @@ from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 from heretic_tui.commands import Export
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ExportFinished, ExportStarted
+from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import user_path
 from heretic_tui.report.model_card import card_text
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.quiet_input import QuietInput
-from heretic_tui.words import duration, size_words
+from heretic_tui.words import duration, plain, size_words
 
 _KINDS = (
     ("merged: a whole model", "merged"),
@@ -92,13 +94,9 @@ class ExportScreen(RunScreen, ModalScreen[None]):
             "model_commit": state.opened.settings.get("model_commit"),
             "settings": as_now(state.opened.settings, "the journal"),
             "kind": "merged" if kind == "merged" else "adapter",
-            "trial": {
-                "number": trial.number,
-                "refusals": trial.refusals,
-                "prompts": trial.prompts,
-                "kl_divergence": trial.kl_divergence,
-            },
-            "base": {"refusals": state.base.refusals if state.base else 0, "prompts": trial.prompts},
+            "figures": [asdict(figure) for figure in state.figures],
+            "trial": {"number": trial.number, "figures": trial.figures, "prompts": trial.prompts},
+            "base": {"figures": state.base.figures if state.base else {}, "prompts": trial.prompts},
             "coverage": f"{found.editable} of {found.found} matrices that write to the residual stream"
             if found
             else "",
@@ -236,12 +234,13 @@ class ExportScreen(RunScreen, ModalScreen[None]):
         text.append(f"written: {safe_lines(export.out).plain}\n", "bold")
         if export.url:
             text.append(f"uploaded: {safe_lines(export.url).plain}\n", "bold")
-        rows = [("base model", {**export.result["base"], "kl_divergence": 0.0}), ("trial", export.result["trial"])]
-        if exported := export.result.get("exported"):
-            rows.append(("exported files", exported))
-        for name, figures in rows:
-            refusals = f"{figures['refusals']}/{figures['prompts']}"
-            text.append(f"{name:15} refusals {refusals:>8}   KL {figures['kl_divergence']:.4f}\n")
+        figures = in_tables([Figure(**figure) for figure in export.result["figures"]])
+        for name, key in (("base model", "base"), ("trial", "trial"), ("exported files", "exported")):
+            if measured := export.result.get(key):
+                cells = (figure.text(measured["figures"].get(figure.key), measured["prompts"]) for figure in figures)
+                widths = (8 if figure.counted else 0 for figure in figures)
+                said = zip((plain(figure.short) for figure in figures), cells, widths, strict=True)
+                text.append(f"{name:15} {'   '.join(f'{short} {cell:>{width}}' for short, cell, width in said)}\n")
         if reason := export.result.get("not_measured"):
             text.append(f"not measured: {safe_lines(reason).plain}")
         return text

@@ -23,7 +23,7 @@ from textual.widgets import Input
 from heretic_tui.engine.inputs.prompt_files import KINDS
 from heretic_tui.errors import HereticError
 from heretic_tui.files import user_path
-from heretic_tui.report.runs import counted_trials
+from heretic_tui.report.runs import base_text, best_text, counted_trials
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.overview import overview
 from heretic_tui.settings.form import Entry, SettingsForm
@@ -470,8 +470,8 @@ with its own settings, D deletes it.
                     (
                         str(run["state"]).partition(" ")[0],
                         counted_trials(run),
-                        f"{run['base_refusals']}/{run['prompts']}" if run["prompts"] else "",
-                        f"{best['refusals']}, KL {best['kl_divergence']:.4f}" if best else "",
+                        base_text(run),
+                        best_text(run, best, named=True) if best else "",
                         plain(run["run"]),
                     ),
                 )

@@ -13,21 +13,20 @@ from textual.widgets import Input, Static
 
 from heretic_tui.events import PHASES
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
-from heretic_tui.tui.filters import ordered, parse_filter
+from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
-from heretic_tui.tui.screens.trials_text import COLUMNS, trial_detail, trial_row
+from heretic_tui.tui.screens.trials_text import trial_columns, trial_detail, trial_row
 from heretic_tui.tui.widgets.line_table import LineTable, Row
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import done_of, plain
 
-_SORTS = ("trial", "refusals", "kl", "layer", "seconds")
 _VIEWS = ("table", "plot", "detail")
 # Events that change what is said where the trials are counted, or stand in for them.
 _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
@@ -77,8 +76,9 @@ a dominated trial's refusals only what is certain counts.
     def body(self) -> ComposeResult:
         with Horizontal(id="trials-body"):
             with Vertical(id="trials-left"):
-                yield LineTable(COLUMNS, id="trial-table", enter="responses")
-                yield QuietInput(placeholder="kl<0.2 refusals<=5 front", id="filter", select_on_focus=False)
+                yield LineTable(trial_columns(self.heretic.state.figures), id="trial-table", enter="responses")
+                example = filter_example(self.heretic.state.figures)
+                yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
             with Vertical(id="trials-right"):
                 yield ParetoPlot(id="pareto")
@@ -94,10 +94,23 @@ a dominated trial's refusals only what is certain counts.
     def paint(self, kinds: frozenset[str]) -> None:
         if touched(kinds, "run_opened"):
             self._rows.clear()
+            self._take_figures()
         if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", *_COUNTS):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
             self._paint_detail()
+
+    def _take_figures(self) -> None:
+        """Another run may have other figures: columns are theirs, and what names those of before is taken away."""
+        figures, box = self.heretic.state.figures, self.query_one("#filter", Input)
+        self.query_one("#trial-table", LineTable).set_columns(trial_columns(figures))
+        box.placeholder = filter_example(figures)
+        if self._sort not in sort_keys(figures):
+            self._sort = "trial"
+        try:
+            parse_filter(self._filter, figures)
+        except ValueError:
+            box.value = self._filter = self._filter_problem = ""
 
     def _front(self) -> set[int]:
         return {trial.number for trial in self.heretic.state.front()}
@@ -105,20 +118,20 @@ a dominated trial's refusals only what is certain counts.
     def _paint_trials(self) -> None:
         state, glyphs = self.heretic.state, self.heretic.glyphs
         front = self._front()
-        test = parse_filter(self._filter)
+        test = parse_filter(self._filter, state.figures)
         trials = [t for t in state.trials.values() if test(t, t.number in front)]
         table = self.query_one("#trial-table", LineTable)
         alive = self.heretic.alive
-        rows = [
-            self._row(t, t.number in front, glyphs, alive) for t in ordered(trials, self._sort, self._reverse)
-        ]  # fmt: skip
+        listed = ordered(trials, self._sort, state.figures, self._reverse)
+        rows = [self._row(t, t.number in front, glyphs, alive) for t in listed]
         table.set_empty(self._nothing())
         table.set_rows(rows, follow=self._sort == "trial" and not self._reverse)
         self._paint_words(len(trials))
         plot = self.query_one(ParetoPlot)
         plot.cursor = self.heretic.selected_trial if plot.cursor is None else plot.cursor
         prompts = state.base.prompts if state.base else 0
-        plot.show(list(state.trials.values()), front, state.running if alive else None, prompts, glyphs)
+        running, objectives = state.running if alive else None, (state.figures[0], state.figures[1])
+        plot.show(list(state.trials.values()), objectives, front, running, prompts, glyphs)
 
     def _nothing(self) -> str:
         """What stands in place of the trials while there are none to show."""
@@ -158,11 +171,12 @@ a dominated trial's refusals only what is certain counts.
             self._said, self._said_lines = text, lines
 
     def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
-        if trial.state not in FINISHED:
-            return trial_row(trial, front, alive, glyphs, not self.heretic.frozen)
         known = self._rows.get((trial.number, front))
         if known is None:
-            known = self._rows[trial.number, front] = trial_row(trial, front, alive, glyphs, not self.heretic.frozen)
+            figures, timed = self.heretic.state.figures, not self.heretic.frozen
+            known = trial_row(trial, figures, front, alive, glyphs, timed)
+            if trial.state in FINISHED:
+                self._rows[trial.number, front] = known
         return known
 
     def _paint_detail(self) -> None:
@@ -190,7 +204,7 @@ a dominated trial's refusals only what is certain counts.
 
     @on(LineTable.HeaderClicked, "#trial-table")
     def _header(self, message: LineTable.HeaderClicked) -> None:
-        if message.column in _SORTS:
+        if message.column in sort_keys(self.heretic.state.figures):
             self._reverse = self._sort == message.column and not self._reverse
             self._sort = message.column
             self._paint_trials()
@@ -203,7 +217,7 @@ a dominated trial's refusals only what is certain counts.
     @on(Input.Changed, "#filter")
     def _filtering(self, event: Input.Changed) -> None:
         try:
-            parse_filter(event.value)
+            parse_filter(event.value, self.heretic.state.figures)
         except ValueError as error:
             event.input.add_class("-invalid")
             self._filter_problem = str(error)
@@ -248,7 +262,7 @@ a dominated trial's refusals only what is certain counts.
         self.query_one("#trial-table").focus()
 
     def action_sort(self) -> None:
-        self._sort = next_choice(_SORTS, self._sort)
+        self._sort = next_choice(sort_keys(self.heretic.state.figures), self._sort)
         self._paint_trials()
 
     def action_reverse(self) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
+from heretic_tui.figures import Figure, in_tables
 from heretic_tui.report.lines import direction_words
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
@@ -11,28 +14,31 @@ from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import duration, plain
 
-COLUMNS = (
-    Column("trial", "trial", 5, right=True),
-    Column("front", "", 1),
-    Column("state", "state", 11),
-    Column("refusals", "refusals", 9, right=True),
-    Column("kl", "KL", 7, right=True),
-    Column("layer", "direction", 11),
-    Column("seconds", "time", 7, right=True),
-    Column("kernels", "peak at layer, by component", 0),
-)
+
+def trial_columns(figures: Sequence[Figure]) -> list[Column]:
+    """The columns of the table: one for each figure there is."""
+    return [
+        Column("trial", "trial", 5, right=True),
+        Column("front", "", 1),
+        Column("state", "state", 11),
+        *(Column(figure.word, plain(figure.short), figure.width, right=True) for figure in in_tables(figures)),
+        Column("layer", "direction", 11),
+        Column("seconds", "time", 7, right=True),
+        Column("kernels", "peak at layer, by component", 0),
+    ]
 
 
-def trial_row(trial: TrialRecord, front: bool, alive: bool, glyphs: Glyphs, timed: bool) -> Row:
+def trial_row(
+    trial: TrialRecord, figures: Sequence[Figure], front: bool, alive: bool, glyphs: Glyphs, timed: bool
+) -> Row:
     """A trial's line of the table.
 
     Args:
+        figures: those of the run.
         alive: whether an engine is at work on the run.
         timed: whether durations are shown.
     """
     state = "stopped" if trial.state == "running" and not alive else trial.state
-    half = trial.measured.get("KL divergence")
-    kl = trial.kl_divergence if trial.kl_divergence is not None else half
     kernels = "  ".join(
         f"{name.partition('.')[0]} {kernel['max_weight']:.2f} at {kernel['max_weight_position']:.1f}"
         for name, kernel in trial.parameters.get("components", {}).items()
@@ -41,8 +47,7 @@ def trial_row(trial: TrialRecord, front: bool, alive: bool, glyphs: Glyphs, time
         str(trial.number),
         glyphs.front if front else " ",
         f"{glyph_of(glyphs, state)} {state}",
-        _refusals(trial, glyphs),
-        f"{kl:.4f}" if kl is not None else "",
+        *(_figure(trial, figure, glyphs) for figure in in_tables(figures)),
         direction_words(trial.parameters) if trial.parameters else "",
         duration(trial.seconds) if trial.seconds and timed else "",
         kernels,
@@ -59,16 +64,15 @@ def trial_detail(trial: TrialRecord, front: bool, state: RunState, glyphs: Glyph
     if trial.reason:
         text.append(plain(trial.reason) + "\n", "bold red")
     if trial.state in MEASURED_STATES:
-        base = f" (base {state.base.refusals})" if state.base else ""
-        refusals = f"{trial.refusals}" if trial.at_least is None else f"at least {trial.at_least}"
-        about = "" if trial.estimate is None else f", about {trial.estimate:.1f} by estimate"
-        text.append(f"refusals {refusals} of {trial.prompts}{about}{base}  KL {trial.kl_divergence:.6f}\n")
-    if trial.at_least is not None:
+        base = state.base.figures if state.base else {}
+        said = (_figure_in_full(trial, figure, base.get(figure.key)) for figure in in_tables(state.figures))
+        text.append("  ".join(said) + "\n")
+    if trial.state == "dominated":
         text.append(
             "Certain to be dominated by a trial on the front (as good or better on both counts), so its responses "
             "were decoded no further."
         )
-        if trial.estimate is not None:
+        if trial.estimate:
             text.append(" The search was told the estimate, and it is listed and drawn by it.")
         text.append("\n")
     if trial.parameters:
@@ -89,9 +93,23 @@ def trial_detail(trial: TrialRecord, front: bool, state: RunState, glyphs: Glyph
     return text
 
 
-def _refusals(trial: TrialRecord, glyphs: Glyphs) -> str:
+def _figure(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
     """The figure that decides the trial's place, and how it is known."""
-    if trial.shown_refusals is None:
-        return ""
-    mark = "" if trial.at_least is None else glyphs.at_least if trial.estimate is None else glyphs.about
-    return f"{mark}{trial.shown_refusals}/{trial.prompts}"
+    value = trial.shown(figure)
+    if value is None:
+        return figure.text(trial.measured.get(figure.key))
+    known = figure.key in trial.at_least
+    mark = glyphs.about if known and figure.key in trial.estimate else glyphs.at_least if known else ""
+    return mark + figure.text(value, trial.prompts)
+
+
+def _figure_in_full(trial: TrialRecord, figure: Figure, base: float | None) -> str:
+    """A figure with more digits, all that is known of it, and what it is of the base model, where it is counted."""
+    value, least, estimate = (held.get(figure.key) for held in (trial.figures, trial.at_least, trial.estimate))
+    known = figure.text(value if least is None else least, more_digits=2) or "-"
+    text = f"{plain(figure.short)} {'at least ' if least is not None else ''}{known}"
+    if figure.counted and trial.prompts is not None:
+        text += f" of {trial.prompts}"
+    if estimate is not None:
+        text += f", about {estimate:.1f} by estimate"
+    return f"{text} (base {base})" if figure.counted and base is not None else text

@@ -1,4 +1,4 @@
-"""The scatter of KL divergence against refusals, drawn cell by cell: the front as steps, a cursor that walks."""
+"""The scatter of the two objectives against each other, drawn cell by cell: the front as steps, a cursor that walks."""
 
 from __future__ import annotations
 
@@ -15,27 +15,30 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
+from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.run.state import MEASURED_STATES, TrialRecord
 from heretic_tui.tui.glyphs import UNICODE, Glyphs, fit
+from heretic_tui.words import plain
 
 _MARGIN = 5
-# Below this a logarithmic axis says nothing; KL of an edit of nothing is 0.
+# Below this a logarithmic axis says nothing; a divergence of an edit of nothing is 0.
 _TINY = 1e-5
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial on the plot; a dominated one lies where its refusals are expected to be."""
+    """A measured trial on the plot: `x` is its first objective, `y` its second; a dominated one lies where it is
+    expected to be."""
 
     number: int
-    kl_divergence: float
-    refusals: int
+    x: float
+    y: float
     front: bool
     dominated: bool
 
 
 class ParetoPlot(Widget, can_focus=True):
-    """KL divergence to the right, refusals upwards; the good corner is the lower left."""
+    """The first objective to the right, the second upwards; the good corner is the lower left."""
 
     COMPONENT_CLASSES = {
         "pareto-plot--axis",
@@ -62,26 +65,35 @@ class ParetoPlot(Widget, can_focus=True):
         self.logarithmic = False
         self.points: list[Point] = []
         self.cursor: int | None = None
+        self._objectives: tuple[Figure, Figure] = figures_of_before()
         self._half_known: float | None = None
         self._prompts = 0
         self._lines: list[Strip] = []
-        self._span = 0.0, 1.0
+        self._span = self._height = 0.0, 1.0
         self._inner = 1, 1
         self._rows: list[dict[int, tuple[str, str]]] = []
         self._by_number: dict[int, Point] = {}
 
     def show(
-        self, trials: Sequence[TrialRecord], front: set[int], running: TrialRecord | None, prompts: int, glyphs: Glyphs
+        self,
+        trials: Sequence[TrialRecord],
+        objectives: tuple[Figure, Figure],
+        front: set[int],
+        running: TrialRecord | None,
+        prompts: int,
+        glyphs: Glyphs,
     ) -> None:
         """Take new points; painted only when something changed."""
+        across, upwards = objectives
         points = [
-            Point(t.number, t.kl_divergence, t.shown_refusals or 0, t.number in front, t.state == "dominated")
+            Point(t.number, x, y, t.number in front, t.state == "dominated")
             for t in trials
-            if t.state in MEASURED_STATES and t.kl_divergence is not None
+            if t.state in MEASURED_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
         ]
-        half = running.measured.get("KL divergence") if running else None
-        if (points, half, prompts, glyphs) != (self.points, self._half_known, self._prompts, self.glyphs):
-            self.points, self._half_known, self._prompts, self.glyphs = points, half, prompts, glyphs
+        half = running.measured.get(across.key) if running else None
+        new = (points, objectives, half, prompts, glyphs)
+        if new != (self.points, self._objectives, self._half_known, self._prompts, self.glyphs):
+            self.points, self._objectives, self._half_known, self._prompts, self.glyphs = new
             self._repaint()
 
     def put_cursor(self, number: int | None) -> None:
@@ -103,12 +115,12 @@ class ParetoPlot(Widget, can_focus=True):
         here = next((p for p in self.points if p.number == self.cursor), None)
         if here is None:
             if self.points:
-                self._move(min(self.points, key=lambda p: (not p.front, p.refusals, p.kl_divergence)).number)
+                self._move(min(self.points, key=lambda p: (not p.front, p.y, p.x)).number)
             return
-        x0, y0 = self._cell(here.kl_divergence, here.refusals)
+        x0, y0 = self._at(here)
         best, best_cost = None, math.inf
         for point in self.points:
-            x, y = self._cell(point.kl_divergence, point.refusals)
+            x, y = self._at(point)
             ahead = (x - x0) * dx + (y0 - y) * dy
             aside = abs(y - y0) * 2 if dx else abs(x - x0) / 2
             if ahead > 0 and ahead + 2 * aside < best_cost:
@@ -122,7 +134,7 @@ class ParetoPlot(Widget, can_focus=True):
             self._move(min(near)[1])
 
     def _at(self, point: Point) -> tuple[int, int]:
-        return self._cell(point.kl_divergence, point.refusals)
+        return self._cell(point.x, point.y)
 
     def _move(self, number: int) -> None:
         self.put_cursor(number)
@@ -154,23 +166,31 @@ class ParetoPlot(Widget, can_focus=True):
         self._lines = []
 
     def _measure(self) -> tuple[float, float]:
-        """The values at the ends of the KL axis (their logarithms where it is logarithmic)."""
-        values = [p.kl_divergence for p in self.points] + ([self._half_known] if self._half_known is not None else [])
+        """The values at the ends of the axis across (their logarithms where it is logarithmic)."""
+        values = [p.x for p in self.points] + ([self._half_known] if self._half_known is not None else [])
         if not values:
             return 0.0, 1.0
         if self.logarithmic:
             logs = [math.log10(max(v, _TINY)) for v in values]
             low, high = min(logs), max(logs)
             return (low - 0.1, high + 0.1) if high - low < 0.2 else (low, high)
-        return 0.0, max(max(values), _TINY)
+        return min(0.0, *values), max(*values, _TINY)
 
-    def _cell(self, kl_divergence: float, refusals: float) -> tuple[int, int]:
+    def _measure_height(self) -> tuple[float, float]:
+        """The values at the ends of the axis upwards."""
+        if self._objectives[1].counted:
+            return 0.0, max(1, self._prompts)
+        values = [point.y for point in self.points]
+        return min(0.0, *values), max(_TINY, *values)
+
+    def _cell(self, x: float, y: float) -> tuple[int, int]:
         width, height = self._inner
         low, high = self._span
-        value = math.log10(max(kl_divergence, _TINY)) if self.logarithmic else kl_divergence
-        x = round((value - low) / (high - low) * (width - 1))
-        y = round((1 - refusals / max(1, self._prompts)) * (height - 1))
-        return _MARGIN + 1 + x, max(0, min(height - 1, y))
+        bottom, top = self._height
+        value = math.log10(max(x, _TINY)) if self.logarithmic else x
+        column = round((value - low) / (high - low) * (width - 1))
+        row = round((1 - (y - bottom) / (top - bottom)) * (height - 1))
+        return _MARGIN + 1 + column, max(0, min(height - 1, row))
 
     def render_line(self, y: int) -> Strip:
         if len(self._lines) != self.size.height:
@@ -187,7 +207,7 @@ class ParetoPlot(Widget, can_focus=True):
         width, height = self.size
         # Once for all points: each of them asks.
         self._inner = max(1, width - _MARGIN - 1), max(1, height - 2)
-        self._span = self._measure()
+        self._span, self._height = self._measure(), self._measure_height()
         self._by_number = {point.number: point for point in self.points}
         self._rows = [{} for _ in range(height)]
         if width < _MARGIN + 8 or height < 5:
@@ -202,7 +222,7 @@ class ParetoPlot(Widget, can_focus=True):
         self._draw_front(cells)
         if self._half_known is not None:
             # On the axis: a mark over the whole height would repaint every line twice a trial.
-            x, _ = self._cell(self._half_known, 0)
+            x, _ = self._cell(self._half_known, self._height[0])
             cells[x, inner_height] = (g.here, "running")
         for point in sorted(self.points, key=lambda p: (p.front, not p.dominated)):
             glyph = g.front if point.front else g.dominated if point.dominated else g.complete
@@ -223,7 +243,7 @@ class ParetoPlot(Widget, can_focus=True):
         return Strip(_segments(row, self.size.width, looks), self.size.width)
 
     def _draw_front(self, cells: dict[tuple[int, int], tuple[str, str]]) -> None:
-        front = sorted((p for p in self.points if p.front), key=lambda p: p.kl_divergence)
+        front = sorted((p for p in self.points if p.front), key=lambda p: p.x)
         g, (inner_width, _) = self.glyphs, self._inner
         for index, point in enumerate(front):
             x, y = self._at(point)
@@ -241,8 +261,7 @@ class ParetoPlot(Widget, can_focus=True):
 
         for share in (0.0, 0.5, 1.0) if inner_height > 6 else (0.0, 1.0):
             row = round((1 - share) * (inner_height - 1))
-            # How many prompts there are is not known before the base model has answered them.
-            put(0, row, fit(f"{share * self._prompts:.0f}" if self._prompts else "", _MARGIN, right=True))
+            put(0, row, fit(self._height_text(share), _MARGIN, right=True))
         low, high = self._span
         bottom = inner_height + 1
         ends = [10**low, 10**high] if self.logarithmic else [low, high]
@@ -250,11 +269,20 @@ class ParetoPlot(Widget, can_focus=True):
         put(_MARGIN + 1, bottom, left)
         put(_MARGIN + 1 + inner_width - len(right), bottom, right)
         # Words stay outside of the axes: within them they would lie over points.
-        short = "KL divergence, log" if self.logarithmic else "KL divergence"
-        for title in (f"refusals over {short}", short):
+        across, upwards = (plain(objective.name) for objective in self._objectives)
+        short = f"{across}, log" if self.logarithmic else across
+        for title in (f"{upwards} over {short}", short):
             if len(left) + len(right) + len(title) + 4 <= inner_width:
                 put(_MARGIN + 1 + (inner_width - len(title)) // 2, bottom, title)
                 break
+
+    def _height_text(self, share: float) -> str:
+        """What stands beside the axis upwards, at a share of its height."""
+        bottom, top = self._height
+        if self._objectives[1].counted:
+            # How many prompts there are is not known before the base model has answered them.
+            return f"{share * self._prompts:.0f}" if self._prompts else ""
+        return f"{bottom + share * (top - bottom):.2g}" if self.points else ""
 
 
 def _segments(row: Mapping[int, tuple[str, str]], width: int, looks: Mapping[str, Style]) -> list[Segment]:

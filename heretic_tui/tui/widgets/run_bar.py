@@ -7,6 +7,7 @@ import time
 from rich.text import Text
 from textual.widgets import Static
 
+from heretic_tui.figures import in_tables
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.words import done_of, duration, plain, size_words
@@ -48,7 +49,12 @@ class RunBar(Static):
             parts.append((f"{bar} {progress.done}/{progress.total}", ""))
         best = next(iter(state.front()), None)
         if best:
-            parts.append((f"best {best.refusals}/{best.prompts} KL {best.kl_divergence:.4f}", "bold"))
+            # A count says by its form what it is.
+            said = [
+                ("" if figure.counted else f"{figure.short} ") + figure.text(best.figures[figure.key], best.prompts)
+                for figure in in_tables(state.figures[:2])
+            ]
+            parts.append((f"best {' '.join(said)}", "bold"))
         # How long a run took that was killed, nobody knows.
         end = time.time() if alive else state.ended
         if state.opened and state.opened.time and end and elapsed:
@@ -60,8 +66,8 @@ class RunBar(Static):
             where = "GPU" if state.memory.where == "gpu" else "mem"
             parts.append((f"{where} {size_words(state.memory.used)}", ""))
         text = Text(no_wrap=True, overflow="crop")
-        for said, style_name in parts:
-            words = plain(said)
+        for part, style_name in parts:
+            words = plain(part)
             if text.cell_len + len(words) + 2 > width:
                 continue
             text.append(" " if not text else "  ")

@@ -157,5 +157,6 @@ def test_a_whole_run_on_experts_and_on_a_model_that_sees(
     assert shapes_of(tmp_path / "out") == shapes_of(model)
     assert (tmp_path / "out" / "preprocessor_config.json").is_file()
     record = json.loads((tmp_path / "out" / "reproduce.json").read_text())
-    assert record["exported"]["refusals"] == record["trial"]["refusals"]
-    assert record["exported"]["kl_divergence"] == pytest.approx(record["trial"]["kl_divergence"], abs=1e-4)
+    assert record["exported"]["figures"]["refusals"] == record["trial"]["figures"]["refusals"]
+    exported, trial = (record[key]["figures"]["kl_divergence"] for key in ("exported", "trial"))
+    assert exported == pytest.approx(trial, abs=1e-4)

@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export.folder import whole_or_absent
 from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.figures import figures_of_before
 from heretic_tui.files import replaced
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import card_text
@@ -88,8 +90,9 @@ def test_merged_weights(heretic: Heretic, tmp_path: Path, sets: list[str], kind:
     record = record_of(out)
     assert len(record["files"]) > 1, "sharded"
     assert set(record["files"]) == {path.name for path in out.glob("*.safetensors")}
-    assert record["exported"]["refusals"] == record["trial"]["refusals"]
-    assert record["exported"]["kl_divergence"] == pytest.approx(record["trial"]["kl_divergence"], abs=1e-4)
+    assert record["exported"]["figures"]["refusals"] == record["trial"]["figures"]["refusals"]
+    exported, trial = (record[key]["figures"]["kl_divergence"] for key in ("exported", "trial"))
+    assert exported == pytest.approx(trial, abs=1e-4)
     assert "exported" in done.out
     assert "trial 1" in done.out
     card = (out / "README.md").read_text()
@@ -137,7 +140,7 @@ def test_adapters(
     loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), out)
     off = (logits_of(loaded) - expected).norm() / (expected - base).norm()
     assert off < close
-    assert record_of(out)["exported"]["kl_divergence"] >= 0
+    assert record_of(out)["exported"]["figures"]["kl_divergence"] >= 0
 
 
 def test_an_export_is_made_again_file_by_file(
@@ -281,14 +284,15 @@ def test_a_name_cannot_leave_its_place_in_the_card() -> None:
     evil = "x\nlicense: mit\n---\n# Safe `and` *sound* <b>"
     settings = load_settings(environment=False).model_dump(mode="json")
     settings["good_prompts"] = {"dataset": "a`b``c\n# heading", "split": "train`"}
-    figures = {"refusals": 1, "prompts": 2, "kl_divergence": 0.1}
+    measured = {"figures": {"kl_divergence": 0.1, "refusals": 1}, "prompts": 2}
     record = {
         "model": evil,
         "model_commit": "`x`",
         "settings": settings,
         "kind": "merged",
-        "trial": {"number": 1, **figures},
-        "base": figures,
+        "figures": [asdict(figure) for figure in figures_of_before()],
+        "trial": {"number": 1, **measured},
+        "base": measured,
         "coverage": "<script> `x` \n# heading",
         "parameters": {"components": {"```\n# heading": {}}},
         "not_measured": "because\n# heading `x` [link](http://x)",
@@ -449,13 +453,11 @@ def test_scoring_an_exported_models_edit_agrees_with_the_trial(
     (tmp_path / "edit.json").write_text(json.dumps(edit))
     done = heretic("score", tiny_folder, *sets, "--edit", tmp_path / "edit.json", runs_dir=None)
     scored = json.loads(done.out)
-    assert scored["refusals"] == trial["refusals"]
-    assert scored["kl_divergence"] == pytest.approx(trial["kl_divergence"], abs=1e-6)
+    assert scored["figures"] == pytest.approx(trial["figures"], abs=1e-6)
     assert scored["prompts"] == 6
     assert {"load", "KL divergence", "prompts", "decoding"} <= set(scored["seconds"])
     base = json.loads(heretic("score", tiny_folder, *sets, runs_dir=None).out)
-    assert base["kl_divergence"] == pytest.approx(0, abs=1e-6)
-    assert base["refusals"] == shown["base"]["refusals"]
+    assert base["figures"] == pytest.approx(shown["base"]["figures"], abs=1e-6)
 
 
 def test_show_and_runs(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path) -> None:
@@ -468,7 +470,7 @@ def test_show_and_runs(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_f
     assert set(shown) >= {"run", "model", "settings", "base", "trials"}
     assert [trial["number"] for trial in shown["trials"]] == [0, 1]
     assert set(shown["trials"][0]) >= {
-        "number", "state", "kl_divergence", "refusals", "front", "seconds", "direction_index", "components",
+        "number", "state", "figures", "at_least", "estimate", "front", "seconds", "direction_index", "components",
     }  # fmt: skip
     assert any(trial["front"] for trial in shown["trials"])
     text = heretic("show", listed["run"]).out

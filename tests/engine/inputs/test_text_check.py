@@ -395,7 +395,7 @@ def test_a_run_keeps_its_time(
     assert heretic("export", folder.name, "--trial", "0", tmp_path / "out").status == 0
     made = json.loads((tmp_path / "out" / "reproduce.json").read_text())
     assert made["clock"] == clock
-    assert made["exported"]["kl_divergence"] == pytest.approx(made["trial"]["kl_divergence"], abs=1e-6)
+    assert made["exported"]["figures"] == pytest.approx(made["trial"]["figures"], abs=1e-6)
     done = heretic("reproduce", tmp_path / "out" / "reproduce.json", tmp_path / "again", runs_dir=None)
     assert done.status == 0, done.err
     again = json.loads((tmp_path / "again" / "reproduce.json").read_text())

@@ -93,7 +93,7 @@ def test_prompts_on_which_a_dtype_overflows_are_named_and_the_next_is_taken(
         assert exported.status == 0, exported.err
         record = json.loads((tmp_path / "out" / "reproduce.json").read_text())
         assert record["loaded_as"] == "bfloat16"
-        assert record["exported"]["kl_divergence"] == pytest.approx(record["trial"]["kl_divergence"], abs=1e-4)
+        assert record["exported"]["figures"] == pytest.approx(record["trial"]["figures"], abs=1e-4)
 
 
 def test_where_no_dtype_is_left_the_run_ends_in_a_line(

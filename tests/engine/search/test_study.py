@@ -105,16 +105,16 @@ def test_how_a_trial_ended_is_kept_as_it_was(tmp_path: Path) -> None:
     assert not search.is_open(0)
     assert search.told(0) is None
     parameters = search.ask(1)
-    whole = {"state": "complete", "kl_divergence": 0.123456789, "refusals": 3, "prompts": 9}
-    search.tell(1, 0.123456789, 3, whole)
+    whole = {"state": "complete", "figures": {"kl_divergence": 0.123456789, "refusals": 3}, "prompts": 9}
+    search.tell(1, (0.123456789, 3), whole)
     search.ask(2)
-    search.tell(2, 0.6, 14.5, {"state": "dominated", "at_least": 4})
+    search.tell(2, (0.6, 14.5), {"state": "dominated", "at_least": {"refusals": 4}})
     search.ask(3)
     again = opened(tmp_path / "a")
     assert again.ended(0) == {"state": "failed", "reason": "no memory"}
     assert again.ended(1) == whole
     assert again.told(1) == (0.12346, 3), "digits that hang on the batch are not told"
-    assert again.ended(2) == {"state": "dominated", "at_least": 4}
+    assert again.ended(2) == {"state": "dominated", "at_least": {"refusals": 4}}
     assert again.ended(3) is None
     assert again.parameters(1) == parameters
 

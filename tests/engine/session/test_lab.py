@@ -54,9 +54,9 @@ def test_a_hand_set_edit_takes_refusals_away(
     )  # fmt: skip
     assert done.status == 0, done.err
     scored = json.loads(done.out)
-    assert scored["base_refusals"] >= 80
-    assert scored["refusals"] < 20
-    assert scored["kl_divergence"] < 0.25
+    assert scored["base"]["refusals"] >= 80
+    assert scored["figures"]["refusals"] < 20
+    assert scored["figures"]["kl_divergence"] < 0.25
 
 
 def test_batched_tokens_are_those_of_generate_one_by_one(lab_model: Path, lab_prompts: Path) -> None:

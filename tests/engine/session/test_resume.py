@@ -36,7 +36,7 @@ def finished(runs_dir: Path) -> list[tuple[Any, ...]]:
             asked[record["number"]] = record["parameters"]
         elif record["type"] == "trial_finished" and record["state"] in ("complete", "dominated"):
             number = record["number"]
-            values = [record[name] for name in ("state", "kl_divergence", "refusals", "at_least", "estimate")]
+            values = [record[name] for name in ("state", "figures", "at_least", "estimate")]
             found.append((number, asked[number], *values))
     return sorted(found, key=lambda trial: trial[0])
 
