@@ -24,9 +24,9 @@ from heretic_tui.work import reporter
 _NO_TOKEN = "no Hub token: set HF_TOKEN, log in with `hf auth login`, or type one"
 _LEFT = "the folder is whole, `hf upload {} {}` goes on with it"
 # Seconds for which a connection may stand still, in either direction. The client itself would wait for ever.
-_PATIENCE = 100.0
+PATIENCE = 100.0
 # Seconds after which a person is told that an answer is waited for; after twice as many again, and so on.
-_TELL_AFTER = 8.0
+TELL_AFTER = 8.0
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ def _patience() -> Iterator[None]:
     """Within the block requests to the Hub end when nothing moves."""
     session = get_session()
     before = session.timeout
-    session.timeout = _PATIENCE
+    session.timeout = PATIENCE
     try:
         yield
     finally:
@@ -142,7 +142,7 @@ def _waiting(what: str, call: Callable[[], T], emit: Emit, control: Control) -> 
             errors.append(error)
         ended.set()
 
-    start, tell = time.monotonic(), _TELL_AFTER
+    start, tell = time.monotonic(), TELL_AFTER
     threading.Thread(target=work, name="hub", daemon=True).start()
     while not ended.wait(0.1):
         control.checkpoint()
