@@ -20,12 +20,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from heretic_tui.control import Control
 from heretic_tui.engine.analysis.plots import write_plots
 from heretic_tui.engine.analysis.record import geometry_of, save_views, with_separation
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.run.compare import compare_runs
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.work import Work
 
 _EVALUATION = 100
 
@@ -59,7 +59,7 @@ def main() -> None:
         del sets
         with told("geometry and principal components"):
             store = open_residuals(folder)
-            rows, views = geometry_of(store, lambda done, total: None, lambda: None)
+            rows, views = geometry_of(store, Work())
         with told("separation"):
             rows = with_separation(rows, store, directions)
         with told("compared with itself"):
@@ -68,7 +68,7 @@ def main() -> None:
             good = store.count("good_prompts")
             save_views(folder, "pca", views, good)
             indices = range(options.layers)
-            write_plots(views, good, indices, "random", "pca", folder.plots, True, lambda event: None, Control())
+            write_plots(views, good, indices, "random", "pca", folder.plots, True, Work())
         size = folder.residuals.stat().st_size / 1e6
     # Kilobytes, on Linux.
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

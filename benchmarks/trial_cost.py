@@ -22,7 +22,6 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
-from heretic_tui.control import Control
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.directions.interpolation import direction_parts
 from heretic_tui.engine.edits.attach import attached
@@ -39,6 +38,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 
 
 class Plain:
@@ -142,7 +142,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         folder.create()
-        bench = Workbench(inputs.settings, inputs.sets, folder, tell, Control())
+        bench = Workbench(inputs.settings, inputs.sets, folder, Work(tell))
         bench.load()
         bench.prepare()
         study = Search(

@@ -188,19 +188,18 @@ class Control:
         """Seconds, from an arbitrary moment on, that do not pass while the engine is paused."""
         return time.perf_counter() - self._paused_for
 
-    def tell_state(self, emit: Emit | None = None) -> None:
+    def tell_state(self) -> None:
         """Tell the state where it has changed since it was last told."""
         if self._above:
             self._above.tell_state()
             return
         state = "ready" if self._ready else self.requested
         state = "paused" if self._held and state == "pausing" else state
-        emit = self.emit or emit
-        if emit and state != self._told:
+        if self.emit and state != self._told:
             self._told = state
-            emit(StateChanged(state=state))
+            self.emit(StateChanged(state=state))
 
-    def checkpoint(self, emit: Emit | None = None) -> None:
+    def checkpoint(self) -> None:
         """Wait here while paused.
 
         Raises:
@@ -208,7 +207,7 @@ class Control:
         """
         if self.paused and not self._abort.is_set():
             start, self._held = time.perf_counter(), True
-            self.tell_state(emit)
+            self.tell_state()
             while self.paused and not self._abort.is_set():
                 self._wake.clear()
                 self.serve()
@@ -216,7 +215,7 @@ class Control:
                     self._wake.wait()
             self._held = False
             self._paused_for += time.perf_counter() - start
-        self.tell_state(emit)
+        self.tell_state()
         if self._abort.is_set():
             raise Aborted
 

@@ -1,19 +1,74 @@
-"""Progress of a stage as events, with the time left by the pace so far."""
+"""What a long piece of work is handed: a way to tell what happens, and where it waits or ends on request."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 
-from heretic_tui.events import Emit, Progress
+from heretic_tui.control import Control
+from heretic_tui.events import Emit, Event, Notice, Progress
 
 
-def reporter(emit: Emit, stage: str) -> Callable[[int, int], None]:
-    """A function of (done, total) that tells it; the clock starts now."""
-    start = time.perf_counter()
+class Work:
+    """One long piece of work, as it looks to the function that does it.
 
-    def report(done: int, total: int) -> None:
-        left = round((time.perf_counter() - start) / done * (total - done), 1) if done else None
-        emit(Progress(stage=stage, done=done, total=total, seconds_left=left))
+    Args:
+        emit: called with every event, on the thread that works; None: nobody is told.
+        control: the requests it obeys; None: nothing is ever asked of it.
+    """
 
-    return report
+    def __init__(self, emit: Emit | None = None, control: Control | None = None) -> None:
+        self._emit = emit or _unheard
+        self._control = control or Control()
+
+    def tell(self, event: Event) -> None:
+        self._emit(event)
+
+    def note(self, text: str, level: str = "info") -> None:
+        """Tell something that a person should know; `level` is info, warning or error."""
+        self._emit(Notice(text=text, level=level))
+
+    def progress(self, stage: str) -> Callable[[int, int], None]:
+        """A function of (done, total) that tells how far a stage is, with the time left by the pace so far. The clock
+        of the stage starts now."""
+        start = time.perf_counter()
+
+        def report(done: int, total: int) -> None:
+            left = round((time.perf_counter() - start) / done * (total - done), 1) if done else None
+            self._emit(Progress(stage=stage, done=done, total=total, seconds_left=left))
+
+        return report
+
+    def checkpoint(self) -> None:
+        """Wait here while paused.
+
+        Raises:
+            Aborted: when an abort was asked for.
+        """
+        self._control.checkpoint()
+
+    def clock(self) -> float:
+        """Seconds, from an arbitrary moment on, that do not pass while the work is paused."""
+        return self._control.clock()
+
+    def heard_by(self, listener: Emit) -> Work:
+        """The same work; `listener` is called with every event too, before it is told."""
+
+        def tell(event: Event) -> None:
+            listener(event)
+            self._emit(event)
+
+        return Work(tell, self._control)
+
+    def part(self, *kinds: type[Event]) -> Work:
+        """Work within this work: under the same control, and only events of these kinds are told."""
+
+        def tell(event: Event) -> None:
+            if isinstance(event, kinds):
+                self._emit(event)
+
+        return Work(tell, self._control)
+
+
+def _unheard(event: Event) -> None:
+    """Tells nobody."""

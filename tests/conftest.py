@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from heretic_tui.work import Work
 from tests.support.commands import DemoRun, Ended
 
 # Nothing in the tests may ask the network, and no setting of the person who runs them may leak in.
@@ -31,14 +32,13 @@ for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
 @pytest.fixture
 def make_model() -> Callable[..., object]:
     """Builds a ChatModel around a tiny random network, on the device that HERETIC_TEST_DEVICE names, or the CPU."""
-    from heretic_tui.control import Control
     from heretic_tui.engine.model.chat_model import ChatModel
     from tests.support import tiny_models
 
     def make(kind: str = "llama", batch_size: int = 8, **options: object) -> ChatModel:
         network = options.pop("network", None) or tiny_models.network(kind, **options)  # type: ignore[arg-type]
         network = network.to(os.environ.get("HERETIC_TEST_DEVICE", "cpu"))  # type: ignore[attr-defined]
-        model = ChatModel(network, tiny_models.tokenizer(), lambda event: None, Control())  # type: ignore[arg-type]
+        model = ChatModel(network, tiny_models.tokenizer(), Work())  # type: ignore[arg-type]
         model.batch_size = batch_size
         return model
 

@@ -21,6 +21,7 @@ def test_a_pause_takes_no_time_of_a_trial(monkeypatch: pytest.MonkeyPatch) -> No
     def resume(event: Event) -> None:
         control.resume()
 
-    control.checkpoint(resume)
+    control.emit = resume
+    control.checkpoint()
     # Hour 0 at the start, paused from 1 to 2, hour 3 at the end.
     assert control.clock() - start == 2

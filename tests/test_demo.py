@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from heretic_tui.control import Control
 from heretic_tui.demo.settings import MODEL, PROMPTS, settings_of_the_demo
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.session.workbench import Workbench
@@ -18,6 +17,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 from tests.support.commands import DemoRun, Ended
 from tools.measure_demo import facts_right
 
@@ -86,7 +86,7 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
         inputs = check_inputs(settings)
         folder = RunFolder(tmp_path / str(size))
         folder.create()
-        bench = Workbench(inputs.settings, inputs.sets, folder, lambda event: None, Control())
+        bench = Workbench(inputs.settings, inputs.sets, folder, Work())
         bench.load()
         bench.prepare()
         verdicts, divergences = [bench.refusals.base], []

@@ -42,13 +42,11 @@ def _export(options: argparse.Namespace, streams: Streams) -> int:
     own = settings_of(options)
     changes = {name: getattr(own, name) for name in given_settings(options) if name != "runs_dir"}
     print_lines = streams.out.write_lines
-    with work_apart(streams, "exporting", folder) as (emit, control):
+    with work_apart(streams, "exporting", folder) as work:
         from heretic_tui.engine.session.export import export_trial
         from heretic_tui.report.runs import figures_table
 
-        result = export_trial(
-            folder, options.trial, options.out, options.kind, options.dora, changes, own, emit, control
-        )
+        result = export_trial(folder, options.trial, options.out, options.kind, options.dora, changes, own, work)
         print_lines(f"{options.out}: {result['kind']}, {len(result['files'])} weight files")
         print_lines(*figures_table(result))
         if "not_measured" in result:
@@ -56,7 +54,7 @@ def _export(options: argparse.Namespace, streams: Streams) -> int:
         if options.hub:
             from heretic_tui.engine.export.hub import upload
 
-            print_lines(f"uploaded: {upload(options.out, options.hub, options.private, None, emit, control)}")
+            print_lines(f"uploaded: {upload(options.out, options.hub, options.private, None, work)}")
     return DONE
 
 
@@ -72,10 +70,10 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
 def _reproduce(options: argparse.Namespace, streams: Streams) -> int:
     own = settings_of(options)
     places = {name: place for name in _PLACES if (place := getattr(options, f"place_of_{name}"))}
-    with work_apart(streams, "building the model again") as (emit, control):
+    with work_apart(streams, "building the model again") as work:
         from heretic_tui.engine.session.reproduce import reproduce
 
-        result = reproduce(options.file, options.out, places, own, emit, control)
+        result = reproduce(options.file, options.out, places, own, work)
         for name, same in result["files"].items():
             streams.out.write_lines(f"{name}: {'the same' if same else 'DIFFERENT'}")
     return DONE if all(result["files"].values()) else FAILED

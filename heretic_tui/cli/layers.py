@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from heretic_tui.cli.command import RUNS_DIR, Command
 from heretic_tui.cli.shared import add_json, add_run, find_run_of, settings_of, work_apart
 from heretic_tui.errors import DONE, UsageError
-from heretic_tui.events import LayersAnalysed, Notice
+from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
@@ -51,12 +51,12 @@ def _geometry(options: argparse.Namespace, streams: Streams) -> int:
 def _from_residuals(streams: Streams, folder: RunFolder, problem: str | None) -> LayersAnalysed:
     """The part of the analysis that needs no model, for a run that was stopped before its own, or whose own cannot be
     read."""
-    with work_apart(streams, "analysing the residuals", folder) as (emit, control):
+    with work_apart(streams, "analysing the residuals", folder) as work:
         if problem:
-            emit(Notice(level="warning", text=problem))
+            work.note(problem, "warning")
         from heretic_tui.engine.analysis.record import analysis_without_model
 
-        return analysis_without_model(folder, emit, control)
+        return analysis_without_model(folder, work)
 
 
 def _add_tokens(parser: argparse.ArgumentParser) -> None:
@@ -98,10 +98,10 @@ def _tokens_of_trial(folder: RunFolder, options: argparse.Namespace, streams: St
     shift = read_shift(folder, options.trial)
     if shift is None:
         own = settings_of(options)
-        with work_apart(streams, "comparing first tokens", folder) as (emit, control):
+        with work_apart(streams, "comparing first tokens", folder) as work:
             from heretic_tui.engine.session.score import shift_of_trial
 
-            shift = shift_of_trial(folder, options.trial, own, emit, control)
+            shift = shift_of_trial(folder, options.trial, own, work)
     return [to_json(as_json(shift), 1)] if options.json else shift_text(shift, options.count)
 
 
@@ -116,11 +116,11 @@ def _add_plot(parser: argparse.ArgumentParser) -> None:
 def _plot(options: argparse.Namespace, streams: Streams) -> int:
     folder = find_run_of(options, options.run)
     target, animate = options.out or folder.plots / options.method, not options.no_animation
-    with work_apart(streams, "drawing", folder) as (emit, control):
+    with work_apart(streams, "drawing", folder) as work:
         from heretic_tui.engine.analysis.plots import plot_run
 
         title = Path(str(folder.read_record().get("model") or folder.name)).name
-        files = plot_run(folder, options.method, options.layers, title, target, animate, emit, control)
+        files = plot_run(folder, options.method, options.layers, title, target, animate, work)
     if animate:
         streams.out.write_lines(str(files[-1]))
     streams.out.write_lines(f"{len(files)} files in {target}")

@@ -39,10 +39,10 @@ def _score(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.parameters import Parameters
 
     parameters = Parameters.from_file(options.edit) if options.edit else None
-    with work_apart(streams, "scoring the edit") as (emit, control):
+    with work_apart(streams, "scoring the edit") as work:
         from heretic_tui.engine.session.score import score
 
-        streams.out.write_lines(to_json(score(settings, parameters, emit, control), 1))
+        streams.out.write_lines(to_json(score(settings, parameters, work), 1))
     return DONE
 
 

@@ -16,10 +16,10 @@ from heretic_tui.terminal import Streams, output_to_log
 from heretic_tui.words import doing
 
 if TYPE_CHECKING:
-    from heretic_tui.control import Control
-    from heretic_tui.events import Emit, Event
+    from heretic_tui.events import Event
     from heretic_tui.run.folder import RunFolder
     from heretic_tui.settings.schema import Settings
+    from heretic_tui.work import Work
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +76,7 @@ def find_run_of(options: argparse.Namespace, name: str) -> RunFolder:
 
 
 @contextlib.contextmanager
-def work_apart(streams: Streams, what: str, folder: RunFolder | None = None) -> Iterator[tuple[Emit, Control]]:
+def work_apart(streams: Streams, what: str, folder: RunFolder | None = None) -> Iterator[Work]:
     """For work apart from a run: events as lines on standard error, results on standard output.
 
     Args:
@@ -90,6 +90,7 @@ def work_apart(streams: Streams, what: str, folder: RunFolder | None = None) -> 
     with output_to_log(streams) as log:
         try:
             from heretic_tui.control import Aborted, Control
+            from heretic_tui.work import Work
 
             printer = PlainPrinter(streams.err, state)
 
@@ -98,9 +99,10 @@ def work_apart(streams: Streams, what: str, folder: RunFolder | None = None) -> 
                 printer(event)
 
             control = Control()
+            control.emit = emit
             with interrupts(control, streams.err):
                 try:
-                    yield emit, control
+                    yield Work(emit, control)
                 except Aborted:
                     raise KeyboardInterrupt from None
         except HereticError:

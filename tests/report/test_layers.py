@@ -24,6 +24,7 @@ from heretic_tui.engine.tensor_files import keep_tensors
 from heretic_tui.layer_figures import GEOMETRY
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import read_projections
+from heretic_tui.work import Work
 from tests.support.commands import DemoRun, Ended
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "demo_geometry.json"
@@ -177,10 +178,6 @@ def test_without_the_extra_one_line_says_what_to_install(
 def test_plots_stop_when_they_are_cancelled(tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(1)
     store = ResidualStore.of({n: torch.randn(8, 4, 6, generator=generator) for n in ("good_prompts", "bad_prompts")})
-    control = Control()
-    with pytest.raises(Aborted):
-        views_of(store, "pca", 0, lambda done, total: control.abort(), control)
-    views = views_of(store, "pca", 0, lambda done, total: None, Control())
     seen: list[Any] = []
 
     def emit(event: Any) -> None:
@@ -189,7 +186,11 @@ def test_plots_stop_when_they_are_cancelled(tmp_path: Path) -> None:
 
     control = Control()
     with pytest.raises(Aborted):
-        write_plots(views, 8, [1, 2, 3], "m", "pca", tmp_path / "out", True, emit, control)
+        views_of(store, "pca", 0, Work(emit, control))
+    views = views_of(store, "pca", 0, Work())
+    control = Control()
+    with pytest.raises(Aborted):
+        write_plots(views, 8, [1, 2, 3], "m", "pca", tmp_path / "out", True, Work(emit, control))
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["layer-00.png"], "what is written stays"
 
 

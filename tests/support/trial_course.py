@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from heretic_tui.control import Control
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
@@ -14,6 +13,7 @@ from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 
 TRIALS = 20
 
@@ -25,7 +25,7 @@ class Course:
         inputs = check_inputs(load_settings({**settings, "seed": 0}, environment=False))
         run = RunFolder(folder)
         run.create()
-        self.bench = Workbench(inputs.settings, inputs.sets, run, lambda event: None, Control())
+        self.bench = Workbench(inputs.settings, inputs.sets, run, Work())
         self.bench.load()
         self.bench.prepare()
         study = Search(run.study, "study", 0, TRIALS, self.bench.model.depth, self.bench.model.anatomy.components)

@@ -142,7 +142,7 @@ def try_layers(
         # Rows that are done again after a lack of memory count twice.
         done = min(total, done + rows)
         progress(done, total)
-        model.control.checkpoint()
+        model.work.checkpoint()
 
     def odds(logits: Tensor) -> Tensor:
         return refusal_log_odds(logits, refusal_tokens).cpu()

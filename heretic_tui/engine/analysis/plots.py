@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from heretic_tui.control import Control
 from heretic_tui.engine.analysis.geometry import geometric_median
 from heretic_tui.engine.analysis.projections import pacmap_plane, principal_components, turned
 from heretic_tui.engine.analysis.record import save_views
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.events import Emit, Notice
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 Method = Literal["pacmap", "pca"]
 
@@ -50,8 +48,7 @@ def plot_run(
     title: str,
     out: Path,
     animate: bool,
-    emit: Emit,
-    control: Control,
+    work: Work,
 ) -> list[Path]:
     """Draw a run's prompts, and keep where they lie for the screen. `layers` None: all, and the embedding output.
 
@@ -64,19 +61,17 @@ def plot_run(
     if layers is not None and (beyond := [layer for layer in layers if layer >= store.depth]):
         raise UsageError(f"there is no layer {beyond[0]}: the model has layers 0 to {store.depth - 1}")
     seed = int(folder.read_record().get("seed") or 0)
-    views = views_of(store, method, seed, reporter(emit, _NAMES[method]), control)
+    views = views_of(store, method, seed, work)
     good = store.count("good_prompts")
     try:
         save_views(folder, method, views, good)
     except HereticError as error:
-        emit(Notice(level="warning", text=f"the screen will not show this view: {error}"))
+        work.note(f"the screen will not show this view: {error}", "warning")
     indices = range(store.depth + 1) if layers is None else [layer + 1 for layer in layers]
-    return write_plots(views, good, indices, title, method, out, animate, emit, control)
+    return write_plots(views, good, indices, title, method, out, animate, work)
 
 
-def views_of(
-    store: ResidualStore, method: Method, seed: int, progress: Callable[[int, int], None], control: Control
-) -> Tensor:
+def views_of(store: ResidualStore, method: Method, seed: int, work: Work) -> Tensor:
     """Where every prompt lies, (layers + 1, prompts, 2) with the good ones first; each layer turned so that the sets'
     medians lie left and right, and PaCMAP started from the layer before.
 
@@ -85,8 +80,9 @@ def views_of(
     """
     views: list[Tensor] = []
     start: Tensor | None = None
+    progress = work.progress(_NAMES[method])
     for index in range(store.depth + 1):
-        control.checkpoint()
+        work.checkpoint()
         good = store.layer("good_prompts", index)
         points = torch.cat([good, store.layer("bad_prompts", index)])
         plane = principal_components(points, 2) if method == "pca" else pacmap_plane(points, start, seed)
@@ -104,8 +100,7 @@ def write_plots(
     method: Method,
     out: Path,
     animate: bool,
-    emit: Emit,
-    control: Control,
+    work: Work,
 ) -> list[Path]:
     """Write layer-NN.png for the residual indices given, and layers.gif through all of them.
 
@@ -124,11 +119,11 @@ def write_plots(
     except OSError as error:
         raise UsageError(f"cannot write to {out}: {error.strerror}") from error
     canvas = _Canvas(good, views.shape[1] - good, title, method)
-    progress = reporter(emit, "pictures")
+    progress = work.progress("pictures")
     planes = {index: scaled(views[index], good) for index in layers}
     files = []
     for done, index in enumerate(layers, 1):
-        control.checkpoint(emit)
+        work.checkpoint()
         path = out / (f"layer-{index - 1:02}.png" if index else "embedding.png")
         canvas.draw(planes[index], _label(index))
         canvas.save(path)
@@ -137,10 +132,10 @@ def write_plots(
     if animate and len(layers) > 1:
         path = out / "layers.gif"
         frames = []
-        told = reporter(emit, "frames of the animation")
+        told = work.progress("frames of the animation")
         total = len(layers) * _STILL + (len(layers) - 1) * _BETWEEN
         for plane, index in steps(planes):
-            control.checkpoint(emit)
+            work.checkpoint()
             canvas.draw(plane, _label(index))
             frames.append(canvas.frame())
             told(len(frames), total)

@@ -5,13 +5,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from heretic_tui.control import Control
 from heretic_tui.engine.analysis.geometry import residual_geometry
 from heretic_tui.engine.analysis.layer_effects import LayerEffects, RefusalTokens
 from heretic_tui.engine.analysis.logit_lens import Reading
@@ -20,33 +19,30 @@ from heretic_tui.engine.analysis.separation import area_under_curve
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.engine.tensor_files import kept_tensors
-from heretic_tui.events import Emit, LayersAnalysed
+from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import write_json
 from heretic_tui.layer_figures import EFFECTS, Effect, FirstTokens, LayerFigures, Separation
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import Projections, geometry_record, read_geometry, read_projections
-from heretic_tui.work import reporter
-
-Progress = Callable[[int, int], None]
+from heretic_tui.work import Work
 
 # Coordinates of the views in the run folder are whole numbers up to this.
 _GRID = 1000
 
 
-def geometry_of(
-    store: ResidualStore, progress: Progress, checkpoint: Callable[[], None]
-) -> tuple[list[LayerFigures], Tensor]:
+def geometry_of(store: ResidualStore, work: Work) -> tuple[list[LayerFigures], Tensor]:
     """The residual geometry by residual index, and the views by principal components, (layers + 1, prompts, 2) with the
     good prompts first. One layer at a time is held in memory.
 
     Raises:
-        Aborted: from the checkpoint, between layers.
+        Aborted: from the control, between layers.
     """
     rows: list[LayerFigures] = []
     views: list[Tensor] = []
+    progress = work.progress("geometry of the residuals")
     for index in range(store.depth + 1):
-        checkpoint()
+        work.checkpoint()
         good, bad = store.layer("good_prompts", index), store.layer("bad_prompts", index)
         rows.append(LayerFigures(index=index, geometry=residual_geometry(good, bad)))
         plane = principal_components(torch.cat([good, bad]), 2)
@@ -113,7 +109,7 @@ def saved_analysis(folder: RunFolder) -> LayersAnalysed | None:
     return replace(found, time=round(time.time(), 3)) if found else None
 
 
-def analysis_without_model(folder: RunFolder, emit: Emit, control: Control) -> LayersAnalysed:
+def analysis_without_model(folder: RunFolder, work: Work) -> LayersAnalysed:
     """Geometry and separation from the residuals that a run kept. They are not saved: the run's own analysis, which
     knows more, is still to come.
 
@@ -122,7 +118,7 @@ def analysis_without_model(folder: RunFolder, emit: Emit, control: Control) -> L
         Aborted: from the control, between layers.
     """
     store = open_residuals(folder)
-    rows, _ = geometry_of(store, reporter(emit, "geometry of the residuals"), control.checkpoint)
+    rows, _ = geometry_of(store, work)
     found = kept_tensors(folder, folder.directions, "directions")
     if found and set(store.names) >= {"good_evaluation_prompts", "bad_evaluation_prompts"}:
         rows = with_separation(rows, store, found["directions"])

@@ -19,7 +19,7 @@ from transformers import (
     PretrainedConfig,
 )
 
-from heretic_tui.control import Aborted, Control
+from heretic_tui.control import Aborted
 from heretic_tui.engine.checkpoint.json_files import check_json_files
 from heretic_tui.engine.checkpoint.misfit import build_empty, try_on
 from heretic_tui.engine.checkpoint.stored import (
@@ -37,11 +37,10 @@ from heretic_tui.engine.checkpoint.tokenizer_files import (
     tokenizer_problem,
 )
 from heretic_tui.errors import UsageError, one_line
-from heretic_tui.events import Emit
 from heretic_tui.files import read_bytes, user_path
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 _SAMPLE = 1 << 20
 
@@ -228,18 +227,18 @@ _FETCHED = ("*.json", "*.safetensors", "*.jinja", "*.model", "*.txt")
 _LEFT = ("*/*", "consolidated*")
 
 
-def download(settings: Settings, emit: Emit, control: Control) -> bool:
+def download(settings: Settings, work: Work) -> bool:
     """Fetch a Hub model's files, with progress; loading would fetch them in silence. False for a folder, for which
     there is nothing to do."""
     if Path(locate(settings.model)).is_dir():
         return False
-    report, lock = reporter(emit, "download, MB"), threading.Lock()
+    report, lock = work.progress("download, MB"), threading.Lock()
 
     class Bar(tqdm):
         """Sees the bytes arrive; called from several threads."""
 
         def display(self, *args: Any, **options: Any) -> None:
-            control.checkpoint()
+            work.checkpoint()
             if self.unit != "B" or not self.total or not self.n:
                 return
             with lock:

@@ -16,10 +16,9 @@ from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
 from huggingface_hub.utils import get_session
 
-from heretic_tui.control import Aborted, Control
+from heretic_tui.control import Aborted
 from heretic_tui.errors import HereticError, UsageError, one_line
-from heretic_tui.events import Emit, Notice
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 _NO_TOKEN = "no Hub token: set HF_TOKEN, log in with `hf auth login`, or type one"
 _LEFT = "the folder is whole, `hf upload {} {}` goes on with it"
@@ -55,7 +54,7 @@ def check_access(repository: str, token: str | None) -> None:
         raise UsageError(f"the Hub does not take the token for {repository}: {one_line(error)}") from error
 
 
-def upload(folder: Path, repository: str, private: bool, token: str | None, emit: Emit, control: Control) -> str:
+def upload(folder: Path, repository: str, private: bool, token: str | None, work: Work) -> str:
     """Create the repository where it is not there, send every file, and commit them all at once: a visitor sees the
     whole export or nothing of it. What was sent before an interruption is not sent again.
 
@@ -74,16 +73,16 @@ def upload(folder: Path, repository: str, private: bool, token: str | None, emit
     api = HfApi(token=token)
 
     def waiting(what: str, call: Callable[[], T]) -> T:
-        return _waiting(what, call, emit, control)
+        return _waiting(what, call, work)
 
     try:
-        control.checkpoint()
+        work.checkpoint()
         name = waiting(repository, lambda: api.create_repo(repository, private=private, exist_ok=True)).repo_id
         paths = sorted(path for path in folder.rglob("*") if path.is_file())
-        report, sent, total = reporter(emit, "upload, MB"), 0, sum(path.stat().st_size for path in paths)
+        report, sent, total = work.progress("upload, MB"), 0, sum(path.stat().st_size for path in paths)
         operations = []
         for path in paths:
-            control.checkpoint()
+            work.checkpoint()
             operation = CommitOperationAdd(path_in_repo=path.relative_to(folder).as_posix(), path_or_fileobj=path)
             size = path.stat().st_size
             send = functools.partial(api.preupload_lfs_files, name, [operation])
@@ -91,7 +90,7 @@ def upload(folder: Path, repository: str, private: bool, token: str | None, emit
             operations.append(operation)
             sent += size
             report(round(sent / 1e6), max(1, round(total / 1e6)))
-        control.checkpoint()
+        work.checkpoint()
         message = "An ablated model, written by heretic-tui"
         waiting("the commit", lambda: api.create_commit(name, operations, commit_message=message))
     except LocalTokenNotFoundError as error:
@@ -124,7 +123,7 @@ def _patience() -> Iterator[None]:
         session.timeout = before
 
 
-def _waiting(what: str, call: Callable[[], T], emit: Emit, control: Control) -> T:
+def _waiting(what: str, call: Callable[[], T], work: Work) -> T:
     """The result of a request that may take long: an abort is heard meanwhile, and waiting is told.
 
     Raises:
@@ -134,7 +133,7 @@ def _waiting(what: str, call: Callable[[], T], emit: Emit, control: Control) -> 
     results: list[T] = []
     errors: list[BaseException] = []
 
-    def work() -> None:
+    def ask() -> None:
         try:
             with _patience():
                 results.append(call())
@@ -143,11 +142,11 @@ def _waiting(what: str, call: Callable[[], T], emit: Emit, control: Control) -> 
         ended.set()
 
     start, tell = time.monotonic(), TELL_AFTER
-    threading.Thread(target=work, name="hub", daemon=True).start()
+    threading.Thread(target=ask, name="hub", daemon=True).start()
     while not ended.wait(0.1):
-        control.checkpoint()
+        work.checkpoint()
         if time.monotonic() - start >= tell:
-            emit(Notice(text=f"waiting for the Hub's answer for {tell:.0f} s: {what}"))
+            work.note(f"waiting for the Hub's answer for {tell:.0f} s: {what}")
             tell *= 2
     if errors:
         raise errors[0]

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.progress_bars import bars_as_progress
-from heretic_tui.events import Emit
+from heretic_tui.work import Work
 
 
-def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_shard_size: str, emit: Emit) -> None:
+def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_shard_size: str, work: Work) -> None:
     """Put the edited matrices into the model in memory, for good, and save all of it with its tokenizer.
 
     Raises:
@@ -32,7 +32,7 @@ def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_
         for index, stored in enumerate(writer.stack.matrices()):
             stored.copy_(edit.of_expert(index).of(stored.float()))
     make_savable(model.network)
-    with bars_as_progress(emit, model.control):
+    with bars_as_progress(work):
         model.network.save_pretrained(folder, max_shard_size=max_shard_size)  # type: ignore[operator]
     model.tokenizer.save_pretrained(folder)
 

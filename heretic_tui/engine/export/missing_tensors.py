@@ -10,13 +10,13 @@ from safetensors.torch import save_file
 
 from heretic_tui.engine.checkpoint.stored import Stored, stored_tensors
 from heretic_tui.errors import HereticError
-from heretic_tui.events import Emit, Notice
+from heretic_tui.work import Work
 
 _INDEX = "model.safetensors.index.json"
 _COPIED = "model-copied.safetensors"
 
 
-def copy_missing_tensors(source: Path, folder: Path, emit: Emit) -> None:
+def copy_missing_tensors(source: Path, folder: Path, work: Work) -> None:
     """Compare an export with its source by names and shapes, and copy what is missing, such as the heads that predict
     several tokens, which transformers does not load. Files that lie beside the source's own weights are no part of it.
 
@@ -25,7 +25,7 @@ def copy_missing_tensors(source: Path, folder: Path, emit: Emit) -> None:
     """
     before, after = stored_tensors(source), stored_tensors(folder)
     if not before or any(stored.file.suffix != ".safetensors" for stored in before.values()):
-        emit(Notice(text="the source holds no safetensors files: the export was not compared with it"))
+        work.note("the source holds no safetensors files: the export was not compared with it")
         return
     for name in before.keys() & after.keys():
         if before[name].shape != after[name].shape:
@@ -34,16 +34,14 @@ def copy_missing_tensors(source: Path, folder: Path, emit: Emit) -> None:
     if missing and new:
         # The class renames tensors. What is missing may be edited ones under their old names: copying would bring
         # the unedited ones back.
-        emit(
-            Notice(
-                level="warning",
-                text=f"{len(missing)} tensors of the source are under other names in the export, such as {missing[0]}, "
-                f"or left out; {len(new)} names are new, such as {new[0]}",
-            )
+        work.note(
+            f"{len(missing)} tensors of the source are under other names in the export, such as {missing[0]}, "
+            f"or left out; {len(new)} names are new, such as {new[0]}",
+            "warning",
         )
     elif missing:
         _copy(missing, before, after, folder)
-        emit(Notice(text=f"{len(missing)} tensors that are not loaded were copied as they are, such as {missing[0]}"))
+        work.note(f"{len(missing)} tensors that are not loaded were copied as they are, such as {missing[0]}")
 
 
 def _copy(names: list[str], before: dict[str, Stored], after: dict[str, Stored], folder: Path) -> None:

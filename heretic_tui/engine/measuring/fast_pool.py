@@ -30,8 +30,8 @@ from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.metrics.refusals import Refusals
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY
-from heretic_tui.events import Emit, Progress
-from heretic_tui.work import reporter
+from heretic_tui.events import Progress
+from heretic_tui.work import Work
 
 # A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
 _REFILL = 0.25
@@ -59,17 +59,17 @@ class _Line:
 class FastPool:
     """Measures jobs together; see the module's text. The model's batch size is the number of lines."""
 
-    def __init__(self, model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCost) -> None:
+    def __init__(self, model: ChatModel, evaluation: Evaluation, cost: StepCost, work: Work) -> None:
         self._model = model
         self._evaluation = evaluation
-        self._emit = emit
+        self._work = work
         self.prefill = Prefill(model, {"good": evaluation.good, "bad": evaluation.bad}, frozenset({"bad"}))
         self._jobs: list[Job] = []
         self._trunks: dict[Job, PrefixStates] = {}
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
         self._cache: RaggedCache | None = None
-        self._report = reporter(emit, Refusals.name)
+        self._report = work.progress(Refusals.name)
         self._speculation = Speculation(len(evaluation.bad), cost)
         # Whether rows of one batch can have edits of their own.
         self.together = True
@@ -82,14 +82,14 @@ class FastPool:
         self._jobs.append(job)
         self._waiting[job] = job.order()
         try:
-            measure_kl(self, job, self._evaluation, self._emit, self._model.control)
+            measure_kl(self, job, self._evaluation, self._work)
             if not job.compared:
                 self._trunks[job] = self._trunk(job)
         except Aborted:
             raise
         except Exception as error:
             job.error = error
-        self._report = reporter(self._emit, Refusals.name)
+        self._report = self._work.progress(Refusals.name)
 
     def advance(self) -> Job:
         while True:
@@ -116,7 +116,7 @@ class FastPool:
         return jobs
 
     def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
-        report, done = reporter(self._emit, KLDivergence.name), 0
+        report, done = self._work.progress(KLDivergence.name), 0
         self._trunks[job] = self._trunk(job)
         for filled in self._passes("good", range(len(self._evaluation.good)), job):
             done += len(filled.rows)
@@ -146,7 +146,7 @@ class FastPool:
         off whenever something is handed on: whoever takes it may fail."""
         chunks = self.prefill.chunks(name, rows)
         while chunks:
-            self._model.control.checkpoint(self._emit)
+            self._work.checkpoint()
             filled = None
             try:
                 with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
@@ -196,7 +196,7 @@ class FastPool:
 
     def _fill(self, job: Job, rows: Sequence[int]) -> None:
         """Take prompts of one job through the model, and their first tokens."""
-        clock = self._model.control.clock
+        clock = self._work.clock
         start = clock()
         for filled in self._passes("bad", rows, job):
             with torch.inference_mode():
@@ -218,7 +218,7 @@ class FastPool:
         before, more = len(self._lines), False
         with self._edits_of_lines(), torch.inference_mode():
             while len(self._lines) == before and not more:
-                self._model.control.checkpoint(self._emit)
+                self._work.checkpoint()
                 start = time.perf_counter()
                 lines = self._lines
                 self._step()
@@ -305,7 +305,7 @@ class FastPool:
         else:
             # They come and go, most of them before their last prompt: no pace tells when.
             stage = f"{Refusals.name} of {jobs} trials"
-            self._emit(Progress(stage=stage, done=done, total=jobs * len(self._evaluation.bad), seconds_left=None))
+            self._work.tell(Progress(stage=stage, done=done, total=jobs * len(self._evaluation.bad), seconds_left=None))
 
     def _compact(self) -> None:
         """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters: the last

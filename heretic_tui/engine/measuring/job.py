@@ -15,7 +15,6 @@ from typing import Protocol
 
 from torch import Tensor
 
-from heretic_tui.control import Control
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.early_stop import EarlyStop
@@ -25,7 +24,8 @@ from heretic_tui.engine.metrics.judges.markers import Judge
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
-from heretic_tui.events import Emit, Measured
+from heretic_tui.events import Measured
+from heretic_tui.work import Work
 
 
 @dataclass(eq=False)
@@ -176,20 +176,20 @@ class Evaluation:
         return Response(text, self.judge.verdict(text), len(tokens), whole)
 
 
-def measure_kl(pool: Pool, job: Job, evaluation: Evaluation, emit: Emit, control: Control) -> None:
+def measure_kl(pool: Pool, job: Job, evaluation: Evaluation, work: Work) -> None:
     """Measure a job's KL divergence from the base model, where that is known, and tell it."""
     if not job.compared:
         return
-    with timed(job, KLDivergence.name, control):
+    with timed(job, KLDivergence.name, work):
         job.found_kl(evaluation.kl.of(pool.good_logits(job)))
     if job.number is not None and job.kl_divergence is not None:
-        emit(Measured(number=job.number, metric=KLDivergence.name, value=job.kl_divergence))
+        work.tell(Measured(number=job.number, metric=KLDivergence.name, value=job.kl_divergence))
 
 
 @contextmanager
-def timed(job: Job, stage: str, control: Control) -> Iterator[None]:
-    start = control.clock()
+def timed(job: Job, stage: str, work: Work) -> Iterator[None]:
+    start = work.clock()
     try:
         yield
     finally:
-        job.add(stage, control.clock() - start)
+        job.add(stage, work.clock() - start)

@@ -23,12 +23,12 @@ from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import extend_mask
 from heretic_tui.errors import one_line
-from heretic_tui.events import Emit, Notice
+from heretic_tui.work import Work
 
 _ROUNDING, _ROUNDING_16 = 1e-5, 5e-2
 
 
-def open_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
+def open_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work: Work) -> tuple[Pool, bool]:
     """The fast pool where a check shows that it computes what the model does, else the plain one; a notice says why.
 
     Args:
@@ -38,7 +38,7 @@ def open_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCo
     """
     while True:
         try:
-            return _checked_pool(model, evaluation, emit, cost)
+            return _checked_pool(model, evaluation, cost, work)
         except RuntimeError as error:
             if not out_of_memory(error) or model.batch_size == 1:
                 raise
@@ -46,8 +46,8 @@ def open_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCo
         model.shrink(model.batch_size)
 
 
-def _checked_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: StepCost) -> tuple[Pool, bool]:
-    pool = FastPool(model, evaluation, emit, cost)
+def _checked_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work: Work) -> tuple[Pool, bool]:
+    pool = FastPool(model, evaluation, cost, work)
     try:
         _check(model, evaluation, pool)
     except (Aborted, NotFiniteError):
@@ -56,12 +56,12 @@ def _checked_pool(model: ChatModel, evaluation: Evaluation, emit: Emit, cost: St
         if out_of_memory(error):
             raise
         log.info("no fast path", exc_info=error)
-        emit(Notice(text=f"trials are measured the plain way, without shortcuts: {one_line(error)}"))
-        return PlainPool(model, evaluation, emit), False
+        work.note(f"trials are measured the plain way, without shortcuts: {one_line(error)}")
+        return PlainPool(model, evaluation, work), False
     try:
         _check_rows(model, evaluation, pool)
     except RowsLost as error:
-        emit(Notice(text=f"trials are measured one at a time: {one_line(error)}"))
+        work.note(f"trials are measured one at a time: {one_line(error)}")
         pool.together = False
     except (torch.OutOfMemoryError, RuntimeError) as error:
         # One line has no other beside it.

@@ -15,24 +15,23 @@ from heretic_tui.engine.measuring.job import Evaluation, Job, measure_kl, timed
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
-from heretic_tui.events import Emit
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 
 class PlainPool:
     """One job at a time, from scratch, through the model's own cache."""
 
-    def __init__(self, model: ChatModel, evaluation: Evaluation, emit: Emit) -> None:
+    def __init__(self, model: ChatModel, evaluation: Evaluation, work: Work) -> None:
         self._model = model
         self._evaluation = evaluation
-        self._emit = emit
+        self._work = work
         self._jobs: deque[Job] = deque()
 
     def start(self, job: Job) -> None:
         job.responses = [None] * len(self._evaluation.bad)
         self._jobs.append(job)
         try:
-            measure_kl(self, job, self._evaluation, self._emit, self._model.control)
+            measure_kl(self, job, self._evaluation, self._work)
         except Aborted:
             raise
         except Exception as error:
@@ -41,7 +40,7 @@ class PlainPool:
     def advance(self) -> Job:
         job = self._jobs[0]
         if not job.ended:
-            with timed(job, "refusals", self._model.control):
+            with timed(job, "refusals", self._work):
                 try:
                     self._decode(job)
                 except Aborted:
@@ -63,12 +62,12 @@ class PlainPool:
             parts.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
 
         with attached(model.anatomy.writers, job.edits):
-            model.in_batches(self._evaluation.good, keep, reporter(self._emit, KLDivergence.name))
+            model.in_batches(self._evaluation.good, keep, self._work.progress(KLDivergence.name))
         yield from parts
 
     def _decode(self, job: Job) -> None:
         evaluation, model, order = self._evaluation, self._model, job.order()
-        report = reporter(self._emit, "refusals")
+        report = self._work.progress("refusals")
 
         def enough(response: Tokens) -> bool:
             return evaluation.judge.certain(model.decode(response))

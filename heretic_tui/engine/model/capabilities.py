@@ -13,13 +13,13 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import out_of_memory
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import one_line
-from heretic_tui.events import Emit, Notice
+from heretic_tui.work import Work
 
 # Relative differences of logits that are rounding. In 16 bits a router may send a token elsewhere over them.
 _ROUNDING, _ROUNDING_16 = 1e-3, 0.2
 
 
-def find_capabilities(model: ChatModel, emit: Emit) -> None:
+def find_capabilities(model: ChatModel, work: Work) -> None:
     """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
 
     Raises:
@@ -28,34 +28,30 @@ def find_capabilities(model: ChatModel, emit: Emit) -> None:
     """
     model.padding_safe = model.cache_works = True
     try:
-        _find(model, emit)
+        _find(model, work)
     except RuntimeError as error:
         if not out_of_memory(error):
             raise
-        emit(Notice(level="warning", text="no memory to try padding and the cache out on two prompts at once"))
+        work.note("no memory to try padding and the cache out on two prompts at once", "warning")
 
 
-def _find(model: ChatModel, emit: Emit) -> None:
+def _find(model: ChatModel, work: Work) -> None:
     tokens = model.encode([Prompt("Which of these words is the longest one?", "")])[0]
     rounding = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
     with torch.inference_mode():
         leak = _padding_leak(model, tokens)
         if leak > rounding:
             model.padding_safe = False
-            emit(
-                Notice(
-                    text=f"padding changes what this model answers (logits are {_percent(leak)} off): batches are made "
-                    "of prompts of equal length"
-                )
+            work.note(
+                f"padding changes what this model answers (logits are {_percent(leak)} off): batches are made "
+                "of prompts of equal length"
             )
         if problem := _cache_problem(model, tokens, rounding):
             model.cache_works = False
-            emit(
-                Notice(
-                    level="warning",
-                    text=f"this model does not go on from a cache in batches ({problem}): every token is computed "
-                    "from the whole text, which takes several times as long",
-                )
+            work.note(
+                f"this model does not go on from a cache in batches ({problem}): every token is computed "
+                "from the whole text, which takes several times as long",
+                "warning",
             )
 
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
-from heretic_tui.control import Control
 from heretic_tui.engine.anatomy.probe import examine
 from heretic_tui.engine.anatomy.writers import Anatomy
 from heretic_tui.engine.inputs.chat_template import ChatTemplate, Turns
@@ -21,7 +20,8 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens, WholeText, beyond
 from heretic_tui.engine.memory import out_of_memory
 from heretic_tui.errors import UsageError
-from heretic_tui.events import Emit, ModelLoaded, Notice
+from heretic_tui.events import ModelLoaded
+from heretic_tui.work import Work
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class ChatModel:
         anatomy: decoder layers and writers.
         positions: how many tokens a text can have at most; None where there is no end to them.
         batch_size: rows in one forward pass; halved for good when memory runs out.
+        work: what is told and obeyed between batches and tokens.
         response_prefix: text that every response is made to begin with.
         padding_safe: whether a row answers the same with padding before it as without; where it does not (a recurrent
             or convolutional state takes the padding in), all rows of a batch have one length.
@@ -56,8 +57,7 @@ class ChatModel:
         self,
         network: nn.Module,
         tokenizer: PreTrainedTokenizerBase,
-        emit: Emit,
-        control: Control,
+        work: Work,
         fine: bool = False,
         post_norms: bool = True,
     ) -> None:
@@ -65,14 +65,13 @@ class ChatModel:
         self.tokenizer = tokenizer
         self.template = ChatTemplate(tokenizer)
         for note in self.template.notes:
-            emit(Notice(text=note))
+            work.note(note)
         self.anatomy: Anatomy = examine(network, fine, post_norms)
         self.batch_size = 1
         self.response_prefix = ""
         self.padding_safe = True
         self.cache_works = True
-        self.emit = emit
-        self.control = control
+        self.work = work
         forward = inspect.signature(network.forward).parameters
         # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
         self._cache_name = "cache" if "cache" in forward else "past_key_values"
@@ -82,9 +81,7 @@ class ChatModel:
         self._rows = len(network.get_input_embeddings().weight)  # type: ignore[operator, union-attr, arg-type]
         self.end_tokens = self._end_tokens()
         if not any(0 <= end < self._rows for end in self.end_tokens):
-            emit(
-                Notice(level="warning", text="no token ends a response (eos_token_id): each goes on to its full length")
-            )
+            work.note("no token ends a response (eos_token_id): each goes on to its full length", "warning")
         # Padding is masked, so any token will do that the embedding has a row for: one that was added may lack it.
         pads = (tokenizer.pad_token_id, *sorted(self.end_tokens), 0)
         self.pad_token: int = next(pad for pad in pads if pad is not None and 0 <= pad < self._rows)
@@ -190,10 +187,10 @@ class ChatModel:
     def in_batches(
         self,
         tokens: Sequence[Tokens],
-        work: Callable[[Batch], None],
+        each: Callable[[Batch], None],
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Call `work` on batches that cover all rows, longest first, so that memory runs out early or not at all.
+        """Call `each` on batches that cover all rows, longest first, so that memory runs out early or not at all.
 
         When memory runs out the batch size is halved, for good, and the same rows are done again.
 
@@ -204,13 +201,13 @@ class ChatModel:
         order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
         done = 0
         while done < len(order):
-            self.control.checkpoint(self.emit)
+            self.work.checkpoint()
             rows = order[done : done + self.batch_size]
             if not self.padding_safe:
                 rows = [row for row in rows if len(tokens[row]) == len(tokens[rows[0]])]
             try:
                 with torch.inference_mode():
-                    work(self.batch(rows, tokens))
+                    each(self.batch(rows, tokens))
             except (torch.OutOfMemoryError, RuntimeError) as error:
                 if not out_of_memory(error) or len(rows) == 1:
                     raise
@@ -225,7 +222,7 @@ class ChatModel:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         self.batch_size = max(1, rows // 2)
-        self.emit(Notice(level="warning", text=f"out of memory at {rows} rows: batch size is now {self.batch_size}"))
+        self.work.note(f"out of memory at {rows} rows: batch size is now {self.batch_size}", "warning")
 
     # Forward pass
 

@@ -92,7 +92,7 @@ def _decode_batch(
         ids = torch.tensor([[chosen[line]] for line in keep], device=mask.device)
         mask = extend_mask(mask)
         positions = positions[:, -1:] + 1
-        model.control.checkpoint(model.emit)
+        model.work.checkpoint()
 
 
 def extend_mask(mask: Tensor) -> Tensor:

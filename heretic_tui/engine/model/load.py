@@ -15,7 +15,7 @@ from transformers.pytorch_utils import Conv1D
 from transformers.quantizers.base import get_keys_to_not_convert
 from transformers.quantizers.quantizers_utils import should_convert_module
 
-from heretic_tui.control import Aborted, Control
+from heretic_tui.control import Aborted
 from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
@@ -38,16 +38,16 @@ from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.progress_bars import bars_as_progress
 from heretic_tui.errors import HereticError, UsageError, one_line
-from heretic_tui.events import Emit, Notice
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
+from heretic_tui.work import Work
 
 # A matrix of another size fails in bitsandbytes' products on CPUs that multiply bfloat16.
 _CPU_ROWS, _CPU_COLUMNS = 32, 64
 
 
 def load_model(
-    settings: Settings, emit: Emit, control: Control, tokenizer: Any | None = None, dtypes: Sequence[str] = ()
+    settings: Settings, work: Work, tokenizer: Any | None = None, dtypes: Sequence[str] = ()
 ) -> tuple[ChatModel, str]:
     """Load with the first dtype of the ladder with which both loading and a one-token test work.
 
@@ -62,18 +62,18 @@ def load_model(
     """
     tokenizer = tokenizer or load_tokenizer(settings)
     config = load_config(settings)
-    if download(settings, emit, control):
+    if download(settings, work):
         check_weights(settings, config)
     _see_device(settings.device_map)
     failures: dict[str, list[str]] = {}
     for dtype in dtypes or settings.dtypes:
-        found = _attempt(settings, config, tokenizer, dtype, emit, control)
+        found = _attempt(settings, config, tokenizer, dtype, work)
         if isinstance(found, ChatModel):
             return found, dtype
         # The next attempt needs the memory that this one held. Nothing refers to it any more: it was one function.
         free_memory()
         failures.setdefault(found, []).append(dtype)
-        emit(Notice(level="warning", text=f"loading as {dtype} failed: {found}"))
+        work.note(f"loading as {dtype} failed: {found}", "warning")
     # What has nothing to do with the dtype is said once.
     reasons = "; ".join(f"{', '.join(tried)}: {reason}" for reason, tried in failures.items())
     raise HereticError(f"{settings.model} could not be loaded with any dtype; {reasons}")
@@ -92,9 +92,7 @@ def _see_device(name: str) -> None:
         ) from error
 
 
-def _attempt(
-    settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype: str, emit: Emit, control: Control
-) -> ChatModel | str:
+def _attempt(settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype: str, work: Work) -> ChatModel | str:
     """One attempt at loading: the model, or why it failed. An error would hold what was loaded, so a text is returned.
 
     Raises:
@@ -102,23 +100,23 @@ def _attempt(
         Aborted: from the control.
     """
     try:
-        with bars_as_progress(emit, control):
+        with bars_as_progress(work):
             network, info = model_class(config).from_pretrained(
                 locate(settings.model),
                 dtype=dtype,
                 # They are refused below, by name.
                 ignore_mismatched_sizes=True,
                 output_loading_info=True,
-                **_placement(settings, config, dtype, emit),
+                **_placement(settings, config, dtype, work),
                 **hub_options(settings),
             )
         left_out = refuse_misfit(network, Report.of(network, info))
         _refuse_offloaded(network)
         fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
-        model = ChatModel(network, tokenizer, emit, control, fine, post_norms)
+        model = ChatModel(network, tokenizer, work, fine, post_norms)
         _refuse_blank(network, model.anatomy.layers)
         _one_token_test(model)
-        find_capabilities(model, emit)
+        find_capabilities(model, work)
     except (UsageError, Aborted):
         raise
     except Exception as error:
@@ -129,7 +127,7 @@ def _attempt(
         return f"{one_line(error)}{hint}"
     if left_out:
         names = few(left_out)
-        emit(Notice(text=f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}"))
+        work.note(f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}")
     return model
 
 
@@ -137,10 +135,10 @@ def _attempt(
 _SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
-def _placement(settings: Settings, config: PretrainedConfig, dtype: str, emit: Emit) -> dict[str, Any]:
+def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: Work) -> dict[str, Any]:
     options: dict[str, Any] = {}
     if settings.quantization == "bnb_4bit":
-        whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, emit)
+        whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, work)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
@@ -156,7 +154,7 @@ def _placement(settings: Settings, config: PretrainedConfig, dtype: str, emit: E
     return options
 
 
-def _odd_matrices(settings: Settings, config: PretrainedConfig, emit: Emit) -> list[str] | None:
+def _odd_matrices(settings: Settings, config: PretrainedConfig, work: Work) -> list[str] | None:
     """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices whose sizes its products
     there cannot be taken with. None where there are none of the latter."""
     network = build_empty(config, settings.trust_remote_code)
@@ -169,12 +167,10 @@ def _odd_matrices(settings: Settings, config: PretrainedConfig, emit: Emit) -> l
     odd = [name for name, (rows, columns) in matrices if rows % _CPU_ROWS or columns % _CPU_COLUMNS]
     if not odd:
         return None
-    emit(
-        Notice(
-            level="warning",
-            text=f"{len(odd)} of {len(matrices)} matrices are left unquantised, such as {odd[0]}: on a CPU "
-            f"bitsandbytes takes rows in multiples of {_CPU_ROWS} and columns in multiples of {_CPU_COLUMNS}",
-        )
+    work.note(
+        f"{len(odd)} of {len(matrices)} matrices are left unquantised, such as {odd[0]}: on a CPU "
+        f"bitsandbytes takes rows in multiples of {_CPU_ROWS} and columns in multiples of {_CPU_COLUMNS}",
+        "warning",
     )
     return [*usual, *(f"^{re.escape(name)}$" for name in odd)]
 

@@ -8,9 +8,7 @@ from typing import Any
 
 from transformers.utils.logging import set_tqdm_hook
 
-from heretic_tui.control import Control
-from heretic_tui.events import Emit
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 # What transformers calls its bars, and what they are called here.
 _STAGES = {"Loading weights": "tensors loaded", "Writing model shards": "shards written"}
@@ -19,22 +17,22 @@ _STAGES = {"Loading weights": "tensors loaded", "Writing model shards": "shards 
 class _Bar:
     """Passes the items of a bar on; between them an abort is heard."""
 
-    def __init__(self, stage: str, items: Iterable[Any], emit: Emit, control: Control) -> None:
-        self._stage, self._items, self._emit, self._control = stage, items, emit, control
+    def __init__(self, stage: str, items: Iterable[Any], work: Work) -> None:
+        self._stage, self._items, self._work = stage, items, work
 
     def __iter__(self) -> Iterator[Any]:
         items = list(self._items)
-        report = reporter(self._emit, self._stage)
+        report = self._work.progress(self._stage)
         for done, item in enumerate(items):
-            self._control.checkpoint(self._emit)
+            self._work.checkpoint()
             report(done, len(items))
             yield item
-        self._control.checkpoint(self._emit)
+        self._work.checkpoint()
         report(len(items), len(items))
 
 
 @contextmanager
-def bars_as_progress(emit: Emit, control: Control) -> Iterator[None]:
+def bars_as_progress(work: Work) -> Iterator[None]:
     """Within the block the bars of loading and saving are events.
 
     Raises:
@@ -43,7 +41,7 @@ def bars_as_progress(emit: Emit, control: Control) -> Iterator[None]:
 
     def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         stage = _STAGES.get(options.get("desc", ""))
-        return _Bar(stage, args[0], emit, control) if stage and args else factory(*args, **options)
+        return _Bar(stage, args[0], work) if stage and args else factory(*args, **options)
 
     before = set_tqdm_hook(hook)
     try:

@@ -9,16 +9,17 @@ import torch
 from torch import Tensor
 
 from heretic_tui.commands import Chat, Sampling
-from heretic_tui.control import Aborted, Control
+from heretic_tui.control import Aborted
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import extend_mask
 from heretic_tui.errors import HereticError
-from heretic_tui.events import ChatDelta, ChatEnded, Emit
+from heretic_tui.events import ChatDelta, ChatEnded
+from heretic_tui.work import Work
 
 
-def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
-    """Let the model, with whatever edit is attached to it, answer; emit the text as it comes, then a ChatEnded. The
+def answer(model: ChatModel, chat: Chat, work: Work) -> None:
+    """Let the model, with whatever edit is attached to it, answer; tell the text as it comes, then a ChatEnded. The
     response prefix, where there is one, is part of the answer.
 
     Raises:
@@ -36,13 +37,13 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
         # The last token is said, and not read any more.
         most = min(most, model.positions - len(tokens) + 1)
     if model.response_prefix and not chat.thinking:
-        emit(ChatDelta(id=chat.id, text=model.response_prefix))
+        work.tell(ChatDelta(id=chat.id, text=model.response_prefix))
     batch = model.batch([0], [tokens])
     ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
     try:
         with torch.inference_mode():
             while len(made) < most:
-                control.checkpoint()
+                work.checkpoint()
                 logits = model.next_token_logits(ids, mask, positions, cache)[0]
                 if logits.isnan().any():
                     raise HereticError("the model's logits are not numbers: there is nothing to pick a token from")
@@ -54,7 +55,7 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
                 text = model.decode(made)
                 # A character of several tokens is not whole before its last one.
                 if not text.endswith("\ufffd") and len(text) > len(shown):
-                    emit(ChatDelta(id=chat.id, text=text[len(shown) :]))
+                    work.tell(ChatDelta(id=chat.id, text=text[len(shown) :]))
                     shown = text
                 ids = torch.tensor([[token]], device=ids.device)
                 mask = extend_mask(mask)
@@ -62,9 +63,9 @@ def answer(model: ChatModel, chat: Chat, emit: Emit, control: Control) -> None:
     except Aborted:
         reason = "stopped"
     if rest := model.decode(made)[len(shown) :]:
-        emit(ChatDelta(id=chat.id, text=rest))
+        work.tell(ChatDelta(id=chat.id, text=rest))
     seconds = round(time.perf_counter() - start, 3)
-    emit(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds))
+    work.tell(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds))
 
 
 def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:

@@ -9,8 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
-from heretic_tui import events as ev
-from heretic_tui.control import Aborted, Control
+from heretic_tui.control import Aborted
 from heretic_tui.engine.checkpoint.source import commit_of, save_processor, source_folder
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
 from heretic_tui.engine.edits.methods.base import edit_method
@@ -32,6 +31,7 @@ from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
+from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +46,7 @@ def export_trial(
     dora: bool,
     changes: Mapping[str, Any],
     own: Settings,
-    emit: ev.Emit,
-    control: Control,
+    work: Work,
     keep_unmeasured: bool = True,
 ) -> dict[str, Any]:
     """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
@@ -71,8 +70,8 @@ def export_trial(
         raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
     settings = from_record({**record["settings"], **changes}, own, str(folder.record))
     check_place(out)
-    sets, reason = _sets_of(settings, record, emit)
-    bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, emit, control)
+    sets, reason = _sets_of(settings, record, work)
+    bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, work)
     result: dict[str, Any] = {
         "format": records.FORMAT,
         **records.sources(settings),
@@ -102,7 +101,7 @@ def export_trial(
     if sets is not None:
         del bench
         try:
-            measured = score_files(settings, sets, folder, out, kind, emit, control)
+            measured = score_files(settings, sets, folder, out, kind, work)
         except Aborted:
             if not keep_unmeasured:
                 shutil.rmtree(out, ignore_errors=True)
@@ -111,7 +110,7 @@ def export_trial(
             # The files are whole: that they could not be measured takes nothing from them.
             log.exception("the export could not be measured")
             result["not_measured"] = records.without_paths(one_line(error))
-            emit(ev.Notice(level="warning", text=f"the export was not measured: {one_line(error)}"))
+            work.note(f"the export was not measured: {one_line(error)}", "warning")
         else:
             del result["not_measured"]
             result["exported"] = figures_of(measured)
@@ -131,8 +130,7 @@ def build(
     out: Path,
     kind: Kind,
     dora: bool,
-    emit: ev.Emit,
-    control: Control,
+    work: Work,
     sets: PromptSets | None = None,
 ) -> Workbench:
     """Load the model unquantised, and write the edit to `out`. The directions are those of the folder, or found in it
@@ -140,7 +138,7 @@ def build(
     whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
     # Before anything of the model is read.
     refuse_foreign_links(source_folder(settings))
-    bench = Workbench(whole, sets or {}, folder, emit, control, own=sets is not None)
+    bench = Workbench(whole, sets or {}, folder, work, own=sets is not None)
     bench.load()
     if kind == "merged":
         check_space(out, bench.model.describe("none").weight_bytes)
@@ -148,9 +146,9 @@ def build(
     edits = bench.edits(parameters)
     with whole_or_absent(out) as beside:
         if kind == "merged":
-            write_merged(bench.model, edits, beside, settings.max_shard_size, emit)
+            write_merged(bench.model, edits, beside, settings.max_shard_size, work)
             save_processor(settings, beside)
-            copy_missing_tensors(source_folder(settings), beside, emit)
+            copy_missing_tensors(source_folder(settings), beside, work)
         else:
             method, rank = edit_method(settings.edit_method), settings.full_normalization_lora_rank
             write_adapter(bench.model, edits, method, beside, dora, rank)
@@ -158,11 +156,11 @@ def build(
 
 
 def score_files(
-    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: Kind, emit: ev.Emit, control: Control
+    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: Kind, work: Work
 ) -> Measurement:
     """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
     source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})
-    bench = Workbench(source, sets, folder, emit, control, own=False)
+    bench = Workbench(source, sets, folder, work, own=False)
     bench.load()
     if kind == "adapter":
         from peft import PeftModel
@@ -172,7 +170,7 @@ def score_files(
     return bench.measure(None)
 
 
-def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple[PromptSets | None, str | None]:
+def _sets_of(settings: Settings, record: dict[str, Any], work: Work) -> tuple[PromptSets | None, str | None]:
     """The run's prompts, or None and why the export cannot be measured. A model that changed is an error: its
     weights are not those that the directions were found in."""
     try:
@@ -186,5 +184,5 @@ def _sets_of(settings: Settings, record: dict[str, Any], emit: ev.Emit) -> tuple
         if inputs.identity["prompts"] == record["identity"].get("prompts"):
             return inputs.sets, None
         reason, details = "the prompts have changed since the run was made", ""
-    emit(ev.Notice(level="warning", text=f"the export will not be measured: {reason}{details}"))
+    work.note(f"the export will not be measured: {reason}{details}", "warning")
     return None, reason

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heretic_tui import events as ev
-from heretic_tui.control import Control
 from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.folder import check_place, file_hashes
 from heretic_tui.engine.inputs.check import SETS, Inputs, check_inputs, versions
@@ -17,11 +15,10 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.run.places import remember
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
+from heretic_tui.work import Work
 
 
-def reproduce(
-    file: Path, out: Path, given: Mapping[str, str], own: Settings, emit: ev.Emit, control: Control
-) -> dict[str, Any]:
+def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, work: Work) -> dict[str, Any]:
     """Build an exported model again from its reproduce.json.
 
     Args:
@@ -39,20 +36,20 @@ def reproduce(
     settings = records.settings_of(record, own, given, str(file))
     check_place(out)
     read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in SETS))
-    emit(ev.Notice(text=f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}"))
+    work.note(f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}")
     inputs = check_inputs(settings)
     differences = _differences(record, inputs)
     for text in differences:
-        emit(ev.Notice(level="warning", text=text))
+        work.note(text, "warning")
     with scratch_folder() as folder:
         # What the model is to be told of the time, as far as the record knows it.
         known = ("batch_size", "response_prefix", "clock", "loaded_as")
         folder.update_record(**{name: record[name] for name in known if name in record})
         kind, dora = record["kind"], record["dora"]
-        bench = build(inputs.settings, folder, parameters, out, kind, dora, emit, control, inputs.sets)
+        bench = build(inputs.settings, folder, parameters, out, kind, dora, work, inputs.sets)
     if bench.model.template.uses_clock and "clock" not in record:
         differences.append("the chat template writes the time, and the export did not keep the one it was made with")
-        emit(ev.Notice(level="warning", text=differences[-1]))
+        work.note(differences[-1], "warning")
     hashes = file_hashes(out)
     # The record describes these files too, with its figures; only hashes and versions are of this build.
     described = {"format": records.FORMAT, **records.sources(inputs.settings)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from heretic_tui import events as ev
-from heretic_tui.control import Control
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.engine.session.workbench import Measurement, Workbench
@@ -18,9 +17,10 @@ from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.results import SetShift
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
+from heretic_tui.work import Work
 
 
-def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, control: Control) -> dict[str, Any]:
+def score(settings: Settings, parameters: Parameters | None, work: Work) -> dict[str, Any]:
     """Measure one edit, or the base model for None, with the code that measures a trial.
 
     Returns:
@@ -31,16 +31,15 @@ def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, cont
     """
     inputs = check_inputs(settings)
     for note in inputs.notes:
-        emit(ev.Notice(level="warning", text=note))
+        work.note(note, "warning")
     stages: dict[str, float] = {}
 
     def listen(event: ev.Event) -> None:
         if isinstance(event, ev.PhaseFinished):
             stages[event.phase] = event.seconds
-        emit(event)
 
     with scratch_folder() as folder:
-        bench = Workbench(inputs.settings, inputs.sets, folder, listen, control)
+        bench = Workbench(inputs.settings, inputs.sets, folder, work.heard_by(listen))
         bench.load()
         bench.prepare(directions=parameters is not None)
         measured = bench.measure(parameters)
@@ -48,9 +47,7 @@ def score(settings: Settings, parameters: Parameters | None, emit: ev.Emit, cont
         return {**figures_of(measured), "base": base, "seconds": {**stages, **measured.stages}}
 
 
-def shift_of_trial(
-    folder: RunFolder, number: int, own: Settings, emit: ev.Emit, control: Control
-) -> dict[str, SetShift]:
+def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) -> dict[str, SetShift]:
     """What a trial of a run does to first tokens (engine/shift.py), also written to the run folder.
 
     Args:
@@ -65,14 +62,14 @@ def shift_of_trial(
     inputs = check_inputs(settings)
     if changed := [what for what in ("model", "prompts") if inputs.identity[what] != record["identity"].get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
-    bench = Workbench(settings, inputs.sets, folder, emit, control, own=False)
+    bench = Workbench(settings, inputs.sets, folder, work, own=False)
     bench.load()
     bench.prepare(baseline=False)
-    found = bench.shift(Parameters.from_json(trial.parameters), control)
+    found = bench.shift(Parameters.from_json(trial.parameters), work)
     try:
         write_json(folder.shift(number), as_json(found))
     except HereticError as error:
-        emit(ev.Notice(level="warning", text=f"this is not kept: {error}"))
+        work.note(f"this is not kept: {error}", "warning")
     return found
 
 

@@ -32,6 +32,7 @@ from heretic_tui.run.journal import Journal, read_events
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
 from heretic_tui.words import doing, quoted
+from heretic_tui.work import Work
 
 # After this many failures in a row it is not the trials that are at fault.
 _FAILURES = 3
@@ -54,6 +55,7 @@ class Session:
         self._inputs = inputs
         self._settings = settings = inputs.settings
         self._control = control
+        self._work = Work(self.emit, control)
         self.listeners: list[ev.Emit] = []
         self.folder = folder_of_run(user_path(settings.runs_dir), settings.model, inputs.identity)
         self.folder.create()
@@ -68,7 +70,7 @@ class Session:
             self.folder.unlock()
             raise
         self._n_trials = settings.n_trials
-        self.workbench = Workbench(settings, inputs.sets, self.folder, self.emit, control)
+        self.workbench = Workbench(settings, inputs.sets, self.folder, self._work)
         self._loaded = False
         control.emit = self.emit
         # Those that wait for the trials in hand to end, and those that came while the run was paused.
@@ -143,7 +145,7 @@ class Session:
             )
         )
         for note in self._inputs.notes:
-            self.emit(ev.Notice(level="warning", text=note))
+            self._work.note(note, "warning")
 
     def _known_seed(self) -> int:
         """The seed of the run: given, or kept when it began, or drawn now.
@@ -195,7 +197,7 @@ class Session:
             self._make_ready()
             start = time.perf_counter()
             self.emit(ev.PhaseStarted(phase="search"))
-            trials = Trials(self._study(), self.workbench, self.state, self.emit, self._control)
+            trials = Trials(self._study(), self.workbench, self.state, self._control, self._work)
             self._failures = 0
             self._control.serve = self._obey_while_paused
             while self._go_on_searching(trials):
@@ -210,7 +212,7 @@ class Session:
         if not self._loaded:
             # What was half there takes memory.
             self.workbench.unload()
-            self.emit(ev.Notice(text="ended before the model was ready; whatever is asked for next makes it ready"))
+            self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
         self.emit(ev.PhaseStarted(phase="ready"))
 
     def _study(self) -> Search:
@@ -302,7 +304,7 @@ class Session:
             if chat.trial is not None:
                 edits = self.workbench.edits(Parameters.from_json(self.state.trials[chat.trial].parameters))
             with attached(self.workbench.model.anatomy.writers, edits):
-                answer(self.workbench.model, chat, self.emit, control)
+                answer(self.workbench.model, chat, Work(self.emit, control))
         except Aborted:
             raise
         except Exception as error:
@@ -317,12 +319,8 @@ class Session:
         control = self._control.begin(export)
         out = Path(export.out)
         self.emit(ev.ExportStarted(trial=export.trial, out=str(out)))
-
-        def tell(event: ev.Event) -> None:
-            # The phases of the second model that an export loads are not those of the run.
-            if isinstance(event, ev.Progress | ev.Notice):
-                self.emit(event)
-
+        # The phases of the second model that an export loads are not those of the run.
+        work = Work(self.emit, control).part(ev.Progress, ev.Notice)
         result, url, problem = None, None, None
         try:
             control.checkpoint()
@@ -341,12 +339,11 @@ class Session:
                 export.dora,
                 {},
                 self._settings,
-                tell,
-                control,
+                work,
                 keep_unmeasured=False,
             )
             if export.hub:
-                url = upload(out, export.hub, export.private, export.token, tell, control)
+                url = upload(out, export.hub, export.private, export.token, work)
         except Aborted:
             kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
             problem = f"cancelled: {kept}"
@@ -364,7 +361,9 @@ class Session:
             control.checkpoint()
             self._make_ready()
             parameters = Parameters.from_json(self.state.trials[shift.trial].parameters)
-            write_json(self.folder.shift(shift.trial), as_json(self.workbench.shift(parameters, control)))
+            write_json(
+                self.folder.shift(shift.trial), as_json(self.workbench.shift(parameters, Work(self.emit, control)))
+            )
         except Aborted:
             if not control.aborting:
                 raise

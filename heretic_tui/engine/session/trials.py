@@ -24,6 +24,7 @@ from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import read_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.work import Work
 
 # A process that dies in the same trial this often would die in it for ever.
 _ATTEMPTS = 5
@@ -40,12 +41,12 @@ class Trials:
         state: folded from all events; it says which trials have ended.
     """
 
-    def __init__(self, study: Search, workbench: Workbench, state: RunState, emit: ev.Emit, control: Control) -> None:
+    def __init__(self, study: Search, workbench: Workbench, state: RunState, control: Control, work: Work) -> None:
         self._study = study
         self._bench = workbench
         self._state = state
-        self._emit = emit
         self._control = control
+        self._work = work
         self._in_hand: list[Job] = []
         self._told = 0
         self._asked = 0
@@ -68,7 +69,7 @@ class Trials:
         """
         try:
             while True:
-                self._control.checkpoint(self._emit)
+                self._work.checkpoint()
                 while may_ask and self._asked < min(self._told + self._bench.trials_at_once, n_trials):
                     failed = self._ask(self._asked) is False
                     self._asked += 1
@@ -105,7 +106,7 @@ class Trials:
         study, earlier = self._study, self._state.trials.get(number)
         # What was told when this trial is asked for, not what has ended by chance since.
         known = max(0, number - self._bench.trials_at_once + 1)
-        clock = self._control.clock
+        clock = self._work.clock
         start = clock()
         if number >= study.count and earlier and earlier.parameters:
             study.enter(number, Parameters.from_json(earlier.parameters, f"trial {number}"), earlier.sampled)
@@ -115,7 +116,9 @@ class Trials:
         sampling = clock() - start
         attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
         sampled = study.sampled(number)
-        self._emit(ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled))
+        self._work.tell(
+            ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
+        )
         job = Job(number, {}, 0)
         if attempt > _ATTEMPTS:
             self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
@@ -186,7 +189,7 @@ class Trials:
     ) -> None:
         assert job.number is not None
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
-        self._emit(
+        self._work.tell(
             ev.TrialFinished(
                 number=job.number,
                 state=state,
@@ -241,10 +244,10 @@ class Trials:
                 log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
                 continue
             assert finished is not None
-            self._emit(
+            self._work.tell(
                 ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
             )
-            self._emit(finished)
+            self._work.tell(finished)
 
     def _reconcile(self) -> None:
         """Where the study holds other parameters or results than the events do, it is begun anew from there: a figure

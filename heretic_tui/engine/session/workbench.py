@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from heretic_tui import events as ev
-from heretic_tui.control import Aborted, Control
+from heretic_tui.control import Aborted
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.analysis.record import saved_analysis
@@ -49,7 +49,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import SetShift
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 T = TypeVar("T")
 
@@ -91,15 +91,13 @@ class Workbench:
         settings: Settings,
         sets: PromptSets,
         folder: RunFolder,
-        emit: ev.Emit,
-        control: Control,
+        work: Work,
         own: bool = True,
     ) -> None:
         self.settings = settings
         self.folder = folder
         self._sets = sets
-        self._emit = emit
-        self._control = control
+        self._work = work
         self._own = own
         # Before the model is loaded, which takes minutes.
         self._direction_method = direction_method(settings.direction_method)
@@ -114,12 +112,12 @@ class Workbench:
     def _load(self, dtypes: Sequence[str]) -> None:
         with self._phase("load"):
             self.model: ChatModel
-            self.model, self.loaded_as = load_model(self.settings, self._emit, self._control, dtypes=dtypes)
+            self.model, self.loaded_as = load_model(self.settings, self._work, dtypes=dtypes)
             self._set_clock()
-            self._emit(self.model.describe(self.settings.quantization))
-            self._emit(self.model.anatomy.coverage())
+            self._work.tell(self.model.describe(self.settings.quantization))
+            self._work.tell(self.model.anatomy.coverage())
             for note in self.model.anatomy.notes:
-                self._emit(ev.Notice(text=note))
+                self._work.note(note)
 
     def _set_clock(self) -> None:
         """A template that writes the date writes that of the run's beginning: the baseline was measured with it."""
@@ -215,7 +213,7 @@ class Workbench:
         given = self.settings.batch_size or self.folder.read_record().get("batch_size")
         if given:
             self.model.batch_size = given
-            self._emit(ev.BatchSizeChosen(batch_size=given, tokens_per_second=None))
+            self._work.tell(ev.BatchSizeChosen(batch_size=given, tokens_per_second=None))
             return
         if not self._sets:
             # Nothing will be measured.
@@ -227,11 +225,12 @@ class Workbench:
                 self.model.encode(prompts),
                 self.settings.max_batch_size,
                 self.settings.max_response_length,
-                self._emit,
-                self._progress("batch size"),
+                self._work,
             )
             self.model.batch_size = size
-            self._emit(ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(size / StepCost(seconds)(size), 1)))
+            self._work.tell(
+                ev.BatchSizeChosen(batch_size=size, tokens_per_second=round(size / StepCost(seconds)(size), 1))
+            )
             if self._own:
                 self.folder.update_record(batch_size=size, step_seconds=seconds)
 
@@ -240,7 +239,7 @@ class Workbench:
         known = self.folder.read_record().get("response_prefix") if given is None else given
         if known is not None:
             self.model.response_prefix = known
-            self._emit(ev.ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
+            self._work.tell(ev.ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
         else:
             self._refuse_missing("response prefix")
             first = _PREFIX_PROMPTS
@@ -251,10 +250,9 @@ class Workbench:
                     [*good[:first], *bad[:first]],
                     self.settings.chain_of_thought_skips,
                     self.settings.max_response_length,
-                    self._emit,
-                    self._progress("response prefix"),
+                    self._work,
                 )
-                self._emit(found)
+                self._work.tell(found)
                 self.folder.update_record(response_prefix=found.prefix)
         # Only now is it known what the model sees.
         self._tokens = {name: self.model.encode(prompts) for name, prompts in self._sets.items()}
@@ -299,7 +297,7 @@ class Workbench:
                 for which, tokens in (("good", good_tokens), ("bad", bad_tokens))
             )
             with self._naming(bad_rows):
-                self.pool, together = open_pool(self.model, evaluation, self._emit, StepCost(seconds))
+                self.pool, together = open_pool(self.model, evaluation, StepCost(seconds), self._work)
             self._choose_trials_at_once(together)
             known = [bool(self._unless_damaged(partial(metric.restore, self.folder))) for metric in metrics]
             if not all(known):
@@ -316,7 +314,7 @@ class Workbench:
                     metric.save(self.folder)
             phase.reused = all(known)
         figures = {"kl_divergence": 0.0, "refusals": self.base_refusals}
-        self._emit(ev.BaselineMeasured(figures=figures, prompts=len(bad)))
+        self._work.tell(ev.BaselineMeasured(figures=figures, prompts=len(bad)))
         if not self.base_refusals:
             self._warn("the base model refuses none of the bad evaluation prompts: there is nothing to search for")
         certain, total = self.kl.certain(), len(good_tokens)
@@ -349,7 +347,7 @@ class Workbench:
                             self.model,
                             self._tokens[name],
                             self.settings.winsorization_quantile,
-                            self._progress(f"residuals of {name.replace('_', ' ')}"),
+                            self._work.progress(f"residuals of {name.replace('_', ' ')}"),
                         )
         with self._phase("directions"):
             if not phase.reused:
@@ -373,7 +371,7 @@ class Workbench:
                 memory_share(self.model.device, _BANK_SHARE),
             )
             along = found["good_along"], found["bad_along"]
-            self._emit(
+            self._work.tell(
                 ev.DirectionsFound(
                     layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
                     histograms=histograms(*along),
@@ -417,15 +415,15 @@ class Workbench:
                 log.exception("the analysis of the layers failed")
                 self._warn(f"the layers could not be analysed: {one_line(error)}")
             if found:
-                self._emit(found)
+                self._work.tell(found)
 
     def _analysis(self, known: dict[str, Tensor]) -> ev.LayersAnalysed:
         tokens = self._tokens
         verdicts = zip(tokens["bad_evaluation_prompts"], self.refusals.base, strict=True)
         refused = [prompt for prompt, response in verdicts if response.verdict.refused]
         model, prompts = self.model, sum(len(some) for some in tokens.values())
-        keep = announce_size(self.settings, prompts, model.depth, model.hidden_size, self.folder, self._emit)
-        store = gather_all(model, tokens, known, self.settings, keep, self.folder, self._emit)
+        keep = announce_size(self.settings, prompts, model.depth, model.hidden_size, self.folder, self._work)
+        store = gather_all(model, tokens, known, self.settings, keep, self.folder, self._work)
         return analyse_layers(
             model,
             store,
@@ -435,8 +433,7 @@ class Workbench:
             tokens["good_evaluation_prompts"],
             self.settings.layer_test_prompts,
             self.folder,
-            self._emit,
-            self._control,
+            self._work,
         )
 
     def _edits_of_layer(self, layer: int) -> dict[str, Edit]:
@@ -490,16 +487,16 @@ class Workbench:
             raise job.error
         return [response for response in job.responses if response]
 
-    def shift(self, parameters: Parameters, control: Control) -> dict[str, SetShift]:
+    def shift(self, parameters: Parameters, work: Work) -> dict[str, SetShift]:
         """What the edit does to the first tokens of the evaluation prompts (engine/shift.py).
 
         Args:
-            control: looked at between batches, so that this can be cancelled alone.
+            work: its checkpoint is passed between batches, so that this can be cancelled alone.
         """
-        progress = self._progress("first tokens")
+        progress = work.progress("first tokens")
 
         def tell(done: int, total: int) -> None:
-            control.checkpoint(self._emit)
+            work.checkpoint()
             progress(done, total)
 
         sets = {
@@ -511,12 +508,12 @@ class Workbench:
     # Telling
 
     def _warn(self, text: str) -> None:
-        self._emit(ev.Notice(level="warning", text=text))
+        self._work.note(text, "warning")
 
     @contextmanager
     def _phase(self, name: str) -> Iterator[_Phase]:
-        self._control.checkpoint(self._emit)
-        self._emit(ev.PhaseStarted(phase=name))
+        self._work.checkpoint()
+        self._work.tell(ev.PhaseStarted(phase=name))
         start, phase = time.perf_counter(), _Phase()
         try:
             yield phase
@@ -528,10 +525,7 @@ class Workbench:
                 f"or a larger GPU ({one_line(error)})"
             ) from error
         seconds = round(time.perf_counter() - start, 3)
-        self._emit(ev.PhaseFinished(phase=name, seconds=seconds, reused=phase.reused))
-
-    def _progress(self, stage: str) -> Callable[[int, int], None]:
-        return reporter(self._emit, stage)
+        self._work.tell(ev.PhaseFinished(phase=name, seconds=seconds, reused=phase.reused))
 
 
 @dataclass

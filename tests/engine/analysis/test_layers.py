@@ -30,9 +30,11 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.partial_pass import PartialPass, replays_exactly
 from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
 from heretic_tui.errors import UsageError
+from heretic_tui.events import Event, Progress
 from heretic_tui.layer_figures import Effect, FirstTokens, LayerFigures, Separation
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 from tests.support import tiny_models
 
 Make = Callable[..., ChatModel]
@@ -237,7 +239,7 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
         "bad_evaluation_prompts": prompts_of(model, True, 40, 4),
     }  # fmt: skip
     folder = RunFolder(tmp_path)
-    store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, lambda event: None)
+    store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, Work())
     each = [torch.stack([store.layer(n, i) for i in range(5)], dim=1) for n in ("good_prompts", "bad_prompts")]
     # Of the embedding of the template's last token there is none.
     directions = METHOD.directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
@@ -249,7 +251,7 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
 
     found = analyse_layers(
         model, store, directions, edits, tokens["bad_evaluation_prompts"], tokens["good_evaluation_prompts"], 16,
-        folder, lambda event: None, Control(),
+        folder, Work(),
     )  # fmt: skip
     return model, found.to_json(), directions
 
@@ -328,10 +330,11 @@ def test_geometry_stops_between_layers(tmp_path: Path) -> None:
     sets = {name: torch.randn(5, 4, 6) for name in ("good_prompts", "bad_prompts")}
     control, seen = Control(), []
 
-    def progress(done: int, total: int) -> None:
-        seen.append((done, total))
+    def emit(event: Event) -> None:
+        assert isinstance(event, Progress)
+        seen.append((event.done, event.total))
         control.abort()
 
     with pytest.raises(Aborted):
-        geometry_of(ResidualStore.of(sets), progress, control.checkpoint)
+        geometry_of(ResidualStore.of(sets), Work(emit, control))
     assert seen == [(1, 4)]

@@ -13,7 +13,6 @@ from peft import PeftModel
 from torch import Tensor, nn
 from transformers.utils import logging
 
-from heretic_tui.control import Control
 from heretic_tui.engine.anatomy.probe import examine
 from heretic_tui.engine.anatomy.writers import Anatomy, Writer
 from heretic_tui.engine.checkpoint.misfit import try_on
@@ -26,6 +25,7 @@ from heretic_tui.engine.edits.methods.base import make_edit
 from heretic_tui.engine.export.adapter import write_adapter
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError
+from heretic_tui.work import Work
 from tests.support import families, tiny_models
 
 logging.set_verbosity_error()
@@ -143,7 +143,7 @@ def outcome(kind: str, folder: Path) -> str:
 
 def adapter(kind: str, network: nn.Module, edits: dict[str, Edit], edited: Tensor, folder: Path) -> str:
     """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
-    model = ChatModel(network, tiny_models.tokenizer(), lambda event: None, Control())
+    model = ChatModel(network, tiny_models.tokenizer(), Work())
     try:
         write_adapter(model, edits, subtract.METHOD, folder, dora=False, rank=1)
     except UsageError as error:

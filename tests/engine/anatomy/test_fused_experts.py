@@ -17,6 +17,7 @@ from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.export.merged import write_merged
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.work import Work
 from tests.support import families, tiny_models
 from tests.support.definitions import METHODS, by_definition, unit
 
@@ -79,7 +80,7 @@ def test_trials_and_exports_work_on_some_experts_at_a_time(
     edits = bank.edits(Parameters(0.4, {"mlp.down_proj": kernel}))
     v = nn.functional.normalize(torch.lerp(directions[1], directions[2], 0.4), dim=0)
     expected = {writer.name: dense(writer, v, kernel.strength(writer.layer), name) for writer in stacks}
-    write_merged(model, edits, tmp_path, "1GB", lambda event: None)
+    write_merged(model, edits, tmp_path, "1GB", Work())
     for writer in stacks:
         torch.testing.assert_close(writer.weight(), expected[writer.name], rtol=1e-4, atol=1e-4)
 

@@ -11,6 +11,7 @@ from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.work import Work
 from tests.support import families, tiny_models
 
 
@@ -105,7 +106,7 @@ def test_batched_verdicts_are_those_of_one_by_one(
     monkeypatch.setitem(families.SIZES, "vocab_size", tiny_models.VOCABULARY)
     told: list[object] = []
     model: ChatModel = make_model(network=families.build(kind))  # type: ignore[operator]
-    find_capabilities(model, told.append)
+    find_capabilities(model, Work(told.append))
     assert (model.padding_safe, model.cache_works) == (padding_safe, cache_works)
     assert len(told) == (not padding_safe) + (not cache_works)
     rows = [[5, 6, 7], [9, 10, 11, 12, 13, 14], [40, 41, 42], [20, 21, 22, 23, 24, 25, 26]]

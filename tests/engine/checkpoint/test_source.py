@@ -72,9 +72,9 @@ def test_a_model_in_the_older_format_is_downloaded_before_it_is_loaded(hub: str,
     (model / "model.safetensors").unlink()
     # Loading would fetch it too, in silence; so only what comes before is looked at.
     code = (
-        "from heretic_tui.control import Control; from heretic_tui.engine.checkpoint.source import download; "
+        "from heretic_tui.work import Work; from heretic_tui.engine.checkpoint.source import download; "
         "from heretic_tui.settings.sources import load_settings; "
-        "download(load_settings({'model': 'acme/tiny'}, environment=False), print, Control())"
+        "download(load_settings({'model': 'acme/tiny'}, environment=False), Work(print))"
     )
     environment = {**os.environ, "HF_ENDPOINT": hub, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path / "cache")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)

@@ -84,9 +84,9 @@ def test_what_was_sent_before_an_interruption_is_not_sent_again(
     assert uploads.files["me/edited"] == {}, "all or nothing is seen"
     uploads.refused_after = None
     code = (
-        "import sys; from pathlib import Path; from heretic_tui.control import Control; "
+        "import sys; from pathlib import Path; from heretic_tui.work import Work; "
         "from heretic_tui.engine.export.hub import upload; "
-        f"upload(Path({str(tmp_path / 'out')!r}), 'me/edited', True, None, lambda event: None, Control())"
+        f"upload(Path({str(tmp_path / 'out')!r}), 'me/edited', True, None, Work())"
     )
     again = subprocess.run([sys.executable, "-c", code], env=environment(hub, tmp_path, TOKEN), check=False)
     assert again.returncode == 0
@@ -108,12 +108,13 @@ def test_a_hub_that_does_not_answer_is_told_of_and_given_up(uploads: Uploads, hu
     code = (
         "import sys; from pathlib import Path; from heretic_tui.engine.export import hub; "
         "from heretic_tui.control import Aborted, Control; from heretic_tui.errors import HereticError\n"
+        "from heretic_tui.work import Work\n"
         "hub.TELL_AFTER, hub.PATIENCE, control = 0.1, float(sys.argv[2]), Control()\n"
         "def emit(event):\n"
         "    text = str(event.to_json().get('text'))\n"
         "    print(text, flush=True)\n"
         "    if sys.argv[3] in text: control.abort()\n"
-        "try: hub.upload(Path(sys.argv[1]), 'me/edited', True, None, emit, control)\n"
+        "try: hub.upload(Path(sys.argv[1]), 'me/edited', True, None, Work(emit, control))\n"
         "except (Aborted, HereticError) as error: print(type(error).__name__, error)\n"
     )
 

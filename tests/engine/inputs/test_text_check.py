@@ -18,7 +18,6 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, LlamaConfig, LlamaTokenizer, PretrainedConfig, PreTrainedTokenizerFast
 
 from heretic_tui.commands import Chat
-from heretic_tui.control import Control
 from heretic_tui.engine.checkpoint.source import fingerprint, load_tokenizer
 from heretic_tui.engine.inputs import chat_template
 from heretic_tui.engine.inputs.chat_template import ChatTemplate, clock_of
@@ -30,6 +29,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.events import ChatEnded, Event
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.preview import preview_prompts
+from heretic_tui.work import Work
 from tests.support import tiny_models
 from tests.support.commands import Ended
 
@@ -114,12 +114,12 @@ def test_a_conversation_ends_where_positions_do(make_model: Callable[..., Any]) 
     learnt = make_model("gpt2")  # with 256 positions
     learnt.end_tokens = frozenset()
     events: list[Event] = []
-    answer(learnt, Chat(1, None, (("user", "x" * 245),), ""), events.append, Control())
+    answer(learnt, Chat(1, None, (("user", "x" * 245),), ""), Work(events.append))
     assert isinstance(events[-1], ChatEnded)
     # Of 256 positions the question takes 248, and the last token of the answer needs none.
     assert (events[-1].reason, events[-1].tokens) == ("length", 9)
     with pytest.raises(UsageError, match="the conversation has 257 tokens, and the model has 256 positions"):
-        answer(learnt, Chat(1, None, (("user", "x" * 254),), ""), events.append, Control())
+        answer(learnt, Chat(1, None, (("user", "x" * 254),), ""), Work(events.append))
 
 
 def test_of_several_templates_the_default_is_taken() -> None:
@@ -260,7 +260,7 @@ def test_padding_is_a_token_that_the_embedding_has() -> None:
     tokenizer = tiny_models.tokenizer()
     tokenizer.add_special_tokens({"pad_token": "[PAD]"})
     assert tokenizer.pad_token_id == tiny_models.VOCABULARY
-    model = ChatModel(tiny_models.network(), tokenizer, lambda event: None, Control())
+    model = ChatModel(tiny_models.network(), tokenizer, Work())
     assert model.pad_token == 256
     tokenizer.add_tokens(["<|extra|>"])
     with pytest.raises(UsageError, match="no row"):

@@ -32,6 +32,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.events import Event, Notice
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.work import Work
 from tests.support import tiny_models
 from tests.support.trial_course import measured
 
@@ -52,7 +53,7 @@ def evaluation(model: ChatModel) -> Evaluation:
     made = Evaluation(
         prompts(9, 1), bad, LENGTH, KLDivergence(9), Judge(markers(model, bad), special_tokens=tiny_models.SPECIAL)
     )
-    made.kl.set_base(PlainPool(model, made, lambda event: None).good_logits(Job(None, {}, model.depth)))
+    made.kl.set_base(PlainPool(model, made, Work()).good_logits(Job(None, {}, model.depth)))
     return made
 
 
@@ -96,10 +97,10 @@ def test_twenty_trials_have_the_figures_of_the_plain_way(
 ) -> None:
     model = make_model(kind, batch_size=batch_size)
     what = evaluation(model)
-    fast, together = open_pool(model, what, lambda event: None, NO_COST)
+    fast, together = open_pool(model, what, NO_COST, Work())
     assert isinstance(fast, FastPool)
     assert together
-    plain = PlainPool(model, what, lambda event: None)
+    plain = PlainPool(model, what, Work())
     found, expected = measured(fast, jobs(model, 20), at_once), measured(plain, jobs(model, 20), 1)
     for one, other in zip(found, expected, strict=True):
         assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
@@ -119,8 +120,8 @@ def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
     never = Evaluation(
         what.good, what.bad, what.length, what.kl, Judge(["\x00 never"], special_tokens=tiny_models.SPECIAL)
     )
-    whole, _ = open_pool(model, never, lambda event: None, NO_COST)
-    fast, _ = open_pool(model, what, lambda event: None, NO_COST)
+    whole, _ = open_pool(model, never, NO_COST, Work())
+    fast, _ = open_pool(model, what, NO_COST, Work())
     for full, cut in zip(measured(whole, jobs(model, 8), 1), measured(fast, jobs(model, 8), 1), strict=True):
         assert verdicts(cut) == [what.judge.verdict(response.text).refused for response in full.responses if response]
 
@@ -129,9 +130,9 @@ def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
 def test_guesses_from_earlier_trials_change_nothing_but_the_number_of_steps(make_model: Make, kind: str) -> None:
     model = make_model(kind, batch_size=9)
     what = evaluation(model)
-    plain, _ = open_pool(model, what, lambda event: None, NO_COST)
+    plain, _ = open_pool(model, what, NO_COST, Work())
     # A step costs the same for one token and for hundreds, as where reading the weights takes all the time.
-    guessing, _ = open_pool(model, what, lambda event: None, StepCost({1: 1.0, 1000: 1.0}))
+    guessing, _ = open_pool(model, what, StepCost({1: 1.0, 1000: 1.0}), Work())
     steps: dict[str, int] = {}
     results = {}
     for name, pool in (("plain", plain), ("guessing", guessing)):
@@ -187,10 +188,10 @@ def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: 
 def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("heretic_tui.engine.measuring.prefill.memory_share", lambda device, share: 0)
     model = make_model(batch_size=20)
-    pool, _ = open_pool(model, evaluation(model), lambda event: None, NO_COST)
+    pool, _ = open_pool(model, evaluation(model), NO_COST, Work())
     assert isinstance(pool, FastPool)
     assert pool.prefill.boundaries == 0
-    plain = PlainPool(model, evaluation(model), lambda event: None)
+    plain = PlainPool(model, evaluation(model), Work())
     for one, other in zip(measured(pool, jobs(model, 4), 2), measured(plain, jobs(model, 4), 1), strict=True):
         assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
         assert verdicts(one) == verdicts(other)
@@ -200,7 +201,7 @@ def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, m
 def test_a_trial_that_has_lost_stops_and_one_that_has_not_is_measured_in_full(make_model: Make, at_once: int) -> None:
     model = make_model(batch_size=8)
     what = evaluation(model)
-    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    pool, _ = open_pool(model, what, NO_COST, Work())
     full = measured(pool, jobs(model, 12), 1)
     front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[3:6]
     stopped = 0
@@ -230,7 +231,7 @@ def narrow() -> nn.Module:
 def test_a_model_that_does_not_bear_the_shortcuts_takes_the_plain_path_and_says_so(make_model: Make) -> None:
     events: list[Event] = []
     model = make_model(network=narrow())
-    pool, together = open_pool(model, evaluation(model), events.append, NO_COST)
+    pool, together = open_pool(model, evaluation(model), NO_COST, Work(events.append))
     assert isinstance(pool, PlainPool)
     assert not together
     (notice,) = [event for event in events if isinstance(event, Notice)]
@@ -247,7 +248,7 @@ def test_shortcuts_that_compute_something_else_are_found_out(make_model: Make, m
     monkeypatch.setattr(Prefill, "trunk", wrong)
     events: list[Event] = []
     model = make_model()
-    pool, _ = open_pool(model, evaluation(model), events.append, NO_COST)
+    pool, _ = open_pool(model, evaluation(model), NO_COST, Work(events.append))
     assert isinstance(pool, PlainPool)
     assert "differ" in next(event.text for event in events if isinstance(event, Notice))
 
@@ -260,7 +261,7 @@ def test_guesses_stay_within_the_positions_that_a_model_has(make_model: Make) ->
     never = dataclasses.replace(what, judge=Judge(["\x00 never"]))
     results = []
     for cost in (NO_COST, StepCost({1: 1.0, 1000: 1.0})):
-        pool, _ = open_pool(model, never, lambda event: None, cost)
+        pool, _ = open_pool(model, never, cost, Work())
         assert isinstance(pool, FastPool)
         results.append(measured(pool, jobs(model, 3), 2))
     for one, other in zip(*results, strict=True):
@@ -274,9 +275,9 @@ def test_a_prompt_that_ends_at_once_makes_room_for_the_others(make_model: Make) 
     (first,) = greedy(model, [what.bad[shortest]], 1)
     # The same model, to which that token means the end.
     model.end_tokens = frozenset({*model.end_tokens, *first})
-    again, _ = open_pool(model, what, lambda event: None, NO_COST)
+    again, _ = open_pool(model, what, NO_COST, Work())
     base = measured(again, [Job(0, {}, model.depth)], 1)[0]
-    expected = measured(PlainPool(model, what, lambda event: None), [Job(0, {}, model.depth)], 1)[0]
+    expected = measured(PlainPool(model, what, Work()), [Job(0, {}, model.depth)], 1)[0]
     assert verdicts(base) == verdicts(expected)
     assert base.responses[shortest] == expected.responses[shortest]
 
@@ -284,7 +285,7 @@ def test_a_prompt_that_ends_at_once_makes_room_for_the_others(make_model: Make) 
 def test_jobs_that_are_cancelled_leave_the_pool_ready_for_others(make_model: Make) -> None:
     model = make_model(batch_size=9)
     what = evaluation(model)
-    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    pool, _ = open_pool(model, what, NO_COST, Work())
     expected = measured(pool, jobs(model, 3), 3)
     for job in jobs(model, 3):
         pool.start(job)
@@ -297,7 +298,7 @@ def test_jobs_that_are_cancelled_leave_the_pool_ready_for_others(make_model: Mak
 def test_what_a_trial_fails_at_leaves_no_edit_behind(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model(batch_size=4)
     what = evaluation(model)
-    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    pool, _ = open_pool(model, what, NO_COST, Work())
     failing, job = jobs(model, 2)
     with monkeypatch.context() as patch:
         patch.setattr(KLDivergence, "of", lambda self, parts: next(iter(parts)) and 1 / 0)
@@ -306,14 +307,14 @@ def test_what_a_trial_fails_at_leaves_no_edit_behind(make_model: Make, monkeypat
     assert not any(module._forward_hooks for module in model.network.modules())
     assert pool.advance() is failing
     (found,) = measured(pool, [job], 1)
-    expected = measured(PlainPool(model, what, lambda event: None), jobs(model, 2)[1:], 1)[0]
+    expected = measured(PlainPool(model, what, Work()), jobs(model, 2)[1:], 1)[0]
     assert found.kl_divergence == pytest.approx(expected.kl_divergence, abs=1e-5)
 
 
 def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
     model = make_model(batch_size=6)
     what = evaluation(model)
-    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    pool, _ = open_pool(model, what, NO_COST, Work())
     expected = [verdicts(job) for job in measured(pool, jobs(model, 4), 2)]
     broken = jobs(model, 1, compared=False)[0]
     broken.edits = {name: Edit(edit.a, edit.b * torch.nan, edit.c) for name, edit in broken.edits.items()}
@@ -326,7 +327,7 @@ def test_the_plain_way_stops_a_trial_that_has_lost_too(make_model: Make) -> None
     what = evaluation(model)
     sure = dataclasses.replace(what, judge=Judge([chr(code) for code in range(33, 127)]))
     job = jobs(model, 1, front=[(0.0, 5)], odds=Odds([Past(0.0, [4] * 14)]))[0]
-    (found,) = measured(PlainPool(model, sure, lambda event: None), [job], 1)
+    (found,) = measured(PlainPool(model, sure, Work()), [job], 1)
     assert found.dominated
     assert None in found.responses
 
@@ -473,7 +474,7 @@ def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_
 ) -> None:
     model = make_model(batch_size=20)
     what = evaluation(model)
-    full = measured(open_pool(model, what, lambda event: None, NO_COST)[0], jobs(model, 8), 1)
+    full = measured(open_pool(model, what, NO_COST, Work())[0], jobs(model, 8), 1)
     front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[2:5]
     history = History([r for r in full[0].responses if r])
     history.add(1, full[1].kl_divergence or 0.0, [r for r in full[1].responses if r])
@@ -482,7 +483,7 @@ def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_
     found = []
     for size, at_once, cost, plain in [(20, 1, NO_COST, False), (4, 3, free, False), (5, 1, free, True)]:
         model.batch_size = size
-        pool = PlainPool(model, what, lambda event: None) if plain else open_pool(model, what, print, cost)[0]
+        pool = PlainPool(model, what, Work()) if plain else open_pool(model, what, cost, Work(print))[0]
         done = measured(pool, jobs(model, 8, front=front, odds=odds), at_once)
         found.append([(job.dominated, job.refusals, round(job.estimate(), 2), verdicts(job)) for job in done])
     assert all(one == found[0] for one in found)
@@ -492,7 +493,7 @@ def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_
 def test_several_trials_can_be_in_hand_where_rows_cannot_be_told_apart(make_model: Make) -> None:
     model = make_model(batch_size=9)
     what = evaluation(model)
-    pool, _ = open_pool(model, what, lambda event: None, NO_COST)
+    pool, _ = open_pool(model, what, NO_COST, Work())
     assert isinstance(pool, FastPool)
     expected = [verdicts(job) for job in measured(pool, jobs(model, 5), 1)]
     pool.together = False

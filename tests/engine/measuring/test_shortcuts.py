@@ -11,6 +11,7 @@ from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.speculation import StepCost
+from heretic_tui.work import Work
 from tests.support.trial_course import Course, assert_same
 
 
@@ -22,7 +23,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Course:
 
 @pytest.fixture(scope="module")
 def expected(demo: Course) -> list[Job]:
-    return demo.measure(PlainPool(demo.bench.model, demo.evaluation, lambda event: None), 1)
+    return demo.measure(PlainPool(demo.bench.model, demo.evaluation, Work()), 1)
 
 
 Patch = Callable[[pytest.MonkeyPatch], None]
@@ -39,12 +40,12 @@ WITHOUT: dict[str, Patch] = {
 @pytest.mark.parametrize("shortcut", WITHOUT)
 def test_without(demo: Course, expected: list[Job], monkeypatch: pytest.MonkeyPatch, shortcut: str) -> None:
     WITHOUT[shortcut](monkeypatch)
-    pool = FastPool(demo.bench.model, demo.evaluation, lambda event: None, StepCost({}))
+    pool = FastPool(demo.bench.model, demo.evaluation, StepCost({}), Work())
     assert_same(demo.measure(pool, 3), expected)
     assert len({job.refusals for job in expected}) > 5, "the trials must differ"
 
 
 def test_one_trial_at_a_time_and_with_guesses(demo: Course, expected: list[Job]) -> None:
     free = StepCost({1: 1.0, 10_000: 1.0})
-    pool = FastPool(demo.bench.model, demo.evaluation, lambda event: None, free)
+    pool = FastPool(demo.bench.model, demo.evaluation, free, Work())
     assert_same(demo.measure(pool, 1), expected)

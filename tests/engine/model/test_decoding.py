@@ -8,12 +8,13 @@ import pytest
 import torch
 from transformers import GenerationConfig
 
-from heretic_tui.control import Aborted
+from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.directions.residuals import gather_residuals, last_residuals, winsorize
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model import chat_model as model_module
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.work import Work
 from tests.support import tiny_models
 
 Make = Callable[..., ChatModel]
@@ -125,7 +126,9 @@ def test_out_of_memory_halves_the_batch_and_the_result_is_the_same(
 
 def test_abort_is_heard_between_tokens(make_model: Make) -> None:
     model = make_model()
-    model.control.abort()
+    control = Control()
+    control.abort()
+    model.work = Work(control=control)
     with pytest.raises(Aborted):
         greedy(model, rows(), 8)
 

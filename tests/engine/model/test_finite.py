@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from heretic_tui.control import Control
 from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.measuring.fast_pool import FastPool
@@ -30,6 +29,7 @@ from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 from tests.support import tiny_models
 from tests.support.commands import Ended
 
@@ -133,7 +133,7 @@ def test_a_nan_after_the_first_token_is_no_answer(
     model = make_model()
     evaluation = evaluation_of(model)
     options = (StepCost({}),) if kind is FastPool else ()
-    pool = kind(model, evaluation, lambda event: None, *options)
+    pool = kind(model, evaluation, *options, Work())
     spoilt(model, monkeypatch)
     job = Job(None, {}, model.depth, compared=False)
     pool.start(job)
@@ -150,7 +150,7 @@ def test_the_check_of_the_fast_path_takes_no_nan_for_a_difference(
     model = make_model()
     spoilt(model, monkeypatch)
     with pytest.raises(NotFiniteError):
-        open_pool(model, evaluation_of(model), lambda event: None, StepCost({}))
+        open_pool(model, evaluation_of(model), StepCost({}), Work())
 
 
 def test_padding_that_makes_nans_is_told_from_a_model_that_does(
@@ -167,12 +167,12 @@ def test_padding_that_makes_nans_is_told_from_a_model_that_does(
 
     monkeypatch.setattr(model, "logits", logits)
     told: list[Any] = []
-    find_capabilities(model, told.append)
+    find_capabilities(model, Work(told.append))
     assert (model.padding_safe, model.cache_works) == (False, True)
     assert "infinitely far off" in told[0].text
     spoilt(model, monkeypatch, length=2)
     with pytest.raises(NotFiniteError):
-        find_capabilities(model, told.append)
+        find_capabilities(model, Work(told.append))
 
 
 def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(
@@ -193,7 +193,7 @@ def test_a_dtype_that_failed_holds_no_memory_while_the_next_is_loaded(
     monkeypatch.setattr(loading, "find_capabilities", fails_once)
     monkeypatch.setattr(loading, "model_class", class_at_the_start_of_an_attempt)
     settings = load_settings({"model": str(tiny_folder), "dtypes": ["float32", "bfloat16"]})
-    _, loaded_as = loading.load_model(settings, lambda event: None, Control())
+    _, loaded_as = loading.load_model(settings, Work())
     assert loaded_as == "bfloat16"
     assert alive == [False, False]
 

@@ -21,6 +21,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 
 TRIALS = 14
 AT_ONCE = 3
@@ -78,7 +79,7 @@ class Told:
 
         bench = self.session.workbench
         bench.folder = folder
-        trials = Trials(self.search(folder), bench, state, emit, Control())
+        trials = Trials(self.search(folder), bench, state, Control(), Work(emit))
         while trials.next(TRIALS, may_ask=True) is not None:
             pass
         return state, said

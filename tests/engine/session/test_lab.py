@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from heretic_tui.control import Control
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.engine.model.load import load_model
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 from tests.support.commands import Ended
 from tests.support.trial_course import Course, assert_same
 
@@ -61,7 +61,7 @@ def test_a_hand_set_edit_takes_refusals_away(
 
 def test_batched_tokens_are_those_of_generate_one_by_one(lab_model: Path, lab_prompts: Path) -> None:
     settings = load_settings({"model": str(lab_model), "dtypes": ["float32"]})
-    model, _ = load_model(settings, lambda event: None, Control())
+    model, _ = load_model(settings, Work())
     texts = (lab_prompts / "restricted_eval.txt").read_text(encoding="utf-8").splitlines()[:12]
     tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])
     model.batch_size = 5
@@ -85,5 +85,5 @@ def test_shortcuts_change_no_figure_of_twenty_random_trials(lab_model: Path, lab
     sets = {name: str(lab_prompts / file) for name, file in files.items()}
     options = {"dtypes": ["float32"], "batch_size": 100, "response_prefix": "", "layer_test_prompts": 1}
     course = Course(tmp_path, {"model": str(lab_model), **sets, **options})
-    plain = PlainPool(course.bench.model, course.evaluation, lambda event: None)
+    plain = PlainPool(course.bench.model, course.evaluation, Work())
     assert_same(course.measure(course.bench.pool, 3), course.measure(plain, 1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -12,7 +12,7 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import out_of_memory
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import extend_mask
-from heretic_tui.events import Emit, Notice
+from heretic_tui.work import Work
 
 _DECODE_STEPS = 4
 _CONTEXT = 16
@@ -27,8 +27,7 @@ def choose_batch_size(
     tokens: Sequence[Tokens],
     largest: int,
     response_length: int,
-    emit: Emit,
-    progress: Callable[[int, int], None],
+    work: Work,
 ) -> tuple[int, dict[int, float]]:
     """Rows per batch, and the seconds of a decoding step for each number of rows that was tried.
 
@@ -43,16 +42,17 @@ def choose_batch_size(
     by_length = sorted(tokens, key=len, reverse=True)
     sizes = [1 << power for power in range(largest.bit_length()) if 1 << power < largest] + [largest]
     best, best_rate, lean = 0, 0.0, 0
+    progress = work.progress("batch size")
     seconds: dict[int, float] = {}
     _decoding_rate(model, by_length[0], 1)  # the first pass pays for kernels and caches, not for tokens
     for step, size in enumerate(sizes):
-        model.control.checkpoint(emit)
+        work.checkpoint()
         try:
             rate = _decoding_rate(model, by_length[0], size)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not out_of_memory(error) or size == 1:
                 raise
-            emit(Notice(text=f"{size} prompts at once do not fit in memory"))
+            work.note(f"{size} prompts at once do not fit in memory")
             break
         seconds[size] = size / rate
         progress(sum(sizes[: step + 1]), sum(sizes))
@@ -62,7 +62,7 @@ def choose_batch_size(
         if lean == 2:
             break
     while model.device.type == "cuda" and not _fits(model, by_length, best, response_length):
-        emit(Notice(text=f"{best} of the longest prompts with their responses do not fit in memory"))
+        work.note(f"{best} of the longest prompts with their responses do not fit in memory")
         best //= 2
     if model.device.type == "cuda":
         # What is decided next is decided by the memory that is free.

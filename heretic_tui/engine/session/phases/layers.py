@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from heretic_tui import events as ev
-from heretic_tui.control import Control
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
@@ -30,10 +29,10 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
-from heretic_tui.work import reporter
+from heretic_tui.work import Work
 
 
-def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, folder: RunFolder, emit: ev.Emit) -> bool:
+def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, folder: RunFolder, work: Work) -> bool:
     """Say what keeping the residuals will take; whether they are to be kept."""
     if not settings.keep_residuals or folder.residuals.is_file():
         return settings.keep_residuals
@@ -41,13 +40,11 @@ def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, fol
     free = shutil.disk_usage(folder.path).free
     if size > 0.9 * free:
         text = f"the residuals would take {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free: they are not kept"
-        emit(ev.Notice(level="warning", text=text))
+        work.note(text, "warning")
         return False
-    emit(
-        ev.Notice(
-            text=f"residuals of {prompts:,} prompts: {size / 1e6:,.1f} MB are kept in {folder.residuals.name} "
-            "(--no-keep-residuals keeps none)"
-        )
+    work.note(
+        f"residuals of {prompts:,} prompts: {size / 1e6:,.1f} MB are kept in {folder.residuals.name} "
+        "(--no-keep-residuals keeps none)"
     )
     return True
 
@@ -59,7 +56,7 @@ def gather_all(
     settings: Settings,
     keep: bool,
     folder: RunFolder,
-    emit: ev.Emit,
+    work: Work,
 ) -> ResidualStore:
     """The residuals of all sets: from the run folder, else gathered and, if wanted, kept there.
 
@@ -70,13 +67,13 @@ def gather_all(
         try:
             return open_residuals(folder)
         except UsageError as error:
-            emit(ev.Notice(level="warning", text=f"{error}: it is not used"))
+            work.note(f"{error}: it is not used", "warning")
     found = {}
     for name in tokens:
         if name in known:
             found[name] = known[name]
         else:
-            progress = reporter(emit, f"residuals of {name.replace('_', ' ')}")
+            progress = work.progress(f"residuals of {name.replace('_', ' ')}")
             found[name] = gather_residuals(model, tokens[name], settings.winsorization_quantile, progress).each
     store = ResidualStore.of(found)
     if keep:
@@ -93,8 +90,7 @@ def analyse_layers(
     answered: Sequence[Tokens],
     count: int,
     folder: RunFolder,
-    emit: ev.Emit,
-    control: Control,
+    work: Work,
 ) -> ev.LayersAnalysed:
     """Make the record of the layers and write it to the run folder.
 
@@ -108,7 +104,7 @@ def analyse_layers(
     Raises:
         Aborted: from the control, between layers and batches.
     """
-    rows, views = geometry_of(store, reporter(emit, "geometry of the residuals"), lambda: control.checkpoint(emit))
+    rows, views = geometry_of(store, work)
     rows = with_separation(rows, store, directions)
     notes = []
     lens = Lens(model)
@@ -124,7 +120,7 @@ def analyse_layers(
         effects = None
         if tokens.telling:
             lengths = [row.geometry["|r|"] or 0.0 for row in rows]
-            progress = reporter(emit, "each layer by itself")
+            progress = work.progress("each layer by itself")
             effects = try_layers(model, bad, good, tokens.ids, directions, lengths, edits_of_layer, progress)
             if torch.isfinite(effects.stream).all():
                 rows = with_effects(rows, effects)

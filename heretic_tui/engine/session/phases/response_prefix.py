@@ -9,7 +9,8 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
-from heretic_tui.events import Emit, Notice, ResponsePrefixFound
+from heretic_tui.events import ResponsePrefixFound
+from heretic_tui.work import Work
 
 _FIRST_LOOK = 16
 # Share of the responses that may be empty or different without hiding what the others have in common.
@@ -21,20 +22,20 @@ def detect_response_prefix(
     prompts: Sequence[Prompt],
     skips: Sequence[tuple[str, str]],
     longest: int,
-    emit: Emit,
-    progress: Callable[[int, int], None],
+    work: Work,
 ) -> ResponsePrefixFound:
     """Find the common beginning of the responses and leave it set on the model.
 
     A thinking opener, in the responses or at the end of the chat template, is closed with its matching block (`skips`
     holds pairs of opener and closed block), and the detection runs once more behind it.
     """
+    progress = work.progress("response prefix")
     model.response_prefix = ""
     source = "detected"
     if closed := _closing(model.render(prompts[0]), skips):
         model.response_prefix, source = closed, "chat template"
     for _ in range(2):
-        common = _common_text(model, prompts, longest, emit, progress)
+        common = _common_text(model, prompts, longest, progress, work)
         block = next((closed for opener, closed in skips if common.lstrip().startswith(opener)), None)
         model.response_prefix += common if block is None else block
         if block is None:
@@ -54,8 +55,8 @@ def _common_text(
     model: ChatModel,
     prompts: Sequence[Prompt],
     longest: int,
-    emit: Emit,
     progress: Callable[[int, int], None],
+    work: Work,
 ) -> str:
     tokens = model.encode(prompts)
     for length in (min(_FIRST_LOOK, longest), longest):
@@ -63,7 +64,7 @@ def _common_text(
         if len(common) < length:
             break
     else:
-        emit(Notice(level="warning", text="all responses are the same: no response prefix is used"))
+        work.note("all responses are the same: no response prefix is used", "warning")
         return ""
     # A prefix that ended in a space or inside a character would be tokenised otherwise than the model wrote it.
     while common and ((text := model.decode(common)) != text.rstrip() or text.endswith("\ufffd")):

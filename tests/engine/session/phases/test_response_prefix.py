@@ -13,6 +13,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases import response_prefix
 from heretic_tui.engine.session.phases.response_prefix import detect_response_prefix
 from heretic_tui.settings.schema import THINKING_SKIPS
+from heretic_tui.work import Work
 from tests.support import tiny_models
 
 Make = Callable[..., ChatModel]
@@ -31,9 +32,7 @@ def detect(
         return [model.tokenizer(text, add_special_tokens=False)["input_ids"][:length] for text in texts]
 
     monkeypatch.setattr(response_prefix, "greedy", greedy)
-    found = detect_response_prefix(
-        model, PROMPTS, THINKING_SKIPS, longest, lambda event: None, lambda done, total: None
-    )
+    found = detect_response_prefix(model, PROMPTS, THINKING_SKIPS, longest, Work())
     assert model.response_prefix == found.prefix
     return found.prefix, found.source, seen
 
@@ -88,6 +87,6 @@ def test_a_model_that_says_the_same_to_everything_has_no_prefix(
 
 def test_on_a_real_network_the_prefix_is_what_it_says(make_model: Make) -> None:
     model = make_model()
-    found = detect_response_prefix(model, PROMPTS[:8], THINKING_SKIPS, 6, lambda event: None, lambda done, total: None)
+    found = detect_response_prefix(model, PROMPTS[:8], THINKING_SKIPS, 6, Work())
     assert isinstance(found.prefix, str)
     assert model.render(PROMPTS[0]).endswith(found.prefix)
