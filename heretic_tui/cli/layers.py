@@ -138,7 +138,7 @@ def _compare(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.compare import compare_runs
 
     found = compare_runs(find_run_of(options, options.run), find_run_of(options, options.other))
-    streams.out.write_lines(*([to_json(found, 1)] if options.json else compare_text(found)))
+    streams.out.write_lines(*([to_json(as_json(found), 1)] if options.json else compare_text(found)))
     return DONE
 
 

@@ -19,7 +19,7 @@ def _runs(options: argparse.Namespace, streams: Streams) -> int:
     where = runs_dir(options)
     found = [overview(folder) for folder in find_runs(where)]
     if options.json:
-        streams.out.write_lines(to_json(found, 1))
+        streams.out.write_lines(to_json([run.to_json() for run in found], 1))
     else:
         streams.out.write_lines(*(overview_table(found) if found else [f"no runs in {where}"]))
     return DONE
@@ -35,7 +35,7 @@ def _show(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.overview import details
 
     shown = details(find_run_of(options, options.run))
-    streams.out.write_lines(*([to_json(shown, 1)] if options.json else details_text(shown)))
+    streams.out.write_lines(*([to_json(shown.to_json(), 1)] if options.json else details_text(shown)))
     return DONE
 
 

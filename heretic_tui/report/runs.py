@@ -3,60 +3,62 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.report.lines import direction_words
+from heretic_tui.run.overview import RunDetails, RunOverview
+from heretic_tui.run.state import TrialRecord
 from heretic_tui.words import plain
 
+if TYPE_CHECKING:
+    # It loads NumPy.
+    from heretic_tui.run.compare import Comparison
 
-def counted_trials(run: Mapping[str, Any]) -> str:
-    """31/60 of what `overview` tells; 118/118 where more trials are done than are planned now. Empty where nothing is
+
+def counted_trials(run: RunOverview) -> str:
+    """31/60; 118/118 where more trials are done than are planned now. Empty where nothing is
     known."""
-    done, planned = run["trials"], run["n_trials"]
-    return "" if done is None else f"{done}/{max(done, planned)}"
+    return "" if run.trials is None else f"{run.trials}/{max(run.trials, run.planned or 0)}"
 
 
-def overview_table(runs: list[dict[str, Any]]) -> list[str]:
+def overview_table(runs: Sequence[RunOverview]) -> list[str]:
     """Lines for people."""
-    width = max(len(run["run"]) for run in runs)
-    names = {", ".join(figure.short for figure in _objectives(run)) for run in runs if run["figures"]}
+    width = max(len(run.folder.name) for run in runs)
+    names = {", ".join(figure.short for figure in _objectives(run)) for run in runs if run.figures}
     what = f" ({names.pop()})" if len(names) == 1 else ""
     lines = [f"{'run':{width}}  {'state':16} {'trials':>9}  {'base':>7}  best trials{what}"]
     for run in runs:
-        if "problem" in run:
-            lines.append(f"{run['run']:{width}}  {run['state']}: {run['problem']}")
+        name = run.folder.name
+        if run.problem:
+            lines.append(f"{name:{width}}  {run.state}: {run.problem}")
             continue
-        base, best = base_text(run) or "-", ", ".join(f"{t['number']}: {best_text(run, t)}" for t in run["best"]) or "-"
-        lines.append(f"{run['run']:{width}}  {run['state']:16} {counted_trials(run):>9}  {base:>7}  {best}")
+        base, best = base_text(run) or "-", ", ".join(f"{t.number}: {best_text(run, t)}" for t in run.best) or "-"
+        lines.append(f"{name:{width}}  {run.state:16} {counted_trials(run):>9}  {base:>7}  {best}")
     return [plain(line) for line in lines]
 
 
-def base_text(run: Mapping[str, Any]) -> str:
-    """The base model's figures of what `overview` tells, such as 91/100, but for those that compare it with itself;
-    empty where it is not measured."""
-    base = run["base"]
+def base_text(run: RunOverview) -> str:
+    """The base model's figures, such as 91/100, but for those that compare it with itself; empty where it is not
+    measured."""
+    base = run.base
     if not base:
         return ""
-    figures = [f for f in _objectives(run) if f.counted or base["figures"].get(f.key)]
-    return ", ".join(figure.text(base["figures"].get(figure.key), base["prompts"]) for figure in figures)
+    figures = [figure for figure in _objectives(run) if figure.counted or base.figures.get(figure.key)]
+    return ", ".join(figure.text(base.figures.get(figure.key), base.prompts) for figure in figures)
 
 
-def best_text(run: Mapping[str, Any], trial: Mapping[str, Any], named: bool = False) -> str:
-    """The objectives of one of the best trials that `overview` tells of, such as 3, 0.0123; the second with its name
-    where they are to be named."""
-    first, second = (figure.text(trial["figures"].get(figure.key)) for figure in _objectives(run))
+def best_text(run: RunOverview, trial: TrialRecord, named: bool = False) -> str:
+    """The objectives of one of the best trials, such as 3, 0.0123; the second with its name where they are to be
+    named."""
+    first, second = (figure.text(trial.figures.get(figure.key)) for figure in _objectives(run))
     return f"{first}, {f'{_objectives(run)[1].short} ' if named else ''}{second}"
 
 
-def _figures(run: Mapping[str, Any]) -> list[Figure]:
-    """The figures of a run in the order of tables."""
-    return in_tables([Figure(**figure) for figure in run["figures"]])
-
-
-def _objectives(run: Mapping[str, Any]) -> list[Figure]:
-    return _figures(run)[:2]
+def _objectives(run: RunOverview) -> list[Figure]:
+    """The objectives of a run in the order of tables."""
+    return in_tables(run.figures)[:2]
 
 
 def figures_table(record: Mapping[str, Any]) -> list[str]:
@@ -76,57 +78,53 @@ def figures_table(record: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def details_text(shown: dict[str, Any]) -> list[str]:
+def details_text(shown: RunDetails) -> list[str]:
     """Base figures, the front with its kernels, and the settings, as lines for people."""
-    figures, base = _figures(shown), shown["base"]
-    prompts = base["prompts"] if base else 0
+    figures, base = in_tables(shown.figures), shown.base
+    prompts = base.prompts if base else 0
     widths = [max(8, figure.width) for figure in figures]
-    counted = [figure for figure in figures if base and figure.counted]
-    said = [figure.sentence(base["figures"].get(figure.key), prompts) for figure in counted]
+    said = [figure.sentence(base.figures.get(figure.key), prompts) for figure in figures if base and figure.counted]
     heads = "  ".join(f"{figure.short:>{width}}" for figure, width in zip(figures, widths, strict=True))
-    trials = shown["trials"]
-    counts = Counter(trial["state"] for trial in trials)
+    counts = Counter(trial.state for trial in shown.trials)
     lines = [
-        f"run     {shown['run']}",
-        f"model   {shown['model']}",
+        f"run     {shown.run}",
+        f"model   {shown.model}",
         f"trials  {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none begun'}",
         f"base    {', '.join(said) or 'measured'}" if base else "base    not measured yet",
         "",
         f"front   {'trial':>5}  {heads}  direction    component: peak at layer, floor at distance",
     ]
-    front = [trial for trial in trials if trial["front"]]
-    for trial in sorted(front, key=lambda t: [t["figures"][figure.key] for figure in figures[:2]]):
+    front = [trial for trial in shown.trials if trial.number in shown.front]
+    for trial in sorted(front, key=lambda t: [t.figures[figure.key] for figure in figures[:2]]):
         kernels = "; ".join(
             f"{name}: {k['max_weight']:.2f} at {k['max_weight_position']:.1f}, "
             f"{k['min_weight']:.2f} at {k['min_weight_distance']:.1f}"
-            for name, k in trial["components"].items()
+            for name, k in trial.parameters.get("components", {}).items()
         )
-        texts = (figure.text(trial["figures"].get(figure.key), prompts) for figure in figures)
+        texts = (figure.text(trial.figures.get(figure.key), prompts) for figure in figures)
         cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
-        lines.append(f"        {trial['number']:>5}  {cells}  {direction_words(trial):11}  {kernels}")
+        lines.append(f"        {trial.number:>5}  {cells}  {direction_words(trial.parameters):11}  {kernels}")
     if not front:
         lines.append("        no complete trial yet")
     lines += ["", "settings"]
-    lines += [f"  {key} = {value}" for key, value in (shown["settings"] or {}).items()]
+    lines += [f"  {key} = {value}" for key, value in (shown.settings or {}).items()]
     return [plain(line) for line in lines]
 
 
-def compare_text(found: dict[str, Any], width: int = 24) -> list[str]:
+def compare_text(found: Comparison, width: int = 24) -> list[str]:
     """The comparison as lines for people, with a bar of up to `width` characters for each cosine."""
-    lines = [
-        f"{word:7} {run['run']}  ({run['model']})" for word, run in zip(("first", "second"), found["runs"], strict=True)
-    ]
-    differ = [part for part, same in found["same"].items() if not same]
-    lines += [f"differ  {', '.join(differ) or 'in nothing that decides results'}", "", found["sentence"], ""]
+    lines = [f"{word:7} {run.run}  ({run.model})" for word, run in zip(("first", "second"), found.runs, strict=True)]
+    differ = [part for part, same in found.same.items() if not same]
+    lines += [f"differ  {', '.join(differ) or 'in nothing that decides results'}", "", found.sentence, ""]
     lines.append(f"{'layer':>5}  {'cosine':>7}  {'of r':>7}  {'|r| ratio':>9}  {'nearest':>7}  {'cosine':>7}")
-    for row in found["layers"]:
-        name = "embed" if row["layer"] is None else str(row["layer"])
-        if row["cosine"] is None:
+    for row in found.layers:
+        name = "embed" if row.layer is None else str(row.layer)
+        if row.cosine is None:
             lines.append(f"{name:>5}  {'-':>7}")
             continue
-        bar = "█" * round(abs(row["cosine"]) * width)
+        bar = "█" * round(abs(row.cosine) * width)
         lines.append(
-            f"{name:>5}  {row['cosine']:7.3f}  {row['cosine_difference']:7.3f}  {row['length_ratio']:9.3f}  "
-            f"{row['nearest']:>7}  {row['nearest_cosine']:7.3f}  {'-' if row['cosine'] < 0 else ''}{bar}"
+            f"{name:>5}  {row.cosine:7.3f}  {row.cosine_difference:7.3f}  {row.length_ratio:9.3f}  "
+            f"{row.nearest:>7}  {row.nearest_cosine:7.3f}  {'-' if row.cosine < 0 else ''}{bar}"
         )
     return [plain(line) for line in lines]

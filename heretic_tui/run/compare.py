@@ -2,66 +2,119 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.run.folder import RunFolder
 
+_Vectors: TypeAlias = NDArray[np.float64]
 
-def compare_runs(one: RunFolder, other: RunFolder) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """One of the two runs: its name, and its model."""
+
+    run: str
+    model: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedLayer:
+    """The directions of two runs at one residual index; None where one of them has length zero.
+
+    Attributes:
+        layer: None for the embedding output.
+        cosine: of the directions.
+        cosine_difference: of the differences of means that they are made of.
+        length_ratio: |r| of the second run over that of the first.
+        nearest: the layer of the second run whose direction is nearest, with its cosine.
+    """
+
+    index: int
+    layer: int | None
+    cosine: float | None = None
+    cosine_difference: float | None = None
+    length_ratio: float | None = None
+    nearest: int | None = None
+    nearest_cosine: float | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The directions of two runs side by side.
+
+    Attributes:
+        same: whether model, prompts and settings are alike.
+        layers: by residual index.
+        mean_cosine: over the layers, without the embedding output.
+        sentence: the same in words.
+    """
+
+    runs: tuple[ComparedRun, ComparedRun]
+    same: Mapping[str, bool]
+    layers: Sequence[ComparedLayer]
+    mean_cosine: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a run's directions are made of, (layers + 1, hidden) each."""
+
+    directions: _Vectors
+    difference: _Vectors
+
+
+def compare_runs(one: RunFolder, other: RunFolder) -> Comparison:
     """Cosines between the directions of two runs, by residual index.
-
-    Returns:
-        `runs` (name and model of each); `same` (whether model, prompts and settings are alike); `layers`: `index`,
-        `layer`, `cosine` of the directions, `cosine_difference` of the differences of means that they are made of,
-        `length_ratio` |r| of the second run over that of the first, and `nearest`, the layer of the second run whose
-        direction is nearest, with `nearest_cosine`; `mean_cosine` and `sentence`. A direction of length zero has
-        cosine None.
 
     Raises:
         UsageError: where a run has no directions yet, or the models' streams differ in width or number of layers.
     """
     a, b = _load(one), _load(other)
-    if a["directions"].shape != b["directions"].shape:
-        shapes = [f"{run.name}: {s[0] - 1} layers of {s[1]}" for run, s in
-                  ((one, a["directions"].shape), (other, b["directions"].shape))]  # fmt: skip
+    if a.directions.shape != b.directions.shape:
+        shapes = [f"{run.name}: {len(found.directions) - 1} layers of {found.directions.shape[1]}" for run, found in
+                  ((one, a), (other, b))]  # fmt: skip
         raise UsageError(f"the runs' residual streams cannot be compared ({'; '.join(shapes)})")
-    rows = []
-    between = a["directions"].astype(np.float64) @ b["directions"].astype(np.float64).T
-    differences = [x["bad_mean"] - x["good_mean"] for x in (a, b)]
-    for index in range(len(between)):
-        r_a, r_b = (d[index] for d in differences)
-        length_a, length_b = float(np.linalg.norm(r_a)), float(np.linalg.norm(r_b))
-        known = length_a > 0 and length_b > 0
-        nearest = int(np.argmax(np.abs(between[index, 1:]))) + 1
-        rows.append(
-            {
-                "index": index,
-                "layer": index - 1 if index else None,
-                "cosine": round(float(between[index, index]), 6) if known else None,
-                "cosine_difference": round(float(r_a @ r_b / (length_a * length_b)), 6) if known else None,
-                "length_ratio": round(length_b / length_a, 6) if known else None,
-                "nearest": nearest - 1 if known else None,
-                "nearest_cosine": round(float(between[index, nearest]), 6) if known else None,
-            }
-        )
+    between = a.directions @ b.directions.T
+    rows = [_row(index, between, a.difference[index], b.difference[index]) for index in range(len(between))]
     records = [run.read_record() for run in (one, other)]
     identities = [record.get("identity", {}) for record in records]
-    mean = round(float(np.mean([row["cosine"] for row in rows[1:]])), 6)
-    return {
-        "runs": [
-            {"run": run.name, "model": record.get("model")} for run, record in zip((one, other), records, strict=True)
-        ],
-        "same": {part: identities[0].get(part) == identities[1].get(part) for part in ("model", "prompts", "settings")},
-        "layers": rows,
-        "mean_cosine": mean,
-        "sentence": _sentence(rows[1:], mean),
-    }
+    known = [row.cosine for row in rows[1:] if row.cosine is not None]
+    mean = round(float(np.mean(known)), 6)
+    return Comparison(
+        runs=(ComparedRun(one.name, records[0].get("model")), ComparedRun(other.name, records[1].get("model"))),
+        same={part: identities[0].get(part) == identities[1].get(part) for part in ("model", "prompts", "settings")},
+        layers=rows,
+        mean_cosine=mean,
+        sentence=_sentence(rows[1:], mean),
+    )
 
 
-def _load(run: RunFolder) -> dict[str, Any]:
+def _row(index: int, between: _Vectors, one: _Vectors, other: _Vectors) -> ComparedLayer:
+    """One residual index, from the cosines between all directions and from both differences of means, (hidden,)."""
+    length, length_other = float(np.linalg.norm(one)), float(np.linalg.norm(other))
+    layer = index - 1 if index else None
+    if length == 0 or length_other == 0:
+        return ComparedLayer(index=index, layer=layer)
+    nearest = int(np.argmax(np.abs(between[index, 1:]))) + 1
+    return ComparedLayer(
+        index=index,
+        layer=layer,
+        cosine=round(float(between[index, index]), 6),
+        cosine_difference=round(float(one @ other / (length * length_other)), 6),
+        length_ratio=round(length_other / length, 6),
+        nearest=nearest - 1,
+        nearest_cosine=round(float(between[index, nearest]), 6),
+    )
+
+
+def _load(run: RunFolder) -> _Found:
     from safetensors.numpy import load_file
 
     # Damage of the record itself is told as such.
@@ -74,7 +127,10 @@ def _load(run: RunFolder) -> dict[str, Any]:
             raise ValueError("its tensors do not belong together")
         if len(tensors["directions"].shape) != 2 or len(tensors["directions"]) < 2:
             raise ValueError("it holds no directions of layers")
-        return tensors
+        return _Found(
+            tensors["directions"].astype(np.float64),
+            (tensors["bad_mean"] - tensors["good_mean"]),
+        )
     except FileNotFoundError as error:
         raise UsageError(
             f"run {run.name} has no directions yet: the same `heretic-tui run` command finds them"
@@ -84,10 +140,10 @@ def _load(run: RunFolder) -> dict[str, Any]:
         raise UsageError(f"{said}: put back a copy, or run the same command again") from error
 
 
-def _sentence(layers: list[dict[str, Any]], mean: float) -> str:
-    known = [row for row in layers if row["cosine"] is not None]
-    best, worst = max(known, key=lambda row: row["cosine"]), min(known, key=lambda row: row["cosine"])
+def _sentence(layers: Sequence[ComparedLayer], mean: float) -> str:
+    known = [(row.cosine, row.layer) for row in layers if row.cosine is not None]
+    (highest, best), (lowest, worst) = (choose(known, key=lambda pair: pair[0]) for choose in (max, min))
     return (
-        f"Cosine of the directions: {mean:.3f} on average over the layers, highest at layer {best['layer']} "
-        f"({best['cosine']:.3f}), lowest at layer {worst['layer']} ({worst['cosine']:.3f})."
+        f"Cosine of the directions: {mean:.3f} on average over the layers, highest at layer {best} ({highest:.3f}), "
+        f"lowest at layer {worst} ({lowest:.3f})."
     )

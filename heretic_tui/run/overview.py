@@ -2,80 +2,151 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.events import BaselineMeasured
+from heretic_tui.figures import Figure
+from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.words import without_passwords
 
 
-def overview(folder: RunFolder) -> dict[str, Any]:
-    """One run in a few figures: name, model, state, trials, and the two ends of its front. Where its files cannot be
-    read, the state is "damaged", `problem` says why, and there are no figures."""
+@dataclass(frozen=True, kw_only=True)
+class RunOverview:
+    """One run in a few figures.
+
+    Attributes:
+        state: a word, with the process that is at work on the run; "damaged" where its files cannot be read.
+        trials, planned: how many have an end, and how many are to have one; None where nothing is known.
+        figures: those of its trials, the two objectives first.
+        base: the unedited model; None where it has not been measured yet.
+        best: the two ends of the front.
+        problem: why the files cannot be read; there are no figures then.
+    """
+
+    folder: RunFolder
+    state: str
+    model: str | None = None
+    trials: int | None = None
+    planned: int | None = None
+    figures: tuple[Figure, ...] = ()
+    base: BaselineMeasured | None = None
+    best: tuple[TrialRecord, ...] = ()
+    problem: str | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """What `runs --json` promises."""
+        record: dict[str, object] = {
+            "run": self.folder.name,
+            "model": self.model,
+            "state": self.state,
+            "trials": self.trials,
+            "n_trials": self.planned,
+            "figures": None if self.problem else as_json(self.figures),
+            "base": _base(self.base),
+            "best": [{"number": trial.number, "figures": trial.figures} for trial in self.best],
+        }
+        return {**record, "problem": self.problem} if self.problem else record
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunDetails:
+    """Everything that `show` tells of a run.
+
+    Attributes:
+        figures: those of its trials, the two objectives first.
+        settings: as they were recorded, without passwords; None where they are not known.
+        trials: in order of their numbers.
+        front: numbers of those on the front.
+    """
+
+    run: str
+    model: str | None
+    settings: Mapping[str, object] | None
+    seed: int | None
+    figures: tuple[Figure, ...]
+    base: BaselineMeasured | None
+    trials: tuple[TrialRecord, ...]
+    front: frozenset[int]
+
+    def to_json(self) -> dict[str, object]:
+        """What `show --json` promises."""
+        return {
+            "run": self.run,
+            "model": self.model,
+            "settings": self.settings,
+            "seed": self.seed,
+            "figures": as_json(self.figures),
+            "base": _base(self.base),
+            "trials": [
+                {
+                    "number": trial.number,
+                    "state": trial.state,
+                    "figures": trial.figures,
+                    "at_least": trial.at_least,
+                    "estimate": trial.estimate,
+                    "front": trial.number in self.front,
+                    "seconds": trial.seconds,
+                    "direction_index": trial.parameters.get("direction_index"),
+                    "components": trial.parameters.get("components", {}),
+                    "reason": trial.reason,
+                }
+                for trial in self.trials
+            ],
+        }
+
+
+def _base(base: BaselineMeasured | None) -> dict[str, object] | None:
+    return {"figures": base.figures, "prompts": base.prompts} if base else None
+
+
+def overview(folder: RunFolder) -> RunOverview:
+    """One run in a few figures, from its record and its journal."""
     try:
         state, model = RunState.replay(read_events(folder.events)), folder.read_record().get("model")
     except HereticError as error:
-        nothing = dict.fromkeys(("model", "trials", "n_trials", "figures", "base"))
-        return {"run": folder.name, **nothing, "state": "damaged", "problem": str(error), "best": []}
+        return RunOverview(folder=folder, state="damaged", problem=str(error))
     holder = folder.holder()
     front = state.front()
-    return {
-        "run": folder.name,
-        "model": model,
-        "state": f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
-        "trials": state.finished,
-        "n_trials": state.n_trials,
-        "figures": [asdict(figure) for figure in state.figures],
-        "base": _base(state),
-        "best": [
-            {"number": t.number, "figures": t.figures} for t in ([front[0], front[-1]] if len(front) > 1 else front)
-        ],
-    }
+    return RunOverview(
+        folder=folder,
+        model=model,
+        state=f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
+        trials=state.finished,
+        planned=state.n_trials,
+        figures=state.figures,
+        base=state.base,
+        best=(front[0], front[-1]) if len(front) > 1 else tuple(front),
+    )
 
 
-def details(folder: RunFolder) -> dict[str, Any]:
-    """Everything that `show --json` promises; trials in order of their numbers."""
+def details(folder: RunFolder) -> RunDetails:
+    """Everything about one run."""
     state = RunState.replay(read_events(folder.events))
-    alive = folder.holder() is not None
-    front = {trial.number for trial in state.front()}
+    trials = [trial for _, trial in sorted(state.trials.items())]
+    if folder.holder() is None:
+        trials = [replace(trial, state="stopped") if trial.state == "running" else trial for trial in trials]
     record = folder.read_record()
-    return {
-        "run": folder.name,
-        "model": record.get("model"),
-        "settings": _shown(record.get("settings")),
-        "seed": record.get("seed"),
-        "figures": [asdict(figure) for figure in state.figures],
-        "base": _base(state),
-        "trials": [
-            {
-                "number": trial.number,
-                "state": "stopped" if trial.state == "running" and not alive else trial.state,
-                "figures": trial.figures,
-                "at_least": trial.at_least,
-                "estimate": trial.estimate,
-                "front": trial.number in front,
-                "seconds": trial.seconds,
-                "direction_index": trial.parameters.get("direction_index"),
-                "components": trial.parameters.get("components", {}),
-                "reason": trial.reason,
-            }
-            for _, trial in sorted(state.trials.items())
-        ],
-    }
+    return RunDetails(
+        run=folder.name,
+        model=record.get("model"),
+        settings=_without_passwords(record.get("settings")),
+        seed=record.get("seed"),
+        figures=state.figures,
+        base=state.base,
+        trials=tuple(trials),
+        front=frozenset(trial.number for trial in state.front()),
+    )
 
 
-def _base(state: RunState) -> dict[str, Any] | None:
-    return {"figures": state.base.figures, "prompts": state.base.prompts} if state.base else None
-
-
-def _shown(settings: Any) -> Any:
-    """Runs of the time before hold the storage's URL with its password."""
-    if isinstance(settings, dict) and isinstance(settings.get("storage"), str):
-        return {**settings, "storage": without_passwords(settings["storage"])}
-    return settings
+def _without_passwords(settings: Mapping[str, object] | None) -> Mapping[str, object] | None:
+    """Settings as they may be shown: runs of older versions hold the storage's URL with its password."""
+    storage = (settings or {}).get("storage")
+    return {**settings, "storage": without_passwords(storage)} if settings and isinstance(storage, str) else settings
 
 
 def complete_trial(folder: RunFolder, number: int) -> tuple[RunState, TrialRecord]:

@@ -1253,10 +1253,10 @@ def test_a_run_that_waits_is_not_listed_as_running(tmp_path: Path) -> None:
         journal.append(event)
     folder.lock()
     found = overview(folder)
-    assert found["state"] == f"ready ({os.getpid()})"
+    assert found.state == f"ready ({os.getpid()})"
     assert counted_trials(found) == "3/3", "as many as are done, where fewer are planned now"
     journal.append(ev.StateChanged(state="paused"))
-    assert overview(folder)["state"] == f"paused ({os.getpid()})"
+    assert overview(folder).state == f"paused ({os.getpid()})"
     folder.unlock()
-    assert overview(folder)["state"] == "stopped"
+    assert overview(folder).state == "stopped"
     journal.close()

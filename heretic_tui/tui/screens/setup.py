@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from rich.text import Text
 from textual import events, on
@@ -25,7 +24,7 @@ from heretic_tui.errors import HereticError
 from heretic_tui.files import user_path
 from heretic_tui.report.runs import base_text, best_text, counted_trials
 from heretic_tui.run.folder import RunFolder, find_runs
-from heretic_tui.run.overview import overview
+from heretic_tui.run.overview import RunOverview, overview
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.tui.host import Host, resumed_settings
 from heretic_tui.tui.model_files import Device, completions, devices, path_completions
@@ -139,7 +138,7 @@ with its own settings, D deletes it.
         super().__init__()
         self._open: set[str] = set()
         self._editing: str | None = None
-        self._runs: list[dict[str, Any]] = []
+        self._runs: list[RunOverview] = []
         self._machine: list[Device] = []
         # What the panel is to show: results of threads that were asked for something else come too late.
         self._wanted: object = None
@@ -234,9 +233,9 @@ with its own settings, D deletes it.
     def _paint_info(self) -> None:
         """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
         the line. In its place, what is wrong with the run that a person is at."""
-        if self.query_one("#runs").has_focus and (wrong := self._run_at_cursor().get("problem")):
+        if self.query_one("#runs").has_focus and (run := self._run_at_cursor()) and run.problem:
             self._previewing = True
-            self._show(Text(plain(wrong), "bold red"))
+            self._show(Text(plain(run.problem), "bold red"))
             return
         entry, text, settings, problem = self._entry(), Text(), self.form.settings, None
         if entry is None and not settings.model:
@@ -455,24 +454,24 @@ with its own settings, D deletes it.
             folders = find_runs(user_path(self.form.settings.runs_dir))
         except HereticError:
             folders = []
-        found = [{**overview(folder), "path": folder.path} for folder in folders]
-        found.sort(key=lambda run: run["path"].stat().st_mtime, reverse=True)
+        found = [overview(folder) for folder in folders]
+        found.sort(key=lambda run: run.folder.path.stat().st_mtime, reverse=True)
         self.app.call_from_thread(self._show_runs, found)
 
-    def _show_runs(self, found: list[dict[str, Any]]) -> None:
+    def _show_runs(self, found: list[RunOverview]) -> None:
         self._runs = found
         rows = []
         for run in found:
-            best = next(iter(run["best"]), None)
+            best = next(iter(run.best), None)
             rows.append(
                 Row(
-                    run["run"],
+                    run.folder.name,
                     (
-                        str(run["state"]).partition(" ")[0],
+                        run.state.partition(" ")[0],
                         counted_trials(run),
                         base_text(run),
                         best_text(run, best, named=True) if best else "",
-                        plain(run["run"]),
+                        plain(run.folder.name),
                     ),
                 )
             )
@@ -480,11 +479,11 @@ with its own settings, D deletes it.
 
     def _chosen_run(self) -> RunFolder | None:
         run = self._run_at_cursor()
-        return RunFolder(run["path"]) if run else None
+        return run.folder if run else None
 
-    def _run_at_cursor(self) -> dict[str, Any]:
+    def _run_at_cursor(self) -> RunOverview | None:
         key = self.query_one("#runs", LineTable).cursor
-        return next((run for run in self._runs if run["run"] == key), {})
+        return next((run for run in self._runs if run.folder.name == key), None)
 
     @on(LineTable.Highlighted, "#runs")
     def _run_highlighted(self) -> None:
