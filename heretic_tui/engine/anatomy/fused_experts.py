@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +90,14 @@ class _ProductMode(TorchFunctionMode):
         super().__init__()
         self._known = [_Known(stack, transform) for stack, transform in stacks]
 
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        self,
+        func: Callable[..., Tensor],
+        types: Sequence[type],
+        # Of the functions that are looked for; others have arguments of other types.
+        args: tuple[Tensor, ...] = (),
+        kwargs: dict[str, Tensor] | None = None,
+    ) -> Tensor:
         kwargs = kwargs or {}
         if func is functional.linear:
             x, weight, bias = args[0], args[1], (args[2] if len(args) > 2 else kwargs.get("bias"))
@@ -121,7 +127,7 @@ class _ProductMode(TorchFunctionMode):
             return gathered
         return func(*args, **kwargs)
 
-    def _find(self, weight: Any) -> _Known | None:
+    def _find(self, weight: object) -> _Known | None:
         if not isinstance(weight, Tensor):
             return None
         return next((known for known in self._known if known.holds(weight)), None)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -18,6 +17,25 @@ from heretic_tui.words import quantity, ranges
 
 
 @dataclass(frozen=True)
+class MatrixRow:
+    """One matrix that is added to the residual stream, or a layer (no shape) in which none is found.
+
+    Attributes:
+        component: what kernel edits it; None where none can.
+        shape: (d_out, d_in), or (experts, d_out, d_in).
+        reason: why it cannot be edited; None where it can.
+    """
+
+    layer: int
+    name: str
+    component: str | None
+    kind: str
+    shape: tuple[int, ...]
+    editable: bool
+    reason: str | None
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What a model is made of. `bytes` are those of its weight files, or of its parameters in the dtype it names."""
 
@@ -27,32 +45,16 @@ class Inspection:
     bytes: int
     anatomy: Anatomy
 
-    def to_json(self) -> dict[str, Any]:
-        """architecture, layers, writers (layer, name, component, kind, shape, editable, reason), edited, found, and
-        parameters, edited_parameters, bytes."""
-        writers = [
-            {
-                "layer": writer.layer,
-                "name": writer.name,
-                "component": writer.component,
-                "kind": writer.kind,
-                "shape": list(writer.shape),
-                "editable": True,
-                "reason": None,
-            }
-            for writer in self.anatomy.writers
+    def to_json(self) -> dict[str, object]:
+        """architecture, layers, writers (each as in `MatrixRow`), edited, found, and parameters, edited_parameters,
+        bytes."""
+        rows = [
+            MatrixRow(w.layer, w.name, w.component, w.kind, w.shape, editable=True, reason=None)
+            for w in self.anatomy.writers
         ]
-        writers += [
-            {
-                "layer": missing.layer,
-                "name": missing.name,
-                "component": None,
-                "kind": missing.kind,
-                "shape": list(missing.shape),
-                "editable": False,
-                "reason": missing.reason,
-            }
-            for missing in self.anatomy.missing
+        rows += [
+            MatrixRow(m.layer, m.name, None, m.kind, m.shape, editable=False, reason=m.reason)
+            for m in self.anatomy.missing
         ]
         return {
             "architecture": self.architecture,
@@ -61,7 +63,7 @@ class Inspection:
             "parameters": self.parameters,
             "edited_parameters": self.edited_parameters,
             "bytes": self.bytes,
-            "writers": sorted(writers, key=lambda writer: (writer["layer"], writer["name"])),
+            "writers": [asdict(row) for row in sorted(rows, key=lambda row: (row.layer, row.name))],
             "edited": len(self.anatomy.writers),
             "found": len(self.anatomy.writers) + len(self.anatomy.missing),
         }

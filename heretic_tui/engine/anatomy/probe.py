@@ -8,19 +8,21 @@ matrix can see through.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from heretic_tui.engine.anatomy.fused_experts import Stack, Transform, transformed_products
-from heretic_tui.engine.anatomy.writers import Anatomy, Missing, Writer, find_anatomy
+from heretic_tui.engine.anatomy.writers import Anatomy, Missing, Writer, embedding_matrix, find_anatomy
 from heretic_tui.engine.hooks import LayerCall, Replacement, catch_inputs, replace_outputs
 from heretic_tui.words import ranges
+
+log = logging.getLogger(__name__)
 
 _TOKENS = 8
 # Relative errors that count as none, in float32 and in 16 bits.
@@ -56,6 +58,8 @@ def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
     try:
         calls = _calls(network, anatomy.layers)
     except Exception as error:
+        # Whatever the code of an architecture raises that needs more than tokens.
+        log.debug("the network does not run on tokens alone", exc_info=True)
         return replace(anatomy, notes=(*anatomy.notes, f"the writers were not verified: {_line(error)}"))
     writers: list[Writer] = []
     unseen: list[Writer] = []
@@ -71,6 +75,8 @@ def probe(network: nn.Module, anatomy: Anatomy) -> Anatomy:
             with torch.inference_mode():
                 kept, told, lost = _LayerProbe(call, own).run()
         except Exception as error:
+            # A layer may fail on outputs that it never gives itself.
+            log.debug("layer %d is not verified", index, exc_info=True)
             kept, told, lost = own, [("note", f"not verified: {_line(error)}")], []
         writers += kept
         unseen += lost
@@ -94,10 +100,10 @@ def _calls(network: nn.Module, layers: nn.ModuleList) -> dict[int, LayerCall]:
     def keep(index: int, call: LayerCall) -> None:
         caught.setdefault(index, call)
 
-    embedding: Any = network.get_input_embeddings()  # type: ignore[operator]
     generator = torch.Generator().manual_seed(0)
-    most = min(int(embedding.weight.shape[0]), 30_000)
-    ids = torch.randint(most // 2, (1, _TOKENS), generator=generator).to(embedding.weight.device)
+    embedding = embedding_matrix(network)
+    most = min(len(embedding), 30_000)
+    ids = torch.randint(most // 2, (1, _TOKENS), generator=generator).to(embedding.device)
     with catch_inputs(layers, keep), torch.inference_mode():
         network(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
     return caught

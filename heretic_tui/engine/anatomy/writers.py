@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from heretic_tui.engine.anatomy.fused_experts import Stack
@@ -36,7 +36,7 @@ class Writer:
         component: what kernel edits it.
         name: dotted path in the whole model, of the module, or of the parameter of fused experts.
         module: the live module (Linear, Conv1D, a bitsandbytes Linear4bit, or what holds the fused parameter).
-        kind: what it is for; see engine/roles.py.
+        kind: what it is for; see anatomy/matrix_names.py.
         stack: the fused parameter, None for a matrix of its own.
         post_norm_gain: what the architecture multiplies the output with, channel by channel, before the sum: the gain
             of a norm behind the writer, (hidden,) float32; None where there is none, or it is left out of account.
@@ -95,7 +95,7 @@ class Writer:
         stored = self.module.weight
         assert isinstance(stored, Tensor)
         if type(self.module).__name__ == "Linear4bit":
-            state: Any = stored.quant_state  # type: ignore[attr-defined]
+            state = stored.quant_state  # type: ignore[attr-defined]
             if getattr(state, "packing_format_for_cpu", False):
                 return self._weight_from_outputs()
             from bitsandbytes.functional import dequantize_4bit
@@ -107,9 +107,8 @@ class Writer:
     def _weight_from_outputs(self) -> Tensor:
         """W from what the module makes of unit vectors. On CPUs with AVX512-BF16 bitsandbytes rearranges the stored
         bytes at the first forward pass, and its own dequantisation then reads them wrongly."""
-        width: Any = self.module.in_features
         with torch.inference_mode():
-            columns = self.module(torch.eye(width, dtype=torch.bfloat16))
+            columns = self.module(torch.eye(self.shape[1], dtype=torch.bfloat16))
         weight = columns.float().T
         return weight.contiguous() if self.bias is None else weight - self.bias.float()[:, None]
 
@@ -175,8 +174,15 @@ class Anatomy:
         )
 
 
-def text_config(network: nn.Module) -> Any:
-    """The configuration of the part that speaks."""
+def embedding_matrix(network: nn.Module) -> Tensor:
+    """The embedding of tokens, (vocabulary, hidden)."""
+    weight = network.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+    assert isinstance(weight, Tensor)
+    return weight
+
+
+def text_config(network: nn.Module) -> PretrainedConfig:
+    """The configuration of the part that answers in text."""
     return network.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -41,7 +40,7 @@ def check_json_files(folder: Path) -> None:
             )
 
 
-def _object(path: Path) -> dict[str, Any]:
+def _object(path: Path) -> dict[str, object]:
     data = read_bytes(path)
     _refuse_mark(path, data)
     value = parse_json(data, str(path))

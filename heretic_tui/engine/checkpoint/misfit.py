@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import nn
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 from transformers import __version__ as transformers_version
 from transformers.utils.logging import set_tqdm_hook
 
@@ -43,6 +43,14 @@ log = logging.getLogger(__name__)
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
+class LoadingInfo(TypedDict):
+    """What `from_pretrained` returns with output_loading_info, as far as it is read here; names of tensors."""
+
+    missing_keys: Iterable[str]
+    unexpected_keys: Iterable[str]
+    mismatched_keys: Iterable[tuple[str, Sequence[int], Sequence[int]]]
+
+
 @dataclass(frozen=True)
 class Report:
     """What transformers tells of loading, without what is tied, and what the class says that it leaves out.
@@ -58,8 +66,7 @@ class Report:
     mismatched: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...] = ()
 
     @classmethod
-    def of(cls, network: nn.Module, info: Mapping[str, Any]) -> Report:
-        """From what `from_pretrained` returns with output_loading_info."""
+    def of(cls, network: nn.Module, info: LoadingInfo) -> Report:
         missing = set(info["missing_keys"])
         # One parameter under two names is there when either is, whatever list of tied names the class keeps.
         names: dict[int, list[str]] = {}
@@ -92,7 +99,7 @@ def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> nn.Module:
         ) from error
 
 
-def try_on(cls: Any, config: PretrainedConfig, tensors: Mapping[str, Stored]) -> list[str]:
+def try_on(cls: type[PreTrainedModel], config: PretrainedConfig, tensors: Mapping[str, Stored]) -> list[str]:
     """Load tensors that have names and shapes only into a network of a class. Returns those that it leaves out.
 
     Raises:
@@ -131,7 +138,7 @@ def _in_silence() -> Iterator[list[str]]:
         said.append(record.getMessage())
         return False
 
-    def items(factory: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def items(factory: Callable[..., object], args: tuple[object, ...], options: dict[str, object]) -> object:
         return factory(*args, **{**options, "disable": True})
 
     loud = logging.getLogger("transformers.modeling_utils")
@@ -283,7 +290,7 @@ def _inside_a_layer(name: str, network: nn.Module, stems: set[str]) -> bool:
     return _layer_of(name) in stems and not shared
 
 
-def _where_said(value: object, record: Any, name: str = "it") -> str | None:
+def _where_said(value: object, record: object, name: str = "it") -> str | None:
     """The setting of a configuration that has a value; None where none has."""
     if isinstance(record, Mapping):
         # The last is the name that transformers itself gives it, where a configuration has an older one too.

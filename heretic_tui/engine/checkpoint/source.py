@@ -8,7 +8,6 @@ import os
 import shutil
 import threading
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import hf_hub_download, snapshot_download
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
     PretrainedConfig,
+    PreTrainedTokenizerBase,
 )
 
 from heretic_tui.control import Aborted
@@ -73,7 +73,7 @@ def locate(model: str) -> str:
     return model
 
 
-def load_tokenizer(settings: Settings) -> Any:
+def load_tokenizer(settings: Settings) -> PreTrainedTokenizerBase:
     """The tokenizer, checked for a chat template.
 
     Raises:
@@ -218,7 +218,10 @@ def _file_of(settings: Settings, name: str) -> Path | None:
         return located / name if (located / name).exists() else None
     try:
         return Path(hf_hub_download(settings.model, name, revision=settings.model_commit))
-    except Exception:  # not there, or not in the cache and the Hub out of reach
+    except Exception:
+        # The model has no such file, or it is not in the cache and the Hub cannot be reached; errors of the client's
+        # HTTP library differ between versions.
+        log.debug("no %s of %s", name, settings.model, exc_info=True)
         return None
 
 
@@ -237,7 +240,7 @@ def download(settings: Settings, work: Work) -> bool:
     class Bar(tqdm):
         """Sees the bytes arrive; called from several threads."""
 
-        def display(self, *args: Any, **options: Any) -> None:
+        def display(self, *args: object, **options: object) -> None:
             work.checkpoint()
             if self.unit != "B" or not self.total or not self.n:
                 return
@@ -260,7 +263,7 @@ def download(settings: Settings, work: Work) -> bool:
     return True
 
 
-def hub_options(settings: Settings) -> dict[str, Any]:
+def hub_options(settings: Settings) -> dict[str, str | bool | None]:
     return {"revision": settings.model_commit, "trust_remote_code": settings.trust_remote_code}
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from safetensors import safe_open
@@ -56,7 +56,7 @@ def weight_files(folder: Path) -> list[Path]:
     """
     for name in _WEIGHTS:
         path = folder / name
-        # A link into nowhere, as an interrupted download leaves it, is no file.
+        # A link to a file that is not there, as after an interrupted download, is no file.
         if not path.is_file():
             continue
         return _of_index(path) if name.endswith(".json") else [path]
@@ -173,7 +173,7 @@ def _of_safetensors(path: Path) -> dict[str, Stored]:
 def _of_pickle(path: Path) -> dict[str, Stored]:
     names = {dtype: name for name, dtype in _DTYPES.items()}
     try:
-        tensors: Any = torch.load(path, map_location="meta", weights_only=True)
+        tensors = torch.load(path, map_location="meta", weights_only=True)
         return {
             name: Stored(tuple(tensor.shape), names.get(tensor.dtype, "F8"), path)
             for name, tensor in tensors.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
@@ -40,7 +40,7 @@ _UNQUANTIZED = {
 _LAYERS = 2000
 
 
-def model_class(config: PretrainedConfig) -> Any:
+def model_class(config: PretrainedConfig) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
     """The class to load with: a model that also sees is loaded whole, not only the part that speaks."""
     named = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
     wanted = config.architectures or []

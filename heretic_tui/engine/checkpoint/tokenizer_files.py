@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import read_bytes, read_json
@@ -76,7 +75,7 @@ def other_template(folder: Path) -> str | None:
     return f"{config.name} holds another chat template than {file.name}, which is the one that is read"
 
 
-def template_beside(find: Callable[[str], Path | None]) -> Any:
+def template_beside(find: Callable[[str], Path | None]) -> str | dict[str, str] | None:
     """The chat template of a model whose tokenizer has none: a text, or a dictionary of several by name. None where
     there is none either.
 
@@ -94,6 +93,6 @@ def template_beside(find: Callable[[str], Path | None]) -> Any:
         template = found.get("chat_template") if isinstance(found, dict) else None
         if isinstance(template, list):
             template = {part.get("name"): part.get("template") for part in template if isinstance(part, dict)}
-        if template:
+        if template and isinstance(template, str | dict):
             return template
     return None
