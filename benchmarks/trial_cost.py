@@ -30,6 +30,7 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.events import Event, Notice, PhaseFinished
@@ -145,9 +146,8 @@ def main() -> None:
         bench = Workbench(inputs.settings, inputs.sets, folder, Work(tell))
         bench.load()
         bench.prepare()
-        study = Search(
-            folder.study, "study", settings.seed or 0, 10**6, bench.model.depth, bench.model.anatomy.components
-        )
+        space = Space(bench.model.depth, bench.model.anatomy.components)
+        study = Search(folder.study, "study", settings.seed or 0, 10**6, space)
         trials = [study.ask(number) for number in range(options.trials)]
         if options.only:
             (Plain if options.only == "plain" else Fast)(bench).measure(trials[: bench.trials_at_once])

@@ -9,6 +9,7 @@ import pytest
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
+from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.run.folder import RunFolder
@@ -28,7 +29,8 @@ class Course:
         self.bench = Workbench(inputs.settings, inputs.sets, run, Work())
         self.bench.load()
         self.bench.prepare()
-        study = Search(run.study, "study", 0, TRIALS, self.bench.model.depth, self.bench.model.anatomy.components)
+        space = Space(self.bench.model.depth, self.bench.model.anatomy.components)
+        study = Search(run.study, "study", 0, TRIALS, space)
         self._trials = [study.ask(number) for number in range(TRIALS)]
         assert isinstance(self.bench.pool, FastPool)
 

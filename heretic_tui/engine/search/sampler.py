@@ -20,7 +20,13 @@ MOST_LEARNED, MOST_IN_FRONT = 500, 100
 
 class Sampler(optuna.samplers.TPESampler):
     """TPE that is shown the trials it may learn from, and draws the first ones at random, each parameter from a seed of
-    its own."""
+    its own.
+
+    `draw` calls `TPESampler._sample`, which is private to Optuna, since it looks at nothing but the trials that it is
+    shown. What is public, `sample_relative`, needs a whole study: it also writes each draw to the study's storage, and
+    from a study it learns of all trials, so that one would depend on what happened to have ended when it was asked for.
+    Where another version of Optuna draws otherwise, tests/engine/search notice.
+    """
 
     def __init__(self, n_startup_trials: int, seed: int) -> None:
         # Trials that are still being measured count as bad ones, so that several asked for at once differ.

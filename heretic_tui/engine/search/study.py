@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from heretic_tui.engine.anatomy.matrix_names import after_the_mixers
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.search.sampler import Sampler, seed_of, trials_shown
+from heretic_tui.engine.search.space import Sampled, Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.errors import HereticError
-from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.parameters import Parameters
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -25,8 +23,6 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 # User attributes of a trial: how it ended; and, in studies of older versions, that its refusals are an estimate.
 _ENDED = "ended"
 _ESTIMATED = "refusals are estimated"
-
-Sampled = Mapping[str, Any]
 
 
 class Search:
@@ -38,23 +34,18 @@ class Search:
     Args:
         storage: an Optuna storage URL, or the path of a journal file.
         name: the study's name.
-        depth: number of decoder layers.
-        components: what kernels are searched for.
+        space: what is searched.
 
     Raises:
         UsageError: when the storage cannot be opened.
     """
 
-    def __init__(
-        self, storage: str | Path, name: str, seed: int, n_startup_trials: int, depth: int, components: Sequence[str]
-    ) -> None:
+    def __init__(self, storage: str | Path, name: str, seed: int, n_startup_trials: int, space: Space) -> None:
         self._storage = storage
         self._name = name
         self._seed = seed
         self._n_startup_trials = n_startup_trials
-        self._last = depth - 1
-        self._components = components
-        self._space = self._distributions()
+        self._space = space
         self._study = open_study(storage, name)
 
     @property
@@ -76,7 +67,7 @@ class Search:
         if number == len(trials):
             shown = trials_shown(trials, number if known is None else known)
             sampler = Sampler(self._n_startup_trials, seed_of(self._seed, number))
-            self._add(sampler.draw(shown, number, self._space), number)
+            self._add(sampler.draw(shown, number, self._space.dimensions), number)
         elif number > len(trials) or trials[number].state != TrialState.RUNNING:
             raise HereticError(f"trial {number} was asked for, but the study holds {len(trials)} trials")
         return self.parameters(number)
@@ -84,7 +75,7 @@ class Search:
     def enter(self, number: int, parameters: Parameters, sampled: Sampled) -> None:
         """Enter a trial that was asked for elsewhere, with its parameters. `sampled`: as `sampled` gave it then; where
         that is lost, it is found from the parameters, as far as they tell."""
-        self._add(sampled if self._fits(sampled, parameters) else self._inverse(parameters), number)
+        self._add(sampled if self._space.makes(sampled, parameters) else self._space.point(parameters), number)
 
     def tell(self, number: int, values: tuple[float, float], ended: Mapping[str, Any] | None = None) -> None:
         """Tell a result.
@@ -126,16 +117,16 @@ class Search:
 
     def parameters(self, number: int) -> Parameters:
         """The parameters of a trial that the study knows."""
-        return self._parameters(self._trials()[number].params)
+        return self._space.parameters(self._trials()[number].params)
 
-    def sampled(self, number: int) -> dict[str, Any]:
+    def sampled(self, number: int) -> dict[str, float | str]:
         """The same as the sampler drew them: what `parameters` is made of."""
         return dict(self._trials()[number].params)
 
     def whole(self, number: int) -> bool:
         """Whether the study knows all parameters of a trial: versions that wrote one after the other may have been
         killed in between."""
-        return self._trials()[number].params.keys() >= self._space.keys()
+        return self._trials()[number].params.keys() >= self._space.dimensions.keys()
 
     def is_open(self, number: int) -> bool:
         """Whether the trial has still to be told a result (or is not there at all)."""
@@ -159,72 +150,13 @@ class Search:
     def _add(self, sampled: Sampled, number: int) -> None:
         if number != self.count:
             raise HereticError(f"trial {number} was to be entered, but the study holds {self.count} trials")
-        values = {name: sampled[name] for name in self._space}
+        dimensions = self._space.dimensions
+        values = {name: sampled[name] for name in dimensions}
         # In one write: a kill leaves the whole trial or nothing.
-        self._study.add_trial(create_trial(state=TrialState.RUNNING, params=values, distributions=self._space))
+        self._study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=values, distributions=self._space.dimensions)
+        )
 
     def _keep(self, number: int, ended: Mapping[str, Any] | None) -> None:
         if ended is not None:
             self._study._storage.set_trial_user_attr(self._trials()[number]._trial_id, _ENDED, dict(ended))
-
-    # The space
-
-    def _distributions(self) -> dict[str, BaseDistribution]:
-        last = self._last
-        space: dict[str, BaseDistribution] = {
-            "direction_scope": CategoricalDistribution(["global", "per layer"]),
-            # Sampled for either scope: multivariate TPE knows no conditional parameters.
-            "direction_index": FloatDistribution(0.4 * last, 0.9 * last),
-        }
-        for name in self._components:
-            # Below 0 means 0, so that an edit of what comes after the token mixers can switch off.
-            space[f"{name}.max_weight"] = FloatDistribution(-0.25 if after_the_mixers(name) else 0.8, 1.5)
-            space[f"{name}.max_weight_position"] = FloatDistribution(0.6 * last, 1.0 * last)
-            space[f"{name}.min_weight"] = FloatDistribution(0.0, 1.0)
-            space[f"{name}.min_weight_distance"] = FloatDistribution(1.0, max(0.6 * last, 1.0))
-        return space
-
-    def _parameters(self, sampled: Sampled) -> Parameters:
-        kernels = {}
-        for name in self._components:
-            peak = max(0.0, sampled[f"{name}.max_weight"])
-            kernels[name] = Kernel(
-                peak,
-                sampled[f"{name}.max_weight_position"],
-                sampled[f"{name}.min_weight"] * peak,
-                sampled[f"{name}.min_weight_distance"],
-            )
-        scope, index = sampled["direction_scope"], sampled["direction_index"]
-        return Parameters(index if scope == "global" else None, kernels)
-
-    def _fits(self, sampled: Sampled, parameters: Parameters) -> bool:
-        """Whether these values lie in the space, and make these parameters."""
-        for name, distribution in self._space.items():
-            value = sampled.get(name)
-            if isinstance(distribution, FloatDistribution):
-                number = isinstance(value, int | float) and not isinstance(value, bool)
-                if not number or not distribution.low <= value <= distribution.high:
-                    return False
-            elif value not in ("global", "per layer"):
-                return False
-        return self._parameters(sampled) == parameters
-
-    def _inverse(self, parameters: Parameters) -> dict[str, Any]:
-        """Values that make these parameters, or nearly so."""
-        index = parameters.direction_index
-        found: dict[str, Any] = {"direction_scope": "per layer" if index is None else "global"}
-        found["direction_index"] = math.inf if index is None else index
-        for name in self._components:
-            if (kernel := parameters.components.get(name)) is None:
-                raise HereticError(f"a recorded trial has no {name}, which this model has: begin another run")
-            peak = kernel.max_weight
-            found[f"{name}.max_weight"] = peak
-            found[f"{name}.max_weight_position"] = kernel.max_weight_position
-            found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
-            found[f"{name}.min_weight_distance"] = kernel.min_weight_distance
-        for name, distribution in self._space.items():
-            if isinstance(distribution, FloatDistribution):
-                low, high = distribution.low, distribution.high
-                # What the parameters do not tell is the middle.
-                found[name] = min(max(found[name], low), high) if math.isfinite(found[name]) else (low + high) / 2
-        return found

@@ -17,6 +17,7 @@ from heretic_tui.engine.edits.attach import attached, edits_aside
 from heretic_tui.engine.export.hub import check_access, upload
 from heretic_tui.engine.inputs.check import Inputs, versions
 from heretic_tui.engine.memory import memory_in_use
+from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.chat import answer
@@ -217,7 +218,8 @@ class Session:
 
     def _study(self) -> Search:
         model, startup = self.workbench.model, self._settings.n_startup_trials
-        return Search(self._storage, self.folder.name, self._seed, startup, model.depth, model.anatomy.components)
+        space = Space(model.depth, model.anatomy.components)
+        return Search(self._storage, self.folder.name, self._seed, startup, space)
 
     def _go_on_searching(self, trials: Trials) -> bool:
         """One more trial to its end, then the commands that wait. Returns false when there is nothing more to do."""

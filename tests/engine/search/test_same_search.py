@@ -13,6 +13,7 @@ import pytest
 from heretic_tui import events as ev
 from heretic_tui.control import Control
 from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.session import Session
 from heretic_tui.engine.session.trials import Trials
@@ -61,7 +62,7 @@ class Told:
 
     def search(self, folder: RunFolder) -> Search:
         model = self.session.workbench.model
-        return Search(folder.study, self.folder.name, 1, 3, model.depth, model.anatomy.components)
+        return Search(folder.study, self.folder.name, 1, 3, Space(model.depth, model.anatomy.components))
 
     def study(self, folder: RunFolder) -> list[tuple[float, float] | None]:
         search = self.search(folder)
@@ -193,7 +194,7 @@ def test_both_cut_at_once_and_lines_lost_in_the_middle(told: Told, copy: RunFold
 
 def test_a_study_of_other_parameters_is_not_paired_with_the_figures(told: Told, copy: RunFolder) -> None:
     copy.study.unlink()
-    other = Search(copy.study, told.folder.name, 2, 3, 4, told.session.workbench.model.anatomy.components)
+    other = Search(copy.study, told.folder.name, 2, 3, Space(4, told.session.workbench.model.anatomy.components))
     for number in range(6):
         other.ask(number)
         if number < 5:

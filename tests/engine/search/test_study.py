@@ -11,16 +11,18 @@ from sqlalchemy.exc import OperationalError
 
 from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
 from heretic_tui.engine.search import sampler
+from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.parameters import Parameters
 
 DEPTH = 30
+SPACE = Space(DEPTH, (ATTENTION, MLP))
 
 
 def opened(path: Path, startup: int = 4) -> Search:
-    return Search(path, "study", 7, startup, DEPTH, (ATTENTION, MLP))
+    return Search(path, "study", 7, startup, SPACE)
 
 
 def value(parameters: Parameters) -> tuple[float, int]:
@@ -180,7 +182,7 @@ def test_no_more_than_so_many_trials_are_learned_from_and_the_best_are_among_the
 
 
 def test_another_storage(tmp_path: Path) -> None:
-    search = Search(f"sqlite:///{tmp_path / 'study.db'}", "study", 7, 4, DEPTH, (ATTENTION, MLP))
+    search = Search(f"sqlite:///{tmp_path / 'study.db'}", "study", 7, 4, SPACE)
     assert search.ask(0) == opened(tmp_path / "a").ask(0)
     search.tell(0, 0.5, 3, {"state": "complete"})
     search.forget([0])

@@ -1,0 +1,104 @@
+"""What is searched, and within which bounds: the direction, and a kernel for each component."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from heretic_tui.engine.anatomy.matrix_names import after_the_mixers
+from heretic_tui.errors import HereticError
+from heretic_tui.parameters import Kernel, Parameters
+
+GLOBAL, PER_LAYER = "global", "per layer"
+
+# A point of the space as the sampler draws it, by the names of its dimensions.
+Sampled = Mapping[str, float | str]
+
+
+class Space:
+    """The space of one model.
+
+    Args:
+        depth: number of decoder layers.
+        components: what kernels are searched for.
+
+    Attributes:
+        dimensions: each with its bounds, by name, in the order in which they are drawn.
+    """
+
+    def __init__(self, depth: int, components: Sequence[str]) -> None:
+        self._components = components
+        self.dimensions = _dimensions(depth - 1, components)
+
+    def parameters(self, sampled: Sampled) -> Parameters:
+        """The parameters that a point makes."""
+        kernels = {}
+        for name in self._components:
+            peak = max(0.0, _number(sampled, f"{name}.max_weight"))
+            kernels[name] = Kernel(
+                peak,
+                _number(sampled, f"{name}.max_weight_position"),
+                _number(sampled, f"{name}.min_weight") * peak,
+                _number(sampled, f"{name}.min_weight_distance"),
+            )
+        index = _number(sampled, "direction_index")
+        return Parameters(index if sampled["direction_scope"] == GLOBAL else None, kernels)
+
+    def makes(self, sampled: Sampled, parameters: Parameters) -> bool:
+        """Whether a point lies in the space, and makes these parameters."""
+        for name, dimension in self.dimensions.items():
+            value = sampled.get(name)
+            if isinstance(dimension, FloatDistribution):
+                if isinstance(value, bool | str | None) or not dimension.low <= value <= dimension.high:
+                    return False
+            elif value not in (GLOBAL, PER_LAYER):
+                return False
+        return self.parameters(sampled) == parameters
+
+    def point(self, parameters: Parameters) -> dict[str, float | str]:
+        """A point that makes these parameters, or nearly so.
+
+        Raises:
+            HereticError: where they lack a component.
+        """
+        index = parameters.direction_index
+        found = {"direction_index": math.inf if index is None else index}
+        for name in self._components:
+            if (kernel := parameters.components.get(name)) is None:
+                raise HereticError(f"a recorded trial has no {name}, which this model has: begin another run")
+            peak = kernel.max_weight
+            found[f"{name}.max_weight"] = peak
+            found[f"{name}.max_weight_position"] = kernel.max_weight_position
+            found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
+            found[f"{name}.min_weight_distance"] = kernel.min_weight_distance
+        point: dict[str, float | str] = {"direction_scope": PER_LAYER if index is None else GLOBAL}
+        for name, dimension in self.dimensions.items():
+            if isinstance(dimension, FloatDistribution):
+                low, high = dimension.low, dimension.high
+                # What the parameters do not tell is the middle.
+                point[name] = min(max(found[name], low), high) if math.isfinite(found[name]) else (low + high) / 2
+        return point
+
+
+def _dimensions(last: int, components: Sequence[str]) -> dict[str, BaseDistribution]:
+    """The bounds of everything that is drawn; `last` is the index of the last layer."""
+    space: dict[str, BaseDistribution] = {
+        "direction_scope": CategoricalDistribution([GLOBAL, PER_LAYER]),
+        # Sampled for either scope: multivariate TPE knows no conditional parameters.
+        "direction_index": FloatDistribution(0.4 * last, 0.9 * last),
+    }
+    for name in components:
+        # Below 0 means 0, so that an edit of what comes after the token mixers can switch off.
+        space[f"{name}.max_weight"] = FloatDistribution(-0.25 if after_the_mixers(name) else 0.8, 1.5)
+        space[f"{name}.max_weight_position"] = FloatDistribution(0.6 * last, 1.0 * last)
+        space[f"{name}.min_weight"] = FloatDistribution(0.0, 1.0)
+        space[f"{name}.min_weight_distance"] = FloatDistribution(1.0, max(0.6 * last, 1.0))
+    return space
+
+
+def _number(sampled: Sampled, name: str) -> float:
+    value = sampled[name]
+    assert not isinstance(value, str)
+    return value
