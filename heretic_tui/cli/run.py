@@ -70,8 +70,10 @@ def _with_lines(settings: Settings, streams: Streams, json: bool) -> int:
         try:
             from heretic_tui.control import Control
             from heretic_tui.engine.inputs.check import check_inputs
+            from heretic_tui.engine.search.study import hide_output_of_optuna
             from heretic_tui.engine.session.session import Session
 
+            hide_output_of_optuna()
             control = Control()
             with interrupts(control, streams.err):
                 session = Session(check_inputs(settings), control)

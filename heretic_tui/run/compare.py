@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import UsageError
+from heretic_tui.run.directions import read_directions
 from heretic_tui.run.folder import RunFolder
 
 _Vectors: TypeAlias = NDArray[np.float64]
@@ -115,29 +116,8 @@ def _row(index: int, between: _Vectors, one: _Vectors, other: _Vectors) -> Compa
 
 
 def _load(run: RunFolder) -> _Found:
-    from safetensors.numpy import load_file
-
-    # Damage of the record itself is told as such.
-    run.read_record()
-    try:
-        run.check(run.directions)
-        found = load_file(run.directions)
-        tensors = {name: found[name] for name in ("directions", "good_mean", "bad_mean")}
-        if {tensor.shape for tensor in tensors.values()} != {tensors["directions"].shape}:
-            raise ValueError("its tensors do not belong together")
-        if len(tensors["directions"].shape) != 2 or len(tensors["directions"]) < 2:
-            raise ValueError("it holds no directions of layers")
-        return _Found(
-            tensors["directions"].astype(np.float64),
-            (tensors["bad_mean"] - tensors["good_mean"]),
-        )
-    except FileNotFoundError as error:
-        raise UsageError(
-            f"run {run.name} has no directions yet: the same `heretic-tui run` command finds them"
-        ) from error
-    except Exception as error:
-        said = str(error) if isinstance(error, UsageError) else f"{run.directions} is damaged ({one_line(error)})"
-        raise UsageError(f"{said}: put back a copy, or run the same command again") from error
+    saved = read_directions(run)
+    return _Found(saved.directions.astype(np.float64), saved.bad_mean - saved.good_mean)
 
 
 def _sentence(layers: Sequence[ComparedLayer], mean: float) -> str:

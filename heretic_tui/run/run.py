@@ -45,8 +45,8 @@ class Run:
 
     @cached_property
     def directions(self) -> Directions:
-        """A float32 direction of length one for each residual stream, (layers + 1, hidden): index 0 is the embedding output,
-        index l + 1 the output of layer l."""
+        """A direction of length one for each residual index, (layers + 1, hidden) float32: index 0 is the embedding
+        output, index l + 1 the output of layer l."""
         return read_directions(self.folder).directions
 
     @cached_property

@@ -124,8 +124,10 @@ class ThreadHost:
     def _run(self) -> None:
         self._mailbox.put(ev.Notice(text="loading torch and transformers"))
         from heretic_tui.engine.inputs.check import check_inputs
+        from heretic_tui.engine.search.study import hide_output_of_optuna
         from heretic_tui.engine.session.session import Session
 
+        hide_output_of_optuna()
         assert self.control is not None
         inputs = check_inputs(self.settings)
         session = Session(inputs, self.control)

@@ -17,12 +17,15 @@ from heretic_tui.engine.search.storage import open_study
 from heretic_tui.errors import HereticError
 from heretic_tui.parameters import Parameters
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-
 # User attributes of a trial: how it ended; and, in studies of older versions, that its refusals are an estimate.
 _ENDED = "ended"
 _ESTIMATED = "refusals are estimated"
+
+
+def hide_output_of_optuna() -> None:
+    """Let Optuna log warnings alone, and not warn of its experimental parts: nobody who watches a run can act on it."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 class Search:
