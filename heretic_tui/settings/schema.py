@@ -41,12 +41,16 @@ THINKING_SKIPS = (
 )
 
 
+# What files of prompts are called, and of what kind they are by that.
+PROMPT_FILES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
+
+
 class PromptSet(BaseModel):
     """Where one set of prompts comes from and what is put around each prompt."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset: str = Field(description="Hub dataset, folder or file (.txt, .json, .jsonl, .csv, .tsv, .parquet)")
+    dataset: str = Field(description=f"Hub dataset, folder or file ({', '.join(PROMPT_FILES)})")
     commit: str | None = Field(None, description="commit, branch or tag of a Hub dataset")
     split: str | None = Field(None, description="split and slice, such as train[:400] or [:50]; unset: all of a file")
     column: str | None = Field(None, description="column that holds the prompts; unset: text, or the only one")

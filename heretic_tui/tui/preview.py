@@ -1,15 +1,13 @@
-"""What Setup shows of prompts and matrices before a run, from the engine: to be called on a thread."""
+"""What the screens show of the engine without a run: prompts, matrices, and what decided a verdict."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from heretic_tui.errors import HereticError
+from heretic_tui.run.results import ResponseRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted, quoted
-
-if TYPE_CHECKING:
-    from heretic_tui.settings.schema import Settings
 
 
 def inspect_lines(settings: Settings) -> list[str]:
@@ -65,3 +63,11 @@ def prompt_facts(settings: Settings, name: str) -> tuple[list[str], str | None]:
     except HereticError as error:
         return [], str(error)
     return [f"{counted(len(found.prompts), 'prompt')}, the first: {quoted(found.prompts[0].text)}", *found.notes], None
+
+
+def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:
+    """Where the marker of a verdict begins and ends in the response, also for files of versions that did not keep it.
+    See engine/metrics/judges/markers.py. Loads no heavy library: it can be called on the screen's thread."""
+    from heretic_tui.engine.metrics.judges import markers
+
+    return markers.marker_place(record, thinking)

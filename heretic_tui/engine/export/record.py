@@ -13,13 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from heretic_tui.engine.inputs.check import SETS
-from heretic_tui.engine.inputs.prompt_files import KINDS
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import figures_of_before, values_of_before
 from heretic_tui.files import read_json
 from heretic_tui.run.places import recall
 from heretic_tui.settings.record import from_record
-from heretic_tui.settings.schema import Settings, deciding
+from heretic_tui.settings.schema import PROMPT_FILES, Settings, deciding
 from heretic_tui.words import quoted
 
 FORMAT = 3
@@ -224,7 +223,7 @@ def _set_source(settings: dict[str, Any], name: str, place: str) -> None:
 
 def _is_path(source: str) -> bool:
     """Whether a model or a set is named as a path, and not as something on the Hub."""
-    return source.startswith(("/", ".", "~")) or Path(source).suffix.lower() in KINDS
+    return source.startswith(("/", ".", "~")) or Path(source).suffix.lower() in PROMPT_FILES
 
 
 def _lies_here(source: str) -> bool:

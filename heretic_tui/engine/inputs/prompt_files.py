@@ -16,9 +16,8 @@ from typing import Any
 from heretic_tui.engine.inputs.misnamed import refuse_foreign, refuse_json
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import parse_json, read_bytes
+from heretic_tui.settings.schema import PROMPT_FILES
 from heretic_tui.words import counted, plain, quoted
-
-KINDS = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
 
 # Names that the column of prompts, or one beside it, often has: a row with one of them is a header.
 _NAMES = re.compile(
@@ -55,8 +54,8 @@ def read_file(path: Path, split: str | None, column: str | None, where: str) -> 
         UsageError: in one line, with the row or line that is wrong.
     """
     kind = path.suffix.lower()
-    if kind not in KINDS:
-        raise UsageError(f"{where}: files that can be read are {', '.join(KINDS)}")
+    if kind not in PROMPT_FILES:
+        raise UsageError(f"{where}: files that can be read are {', '.join(PROMPT_FILES)}")
     if kind == ".parquet":
         only_train(split, where)
         return prompts_column(_read_parquet(path, where), column, where)

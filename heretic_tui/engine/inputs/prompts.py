@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heretic_tui.engine.inputs.prompt_files import KINDS, Column, only_train, prompts_column, read_file, rows_listed
+from heretic_tui.engine.inputs.prompt_files import Column, only_train, prompts_column, read_file, rows_listed
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
-from heretic_tui.settings.schema import PromptSet
+from heretic_tui.settings.schema import PROMPT_FILES, PromptSet
 from heretic_tui.words import counted, quoted
 
 # Fewer prompts than this say little about a direction.
@@ -97,7 +97,7 @@ def local_path(dataset: str, name: str) -> Path | None:
         raise UsageError(f"{name}: {dataset}: cannot be read: {error.strerror}") from error
     if there:
         raise UsageError(f"{name}: {quoted(dataset, 200)} is neither a file nor a folder: save the prompts as a file")
-    if path.suffix.lower() in KINDS or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
+    if path.suffix.lower() in PROMPT_FILES or dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
         raise UsageError(f"{name}: {dataset}: no such file or folder")
     return None
 
@@ -220,7 +220,7 @@ def _read_folder(path: Path, split: str | None, column: str | None, where: str) 
     else:
         only_train(split, where)
     found = _dataset_column(loaded, column, where)
-    kinds = {file.suffix.lower() for file in path.iterdir() if file.suffix.lower() in KINDS}
+    kinds = {file.suffix.lower() for file in path.iterdir() if file.suffix.lower() in PROMPT_FILES}
     if not saved and len(kinds) > 1:
         found.notes.append(f"the folder holds {' and '.join(sorted(kinds))}, of which one kind is read: name the file")
     return found

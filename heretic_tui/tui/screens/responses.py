@@ -12,11 +12,11 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import Static
 
-from heretic_tui.engine.metrics.judges.markers import marker_place
 from heretic_tui.errors import HereticError
 from heretic_tui.run.results import ResponseRecord, read_responses
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import next_choice
+from heretic_tui.tui.preview import marker_place
 from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.key_bar import KeyBar
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row

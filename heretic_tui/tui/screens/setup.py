@@ -19,13 +19,13 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input
 
-from heretic_tui.engine.inputs.prompt_files import KINDS
 from heretic_tui.errors import HereticError
 from heretic_tui.files import user_path
 from heretic_tui.report.runs import base_text, best_text, counted_trials
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.overview import RunOverview, overview
 from heretic_tui.settings.form import Entry, SettingsForm
+from heretic_tui.settings.schema import PROMPT_FILES
 from heretic_tui.tui.host import Host, resumed_settings
 from heretic_tui.tui.model_files import Device, completions, devices, path_completions
 from heretic_tui.tui.screens.base import ModeScreen
@@ -146,7 +146,7 @@ with its own settings, D deletes it.
         self._finds = {
             "model": _Completer(completions),
             "runs_dir": _Completer(partial(path_completions, kinds=())),
-            **dict.fromkeys(_SETS, _Completer(partial(path_completions, kinds=KINDS))),
+            **dict.fromkeys(_SETS, _Completer(partial(path_completions, kinds=PROMPT_FILES))),
         }
 
     @property
