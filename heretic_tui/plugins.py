@@ -1,8 +1,8 @@
 """Methods as files: which there are of a kind, without importing any, and the one that has a name.
 
-A method is a module that holds `METHOD`: a file of the folder of its kind, or a module of an installed package that
-names it as an entry point in the group of its kind. The file name, or the name of the entry point, is the method's name
-in the settings.
+A method is a module that holds `METHOD`, a class: a file of the folder of its kind, or a module of an installed package
+that names it as an entry point in the group of its kind. The file name, or the name of the entry point, is the method's
+name in the settings.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def names(kind: Kind) -> tuple[str, ...]:
     return tuple(_sources(kind, tuple(sys.path)))
 
 
-def method(kind: Kind, name: str, protocol: type | None = None) -> object:
+def method(kind: Kind, name: str, protocol: type | None = None) -> type:
     """The `METHOD` of the method with a name.
 
     Args:
@@ -69,7 +69,7 @@ def method(kind: Kind, name: str, protocol: type | None = None) -> object:
 
     Raises:
         UsageError: no method has the name, or two have it; the module cannot be imported, has no `METHOD`, or one that
-            lacks a name of the protocol.
+            is no class or lacks a name of the protocol.
     """
     sources = _sources(kind, tuple(sys.path))
     if name not in sources:
@@ -89,8 +89,8 @@ def method(kind: Kind, name: str, protocol: type | None = None) -> object:
             f"the {where} cannot be imported: {one_line(error)}; mend it, or uninstall its package"
         ) from error
     found: object = getattr(module, "METHOD", None)
-    if found is None:
-        raise UsageError(f"the {where} holds no METHOD: give {source.module} a line METHOD = …")
+    if not isinstance(found, type):
+        raise UsageError(f"the {where} holds no class METHOD: give {source.module} a line METHOD = NAME_OF_ITS_CLASS")
     if lacking := [member for member in _members(protocol) if not hasattr(found, member)]:
         raise UsageError(f"the METHOD of the {where} lacks {lacking[0]!r}, which every {kind.what} has: add it")
     return found

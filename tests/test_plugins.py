@@ -64,10 +64,10 @@ def test_asking_for_names_imports_no_method() -> None:
 
 def test_a_method_of_another_package(package: Path) -> None:
     (package / "greeters_good.py").write_text(
-        "class Polite:\n    tone = 'polite'\n    def greet(self): return 'good day'\nMETHOD = Polite()\n"
+        "class Polite:\n    tone = 'polite'\n    def greet(self): return 'good day'\nMETHOD = Polite\n"
     )
     found = method(DIRECTION_METHODS, "good", Greeter)
-    assert found.greet() == "good day"  # type: ignore[attr-defined]
+    assert found().greet() == "good day"
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_method_of_another_package(package: Path) -> None:
     [
         ("god", None, "there is no direction method 'god': did you mean 'good'? (there are: mean_difference, broken,"),
         ("broken", "import no_such_package\n", "the package 'no_such_package' is not installed; mend it"),
-        ("empty", "", "holds no METHOD: give greeters_empty a line METHOD ="),
+        ("empty", "", "holds no class METHOD: give greeters_empty a line METHOD ="),
         ("mute", "class Mute:\n    tone = ''\nMETHOD = Mute\n", "lacks 'greet', which every direction method has"),
     ],
 )

@@ -242,7 +242,7 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
     store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, Work())
     each = [torch.stack([store.layer(n, i) for i in range(5)], dim=1) for n in ("good_prompts", "bad_prompts")]
     # Of the embedding of the template's last token there is none.
-    directions = METHOD.directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
+    directions = METHOD().directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
     directions[0] = 0
 
     def edits(layer: int) -> dict:

@@ -105,7 +105,7 @@ def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[
 
 def edit_of(writer: Writer, direction: Tensor):
     aim = nn.functional.normalize(writer.through_post_norm(direction), dim=0)
-    return make_edit(writer.weight(), aim, 1.0, subtract.METHOD)
+    return make_edit(writer.weight(), aim, 1.0, subtract.METHOD())
 
 
 def outcome(kind: str, folder: Path) -> str:
@@ -145,7 +145,7 @@ def adapter(kind: str, network: nn.Module, edits: dict[str, Edit], edited: Tenso
     """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
     model = ChatModel(network, tiny_models.tokenizer(), Work())
     try:
-        write_adapter(model, edits, subtract.METHOD, folder, dora=False, rank=1)
+        write_adapter(model, edits, subtract.METHOD(), folder, dora=False, rank=1)
     except UsageError as error:
         if "PEFT takes no adapter" not in str(error):
             raise

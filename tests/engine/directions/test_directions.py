@@ -13,6 +13,7 @@ from heretic_tui.engine.directions.methods.base import direction_method
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.plugins import DIRECTION_METHODS, names
 
 
 def means(layers: int = 6, hidden: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -136,3 +137,17 @@ def test_diagnostics() -> None:
     assert found.difference_norm == 4
     assert found.cosine == pytest.approx(0.6)
     assert found.surviving == pytest.approx(0.6)
+
+
+@pytest.mark.parametrize("name", names(DIRECTION_METHODS))
+def test_every_method_finds_a_direction_that_is_there(name: str) -> None:
+    generator = torch.Generator().manual_seed(3)
+    noise = torch.randn(2, 40, 5, 16, generator=generator)
+    there = torch.nn.functional.normalize(torch.randn(5, 16, generator=generator), dim=-1)
+    # Of all prompts the embedding of the last position is the same.
+    noise[:, :, 0] = noise[0, 0, 0]
+    good, bad = noise[0], noise[1] + 10 * there * torch.tensor([0, 1, 1, 1, 1])[:, None]
+    sets = [Residuals(each.mean(dim=0, dtype=torch.float64), each) for each in (good, bad)]
+    found = unit_directions(direction_method(name), *sets, False)
+    torch.testing.assert_close(found[1:].norm(dim=-1), torch.ones(4))
+    assert ((found * there).sum(dim=-1)[1:] > 0.9).all(), "from the good towards the bad prompts"

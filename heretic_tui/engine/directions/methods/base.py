@@ -26,9 +26,9 @@ class DirectionMethod(Protocol):
 
 
 def direction_method(name: str) -> DirectionMethod:
-    """The direction method with a name.
+    """The direction method with a name, made.
 
     Raises:
         UsageError: where there is none, or it is no direction method.
     """
-    return cast(DirectionMethod, method(DIRECTION_METHODS, name, DirectionMethod))
+    return cast(type[DirectionMethod], method(DIRECTION_METHODS, name, DirectionMethod))()

@@ -31,4 +31,4 @@ class MeanDifference:
         return torch.nn.functional.normalize(difference, dim=-1)
 
 
-METHOD = MeanDifference()
+METHOD = MeanDifference

@@ -47,12 +47,12 @@ class EditMethod(Protocol):
 
 
 def edit_method(name: str) -> EditMethod:
-    """The edit method with a name.
+    """The edit method with a name, made.
 
     Raises:
         UsageError: where there is none, or it is no edit method.
     """
-    return cast(EditMethod, method(EDIT_METHODS, name, EditMethod))
+    return cast(type[EditMethod], method(EDIT_METHODS, name, EditMethod))()
 
 
 def make_edit(weight: Tensor, direction: Tensor, strength: float, method: EditMethod) -> Edit:

@@ -41,4 +41,4 @@ class NormPreserving:
         return AdapterForm(edit.a[None], -b[:, None], row_norms(weight))
 
 
-METHOD = NormPreserving()
+METHOD = NormPreserving

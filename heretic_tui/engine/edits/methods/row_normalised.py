@@ -30,4 +30,4 @@ class RowNormalised:
         return of_rank_one(edit)
 
 
-METHOD = RowNormalised()
+METHOD = RowNormalised

@@ -32,4 +32,4 @@ class Subtract:
         return of_rank_one(edit)
 
 
-METHOD = Subtract()
+METHOD = Subtract

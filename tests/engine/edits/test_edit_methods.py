@@ -1,0 +1,72 @@
+"""What every edit method has to do, whichever it is: be linear where the bank mixes, treat each expert as a matrix of
+its own, and have an exact form as an adapter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from heretic_tui.engine.edits.methods.base import edit_method, make_edit
+from heretic_tui.plugins import EDIT_METHODS, names
+from tests.support.definitions import METHODS, by_definition, unit
+
+every_method = pytest.mark.parametrize("name", names(EDIT_METHODS))
+
+
+def matrix(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(5))
+
+
+@every_method
+def test_products_are_linear_in_the_direction(name: str) -> None:
+    method, weight, (one, other) = edit_method(name), matrix(16, 24), (unit(16, 1), unit(16, 2))
+    norms = method.row_norms(weight)
+    mixed = method.products(weight, 0.3 * one + 0.8 * other, norms)
+    parts = zip(method.products(weight, one, norms), method.products(weight, other, norms), strict=True)
+    for whole, (first, second) in zip(mixed, parts, strict=True):
+        torch.testing.assert_close(whole, 0.3 * first + 0.8 * second, rtol=1e-5, atol=1e-5)
+
+
+@every_method
+def test_no_strength_is_no_change(name: str) -> None:
+    weight = matrix(16, 24)
+    torch.testing.assert_close(make_edit(weight, unit(16), 0.0, edit_method(name)).of(weight), weight)
+
+
+@every_method
+def test_an_expert_is_a_matrix_of_its_own(name: str) -> None:
+    method, weight = edit_method(name), matrix(3, 16, 24)
+    edit = make_edit(weight, unit(16), 0.9, method)
+    for expert in range(3):
+        alone = make_edit(weight[expert], unit(16), 0.9, method).of(weight[expert])
+        torch.testing.assert_close(edit.of(weight)[expert], alone, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(edit.of_expert(expert).of(weight[expert]), alone, rtol=1e-5, atol=1e-5)
+
+
+@every_method
+def test_the_exact_adapter_is_the_edit(name: str) -> None:
+    method, weight = edit_method(name), matrix(16, 24)
+    edit = make_edit(weight, unit(16), 0.9, method)
+    form = method.adapter(edit, weight, None)
+    assert (form.magnitude is not None) == method.dora
+    assert len(form.a) == 1
+    adapted = weight + form.b @ form.a
+    if form.magnitude is not None:
+        adapted = adapted * (form.magnitude / adapted.norm(dim=1))[:, None]
+    torch.testing.assert_close(adapted, edit.of(weight), rtol=1e-5, atol=1e-5)
+
+
+@every_method
+def test_a_lora_of_full_rank_is_the_edit(name: str) -> None:
+    method, weight = edit_method(name), matrix(16, 24)
+    edit = make_edit(weight, unit(16), 0.9, method)
+    form = method.adapter(edit, weight, 16)
+    assert form.magnitude is None
+    torch.testing.assert_close(weight + form.b @ form.a, edit.of(weight), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_built_in_ones_are_what_their_words_say(name: str) -> None:
+    weight, v = matrix(16, 24), unit(16)
+    edited = make_edit(weight, v, 0.9, edit_method(name)).of(weight)
+    torch.testing.assert_close(edited, by_definition(weight, v, 0.9, name).float(), rtol=1e-5, atol=1e-5)
