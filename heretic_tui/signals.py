@@ -6,15 +6,17 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 from heretic_tui.errors import INTERRUPTED
 from heretic_tui.terminal import Output, Streams
 
 if TYPE_CHECKING:
     from heretic_tui.control import Control
+
+Handler: TypeAlias = Callable[[int, FrameType | None], None]
 
 
 @contextlib.contextmanager
@@ -34,7 +36,8 @@ def leaving_at_once(streams: Streams) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def handling(interrupted: Any, terminated: Any) -> Iterator[None]:
+def handling(interrupted: Handler, terminated: Handler) -> Iterator[None]:
+    """Within the block these are called for SIGINT and SIGTERM."""
     before = signal.signal(signal.SIGINT, interrupted), signal.signal(signal.SIGTERM, terminated)
     try:
         yield

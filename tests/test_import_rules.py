@@ -69,3 +69,44 @@ def test_short_commands_load_nothing_heavy(arguments: list[str]) -> None:
     )
     # The modules come last, after what the command printed.
     assert loaded_by(code) & (SCREEN | HEAVY) == set()
+
+
+# What a module may not change when it is imported, as one line.
+_STATE = """
+def state():
+    import faulthandler, logging, os, signal, sys, warnings
+    loggers = {name: logging.getLogger(name) for name in list(logging.root.manager.loggerDict)}
+    loggers[""] = logging.root
+    levels = {name: logger.level for name, logger in loggers.items() if logger.level}
+    handlers = {name: len(logger.handlers) for name, logger in loggers.items() if logger.handlers}
+    return repr((
+        sorted(os.environ.items()), sorted(map(str, warnings.filters)), levels, handlers, logging.root.disabled,
+        [str(signal.getsignal(number)) for number in sorted(signal.valid_signals())], faulthandler.is_enabled(),
+        sys.getswitchinterval(), sys.getrecursionlimit(), sys.excepthook is sys.__excepthook__, os.getcwd(),
+    ))
+"""
+
+
+def test_importing_a_module_changes_nothing_outside_it() -> None:
+    """All of ours after all libraries that they import: what is different then is our doing."""
+    libraries = loaded_modules(every("heretic_tui"))
+    code = (
+        f"{_STATE}\nimport importlib, sys\n"
+        f"for name in {libraries!r}:\n"
+        "    try: importlib.import_module(name)\n"
+        "    except Exception: pass  # parts of libraries that are made by them, and not found by name\n"
+        f"before = state()\n{every('heretic_tui')}\nafter = state()\n"
+        "assert before == after, f'{before}\\n{after}'"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def loaded_modules(statement: str) -> list[str]:
+    """Modules of others, in the order in which a statement brings them into memory."""
+    code = (
+        f"import sys\nbefore = set(sys.modules)\n{statement}\n"
+        "print('\\n'.join(name for name in sys.modules if name not in before and 'heretic_tui' not in name))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split("\n")[:-1]

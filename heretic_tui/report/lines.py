@@ -1,12 +1,111 @@
-"""Facts of a run as lines: the front as a table, a direction in words."""
+"""What happens in a run as lines for people: an event, the front as a table, a direction in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
+from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.words import done_of, duration, quantity
+
+# A label, empty where a line goes on with the one before; and the text.
+Line: TypeAlias = tuple[str, str]
+
+
+def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:
+    """What an event tells, but for progress.
+
+    Args:
+        state: what is known of the run, the event included.
+    """
+    match event:
+        case ev.RunOpened():
+            done = f" (resumed, {state.finished} of {event.n_trials} trials done)" if event.resumed else ""
+            yield "run", f"{event.run}{done}"
+            yield "folder", event.folder
+            yield "seed", str(event.seed)
+        case ev.ModelLoaded():
+            quantized = f", {event.quantization}" if event.quantization != "none" else ""
+            yield (
+                "model",
+                f"{event.architecture}, {event.layers} layers of {event.hidden_size}, "
+                f"{quantity(event.parameters)} parameters, {event.dtype}{quantized} on {event.device}",
+            )
+        case ev.Coverage():
+            parts = ", ".join(f"{count} {name}" for name, count in event.components.items())
+            yield "coverage", f"editing {event.editable} of {event.found} matrices ({parts})"
+            yield from (("", f"not edited: {line}") for line in event.missing)
+            yield from (("", f"edited in part: {line}") for line in event.partly)
+        case ev.BatchSizeChosen():
+            rate = f" ({event.tokens_per_second:,.0f} tokens a second)" if event.tokens_per_second else ""
+            yield "batch size", f"{event.batch_size}{rate}"
+        case ev.ResponsePrefixFound():
+            yield "prefix", f"{event.prefix!r} ({event.source})" if event.prefix else f"none ({event.source})"
+        case ev.BaselineMeasured():
+            yield "base model", _base(event, state)
+        case ev.DirectionsFound():
+            yield "directions", f"one for each of {len(event.layers) - 1} layers"
+        case ev.LayersAnalysed():
+            yield "layers", event.sentence
+            yield from (("", note) for note in event.notes)
+        case ev.PhaseFinished() if event.phase != "search":
+            yield "", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}"
+        case ev.TrialFinished():
+            yield "trial", _trial(event, state)
+        case ev.Notice():
+            yield "note" if event.level == "info" else event.level, event.text
+        case ev.StateChanged():
+            yield "state", event.state
+        case ev.ExportStarted():
+            yield "export", f"trial {event.trial} to {event.out}"
+        case ev.ExportFinished():
+            yield "export", event.error or f"trial {event.trial} is in {event.url or event.out}"
+        case ev.ShiftFound():
+            yield "tokens", event.error or f"what trial {event.trial} does to first tokens is known"
+        case ev.RunFailed():
+            yield "error", event.text
+        case ev.RunEnded():
+            if front := state.front():
+                head, *lines = front_table(front, state.figures)
+                yield "front", head
+                yield from (("", line) for line in lines)
+            said = {"done": "done", "interrupted": "interrupted; the same command goes on from here"}
+            yield "run", said.get(event.outcome, f"{event.outcome}: {event.reason}")
+
+
+def _base(event: ev.BaselineMeasured, state: RunState) -> str:
+    """What the base model does. (What compares a model with it is 0.)"""
+    said = []
+    for figure in state.figures:
+        value = event.figures.get(figure.key)
+        if figure.counted and value is not None:
+            said.append(f"{figure.verb or figure.short} {value} of {event.prompts} bad evaluation prompts")
+        elif value:
+            said.append(f"{figure.short} {figure.text(value)}")
+    return ", ".join(said) or "measured"
+
+
+def _trial(event: ev.TrialFinished, state: RunState) -> str:
+    done = f"({done_of(state.finished, state.n_trials)})"
+    if event.state not in MEASURED_STATES:
+        return f"{event.number:>4}  {event.state}: {event.reason}  {done}"
+    trial = state.trials[event.number]
+    figures = "  ".join(_figure(trial, figure) for figure in state.figures)
+    mark = "◆ front" if state.on_front(event.number) else "       "
+    left = state.seconds_left()
+    rest = f"  {duration(left)} left" if left else ""
+    return f"{event.number:>4}  {figures}  {mark}  {duration(event.seconds)}  {done}{rest}"
+
+
+def _figure(trial: TrialRecord, figure: Figure) -> str:
+    """The figure, and the mark, that the tables of the screen have."""
+    known = "" if figure.key not in trial.at_least else "≈" if figure.key in trial.estimate else "≥"
+    value = trial.shown(figure)
+    if not figure.counted:
+        return f"{figure.short} {known}{figure.text(value) or '-'}"
+    return f"{figure.short} {f'{known}{figure.text(value)}':>4}/{trial.prompts}"
 
 
 def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list[str]:
@@ -30,6 +129,7 @@ def figures_sentence(trial: TrialRecord, figures: Sequence[Figure]) -> str:
     return ", ".join(figure.sentence(trial.figures.get(figure.key), None) for figure in in_tables(figures))
 
 
-def direction_words(parameters: dict[str, Any]) -> str:
+def direction_words(parameters: Mapping[str, object]) -> str:
+    """The layer whose direction an edit uses, from its parameters as JSON."""
     index = parameters.get("direction_index")
-    return "per layer" if index is None else f"layer {index:.2f}"
+    return f"layer {index:.2f}" if isinstance(index, int | float) else "per layer"

@@ -187,7 +187,8 @@ class Settings(BaseModel):
 
     @field_validator("*")
     @classmethod
-    def _method(cls, value: Any, info: Any) -> Any:
+    def _method(cls, value: object, info: ValidationInfo) -> object:
+        assert info.field_name
         if kind := method_kind(cls.model_fields[info.field_name]):
             known = names(kind)
             if not all(name in known for name in (value if isinstance(value, list) else [value])):
