@@ -1,13 +1,17 @@
-"""How much memory there is, on a device or of this machine."""
+"""How much memory there is, on a device or of this machine, and what is done where it runs out."""
 
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from typing import TypeVar
 
 import psutil
 import torch
 
 from heretic_tui.events import Memory
+
+T = TypeVar("T")
 
 
 def memory_share(device: torch.device, share: float) -> int:
@@ -19,9 +23,14 @@ def memory_share(device: torch.device, share: float) -> int:
 
 def free_memory() -> None:
     """Give back what nothing refers to any more: models are full of cycles, and torch keeps blocks of a GPU."""
-    # A screen's host has frozen what was alive when a search began (runtime/hosts.py), a model among it.
+    # The host of a screen has frozen what was alive when a search began (tui/host.py), a model among it.
     gc.unfreeze()
     gc.collect()
+    release_blocks()
+
+
+def release_blocks() -> None:
+    """Give back the blocks of a GPU that torch keeps for tensors to come: of other sizes they may not fit in them."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
@@ -36,6 +45,26 @@ def memory_in_use() -> Memory:
     return Memory(where="process", used=used, total=psutil.virtual_memory().total)
 
 
-def out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether the error is a lack of memory, on a GPU or (an ordinary RuntimeError) on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def halving(size: int, attempt: Callable[[int], T], halve: Callable[[int], int]) -> T:
+    """What `attempt(size)` returns; where memory runs out, what it returns with half of the size, and so on.
+
+    Args:
+        halve: called with the size that was too much, before the next attempt; returns a smaller one, at least 1.
+
+    Raises:
+        RuntimeError: from an attempt, where it is no lack of memory (or torch.OutOfMemoryError: where the size is 1).
+    """
+    while True:
+        try:
+            return attempt(size)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or size == 1:
+                raise
+        # Not above: there the error's traceback still holds the tensors that are in the way.
+        size = halve(size)
+        release_blocks()

@@ -67,7 +67,7 @@ class Lens:
         return tuple((self._model.decode([token]), round(sign * value, 4)) for token, value in pairs)
 
     def _logits(self, stream: Tensor) -> Tensor:
-        normed = stream.to(self._model.network.dtype)  # type: ignore[arg-type]
+        normed = stream.to(self._model.dtype)
         if self._norm is not None:
             normed = self._norm(normed)
         return self._head(normed).float()

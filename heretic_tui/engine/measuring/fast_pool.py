@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from heretic_tui.engine.measuring.job import Evaluation, Job, measure_kl
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
-from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.metrics.refusals import Refusals
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -100,8 +100,8 @@ class FastPool:
             try:
                 self._admit()
                 self._decode()
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not out_of_memory(error):
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
                     raise
                 # Its traceback holds what is in the way.
                 failed = error.with_traceback(None)
@@ -144,28 +144,25 @@ class FastPool:
     def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[PrefillResult]:
         """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
         off whenever something is handed on: whoever takes it may fail."""
+
+        def attempt(chunk: Sequence[int], count: int) -> PrefillResult:
+            self._work.checkpoint()
+            with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+                return self.prefill.run(name, chunk[:count], self._trunks[job])
+
         chunks = self.prefill.chunks(name, rows)
         while chunks:
-            self._work.checkpoint()
-            filled = None
-            try:
-                with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                    filled = self.prefill.run(name, chunks[0], self._trunks[job])
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not out_of_memory(error) or len(chunks[0]) == 1:
-                    raise
-            if filled:
-                self.tokens["prompts"] += filled.tokens
-                del chunks[0]
-                yield filled
-            else:
-                self._shrink(len(chunks[0]))
-                chunks = self.prefill.chunks(name, [row for chunk in chunks for row in chunk])
+            chunk = chunks.pop(0)
+            filled = halving(len(chunk), partial(attempt, chunk), self._shrink)
+            self.tokens["prompts"] += filled.tokens
+            if left := chunk[len(filled.rows) :]:
+                chunks = self.prefill.chunks(name, [row for some in (left, *chunks) for row in some])
+            yield filled
 
-    def _shrink(self, rows: int) -> None:
+    def _shrink(self, rows: int) -> int:
         if not self._lines:
             self._cache = None
-        self._model.shrink(min(rows, self._model.batch_size))
+        return self._model.shrink(min(rows, self._model.batch_size))
 
     def _trunk(self, job: Job) -> PrefixStates:
         with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
@@ -201,12 +198,12 @@ class FastPool:
         for filled in self._passes("bad", rows, job):
             with torch.inference_mode():
                 lengths = self.prefill.put("bad", filled, self._trunks[job], self._slots(), len(self._lines))
-                tokens = self._choose(filled.logits)
+                tokens = self._choose(filled.logits[:, None])
             added = [_Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
             self._lines += added
             self._waiting[job] = [row for row in self._waiting[job] if row not in filled.rows]
             for line, token in zip(added, tokens, strict=True):
-                self._take(line, token)
+                self._take(line, token[0])
         job.add("prompts", clock() - start)
         job.look()
         self._compact()
@@ -272,12 +269,13 @@ class FastPool:
         self.steps += 1
         return model.logits(ids, model.as_attention_mask(visible), positions, cache)
 
-    def _choose(self, logits: Tensor) -> Any:
-        """The most likely token at each position, or `NO_TOKEN`, as nested lists."""
+    def _choose(self, logits: Tensor) -> list[Tokens]:
+        """The most likely token of each line at each position, or `NO_TOKEN`; logits (lines, positions, vocabulary)."""
         chosen = most_likely(logits)
         if bool((chosen == NO_TOKEN).any()):
             self._slots().poisoned = True
-        return chosen.tolist()
+        tokens: list[Tokens] = chosen.tolist()
+        return tokens
 
     def _take(self, line: _Line, token: int) -> None:
         """Add a token to a response, and see whether that settles it."""
@@ -348,6 +346,7 @@ class FastPool:
             self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
         self._lines.clear()
         self._shrink(lines)
+        release_blocks()
 
     def _slots(self) -> RaggedCache:
         if self._cache is None:

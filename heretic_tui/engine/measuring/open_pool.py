@@ -18,10 +18,10 @@ from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.ragged_cache import narrowest_window, plain_layers
 from heretic_tui.engine.measuring.speculation import StepCost
-from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.memory import halving, is_out_of_memory
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import extend_mask
+from heretic_tui.engine.model.decoding import Decoding
 from heretic_tui.errors import one_line
 from heretic_tui.work import Work
 
@@ -36,14 +36,12 @@ def open_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work: Wo
 
     Returns the pool, and whether several trials can share a batch in it. (Several can be in hand in any case.)
     """
-    while True:
-        try:
-            return _checked_pool(model, evaluation, cost, work)
-        except RuntimeError as error:
-            if not out_of_memory(error) or model.batch_size == 1:
-                raise
-        # Not above, where the error holds what is in the way.
-        model.shrink(model.batch_size)
+    # Passes of the check may have made the batch size smaller than the one that it began with.
+    return halving(
+        model.batch_size,
+        lambda size: _checked_pool(model, evaluation, cost, work),
+        lambda size: model.shrink(model.batch_size),
+    )
 
 
 def _checked_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work: Work) -> tuple[Pool, bool]:
@@ -53,7 +51,7 @@ def _checked_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work
     except (Aborted, NotFiniteError):
         raise
     except Exception as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         log.info("no fast path", exc_info=error)
         work.note(f"trials are measured the plain way, without shortcuts: {one_line(error)}")
@@ -63,9 +61,9 @@ def _checked_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work
     except RowsLost as error:
         work.note(f"trials are measured one at a time: {one_line(error)}")
         pool.together = False
-    except (torch.OutOfMemoryError, RuntimeError) as error:
+    except RuntimeError as error:
         # One line has no other beside it.
-        if not out_of_memory(error) or model.batch_size > 1:
+        if not is_out_of_memory(error) or model.batch_size > 1:
             raise
     return pool, pool.together
 
@@ -107,7 +105,7 @@ def _check(model: ChatModel, evaluation: Evaluation, pool: FastPool) -> None:
                 raise job.error
             found = pool.distributions(job, rows, tokens)
             pool.cancel()
-            limit = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
+            limit = _ROUNDING if model.dtype == torch.float32 else _ROUNDING_16
             for step, (one, other) in enumerate(zip(expected, found, strict=True)):
                 apart = float(kl_divergence(one, other).max())
                 if not apart <= limit:
@@ -116,17 +114,16 @@ def _check(model: ChatModel, evaluation: Evaluation, pool: FastPool) -> None:
 
 def _plainly(model: ChatModel, prompts: Sequence[Tokens]) -> tuple[list[Tensor], list[list[int]]]:
     """Log-probabilities (rows, vocabulary) of the first few response tokens, and the tokens, by the model's own way."""
-    batch, cache = model.batch(list(range(len(prompts))), prompts), model.new_cache()
-    ids, mask, positions = batch.ids, batch.mask, batch.positions
+    decoding = Decoding(model, model.batch(list(range(len(prompts))), prompts))
     found: list[Tensor] = []
     tokens: list[list[int]] = []
     for _ in range(CHECKED_TOKENS):
-        found.append(torch.log_softmax(model.next_token_logits(ids, mask, positions, cache), dim=-1))
-        ids = most_likely(found[-1])[:, None]
-        tokens.append(ids[:, 0].tolist())
+        found.append(torch.log_softmax(decoding.next_logits(), dim=-1))
+        chosen = most_likely(found[-1])
+        tokens.append(chosen.tolist())
         if NO_TOKEN in tokens[-1]:
             raise NotFiniteError([row for row, token in enumerate(tokens[-1]) if token == NO_TOKEN])
-        mask, positions = extend_mask(mask), positions[:, -1:] + 1
+        decoding.take(chosen)
     # Rows of a batch come in the order of the prompts here: nothing has sorted them.
     return found, tokens
 

@@ -212,7 +212,7 @@ class Prefill:
 
     def _bytes_per_boundary(self, sets: Mapping[str, Sequence[Tokens]]) -> int:
         tokens = sum(len(row) for rows in sets.values() for row in rows)
-        itemsize: int = self._model.network.dtype.itemsize  # type: ignore[union-attr, assignment]
+        itemsize = self._model.dtype.itemsize
         return tokens * self._model.hidden_size * itemsize
 
     def _device_of(self, layer: int) -> torch.device:

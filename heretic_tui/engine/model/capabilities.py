@@ -10,8 +10,9 @@ from torch import Tensor
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.memory import is_out_of_memory
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import Decoding
 from heretic_tui.errors import one_line
 from heretic_tui.work import Work
 
@@ -30,14 +31,14 @@ def find_capabilities(model: ChatModel, work: Work) -> None:
     try:
         _find(model, work)
     except RuntimeError as error:
-        if not out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         work.note("no memory to try padding and the cache out on two prompts at once", "warning")
 
 
 def _find(model: ChatModel, work: Work) -> None:
     tokens = model.encode([Prompt("Which of these words is the longest one?", "")])[0]
-    rounding = _ROUNDING if model.network.dtype == torch.float32 else _ROUNDING_16
+    rounding = _ROUNDING if model.dtype == torch.float32 else _ROUNDING_16
     with torch.inference_mode():
         leak = _padding_leak(model, tokens)
         if leak > rounding:
@@ -66,26 +67,24 @@ def _padding_leak(model: ChatModel, tokens: Tokens) -> float:
 def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | None:
     """What is wrong when two rows are decoded with a cache, and one leaves the batch on the way; None for nothing."""
     half = tokens[: max(2, len(tokens) // 2)]
-    rows = [half, half[::-1]]
-    given, left = half[-1], [1]
+    rows, given = [half, half[::-1]], half[-1]
     try:
-        batch = model.batch([0, 1], rows)
-        cache = model.new_cache()
-        model.next_token_logits(batch.ids, batch.mask, batch.positions, cache)
+        decoding = Decoding(model, model.batch([0, 1], rows))
+        decoding.next_logits()
         for step in (1, 2):
             if step == 2:
-                cache.reorder_cache(torch.tensor(left, device=model.device))
-            texts = [rows[i] + [given] * step for i in (range(2) if step == 1 else left)]
-            whole = model.batch(list(range(len(texts))), texts)
+                rows = rows[1:]
+                decoding.keep(torch.tensor([1], device=model.device))
+            rows = [[*row, given] for row in rows]
+            decoding.take(torch.tensor([given] * len(rows), device=model.device))
+            whole = model.batch(list(range(len(rows))), rows)
             expected = model.next_token_logits(whole.ids, whole.mask, whole.positions, None)
-            last = slice(-1, None)
-            cached = model.next_token_logits(whole.ids[:, last], whole.mask, whole.positions[:, last], cache)
-            if (off := _apart(cached, expected)) > rounding:
+            if (off := _apart(decoding.next_logits(), expected)) > rounding:
                 return f"logits are {_percent(off)} off"
     except NotFiniteError:
         raise
     except Exception as error:
-        if out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         return one_line(error)
     return None

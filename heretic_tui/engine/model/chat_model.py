@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +13,12 @@ from transformers import DynamicCache, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
 from heretic_tui.engine.anatomy.probe import examine
-from heretic_tui.engine.anatomy.writers import Anatomy
+from heretic_tui.engine.anatomy.writers import Anatomy, embedding_matrix, text_config
 from heretic_tui.engine.inputs.chat_template import ChatTemplate, Turns
 from heretic_tui.engine.inputs.positions import stored_positions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens, WholeText, beyond
-from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.memory import halving
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ModelLoaded
 from heretic_tui.work import Work
@@ -50,7 +50,7 @@ class ChatModel:
         response_prefix: text that every response is made to begin with.
         padding_safe: whether a row answers the same with padding before it as without; where it does not (a recurrent
             or convolutional state takes the padding in), all rows of a batch have one length.
-        cache_works: whether rows can be decoded with a cache that transformers makes; see engine/limits.py.
+        cache_works: whether rows can be decoded with a cache that transformers makes; see capabilities.py.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ChatModel:
         self._takes_positions = "position_ids" in forward
         self._takes_logits_to_keep = "logits_to_keep" in forward
         self.positions = stored_positions(network.config, network)  # type: ignore[arg-type]
-        self._rows = len(network.get_input_embeddings().weight)  # type: ignore[operator, union-attr, arg-type]
+        self._rows = len(embedding_matrix(network))
         self.end_tokens = self._end_tokens()
         if not any(0 <= end < self._rows for end in self.end_tokens):
             work.note("no token ends a response (eos_token_id): each goes on to its full length", "warning")
@@ -88,7 +88,13 @@ class ChatModel:
 
     @property
     def device(self) -> torch.device:
-        return self.network.get_input_embeddings().weight.device  # type: ignore[operator, union-attr, return-value]
+        return embedding_matrix(self.network).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        dtype = self.network.dtype
+        assert isinstance(dtype, torch.dtype)
+        return dtype
 
     @property
     def unembedding(self) -> nn.Module:
@@ -104,7 +110,7 @@ class ChatModel:
 
     @property
     def hidden_size(self) -> int:
-        return int(self.network.config.get_text_config(decoder=True).hidden_size)  # type: ignore[union-attr, operator]
+        return int(text_config(self.network).hidden_size)
 
     def describe(self, quantization: str) -> ModelLoaded:
         parameters = list(self.network.parameters())
@@ -114,7 +120,7 @@ class ChatModel:
             hidden_size=self.hidden_size,
             parameters=sum(p.numel() for p in parameters),
             weight_bytes=sum(p.numel() * p.element_size() for p in parameters),
-            dtype=str(self.network.dtype).removeprefix("torch."),
+            dtype=str(self.dtype).removeprefix("torch."),
             device=str(self.device),
             quantization=quantization,
             thinking="enable_thinking" in str(self.tokenizer.chat_template),
@@ -199,30 +205,27 @@ class ChatModel:
             Aborted: from the control, between batches.
         """
         order = sorted(range(len(tokens)), key=lambda row: -len(tokens[row]))
+
+        def attempt(rows: list[int], count: int) -> int:
+            self.work.checkpoint()
+            with torch.inference_mode():
+                each(self.batch(rows[:count], tokens))
+            return count
+
         done = 0
         while done < len(order):
-            self.work.checkpoint()
             rows = order[done : done + self.batch_size]
             if not self.padding_safe:
                 rows = [row for row in rows if len(tokens[row]) == len(tokens[rows[0]])]
-            try:
-                with torch.inference_mode():
-                    each(self.batch(rows, tokens))
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not out_of_memory(error) or len(rows) == 1:
-                    raise
-                self.shrink(len(rows))
-                continue
-            done += len(rows)
+            done += halving(len(rows), partial(attempt, rows), self.shrink)
             if progress:
                 progress(done, len(order))
 
-    def shrink(self, rows: int) -> None:
-        """Halve the batch size after memory ran out with so many rows."""
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    def shrink(self, rows: int) -> int:
+        """Make the batch size half of so many rows, with which memory ran out. Returns it."""
         self.batch_size = max(1, rows // 2)
         self.work.note(f"out of memory at {rows} rows: batch size is now {self.batch_size}", "warning")
+        return self.batch_size
 
     # Forward pass
 
@@ -236,21 +239,28 @@ class ChatModel:
         if isinstance(cache, WholeText):
             ids, positions = cache.grown(ids, positions)
             cache = None
-        extra = {"logits_to_keep": 1} if self._takes_logits_to_keep else {}
-        return self.logits(ids, mask, positions, cache, **extra)[:, -1]
+        return self.logits(ids, mask, positions, cache, last_only=True)[:, -1]
 
     def as_attention_mask(self, visible: Tensor) -> Tensor:
         """What is visible, bool (rows, 1, tokens, columns), as the model's attention takes it."""
         if self.network.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
             return visible
-        dtype: Any = self.network.dtype
-        return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, torch.finfo(dtype).min)
+        return torch.zeros_like(visible, dtype=self.dtype).masked_fill(~visible, torch.finfo(self.dtype).min)
 
-    def logits(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache | None, **extra: Any) -> Tensor:
-        """Raw float32 logits at all positions (or those that `extra` leaves), shape (rows, positions, vocabulary)."""
+    def logits(
+        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache | None, last_only: bool = False
+    ) -> Tensor:
+        """Raw float32 logits, shape (rows, positions, vocabulary).
+
+        Args:
+            last_only: only the last position's are needed; a model that can leaves the others out.
+        """
+        options: dict[str, object] = {}
         if cache is not None:
-            extra[self._cache_name] = cache
+            options[self._cache_name] = cache
         if self._takes_positions:
-            extra["position_ids"] = positions
-        out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **extra)
+            options["position_ids"] = positions
+        if last_only and self._takes_logits_to_keep:
+            options["logits_to_keep"] = 1
+        out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **options)
         return out.logits.float()

@@ -33,7 +33,7 @@ from heretic_tui.engine.checkpoint.stored import (
 from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import weights_not_finite
 from heretic_tui.engine.inputs.prompts import Prompt
-from heretic_tui.engine.memory import free_memory, out_of_memory
+from heretic_tui.engine.memory import free_memory, is_out_of_memory
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.progress_bars import bars_as_progress
@@ -123,7 +123,7 @@ def _attempt(settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype
         if isinstance(error, OSError):
             raise UsageError(unavailable(settings, error)) from error
         log.info("loading as %s failed", dtype, exc_info=True)
-        hint = " (out of memory: try --quantization bnb_4bit)" if out_of_memory(error) else ""
+        hint = " (out of memory: try --quantization bnb_4bit)" if is_out_of_memory(error) else ""
         return f"{one_line(error)}{hint}"
     if left_out:
         names = few(left_out)

@@ -6,13 +6,11 @@ import random
 import time
 
 import torch
-from torch import Tensor
 
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.control import Aborted
-from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import extend_mask
+from heretic_tui.engine.model.decoding import Decoding, pick
 from heretic_tui.errors import HereticError
 from heretic_tui.events import ChatDelta, ChatEnded
 from heretic_tui.work import Work
@@ -38,13 +36,12 @@ def answer(model: ChatModel, chat: Chat, work: Work) -> None:
         most = min(most, model.positions - len(tokens) + 1)
     if model.response_prefix and not chat.thinking:
         work.tell(ChatDelta(id=chat.id, text=model.response_prefix))
-    batch = model.batch([0], [tokens])
-    ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
+    decoding = Decoding(model, model.batch([0], [tokens]))
     try:
         with torch.inference_mode():
             while len(made) < most:
                 work.checkpoint()
-                logits = model.next_token_logits(ids, mask, positions, cache)[0]
+                logits = decoding.next_logits()[0]
                 if logits.isnan().any():
                     raise HereticError("the model's logits are not numbers: there is nothing to pick a token from")
                 token = pick(logits, chat.sampling, generator)
@@ -57,35 +54,13 @@ def answer(model: ChatModel, chat: Chat, work: Work) -> None:
                 if not text.endswith("\ufffd") and len(text) > len(shown):
                     work.tell(ChatDelta(id=chat.id, text=text[len(shown) :]))
                     shown = text
-                ids = torch.tensor([[token]], device=ids.device)
-                mask = extend_mask(mask)
-                positions = positions[:, -1:] + 1
+                decoding.take(torch.tensor([token], device=logits.device))
     except Aborted:
         reason = "stopped"
     if rest := model.decode(made)[len(shown) :]:
         work.tell(ChatDelta(id=chat.id, text=rest))
     seconds = round(time.perf_counter() - start, 3)
     work.tell(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds))
-
-
-def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """The next token: the most likely one at temperature 0, else drawn from the smallest set of tokens that together
-    have `top_p` of the probability (Holtzman et al. 2020). Shape of logits: (vocabulary,).
-
-    Raises:
-        NotFiniteError: when they are no numbers.
-    """
-    best = int(most_likely(logits))
-    if best == NO_TOKEN:
-        raise NotFiniteError([0])
-    if sampling.temperature == 0:
-        return best
-    probabilities, order = torch.softmax(logits.cpu() / sampling.temperature, dim=-1).sort(descending=True)
-    # A token stays when those before it do not fill the set; the first always stays.
-    before = probabilities.cumsum(dim=-1) - probabilities
-    probabilities[before >= sampling.top_p] = 0
-    probabilities[0] = probabilities[0].clamp(min=1e-12)
-    return int(order[torch.multinomial(probabilities, 1, generator=generator)])
 
 
 def _seed(sampling: Sampling) -> int:

@@ -32,7 +32,7 @@ from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.speculation import StepCost
-from heretic_tui.engine.memory import free_memory, memory_share, out_of_memory
+from heretic_tui.engine.memory import free_memory, is_out_of_memory, memory_share
 from heretic_tui.engine.metrics.base import Metric, Response
 from heretic_tui.engine.metrics.judges.markers import Judge, thinking_blocks
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
@@ -168,7 +168,7 @@ class Workbench:
             HereticError: where none is left, or what there is was measured with the one that fails.
         """
         dtypes: list[str] = list(self.settings.dtypes)
-        failed = str(self.model.network.dtype).removeprefix("torch.")
+        failed = str(self.model.dtype).removeprefix("torch.")
         left = [dtype for dtype in dtypes[dtypes.index(self.loaded_as) + 1 :] if dtype not in (failed, "auto")]
         problem = f"as {failed} {problem}"
         refuse_broken(self.model.network)
@@ -518,7 +518,7 @@ class Workbench:
         try:
             yield phase
         except RuntimeError as error:
-            if not out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise HereticError(
                 f"out of memory in the phase '{name}' even with one prompt at a time: try --quantization bnb_4bit "

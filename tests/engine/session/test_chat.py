@@ -14,8 +14,8 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.control import Control
 from heretic_tui.engine.inputs.prompts import Prompt
-from heretic_tui.engine.model.decoding import greedy
-from heretic_tui.engine.session.chat import answer, pick
+from heretic_tui.engine.model.decoding import greedy, pick
+from heretic_tui.engine.session.chat import answer
 from heretic_tui.errors import HereticError
 from heretic_tui.work import Work
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 
 from heretic_tui.engine.directions.residuals import last_residuals
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.memory import out_of_memory
+from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import extend_mask
+from heretic_tui.engine.model.decoding import Decoding
 from heretic_tui.work import Work
 
 _DECODE_STEPS = 4
@@ -49,8 +50,8 @@ def choose_batch_size(
         work.checkpoint()
         try:
             rate = _decoding_rate(model, by_length[0], size)
-        except (torch.OutOfMemoryError, RuntimeError) as error:
-            if not out_of_memory(error) or size == 1:
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or size == 1:
                 raise
             work.note(f"{size} prompts at once do not fit in memory")
             break
@@ -61,55 +62,52 @@ def choose_batch_size(
             best, best_rate = size, rate
         if lean == 2:
             break
-    while model.device.type == "cuda" and not _fits(model, by_length, best, response_length):
-        work.note(f"{best} of the longest prompts with their responses do not fit in memory")
-        best //= 2
     if model.device.type == "cuda":
+
+        def halve(size: int) -> int:
+            work.note(f"{size} of the longest prompts with their responses do not fit in memory")
+            return size // 2
+
+        best = halving(best, partial(_try_longest, model, by_length, response_length), halve)
         # What is decided next is decided by the memory that is free.
-        torch.cuda.empty_cache()
+        release_blocks()
     return best, seconds
 
 
 def _decoding_rate(model: ChatModel, prompt: Tokens, size: int) -> float:
     """Tokens per second of a decoding step with `size` rows behind the beginning of a prompt: the fastest of a few,
     since what else a machine does can only make a step slower."""
-    batch = model.batch(list(range(size)), [prompt[:_CONTEXT]] * size)
-    ids, mask, positions, cache = batch.ids, batch.mask, batch.positions, model.new_cache()
+    decoding = Decoding(model, model.batch(list(range(size)), [prompt[:_CONTEXT]] * size))
     times = []
     with torch.inference_mode():
         for _ in range(_DECODE_STEPS + 1):
             start = time.perf_counter()
-            ids = model.next_token_logits(ids, mask, positions, cache).argmax(dim=-1, keepdim=True)
+            tokens = decoding.next_logits().argmax(dim=-1)
             _wait(model)
             times.append(time.perf_counter() - start)
-            mask = extend_mask(mask)
-            positions = positions[:, -1:] + 1
+            decoding.take(tokens)
     # The first takes the prompt in.
     return size / min(times[1:])
 
 
-def _fits(model: ChatModel, by_length: Sequence[Tokens], size: int, response_length: int) -> bool:
-    """Whether residuals of all layers, logits over the whole vocabulary and the caches of full responses fit on the
-    GPU, with room to spare.
+def _try_longest(model: ChatModel, by_length: Sequence[Tokens], response_length: int, size: int) -> int:
+    """Take residuals of all layers, logits over the whole vocabulary and the caches of full responses of so many rows
+    on the GPU. Returns the number of rows.
 
     Raises:
-        torch.OutOfMemoryError: when they do not, and `size` is 1.
+        torch.OutOfMemoryError: when they do not fit, or leave no room to spare and are more than one.
     """
     rows = [by_length[i % len(by_length)] for i in range(size)]
     rows = [row + row[-1:] * response_length for row in rows]
     torch.cuda.reset_peak_memory_stats(model.device)
-    try:
-        batch = model.batch(list(range(size)), rows)
-        with torch.inference_mode():
-            last_residuals(model, batch)
-            model.next_token_logits(batch.ids, batch.mask, batch.positions, model.new_cache())
-    except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not out_of_memory(error) or size == 1:
-            raise
-        torch.cuda.empty_cache()
-        return False
+    batch = model.batch(list(range(size)), rows)
+    with torch.inference_mode():
+        last_residuals(model, batch)
+        model.next_token_logits(batch.ids, batch.mask, batch.positions, model.new_cache())
     used = torch.cuda.max_memory_allocated(model.device)
-    return size == 1 or used <= _HEADROOM * torch.cuda.mem_get_info(model.device)[1]
+    if size > 1 and used > _HEADROOM * torch.cuda.mem_get_info(model.device)[1]:
+        raise torch.OutOfMemoryError(f"{size} rows leave too little of the memory free")
+    return size
 
 
 def _wait(model: ChatModel) -> None:
