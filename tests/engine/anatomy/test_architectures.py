@@ -180,8 +180,9 @@ def listing() -> str:
     lines = [
         "# Architectures",
         "",
-        "Written by `tests/test_architectures.py`, from small random models of every causal and image-text-to-text",
-        f"family of transformers {transformers.__version__}. In those that work, an edit of weight 1 of all writers",
+        "Written by `tests/engine/anatomy/test_architectures.py`, from small random models of every causal and",
+        f"image-text-to-text family of transformers {transformers.__version__}. In those that work, an edit of",
+        "weight 1 of all writers",
         "leaves no layer that adds anything of the direction to the residual stream (float32, to 1e-4 of its length),",
         "the base model comes back bit for bit, and the exported weights load to the edited outputs.",
         "",
