@@ -3,6 +3,7 @@ a line."""
 
 from __future__ import annotations
 
+import logging
 import re
 import traceback
 from pathlib import Path
@@ -11,6 +12,8 @@ from heretic_tui.words import without_passwords
 
 # What the process ends with.
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+log = logging.getLogger(__name__)
 
 
 class HereticError(Exception):
@@ -28,7 +31,7 @@ class UsageError(HereticError):
 # Longer than any sentence of ours; some libraries put whole tensors or files into a message.
 LONGEST = 600
 
-# What libraries add to every message of a kind and what helps nobody: whole lines.
+# Lines that libraries add to messages and that help no reader.
 _NOISE = re.compile(
     r"CUDA kernel errors might be asynchronously|For debugging consider passing|Compile with `TORCH_USE_CUDA_DSA|"
     r"Device-side assertion tracking|Search for `cuda|\(Background on this error at:|See documentation for Memory|"
@@ -79,7 +82,7 @@ _KNOWN: tuple[tuple[str, str, str], ...] = (
     (r"\w*Timeout\w*", "", "no answer in time ({0})"),
 )  # fmt: skip
 
-# Of these the text is half of what is to be known: `KeyError: 'su'`.
+# Their text says little without the name of the class: `KeyError: 'su'`.
 _TERSE = (
     KeyError, IndexError, AttributeError, TypeError, AssertionError, NameError, ZeroDivisionError, NotImplementedError,
     StopIteration,
@@ -120,9 +123,11 @@ def shortened(text: str) -> str:
 
 def _text(error: BaseException) -> str:
     try:
-        # Of a message as long as a file nobody reads the end.
+        # A message can be as long as a file.
         return without_passwords(str(error)[: 4 * LONGEST].strip())
-    except Exception:  # an exception's own __str__ may raise
+    except Exception:
+        # An exception's own __str__ may raise anything. The name of its class is told in its place.
+        log.debug("%s has no text", type(error).__name__, exc_info=True)
         return ""
 
 

@@ -1,4 +1,4 @@
-"""What ctrl-c and SIGTERM do: end the process, stop the engine, and in any case end the process at the third."""
+"""What ctrl-c and SIGTERM do: end the process, or stop the engine. The third of them always ends the process."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ Handler: TypeAlias = Callable[[int, FrameType | None], None]
 
 @contextlib.contextmanager
 def leaving_at_once(streams: Streams) -> Iterator[None]:
-    """While nothing is at work that has an end of its own, ctrl-c and SIGTERM end the process at once: an exception
-    in the middle of the import of a library could come out as anything."""
+    """Within the block, where no other handler is set, ctrl-c and SIGTERM end the process at once. A KeyboardInterrupt
+    in the middle of the import of a library could be caught there, or come out as another exception."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(OSError):
@@ -46,7 +46,7 @@ def handling(interrupted: Handler, terminated: Handler) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before[1])
 
 
-# So many ctrl-c or SIGTERM together end the process, whatever it does.
+# This many ctrl-c and SIGTERM, counted together, end the process whatever it does.
 _LAST = 3
 
 
@@ -55,11 +55,11 @@ def interrupts(control: Control, err: Output, presses: int = 0) -> Iterator[None
     """ctrl-c once stops after the trial, twice stops now; SIGTERM stops now; three of them end the process.
 
     Args:
-        presses: so many came before.
+        presses: how many came before.
     """
 
     def say(text: str) -> None:
-        # Not through the stream: the signal may have come in the middle of a write to it.
+        # Not through the stream: the signal may have interrupted a write to it.
         with contextlib.suppress(OSError):
             os.write(err.fileno(), f"\n{text}\n".encode())
 
@@ -85,8 +85,8 @@ def interrupts(control: Control, err: Output, presses: int = 0) -> Iterator[None
 
 @contextlib.contextmanager
 def the_third_ends(presses: int = 0) -> Iterator[None]:
-    """Count ctrl-c and SIGTERM where they arrive, and end the process at the third. Handlers are called by the main
-    thread between two steps of Python code: a library that computes, or waits, without an end keeps them waiting."""
+    """Count ctrl-c and SIGTERM on a thread of its own, and end the process at the third. Python calls handlers on the
+    main thread, between two steps of Python code: while a library computes or waits they are not called."""
     arrived, told = os.pipe()
     os.set_blocking(told, False)
 

@@ -1,4 +1,4 @@
-"""Standard output and error of a command: lines that always can be written, and what libraries print kept off them."""
+"""Standard output and error of a command: a write never fails the command, and what libraries print goes to a log."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from typing import TextIO
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.words import plain
 
-# Logs of failures that no run folder has; the oldest go first.
+# So many logs of failures outside of a run folder are kept; the oldest are deleted first.
 _KEPT_LOGS = 50
 
 
 class Output:
-    """A standard stream for lines. Nothing steers a terminal through it: control characters are made visible. A write
-    that fails is no error of the command: from then on everything is dropped.
+    """A standard stream for lines. Control characters are made visible, so that no text can control the terminal. A
+    write that fails is no error of the command: all later lines are dropped.
 
     Attributes:
         closed: the stream was closed when the program began.
-        lost: why nothing is written any more.
-        on_loss: called once when something that is not the reader's end (`| head`) keeps lines from being written.
+        lost: the error after which nothing is written any more; None while the stream can be written to.
+        on_loss: called once, with the reason, when a write fails for another reason than that the reader has ended
+            (`| head`).
     """
 
     def __init__(self, descriptor: int, closed: bool = False, on_loss: Callable[[str], None] | None = None) -> None:
@@ -50,11 +51,11 @@ class Output:
         self.write("".join(f"{line}\n" for line in lines))
 
     def erase_line(self) -> None:
-        """Take back the line that the cursor stands in; for terminals that know how (`moves`)."""
+        """Delete the line that the cursor is in; only on terminals where `moves` is true."""
         self._send("\r\x1b[K")
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing: every write is sent at once."""
 
     @property
     def moves(self) -> bool:
@@ -74,7 +75,7 @@ class Output:
 
     @contextlib.contextmanager
     def through(self, descriptor: int) -> Iterator[None]:
-        """Within the block lines go to another descriptor."""
+        """Within the block lines are written to another descriptor."""
         before, self._descriptor = self._descriptor, descriptor
         try:
             yield
@@ -87,7 +88,7 @@ class Output:
             try:
                 data = data[os.write(self._descriptor, data) :]
             except BlockingIOError:
-                # Whoever shares the stream made it one that does not wait.
+                # Another process that shares the stream set it to non-blocking.
                 select.select([], [self._descriptor], [])
             except OSError as error:
                 self.lost = error
@@ -96,14 +97,17 @@ class Output:
 
 
 class Streams:
-    """Standard output and error of one command. Streams that were closed lead to nowhere, so that no file which is
-    opened later takes their place."""
+    """Standard output and error of one command. Streams that were closed are opened on /dev/null, so that no file that
+    is opened later gets their descriptor.
+
+    Attributes:
+        scratch_log: the log that libraries print to at this moment, as long as it is to be deleted afterwards.
+    """
 
     def __init__(self) -> None:
         closed = _fill_closed()
         self.out = Output(1, 1 in closed, self._out_lost)
         self.err = Output(2, 2 in closed)
-        # Where libraries' prints go at this moment, while it is a file that nobody is to find.
         self.scratch_log: Path | None = None
 
     def _out_lost(self, reason: str) -> None:
@@ -111,7 +115,7 @@ class Streams:
 
     @property
     def failed(self) -> bool:
-        """Whether lines were lost for another reason than that nobody wanted them."""
+        """Whether lines were lost for another reason than that the reader has ended."""
         return self.out.lost is not None and self.out.lost.errno != errno.EPIPE
 
 
@@ -130,17 +134,18 @@ def _fill_closed() -> set[int]:
         if stream is None:
             setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
         elif number and isinstance(stream, io.TextIOWrapper):
-            # What libraries print must not fail for a character that the locale has not.
+            # A print of a library must not fail for a character that the encoding of the locale lacks.
             stream.reconfigure(errors="backslashreplace")
     return closed
 
 
 class RealOutput:
-    """The log that descriptors 1 and 2 lead to.
+    """The log that descriptors 1 and 2 lead to while libraries are at work.
 
     Attributes:
-        path: where it lies; None while it has no name.
-        text: a stream that leads there.
+        path: the log's file; None where it has no name.
+        text: a stream that writes to it.
+        kept: whether the file stays when the block of `output_to_log` ends.
     """
 
     def __init__(self, streams: Streams, path: Path | None) -> None:
@@ -150,13 +155,13 @@ class RealOutput:
         self.kept = False
 
     def move_log(self, path: Path) -> None:
-        """Let the log go on in `path`; the first time with what was logged so far before it.
+        """Write the log to `path` from now on; the first time what was logged so far is copied there.
 
         Raises:
             UsageError: when the file cannot be written to.
         """
         try:
-            # A FIFO in its place would be waited for.
+            # Without O_NONBLOCK the open would wait for a reader where there is a FIFO of that name.
             target = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK, 0o600)
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
@@ -177,11 +182,11 @@ class RealOutput:
         self.path, self.kept = path, True
 
     def failure(self, error: Exception, doing: str, log: Path | None = None) -> HereticError:
-        """A library's exception as an error for people; its traceback goes to the log.
+        """A library's exception as an error for people; its traceback is written to the log.
 
         Args:
             doing: such as "measuring the base model".
-            log: where the log is to lie, unless it lies somewhere already.
+            log: the file that the log is moved to, unless it has been moved already.
         """
         if log and not self.kept:
             with contextlib.suppress(UsageError):
@@ -194,15 +199,15 @@ class RealOutput:
 
 @contextlib.contextmanager
 def output_to_log(streams: Streams) -> Iterator[RealOutput]:
-    """Within the block whatever Python or native code prints goes to a log, which goes with the block unless it is
-    moved or kept; `streams` lead where they led before."""
+    """Within the block whatever Python or native code prints is written to a log. The log is deleted when the block
+    ends, unless it was moved or a failure was written to it. `streams` write to where they wrote before."""
     _flush()
     real = [os.dup(1), os.dup(2)]
     path, log = _new_log()
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
-    # A native crash leaves its stack there, and the file with it.
+    # A crash of native code writes its stack there, and the file stays.
     faulthandler.enable(2)
     apart = RealOutput(streams, path)
     handler = logging.StreamHandler(apart.text)
@@ -232,7 +237,7 @@ def keep_failure(error: Exception) -> Path | None:
 
 
 def _new_log() -> tuple[Path | None, int]:
-    """A file in the state folder, or a nameless one where there can be none."""
+    """A new log's path and descriptor: in the state folder, or a file without a name where none can be made there."""
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     name = time.strftime(f"%Y-%m-%dT%H-%M-%S-{os.getpid()}-")
     try:
@@ -242,13 +247,13 @@ def _new_log() -> tuple[Path | None, int]:
             old.unlink(missing_ok=True)
         log, path = tempfile.mkstemp(".log", name, folder)
         return Path(path), log
-    except (OSError, RuntimeError):  # no such home
+    except (OSError, RuntimeError):  # RuntimeError: there is no home folder
         with tempfile.TemporaryFile() as file:
             return None, os.dup(file.fileno())
 
 
 def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
-        # Its reader may have gone; what it did not read is nobody's any more.
+        # Its reader may have ended.
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

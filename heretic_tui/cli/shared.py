@@ -77,10 +77,10 @@ def find_run_of(options: argparse.Namespace, name: str) -> RunFolder:
 
 @contextlib.contextmanager
 def work_apart(streams: Streams, what: str, folder: RunFolder | None = None) -> Iterator[Work]:
-    """For work apart from a run: events as lines on standard error, results on standard output.
+    """For work that is not a run: events are printed as lines on standard error, results on standard output.
 
     Args:
-        what: such as "exporting", for the line that tells of a failure nobody has foreseen.
+        what: such as "exporting", for the message of a failure that was not foreseen.
         folder: the run whose log is to hold such a failure.
     """
     from heretic_tui.report.printers import PlainPrinter

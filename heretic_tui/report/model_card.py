@@ -29,7 +29,7 @@ def write_card(folder: Path, record: dict[str, Any]) -> None:
 
 
 def card_text(record: dict[str, Any]) -> str:
-    """The model card that goes with a record."""
+    """The model card of an export."""
     settings, trial, base = record["settings"], record["trial"], record["base"]
     exported = record.get("exported")
     local = "model" in record.get("local", ()) or Path(record["model"]).is_absolute()

@@ -18,8 +18,7 @@ from heretic_tui.run.state import RunState
 
 class Run:
     """What the folder of a run holds. Each part is read when it is first asked for, and stays as it was then: make
-    another `Run` to see what a run that is going on has found since. Nothing is written, and nobody is kept from
-    writing.
+    another `Run` to see what a run that is going on has found since. Nothing is written, and the run is not locked.
 
     Args:
         path: the run's folder.

@@ -44,9 +44,6 @@ class Search:
     """
 
     def __init__(self, storage: str | Path, name: str, seed: int, n_startup_trials: int, space: Space) -> None:
-        # Optuna would tell of every trial, and warn of what it calls experimental.
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
         self._storage = storage
         self._name = name
         self._seed = seed
