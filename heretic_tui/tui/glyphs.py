@@ -91,7 +91,8 @@ class AsciiFrames(LineFilter):
 
 
 def glyph_of(glyphs: Glyphs, state: str) -> str:
-    return getattr(glyphs, STATE_GLYPHS.get(state, "idle"))
+    glyph: str = getattr(glyphs, STATE_GLYPHS.get(state, "idle"))
+    return glyph
 
 
 def to_ascii(text: str) -> str:

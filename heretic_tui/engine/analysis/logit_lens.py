@@ -70,7 +70,8 @@ class Lens:
         normed = stream.to(self._model.dtype)
         if self._norm is not None:
             normed = self._norm(normed)
-        return self._head(normed).float()
+        logits: Tensor = self._head(normed)
+        return logits.float()
 
 
 def final_norm(model: ChatModel) -> nn.Module | None:

@@ -209,7 +209,8 @@ class _LayerProbe:
         """What of a layer's output is no multiple of the stream it got, token by token. Where a token has several
         streams, any mixture of them counts as nothing new. Shape (tokens, streams, hidden)."""
         rows, given = self._by_token(out.float()), self._by_token(stream.float())
-        return rows - rows @ torch.linalg.pinv(given) @ given
+        inverse: Tensor = torch.linalg.pinv(given)
+        return rows - rows @ inverse @ given
 
     def _rows(self, response: Tensor, vectors: Tensor) -> tuple[Tensor, Tensor]:
         """Responses as rows (n, hidden), and for each row the vector that was put in."""

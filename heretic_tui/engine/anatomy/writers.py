@@ -108,7 +108,7 @@ class Writer:
         """W from what the module makes of unit vectors. On CPUs with AVX512-BF16 bitsandbytes rearranges the stored
         bytes at the first forward pass, and its own dequantisation then reads them wrongly."""
         with torch.inference_mode():
-            columns = self.module(torch.eye(self.shape[1], dtype=torch.bfloat16))
+            columns: Tensor = self.module(torch.eye(self.shape[1], dtype=torch.bfloat16))
         weight = columns.float().T
         return weight.contiguous() if self.bias is None else weight - self.bias.float()[:, None]
 
@@ -176,14 +176,16 @@ class Anatomy:
 
 def embedding_matrix(network: nn.Module) -> Tensor:
     """The embedding of tokens, (vocabulary, hidden)."""
-    weight = network.get_input_embeddings().weight  # type: ignore[operator, union-attr]
+    weight = network.get_input_embeddings().weight  # type: ignore[operator]
     assert isinstance(weight, Tensor)
     return weight
 
 
 def text_config(network: nn.Module) -> PretrainedConfig:
     """The configuration of the part that answers in text."""
-    return network.config.get_text_config(decoder=True)  # type: ignore[union-attr, operator]
+    config = network.config
+    assert isinstance(config, PretrainedConfig)
+    return config.get_text_config(decoder=True)
 
 
 def stream_width(network: nn.Module) -> int:

@@ -13,11 +13,16 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import torch
 from torch import nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 from transformers import __version__ as transformers_version
 from transformers.utils.logging import set_tqdm_hook
 
@@ -79,7 +84,15 @@ class Report:
         return cls(tuple(sorted(missing)), tuple(sorted(info["unexpected_keys"])), tuple(sorted(mismatched)))
 
 
-def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> nn.Module:
+def with_report(
+    cls: type[PreTrainedModel] | type[AutoModelForCausalLM] | type[AutoModelForImageTextToText],
+) -> Callable[..., tuple[PreTrainedModel, LoadingInfo]]:
+    """`from_pretrained` of a class, to be called with `output_loading_info`: it gives the report on the weights too,
+    which its annotations do not say."""
+    return cast(Callable[..., tuple[PreTrainedModel, LoadingInfo]], cls.from_pretrained)
+
+
+def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> PreTrainedModel:
     """The network of a configuration, on the meta device.
 
     Raises:
@@ -87,7 +100,10 @@ def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> nn.Module:
     """
     try:
         with torch.device("meta"):
-            return model_class(config).from_config(config, trust_remote_code=trust_remote_code)  # type: ignore[no-any-return]
+            network: PreTrainedModel = model_class(config).from_config(  # type: ignore[no-untyped-call]
+                config, trust_remote_code=trust_remote_code
+            )
+        return network
     except Exception as error:
         # Configurations hold whatever their authors wrote, and some classes want packages that are not there.
         what = one_line(error)
@@ -108,7 +124,7 @@ def try_on(cls: type[PreTrainedModel], config: PretrainedConfig, tensors: Mappin
     state = {name: tensor.empty() for name, tensor in tensors.items()}
     with _in_silence() as said:
         try:
-            network, info = cls.from_pretrained(
+            network, info = with_report(cls)(
                 None,
                 config=config,
                 state_dict=state,

@@ -107,7 +107,7 @@ def load_config(settings: Settings) -> PretrainedConfig:
     """
     source = locate(settings.model)
     try:
-        config = AutoConfig.from_pretrained(source, **hub_options(settings))
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, **hub_options(settings))
     except Exception as error:
         raise UsageError(unavailable(settings, error)) from error
     refuse_unsuitable(config)
@@ -237,7 +237,8 @@ def download(settings: Settings, work: Work) -> bool:
         return False
     report, lock = work.progress("download, MB"), threading.Lock()
 
-    class Bar(tqdm):
+    # At run time it takes no parameter of its type.
+    class Bar(tqdm):  # type: ignore[type-arg]
         """Sees the bytes arrive; called from several threads."""
 
         def display(self, *args: object, **options: object) -> None:
@@ -248,8 +249,14 @@ def download(settings: Settings, work: Work) -> bool:
                 report(round(self.n / 1e6), round(self.total / 1e6))
 
     def fetch(*patterns: str) -> Path:
-        wanted = {"revision": settings.model_commit, "allow_patterns": list(patterns), "ignore_patterns": list(_LEFT)}
-        return Path(snapshot_download(settings.model, tqdm_class=Bar, **wanted))
+        folder = snapshot_download(
+            settings.model,
+            revision=settings.model_commit,
+            tqdm_class=Bar,  # type: ignore[arg-type]  # it asks for less than it says
+            allow_patterns=list(patterns),
+            ignore_patterns=list(_LEFT),
+        )
+        return Path(folder)
 
     try:
         folder = fetch(*_FETCHED, *(["*.py"] if settings.trust_remote_code else []))

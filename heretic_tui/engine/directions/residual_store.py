@@ -102,7 +102,8 @@ class _File(ResidualStore):
         return int(self._file.get_slice(name).get_shape()[1])
 
     def layer(self, name: str, index: int) -> Tensor:
-        return self._file.get_slice(name)[index].float() * float(self._scales[name][index])
+        values: Tensor = self._file.get_slice(name)[index]
+        return values.float() * float(self._scales[name][index])
 
 
 def open_residuals(folder: RunFolder) -> ResidualStore:

@@ -51,11 +51,11 @@ def write_adapter(
         inference_mode=True,
     )
     try:
-        adapted = get_peft_model(model.network, config)  # type: ignore[arg-type]
+        adapted = get_peft_model(model.network, config)
     except ValueError as error:
         # It refuses the matrices of some architectures, such as Mamba's.
         raise UsageError(f"PEFT takes no adapter for this model: {one_line(error)}; export merged weights") from error
-    layers: dict[str, Any] = dict(adapted.base_model.model.named_modules())
+    layers: dict[str, Any] = dict(adapted.get_base_model().named_modules())
     for name, writer in writers.items():
         layer = layers[name]
         form = method.adapter(edits[name], writer.weight(), nearest)
@@ -64,5 +64,5 @@ def write_adapter(
         if form.magnitude is not None:
             fill(layer.lora_magnitude_vector["default"].weight, form.magnitude)
     # Embeddings are not edited; asking whether they were would ask the Hub.
-    adapted.save_pretrained(folder, save_embedding_layers=False)
+    adapted.save_pretrained(str(folder), save_embedding_layers=False)
     model.tokenizer.save_pretrained(folder)

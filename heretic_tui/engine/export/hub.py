@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
-from huggingface_hub.utils import get_session
+from huggingface_hub.utils._http import get_session
 
 from heretic_tui.control import Aborted
 from heretic_tui.errors import HereticError, UsageError, one_line

@@ -33,7 +33,7 @@ def write_merged(model: ChatModel, edits: Mapping[str, Edit], folder: Path, max_
             stored.copy_(edit.of_expert(index).of(stored.float()))
     make_savable(model.network)
     with bars_as_progress(work):
-        model.network.save_pretrained(folder, max_shard_size=max_shard_size)  # type: ignore[operator]
+        model.network.save_pretrained(folder, max_shard_size=max_shard_size)
     model.tokenizer.save_pretrained(folder)
 
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 import jinja2
+from jinja2.sandbox import SandboxedEnvironment
 from transformers import PreTrainedTokenizerBase
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -91,7 +92,7 @@ class ChatTemplate:
         options: dict[str, Any] = {"add_generation_prompt": True, "enable_thinking": thinking}
         template = self._template
         if template is None:
-            return _limited(lambda: self._tokenizer.apply_chat_template(messages, tokenize=False, **options))
+            return _limited(lambda: str(self._tokenizer.apply_chat_template(messages, tokenize=False, **options)))
         special = {
             name: token if isinstance(token, list) else str(token)
             for name, token in self._tokenizer.special_tokens_map.items()
@@ -102,9 +103,9 @@ class ChatTemplate:
     def _compiled(self, source: str) -> jinja2.Template:
         # The environment of transformers, so that a template finds the names it was written for. Its own cache would
         # compile the template without limits: constants are computed then.
-        environment = _compile_jinja_template("").environment.overlay()
+        environment: SandboxedEnvironment = _compile_jinja_template("").environment.overlay()
         environment.intercepted_binops = frozenset({"+", "*", "**"})
-        environment.call_binop = _bounded
+        environment.call_binop = _bounded  # type: ignore[method-assign, assignment]
         # What is drawn at random would be another text to every phase of a run.
         environment.filters = {**environment.filters, "random": _at_random}
         names = {"strftime_now": self._strftime_now, "lipsum": _at_random}

@@ -19,7 +19,7 @@ from transformers.cache_utils import Cache
 from heretic_tui.engine.hooks import OutputForm, begin_at, catch_outputs, change_input, stream_out
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.kept_states import KeptStates, KeysValues
-from heretic_tui.engine.measuring.ragged_cache import RaggedCache, behind
+from heretic_tui.engine.measuring.ragged_cache import RaggedCache, behind, keys_and_values
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.model.chat_model import ChatModel
 
@@ -104,8 +104,9 @@ class Prefill:
         filled = self._run(self._prefix, [0], PrefixStates(first_edited, [None] * self._depth), 0)
         index = self._prefix.index([0])
         cache: list[KeysValues | None] = []
-        for number, layer in enumerate(filled.cache.layers):
-            cache.append(self._prefix.cache(number, index) if number < filled.start else (layer.keys, layer.values))  # type: ignore[arg-type]
+        for number in range(len(filled.cache.layers)):
+            reused = number < filled.start
+            cache.append(self._prefix.cache(number, index) if reused else keys_and_values(filled.cache, number))
         return PrefixStates(first_edited, [self._on_layer(number, pair) for number, pair in enumerate(cache)])
 
     def chunks(self, name: str, rows: Sequence[int]) -> list[list[int]]:
@@ -130,11 +131,9 @@ class Prefill:
         """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
         kept, behind_prefix = self._kept[name], len(self.prefix)
         index = kept.index(filled.rows)
-        for number, layer in enumerate(filled.cache.layers):
+        for number in range(len(filled.cache.layers)):
             if number >= filled.start:
-                assert layer.keys is not None
-                assert layer.values is not None
-                slots.put(number, line, 0, layer.keys, layer.values)
+                slots.put(number, line, 0, *keys_and_values(filled.cache, number))
                 continue
             if pair := trunk.cache[number]:
                 keys, values = (t.expand(len(filled.rows), -1, -1, -1) for t in pair)
@@ -175,10 +174,8 @@ class Prefill:
         for boundary, states in caught.items():
             kept.keep_hidden(boundary, index, states)
         for number in range(start, reached):
-            layer = cache.layers[number]
-            assert layer.keys is not None
-            assert layer.values is not None
-            kept.keep_cache(number, index, layer.keys[:, :, before:], layer.values[:, :, before:])
+            keys, values = keys_and_values(cache, number)
+            kept.keep_cache(number, index, keys[:, :, before:], values[:, :, before:])
         kept.mark(rows, reached)
         computed = ids.numel() * (self._depth - start) // self._depth
         return PrefillResult(rows, logits, cache, start, computed)

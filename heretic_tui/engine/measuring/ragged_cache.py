@@ -11,7 +11,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import (
+    Cache,
+    CacheLayerMixin,
+    DummyLayer,
+    DynamicLayer,
+    LinearAttentionCacheLayerMixin,
+)
 
 
 class _SharedLines:
@@ -27,7 +33,7 @@ class _RaggedLayer(DynamicLayer):
     """One layer: keys and values (lines, heads, capacity, size per head), made when the first of them come."""
 
     def __init__(self, shared: _SharedLines, lines: int, capacity: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.keys: Tensor | None = None
         self.values: Tensor | None = None
         self._shared, self._lines, self._capacity = shared, lines, capacity
@@ -43,7 +49,7 @@ class _RaggedLayer(DynamicLayer):
         )
         self.is_initialized = True  # transformers asks for it
 
-    def update(  # type: ignore[override]
+    def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
         self.make(key_states, value_states)
@@ -113,8 +119,8 @@ class RaggedCache(Cache):
         # The buffers were made within this mode, and can only be written there.
         with torch.inference_mode():
             for layer in self.layers:
-                for buffer in (layer.keys, layer.values):
-                    if buffer is not None:
+                for buffer in (getattr(layer, "keys", None), getattr(layer, "values", None)):
+                    if isinstance(buffer, Tensor):
                         source = torch.tensor(sources, device=buffer.device)
                         target = torch.tensor(targets, device=buffer.device)
                         buffer[target, :, :width] = buffer[source, :, :width]
@@ -126,7 +132,7 @@ def behind(prefix: Sequence[tuple[Tensor, Tensor] | None], rows: int) -> Cache:
     Args:
         prefix: keys and values (1, heads, tokens, size per head) of each layer; None where there is no prefix.
     """
-    layers = []
+    layers: list[CacheLayerMixin | LinearAttentionCacheLayerMixin | DummyLayer] = []
     for pair in prefix:
         layer = DynamicLayer()
         if pair is not None:
@@ -135,6 +141,14 @@ def behind(prefix: Sequence[tuple[Tensor, Tensor] | None], rows: int) -> Cache:
             layer.keys, layer.values = (t.expand(rows, -1, -1, -1) for t in (keys, values))
         layers.append(layer)
     return Cache(layers=layers)
+
+
+def keys_and_values(cache: Cache, layer: int) -> tuple[Tensor, Tensor]:
+    """What a layer of a cache holds, (rows, heads, tokens, size per head) each. There must be something."""
+    keys, values = (getattr(cache.layers[layer], name) for name in ("keys", "values"))
+    assert isinstance(keys, Tensor)
+    assert isinstance(values, Tensor)
+    return keys, values
 
 
 def plain_layers(cache: Cache) -> str | None:

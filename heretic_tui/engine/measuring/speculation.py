@@ -45,7 +45,8 @@ class StepCost:
         place = max(1, bisect.bisect_left(sizes, tokens))
         (a, b), (s, t) = sizes[place - 1 : place + 1], seconds[place - 1 : place + 1]
         share = math.log(tokens / a) / math.log(b / a)
-        return s * (t / s) ** share
+        between: float = s * (t / s) ** share
+        return between
 
 
 class Speculation:

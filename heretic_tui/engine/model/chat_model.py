@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
 from heretic_tui.engine.anatomy.probe import examine
@@ -55,13 +55,14 @@ class ChatModel:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         work: Work,
         fine: bool = False,
         post_norms: bool = True,
     ) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval()
+        self.network.requires_grad_(False)
         self.tokenizer = tokenizer
         self.template = ChatTemplate(tokenizer)
         for note in self.template.notes:
@@ -77,7 +78,7 @@ class ChatModel:
         self._cache_name = "cache" if "cache" in forward else "past_key_values"
         self._takes_positions = "position_ids" in forward
         self._takes_logits_to_keep = "logits_to_keep" in forward
-        self.positions = stored_positions(network.config, network)  # type: ignore[arg-type]
+        self.positions = stored_positions(network.config, network)
         self._rows = len(embedding_matrix(network))
         self.end_tokens = self._end_tokens()
         if not any(0 <= end < self._rows for end in self.end_tokens):
@@ -99,7 +100,7 @@ class ChatModel:
     @property
     def unembedding(self) -> nn.Module:
         """The module that makes logits of the stream."""
-        head = self.network.get_output_embeddings()  # type: ignore[operator, union-attr]
+        head = self.network.get_output_embeddings()
         assert isinstance(head, nn.Module), "the model has no output embeddings"
         return head
 
@@ -160,7 +161,7 @@ class ChatModel:
         return tokens
 
     def _encode(self, texts: list[str]) -> list[Tokens]:
-        encoded: list[Tokens] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []  # type: ignore[assignment]
+        encoded: list[Tokens] = self.tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         for tokens in encoded:
             if problem := beyond(tokens, self._rows, self.tokenizer):
                 raise UsageError(problem)
@@ -168,7 +169,8 @@ class ChatModel:
 
     def decode(self, tokens: Tokens) -> str:
         """Text with special tokens visible: thinking blocks are marked by them in some models."""
-        return self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)  # type: ignore[return-value]
+        text = self.tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return text if isinstance(text, str) else "".join(text)
 
     def _end_tokens(self) -> frozenset[int]:
         ends: set[int] = set()
@@ -243,7 +245,7 @@ class ChatModel:
 
     def as_attention_mask(self, visible: Tensor) -> Tensor:
         """What is visible, bool (rows, 1, tokens, columns), as the model's attention takes it."""
-        if self.network.config._attn_implementation == "sdpa":  # type: ignore[union-attr]
+        if self.network.config._attn_implementation == "sdpa":
             return visible
         return torch.zeros_like(visible, dtype=self.dtype).masked_fill(~visible, torch.finfo(self.dtype).min)
 
@@ -263,4 +265,5 @@ class ChatModel:
         if last_only and self._takes_logits_to_keep:
             options["logits_to_keep"] = 1
         out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **options)
-        return out.logits.float()
+        logits: Tensor = out.logits
+        return logits.float()

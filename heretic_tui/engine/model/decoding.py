@@ -4,9 +4,10 @@ the greedy continuation of many rows, and the choice of a token by sampling."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import LongTensor, Tensor
 
 from heretic_tui.commands import Sampling
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
@@ -41,7 +42,7 @@ class Decoding:
         """Let all rows but these leave the batch, after `next_logits` and before `take`; (kept,) int64 on the model's
         device."""
         # Unlike its method for selecting rows, this one knows the states of linear attention too.
-        self._cache.reorder_cache(rows)
+        self._cache.reorder_cache(cast(LongTensor, rows))
         self._mask, self._positions = self._mask[rows], self._positions[rows]
 
 

@@ -16,7 +16,7 @@ from transformers.quantizers.base import get_keys_to_not_convert
 from transformers.quantizers.quantizers_utils import should_convert_module
 
 from heretic_tui.control import Aborted
-from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit
+from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit, with_report
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
     download,
@@ -101,7 +101,7 @@ def _attempt(settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype
     """
     try:
         with bars_as_progress(work):
-            network, info = model_class(config).from_pretrained(
+            network, info = with_report(model_class(config))(
                 locate(settings.model),
                 dtype=dtype,
                 # They are refused below, by name.

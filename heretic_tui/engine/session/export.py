@@ -165,7 +165,7 @@ def score_files(
     if kind == "adapter":
         from peft import PeftModel
 
-        PeftModel.from_pretrained(bench.model.network, str(out))  # type: ignore[arg-type]
+        PeftModel.from_pretrained(bench.model.network, str(out))
     bench.prepare(directions=False)
     return bench.measure(None)
 

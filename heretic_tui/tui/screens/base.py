@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from textual.app import ComposeResult
 from textual.message import Message
@@ -47,8 +47,7 @@ class RunScreen:
 
     @property
     def heretic(self) -> HereticApp:
-        node: Any = self
-        return node.app
+        return cast("HereticApp", cast("Screen[None]", self).app)
 
     @property
     def is_ready(self) -> bool:
