@@ -15,14 +15,20 @@ from heretic_tui.settings.sources import load_settings
 
 
 class Watched:
-    """A session in a thread, and what it says."""
+    """A session in a thread, and what it says.
 
-    def __init__(self, flags: dict[str, Any]) -> None:
+    Args:
+        hear: called with every event on the engine's thread, and with the control.
+    """
+
+    def __init__(self, flags: dict[str, Any], hear: Callable[[ev.Event, Control], None] | None = None) -> None:
         self.control = Control()
         self.session = Session(check_inputs(load_settings(flags)), self.control)
         self.events: list[ev.Event] = []
         self._news = threading.Condition()
         self.session.listeners.append(self._hear)
+        if hear:
+            self.session.listeners.append(lambda event: hear(event, self.control))
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 

@@ -87,18 +87,17 @@ def test_stop_and_abort_are_confirmed_and_over_when_the_run_is_ready(flags: dict
 
 
 def test_an_abort_while_the_model_is_prepared_is_confirmed_and_the_run_can_go_on(
-    flags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    flags: dict[str, Any],
 ) -> None:
-    real, controls = Workbench._measure_base, []
+    begun: list[ev.Event] = []
 
-    def measure(bench: Workbench) -> None:
-        controls.append(bench._control)
-        if len(controls) == 1:
-            bench._control.abort()
-        real(bench)
+    def abort_the_first(event: ev.Event, control: Control) -> None:
+        if isinstance(event, ev.PhaseStarted) and event.phase == "baseline":
+            begun.append(event)
+            if len(begun) == 1:
+                control.abort()
 
-    monkeypatch.setattr(Workbench, "_measure_base", measure)
-    run = Watched({**flags, "n_trials": 2})
+    run = Watched({**flags, "n_trials": 2}, abort_the_first)
     try:
         run.wait(state_is("ready"))
         assert states(run) == ["aborting", "ready"]
