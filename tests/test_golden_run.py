@@ -75,8 +75,8 @@ def shown_trials(heretic: Heretic) -> dict[int, tuple[float, int, bool]]:
     found = {}
     for trial in json.loads(done.out)["trials"]:
         early = trial["state"] == "dominated"
-        refusals = trial["refusals_estimated"] if early else trial["refusals"]
-        found[trial["number"]] = (pytest.approx(trial["kl_divergence"], abs=1e-6), refusals, early)
+        refusals = trial["estimate" if early else "figures"]["refusals"]
+        found[trial["number"]] = (pytest.approx(trial["figures"]["kl_divergence"], abs=1e-6), refusals, early)
     return found
 
 
@@ -159,8 +159,9 @@ def test_it_is_exported_and_built_again(heretic: Heretic, runs: Path, tmp_path: 
     assert done.status == 0, done.err
     old = json.loads((GOLDEN / "reproduce.json").read_text(encoding="utf-8"))
     record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))
-    assert record["exported"]["refusals"] == old["exported"]["refusals"] == 0
-    assert record["exported"]["kl_divergence"] == pytest.approx(old["exported"]["kl_divergence"], abs=1e-6)
+    figures = record["exported"]["figures"]
+    assert figures["refusals"] == old["exported"]["refusals"] == 0
+    assert figures["kl_divergence"] == pytest.approx(old["exported"]["kl_divergence"], abs=1e-6)
     assert record["parameters"] == old["parameters"]
 
     sets = {
