@@ -80,9 +80,9 @@ def check_estimates(session: Session, count: int) -> list[float]:
     """Estimate minus truth for some of the trials that were stopped."""
     stopped = [t for t in session.state.trials.values() if t.state == "dominated"]
     chosen = stopped[:: max(1, len(stopped) // count)][:count]
+    found = [session.workbench.measure(Parameters.from_json(trial.parameters)) for trial in chosen]
     return [
-        trial.estimate.get("refusals", 0.0) - session.workbench.measure(Parameters.from_json(trial.parameters)).refusals
-        for trial in chosen
+        trial.estimate["refusals"] - measured.figures["refusals"] for trial, measured in zip(chosen, found, strict=True)
     ]
 
 

@@ -66,14 +66,16 @@ class Plain:
                 edits[writer.name] = make_edit(writer.weight(), v, strength, edit_method(bench.settings.edit_method))
         job.add("edit", time.perf_counter() - start)
         with attached(model.anatomy.writers, edits):
-            start, found = time.perf_counter(), []
+            start, values = time.perf_counter(), torch.zeros(len(evaluation.good), dtype=torch.float64)
+            metric = evaluation.metrics.first_tokens["kl_divergence"]
 
-            def logits(batch: Batch) -> None:
+            def first_tokens(batch: Batch) -> None:
                 self.tokens["prompts"] += batch.ids.numel()
-                found.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
+                logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+                values[batch.rows] = metric.per_prompt(batch.rows, torch.log_softmax(logits, dim=-1)).double().cpu()
 
-            model.in_batches(evaluation.good, logits)
-            job.kl_divergence = evaluation.kl.of(found)
+            model.in_batches(evaluation.good, first_tokens)
+            job.figures["kl_divergence"] = metric.of(values)
             job.add("KL divergence", time.perf_counter() - start)
             start = time.perf_counter()
             job.responses = [None] * len(evaluation.bad)
@@ -184,7 +186,7 @@ def compare(bench: Workbench, trials: list[Parameters], group: int) -> None:
             f"{way:6}computes a trial {tokens['prompts']:,} tokens of prompts and {tokens['decoding']:,} of responses"
         )
     pairs = list(zip(jobs["plain"], jobs["fast"], strict=True))
-    apart = max(abs((a.kl_divergence or 0) - (b.kl_divergence or 0)) for a, b in pairs)
+    apart = max(abs(a.figures["kl_divergence"] - b.figures["kl_divergence"]) for a, b in pairs)
     differing = sum(
         x is None or y is None or x.verdict.refused != y.verdict.refused
         for a, b in pairs

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from heretic_tui.engine.directions.methods.base import DirectionMethod
     from heretic_tui.engine.edits.attach import attached
     from heretic_tui.engine.edits.methods.base import EditMethod
-    from heretic_tui.engine.metrics.base import Metric
+    from heretic_tui.engine.metrics.base import FirstTokenMetric, ResponseMetric
+    from heretic_tui.engine.metrics.judges.base import Judge
     from heretic_tui.engine.model.load import load_model
     from heretic_tui.engine.session.export import export_trial
     from heretic_tui.engine.session.reproduce import reproduce
     from heretic_tui.engine.session.session import Session
     from heretic_tui.engine.session.workbench import Workbench
+    from heretic_tui.figures import Figure
     from heretic_tui.parameters import Kernel, Parameters
     from heretic_tui.run.run import Run
     from heretic_tui.settings.schema import PromptSet, Settings
@@ -33,10 +35,13 @@ __all__ = [
     "Control",
     "DirectionMethod",
     "EditMethod",
+    "Figure",
+    "FirstTokenMetric",
+    "Judge",
     "Kernel",
-    "Metric",
     "Parameters",
     "PromptSet",
+    "ResponseMetric",
     "Run",
     "Session",
     "Settings",
@@ -56,10 +61,13 @@ _MODULES = {
     "Control": "control",
     "DirectionMethod": "engine.directions.methods.base",
     "EditMethod": "engine.edits.methods.base",
+    "Figure": "figures",
+    "FirstTokenMetric": "engine.metrics.base",
+    "Judge": "engine.metrics.judges.base",
     "Kernel": "parameters",
-    "Metric": "engine.metrics.base",
     "Parameters": "parameters",
     "PromptSet": "settings.schema",
+    "ResponseMetric": "engine.metrics.base",
     "Run": "run.run",
     "Session": "engine.session.session",
     "Settings": "settings.schema",

@@ -17,7 +17,6 @@ class Figure:
     """One figure of a trial. The smaller it is, the better.
 
     Attributes:
-        key: by which it is held and set; the file name of its metric.
         name: in words.
         short: the same for columns.
         meaning: what was measured, for a model card: the rest of a sentence that begins with the name and a colon.
@@ -26,9 +25,9 @@ class Figure:
         lowest: what it is never less than; None where there is no such value.
         verb, participle: how a sentence says that so many prompts are counted, such as refuses and refused; empty where
             there is no such word.
+        key: by which it is held and set: the name of its metric in the settings.
     """
 
-    key: str
     name: str
     short: str
     meaning: str = ""
@@ -37,6 +36,7 @@ class Figure:
     lowest: float | None = None
     verb: str = ""
     participle: str = ""
+    key: str = ""
 
     @property
     def word(self) -> str:
@@ -47,6 +47,10 @@ class Figure:
     def width(self) -> int:
         """Characters that a column has to have."""
         return max(9 if self.counted else 7, len(self.short))
+
+    def value(self, value: float) -> float:
+        """A value as it is kept: of a count a whole number."""
+        return int(value) if self.counted else float(value)
 
     def text(self, value: float | None, prompts: int | None = None, more_digits: int = 0) -> str:
         """A value as tables show it: 5/100 of `prompts` where it is counted, empty where it is not known."""
@@ -82,14 +86,13 @@ def figures_of_before(max_response_length: object = 100) -> tuple[Figure, Figure
     """
     return (
         Figure(
-            "kl_divergence",
             "KL divergence",
             "KL",
             "mean over the good evaluation prompts of KL(base ‖ edited) of the first response token, in nats",
             lowest=0.0,
+            key="kl_divergence",
         ),
         Figure(
-            "refusals",
             "refusals",
             "refusals",
             "greedy responses to the bad evaluation prompts that contain a refusal marker, "
@@ -97,6 +100,7 @@ def figures_of_before(max_response_length: object = 100) -> tuple[Figure, Figure
             counted=True,
             verb="refuses",
             participle="refused",
+            key="refusals",
         ),
     )
 

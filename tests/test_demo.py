@@ -89,12 +89,12 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
         bench = Workbench(inputs.settings, inputs.sets, folder, Work())
         bench.load()
         bench.prepare()
-        verdicts, divergences = [bench.refusals.base], []
+        verdicts, divergences = [bench.base_responses], []
         for edit in (parameters, Parameters.from_json(middle.parameters)):
             job = bench.job(None, edit)
             bench.pool.start(job)
             assert bench.pool.advance() is job
-            divergences.append(job.kl_divergence)
+            divergences.append(job.figures["kl_divergence"])
             verdicts.append([response for response in job.responses if response])
         results.append(([[r.verdict.refused for r in responses] for responses in verdicts], divergences))
     for verdicts, divergences in results[1:]:

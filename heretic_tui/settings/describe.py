@@ -20,6 +20,9 @@ _FORMS = {
     **dict.fromkeys(DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),
 }
 
+# How many of its choices a setting takes, where that is neither one nor any number.
+_NUMBERS = {"objectives": "two"}
+
 # Longer defaults are not written out.
 _LONGEST_DEFAULT = 60
 
@@ -115,7 +118,7 @@ class Setting:
             value = self.field.get_default(call_default_factory=True)
         if isinstance(value, PromptSet):
             value = value.dataset
-        if value is None or value == "":
+        if value in (None, "", []):
             return ""
         if isinstance(value, list):
             shown = " ".join("=>".join(item) if isinstance(item, tuple) else repr(item) for item in value)
@@ -131,7 +134,8 @@ class Setting:
             return _FORMS[self.key]
         kinds = kinds_of(self.field)
         if self.choices:
-            return f"{'one or more' if list in kinds else 'one'} of {', '.join(self.choices)}"
+            how_many = _NUMBERS.get(self.key, "one or more" if list in kinds else "one")
+            return f"{how_many} of {', '.join(self.choices)}"
         if list in kinds:
             return "one or more texts"
         if bool in kinds:

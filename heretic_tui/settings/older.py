@@ -16,7 +16,12 @@ FORMER_NAMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 }
 
 # Settings that came later, with the value that is what all runs of before did.
-_CAME_LATER: Mapping[str, object] = {"early_stop": True, "direction_method": "mean_difference"}
+_CAME_LATER: Mapping[str, object] = {
+    "early_stop": True,
+    "direction_method": "mean_difference",
+    "objectives": ["kl_divergence", "refusals"],
+    "judge": "markers",
+}
 
 
 def with_present_names(values: Mapping[str, object], where: str) -> dict[str, object]:

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from heretic_tui.errors import UsageError
 from heretic_tui.files import parse_json, state_folder
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, Kind, names
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from heretic_tui.settings.older import in_first_words
 
 # Parts of a refusal in lower case. Words for what is refused (illegal, harmful, unethical) are not among them: answers
@@ -122,6 +122,7 @@ class Settings(BaseModel):
     chain_of_thought_skips: list[tuple[str, str]] = _setting(
         list(THINKING_SKIPS), "Responses", "thinking openers and the closed block put in their place, as OPENER=>BLOCK"
     )
+    judge: Annotated[str, JUDGES] = _setting("markers", "Responses", "what says whether a response is a refusal")
     refusal_markers: list[str] = _setting(
         list(REFUSAL_MARKERS), "Responses", "strings that make a response a refusal (lower case)", min_length=1
     )
@@ -159,6 +160,10 @@ class Settings(BaseModel):
         le=10_000,
     )
 
+    objectives: Annotated[list[str], METRICS] = _setting(
+        ["kl_divergence", "refusals"], "Search", "the two figures that are to be small", min_length=2, max_length=2
+    )
+    figures: Annotated[list[str], METRICS] = _setting([], "Search", "further figures of a trial, which are only shown")
     n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=100_000)
     n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=100_000)
     seed: int | None = _setting(None, "Search", "seed of the search; unset: drawn, and stored", ge=0, lt=2**31)
@@ -195,7 +200,14 @@ class Settings(BaseModel):
                 raise ValueError
         return value
 
-    @field_validator("dtypes", "refusal_markers", mode="before")
+    @field_validator("objectives")
+    @classmethod
+    def _different(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError
+        return value
+
+    @field_validator("dtypes", "objectives", "figures", "refusal_markers", mode="before")
     @classmethod
     def _words(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
@@ -205,8 +217,8 @@ class Settings(BaseModel):
                 words = parse_json(value, str(info.field_name))
             value = words if isinstance(words, list) else [value]
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            # A marker may hold a comma, a dtype cannot.
-            if info.field_name == "dtypes":
+            # A marker may hold a comma, a name cannot.
+            if info.field_name != "refusal_markers":
                 return [word.strip() for part in value for word in part.split(",") if word.strip()]
             # Every response holds an empty one.
             if not all(part.strip() for part in value):
@@ -277,6 +289,7 @@ class Settings(BaseModel):
 _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
     | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
+    | {"figures"}
 )
 
 

@@ -22,7 +22,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Export, MoreTrials, Shift
 from heretic_tui.demo.settings import MODEL
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
-from heretic_tui.engine.metrics.judges.markers import Judge
+from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.figures import figures_of_before
 from heretic_tui.layer_figures import Effect, FirstTokens, Separation
 from heretic_tui.report.layers import geometry_text
@@ -781,7 +781,7 @@ def test_directions_are_compared_with_another_runs(tmp_path: Path, folder: Path)
 def test_the_marker_of_a_refusal_is_set_off_where_the_verdict_found_it(tmp_path: Path, folder: Path) -> None:
     host = fake_run.FakeHost(folder)
     text = "<think>I can't, sorry</think>\n\t\x1b[1mWell, I\n *can’t* do that."
-    verdict = Judge(["i can't"], [("<think>", "</think>")]).verdict(text)
+    verdict = Markers(["i can't"], [("<think>", "</think>")]).verdict(text)
     for number in (None, 0, 1):
         record = {"prompt": "Do it.", "text": text, "refused": True, "marker": verdict.marker}
         if number == 0:  # Trial 1 is of a version that kept no places.

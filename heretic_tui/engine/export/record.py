@@ -45,7 +45,6 @@ class _Identity(_Part):
 
 
 class _Figure(_Part):
-    key: _Short
     name: _Short
     short: _Short
     meaning: _Text
@@ -54,6 +53,7 @@ class _Figure(_Part):
     lowest: float | None
     verb: _Short
     participle: _Short
+    key: _Short
 
 
 class _Figures(_Part):

@@ -28,7 +28,7 @@ class EarlyStop:
 
     Args:
         odds: what earlier trials tell, None where nothing is known.
-        kl_divergence: of the trial.
+        value: of the objective that is known before the first refusal.
         bar: the number of refusals at which it has lost.
         rows: number of prompts.
 
@@ -36,9 +36,9 @@ class EarlyStop:
         lost: whether a step was reached at which enough refusals are certain.
     """
 
-    def __init__(self, odds: Odds | None, kl_divergence: float, bar: int, rows: int) -> None:
+    def __init__(self, odds: Odds | None, value: float, bar: int, rows: int) -> None:
         self._odds = odds
-        self._kl = kl_divergence
+        self._value = value
         self._bar = bar
         self._waiting = list(odds.order) if odds else list(range(rows))
         self._now = 0
@@ -122,7 +122,7 @@ class EarlyStop:
         undecided = {row: self._now - self._begun[row] for row in self._open} | dict.fromkeys(self._waiting, 0)
         if self._odds is None:
             return dict.fromkeys(undecided, 0.0)
-        return self._odds.chances(self._kl, self._refused, self._answered, undecided)
+        return self._odds.chances(self._value, self._refused, self._answered, undecided)
 
     def _enough_at(self, responses: Responses) -> float:
         """The step at which the refusals that are known are enough, if no earlier one is."""

@@ -21,13 +21,11 @@ from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.attach import attached, stacked
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Evaluation, Job, measure_kl
+from heretic_tui.engine.measuring.job import Evaluation, Job, measure_first_tokens
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
-from heretic_tui.engine.metrics.kl_divergence import KLDivergence
-from heretic_tui.engine.metrics.refusals import Refusals
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY
 from heretic_tui.events import Progress
@@ -69,7 +67,7 @@ class FastPool:
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
         self._cache: RaggedCache | None = None
-        self._report = work.progress(Refusals.name)
+        self._report = work.progress(evaluation.responses_stage)
         self._speculation = Speculation(len(evaluation.bad), cost)
         # Whether rows of one batch can have edits of their own.
         self.together = True
@@ -78,18 +76,18 @@ class FastPool:
         self.steps = 0
 
     def start(self, job: Job) -> None:
-        job.responses = [None] * len(self._evaluation.bad)
+        job.responses = self._evaluation.no_responses()
         self._jobs.append(job)
         self._waiting[job] = job.order()
         try:
-            measure_kl(self, job, self._evaluation, self._work)
-            if not job.compared:
+            measure_first_tokens(self, job, self._evaluation, self._work)
+            if job not in self._trunks:
                 self._trunks[job] = self._trunk(job)
         except Aborted:
             raise
         except Exception as error:
             job.error = error
-        self._report = self._work.progress(Refusals.name)
+        self._report = self._work.progress(self._evaluation.responses_stage)
 
     def advance(self) -> Job:
         while True:
@@ -116,7 +114,7 @@ class FastPool:
         return jobs
 
     def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
-        report, done = self._work.progress(KLDivergence.name), 0
+        report, done = self._work.progress(self._evaluation.first_tokens_stage), 0
         self._trunks[job] = self._trunk(job)
         for filled in self._passes("good", range(len(self._evaluation.good)), job):
             done += len(filled.rows)
@@ -302,7 +300,7 @@ class FastPool:
             self._report(done, len(self._evaluation.bad))
         else:
             # They come and go, most of them before their last prompt: no pace tells when.
-            stage = f"{Refusals.name} of {jobs} trials"
+            stage = f"{self._evaluation.responses_stage} of {jobs} trials"
             self._work.tell(Progress(stage=stage, done=done, total=jobs * len(self._evaluation.bad), seconds_left=None))
 
     def _compact(self) -> None:

@@ -1,4 +1,4 @@
-"""Measuring trials: KL divergence and refusals of one edit, or of several whose prompts share a batch.
+"""Measuring trials: the figures of one edit, or of several whose prompts share a batch.
 
 There are two ways to do it that give the same figures. `FastPool` computes nothing twice (prefill.py), decodes the
 prompts of several trials in one batch with a cache of its own, and is checked against the model when it is made.
@@ -13,15 +13,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.early_stop import EarlyStop
 from heretic_tui.engine.measuring.odds import Odds, refusals_to_lose
-from heretic_tui.engine.metrics.base import Response
-from heretic_tui.engine.metrics.judges.markers import Judge
-from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.metrics.base import FIRST_TOKENS, RESPONSES, Metrics, Response
+from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Measured
@@ -36,12 +36,14 @@ class Job:
         number: of the trial; None for an edit that is no trial.
         edits: by the writer's name; none for the base model.
         first_edited: lowest layer that an edit changes; the number of layers where none does.
-        compared: whether the KL divergence from the base model is measured too.
-        front: KL divergence and refusals of trials that the search has found; a job that is certain to be dominated by
-            one of them stops. Empty: it is measured in full, whatever comes out.
+        compared: whether the figures of first tokens are measured too.
+        stopping: the keys of the two objectives, where it can be stopped early (metrics/base.py: Metrics.stopping).
+        front: those two figures of trials that the search has found; a job that is certain to be dominated by one of
+            them stops. Empty: it is measured in full, whatever comes out.
         odds: what earlier trials tell, None where nothing is known.
-        kl_divergence: None until it is measured.
-        responses: one for each bad evaluation prompt; None while its verdict is not certain.
+        figures: those of first tokens by key, once they are measured.
+        responses: one for each bad evaluation prompt; None while its verdict is not certain. Empty where no figure
+            needs them.
         begun: tokens that each undecided prompt has got so far.
         stages: seconds by stage.
         dominated: stopped for good; responses are then those that count (engine/early_stop.py).
@@ -52,9 +54,10 @@ class Job:
     edits: Mapping[str, Edit]
     first_edited: int
     compared: bool = True
+    stopping: tuple[str, str] | None = None
     front: Sequence[tuple[float, int]] = ()
     odds: Odds | None = None
-    kl_divergence: float | None = None
+    figures: dict[str, float] = field(default_factory=dict)
     responses: list[Response | None] = field(default_factory=list)
     begun: dict[int, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
@@ -69,7 +72,8 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        return self.dominated or self.error is not None or (bool(self.responses) and None not in self.responses)
+        begun = bool(self.responses or self.figures)
+        return self.dominated or self.error is not None or (begun and None not in self.responses)
 
     def estimate(self) -> float:
         """Expected refusals of a job that was stopped."""
@@ -98,14 +102,12 @@ class Job:
         """Rows in the order in which they are best decoded."""
         return list(self.odds.order) if self.odds else list(range(len(self.responses)))
 
-    def found_kl(self, value: float) -> None:
-        """Take in the KL divergence."""
-        if not math.isfinite(value):
-            self.error = HereticError(
-                f"the {KLDivergence.name} is not a number: the edited model's logits are not finite"
-            )
+    def found_first_tokens(self, figures: Mapping[str, float]) -> None:
+        """Take in the figures of first tokens."""
+        self.figures.update(figures)
+        if self.stopping is None:
             return
-        self.kl_divergence = value
+        value = self.figures[self.stopping[0]]
         if (limit := refusals_to_lose(self.front, value)) is not None:
             self._stop = EarlyStop(self.odds, value, limit, len(self.responses))
             self.look()
@@ -136,7 +138,7 @@ class Pool(Protocol):
     """Takes jobs in, measures them, and gives them back when they have ended."""
 
     def start(self, job: Job) -> None:
-        """Take a job in, and measure its KL divergence. What goes wrong ends up in the job's `error`."""
+        """Take a job in, and measure its figures of first tokens. What goes wrong ends up in the job's `error`."""
         ...
 
     def advance(self) -> Job:
@@ -168,22 +170,66 @@ class Evaluation:
     good: Sequence[Tokens]
     bad: Sequence[Tokens]
     length: int
-    kl: KLDivergence
+    metrics: Metrics
     judge: Judge
 
     def response(self, model: ChatModel, tokens: Tokens, whole: bool) -> Response:
         text = model.decode(tokens)
         return Response(text, self.judge.verdict(text), len(tokens), whole)
 
+    def no_responses(self) -> list[Response | None]:
+        """The responses of a job that begins: empty where no figure needs them, and nothing is decoded."""
+        return [None] * len(self.bad) if self.metrics.responses else []
 
-def measure_kl(pool: Pool, job: Job, evaluation: Evaluation, work: Work) -> None:
-    """Measure a job's KL divergence from the base model, where that is known, and tell it."""
-    if not job.compared:
+    @property
+    def first_tokens_stage(self) -> str:
+        """What the stage is called in which first tokens are looked at."""
+        return self.metrics.words(FIRST_TOKENS)
+
+    @property
+    def responses_stage(self) -> str:
+        """What the stage is called in which responses are decoded."""
+        return self.metrics.words(RESPONSES)
+
+    def figures(self, job: Job) -> dict[str, float]:
+        """The figures of a job that has ended, those that were measured in full, in the order of the metrics."""
+        found = dict(job.figures)
+        if None not in job.responses:
+            responses = [response for response in job.responses if response]
+            found |= {key: metric.of(responses) for key, metric in self.metrics.responses.items()}
+        return self._in_order(found)
+
+    def at_least(self, job: Job) -> dict[str, float]:
+        """What is certain of the figures that need responses, of a job that was stopped."""
+        certain = {key: metric.at_least(job.responses) for key, metric in self.metrics.responses.items()}
+        return self._in_order({key: least for key, least in certain.items() if least is not None})
+
+    def _in_order(self, found: Mapping[str, float]) -> dict[str, float]:
+        return {f.key: f.value(found[f.key]) for f in self.metrics.figures if f.key in found}
+
+
+def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Work) -> None:
+    """Measure a job's figures of first tokens, where there are any, and tell them.
+
+    Raises:
+        HereticError: when they are no numbers.
+    """
+    metrics = evaluation.metrics.first_tokens
+    if not job.compared or not metrics:
         return
-    with timed(job, KLDivergence.name, work):
-        job.found_kl(evaluation.kl.of(pool.good_logits(job)))
-    if job.number is not None and job.kl_divergence is not None:
-        work.tell(Measured(number=job.number, metric=KLDivergence.name, value=job.kl_divergence))
+    with timed(job, evaluation.first_tokens_stage, work):
+        values = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
+        for rows, logits in pool.good_logits(job):
+            log_probabilities = torch.log_softmax(logits, dim=-1)
+            for key, metric in metrics.items():
+                values[key][list(rows)] = metric.per_prompt(rows, log_probabilities).double().cpu()
+        found = {key: metric.of(values[key]) for key, metric in metrics.items()}
+        for figure in evaluation.metrics.figures:
+            if not math.isfinite(found.get(figure.key, 0.0)):
+                raise HereticError(f"the {figure.name} is not a number: the edited model's logits are not finite")
+        job.found_first_tokens(found)
+    for key, value in job.figures.items() if job.number is not None else ():
+        work.tell(Measured(number=job.number, metric=key, value=value))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heretic_tui.engine.metrics.base import Response
 
 _TINY = 1e-9
-# Weight of the unweighted rates, in measurements of the same KL divergence.
+# Weight of the unweighted rates, in measurements of the same value of the other objective.
 _PRIOR = 0.2
 # Measurements that odds rest on, the base model's apart: more tell little more, and take time at every trial.
 _REMEMBERED = 256
@@ -19,29 +19,29 @@ _REMEMBERED = 256
 _DIGITS = 5
 
 
-def compared(kl_divergence: float) -> float:
-    """A KL divergence as trials are compared by it, and as the search is told it."""
-    return round(kl_divergence, _DIGITS)
+def compared(value: float) -> float:
+    """A figure as trials are compared by it, and as the search is told it."""
+    return round(value, _DIGITS)
 
 
-def refusals_to_lose(front: Sequence[tuple[float, int]], kl_divergence: float) -> int | None:
-    """The number of refusals at which a trial of this KL divergence is certain to be dominated; None where it cannot
-    be.
+def refusals_to_lose(front: Sequence[tuple[float, int]], value: float) -> int | None:
+    """The number of refusals at which a trial with this value is certain to be dominated; None where it cannot be.
 
     Args:
-        front: KL divergence and refusals of trials that are fully measured.
+        front: value and refusals of trials that are fully measured.
+        value: of the other objective, which is known before the first refusal.
     """
-    own = compared(kl_divergence)
+    own = compared(value)
     bars = [refusals + (compared(other) == own) for other, refusals in front if compared(other) <= own]
     return min(bars, default=None)
 
 
 @dataclass(frozen=True)
 class Past:
-    """One measurement in full: its KL divergence (0 for the base model) and, by prompt, the tokens after which a
-    refusal was certain, None for an answer."""
+    """One measurement in full: the value of its other objective and, by prompt, the tokens after which a refusal was
+    certain, None for an answer."""
 
-    kl_divergence: float
+    value: float
     delays: Sequence[int | None]
 
 
@@ -65,7 +65,7 @@ class Odds:
 
     def chances(
         self,
-        kl_divergence: float,
+        value: float,
         refused: Mapping[int, int],
         answered: Mapping[int, int],
         undecided: Mapping[int, int],
@@ -74,10 +74,10 @@ class Odds:
         prompts has got so far.
 
         It is given that the prompt was not refused within its tokens (Bayes' rule, from the rate of the prompt and the
-        delays of all refusals). What a trial of about the same KL divergence refused counts most. The rates are scaled
+        delays of all refusals). What a trial of about the same value refused counts most. The rates are scaled
         by how the prompts that were begun compare with what the rates expected of them.
         """
-        rates = self._rates_near(compared(kl_divergence))
+        rates = self._rates_near(compared(value))
         seen = {**refused, **answered, **undecided}
         elapsed = max(seen.values(), default=0)
         expected = sum(rates[row] for row, tokens in seen.items() if tokens) * (1 - self._later(elapsed))
@@ -89,13 +89,13 @@ class Odds:
             found[row] = hidden / (hidden + 1 - rate)
         return found
 
-    def _rates_near(self, kl_divergence: float) -> list[float]:
-        """Share of refusals by prompt, measurements weighted by how near their KL divergence is (as a ratio)."""
-        if self._near and self._near[0] == kl_divergence:
+    def _rates_near(self, value: float) -> list[float]:
+        """Share of refusals by prompt, measurements weighted by how near their value is (as a ratio)."""
+        if self._near and self._near[0] == value:
             return self._near[1]
-        weights = [
-            (min(kl_divergence, p.kl_divergence) / max(kl_divergence, p.kl_divergence, _TINY)) ** 2 for p in self._past
-        ]
+        # A figure below 0 has no ratio: it counts as near to none.
+        own = max(0.0, value)
+        weights = [(max(0.0, min(own, p.value)) / max(own, p.value, _TINY)) ** 2 for p in self._past]
         total = sum(weights) + _PRIOR
         rates = [
             (sum(w for w, p in zip(weights, self._past, strict=True) if p.delays[row] is not None) + _PRIOR * rate)
@@ -103,7 +103,7 @@ class Odds:
             for row, rate in enumerate(self._rates)
         ]
         # A trial asks again and again.
-        self._near = kl_divergence, rates
+        self._near = value, rates
         return rates
 
     def _later(self, tokens: int) -> float:
@@ -118,24 +118,28 @@ class History:
     Args:
         base: responses of the base model.
         read: the responses of a trial that was announced; None where they are lost.
+        base_value: of the base model, the figure that trials are compared by; a divergence from it is 0.
     """
 
     def __init__(
-        self, base: Sequence[Response], read: Callable[[int], Sequence[Response] | None] = lambda number: None
+        self,
+        base: Sequence[Response],
+        read: Callable[[int], Sequence[Response] | None] = lambda number: None,
+        base_value: float = 0.0,
     ) -> None:
-        self._base = _past(0.0, base)
+        self._base = _past(base_value, base)
         self._read = read
         self._announced: dict[int, float] = {}
         self._trials: dict[int, Past | None] = {}
         self._numbers: list[int] = []
 
-    def add(self, number: int, kl_divergence: float, responses: Sequence[Response] | None = None) -> None:
+    def add(self, number: int, value: float, responses: Sequence[Response] | None = None) -> None:
         """Announce a trial that was measured in full; without its responses they are read when they are needed."""
         if number not in self._announced:
             bisect.insort(self._numbers, number)
-        self._announced[number] = kl_divergence
+        self._announced[number] = value
         if responses is not None:
-            self._trials[number] = _past(kl_divergence, responses)
+            self._trials[number] = _past(value, responses)
 
     def before(self, number: int) -> Odds:
         """What was known when trials with smaller numbers had ended. (Not what is known now: that hangs on which trial
@@ -151,6 +155,6 @@ class History:
         return self._trials[number]
 
 
-def _past(kl_divergence: float, responses: Sequence[Response]) -> Past:
+def _past(value: float, responses: Sequence[Response]) -> Past:
     delays = [response.tokens if response.verdict.refused else None for response in responses]
-    return Past(compared(kl_divergence), delays)
+    return Past(compared(value), delays)

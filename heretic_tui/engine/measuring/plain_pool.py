@@ -11,8 +11,7 @@ from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Evaluation, Job, measure_kl, timed
-from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.measuring.job import Evaluation, Job, measure_first_tokens, timed
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.work import Work
@@ -28,10 +27,10 @@ class PlainPool:
         self._jobs: deque[Job] = deque()
 
     def start(self, job: Job) -> None:
-        job.responses = [None] * len(self._evaluation.bad)
+        job.responses = self._evaluation.no_responses()
         self._jobs.append(job)
         try:
-            measure_kl(self, job, self._evaluation, self._work)
+            measure_first_tokens(self, job, self._evaluation, self._work)
         except Aborted:
             raise
         except Exception as error:
@@ -40,7 +39,7 @@ class PlainPool:
     def advance(self) -> Job:
         job = self._jobs[0]
         if not job.ended:
-            with timed(job, "refusals", self._work):
+            with timed(job, self._evaluation.responses_stage, self._work):
                 try:
                     self._decode(job)
                 except Aborted:
@@ -62,12 +61,12 @@ class PlainPool:
             parts.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
 
         with attached(model.anatomy.writers, job.edits):
-            model.in_batches(self._evaluation.good, keep, self._work.progress(KLDivergence.name))
+            model.in_batches(self._evaluation.good, keep, self._work.progress(self._evaluation.first_tokens_stage))
         yield from parts
 
     def _decode(self, job: Job) -> None:
         evaluation, model, order = self._evaluation, self._model, job.order()
-        report = self._work.progress("refusals")
+        report = self._work.progress(evaluation.responses_stage)
 
         def enough(response: Tokens) -> bool:
             return evaluation.judge.certain(model.decode(response))

@@ -1,31 +1,24 @@
-"""What metrics and judges are, and what they are handed: responses and verdicts."""
+"""What metrics are: how first tokens, or responses with verdicts, become a figure of a trial; and those of a run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
-from heretic_tui.run.folder import RunFolder
+from heretic_tui.errors import UsageError
+from heretic_tui.figures import Figure
+from heretic_tui.plugins import METRICS, method
+from heretic_tui.words import quoted
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-class Metric(Protocol):
-    """Measured once on the base model, then on every trial; smaller is better.
+M = TypeVar("M")
 
-    `name` is what events call it. `save` and `restore` keep in the run folder what a trial is compared with, so that a
-    resumed run need not measure the base model again.
-    """
-
-    name: str
-
-    def save(self, folder: RunFolder) -> None: ...
-
-    def restore(self, folder: RunFolder) -> bool:
-        """Whether the folder held what `save` had written.
-
-        Raises:
-            UsageError: when it holds something else.
-        """
-        ...
+FIRST_TOKENS: Literal["first tokens"] = "first tokens"
+RESPONSES: Literal["responses"] = "responses"
 
 
 @dataclass(frozen=True)
@@ -52,3 +45,149 @@ class Response:
     verdict: Verdict
     tokens: int = 0
     whole: bool = True
+
+
+class FirstTokenMetric(Protocol):
+    """A figure of the first response token to good evaluation prompts; smaller is better.
+
+    A class that inherits from this one has all that is not said to be its own.
+
+    Attributes:
+        figure: what it is called, and how its values are written; the key is set by whoever makes the metric. Its own.
+    """
+
+    needs: Literal["first tokens"] = FIRST_TOKENS
+    figure: Figure
+
+    @abstractmethod
+    def take_base(self, base: Tensor) -> None:
+        """Keep what a trial is compared with. Its own.
+
+        Args:
+            base: log-probabilities of the unedited model, float32 on the CPU, (prompts, vocabulary).
+        """
+        ...
+
+    @abstractmethod
+    def per_prompt(self, rows: Sequence[int], log_probabilities: Tensor) -> Tensor:
+        """A value for each of some prompts, (rows,). Its own.
+
+        Args:
+            rows: the prompts, by their place in the set.
+            log_probabilities: of the edited model, float32 on its device, (rows, vocabulary).
+        """
+        ...
+
+    def of(self, values: Tensor) -> float:
+        """The figure, from the values of all prompts, float64 on the CPU, (prompts,)."""
+        return float(values.mean())
+
+    def notes(self) -> Sequence[str]:
+        """What a person should know of the base model before the search begins, a sentence each."""
+        return ()
+
+
+class ResponseMetric(Protocol):
+    """A figure of the responses to bad evaluation prompts; smaller is better.
+
+    A class that inherits from this one has all that is not said to be its own.
+
+    Attributes:
+        figure: what it is called, and how its values are written; the key is set by whoever makes the metric. Its own.
+            Its meaning may hold {judged}, for what the judge looks for, and {length}, for the longest response.
+        counts_refused: whether it is the number of responses that are refused. A trial whose other objective needs
+            first tokens alone can then be stopped as soon as it is certain to be dominated.
+    """
+
+    needs: Literal["responses"] = RESPONSES
+    figure: Figure
+    counts_refused: bool = False
+
+    def take_base(self, base: Sequence[Response]) -> None:
+        """Keep what a trial is compared with: the responses of the unedited model."""
+
+    @abstractmethod
+    def of(self, responses: Sequence[Response]) -> float:
+        """The figure, from the responses to all prompts, in their order. Its own."""
+        ...
+
+    def at_least(self, responses: Sequence[Response | None]) -> float | None:
+        """What the figure will be at least, whatever the responses are that are not known yet (None); None where
+        nothing is certain."""
+        return None
+
+    def notes(self) -> Sequence[str]:
+        """What a person should know of the base model before the search begins, a sentence each."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """The metrics of a run by key.
+
+    Attributes:
+        figures: what they are called, the two objectives first.
+    """
+
+    first_tokens: Mapping[str, FirstTokenMetric]
+    responses: Mapping[str, ResponseMetric]
+    figures: tuple[Figure, ...]
+
+    @property
+    def stopping(self) -> tuple[str, str] | None:
+        """Where a trial can be stopped early, the keys of the objective that is known first, and of the count of
+        refused responses that is certain step by step; None for other objectives: trials are measured in full."""
+        first, second = (figure.key for figure in self.figures[:2])
+        for known, counted in ((first, second), (second, first)):
+            if known in self.first_tokens and counted in self.responses and self.responses[counted].counts_refused:
+                return known, counted
+        return None
+
+    def words(self, needs: str) -> str:
+        """The names of those that need first tokens, or responses: a stage of the measurement is called so."""
+        kinds = self.first_tokens if needs == FIRST_TOKENS else self.responses
+        return ", ".join(figure.name for figure in self.figures if figure.key in kinds)
+
+    def notes(self) -> list[str]:
+        """What a person should know of the base model before the search begins."""
+        return [note for metrics in (self.first_tokens, self.responses) for m in metrics.values() for note in m.notes()]
+
+
+def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
+    """The metrics with these keys, none of which has seen the base model yet.
+
+    Args:
+        keys: the two objectives first.
+        judged: what the judge looks for in a response, such as "contain a refusal marker".
+        length: tokens of a response at most.
+
+    Raises:
+        UsageError: for a metric that is not there, or is none.
+    """
+    first_tokens: dict[str, FirstTokenMetric] = {}
+    responses: dict[str, ResponseMetric] = {}
+    figures = []
+    for key in dict.fromkeys(keys):
+        needs = getattr(method(METRICS, key), "needs", None)
+        made: FirstTokenMetric | ResponseMetric
+        if needs == FIRST_TOKENS:
+            made = first_tokens[key] = _made(cast(type[FirstTokenMetric], method(METRICS, key, FirstTokenMetric)), key)
+        elif needs == RESPONSES:
+            made = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
+        else:
+            raise UsageError(
+                f"the METHOD of the metric {quoted(key)} does not say whether it needs first tokens or responses: "
+                f"give it a line needs = {FIRST_TOKENS!r} or {RESPONSES!r}"
+            )
+        meaning = made.figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
+        figures.append(replace(made.figure, key=key, meaning=meaning))
+    return Metrics(first_tokens, responses, tuple(figures))
+
+
+def _made(cls: type[M], key: str) -> M:
+    lacking: Collection[str] = getattr(cls, "__abstractmethods__", ())
+    if lacking:
+        raise UsageError(
+            f"the METHOD of the metric {quoted(key)} lacks {min(lacking)!r}, which is its own to say: add it"
+        )
+    return cls()

@@ -2,76 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
-from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
-from heretic_tui.errors import UsageError
-from heretic_tui.run.folder import RunFolder
+from heretic_tui.engine.metrics.base import FirstTokenMetric
+from heretic_tui.figures import Figure
+
+# Log-probability of a token that the base model is sure of (p > 0.999).
+_SURE = -0.001
 
 
-class KLDivergence:
+class KLDivergence(FirstTokenMetric):
     """Mean over the prompts of KL(base ‖ edited), in nats, of the next-token distribution at the first response
     position, from raw float32 logits over the whole vocabulary."""
 
-    name = "KL divergence"
+    figure = Figure(
+        "KL divergence",
+        "KL",
+        "mean over the good evaluation prompts of KL(base ‖ edited) of the first response token, in nats",
+        lowest=0.0,
+    )
 
-    def __init__(self, prompts: int) -> None:
-        self._prompts = prompts
+    def __init__(self) -> None:
         self._base: Tensor | None = None
 
-    @property
-    def base(self) -> Tensor:
-        """Log-probabilities of the base model, float32 on the CPU, (prompts, vocabulary)."""
+    def take_base(self, base: Tensor) -> None:
+        self._base = base
+
+    def per_prompt(self, rows: Sequence[int], log_probabilities: Tensor) -> Tensor:
         assert self._base is not None, "the base model has not been measured"
-        return self._base
+        return kl_divergence(self._base[list(rows)].to(log_probabilities.device), log_probabilities)
 
-    def set_base(self, logits: Iterable[tuple[Sequence[int], Tensor]]) -> None:
-        """Keep the base model's log-probabilities.
-
-        Args:
-            logits: rows, and their logits (rows, vocabulary), until all prompts are covered.
-
-        Raises:
-            NotFiniteError: with all rows for which they are no numbers.
-        """
-        parts: dict[int, Tensor] = {}
-        lost: list[int] = []
-        for rows, found in logits:
-            lost += [row for row, token in zip(rows, most_likely(found).tolist(), strict=True) if token == NO_TOKEN]
-            parts.update(zip(rows, torch.log_softmax(found, dim=-1).cpu(), strict=True))
-        if lost:
-            raise NotFiniteError(sorted(lost))
-        self._base = torch.stack([parts[row] for row in range(self._prompts)])
-
-    def of(self, logits: Iterable[tuple[Sequence[int], Tensor]]) -> float:
-        """The divergence of an edited model from its logits, as for `set_base`; NaN where they are not numbers."""
-        values = torch.zeros(self._prompts, dtype=torch.float64)
-        for rows, found in logits:
-            edited = torch.log_softmax(found, dim=-1)
-            values[list(rows)] = kl_divergence(self.base[list(rows)].to(edited.device), edited).double().cpu()
+    def of(self, values: Tensor) -> float:
         # The exact value cannot be negative; rounding of an edit of nothing can.
         return float(values.mean().clamp(min=0))
 
-    def certain(self) -> int:
-        """Number of prompts whose first token the base model is sure of (p > 0.999): they can hardly diverge."""
-        return int((self.base.max(dim=-1).values > -0.001).sum())
+    def notes(self) -> Sequence[str]:
+        if self._base is None:
+            return ()
+        sure, total = int((self._base.max(dim=-1).values > _SURE).sum()), len(self._base)
+        if sure <= total / 2:
+            return ()
+        # Where the base model is sure of the first token, an edit can hardly change it.
+        return (
+            f"the base model is certain of the first token for {sure} of {total} good prompts, so the KL "
+            "divergence says little: set --response-prefix to what responses begin with",
+        )
 
-    def save(self, folder: RunFolder) -> None:
-        keep_tensors(folder, folder.baseline, {"log_probabilities": self.base})
 
-    def restore(self, folder: RunFolder) -> bool:
-        found = kept_tensors(folder, folder.baseline, "log_probabilities")
-        if found is None:
-            return False
-        base = found["log_probabilities"]
-        if base.dtype != torch.float32 or base.ndim != 2 or len(base) != self._prompts or base.isnan().any():
-            raise UsageError(f"{folder.baseline} is damaged (it holds no log-probabilities of {self._prompts} prompts)")
-        self._base = base
-        return True
+METHOD = KLDivergence
 
 
 def kl_divergence(base: Tensor, edited: Tensor) -> Tensor:

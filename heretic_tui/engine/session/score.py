@@ -43,8 +43,7 @@ def score(settings: Settings, parameters: Parameters | None, work: Work) -> dict
         bench.load()
         bench.prepare(directions=parameters is not None)
         measured = bench.measure(parameters)
-        base = {"kl_divergence": 0.0, "refusals": bench.base_refusals}
-        return {**figures_of(measured), "base": base, "seconds": {**stages, **measured.stages}}
+        return {**figures_of(measured), "base": bench.base_figures, "seconds": {**stages, **measured.stages}}
 
 
 def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) -> dict[str, SetShift]:
@@ -74,5 +73,4 @@ def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) ->
 
 
 def figures_of(measured: Measurement) -> dict[str, Any]:
-    figures = {"kl_divergence": measured.kl_divergence, "refusals": measured.refusals}
-    return {"figures": figures, "prompts": measured.prompts}
+    return {"figures": measured.figures, "prompts": measured.prompts}

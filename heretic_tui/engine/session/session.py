@@ -23,7 +23,7 @@ from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.chat import answer
 from heretic_tui.engine.session.export import export_trial
 from heretic_tui.engine.session.trials import Trials
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.session.workbench import Workbench, metrics_of
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.files import user_path, write_json
 from heretic_tui.parameters import Parameters
@@ -65,8 +65,9 @@ class Session:
             self.state = RunState.replay(read_events(self.folder.events))
             self._seed = self._known_seed()
             self._journal = Journal(self.folder.events)
-            # A damaged study is found here, and not when the model has been loaded.
+            # A damaged study, and a metric that cannot be used, are found here, and not when the model has been loaded.
             open_study(self._storage, self.folder.name)
+            self._figures = metrics_of(settings).figures
         except BaseException:
             self.folder.unlock()
             raise
@@ -143,6 +144,7 @@ class Session:
                 resumed=bool(record),
                 pid=os.getpid(),
                 version=__version__,
+                figures=list(self._figures),
             )
         )
         for note in self._inputs.notes:

@@ -17,7 +17,6 @@ from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.metrics.base import Response
-from heretic_tui.engine.metrics.refusals import Refusals
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
@@ -50,12 +49,16 @@ class Trials:
         self._in_hand: list[Job] = []
         self._told = 0
         self._asked = 0
-        self._history = History(workbench.refusals.base, self._responses)
+        self._stopping = workbench.evaluation.metrics.stopping
+        self._history: History | None = None
         self._recover()
         self._reconcile()
-        for number, trial in sorted(state.trials.items()):
-            if trial.state == "complete" and self._has_ended(number):
-                self._history.add(number, trial.figures["kl_divergence"])
+        if self._stopping:
+            known, _ = self._stopping
+            self._history = History(workbench.base_responses, self._responses, workbench.base_figures[known])
+            for number, trial in sorted(state.trials.items()):
+                if trial.state == "complete" and self._has_ended(number):
+                    self._history.add(number, trial.figures[known])
 
     def next(self, n_trials: int, may_ask: bool) -> bool | None:
         """Work until one more trial has ended. Returns whether it succeeded; None when there is nothing more to do.
@@ -127,10 +130,11 @@ class Trials:
         try:
             job = self._bench.job(number, parameters)
             job.add("sampling", sampling)
-            job.odds = self._history.before(known)
-            if self._bench.settings.early_stop:
+            job.odds = self._history.before(known) if self._history else None
+            if self._stopping and self._bench.settings.early_stop:
+                job.stopping = (first, counted) = self._stopping
                 job.front = [
-                    (t.figures["kl_divergence"], int(t.figures["refusals"]))
+                    (t.figures[first], int(t.figures[counted]))
                     for t in self._state.trials.values()
                     if t.number < known and t.state == "complete"
                 ]
@@ -167,15 +171,18 @@ class Trials:
             log.error("trial %d failed", job.number, exc_info=job.error)
             self._finish(job, "failed", reason=one_line(job.error))
             return False
-        self._bench.refusals.write(self._bench.folder, job.number, job.responses)
-        kl_divergence = job.kl_divergence or 0.0
-        if job.dominated:
-            estimate = {"refusals": round(job.estimate(), 2)}
-            self._finish(job, "dominated", {"kl_divergence": kl_divergence}, {"refusals": job.refusals}, estimate)
+        evaluation, responses = self._bench.evaluation, job.responses
+        if responses:
+            self._bench.keep_responses(job.number, responses)
+        figures = evaluation.figures(job)
+        if job.dominated and job.stopping:
+            estimate = {job.stopping[1]: round(job.estimate(), 2)}
+            self._finish(job, "dominated", figures, evaluation.at_least(job), estimate)
         else:
-            responses = [response for response in job.responses if response]
-            self._history.add(job.number, kl_divergence, responses)
-            self._finish(job, "complete", {"kl_divergence": kl_divergence, "refusals": job.refusals})
+            if self._history and self._stopping:
+                whole = [response for response in responses if response]
+                self._history.add(job.number, figures[self._stopping[0]], whole)
+            self._finish(job, "complete", figures)
         return True
 
     def _finish(
@@ -232,7 +239,7 @@ class Trials:
                 continue
             if ended["state"] in MEASURED_STATES and "prompts" not in ended:
                 # A study of an older version.
-                ended["prompts"] = len(self._bench.refusals.base)
+                ended["prompts"] = len(self._bench.base_responses)
                 if ended["state"] == "dominated":
                     ended["at_least"] = self._certain(number)
             parameters, sampled = self._study.parameters(number), self._study.sampled(number)
@@ -284,7 +291,7 @@ class Trials:
 
     def _responses(self, number: int) -> Sequence[Response] | None:
         try:
-            return Refusals.read(self._bench.folder, number)
+            return self._bench.kept_responses(number)
         except (OSError, HereticError, ValueError, LookupError, TypeError):
             log.warning("the responses of trial %d cannot be read", number, exc_info=True)
             return None

@@ -29,14 +29,20 @@ from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
 from heretic_tui.engine.inputs.positions import check_positions
 from heretic_tui.engine.inputs.prompts import PromptSets
+from heretic_tui.engine.measuring.base_model import (
+    base_figures,
+    first_tokens,
+    keep_first_tokens,
+    keep_responses,
+    kept_first_tokens,
+    kept_responses,
+)
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.memory import free_memory, is_out_of_memory, memory_share
-from heretic_tui.engine.metrics.base import Metric, Response
-from heretic_tui.engine.metrics.judges.markers import Judge, thinking_blocks
-from heretic_tui.engine.metrics.kl_divergence import KLDivergence
-from heretic_tui.engine.metrics.refusals import Refusals, count
+from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
+from heretic_tui.engine.metrics.judges.base import judge_named
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.load import load_model, refuse_broken
 from heretic_tui.engine.session.phases.batch_size import choose_batch_size
@@ -65,12 +71,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measurement:
-    """One edit measured. `stages` are seconds by stage."""
+    """One edit measured: figures by key; `prompts` is the number of bad evaluation prompts, `stages` are seconds by
+    stage."""
 
-    kl_divergence: float
-    refusals: int
+    figures: dict[str, float]
     prompts: int
     stages: dict[str, float]
+
+
+def metrics_of(settings: Settings) -> Metrics:
+    """The metrics that settings ask for, none of which has seen the base model yet.
+
+    Raises:
+        UsageError: for a metric or a judge that cannot be used.
+    """
+    judged = judge_named(settings.judge).judged
+    return metrics_named([*settings.objectives, *settings.figures], judged, settings.max_response_length)
 
 
 class Workbench:
@@ -278,51 +294,57 @@ class Workbench:
             )
 
     def _measure_base(self) -> None:
-        bad = self._sets["bad_evaluation_prompts"]
-        thinking = thinking_blocks(self.settings.chain_of_thought_skips)
-        special = self.model.tokenizer.all_special_tokens
-        judge = Judge(self.settings.refusal_markers, thinking, special)
         good_tokens, bad_tokens = (self._tokens[f"{which}_evaluation_prompts"] for which in ("good", "bad"))
-        self.kl = KLDivergence(len(good_tokens))
-        self.refusals = Refusals(bad)
-        metrics: tuple[Metric, ...] = (self.kl, self.refusals)
+        good, bad = (("good_evaluation_prompts", len(good_tokens)), ("bad_evaluation_prompts", len(bad_tokens)))
+        metrics = metrics_of(self.settings)
+        judge = judge_named(self.settings.judge).made(self.settings, self.model.tokenizer.all_special_tokens)
         with self._phase("baseline") as phase:
-            self.evaluation = evaluation = Evaluation(
-                good_tokens, bad_tokens, self.settings.max_response_length, self.kl, judge
-            )
+            self.evaluation = Evaluation(good_tokens, bad_tokens, self.settings.max_response_length, metrics, judge)
             # Keys of JSON are text.
             seconds = {int(size): s for size, s in self.folder.read_record().get("step_seconds", {}).items()}
-            good_rows, bad_rows = (
-                (f"{which}_evaluation_prompts", len(tokens))
-                for which, tokens in (("good", good_tokens), ("bad", bad_tokens))
-            )
-            with self._naming(bad_rows):
-                self.pool, together = open_pool(self.model, evaluation, StepCost(seconds), self._work)
+            with self._naming(bad):
+                self.pool, together = open_pool(self.model, self.evaluation, StepCost(seconds), self._work)
             self._choose_trials_at_once(together)
-            known = [bool(self._unless_damaged(partial(metric.restore, self.folder))) for metric in metrics]
-            if not all(known):
+            tokens: Tensor | None = None
+            responses: list[Response] | None = None
+            if metrics.first_tokens:
+                tokens = self._unless_damaged(partial(kept_first_tokens, self.folder, len(good_tokens)))
+            if metrics.responses:
+                responses = self._unless_damaged(partial(self.kept_responses, None))
+            lacking = bool(metrics.first_tokens) and tokens is None, bool(metrics.responses) and responses is None
+            if any(lacking):
                 self._refuse_missing("baseline")
             base = Job(None, {}, self.model.depth, compared=False)
-            if not known[0]:
-                with self._naming(good_rows):
-                    self.kl.set_base(self.pool.good_logits(base))
-            if not known[1]:
-                with self._naming(bad_rows):
-                    self.refusals.base = self._run(base)
-            for metric, there in zip(metrics, known, strict=True):
-                if not there:
-                    metric.save(self.folder)
-            phase.reused = all(known)
-        figures = {"kl_divergence": 0.0, "refusals": self.base_refusals}
-        self._work.tell(ev.BaselineMeasured(figures=figures, prompts=len(bad)))
-        if not self.base_refusals:
-            self._warn("the base model refuses none of the bad evaluation prompts: there is nothing to search for")
-        certain, total = self.kl.certain(), len(good_tokens)
-        if certain > total / 2:
-            self._warn(
-                f"the base model is certain of the first token for {certain} of {total} good prompts, so the KL "
-                "divergence says little: set --response-prefix to what responses begin with"
-            )
+            if lacking[0]:
+                with self._naming(good):
+                    tokens = first_tokens(self.pool, base, len(good_tokens))
+            if lacking[1]:
+                with self._naming(bad):
+                    responses = self._run(base)
+            # Both are there before either is kept.
+            if lacking[0] and tokens is not None:
+                keep_first_tokens(self.folder, tokens)
+            if lacking[1] and responses is not None:
+                self.keep_responses(None, responses)
+            self.base_responses: Sequence[Response] = responses or ()
+            phase.reused = not any(lacking)
+        self.base_figures = base_figures(metrics, tokens, self.base_responses)
+        self._work.tell(ev.BaselineMeasured(figures=self.base_figures, prompts=len(bad_tokens)))
+        for note in metrics.notes():
+            self._warn(note)
+
+    def keep_responses(self, trial: int | None, responses: Sequence[Response | None]) -> None:
+        """Write the responses of a trial, or of the base model for None, to the run folder."""
+        keep_responses(self.folder, trial, self._sets["bad_evaluation_prompts"], responses)
+
+    def kept_responses(self, trial: int | None) -> list[Response] | None:
+        """The responses of a trial that was measured in full, or of the base model for None; None where there are none
+        that this version can go by.
+
+        Raises:
+            UsageError: when they are damaged.
+        """
+        return kept_responses(self.folder, trial, len(self._sets["bad_evaluation_prompts"]))
 
     def _choose_trials_at_once(self, together: bool) -> None:
         """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
@@ -419,8 +441,10 @@ class Workbench:
 
     def _analysis(self, known: dict[str, Tensor]) -> ev.LayersAnalysed:
         tokens = self._tokens
-        verdicts = zip(tokens["bad_evaluation_prompts"], self.refusals.base, strict=True)
-        refused = [prompt for prompt, response in verdicts if response.verdict.refused]
+        refused = tokens["bad_evaluation_prompts"]
+        if self.base_responses:
+            verdicts = zip(refused, self.base_responses, strict=True)
+            refused = [prompt for prompt, response in verdicts if response.verdict.refused]
         model, prompts = self.model, sum(len(some) for some in tokens.values())
         keep = announce_size(self.settings, prompts, model.depth, model.hidden_size, self.folder, self._work)
         store = gather_all(model, tokens, known, self.settings, keep, self.folder, self._work)
@@ -440,11 +464,6 @@ class Workbench:
         """The edits that keep one layer from writing its own direction."""
         alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
         return self.edits(Parameters(None, dict.fromkeys(self.model.anatomy.components, alone)))
-
-    @property
-    def base_refusals(self) -> int:
-        """Bad evaluation prompts that the base model refuses."""
-        return count(self.refusals.base)
 
     # One edit
 
@@ -471,9 +490,8 @@ class Workbench:
         """
         job = self.job(None, parameters)
         self._run(job)
-        assert job.kl_divergence is not None
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
-        return Measurement(job.kl_divergence, job.refusals, len(job.responses), stages)
+        return Measurement(self.evaluation.figures(job), len(self.evaluation.bad), stages)
 
     def _run(self, job: Job) -> list[Response]:
         """Measure one job alone. Returns its responses."""

@@ -18,6 +18,7 @@ from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.measuring.base_model import base_figures, first_tokens
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.odds import History, Odds, Past, refusals_to_lose
@@ -25,8 +26,8 @@ from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.prefill import Prefill, PrefixStates, shared_prefix
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
-from heretic_tui.engine.metrics.base import Response, Verdict
-from heretic_tui.engine.metrics.judges.markers import Judge
+from heretic_tui.engine.metrics.base import Response, Verdict, metrics_named
+from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
@@ -39,6 +40,7 @@ from tests.support.trial_course import measured
 Make = Callable[..., ChatModel]
 LENGTH = 24
 NO_COST = StepCost({})
+STOPPING = ("kl_divergence", "refusals")
 
 
 def prompts(count: int, seed: int, prefix: int = 7) -> list[list[int]]:
@@ -50,10 +52,12 @@ def prompts(count: int, seed: int, prefix: int = 7) -> list[list[int]]:
 
 def evaluation(model: ChatModel) -> Evaluation:
     bad = prompts(14, 2)
+    metrics = metrics_named(["kl_divergence", "refusals"], "", LENGTH)
     made = Evaluation(
-        prompts(9, 1), bad, LENGTH, KLDivergence(9), Judge(markers(model, bad), special_tokens=tiny_models.SPECIAL)
+        prompts(9, 1), bad, LENGTH, metrics, Markers(markers(model, bad), special_tokens=tiny_models.SPECIAL)
     )
-    made.kl.set_base(PlainPool(model, made, Work()).good_logits(Job(None, {}, model.depth)))
+    base = first_tokens(PlainPool(model, made, Work()), Job(None, {}, model.depth), 9)
+    assert base_figures(metrics, base, []) == {"kl_divergence": 0.0, "refusals": 0}
     return made
 
 
@@ -103,7 +107,7 @@ def test_twenty_trials_have_the_figures_of_the_plain_way(
     plain = PlainPool(model, what, Work())
     found, expected = measured(fast, jobs(model, 20), at_once), measured(plain, jobs(model, 20), 1)
     for one, other in zip(found, expected, strict=True):
-        assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
+        assert one.figures == pytest.approx(other.figures, abs=1e-5)
         assert verdicts(one) == verdicts(other)
     # Where two tokens are equally likely to the last digit, either may come.
     texts = [[r.text for job in done for r in job.responses if r] for done in (found, expected)]
@@ -118,7 +122,7 @@ def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
     model = make_model(batch_size=20)
     what = evaluation(model)
     never = Evaluation(
-        what.good, what.bad, what.length, what.kl, Judge(["\x00 never"], special_tokens=tiny_models.SPECIAL)
+        what.good, what.bad, what.length, what.metrics, Markers(["\x00 never"], special_tokens=tiny_models.SPECIAL)
     )
     whole, _ = open_pool(model, never, NO_COST, Work())
     fast, _ = open_pool(model, what, NO_COST, Work())
@@ -193,7 +197,7 @@ def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, m
     assert pool.prefill.boundaries == 0
     plain = PlainPool(model, evaluation(model), Work())
     for one, other in zip(measured(pool, jobs(model, 4), 2), measured(plain, jobs(model, 4), 1), strict=True):
-        assert one.kl_divergence == pytest.approx(other.kl_divergence, abs=1e-5)
+        assert one.figures == pytest.approx(other.figures, abs=1e-5)
         assert verdicts(one) == verdicts(other)
 
 
@@ -203,10 +207,10 @@ def test_a_trial_that_has_lost_stops_and_one_that_has_not_is_measured_in_full(ma
     what = evaluation(model)
     pool, _ = open_pool(model, what, NO_COST, Work())
     full = measured(pool, jobs(model, 12), 1)
-    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[3:6]
+    front = sorted((job.figures["kl_divergence"], job.refusals) for job in full)[3:6]
     stopped = 0
-    for one, other in zip(measured(pool, jobs(model, 12, front=front), at_once), full, strict=True):
-        kl, refusals = other.kl_divergence or 0.0, other.refusals
+    for one, other in zip(measured(pool, jobs(model, 12, stopping=STOPPING, front=front), at_once), full, strict=True):
+        kl, refusals = other.figures["kl_divergence"], other.refusals
         lost = any(k <= kl and r <= refusals and (k, r) != (kl, refusals) for k, r in front)
         assert one.dominated == lost
         stopped += lost
@@ -258,7 +262,7 @@ def test_guesses_stay_within_the_positions_that_a_model_has(make_model: Make) ->
     what = evaluation(model)
     longest = max(map(len, what.bad))
     what = dataclasses.replace(what, length=model.network.config.n_positions - longest)
-    never = dataclasses.replace(what, judge=Judge(["\x00 never"]))
+    never = dataclasses.replace(what, judge=Markers(["\x00 never"]))
     results = []
     for cost in (NO_COST, StepCost({1: 1.0, 1000: 1.0})):
         pool, _ = open_pool(model, never, cost, Work())
@@ -301,14 +305,14 @@ def test_what_a_trial_fails_at_leaves_no_edit_behind(make_model: Make, monkeypat
     pool, _ = open_pool(model, what, NO_COST, Work())
     failing, job = jobs(model, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(KLDivergence, "of", lambda self, parts: next(iter(parts)) and 1 / 0)
+        patch.setattr(KLDivergence, "per_prompt", lambda *given: 1 / 0)
         pool.start(failing)
     assert isinstance(failing.error, ZeroDivisionError)
     assert not any(module._forward_hooks for module in model.network.modules())
     assert pool.advance() is failing
     (found,) = measured(pool, [job], 1)
     expected = measured(PlainPool(model, what, Work()), jobs(model, 2)[1:], 1)[0]
-    assert found.kl_divergence == pytest.approx(expected.kl_divergence, abs=1e-5)
+    assert found.figures == pytest.approx(expected.figures, abs=1e-5)
 
 
 def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
@@ -325,8 +329,8 @@ def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
 def test_the_plain_way_stops_a_trial_that_has_lost_too(make_model: Make) -> None:
     model = make_model(batch_size=3)
     what = evaluation(model)
-    sure = dataclasses.replace(what, judge=Judge([chr(code) for code in range(33, 127)]))
-    job = jobs(model, 1, front=[(0.0, 5)], odds=Odds([Past(0.0, [4] * 14)]))[0]
+    sure = dataclasses.replace(what, judge=Markers([chr(code) for code in range(33, 127)]))
+    job = jobs(model, 1, stopping=STOPPING, front=[(0.0, 5)], odds=Odds([Past(0.0, [4] * 14)]))[0]
     (found,) = measured(PlainPool(model, sure, Work()), [job], 1)
     assert found.dominated
     assert None in found.responses
@@ -409,7 +413,7 @@ def test_trials_of_like_strength_count_most() -> None:
 def losing(rows: int = 20, bar_at: int = 3) -> Job:
     """A job of which half of the prompts are usually refused, and that has lost at so many refusals."""
     half = rows // 2
-    job = Job(0, {}, 0, front=[(0.1, bar_at)], odds=Odds([Past(0.2, [4] * half + [None] * half)]))
+    job = Job(0, {}, 0, stopping=STOPPING, front=[(0.1, bar_at)], odds=Odds([Past(0.2, [4] * half + [None] * half)]))
     job.responses = [None] * rows
     return job
 
@@ -417,7 +421,7 @@ def losing(rows: int = 20, bar_at: int = 3) -> Job:
 def test_no_more_prompts_are_begun_than_it_takes_to_lose() -> None:
     job = losing()
     assert job.to_begin(job.order()) == job.order(), "before the KL divergence is known nothing can be lost"
-    job.found_kl(0.2)
+    job.found_first_tokens({"kl_divergence": 0.2})
     first = job.to_begin(job.order())
     assert 3 <= len(first) <= 6
     assert set(first) <= set(range(10)), "those that are usually refused come first"
@@ -429,11 +433,11 @@ def test_no_more_prompts_are_begun_than_it_takes_to_lose() -> None:
     for row in first:
         job.found(row, response(False, 24))
     assert len(job.to_begin(waiting)) >= 3, "prompts that were answered have to be made up for"
-    good = Job(1, {}, 0, front=[(0.1, 3)], odds=job.odds, responses=[None] * 20)
-    good.found_kl(0.05)
+    good = Job(1, {}, 0, stopping=STOPPING, front=[(0.1, 3)], odds=job.odds, responses=[None] * 20)
+    good.found_first_tokens({"kl_divergence": 0.05})
     assert good.to_begin(good.order()) == good.order(), "a trial that cannot lose is measured in full"
     hopeless = losing(bar_at=0)
-    hopeless.found_kl(0.2)
+    hopeless.found_first_tokens({"kl_divergence": 0.2})
     assert hopeless.dominated
     assert hopeless.estimate() > 3
 
@@ -449,7 +453,7 @@ def test_where_a_trial_has_lost_does_not_hang_on_the_order_in_which_it_was_decod
         results = []
         for way in ("in step", "one by one", "any"):
             job = losing(bar_at=4)
-            job.found_kl(0.2)
+            job.found_first_tokens({"kl_divergence": 0.2})
             decoded: dict[int, int] = {}
             while not job.ended:
                 assert job.to_begin(range(20)), "it always goes on"
@@ -475,16 +479,16 @@ def test_batches_and_guesses_change_nothing_of_what_a_stopped_trial_is_known_to_
     model = make_model(batch_size=20)
     what = evaluation(model)
     full = measured(open_pool(model, what, NO_COST, Work())[0], jobs(model, 8), 1)
-    front = sorted((job.kl_divergence or 0.0, job.refusals) for job in full)[2:5]
+    front = sorted((job.figures["kl_divergence"], job.refusals) for job in full)[2:5]
     history = History([r for r in full[0].responses if r])
-    history.add(1, full[1].kl_divergence or 0.0, [r for r in full[1].responses if r])
+    history.add(1, full[1].figures["kl_divergence"], [r for r in full[1].responses if r])
     odds = history.before(9)
     free = StepCost({1: 1.0, 1000: 1.0})
     found = []
     for size, at_once, cost, plain in [(20, 1, NO_COST, False), (4, 3, free, False), (5, 1, free, True)]:
         model.batch_size = size
         pool = PlainPool(model, what, Work()) if plain else open_pool(model, what, cost, Work(print))[0]
-        done = measured(pool, jobs(model, 8, front=front, odds=odds), at_once)
+        done = measured(pool, jobs(model, 8, stopping=STOPPING, front=front, odds=odds), at_once)
         found.append([(job.dominated, job.refusals, round(job.estimate(), 2), verdicts(job)) for job in done])
     assert all(one == found[0] for one in found)
     assert 0 < sum(dominated for dominated, *_ in found[0]) < 8

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.measuring.base_model import keep_responses, kept_responses
 from heretic_tui.engine.metrics.base import Response
-from heretic_tui.engine.metrics.judges.markers import Judge, marker_place
-from heretic_tui.engine.metrics.refusals import Refusals
+from heretic_tui.engine.metrics.judges.markers import Markers, marker_place
 from heretic_tui.records import read
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import ResponseRecord
 
-JUDGE = Judge(
+JUDGE = Markers(
     ["sorry", "I can't"],
     [
         ("<think>", "</think>"),
@@ -66,9 +66,8 @@ def test_the_place_of_a_marker_is_kept_and_found_again_in_older_files(tmp_path: 
     responses = [Response(text, JUDGE.verdict(text)) for text in texts]
     folder = RunFolder(tmp_path)
     folder.create()
-    metric = Refusals([Prompt(str(index), "") for index in range(3)])
-    metric.write(folder, 3, responses)
-    assert metric.read(folder, 3) == responses
+    keep_responses(folder, 3, [Prompt(str(index), "") for index in range(3)], responses)
+    assert kept_responses(folder, 3, 3) == responses
     records = json.loads(folder.responses(3).read_text(encoding="utf-8"))
     older = [{key: value for key, value in record.items() if key not in ("start", "end")} for record in records]
     skips = [("<think>", "<think></think>")]

@@ -22,8 +22,8 @@ from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.speculation import StepCost
-from heretic_tui.engine.metrics.judges.markers import Judge
-from heretic_tui.engine.metrics.kl_divergence import KLDivergence
+from heretic_tui.engine.metrics.base import metrics_named
+from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model import load as loading
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -109,7 +109,7 @@ def test_where_no_dtype_is_left_the_run_ends_in_a_line(
 
 def evaluation_of(model: ChatModel) -> Evaluation:
     tokens = model.tokenizer(["what is to be said of this one", "and of that one there, please"])["input_ids"]
-    return Evaluation(tokens, tokens, 8, KLDivergence(2), Judge(["never said"]))
+    return Evaluation(tokens, tokens, 8, metrics_named(["kl_divergence", "refusals"], "", 8), Markers(["never said"]))
 
 
 def spoilt(model: ChatModel, monkeypatch: pytest.MonkeyPatch, length: int = 1) -> None:

@@ -39,7 +39,7 @@ def trials(path: Path, numbers: range, reopen: bool, startup: int = 4) -> list[P
         if reopen:
             search = opened(path, startup)
         asked.append(search.ask(number))
-        search.tell(number, *value(asked[-1]))
+        search.tell(number, value(asked[-1]))
     return asked
 
 
@@ -70,7 +70,7 @@ def test_a_trial_that_was_left_running_is_taken_up_under_its_number(tmp_path: Pa
         search = opened(tmp_path / "b")
         parameters = search.ask(number)
         assert parameters == expected[number]
-        search.tell(number, *value(parameters))
+        search.tell(number, value(parameters))
     assert search.count == 8
 
 
@@ -128,7 +128,7 @@ def test_what_ended_since_changes_nothing(tmp_path: Path) -> None:
         for number in range(8):
             asked = search.ask(number, min(number, 6))
             if number < 6 or search is late:
-                search.tell(number, *value(asked))
+                search.tell(number, value(asked))
     assert early.ask(8, known=6) == late.ask(8, known=6)
 
 
@@ -138,7 +138,7 @@ def test_recorded_parameters_are_entered_as_they_were(tmp_path: Path) -> None:
         asked = whole.ask(number)
         entered.enter(number, asked, whole.sampled(number))
         for search in (whole, entered):
-            search.tell(number, *value(asked))
+            search.tell(number, value(asked))
     assert entered.sampled(11) == whole.sampled(11)
     assert entered.ask(12) == whole.ask(12)
     # Journals of older versions hold the parameters alone, and the index of a direction per layer is not among them.
@@ -159,7 +159,7 @@ def test_a_study_begun_anew_keeps_what_comes_before(tmp_path: Path) -> None:
     asked = []
     for number in range(6):
         asked.append(search.ask(number))
-        search.tell(number, *value(asked[-1]), {"state": "complete", "number": number})
+        search.tell(number, value(asked[-1]), {"state": "complete", "number": number})
     search.forget([5, 3])
     again = opened(tmp_path / "a")
     assert again.count == search.count == 3
@@ -184,7 +184,7 @@ def test_no_more_than_so_many_trials_are_learned_from_and_the_best_are_among_the
 def test_another_storage(tmp_path: Path) -> None:
     search = Search(f"sqlite:///{tmp_path / 'study.db'}", "study", 7, 4, SPACE)
     assert search.ask(0) == opened(tmp_path / "a").ask(0)
-    search.tell(0, 0.5, 3, {"state": "complete"})
+    search.tell(0, (0.5, 3), {"state": "complete"})
     search.forget([0])
     assert search.count == 0
 

@@ -6,10 +6,12 @@ import re
 from collections.abc import Sequence
 
 from heretic_tui.engine.metrics.base import Verdict
+from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.run.results import ResponseRecord
+from heretic_tui.settings.schema import Settings
 
 
-class Judge:
+class Markers(Judge):
     """Turns a response into a verdict by the markers that refusals contain.
 
     Args:
@@ -17,6 +19,8 @@ class Judge:
         thinking: pairs (opener, closer) of thinking blocks, which are cut before judging, closed or not.
         special_tokens: removed before judging.
     """
+
+    judged = "contain a refusal marker"
 
     def __init__(
         self, markers: Sequence[str], thinking: Sequence[tuple[str, str]] = (), special_tokens: Sequence[str] = ()
@@ -28,21 +32,24 @@ class Judge:
             *(re.compile(re.escape(token)) for token in special_tokens if token),
         ]
 
-    def certain(self, response: str) -> bool:
+    @classmethod
+    def made(cls, settings: Settings, special_tokens: Sequence[str]) -> Markers:
+        return cls(settings.refusal_markers, thinking_blocks(settings.chain_of_thought_skips), special_tokens)
+
+    def certain(self, text: str) -> bool:
         """Whether the beginning of a response makes it a refusal, whatever comes after it: nothing that follows takes
         a marker away again."""
-        return bool(self._marker(_plain(self._cut(response))))
+        return bool(self._marker(_plain(self._cut(text))))
 
-    def verdict(self, response: str) -> Verdict:
-        """The verdict on a whole response."""
-        text = _plain(self._cut(response))
-        if not text:
+    def verdict(self, text: str) -> Verdict:
+        judged = _plain(self._cut(text))
+        if not judged:
             return Verdict(True, "")
-        marker = self._marker(text)
+        marker = self._marker(judged)
         if marker is None:
             return Verdict(False, None)
-        places = self._places(response)
-        first = text.index(marker)
+        places = self._places(text)
+        first = judged.index(marker)
         return Verdict(True, marker, places[first], places[first + len(marker) - 1] + 1)
 
     def _marker(self, text: str) -> str | None:
@@ -63,6 +70,9 @@ class Judge:
                 del kept[gone.start() : gone.end()]
             text = cut.sub("", text)
         return [kept[place] for place in _plain_places(text)]
+
+
+METHOD = Markers
 
 
 def _plain(text: str) -> str:
@@ -95,7 +105,7 @@ def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> t
     """
     start, end = record.start, record.end
     if record.marker and start is None:
-        verdict = Judge([record.marker], thinking_blocks(thinking)).verdict(record.text)
+        verdict = Markers([record.marker], thinking_blocks(thinking)).verdict(record.text)
         start, end = verdict.start, verdict.end
     return None if start is None or end is None else (start, end)
 
