@@ -1,4 +1,5 @@
-"""What the base model makes of prompts, kept by layer."""
+"""What the base model computes for prompts below the layers that a trial edits, kept so that no trial computes it
+again: hidden states, keys and values, by layer and row."""
 
 from __future__ import annotations
 
@@ -14,10 +15,15 @@ KeysValues = tuple[Tensor, Tensor]
 
 
 class KeptStates:
-    """What the base model makes of some rows of tokens: hidden states at layer boundaries and keys and values of
-    layers, packed one row behind the other.
+    """What the base model computes for some rows of tokens: hidden states at layer boundaries, and keys and values of
+    layers. Rows are packed, one after the other, without padding; nothing is there until a pass hands it over.
 
     Boundary l is the input of layer l (so the output of layer l - 1).
+
+    Args:
+        boundaries: those at which hidden states are kept; boundary 0, the tokens themselves, always is.
+        cached: whether keys and values are kept too.
+        device: where all of it is kept.
     """
 
     def __init__(self, rows: Sequence[Tokens], boundaries: Sequence[int], cached: bool, device: torch.device) -> None:
@@ -39,6 +45,7 @@ class KeptStates:
         return offsets + torch.arange(longest).minimum(lengths - 1)
 
     def ids(self, index: Tensor) -> Tensor:
+        """Tokens (rows, longest), on the CPU."""
         return self._ids[index]
 
     def start(self, rows: Sequence[int], reached: int) -> int:
@@ -50,9 +57,11 @@ class KeptStates:
         return max(b for b in self._boundaries if b <= first_edited)
 
     def keeps(self, boundary: int) -> bool:
+        """Whether hidden states are kept at a boundary."""
         return boundary in self._boundaries
 
     def hidden(self, boundary: int, index: Tensor) -> Tensor:
+        """Hidden states (rows, longest, hidden)."""
         return self._hidden[boundary][index.to(self._device)]
 
     def cache(self, layer: int, index: Tensor) -> KeysValues:
@@ -61,9 +70,11 @@ class KeptStates:
         return keys, values
 
     def keep_hidden(self, boundary: int, index: Tensor, states: Tensor) -> None:
+        """Take over hidden states (rows, longest, hidden) at a boundary that is kept."""
         self._hidden[boundary] = self._packed(self._hidden.get(boundary), index, states)
 
     def keep_cache(self, layer: int, index: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Take over keys and values (rows, heads, longest, size per head), where they are kept."""
         if self._cached:
             old = self._cache.get(layer, (None, None))
             pair = (self._packed(was, index, t.transpose(1, 2)) for was, t in zip(old, (keys, values), strict=True))

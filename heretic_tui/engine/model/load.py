@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 from transformers import (
     BitsAndBytesConfig,
     PretrainedConfig,
+    PreTrainedTokenizerBase,
 )
 from transformers.pytorch_utils import Conv1D
 from transformers.quantizers.base import get_keys_to_not_convert
@@ -47,7 +47,7 @@ _CPU_ROWS, _CPU_COLUMNS = 32, 64
 
 
 def load_model(
-    settings: Settings, work: Work, tokenizer: Any | None = None, dtypes: Sequence[str] = ()
+    settings: Settings, work: Work, tokenizer: PreTrainedTokenizerBase | None = None, dtypes: Sequence[str] = ()
 ) -> tuple[ChatModel, str]:
     """Load with the first dtype of the ladder with which both loading and a one-token test work.
 
@@ -80,7 +80,10 @@ def load_model(
 
 
 def _see_device(name: str) -> None:
-    """Raise a UsageError for a device that is none, or that this machine does not have."""
+    """
+    Raises:
+        UsageError: for a name that is none of a device, or a device that this machine does not have.
+    """
     if name in _SPREAD:
         return
     try:
@@ -92,7 +95,9 @@ def _see_device(name: str) -> None:
         ) from error
 
 
-def _attempt(settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype: str, work: Work) -> ChatModel | str:
+def _attempt(
+    settings: Settings, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, dtype: str, work: Work
+) -> ChatModel | str:
     """One attempt at loading: the model, or why it failed. An error would hold what was loaded, so a text is returned.
 
     Raises:
@@ -135,8 +140,8 @@ def _attempt(settings: Settings, config: PretrainedConfig, tokenizer: Any, dtype
 _SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
-def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: Work) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: Work) -> dict[str, object]:
+    options: dict[str, object] = {}
     if settings.quantization == "bnb_4bit":
         whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, work)
         options["quantization_config"] = BitsAndBytesConfig(
@@ -198,7 +203,7 @@ def refuse_broken(network: torch.nn.Module) -> None:
 
 
 def _refuse_blank(network: torch.nn.Module, layers: Iterable[torch.nn.Module]) -> None:
-    """What a download leaves that reserved its space and did not get to the end.
+    """See that the weights were filled in: a download that ended early may have reserved its space, as zeros.
 
     Raises:
         UsageError: when all matrices of a layer, or the embedding, hold nothing but zeros.

@@ -1,10 +1,10 @@
-"""The progress bars of transformers as progress events: while it loads and writes weights it calls nobody else."""
+"""The progress bars of transformers as progress events: while it loads and writes weights, it calls
+nothing else of ours."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from transformers.utils.logging import set_tqdm_hook
 
@@ -15,12 +15,12 @@ _STAGES = {"Loading weights": "tensors loaded", "Writing model shards": "shards 
 
 
 class _Bar:
-    """Passes the items of a bar on; between them an abort is heard."""
+    """Hands on the items that a bar counts; between two of them a pause or an abort takes effect."""
 
-    def __init__(self, stage: str, items: Iterable[Any], work: Work) -> None:
+    def __init__(self, stage: str, items: Iterable[object], work: Work) -> None:
         self._stage, self._items, self._work = stage, items, work
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[object]:
         items = list(self._items)
         report = self._work.progress(self._stage)
         for done, item in enumerate(items):
@@ -39,8 +39,8 @@ def bars_as_progress(work: Work) -> Iterator[None]:
         Aborted: from the control, between two tensors or shards.
     """
 
-    def hook(factory: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        stage = _STAGES.get(options.get("desc", ""))
+    def hook(factory: Callable[..., object], args: tuple[Iterable[object], ...], options: dict[str, object]) -> object:
+        stage = _STAGES.get(str(options.get("desc")))
         return _Bar(stage, args[0], work) if stage and args else factory(*args, **options)
 
     before = set_tqdm_hook(hook)
