@@ -11,7 +11,6 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.words import quoted
@@ -69,7 +68,7 @@ def checksum(path: Path) -> str:
         raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def parse_json(text: str | bytes, where: str) -> Any:
+def parse_json(text: str | bytes, where: str) -> object:
     """The value of a JSON text.
 
     Raises:
@@ -89,7 +88,7 @@ def parse_json(text: str | bytes, where: str) -> Any:
         raise UsageError(f"{where} is not valid JSON: {reason}") from error
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path) -> object:
     """The value in a JSON file.
 
     Raises:
@@ -165,7 +164,7 @@ def trim_torn_line(path: Path) -> None:
         os.truncate(path, data.rfind(b"\n") + 1)
 
 
-def write_json(path: Path, record: Any) -> None:
+def write_json(path: Path, record: object) -> None:
     """Write JSON atomically."""
     with replaced(path) as beside:
         beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

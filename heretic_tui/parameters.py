@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.errors import UsageError
 from heretic_tui.files import read_json
@@ -51,14 +50,14 @@ class Parameters:
     direction_index: float | None
     components: Mapping[str, Kernel]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         return {
             "direction_index": self.direction_index,
             "components": {name: asdict(kernel) for name, kernel in self.components.items()},
         }
 
     @staticmethod
-    def from_json(record: Any, where: str = "edit") -> Parameters:
+    def from_json(record: object, where: str = "edit") -> Parameters:
         """Read back what `to_json` wrote.
 
         Raises:
@@ -92,7 +91,7 @@ class Parameters:
         return Parameters.from_json(record, where=str(path))
 
 
-def _kernel(record: Any, where: str) -> Kernel:
+def _kernel(record: object, where: str) -> Kernel:
     if not isinstance(record, dict):
         raise UsageError(f"{where}: expected an object with the four kernel parameters")
     names = tuple(Kernel.__dataclass_fields__)
@@ -103,12 +102,12 @@ def _kernel(record: Any, where: str) -> Kernel:
     return kernel
 
 
-def _only_keys(record: dict[str, Any], known: set[str], where: str) -> None:
+def _only_keys(record: dict[str, object], known: set[str], where: str) -> None:
     if unknown := sorted(set(record) - known):
         raise UsageError(f"{where}: unknown key {quoted(unknown[0])} (known: {', '.join(sorted(known))})")
 
 
-def _number(record: dict[str, Any], key: str, where: str) -> float:
+def _number(record: dict[str, object], key: str, where: str) -> float:
     value = record.get(key)
     if key not in record:
         raise UsageError(f"{where}: {key} is missing")

@@ -8,7 +8,6 @@ import re
 import reprlib
 import unicodedata
 from collections.abc import Iterable
-from typing import Any
 
 
 def duration(seconds: float) -> str:
@@ -55,7 +54,7 @@ def plain(text: str) -> str:
     return "".join(c.encode("unicode_escape").decode() if _steers(c) else c for c in text)
 
 
-def to_json(value: Any, indent: int | None = None) -> str:
+def to_json(value: object, indent: int | None = None) -> str:
     """JSON that can be printed: what `plain` makes visible is escaped, and read back as it was."""
     text = json.dumps(value, indent=indent, ensure_ascii=False)
     if text.isprintable():
@@ -93,7 +92,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
 
 
-def quoted(value: Any, length: int = 60) -> str:
+def quoted(value: object, length: int = 60) -> str:
     """A value as a message quotes it: like Python, but short, whatever it is, and without passwords."""
     if isinstance(value, str):
         text = repr(without_passwords(value if len(value) <= length else value[: length - 1] + "…"))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 FOLDER = Path(__file__).parent
 MODEL = FOLDER / "model"
 PROMPTS = FOLDER / "prompts"
 
 
-def settings_of_the_demo() -> dict[str, Any]:
+def settings_of_the_demo() -> dict[str, object]:
     """What differs from the general defaults, for `heretic_tui.settings.sources.load_settings`."""
     sets = {
         "good_prompts": "good_train",

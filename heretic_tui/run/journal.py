@@ -8,7 +8,6 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError, UsageError
@@ -77,7 +76,7 @@ def read_events(path: Path) -> Iterator[ev.Event]:
             yield event
 
 
-def read_journal(path: Path) -> Iterator[dict[str, Any]]:
+def read_journal(path: Path) -> Iterator[dict[str, object]]:
     """All whole records as they are, oldest first; a torn last line (a writer at work, or killed) is left out.
 
     Raises:
@@ -112,7 +111,7 @@ class _Reader:
     def __init__(self) -> None:
         self._figures: list[Figure] = []
 
-    def __call__(self, record: Mapping[str, Any], past: bool) -> ev.Event | None:
+    def __call__(self, record: Mapping[str, object], past: bool) -> ev.Event | None:
         event = ev.from_json(record, past, self._figures)
         if isinstance(event, ev.RunOpened):
             self._figures = event.figures

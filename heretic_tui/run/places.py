@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.errors import HereticError
 from heretic_tui.files import read_json, state_folder, write_json
@@ -15,7 +14,7 @@ from heretic_tui.files import read_json, state_folder, write_json
 _MOST = 500
 
 
-def remember(identity: dict[str, Any], places: dict[str, str]) -> None:
+def remember(identity: dict[str, object], places: dict[str, str]) -> None:
     """Note where the model and the sets of a run lie, in a file of this person's. That it cannot be written costs
     nothing but a flag at `reproduce`."""
     known = _read()
@@ -26,7 +25,7 @@ def remember(identity: dict[str, Any], places: dict[str, str]) -> None:
         write_json(_file(), dict(list(known.items())[-_MOST:]))
 
 
-def recall(identity: dict[str, Any]) -> dict[str, str]:
+def recall(identity: dict[str, object]) -> dict[str, str]:
     """What was noted for a run: absolute paths by setting name; empty where nothing was."""
     found = _read().get(_key(identity))
     if not isinstance(found, dict):
@@ -34,7 +33,7 @@ def recall(identity: dict[str, Any]) -> dict[str, str]:
     return {name: place for name, place in found.items() if isinstance(place, str)}
 
 
-def _read() -> dict[str, Any]:
+def _read() -> dict[str, object]:
     try:
         content = read_json(_file())
     except (HereticError, FileNotFoundError):
@@ -46,5 +45,5 @@ def _file() -> Path:
     return state_folder() / "places.json"
 
 
-def _key(identity: dict[str, Any]) -> str:
+def _key(identity: dict[str, object]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

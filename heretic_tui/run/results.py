@@ -32,7 +32,7 @@ def read_geometry(folder: RunFolder) -> LayersAnalysed | None:
         raise UsageError(f"{path} is damaged ({error})") from error
     if not isinstance(event, LayersAnalysed):
         raise UsageError(f"{path} is damaged (it holds no analysis of layers)")
-    return event if record.get("format", _FORMAT) == _FORMAT else None
+    return event if isinstance(record, dict) and record.get("format", _FORMAT) == _FORMAT else None
 
 
 def geometry_record(found: LayersAnalysed) -> dict[str, object]:

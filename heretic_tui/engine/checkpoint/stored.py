@@ -108,7 +108,8 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
         found |= more
     for name in ("model.safetensors.index.json", "pytorch_model.bin.index.json"):
         if found and (folder / name).is_file() and not (folder / name.removesuffix(".index.json")).is_file():
-            named = read_json(folder / name)["weight_map"]
+            index = read_json(folder / name)
+            named = index["weight_map"] if isinstance(index, dict) else {}
             if lost := sorted(named.keys() - found.keys()):
                 raise UsageError(
                     f"{few(lost)} of {name} {'is' if len(lost) == 1 else 'are'} in none of the weight files in "
@@ -154,6 +155,8 @@ def _of_safetensors(path: Path) -> dict[str, Stored]:
     found: dict[str, Stored] = {}
     end = 0
     try:
+        if not isinstance(header, dict):
+            raise TypeError("no object")
         for name, tensor in header.items():
             if name != "__metadata__":
                 shape, dtype = tuple(tensor["shape"]), tensor["dtype"]

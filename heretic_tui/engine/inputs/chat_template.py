@@ -6,10 +6,10 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import jinja2
 from jinja2.sandbox import SandboxedEnvironment
@@ -18,6 +18,9 @@ from transformers.utils.chat_template_utils import _compile_jinja_template
 
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.words import quoted
+
+if TYPE_CHECKING:
+    from _typeshed import TraceFunction
 
 Turns = Sequence[tuple[str, str]]
 _T = TypeVar("_T")
@@ -51,7 +54,7 @@ class ChatTemplate:
         UsageError: for a template that cannot be rendered, or does not print the user's text.
     """
 
-    def __init__(self, tokenizer: Any, clock: datetime | None = None) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, clock: datetime | None = None) -> None:
         self.clock = clock or datetime.now().replace(microsecond=0)
         self.uses_clock = False
         self.notes: list[str] = []
@@ -92,7 +95,9 @@ class ChatTemplate:
         options: dict[str, Any] = {"add_generation_prompt": True, "enable_thinking": thinking}
         template = self._template
         if template is None:
-            return _limited(lambda: str(self._tokenizer.apply_chat_template(messages, tokenize=False, **options)))
+            return _limited(
+                lambda: str(self._tokenizer.apply_chat_template(cast(Any, messages), tokenize=False, **options))
+            )
         special = {
             name: token if isinstance(token, list) else str(token)
             for name, token in self._tokenizer.special_tokens_map.items()
@@ -158,7 +163,7 @@ class ChatTemplate:
         return problem
 
 
-def clock_of(record: Mapping[str, Any]) -> datetime | None:
+def clock_of(record: Mapping[str, object]) -> datetime | None:
     """The time that a run's templates are told: kept as `clock`, and in runs of before it was, the one when the run was
     made. None where the record of a run knows neither.
 
@@ -167,15 +172,19 @@ def clock_of(record: Mapping[str, Any]) -> datetime | None:
     """
     kept, created = record.get("clock"), record.get("created")
     try:
-        if kept is not None:
+        if isinstance(kept, str):
             return datetime.fromisoformat(kept).replace(tzinfo=None)
-        return None if created is None else datetime.fromtimestamp(int(created))
+        if kept is None and created is None:
+            return None
+        if kept is not None or not isinstance(created, int | float):
+            raise TypeError("neither a date nor seconds")
+        return datetime.fromtimestamp(int(created))
     except (TypeError, ValueError, OverflowError, OSError) as error:
         said = kept if kept is not None else created
         raise UsageError(f"the time in the run's record is no time: {quoted(said)}") from error
 
 
-def _source(tokenizer: Any) -> str:
+def _source(tokenizer: PreTrainedTokenizerBase) -> str:
     """The text of the template; of several, the default one."""
     found = tokenizer.chat_template
     if isinstance(found, dict):
@@ -214,7 +223,7 @@ def _limited(work: Callable[[], _T]) -> _T:
     # Time of this thread, so that neither a busy machine nor a stopped process counts.
     end = time.thread_time() + TIME_LIMIT
 
-    def look(frame: FrameType, event: str, value: Any) -> Any:
+    def look(frame: FrameType, event: str, value: object) -> TraceFunction:
         if event == "return" and isinstance(value, str | list | tuple | dict) and len(value) > _LONGEST:
             raise _Beyond(f"makes more than {_LONGEST:,} characters or items")
         if time.thread_time() > end:
@@ -237,7 +246,7 @@ def _limited(work: Callable[[], _T]) -> _T:
         sys.settrace(before)
 
 
-def _joined(pieces: Any) -> str:
+def _joined(pieces: Iterable[str]) -> str:
     written, length = [], 0
     for piece in pieces:
         length += len(piece)
@@ -247,7 +256,7 @@ def _joined(pieces: Any) -> str:
     return "".join(written)
 
 
-def _at_random(*_: Any, **__: Any) -> Any:
+def _at_random(*_: object, **__: object) -> NoReturn:
     raise jinja2.TemplateError("it draws at random, so that a prompt would never be the same text twice")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from heretic_tui import __version__
 from heretic_tui.engine.checkpoint.source import check_weights, fingerprint, load_config, load_tokenizer, locate
@@ -33,7 +32,7 @@ class Inputs:
     settings: Settings
     sets: PromptSets
     notes: list[str]
-    identity: dict[str, Any]
+    identity: dict[str, object]
 
 
 def check_inputs(settings: Settings) -> Inputs:
@@ -60,7 +59,11 @@ def check_inputs(settings: Settings) -> Inputs:
     sets = {name: tuple(found.prompts) for name, found in checked.items()}
     notes = [*model_notes, *(note for found in loaded.values() for note in found.notes), *notes]
     notes += check_text(tokenizer, config, settings, sets)
-    facts = {"settings": identity(settings), "model": fingerprint(settings), "prompts": digest(checked)}
+    facts: dict[str, object] = {
+        "settings": identity(settings),
+        "model": fingerprint(settings),
+        "prompts": digest(checked),
+    }
     return Inputs(_with_whole_paths(settings), sets, notes, facts)
 
 

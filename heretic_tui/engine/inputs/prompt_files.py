@@ -11,13 +11,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui.engine.inputs.misnamed import refuse_foreign, refuse_json
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import parse_json, read_bytes
 from heretic_tui.settings.schema import PROMPT_FILES
 from heretic_tui.words import counted, plain, quoted
+
+if TYPE_CHECKING:
+    import _csv
 
 # Names that the column of prompts, or one beside it, often has: a row with one of them is a header.
 _NAMES = re.compile(
@@ -75,7 +78,7 @@ def only_train(split: str | None, where: str) -> None:
         raise UsageError(f"{where}: a file has one split, train, and no {quoted(split)}")
 
 
-def prompts_column(columns: Mapping[str, Iterable[Any]], column: str | None, where: str) -> Column:
+def prompts_column(columns: Mapping[str, Iterable[object]], column: str | None, where: str) -> Column:
     """The column of prompts among several: the one named, else `text`, else the only one. Of conversations (lists of
     role and content, or of from and value) the last user turn is read.
 
@@ -102,7 +105,7 @@ def prompts_column(columns: Mapping[str, Iterable[Any]], column: str | None, whe
     except Exception as error:  # what a library raises while it decodes is its own affair
         raise UsageError(f"{where}: column {quoted(column)} cannot be read: {one_line(error)}") from error
     if _all_conversations_as_text(values, column, where):
-        values = [value and json.loads(value) for value in values]
+        values = [json.loads(value) if isinstance(value, str) and value else value for value in values]
     texts = []
     conversations = False
     for number, value in enumerate(values, start=1):
@@ -158,7 +161,7 @@ def rows_listed(rows: Sequence[int]) -> str:
     return f"row{'s' if len(rows) > 1 else ''} {words}"
 
 
-def _listed(names: Sequence[Any]) -> str:
+def _listed(names: Sequence[object]) -> str:
     words = ", ".join(plain(str(name)[:40]) for name in names[:_LISTED])
     return (words or "none") + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
 
@@ -166,7 +169,7 @@ def _listed(names: Sequence[Any]) -> str:
 # Conversations
 
 
-def _turns(value: Any) -> list[tuple[Any, Any]] | None:
+def _turns(value: object) -> list[tuple[object, object]] | None:
     """Role and content of each turn of a conversation; None when it is none."""
     if isinstance(value, dict):
         # A list of objects, as some tables keep it: an object of lists.
@@ -190,7 +193,7 @@ def _turns(value: Any) -> list[tuple[Any, Any]] | None:
     return turns
 
 
-def _last_user_turn(turns: list[tuple[Any, Any]]) -> str:
+def _last_user_turn(turns: list[tuple[object, object]]) -> str:
     """Its text; empty where no user speaks, or something else than text is said."""
     for role, content in reversed(turns):
         if role in ("user", "human"):
@@ -201,10 +204,11 @@ def _last_user_turn(turns: list[tuple[Any, Any]]) -> str:
     return ""
 
 
-def _all_conversations_as_text(values: Sequence[Any], column: str, where: str) -> bool:
+def _all_conversations_as_text(values: Sequence[object], column: str, where: str) -> bool:
     """Whether every cell holds a conversation written as JSON, as a CSV has them."""
-    cells = [value for value in values if value]
-    if not cells or not all(isinstance(cell, str) and cell.lstrip().startswith("[{") for cell in cells):
+    filled = [value for value in values if value]
+    cells = [value for value in filled if isinstance(value, str) and value.lstrip().startswith("[{")]
+    if not cells or len(cells) < len(filled):
         return False
     try:
         return all(_turns(parse_json(cell, where)) for cell in cells)
@@ -267,7 +271,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 # JSON
 
 
-def _json_table(text: str, split: str | None, where: str) -> dict[str, list[Any]]:
+def _json_table(text: str, split: str | None, where: str) -> dict[str, list[object]]:
     try:
         content = parse_json(text, where)
     except UsageError:
@@ -281,7 +285,7 @@ def _json_table(text: str, split: str | None, where: str) -> dict[str, list[Any]
     return _table_of(content, split, where)
 
 
-def _table_of(content: Any, split: str | None, where: str) -> dict[str, list[Any]]:
+def _table_of(content: object, split: str | None, where: str) -> dict[str, list[object]]:
     if isinstance(content, list):
         only_train(split, where)
         return _table(content, where)
@@ -306,28 +310,29 @@ def _table_of(content: Any, split: str | None, where: str) -> dict[str, list[Any
     raise UsageError(f"{where}: expected a list of prompts, a list of objects, or columns of prompts")
 
 
-def _part(value: list[Any] | dict[str, Any], where: str) -> dict[str, list[Any]]:
+def _part(value: list[object] | dict[str, object], where: str) -> dict[str, list[object]]:
     return _table(value, where) if isinstance(value, list) else _json_table_of_columns(value, where)
 
 
-def _json_table_of_columns(value: dict[str, Any], where: str) -> dict[str, list[Any]]:
-    if not value or not all(isinstance(cells, list) for cells in value.values()):
+def _json_table_of_columns(value: dict[str, object], where: str) -> dict[str, list[object]]:
+    columns = {name: cells for name, cells in value.items() if isinstance(cells, list)}
+    if not columns or len(columns) < len(value):
         raise UsageError(f"{where}: expected a list of prompts, a list of objects, or columns of prompts")
-    return value
+    return columns
 
 
-def _is_table(value: Any) -> bool:
+def _is_table(value: object) -> bool:
     """A list of objects that are rows and no turns of conversations, or columns."""
     if isinstance(value, dict):
         return bool(value) and all(isinstance(cells, list) for cells in value.values()) and _turns(value) is None
     return isinstance(value, list) and bool(value) and all(isinstance(row, dict) and not _turns(row) for row in value)
 
 
-def _is_numbered(value: dict[str, Any]) -> bool:
+def _is_numbered(value: dict[str, object]) -> bool:
     return list(value) == [str(number) for number in range(len(value))]
 
 
-def _json_lines(text: str, split: str | None, where: str) -> dict[str, list[Any]]:
+def _json_lines(text: str, split: str | None, where: str) -> dict[str, list[object]]:
     # A file that is JSON as a whole is often called .jsonl; in one line, an object or a conversation is a row.
     content = None
     with suppress(UsageError):
@@ -339,23 +344,25 @@ def _json_lines(text: str, split: str | None, where: str) -> dict[str, list[Any]
     return _table([parse_json(line, f"{where}: line {number}") for number, line in _lines(text)], where)
 
 
-def _table(records: Sequence[Any], where: str) -> dict[str, list[Any]]:
+def _table(records: Sequence[object], where: str) -> dict[str, list[object]]:
     # Of lists, conversations are read; null is a row without a prompt.
     if all(record is None or isinstance(record, str | list) for record in records):
         return {"text": list(records)}
+    rows = []
     for number, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise UsageError(
                 f"{where}: expected either strings or objects throughout, and row {number} is {quoted(record)}"
             )
-    keys = dict.fromkeys(key for record in records for key in record)
-    return {key: [record.get(key) for record in records] for key in keys}
+        rows.append(record)
+    keys = dict.fromkeys(key for row in rows for key in row)
+    return {key: [row.get(key) for row in rows] for key in keys}
 
 
 # Parquet
 
 
-def _read_parquet(path: Path, where: str) -> dict[str, Iterable[Any]]:
+def _read_parquet(path: Path, where: str) -> dict[str, Iterable[object]]:
     import pyarrow.parquet
 
     try:
@@ -373,7 +380,13 @@ def _read_parquet(path: Path, where: str) -> dict[str, Iterable[Any]]:
     return {name: _values(table.column(name)) for name in names}
 
 
-def _values(column: Any) -> Iterator[Any]:
+class _Arrow(Protocol):
+    """A column of pyarrow, whose annotations there are none of."""
+
+    def to_pylist(self) -> list[object]: ...
+
+
+def _values(column: _Arrow) -> Iterator[object]:
     yield from column.to_pylist()
 
 
@@ -427,7 +440,7 @@ def _read_csv(text: str, column: str | None, where: str) -> Column:
     return Column(found.texts, notes + found.notes)
 
 
-def _reader(text: str, delimiter: str) -> Any:
+def _reader(text: str, delimiter: str) -> _csv.Reader:
     spaced = f'{delimiter} "' in text
     stream = io.StringIO(text, newline="")
     return csv.reader(stream, delimiter=delimiter, strict=True, skipinitialspace=spaced)

@@ -7,9 +7,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from heretic_tui.engine.checkpoint.misfit import build_empty
 from heretic_tui.engine.inputs.chat_template import ChatTemplate
@@ -27,7 +26,10 @@ _KNOWN_AT_LEAST = 0.5
 
 
 def check_text(
-    tokenizer: Any, config: PretrainedConfig, settings: Settings, sets: Mapping[str, Sequence[Prompt]]
+    tokenizer: PreTrainedTokenizerBase,
+    config: PretrainedConfig,
+    settings: Settings,
+    sets: Mapping[str, Sequence[Prompt]],
 ) -> list[str]:
     """Render every prompt, encode it, and see what comes back.
 
@@ -74,7 +76,9 @@ def _rendered(template: ChatTemplate, where: str, prompt: Prompt) -> str:
     return text
 
 
-def _tokenized(tokenizer: Any, prompts: Mapping[str, Prompt], encoded: Mapping[str, Tokens]) -> list[str]:
+def _tokenized(
+    tokenizer: PreTrainedTokenizerBase, prompts: Mapping[str, Prompt], encoded: Mapping[str, Tokens]
+) -> list[str]:
     """A note where characters are lost on the way through the tokenizer."""
     incomplete: dict[str, float] = {}
     for where, prompt in prompts.items():
@@ -95,7 +99,7 @@ def _tokenized(tokenizer: Any, prompts: Mapping[str, Prompt], encoded: Mapping[s
     return [f"the tokenizer does not know all characters of {counted(len(incomplete), 'prompt')}; the worst is {worst}"]
 
 
-def _steering(tokenizer: Any, prompts: Mapping[str, Prompt]) -> list[str]:
+def _steering(tokenizer: PreTrainedTokenizerBase, prompts: Mapping[str, Prompt]) -> list[str]:
     """A note where prompts hold special tokens of the model, such as the end of a turn."""
     special = [str(token) for token in getattr(tokenizer, "added_tokens_decoder", {}).values() if token.special]
     first = {token[:1] for token in special}
@@ -115,7 +119,7 @@ def _steering(tokenizer: Any, prompts: Mapping[str, Prompt]) -> list[str]:
     ]
 
 
-def _inside(tokenizer: Any, config: PretrainedConfig, encoded: Mapping[str, Tokens]) -> list[str]:
+def _inside(tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig, encoded: Mapping[str, Tokens]) -> list[str]:
     """A note where the tokenizer is small for the embedding; one that is too large for it is an error."""
     rows = getattr(config.get_text_config(decoder=True), "vocab_size", None)
     if not isinstance(rows, int):
@@ -129,7 +133,7 @@ def _inside(tokenizer: Any, config: PretrainedConfig, encoded: Mapping[str, Toke
     return [f"the tokenizer knows {known:,} tokens and the embedding has {rows:,} rows: is it this model's tokenizer?"]
 
 
-def _decoded(tokenizer: Any, tokens: Tokens) -> str:
+def _decoded(tokenizer: PreTrainedTokenizerBase, tokens: Tokens) -> str:
     return str(tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 

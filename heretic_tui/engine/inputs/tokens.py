@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from heretic_tui.words import quoted
 
@@ -33,7 +32,7 @@ class WholeText:
         self._ids, self._positions = self._ids[rows], self._positions[rows]
 
 
-def beyond(tokens: Tokens, rows: int, tokenizer: Any) -> str | None:
+def beyond(tokens: Tokens, rows: int, tokenizer: PreTrainedTokenizerBase) -> str | None:
     """What is wrong where a token lies beyond the rows of the embedding; None where all lie inside."""
     if not tokens or max(tokens) < rows:
         return None

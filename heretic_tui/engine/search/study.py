@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -80,7 +79,7 @@ class Search:
         that is lost, it is found from the parameters, as far as they tell."""
         self._add(sampled if self._space.makes(sampled, parameters) else self._space.point(parameters), number)
 
-    def tell(self, number: int, values: tuple[float, float], ended: Mapping[str, Any] | None = None) -> None:
+    def tell(self, number: int, values: tuple[float, float], ended: Mapping[str, object] | None = None) -> None:
         """Tell a result.
 
         Args:
@@ -90,11 +89,11 @@ class Search:
         self._keep(number, ended)
         self._study.tell(number, [compared(value) for value in values])
 
-    def fail(self, number: int, ended: Mapping[str, Any] | None = None) -> None:
+    def fail(self, number: int, ended: Mapping[str, object] | None = None) -> None:
         self._keep(number, ended)
         self._study.tell(number, state=TrialState.FAIL)
 
-    def ended(self, number: int) -> dict[str, Any] | None:
+    def ended(self, number: int) -> dict[str, object] | None:
         """How a trial ended, as it was kept; None for one that is running or not there. Studies of older versions kept
         less: KL divergence, and refusals or an estimate of them, which is given as an event of then has it."""
         trials = self._trials()
@@ -160,6 +159,6 @@ class Search:
             create_trial(state=TrialState.RUNNING, params=values, distributions=self._space.dimensions)
         )
 
-    def _keep(self, number: int, ended: Mapping[str, Any] | None) -> None:
+    def _keep(self, number: int, ended: Mapping[str, object] | None) -> None:
         if ended is not None:
             self._study._storage.set_trial_user_attr(self._trials()[number]._trial_id, _ENDED, dict(ended))

@@ -20,8 +20,8 @@ from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.files import read_json
 from heretic_tui.parameters import Parameters
+from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
@@ -284,8 +284,8 @@ class Trials:
     def _certain(self, number: int) -> int:
         """Refusals that are certain by the responses of a trial; 0 where they are lost."""
         try:
-            return sum(record["refused"] is True for record in read_json(self._bench.folder.responses(number)))
-        except (OSError, HereticError, LookupError, TypeError):
+            return sum(record.refused is True for record in read_responses(self._bench.folder, number))
+        except (OSError, HereticError):
             log.warning("the responses of trial %d cannot be read", number, exc_info=True)
             return 0
 

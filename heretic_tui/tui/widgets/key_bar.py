@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from rich.text import Text
 from textual import events
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.widgets import Static
 
 from heretic_tui.tui.keys import key_words
@@ -24,7 +24,7 @@ class KeyBar(Static):
 
     def __init__(self) -> None:
         super().__init__("", markup=False, id="key-bar")
-        self._places: list[tuple[int, int, Binding, Any]] = []
+        self._places: list[tuple[int, int, Binding, DOMNode]] = []
         self._shown = ""
 
     def on_mount(self) -> None:
@@ -40,7 +40,7 @@ class KeyBar(Static):
         if not self.is_attached or self.size.width == 0 or self.app.screen is not self.screen:
             return
         # By action: of two keys that do the same the shorter is shown, such as q before ctrl+q.
-        shown: dict[str, tuple[Binding, Any]] = {}
+        shown: dict[str, tuple[Binding, DOMNode]] = {}
         for node, binding, enabled, _ in self.screen.active_bindings.values():
             if words := getattr(node, "enter", "") if binding.key == "enter" else "":
                 binding = replace(binding, description=words, show=True)
@@ -50,9 +50,9 @@ class KeyBar(Static):
             known = shown.get(binding.action)
             if binding.show and enabled and (known is None or len(words_of(binding)[0]) < len(words_of(known[0])[0])):
                 shown[binding.action] = binding, node
-        first: list[tuple[Binding, Any]] = []
-        last: list[tuple[Binding, Any]] = []
-        modes: list[tuple[Binding, Any]] = []
+        first: list[tuple[Binding, DOMNode]] = []
+        last: list[tuple[Binding, DOMNode]] = []
+        modes: list[tuple[Binding, DOMNode]] = []
         for binding, node in shown.values():
             name = binding.action.partition("(")[0]
             (modes if name == "mode" else last if name in _LAST else first).append((binding, node))
