@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from heretic_tui.engine.directions.methods.base import DirectionMethod
     from heretic_tui.engine.edits.attach import attached
     from heretic_tui.engine.edits.methods.base import EditMethod
+    from heretic_tui.engine.inputs.check import check_inputs
     from heretic_tui.engine.metrics.base import FirstTokenMetric, ResponseMetric
     from heretic_tui.engine.metrics.judges.base import Judge
     from heretic_tui.engine.model.load import load_model
@@ -49,6 +50,7 @@ __all__ = [
     "Workbench",
     "__version__",
     "attached",
+    "check_inputs",
     "events",
     "export_trial",
     "load_model",
@@ -74,6 +76,7 @@ _MODULES = {
     "Work": "work",
     "Workbench": "engine.session.workbench",
     "attached": "engine.edits.attach",
+    "check_inputs": "engine.inputs.check",
     "export_trial": "engine.session.export",
     "load_model": "engine.model.load",
     "load_settings": "settings.sources",
