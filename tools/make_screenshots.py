@@ -54,10 +54,10 @@ async def from_the_demo(runs_dir: Path) -> None:
         app.theme = "textual-dark"
         await draw(pilot, "setup")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: app.state.finished >= 24)
+        await until(pilot, lambda: app.view.state.finished >= 24)
         await draw(pilot, "trials-running")
-        await until(pilot, lambda: app.state.phase == "ready")
-        best = next(t for t in app.state.front() if t.figures["refusals"] == 0)
+        await until(pilot, lambda: app.view.state.phase == "ready")
+        best = next(t for t in app.view.state.front() if t.figures["refusals"] == 0)
         await pilot.press("number_sign", *str(best.number), "enter")
         await draw(pilot, "trials")
         await pilot.press("enter", "f")
@@ -66,24 +66,23 @@ async def from_the_demo(runs_dir: Path) -> None:
         await draw(pilot, "layers")
         await pilot.press("4", "ctrl+g")
         await pilot.press(*"What is the potion of honey made of?", "enter")
-        await until(pilot, lambda: not app.conversations.open)
+        await until(pilot, lambda: not app.view.conversations.open)
         await draw(pilot, "chat")
         await pilot.press("escape", "3", "e", "ctrl+s")
-        await until(pilot, lambda: isinstance(app.state.export, ev.ExportFinished))
+        await until(pilot, lambda: isinstance(app.view.state.export, ev.ExportFinished))
         await draw(pilot, "export")
         await pilot.press("escape", "5")
         await draw(pilot, "log")
         await pilot.press("q")
-    assert app.host is not None
-    app.host.join()
+    assert app.view.host is not None
+    app.view.host.join()
 
 
 async def from_a_script(folder: Path) -> None:
     """A larger model in the middle of its search, on a small terminal."""
     host = fake_run.FakeHost(folder)
     host.push(*fake_run.story())
-    app = HereticApp(SettingsForm({"model": "acme/guarded-8b"}), lambda settings: host, host)
-    app.frozen = True
+    app = HereticApp(SettingsForm({"model": "acme/guarded-8b"}), lambda settings: host, host, timed=False)
     async with app.run_test(size=(80, 24)) as pilot:
         app.theme = "textual-dark"
         app.tick()

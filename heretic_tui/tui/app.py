@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.text import Text
-from textual import events
-from textual.actions import parse
+from textual import events, on
 from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.filter import LineFilter
@@ -23,16 +21,17 @@ from heretic_tui import events as ev
 from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import one_line
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
-from heretic_tui.tui import clipboard
-from heretic_tui.tui.conversation import Conversations
+from heretic_tui.tui import clipboard, messages, questions
 from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
+from heretic_tui.tui.help import help_text, palette_commands
 from heretic_tui.tui.host import FollowHost, Host
-from heretic_tui.tui.keys import key_words, typed_number
-from heretic_tui.tui.log_lines import LogLines
-from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.keys import typed_number
+from heretic_tui.tui.messages import Severity
+from heretic_tui.tui.questions import Question
+from heretic_tui.tui.run_view import EVERYTHING, RunView
+from heretic_tui.tui.screens.base import ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog, TextDialog, TooSmall
 from heretic_tui.tui.screens.layers import LayersScreen
@@ -40,23 +39,10 @@ from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.type_ahead import TypeAhead
-from heretic_tui.tui.widgets.line_table import LineTable
 
 TICK = 0.25
-
-
-@dataclass
-class _Aside:
-    """What is shown of a run, while another is shown."""
-
-    host: Host
-    state: RunState
-    conversations: Conversations
-    log_lines: LogLines
-    selected_trial: int | None
-    ended: bool = False
-
-
+# While an answer streams onto the chat.
+STREAM_TICK = 0.1
 _SMALLEST = (60, 16)
 
 log = logging.getLogger(__name__)
@@ -79,17 +65,15 @@ class HereticApp(TypeAhead):
         host: a run to show at once.
         ascii_only: draw with ASCII characters.
         on_ready: called when the terminal is in the application's hands.
+        timed: whether what depends on the clock is shown; not in pictures that are compared.
+        strict: whether the failure of a handler ends the application; for tests.
+
+    Attributes:
+        view: the run in view, which the screens read.
     """
 
     TITLE = "heretic-tui"
     ENABLE_COMMAND_PALETTE = True
-    MODES = {
-        "setup": SetupScreen,
-        "layers": LayersScreen,
-        "trials": TrialsScreen,
-        "chat": ChatScreen,
-        "log": LogScreen,
-    }
     DEFAULT_MODE = "setup"
     BINDINGS = [
         Binding("1", "mode('setup')", "Setup"),
@@ -116,42 +100,49 @@ class HereticApp(TypeAhead):
         form: SettingsForm | None,
         new_host: Callable[[Settings], Host],
         host: Host | None = None,
+        *,
         ascii_only: bool = False,
         on_ready: Callable[[], None] = lambda: None,
+        timed: bool = True,
+        strict: bool = False,
     ) -> None:
         if form is None:
-            # Who only watches has nothing to set up. (Read by Textual's own initialisation.)
+            # Where a run of another process is followed there is nothing to set up. (Read by Textual's own
+            # initialisation.)
             self.DEFAULT_MODE = "trials"  # type: ignore[misc]
         super().__init__(css_path=stylesheet())
         self.form = form
-        self.glyphs = ASCII if ascii_only else UNICODE
-        self.host: Host | None = None
-        self.state = RunState()
-        self.conversations = Conversations()
-        self.log_lines = LogLines(self.state)
-        self.selected_trial: int | None = None
-        # Nothing that depends on the clock is shown: for pictures that are compared.
-        self.frozen = False
-        # What a handler fails of is raised: for tests.
-        self.strict = False
+        self._glyphs = ASCII if ascii_only else UNICODE
+        self._timed = timed
+        self._strict = strict
+        self.view = self._new_view(None)
+        # The run that is at work here while another is looked at; its events wait in its host.
+        self._left: RunView | None = None
+        self._left_has_ended = False
         self._last_failure = ""
         self._new_host = new_host
         self._first_host = host
         self._on_ready = on_ready
-        self._pending: dict[str, set[str]] = {mode: set() for mode in self.MODES}
-        self._alive = False
         self._frames = AsciiFrames()
-        # A run that is at work here while another is looked at, as it was when it was left; events wait in its host.
-        self._aside: _Aside | None = None
+        if form is not None:
+            self.add_mode("setup", partial(SetupScreen, form))
+        self.add_mode("layers", LayersScreen)
+        self.add_mode("trials", TrialsScreen)
+        self.add_mode("chat", ChatScreen)
+        self.add_mode("log", LogScreen)
+        self._modes_in_order = [*(["setup"] if form else []), "layers", "trials", "chat", "log"]
+        # By mode, the kinds of events that its screen has not painted yet.
+        self._unpainted: dict[str, set[str]] = {mode: set() for mode in self._modes_in_order}
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters = super().get_line_filters()
-        return [*filters, self._frames] if self.glyphs is ASCII else filters
+        return [*filters, self._frames] if self._glyphs is ASCII else filters
 
     def on_mount(self) -> None:
         if self.console.color_system == "standard":
             self.theme = "ansi-dark"
-        self.set_interval(TICK, self._safe_tick)
+        self.set_interval(TICK, self.tick)
+        self.set_interval(STREAM_TICK, self._stream_tick)
         self._on_ready()
         if self._first_host:
             self.show_run(self._first_host)
@@ -162,82 +153,10 @@ class HereticApp(TypeAhead):
     # The run
 
     @property
-    def alive(self) -> bool:
-        """Whether an engine is at work on the run shown."""
-        return self._alive
-
-    @property
-    def can_ask(self) -> bool:
-        """Whether an engine is there that answers, exports, and looks at trials."""
-        return self.host is not None and self.host.control is not None and self._alive
-
-    @property
-    def no_engine(self) -> str:
-        """Where there is none: why, and what to do."""
-        if self.host is None:
-            return "Start a run first: key 1."
-        if self._alive:
-            return "Another process is at work on this run: only there can it be asked."
-        return "No engine is at work on this run: R among the runs of Setup resumes it."
-
-    @property
-    def searching(self) -> bool:
-        """Whether leaving now would cut something off."""
-        return self._alive and self.state.phase != "ready"
-
-    @property
-    def note(self) -> str:
-        """What stands before the run's state: that it is only watched, or what the engine was asked for and has not
-        confirmed yet."""
-        if self.host is None:
-            return ""
-        if self.host.control is None:
-            return "FOLLOWING"
-        requested = self.host.control.requested if self._alive else "running"
-        confirmed = self.state.state == requested or (self.state.state, requested) == ("paused", "pausing")
-        return "" if requested == "running" or confirmed else f"{requested} {self.glyphs.ellipsis}"
-
-    @property
-    def folder(self) -> RunFolder | None:
-        return self.host.folder if self.host else None
-
-    @property
-    def trial(self) -> TrialRecord | None:
-        """The trial selected on the trials screen, which the others show too."""
-        return None if self.selected_trial is None else self.state.trials.get(self.selected_trial)
-
-    @property
     def at_work(self) -> Host | None:
-        """The run whose engine is at work in this process, whether it is the one shown or not."""
-        host = self._aside.host if self._aside else self.host
-        return host if host is not None and host.control is not None and host.alive else None
-
-    def look_at(self, folder: RunFolder) -> None:
-        """Show a run folder. A run that is at work here goes on meanwhile, and is shown again when it is asked for."""
-        host = self._aside.host if self._aside else self.at_work
-        if host is not None and host.folder is not None and host.folder.path.resolve() == folder.path.resolve():
-            self.come_back()
-            self.switch_mode("trials")
-            return
-        if host is not None and host is self.host:
-            self._aside = _Aside(host, self.state, self.conversations, self.log_lines, self.selected_trial)
-            name = host.folder.name if host.folder else "The run"
-            self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
-        aside = self._aside
-        self.show_run(FollowHost(folder))
-        self._aside = aside
-
-    def come_back(self) -> None:
-        """Show the run again that was left to look at another."""
-        if aside := self._aside:
-            self._aside = None
-            self.host, self.state, self.conversations = aside.host, aside.state, aside.conversations
-            self.log_lines, self.selected_trial = aside.log_lines, aside.selected_trial
-            # As it was when it was left: what happened since is told now.
-            self._alive = True
-            for pending in self._pending.values():
-                pending.add("*")
-            self.tick()
+        """The run whose engine is at work in this process, whether it is the one in view or not."""
+        view = self._left or self.view
+        return view.host if view.at_work else None
 
     def start(self, settings: Settings) -> None:
         """Begin or go on with the run of these settings."""
@@ -245,78 +164,93 @@ class HereticApp(TypeAhead):
 
     def show_run(self, host: Host) -> None:
         """Show a run from its first event on."""
-        self.state, self.conversations = RunState(), Conversations()
-        self.log_lines = LogLines(self.state)
-        self.selected_trial = None
-        self._aside = None
-        self.host = host
-        host.start()
-        self._alive = host.alive
-        for pending in self._pending.values():
-            pending.add("*")
+        self._left = None
+        self._open(host)
+
+    def look_at(self, folder: RunFolder) -> None:
+        """Show a run folder. A run that is at work here goes on meanwhile, and is shown again when it is asked for."""
+        working = self._left or (self.view if self.view.at_work else None)
+        if working and working.is_of(folder):
+            self.come_back()
+            self.switch_mode("trials")
+            return
+        if working is self.view:
+            self._left_has_ended = False
+            name = self.view.folder.name if self.view.folder else "The run"
+            self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
+        self._left = working
+        self._open(FollowHost(folder))
+
+    def come_back(self) -> None:
+        """Show the run again that was left to look at another, as it was then; what happened since is told now."""
+        if self._left:
+            self.view, self._left = self._left, None
+            self._paint_everything()
+            self.tick()
+
+    def _new_view(self, host: Host | None) -> RunView:
+        return RunView(host, self._glyphs, self._timed)
+
+    def _open(self, host: Host) -> None:
+        self.view = self._new_view(host)
+        self.view.start()
+        self._paint_everything()
         self.switch_mode("trials")
+
+    def _paint_everything(self) -> None:
+        for kinds in self._unpainted.values():
+            kinds.add(EVERYTHING)
 
     # The tick
 
-    def _safe_tick(self) -> None:
-        # Textual takes the application down where what a timer calls fails.
-        try:
-            self.tick()
-        except Exception as error:
-            self.fell(error)
-
     def tick(self) -> None:
-        """Fold what came, tell people what matters, and let the visible screen paint what changed."""
-        host = self.host
+        """Fold what came, tell people what matters, and let the visible screen paint what changed. What fails of it is
+        told: Textual takes the application down where what a timer calls fails."""
+        try:
+            self._tick()
+        except Exception as error:
+            self.handler_failed(error)
+
+    def _stream_tick(self) -> None:
+        if self.current_mode == "chat" and self.view.conversations.open:
+            self.tick()
+
+    def _tick(self) -> None:
         # While the application is taken down its screens lose their widgets one by one, and timers still strike.
-        if host is None or not self.is_running:
+        if self.view.host is None or not self.is_running:
             return
-        if self._aside and not self._aside.ended and not self._aside.host.alive:
-            self._aside.ended = True
+        if self._left and not self._left_has_ended and not self._left.at_work:
+            self._left_has_ended = True
             self.bell()
             self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
-        alive, self._alive = self._alive, host.alive
-        events = host.take()
-        for event in events:
-            self.state.fold(event)
-            self._fold(event)
-            if not event.past:
-                self._announce(event)
-        if alive and not self._alive:
-            self.conversations.end("the engine has ended")
-            self.keep()
-        if self.selected_trial not in self.state.trials:
-            self.selected_trial = next(iter(self.state.trials), None)
-        kinds = {event.type for event in events} | ({"*"} if alive != self._alive else set())
-        if kinds:
-            for pending in self._pending.values():
-                pending |= kinds
+        taken = self.view.take()
+        for event in taken.news:
+            self._announce(event)
+        if taken.problem:
+            self.say(f"The conversation is not kept: {taken.problem}", "error")
+        for unpainted in self._unpainted.values():
+            unpainted |= taken.kinds
         screen = self.screen
-        if isinstance(screen, ModeScreen) and screen.is_ready:
-            pending = self._pending[self.current_mode]
+        if not isinstance(screen, RunScreen) or not screen.is_ready:
+            return
+        screen.ticked()
+        if isinstance(screen, ModeScreen):
+            unpainted = self._unpainted[self.current_mode]
             screen.paint_bar()
-            if pending:
-                painted = frozenset(pending)
-                pending.clear()
-                screen.paint(painted)
-
-    def _fold(self, event: ev.Event) -> None:
-        self.log_lines.add(event)
-        match event:
-            case ev.ChatStarted() | ev.ChatDelta():
-                self.conversations.fold(event)
-            case ev.ChatEnded():
-                self.conversations.fold(event)
-                self.keep()
+            if unpainted:
+                kinds = frozenset(unpainted)
+                unpainted.clear()
+                screen.paint(kinds)
 
     def _announce(self, event: ev.Event) -> None:
+        state = self.view.state
         match event:
             case ev.RunFailed():
                 self.bell()
-                self._show_failure(event)
-            case ev.PhaseStarted() if event.phase == "ready" and self.state.finished:
+                self.tell_failure(event)
+            case ev.PhaseStarted() if event.phase == "ready" and state.finished:
                 self.bell()
-                self.say(f"{self.state.finished} trials are done: 4 to chat, e on a trial to export it")
+                self.say(f"{state.finished} trials are done: 4 to chat, e on a trial to export it")
             case ev.Notice() if event.level == "error":
                 self.say(event.text, "error")
             case ev.ShiftFound() if event.error:
@@ -328,34 +262,21 @@ class HereticApp(TypeAhead):
                 else:
                     self.say(f"trial {event.trial} is exported to {event.url or event.out}")
 
-    def _show_failure(self, failure: ev.RunFailed) -> None:
-        settings = getattr(self.host, "settings", None)
-        answers = [("c", "close", "close; what is finished stays in the run folder")]
-        if settings is not None:
-            answers.insert(0, ("r", "retry", "go on from where it stopped"))
-            if "memory" in failure.text:
-                answers.insert(1, ("b", "smaller", "go on with half the batch size"))
-        text = failure.text + (f"\n\n{failure.traceback}" if failure.traceback else "")
+    def tell_failure(self, failure: ev.RunFailed) -> None:
+        """Tell why the run stopped, and offer to begin it again."""
+        settings = self.view.host.settings if self.view.host else None
+        batch_size = self.view.state.batch_size
 
         def answered(answer: str | None) -> None:
             if settings is None or answer in (None, "close"):
                 return
             again = settings
             if answer == "smaller":
-                size = max(1, (self.state.batch_size or settings.batch_size or 2) // 2)
+                size = max(1, (batch_size or settings.batch_size or 2) // 2)
                 again = settings.model_copy(update={"batch_size": size})
             self.start(again)
 
-        self.push_screen(ChoiceDialog("The run stopped", text, answers), answered)
-
-    def keep(self) -> None:
-        """Write the conversation into the run folder as it stands."""
-        opened, before = self.state.opened, self.conversations.not_kept
-        header = {"model": opened.model, "run": opened.run, "version": opened.version} if opened else {}
-        self.conversations.keep(self.folder, header)
-        problem = self.conversations.not_kept
-        if problem and problem != before and not self.conversations.open:
-            self.say(f"The conversation is not kept: {problem}", "error")
+        self._ask(questions.after_failure(failure, settings is not None), answered)
 
     # What fails
 
@@ -366,11 +287,11 @@ class HereticApp(TypeAhead):
         except Exception as error:
             if isinstance(message, events.Compose | events.Mount):
                 raise
-            self.fell(error)
+            self.handler_failed(error)
 
-    def fell(self, error: Exception) -> None:
+    def handler_failed(self, error: Exception) -> None:
         """Something of the screen failed: said once, and in the log with its place in the code."""
-        if self.strict:
+        if self._strict:
             raise error
         said = one_line(error)
         if said != self._last_failure:
@@ -378,29 +299,99 @@ class HereticApp(TypeAhead):
             log.error("the screen failed", exc_info=error)
             self.say(f"This did not work ({said}). The run goes on; the log has more: 5, then f.", "error")
 
-    def say(self, text: str, severity: Any = "information") -> None:
+    def say(self, text: str, severity: Severity = "information") -> None:
         """A toast."""
         self.notify(safe_lines(text).plain, severity=severity, timeout=4, markup=False)
 
-    # Actions
+    # What screens ask for
 
-    def action_mode(self, mode: str) -> None:
-        if self.form is None and mode == "setup":
+    @on(messages.StartRun)
+    def _start_run(self, message: messages.StartRun) -> None:
+        host, begin = self.at_work, partial(self.start, message.settings)
+        if host is None:
+            begin()
             return
-        self.switch_mode(mode)
 
-    def action_step_mode(self, by: int) -> None:
-        modes = [mode for mode in self.MODES if self.form is not None or mode != "setup"]
-        place = modes.index(self.current_mode) if self.current_mode in modes else 0
-        self.switch_mode(modes[(place + by) % len(modes)])
+        def answered(answer: str | None) -> None:
+            if answer == "end" and host.control:
+                host.control.close()
+                host.control.abort()
+                self.say("The run is being ended; what you asked for begins when it has.")
+                self._begin_after(host, begin)
+
+        self._ask(questions.REPLACE, answered)
+
+    def _begin_after(self, host: Host, begin: Callable[[], None]) -> None:
+        def look() -> None:
+            if not host.alive:
+                timer.stop()
+                begin()
+
+        timer = self.set_interval(TICK, look)
+
+    @on(messages.ShowRun)
+    def _show_run(self, message: messages.ShowRun) -> None:
+        self.look_at(message.folder)
+
+    @on(messages.SendCommand)
+    def _send_command(self, message: messages.SendCommand) -> None:
+        if self.view.control:
+            self.view.control.send(message.command)
+
+    @on(messages.CancelCommand)
+    def _cancel_command(self, message: messages.CancelCommand) -> None:
+        if self.view.control:
+            self.view.control.cancel(message.command)
+
+    @on(messages.ChatWith)
+    def _chat_with(self, message: messages.ChatWith) -> None:
+        self.view.conversations.chosen = [message.trial]
+        self.switch_mode("chat")
+
+    @on(messages.CopyText)
+    def _copy_text(self, message: messages.CopyText) -> None:
+        text, folder = message.text, self.view.folder
+        self.copy_to_clipboard(text)
+        ways = ["clipboard"]
+        if clipboard.to_tmux(text):
+            ways.append("tmux")
+        if path := clipboard.to_file(text, folder.path if folder else None):
+            ways.append(f"{path.name} in the run folder")
+        self.say(f"{message.what} copied: {', '.join(ways)}")
+
+    @on(messages.Say)
+    def _say(self, message: messages.Say) -> None:
+        self.say(message.text, message.severity)
+
+    @on(messages.HandlerFailed)
+    def _handler_failed(self, message: messages.HandlerFailed) -> None:
+        self.handler_failed(message.error)
+
+    @on(messages.ScreenShown)
+    def _screen_shown(self) -> None:
+        self._fit(self.size)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self._fit(event.size)
+
+    def _fit(self, size: Size) -> None:
+        """Cover the screen in view where the terminal is too small for it, and uncover it where it is not. Each mode
+        has screens of its own, so this is asked at every resize and whenever a screen comes into view."""
+        small = size.width < _SMALLEST[0] or size.height < _SMALLEST[1]
+        if small and not isinstance(self.screen, TooSmall):
+            self.push_screen(TooSmall())
+        elif not small and isinstance(self.screen, TooSmall):
+            self.pop_screen()
+
+    # Keys
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        control = self.view.control
         match action:
             case "pause" | "go_on":
-                control = self.host.control if self.host else None
                 return control is not None and control.paused == (action == "go_on")
             case "stop" | "abort" | "more":
-                return self.host is not None and self.host.control is not None
+                return control is not None
             case "help":
                 return not isinstance(self.screen, TextDialog | TooSmall)
             case "command_palette":
@@ -413,29 +404,31 @@ class HereticApp(TypeAhead):
 
     def works(self, action: str) -> bool:
         """Whether a key would do more now than say why it cannot."""
-        return action not in ("pause", "go_on") or self.searching
+        return action not in ("pause", "go_on") or self.view.searching
 
-    def chat_with(self, trial: int) -> None:
-        """Talk to this trial, whoever answered before."""
-        self.conversations.chosen = [trial]
-        self.switch_mode("chat")
+    def action_mode(self, mode: str) -> None:
+        if mode in self._modes_in_order:
+            self.switch_mode(mode)
+
+    def action_step_mode(self, by: int) -> None:
+        modes = self._modes_in_order
+        place = modes.index(self.current_mode) if self.current_mode in modes else 0
+        self.switch_mode(modes[(place + by) % len(modes)])
 
     def action_pause(self) -> None:
-        host = self.host
-        if host is None or host.control is None or not self._alive:
-            return
-        if not host.control.pause():
-            self.say("Nothing runs: there is nothing to pause.")
-        self.tick()
+        if self.view.control and self.view.alive:
+            if not self.view.control.pause():
+                self.say("Nothing runs: there is nothing to pause.")
+            self.tick()
 
     def action_go_on(self) -> None:
-        if self.host and self.host.control:
-            self.host.control.resume()
+        if self.view.control:
+            self.view.control.resume()
         self.tick()
 
     def action_stop(self) -> None:
         """Stop after this trial."""
-        control = self.host.control if self.host and self._alive else None
+        control = self.view.control if self.view.alive else None
         if control is None or not control.stop_after_trial():
             self.say("Nothing runs: there is nothing to stop.")
         elif control.in_trial:
@@ -445,38 +438,43 @@ class HereticApp(TypeAhead):
         self.tick()
 
     def action_abort(self) -> None:
+        question = questions.before_aborting(self.view)
+        if question is None:
+            self.say("Nothing runs: there is nothing to abort.")
+            return
+
         def answered(answer: str | None) -> None:
-            control = self.host.control if self.host and self._alive else None
+            control = self.view.control if self.view.alive else None
             if answer == "abort" and (control is None or not control.abort()):
                 self.say("Nothing runs any more: there was nothing to abort.")
 
-        if not (self.host and self.host.control and self.searching):
-            self.say("Nothing runs: there is nothing to abort.")
-            return
-        in_trial = self.host.control.in_trial
-        dropped = "the trials in hand are dropped, and done again" if in_trial else "the preparation is broken off"
-        answers = [("n", "no", "no, go on"), ("y", "abort", f"abort: {dropped}")]
-        self.push_screen(ChoiceDialog("Abort now?", "Finished trials stay.", answers), answered)
+        self._ask(question, answered)
 
     def action_more(self) -> None:
         """Ask for the number of trials; the search goes on up to it."""
-        if not (self.host and self.host.control and self._alive):
+        view, state = self.view, self.view.state
+        if not view.can_ask:
             return
 
         def check(text: str) -> str | None:
-            number, least = typed_number(text), max(1, self.state.finished)
+            number, least = typed_number(text), max(1, state.finished)
             return None if number is not None and number >= least else f"a whole number, at least {least}"
 
         def answered(text: str | None) -> None:
-            if text and self.host and self.host.control:
-                self.host.control.send(MoreTrials(int(text)))
+            if text and view.control:
+                view.control.send(MoreTrials(int(text)))
 
-        now = max(self.state.n_trials, self.state.finished)
-        finished = self.state.finished >= self.state.n_trials
-        suggestion = str(now + 50 if finished else now)
-        self.push_screen(
-            LineDialog("Trials of this run, in all", suggestion, "the search goes on up to it", check), answered
-        )
+        now = max(state.n_trials, state.finished)
+        suggestion = str(now + 50 if state.finished >= state.n_trials else now)
+        hint = "the search goes on up to it"
+        self.push_screen(LineDialog("Trials of this run, in all", suggestion, hint, check), answered)
+
+    def action_help(self) -> None:
+        self.push_screen(TextDialog("Help", help_text(self, self.screen)))
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        yield from palette_commands(self, screen)
 
     async def action_quit(self) -> None:
         if isinstance(self.screen, ModeScreen):
@@ -484,128 +482,25 @@ class HereticApp(TypeAhead):
             self.come_back()
         if isinstance(self.screen, ChoiceDialog):
             return
-        talk = self.conversations
-        unsaved = f"The conversation is not kept: {talk.not_kept}." if talk.turns and talk.not_kept else ""
-        active = self.searching and self.host is not None and self.host.control is not None
-        export = self.state.export if self.can_ask and not active else None
-        if isinstance(export, ev.ExportStarted):
-            answers = [
-                ("s", "stay", "stay"),
-                ("k", "detach", "let it be written without the screen"),
-                ("a", "abort", "drop it; nothing of it is left behind"),
-            ]
-            text = f"Trial {export.trial} is being written to {export.out}." + f"\n\n{unsaved}" * bool(unsaved)
-            self.push_screen(ChoiceDialog("An export is not done", text, answers), self._leave)
-        elif not active and not unsaved:
-            self._leave("close")
-        elif not active:
-            answers = [("s", "stay", "stay (on Chat ctrl+s saves it)"), ("x", "close", "quit all the same")]
-            self.push_screen(ChoiceDialog("Quit?", unsaved, answers), self._leave)
+        if question := questions.before_quitting(self.view):
+            self._ask(question, self._leave)
         else:
-            in_trial = self.host is not None and self.host.control is not None and self.host.control.in_trial
-            answers = [
-                ("s", "stay", "stay"),
-                ("k", "detach", "keep running without the screen (`heretic-tui follow` shows it)"),
-                ("t", "stop", "stop after this trial" if in_trial else "stop when the model is ready"),
-                ("a", "abort", f"abort now; {'the running trial' if in_trial else 'this step'} is done again later"),
-            ]
-            text = "The same command resumes it later." + f"\n\n{unsaved}" * bool(unsaved)
-            self.push_screen(ChoiceDialog("A run is active", text, answers), self._leave)
+            self._leave("close")
+
+    def _ask(self, question: Question, answered: Callable[[str | None], None]) -> None:
+        self.push_screen(ChoiceDialog(question), answered)
 
     def _leave(self, answer: str | None) -> None:
         if answer in (None, "stay"):
             return
-        control = self.host.control if self.host and self._alive else None
+        control = self.view.control if self.view.alive else None
         if control is not None:
             # What has been said of an answer so far is kept; nobody will read the rest.
-            self.stop_answers()
-            self.keep()
+            self.view.stop_answers()
+            self.view.keep_conversation()
             control.close()
             if answer == "stop":
                 control.stop_after_trial()
             elif answer == "abort":
                 control.abort()
         self.exit("detach" if answer in ("detach", "stop") else "closed")
-
-    def stop_answers(self) -> str | None:
-        """Withdraw what waits for an answer, and stop the answers that are being given. Returns the text of a turn that
-        was withdrawn as a whole."""
-        for answer in self.conversations.open:
-            if self.host and self.host.control and answer.command:
-                self.host.control.cancel(answer.command)
-            answer.stopping = True
-        return self.conversations.withdraw()
-
-    def action_help(self) -> None:
-        screen = self.screen
-        text = Text()
-        for paragraph in getattr(screen, "HELP_TEXT", "").strip().split("\n\n"):
-            if paragraph:
-                text.append(" ".join(paragraph.split()) + "\n\n")
-        seen: set[str] = set()
-        for active in self._bindings_in_view(screen):
-            if active.description and active.description not in seen:
-                seen.add(active.description)
-                keys = active.key_display or ", ".join(key_words(key) for key in active.key.split(","))
-                text.append(f"{keys:>16}  ", "bold")
-                text.append(f"{active.tooltip or active.description}\n")
-        self.push_screen(TextDialog("Help", text))
-
-    def _bindings_in_view(self, screen: Screen[Any]) -> Iterable[Binding]:
-        """The keys of the screen, of the widget in focus, and those of the application that lead anywhere now."""
-        for node in [screen, *([self.focused] if self.focused else []), self]:
-            for cls in type(node).__mro__:
-                if cls.__module__.startswith("heretic_tui"):
-                    for binding in cls.__dict__.get("BINDINGS", []):
-                        if isinstance(binding, Binding) and (known := self._as_it_works(binding, node)):
-                            yield known
-
-    def _as_it_works(self, binding: Binding, node: Any) -> Binding | None:
-        if binding.key == "enter" and isinstance(node, LineTable):
-            # Nothing opens by it in some tables.
-            return replace(binding, description=node.enter.capitalize()) if node.enter else None
-        if node is self and not self.check_action(*parse(binding.action)[1:]):
-            return None
-        return binding
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
-        seen: set[str] = set()
-        for binding in self._bindings_in_view(screen):
-            action, title = binding.action, binding.description
-            if title and title not in seen and self.check_action(action.partition("(")[0], ()):
-                seen.add(title)
-                words = binding.tooltip or f"key {binding.key_display or key_words(binding.key)}"
-                yield SystemCommand(title, words, self._runner(screen, action))
-
-    def _runner(self, screen: Screen[Any], action: str) -> Callable[[], Any]:
-        async def run() -> None:
-            for node in (self.focused, screen, self):
-                if node is not None and hasattr(node, f"action_{action.partition('(')[0]}"):
-                    await self.run_action(action, node)
-                    return
-
-        return run
-
-    def copy(self, text: str, what: str) -> None:
-        """Copy by every way there is, and say which."""
-        self.copy_to_clipboard(text)
-        ways = ["clipboard"]
-        if clipboard.to_tmux(text):
-            ways.append("tmux")
-        if path := clipboard.to_file(text, self.folder.path if self.folder else None):
-            ways.append(str(path.name) + " in the run folder")
-        self.say(f"{what} copied: {', '.join(ways)}")
-
-    def on_resize(self, event: Any) -> None:
-        self.fit(event.size)
-
-    def fit(self, size: Size | None = None) -> None:
-        """Cover the screen in view where the terminal is too small for it, and uncover it where it is not. Each mode
-        has screens of its own, so this is asked at every resize and whenever a screen comes into view."""
-        width, height = size or self.size
-        small = width < _SMALLEST[0] or height < _SMALLEST[1]
-        if small and not isinstance(self.screen, TooSmall):
-            self.push_screen(TooSmall())
-        elif not small and isinstance(self.screen, TooSmall):
-            self.pop_screen()

@@ -28,11 +28,15 @@ class Host(Protocol):
 
     Attributes:
         folder: the run folder, None until it is known.
-        control: None where the run can only be watched.
+        control: None where another process is at work on the run, or none.
+        settings: what a run of this process was started with; None where it was not started here.
     """
 
     folder: RunFolder | None
     control: Control | None
+
+    @property
+    def settings(self) -> Settings | None: ...
 
     def start(self) -> None: ...
 
@@ -159,6 +163,7 @@ class FollowHost:
     def __init__(self, folder: RunFolder) -> None:
         self.folder: RunFolder | None = folder
         self.control: Control | None = None
+        self.settings: Settings | None = None
         self._tail = Tail(folder.events)
 
     def start(self) -> None:

@@ -54,7 +54,7 @@ def open_screen(
         if start and form is not None:
             host = new_host(form.settings)
         link = _Link(screen, streams.out)
-        app = HereticApp(form, new_host, host, ascii_only, on_ready=lambda: link.watch(app))
+        app = HereticApp(form, new_host, host, ascii_only=ascii_only, on_ready=lambda: link.watch(app))
         app.driver_class = _forgiving(app.driver_class)
         # Why the application itself fell is for the log; the terminal gets a line.
         app.error_console.file = apart.text
@@ -156,13 +156,13 @@ class _Link:
 def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Streams) -> int:
     """Wait for the engine, with lines where the screen was."""
     app.come_back()
-    host = app.host
+    host = app.view.host
     if host is None or host.control is None or not isinstance(host, ThreadHost):
         return DONE
     host.control.close()
     out = streams.out
     with interrupts(host.control, streams.err, link.presses):
-        printer = PlainPrinter(out, app.state) if result == "detach" and not link.gone else None
+        printer = PlainPrinter(out, app.view.state) if result == "detach" and not link.gone else None
         if printer and host.alive:
             stops = "stops after the trial" if host.control.in_trial else "stops it"
             out.write(f"the run goes on without the screen; ctrl-c {stops}\n")
@@ -170,7 +170,7 @@ def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Strea
         while True:
             alive = host.alive
             for event in host.take():
-                app.state.fold(event)
+                app.view.state.fold(event)
                 if printer:
                     printer(event)
             if not alive:

@@ -31,6 +31,11 @@ class TypeAhead(App[str]):
         # The key under way; None when the next may come.
         self._under_way: object = None
 
+    @property
+    def keys_wait(self) -> bool:
+        """Whether a key is under way, or waits for one that is."""
+        return self._under_way is not None or bool(self._waiting)
+
     async def on_event(self, event: events.Event) -> None:
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)

@@ -26,6 +26,7 @@ from heretic_tui.tui.log_lines import LogLines
 from heretic_tui.words import plain, to_json
 from tests.support import fake_run
 from tests.support.commands import Ended
+from tests.support.screens import drawn
 
 # A colour, a title, C1, a bell, DEL, line ends, directions, half a character, nothing to see, line and page separators.
 HOSTILE = "x\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\b\r\n\u202eb\u2066\udc9b\u200b\ufeff\u2028\x0b\x0c\U000e0041y"
@@ -204,8 +205,7 @@ def test_the_screens(hostile_run: Path, tmp_path: Path) -> None:
     leaks: dict[str, list[str]] = {}
 
     def look(where: str) -> None:
-        strips = app.screen._compositor.render_strips()
-        text = "\n".join(strip.text for strip in strips)
+        text = drawn(app)
         seen.append(text)
         if steering(text):
             leaks[where] = [line.strip() for line in text.split("\n") if steering(line)]

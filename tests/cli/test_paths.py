@@ -128,7 +128,7 @@ def test_no_text_that_is_typed_anywhere_brings_the_screen_down(tmp_path: Path) -
             app.screen.query_one(MessageBox).set_text(text)
             app.screen.query_one(MessageBox).action_submit()
             await pilot.pause()
-            app.stop_answers()
+            app.view.stop_answers()
         app.screen.query_one(MessageBox).set_text("x")
         await pilot.press("enter")
         await fill(pilot, app, "ctrl+s")

@@ -43,7 +43,7 @@ def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_t
         app = HereticApp(None, lambda settings: fake_run.FakeHost(), FollowHost(run))
         async with app.run_test(size=(100, 30)) as pilot:
             app.tick()
-            assert app.state.finished == 1
+            assert app.view.state.finished == 1
             assert not bells
             assert not toasts
             await pilot.press("5")

@@ -8,18 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
+from textual.widgets._toast import Toast
 
 from heretic_tui.settings.form import SettingsForm
+from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from tests.support import fake_run
 
 
-def make_app(tmp_path: Path, host: fake_run.FakeHost | None = None, **options: Any) -> HereticApp:
+def make_app(
+    tmp_path: Path,
+    host: fake_run.FakeHost | None = None,
+    new_host: Callable[[Settings], fake_run.FakeHost] | None = None,
+    **options: bool,
+) -> HereticApp:
+    """An application with a model chosen, whose runs lie in `runs`.
+
+    Args:
+        host: of a run that is shown at once.
+        new_host: makes hosts of the runs that are started; `host`, or one without a folder, where it is not given.
+        options: of HereticApp.
+    """
     form = SettingsForm({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
-    app = HereticApp(form, lambda settings: host or fake_run.FakeHost(), host, **options)
-    app.frozen = app.strict = True
-    return app
+    new = new_host or (lambda settings: host or fake_run.FakeHost())
+    return HereticApp(form, new, host, **{"timed": False, "strict": True, **options})
 
 
 Steps = Callable[[Pilot[Any], HereticApp], Any]
@@ -44,3 +57,13 @@ async def settle(pilot: Pilot[Any], app: HereticApp) -> None:
 def shown(app: HereticApp, selector: str) -> str:
     widget = app.screen.query_one(selector)
     return widget.text.plain if isinstance(widget, TextPanel) else str(widget.visual)
+
+
+def drawn(app: HereticApp) -> str:
+    """All lines of the screen, as they were drawn last."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def told(app: HereticApp) -> list[str]:
+    """The toasts in view, the oldest first."""
+    return [str(toast.render()) for toast in app.screen.query(Toast)]

@@ -18,6 +18,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.messages import ChatWith
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.widgets.message_box import MessageBox
 from tests.support import fake_run
@@ -93,7 +94,8 @@ def test_a_history_belongs_to_a_model(tmp_path: Path, folder: Path) -> None:
         await pilot.press("g", "c")
         for turn, switch in enumerate([(), ("ctrl+g",), ("ctrl+g",), ("ctrl+t", "b"), ("ctrl+g",), ("other",), ()]):
             if switch == ("other",):
-                app.chat_with(2)
+                app.post_message(ChatWith(2))
+                await pilot.pause()
             else:
                 await pilot.press(*switch)
             for chat in await say(pilot, app, host, f"turn {turn}", f"answer {turn}"):
@@ -131,7 +133,7 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         (chat,) = asked(host)
         assert "esc withdraws it" in shown(app, "#chat-status").lower()
         await pilot.press("escape")
-        assert app.conversations.turns == []
+        assert app.view.conversations.turns == []
         assert box(app).text == "never mind", "it can be sent again"
         assert host.control.begin(chat).aborting
         host.control.end()
@@ -139,7 +141,7 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         host.push(ev.ChatStarted(id=chat.id, trial=None), ev.ChatDelta(id=chat.id, text="late"))
         host.push(ev.ChatEnded(id=chat.id, reason="stopped"))
         await settle(pilot, app)
-        assert app.conversations.turns == []
+        assert app.view.conversations.turns == []
         await pilot.press("escape", "5")
         assert app.current_mode == "log"
         await pilot.press("4")
@@ -156,7 +158,7 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         assert app.current_mode == "layers"
         host.push(ev.ChatEnded(id=chat.id, reason="stopped", tokens=2))
         await settle(pilot, app)
-        assert app.conversations.open == []
+        assert app.view.conversations.open == []
 
     drive(make_app(tmp_path, host), steps)
 
@@ -184,7 +186,7 @@ def test_an_engine_that_ends_leaves_no_answer_waiting(tmp_path: Path, folder: Pa
         await pilot.press("4", *"hello", "enter")
         host.alive = False
         await settle(pilot, app)
-        assert app.conversations.open == []
+        assert app.view.conversations.open == []
         assert "the engine has ended" in str(app.screen.query(".chat-answer").last(Static).visual)
 
     drive(make_app(tmp_path, host), steps)
@@ -261,7 +263,7 @@ def test_conversations_are_kept_for_their_owner_and_can_be_deleted(tmp_path: Pat
         assert len(lines()) == 2
         await pilot.press("escape", "D", "t")
         assert len(lines()) == 1
-        assert app.conversations.turns == []
+        assert app.view.conversations.turns == []
         await say(pilot, app, host, "four", "fourth")
         await pilot.press("escape", "D", "escape", "D", "a")
         assert not kept.exists()

@@ -206,34 +206,34 @@ def test_the_demo_from_setup_to_export_in_the_application(tmp_path: Path) -> Non
             await pilot.pause()
             await pilot.press("ctrl+s")
             # A chat asked for during the search waits for a trial's end, and the search goes on.
-            await until(pilot, lambda: len(app.state.front()) > 0)
+            await until(pilot, lambda: len(app.view.state.front()) > 0)
             await pilot.press("4", "ctrl+t", "b")
             await pilot.press(*"What is a dog?", "enter")
-            await until(pilot, lambda: bool(app.conversations.turns) and not app.conversations.open)
-            (answer,) = app.conversations.turns[0].answers
+            await until(pilot, lambda: bool(app.view.conversations.turns) and not app.view.conversations.open)
+            (answer,) = app.view.conversations.turns[0].answers
             assert answer.reason == "end"
             assert answer.trial is None
             assert "dog" in answer.text or "pet" in answer.text
             await pilot.press("escape", "3")
-            await until(pilot, lambda: app.state.phase == "ready")
-            assert app.state.finished == 12
-            best = app.state.front()[0].number
+            await until(pilot, lambda: app.view.state.phase == "ready")
+            assert app.view.state.finished == 12
+            best = app.view.state.front()[0].number
             await pilot.press("number_sign", *str(best), "enter", "e")
             app.screen.query_one("#kind", Select).value = "dora"
             await pilot.pause()
             out = Path(app.screen.query_one("#out", Input).value)
-            assert out == app.folder.path / "exports" / f"trial-{best}-dora"  # type: ignore[union-attr]
+            assert out == app.view.folder.path / "exports" / f"trial-{best}-dora"  # type: ignore[union-attr]
             await pilot.press("ctrl+s")
-            await until(pilot, lambda: isinstance(app.state.export, ev.ExportFinished))
+            await until(pilot, lambda: isinstance(app.view.state.export, ev.ExportFinished))
             await pilot.press("escape", "q")
-        assert app.host is not None
-        app.host.join()
+        assert app.view.host is not None
+        app.view.host.join()
 
     asyncio.run(go())
     record = json.loads((next(runs_dir.iterdir()) / "exports").glob("*/reproduce.json").__next__().read_text())
     assert record["exported"]["figures"]["refusals"] == record["trial"]["figures"]["refusals"]
     # Whoever looks at the run later sees the same.
-    assert app.folder is not None
-    state = app.state
-    events = FollowHost(app.folder).take()
+    assert app.view.folder is not None
+    state = app.view.state
+    events = FollowHost(app.view.folder).take()
     assert sum(isinstance(event, ev.TrialFinished) for event in events) == state.finished == 12

@@ -45,7 +45,7 @@ def type_at_once(app: HereticApp, *keys: str) -> None:
 
 async def keys_are_through(pilot: Pilot[Any], app: HereticApp) -> None:
     await pilot.pause()
-    while app._under_way is not None or app._waiting:
+    while app.keys_wait:
         await pilot.pause()
 
 
@@ -53,7 +53,7 @@ DIALOGS: dict[str, Callable[[HereticApp], Any]] = {
     "quit": lambda app: app.action_quit(),
     "abort": lambda app: app.action_abort(),
     "more": lambda app: app.action_more(),
-    "failure": lambda app: app._show_failure(ev.RunFailed(text="out of memory")),
+    "failure": lambda app: app.tell_failure(ev.RunFailed(text="out of memory")),
     "help": lambda app: app.action_help(),
     "export": lambda app: app.push_screen(ExportScreen(1)),
 }
@@ -66,7 +66,7 @@ def test_no_key_of_a_dialog_reaches_the_screen_beneath(
     host = fake_run.FakeHost(folder)
     copied: list[str] = []
     app = make_app(tmp_path, host)
-    monkeypatch.setattr(app, "copy", lambda text, what: copied.append(what))
+    monkeypatch.setattr(app, "copy_to_clipboard", copied.append)
     monkeypatch.setattr(app, "exit", lambda result=None: None)
     monkeypatch.setattr(app, "start", lambda settings: None)
 
@@ -74,7 +74,11 @@ def test_no_key_of_a_dialog_reaches_the_screen_beneath(
         host.push(*fake_run.story(trials=4))
         await settle(pilot, app)
         beneath: Any = app.screen
-        before = (beneath._sort, beneath._reverse, beneath._view, app.selected_trial)
+
+        def looks() -> tuple[object, ...]:
+            return str(beneath.query_one("#filter-words").visual), set(beneath.classes), app.view.selected_trial
+
+        before = looks()
         for key in [*"12345ecvsroyYSXpntabkjq#/", "space", "tab", "enter"]:
             opening = DIALOGS[dialog](app)
             if opening is not None:
@@ -83,7 +87,7 @@ def test_no_key_of_a_dialog_reaches_the_screen_beneath(
             assert app.screen is not beneath
             await pilot.press({"#": "number_sign", "/": "slash"}.get(key, key))
             await keys_are_through(pilot, app)
-            assert (beneath._sort, beneath._reverse, beneath._view, app.selected_trial) == before, key
+            assert looks() == before, key
             assert app.current_mode == "trials", key
             while app.screen is not beneath:
                 app.pop_screen()
@@ -102,7 +106,7 @@ def test_keys_typed_ahead_go_to_what_they_open(tmp_path: Path, folder: Path) -> 
         await settle(pilot, app)
         type_at_once(app, "#", "1", "2", "enter", "s", "4", *"hi 3", "enter")
         await keys_are_through(pilot, app)
-        assert app.selected_trial == 12
+        assert app.view.selected_trial == 12
         assert app.current_mode == "chat"
         (asked,) = host.commands()
         assert isinstance(asked, Chat)
@@ -111,10 +115,9 @@ def test_keys_typed_ahead_go_to_what_they_open(tmp_path: Path, folder: Path) -> 
         app.post_message(events.Paste("11"))
         type_at_once(app, "enter", "e", "escape", "q", "escape", "r")
         await keys_are_through(pilot, app)
-        screen: Any = app.screen
         assert app.current_mode == "trials"
-        assert app.selected_trial == 11
-        assert (screen._sort, screen._reverse) == ("refusals", True)
+        assert app.view.selected_trial == 11
+        assert shown(app, "#filter-words").endswith("sorted by refusals, reversed")
 
     drive(make_app(tmp_path, host), steps)
 
@@ -128,8 +131,8 @@ def test_a_second_click_on_an_answer_takes_no_further_screen_away(tmp_path: Path
         await pilot.press("q")
         dialog = app.screen
         assert isinstance(dialog, ChoiceDialog)
-        dialog._answer("stay")
-        dialog._answer("stay")
+        dialog.answer("stay")
+        dialog.answer("stay")
         await pilot.pause()
         assert isinstance(app.screen, ModeScreen)
 
@@ -203,7 +206,7 @@ def test_p_says_what_it_does_and_help_names_no_dead_key(tmp_path: Path, folder: 
         async def helped(*presses: str) -> str:
             await pilot.press(*presses)
             assert isinstance(app.screen, TextDialog)
-            words = app.screen._text.plain
+            words = app.screen.text.plain
             await pilot.press("escape")
             return words
 
@@ -253,7 +256,7 @@ def test_without_an_engine_no_key_promises_one_and_what_to_do_is_said(tmp_path: 
         assert "heretic-tui export run --trial 0 FOLDER" in shown(app, "#export-facts")
         await pilot.press("escape", "question_mark")
         assert isinstance(app.screen, TextDialog)
-        assert "Abort now" not in app.screen._text.plain
+        assert "Abort now" not in app.screen.text.plain
 
     drive(HereticApp(None, lambda settings: host, host), steps, (120, 40))
 
@@ -268,12 +271,12 @@ def test_quitting_while_an_export_is_written_asks(tmp_path: Path, folder: Path) 
             *fake_run.story(trials=4, running=False), ev.PhaseStarted(phase="ready"),
         )  # fmt: skip
         await settle(pilot, app)
-        assert app.state.export is None
+        assert app.view.state.export is None
         host.push(ev.ExportStarted(trial=3, out="/there"))
         await settle(pilot, app)
         await pilot.press("q")
         assert isinstance(app.screen, ChoiceDialog)
-        assert "Trial 3 is being written to /there" in app.screen._text
+        assert "Trial 3 is being written to /there" in app.screen.question.text
         await pilot.press("a")
 
     app = make_app(tmp_path, host)
@@ -287,8 +290,7 @@ def test_a_handler_that_fails_costs_what_it_was_to_do_and_no_more(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     host = fake_run.FakeHost(folder)
-    app = make_app(tmp_path, host)
-    app.strict = False
+    app = make_app(tmp_path, host, strict=False)
 
     def fail(*arguments: object) -> None:
         raise ValueError("what was typed")
@@ -302,7 +304,7 @@ def test_a_handler_that_fails_costs_what_it_was_to_do_and_no_more(
         monkeypatch.setattr("heretic_tui.tui.screens.trials.parse_filter", fail)
         await pilot.press("s", "slash", "x", "escape")
         host.push(*fake_run.trial(3))
-        app._safe_tick()
+        app.tick()
         await pilot.press("plus")
         assert isinstance(app.screen, LineDialog)
         for typed in ("²", "9" * 5000, "٣٤x", "-1"):
@@ -313,5 +315,5 @@ def test_a_handler_that_fails_costs_what_it_was_to_do_and_no_more(
         assert app.screen.query_one(MessageBox).text == "still there"
 
     drive(app, steps)
-    assert app._exception is None
+    assert not app.return_code
     assert "what was typed" in caplog.text

@@ -33,16 +33,16 @@ def test_a_screen_that_falls_ends_its_run_and_says_so(
 ) -> None:
     host = WaitingHost(load_settings({"model": "acme/guarded-8b"}, environment=False))
 
-    def fall(app: HereticApp, **options: object) -> None:
+    def fall(app: HereticApp) -> None:
         if started:
             (tmp_path / "run").mkdir()
             host.folder = RunFolder(tmp_path / "run")
-            app.host = host
-            host.start()
-        app._return_code = 1
-        app._exception = ValueError("a line that cannot be drawn")
+            app.show_run(host)
+        raise ValueError("a line that cannot be drawn")
 
-    monkeypatch.setattr(HereticApp, "run", fall)
+    run = HereticApp.run
+    monkeypatch.setattr(HereticApp, "on_mount", fall)
+    monkeypatch.setattr(HereticApp, "run", lambda app, **options: run(app, headless=True))
     assert launch.open_screen(Streams(), SettingsForm({"model": "acme/guarded-8b"})) == 1
     assert not host.alive, "nobody is left to wait for it"
     said = capfd.readouterr().err

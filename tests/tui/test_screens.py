@@ -35,6 +35,7 @@ from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.glyphs import ASCII, UNICODE
 from heretic_tui.tui.model_files import Device
+from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, TooSmall
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
@@ -43,9 +44,10 @@ from heretic_tui.tui.widgets.charts import curves
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
+from heretic_tui.tui.widgets.run_bar import RunBar
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown
+from tests.support.screens import drive, make_app, settle, shown, told
 
 # Residual index of the layer that fake_run.analysis makes the best.
 BEST = 20
@@ -72,12 +74,12 @@ def test_trials_come_in_and_table_and_plot_share_a_cursor(tmp_path: Path, folder
         assert "running" in table.rows[10].cells[2]
         assert table.rows[10].cells[4] == "0.2100", "KL is shown before the refusals are counted"
         await pilot.press("g", "j", "j")
-        assert (table.cursor, plot.cursor, app.selected_trial) == (2, 2, 2)
+        assert (table.cursor, plot.cursor, app.view.selected_trial) == (2, 2, 2)
         assert "trial 2" in shown(app, "#detail")
         await pilot.press("tab", "l")
         assert plot.has_focus
         assert plot.cursor != 2
-        assert table.cursor == plot.cursor == app.selected_trial
+        assert table.cursor == plot.cursor == app.view.selected_trial
 
     drive(make_app(tmp_path, host), steps)
 
@@ -96,7 +98,7 @@ def test_the_cursor_stays_on_its_trial_when_the_order_changes(tmp_path: Path, fo
             assert table.cursor == 5
         while "refusals" not in shown(app, "#filter-words"):
             await pilot.press("s")
-        trials = [app.state.trials[int(str(row.key))] for row in table.rows]
+        trials = [app.view.state.trials[int(str(row.key))] for row in table.rows]
         refusals = [{**t.at_least, **t.figures}.get("refusals") for t in trials]
         known = [r for r in refusals if r is not None]
         assert refusals[: len(known)] == known, "what has no value comes last"
@@ -112,7 +114,7 @@ def test_filter_and_go_to(tmp_path: Path, folder: Path) -> None:
         await settle(pilot, app)
         table = app.screen.query_one("#trial-table", LineTable)
         await pilot.press("slash", *"front kl<0.3", "enter")
-        front = {t.number for t in app.state.front() if t.figures["kl_divergence"] < 0.3}
+        front = {t.number for t in app.view.state.front() if t.figures["kl_divergence"] < 0.3}
         assert {row.key for row in table.rows} == front
         await pilot.press("slash", *" nonsense")
         assert "nonsense" in shown(app, "#filter-words")
@@ -214,7 +216,7 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         await settle(pilot, app)
         await pilot.press("ctrl+r")
         assert app.screen.query_one("#chat-input", MessageBox).text == "more"
-        assert len(app.conversations.turns) == 1
+        assert len(app.view.conversations.turns) == 1
         await pilot.press("ctrl+o")
         app.screen.query_one("#temperature", Input).value = "hot"
         await pilot.press("enter")
@@ -253,7 +255,6 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         assert app.screen.query_one("#token", Input).value == ""
         host.push(ev.ExportStarted(trial=0, out=asked.out), ev.Progress(stage="shards written", done=1, total=4))
         await settle(pilot, app)
-        app.screen._follow()
         assert "shards written: 1 of 4" in shown(app, "#export-facts")
         measured = {
             key: {"figures": {"kl_divergence": kl, "refusals": refusals}, "prompts": 100}
@@ -262,7 +263,6 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         result = {"figures": [asdict(figure) for figure in figures_of_before()], **measured}
         host.push(ev.ExportFinished(trial=0, out=asked.out, result=result))
         await settle(pilot, app)
-        app.screen._follow()
         assert "8/100" in shown(app, "#export-facts")
         await pilot.pause()
         facts = app.screen.query_one("#export-facts")
@@ -295,7 +295,7 @@ def test_leaving_while_a_run_is_active_asks_first(tmp_path: Path, folder: Path) 
             host.control.in_trial = in_trial
             await pilot.press("q")
             assert isinstance(app.screen, ChoiceDialog)
-            said = " ".join(answer for *_, answer in app.screen._answers)
+            said = " ".join(answer for *_, answer in app.screen.question.answers)
             assert all(word in said for word in words)
             await pilot.press("escape")
         assert app.is_running
@@ -317,7 +317,7 @@ def test_pause_stop_abort_and_more_trials(tmp_path: Path, folder: Path) -> None:
         await settle(pilot, app)
         await pilot.press("p")
         assert host.control.paused
-        assert app.state.state == "running", "the engine tells states, nobody else"
+        assert app.view.state.state == "running", "the engine tells states, nobody else"
         assert "pausing" in shown(app, "#run-bar")
         host.push(ev.StateChanged(state="paused"))
         await settle(pilot, app)
@@ -348,18 +348,13 @@ def test_when_nothing_runs_nothing_is_paused_stopped_or_aborted(tmp_path: Path, 
         host.control.rest()
         host.push(ev.PhaseStarted(phase="ready"), ev.StateChanged(state="ready"))
         await settle(pilot, app)
-        said: list[str] = []
-        app.say = lambda text, severity="information": said.append(text)  # type: ignore[method-assign]
-        await pilot.press("p", "S", "X")
-        await settle(pilot, app)
+        for key, doing in (("p", "pause"), ("S", "stop"), ("X", "abort")):
+            await pilot.press(key)
+            await settle(pilot, app)
+            assert told(app)[-1] == f"Nothing runs: there is nothing to {doing}."
+            assert isinstance(app.screen, ModeScreen), "nothing is asked"
         assert (host.control.paused, host.control.stopping, host.control.aborting) == (False, False, False)
         assert "ready" in shown(app, "#run-bar")
-        assert type(app.screen).__name__ == "TrialsScreen", "nothing is asked"
-        assert said == [
-            "Nothing runs: there is nothing to pause.",
-            "Nothing runs: there is nothing to stop.",
-            "Nothing runs: there is nothing to abort.",
-        ]
 
     drive(make_app(tmp_path, host), steps)
 
@@ -367,15 +362,13 @@ def test_when_nothing_runs_nothing_is_paused_stopped_or_aborted(tmp_path: Path, 
 def test_a_failure_is_told_and_can_be_retried(tmp_path: Path, folder: Path) -> None:
     first, second = fake_run.FakeHost(folder), fake_run.FakeHost(folder)
     hosts = [second]
-    app = make_app(tmp_path)
     asked: list[Settings] = []
 
     def new_host(settings: Settings) -> fake_run.FakeHost:
         asked.append(settings)
         return hosts.pop()
 
-    app._new_host = new_host
-    app._first_host = first
+    app = make_app(tmp_path, first, new_host)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         first.push(*fake_run.story(trials=2), ev.RunFailed(text="CUDA out of memory [/x]", traceback="Traceback: here"))
@@ -385,15 +378,14 @@ def test_a_failure_is_told_and_can_be_retried(tmp_path: Path, folder: Path) -> N
         await pilot.press("b")
         assert second.started
         assert asked[0].batch_size == 16
-        assert app.host is second
+        assert app.view.host is second
 
     drive(app, steps)
 
 
 def test_whoever_follows_can_look_and_not_touch(tmp_path: Path, folder: Path) -> None:
     host = fake_run.FakeHost(folder, watched=True)
-    app = HereticApp(None, lambda settings: host, host)
-    app.frozen = True
+    app = HereticApp(None, lambda settings: host, host, timed=False)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=3))
@@ -402,7 +394,7 @@ def test_whoever_follows_can_look_and_not_touch(tmp_path: Path, folder: Path) ->
         await pilot.press("p", "S", "X", "plus", "1")
         assert app.current_mode == "trials"
         await pilot.press("4", "h", "i", "enter")
-        assert app.conversations.turns == []
+        assert app.view.conversations.turns == []
         await pilot.press("escape", "escape", "3", "q")
 
     drive(app, steps)
@@ -411,13 +403,12 @@ def test_whoever_follows_can_look_and_not_touch(tmp_path: Path, folder: Path) ->
 
 def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
     started: list[Settings] = []
-    app = make_app(tmp_path)
 
     def new_host(settings: Settings) -> fake_run.FakeHost:
         started.append(settings)
         return fake_run.FakeHost()
 
-    app._new_host = new_host
+    app = make_app(tmp_path, new_host=new_host)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         table = app.screen.query_one("#settings", LineTable)
@@ -574,7 +565,7 @@ def test_ten_thousand_lines_and_a_thousand_trials(tmp_path: Path, folder: Path) 
         host.push(*fake_run.story(trials=1000, n_trials=1000), *(ev.Notice(text=f"line {i}") for i in range(10_000)))
         await settle(pilot, app)
         await pilot.press("G")
-        assert app.selected_trial == 1000
+        assert app.view.selected_trial == 1000
         await pilot.press("5")
         await settle(pilot, app)
         assert any("line 9999" in line for line in app.screen.query_one(Log).lines[-3:])
@@ -592,13 +583,12 @@ def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_pat
         journal.append(event)
     journal.close()
     started: list[Settings] = []
-    app = make_app(tmp_path)
 
     def new_host(settings: Settings) -> fake_run.FakeHost:
         started.append(settings)
         return fake_run.FakeHost()
 
-    app._new_host = new_host
+    app = make_app(tmp_path, new_host=new_host)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await app.workers.wait_for_complete()
@@ -612,15 +602,15 @@ def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_pat
         await pilot.press("enter")
         await settle(pilot, app)
         assert "FOLLOWING" in shown(app, "#run-bar")
-        assert app.state.finished == 3
+        assert app.view.state.finished == 3
         await pilot.press("1")
         await app.workers.wait_for_complete()
         app.screen.query_one("#runs").focus()
         await pilot.press("R")
         assert started[0].n_trials == 7
         assert Path(started[0].runs_dir) == tmp_path / "runs"
-        assert app.host is not None
-        app.host.alive = False  # type: ignore[misc]
+        assert app.view.host is not None
+        app.view.host.alive = False  # type: ignore[misc]
         app.tick()
         await pilot.press("1")
         await app.workers.wait_for_complete()
@@ -636,18 +626,17 @@ def test_a_tick_that_strikes_while_the_application_is_taken_down(
 ) -> None:
     host = fake_run.FakeHost(folder)
     app = make_app(tmp_path, host)
-    remove, struck = app._prune, []
+    struck: list[RunBar] = []
 
-    async def prune(*nodes: Any, **options: Any) -> None:
-        await remove(*nodes, **options)
+    def strike(bar: RunBar) -> None:
         host.push(ev.Notice(text="too late"))
         app.tick()
-        struck.append(nodes)
+        struck.append(bar)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
-        monkeypatch.setattr(app, "_prune", prune)
+        monkeypatch.setattr(RunBar, "on_unmount", strike, raising=False)
 
     drive(app, steps)
     assert struck
@@ -825,7 +814,7 @@ def test_a_trial_that_is_overtaken_is_not_said_to_be_on_the_front(tmp_path: Path
         assert "on the front" in shown(app, "#detail")
         host.push(*finished(2, 0.1, 20))
         await settle(pilot, app)
-        assert app.selected_trial == 0
+        assert app.view.selected_trial == 0
         assert "on the front" not in shown(app, "#detail")
 
     drive(make_app(tmp_path, host), steps)
@@ -847,7 +836,7 @@ def test_a_dominated_trial_shows_the_figure_that_decides_its_place(tmp_path: Pat
         table.go_to(2)
         await pilot.pause()
         assert "refusals at least 0 of 100, about 7.4 by estimate" in shown(app, "#detail")
-        told = [line.text for line in app.log_lines.lines if " KL " in line.text]
+        told = [line.text for line in app.view.log_lines.lines if " KL " in line.text]
         assert [re.search(r"refusals +(\S+)", line)[1] for line in told] == ["10/100", "5/100", "≈7/100", "≥6/100"]  # type: ignore[index]
 
     drive(make_app(tmp_path, host), steps)
@@ -929,11 +918,11 @@ def test_the_scroll_bar_takes_no_column_away(tmp_path: Path, folder: Path, width
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
         table = app.screen.query_one("#trial-table", LineTable)
-        before = [column.key for column, _ in table._layout()]
+        before = [column.key for column, _ in table.shown_columns()]
         host.push(*[event for number in range(3, 60) for event in fake_run.trial(number)])
         await settle(pilot, app)
         assert table.show_vertical_scrollbar
-        after = table._layout()
+        after = table.shown_columns()
         assert [column.key for column, _ in after] == before
         used = sum(width for _, width in after) + len(after) - 1
         assert used <= table.scrollable_content_region.width
@@ -1158,8 +1147,7 @@ def test_the_driver_of_the_gpu_is_asked_once_and_never_on_the_screens_thread(
 
 def test_ending_a_run_starts_what_was_asked_for(tmp_path: Path, folder: Path) -> None:
     first, second = fake_run.FakeHost(folder), fake_run.FakeHost(folder)
-    app = make_app(tmp_path, first)
-    app._new_host = lambda settings: second
+    app = make_app(tmp_path, first, lambda settings: second)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         first.push(*fake_run.story(trials=2))
@@ -1172,7 +1160,7 @@ def test_ending_a_run_starts_what_was_asked_for(tmp_path: Path, folder: Path) ->
         await asyncio.sleep(0.3)
         await pilot.pause()
         assert second.started
-        assert app.host is second
+        assert app.view.host is second
 
     drive(app, steps)
 
@@ -1207,16 +1195,18 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
         await settle(pilot, app)
         await pilot.press("g", "j", "j")
         await open_run(pilot, app, old)
-        assert app.state.finished == 3
+        assert app.view.state.finished == 3
         assert "FOLLOWING" in shown(app, "#run-bar")
         await pilot.press("p", "X")
         assert not any((host.control.paused, host.control.aborting, host.control.closing)), "it goes on"
         host.push(*fake_run.trial(6))
         await settle(pilot, app)
-        assert app.state.finished == 3
+        assert app.view.state.finished == 3
         await open_run(pilot, app, here)
-        assert app.host is host
-        assert (app.state.finished, app.selected_trial) == (6, 2), "what happened meanwhile, and where one was"
+        assert app.view.host is host
+        assert (app.view.state.finished, app.view.selected_trial) == (6, 2), (
+            "what happened meanwhile, and where one was"
+        )
         await open_run(pilot, app, old)
         await pilot.press("1")
         await app.workers.wait_for_complete()
@@ -1229,13 +1219,14 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
             ("damaged", ""), ("stopped", "3/60")
         ]  # fmt: skip
         assert "run.json" in shown(app, "#setup-info")
-        app.screen.paint(frozenset({"*"}))  # type: ignore[attr-defined]
+        assert isinstance(app.screen, ModeScreen)
+        app.screen.paint_all()
         assert "run.json" in shown(app, "#setup-info"), "it stays while a person is at it"
         table.go_to("old")
         await pilot.pause()
         assert "run.json" not in shown(app, "#setup-info"), "and no longer"
         await pilot.press("q")
-        assert app.host is host
+        assert app.view.host is host
         assert isinstance(app.screen, ChoiceDialog), "it is asked of the run that would be cut off"
         await pilot.press("t")
 

@@ -1,5 +1,5 @@
 """Every screen as a picture, at three sizes; one in 16 colours, one without colours, one in ASCII. What the clock shows
-is left out of them. `pytest tests/test_snapshots.py --snapshot-update` draws them again; look at each one then."""
+is left out of them. `pytest tests/tui/test_snapshots.py --snapshot-update` draws them again; look at each one then."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
 from tests.support import fake_run
+from tests.support.screens import drawn
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
 
@@ -52,7 +53,6 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     monkeypatch.setattr(
         "heretic_tui.tui.screens.export.shutil.disk_usage", lambda path: SimpleNamespace(free=5 * 10**11)
     )
-    monkeypatch.setattr("heretic_tui.tui.screens.setup.SetupScreen._load_runs", lambda screen: None)
     folder = tmp_path / "run"
     folder.mkdir()
     for number in (None, *range(24)):
@@ -64,12 +64,8 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
         fake_run.write_shift(folder, number)
     host = fake_run.FakeHost(folder)
     host.push(*fake_run.story())
-    app = HereticApp(
-        SettingsForm({"model": "acme/guarded-8b", "runs_dir": "/runs"}), lambda settings: host, host, **options
-    )
-    app.frozen = True
-    monkeypatch.setattr("heretic_tui.tui.screens.export.ExportScreen._folder", lambda screen, kind: Path("/runs/out"))
-    return app
+    form = SettingsForm({"model": "acme/guarded-8b", "runs_dir": "/runs"})
+    return HereticApp(form, lambda settings: host, host, timed=False, strict=True, **options)
 
 
 async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") -> None:
@@ -79,26 +75,25 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
     app.tick()
     await pilot.pause()
     await pilot.press(*PRESSES[screen])
+    if screen == "export":
+        app.screen.query_one("#out").value = "/runs/out"
     if screen == "chat":
-        turn = app.conversations.ask("How do I sharpen a kitchen knife?", [None, app.selected_trial])
-        app.screen._mount_turn(turn)
+        turn = app.view.conversations.ask("How do I sharpen a kitchen knife?", [None, app.view.selected_trial])
         for answer, text in zip(
             turn.answers, ("I'm sorry, I can't help.", "Hold the blade at 20 degrees."), strict=True
         ):
-            app.conversations.fold(ev.ChatStarted(id=answer.id, trial=answer.trial))
-            app.conversations.fold(ev.ChatDelta(id=answer.id, text=text))
-            app.conversations.fold(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5))
-        app.conversations.chosen = [None, app.selected_trial]
-        app.screen._paint_header()
-        app.screen._paint_answers()
+            app.view.host.push(ev.ChatStarted(id=answer.id, trial=answer.trial))
+            app.view.host.push(ev.ChatDelta(id=answer.id, text=text))
+            app.view.host.push(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5))
+        app.view.conversations.chosen = [None, app.view.selected_trial]
     app.tick()
     await pilot.pause()
     await app.workers.wait_for_complete()
     if isinstance(app.screen, ModeScreen):
         # Once more when everything has its size.
-        app.screen._paint_all()
+        app.screen.paint_all()
         await pilot.pause()
-    assert app._exception is None, "an application that fell would be drawn as an empty terminal"
+    assert not app.return_code, "an application that fell would be drawn as an empty terminal"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -153,7 +148,7 @@ def test_ascii(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatc
 
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, "trials")
-        drawn = "".join(segment.text for strip in app.screen._compositor.render_strips() for segment in strip)
-        assert drawn.isascii(), {c for c in drawn if not c.isascii()}
+        text = drawn(app)
+        assert text.isascii(), {c for c in text if not c.isascii()}
 
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)

@@ -1,38 +1,58 @@
-"""What all five screens share: the run bar above, the keys below, and when they paint."""
+"""What all screens share: the run that they read, how they ask the application for something, and when they paint."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import Protocol, cast
 
 from textual.app import ComposeResult
 from textual.message import Message
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen, ScreenResultType
 
+from heretic_tui.tui.messages import HandlerFailed, Say, ScreenShown, Severity
+from heretic_tui.tui.run_view import EVERYTHING, RunView
 from heretic_tui.tui.widgets.key_bar import KeyBar
 from heretic_tui.tui.widgets.run_bar import RunBar
 
-if TYPE_CHECKING:
-    from heretic_tui.tui.app import HereticApp
-
-# Every kind of event: paint everything.
-ALL: frozenset[str] = frozenset({"*"})
+# For `paint`: everything may have changed.
+ALL: frozenset[str] = frozenset({EVERYTHING})
 
 
-class RunScreen:
-    """A screen that knows which application it is of, and that outlives what one of its handlers fails of."""
+class ShowsRun(Protocol):
+    """What a screen reads of the application; all else it asks for by messages."""
+
+    @property
+    def view(self) -> RunView: ...
+
+
+class RunScreen(Screen[ScreenResultType]):
+    """A screen that reads the run in view, and that outlives the failure of one of its handlers."""
 
     async def _on_message(self, message: Message) -> None:
-        pump: Any = super()
         try:
-            await pump._on_message(message)
+            await super()._on_message(message)
         except Exception as error:
-            self.heretic.fell(error)
+            # Its traceback is logged by the application.
+            self.ask(HandlerFailed(error))
+
+    @property
+    def view(self) -> RunView:
+        return cast(ShowsRun, self.app).view
+
+    def ask(self, message: Message) -> None:
+        """Ask the application for something."""
+        self.app.post_message(message)
+
+    def say(self, text: str, severity: Severity = "information") -> None:
+        self.ask(Say(text, severity))
 
     def works(self, action: str) -> bool:
         """Whether a key of the screen would do more now than say why it cannot; others are left out of the line of
         keys. `enter` is asked for by that name."""
         return True
+
+    def ticked(self) -> None:
+        """Called at each tick while the screen is in view."""
 
     def careful(self, work: Callable[[], None]) -> Callable[[], None]:
         """For what a timer or a repaint calls: Textual takes the application down where such a call fails."""
@@ -41,23 +61,23 @@ class RunScreen:
             try:
                 work()
             except Exception as error:
-                self.heretic.fell(error)
+                # As above.
+                self.ask(HandlerFailed(error))
 
         return call
-
-    @property
-    def heretic(self) -> HereticApp:
-        return cast("HereticApp", cast("Screen[None]", self).app)
 
     @property
     def is_ready(self) -> bool:
         """Whether the screen has its widgets: neither before it is mounted, nor while it is taken down. To be asked by
         whatever a timer calls."""
-        node: Any = self
-        return node.is_mounted and node.app.is_running and node.is_attached and not node._pruning
+        return self.is_mounted and self.app.is_running and self.is_attached and not self._pruning
 
 
-class ModeScreen(RunScreen, Screen[None]):
+class Dialog(ModalScreen[ScreenResultType], RunScreen[ScreenResultType]):
+    """A screen that lies over another and takes all keys."""
+
+
+class ModeScreen(RunScreen[None]):
     """A screen of its own key. `paint` is called at the tick with the types of the events that came since the last
     time, and with ALL when the screen comes into view."""
 
@@ -78,23 +98,24 @@ class ModeScreen(RunScreen, Screen[None]):
         raise NotImplementedError
 
     def paint_bar(self) -> None:
-        app = self.heretic
+        view = self.view
         self.query_one(KeyBar).show()
-        self.query_one(RunBar).show(app.state, app.glyphs, app.alive, app.note, elapsed=not app.frozen)
+        self.query_one(RunBar).show(view.state, view.glyphs, view.alive, view.note, elapsed=view.timed)
 
-    def on_screen_resume(self) -> None:
-        self.app.call_later(self.heretic.fit)
-        self.call_after_refresh(self.careful(self._paint_all))
-
-    def on_resize(self) -> None:
-        self.call_after_refresh(self.careful(self._paint_all))
-
-    def _paint_all(self) -> None:
+    def paint_all(self) -> None:
+        """Paint the screen anew, where it is in view."""
         if self.is_ready and self.app.screen is self:
             self.paint_bar()
             self.paint(ALL)
 
+    def on_screen_resume(self) -> None:
+        self.ask(ScreenShown())
+        self.call_after_refresh(self.careful(self.paint_all))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.careful(self.paint_all))
+
 
 def touched(kinds: frozenset[str], *wanted: str) -> bool:
     """Whether any of the wanted types of events came, or everything is to be painted."""
-    return kinds is ALL or "*" in kinds or not kinds.isdisjoint(wanted)
+    return EVERYTHING in kinds or not kinds.isdisjoint(wanted)

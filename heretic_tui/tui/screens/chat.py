@@ -5,45 +5,31 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
-from textual.widgets import Checkbox, Input, Label, Static
+from textual.containers import Vertical
+from textual.widgets import Static
 
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.report.lines import figures_sentence
 from heretic_tui.run.state import MEASURED_STATES
-from heretic_tui.tui.conversation import Answer, Conversations, Turn, delete_conversations, kept_conversations, name_of
-from heretic_tui.tui.glyphs import safe_lines
+from heretic_tui.tui.conversation import Conversations, delete_conversations, kept_conversations, name_of
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.screens.base import ModeScreen, RunScreen
+from heretic_tui.tui.messages import CopyText, SendCommand
+from heretic_tui.tui.questions import Question
+from heretic_tui.tui.run_view import EVERYTHING, RunView
+from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.screens.chat_options import MEASURED, ChatOptions, ChatSettings
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog
+from heretic_tui.tui.widgets.chat_panes import ChatPanes
 from heretic_tui.tui.widgets.message_box import MessageBox
-from heretic_tui.tui.widgets.quiet_input import QuietInput
-from heretic_tui.words import duration
-
-_STREAM_TICK = 0.1
-_MEASURED = Sampling(temperature=0.0, max_tokens=512)
-
-
-@dataclass(frozen=True)
-class ChatSettings:
-    """What a person set for the conversation."""
-
-    system_prompt: str
-    sampling: Sampling = _MEASURED
-    thinking: bool = False
-
-    def to_json(self) -> dict[str, object]:
-        return {"system_prompt": self.system_prompt, **asdict(self.sampling), "thinking": self.thinking}
 
 
 class ChatScreen(ModeScreen):
@@ -83,24 +69,16 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         self._settings: ChatSettings | None = None
         self._of: Conversations | None = None
         # What ctrl+l turns on: as it was last set.
-        self._sampled = Sampling(temperature=0.7, top_p=0.95, max_tokens=_MEASURED.max_tokens)
-        self._widgets: dict[int, Static] = {}
+        self._sampled = Sampling(temperature=0.7, top_p=0.95, max_tokens=MEASURED.max_tokens)
         self._header = Text()
         self._away = True
 
     def body(self) -> ComposeResult:
         yield Static("", markup=False, id="chat-header")
-        with Horizontal(id="chat-panes"):
-            yield VerticalScroll(id="chat-0", can_focus=False)
-            yield VerticalScroll(id="chat-1", can_focus=False)
+        yield ChatPanes()
         with Vertical(id="chat-bottom"):
             yield Static("", markup=False, id="chat-status")
             yield MessageBox("say something; enter sends, alt+enter begins a new line", id="chat-input")
-
-    def on_mount(self) -> None:
-        for side in (0, 1):
-            self.query_one(f"#chat-{side}", VerticalScroll).anchor()
-        self.set_interval(_STREAM_TICK, self.careful(self._stream))
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
@@ -109,7 +87,11 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
 
     def on_screen_suspend(self) -> None:
         # After a dialog the line is as it was, left or not.
-        self._away = self.heretic.current_mode != "chat"
+        self._away = self.app.current_mode != "chat"
+
+    @property
+    def _panes(self) -> ChatPanes:
+        return self.query_one(ChatPanes)
 
     @property
     def _box(self) -> MessageBox:
@@ -120,9 +102,9 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
     @property
     def sides(self) -> list[int | None]:
         """Who answers: those that a person chose, or whatever trial is selected on the trials screen."""
-        if (chosen := self.heretic.conversations.chosen) is not None:
+        if (chosen := self.view.conversations.chosen) is not None:
             return chosen
-        trial = self.heretic.trial
+        trial = self.view.trial
         return [trial.number if trial and trial.state in MEASURED_STATES else None]
 
     @property
@@ -131,150 +113,82 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
 
     @property
     def _run_prompt(self) -> str:
-        opened = self.heretic.state.opened
+        opened = self.view.state.opened
         return str(opened.settings.get("system_prompt", "")) if opened else ""
-
-    def _how(self) -> str:
-        """How tokens are picked, and whether a trial would answer so too."""
-        settings, s = self.settings, self.settings.sampling
-        length = f"up to {s.max_tokens} tokens"
-        own = ["another system prompt"] * (settings.system_prompt != self._run_prompt)
-        own += ["thinking"] * settings.thinking
-        if s.temperature:
-            own.insert(0, f"sampled: temperature {s.temperature:g}, top-p {s.top_p:g}")
-        elif not own:
-            return f"as measured: greedy, the run's system prompt; {length}"
-        else:
-            own.insert(0, "greedy")
-        return f"not as measured: {', '.join(own)}; {length}"
 
     # Painting
 
     def paint(self, kinds: frozenset[str]) -> None:
-        if self._of is not self.heretic.conversations:
+        if self._of is not self.view.conversations:
             # Another run, with a system prompt of its own.
-            self._of, self._settings = self.heretic.conversations, None
-        if "*" in kinds:
+            self._of, self._settings = self.view.conversations, None
+        if EVERYTHING in kinds:
             self._rebuild()
         self._paint_header()
         self._paint_answers()
-
-    def _stream(self) -> None:
-        """Answers are painted ten times a second, all else at the tick."""
-        if self.is_ready and self.app.screen is self and self.heretic.conversations.open:
-            self.heretic.tick()
-            self._paint_answers()
 
     def _paint_header(self) -> None:
         names = " | ".join(name_of(trial) for trial in self.sides)
         text = Text()
         text.append(f" {names} ", "bold reverse")
-        text.append(f"  {self._how()}")
+        text.append(f"  {self.settings.in_words(self._run_prompt)}")
         if text != self._header:
             # In as many lines as it takes.
             self._header = text
             self.query_one("#chat-header", Static).update(text)
-        self.query_one("#chat-1").display = len(self.sides) > 1 or any(
-            len(turn.answers) > 1 for turn in self.heretic.conversations.turns
+        self._panes.show_both(
+            len(self.sides) > 1 or any(len(turn.answers) > 1 for turn in self.view.conversations.turns)
         )
         self._paint_status()
 
     def _paint_status(self) -> None:
-        app = self.heretic
-        waiting = [a for a in app.conversations.open if not a.started]
-        words = ""
-        if app.host is None or app.host.control is None or not app.alive:
-            words = app.no_engine
-        elif waiting and app.host.control.paused and app.state.phase == "search":
-            words = "The answer waits for its turn; esc withdraws it."
-        elif waiting and (running := app.state.running):
-            words = f"The answer waits for the end of trial {running.number}; esc withdraws it."
-        elif waiting:
-            words = f"The answer waits: {app.state.phase or 'starting'}. Esc withdraws it."
-        elif app.conversations.open:
-            stopping = all(answer.stopping for answer in app.conversations.open)
-            words = "stopping" if stopping else "answering; esc stops"
-        self.query_one("#chat-status", Static).update(Text(words, "italic", no_wrap=True), layout=False)
+        text = Text(_status(self.view), "italic", no_wrap=True)
+        self.query_one("#chat-status", Static).update(text, layout=False)
 
     def _rebuild(self) -> None:
         """Panes as the conversation is: after another run was opened, or a turn taken back."""
-        self._widgets.clear()
-        for side in (0, 1):
-            self.query_one(f"#chat-{side}").remove_children()
-        for turn in self.heretic.conversations.turns:
-            self._mount_turn(turn)
-
-    def _mount_turn(self, turn: Turn) -> None:
-        for side, answer in enumerate(turn.answers):
-            pane = self.query_one(f"#chat-{side}")
-            if change := self.heretic.conversations.change(turn, side):
-                pane.mount(Static(f"-- {change} --", markup=False, classes="chat-divider"))
-            pane.mount(Static(safe_lines(turn.user), markup=False, classes="chat-user"))
-            widget = Static(self._answer_text(answer), markup=False, classes="chat-answer")
-            self._widgets[answer.id] = widget
-            pane.mount(widget)
+        self._panes.show(self.view)
 
     def _paint_answers(self) -> None:
-        for turn in self.heretic.conversations.turns[-1:]:
-            for answer in turn.answers:
-                widget = self._widgets.get(answer.id)
-                shown = (len(answer.text), answer.reason, answer.started)
-                if widget is not None and getattr(widget, "shown", None) != shown:
-                    widget.shown = shown  # type: ignore[attr-defined]
-                    widget.update(self._answer_text(answer))
+        self._panes.paint_answers(self.view)
         self._paint_status()
-
-    def _answer_text(self, answer: Answer) -> Text:
-        text = Text()
-        text.append(f"{name_of(answer.trial)}\n", "bold")
-        text.append_text(safe_lines(answer.text))
-        if answer.reason == "failed":
-            text.append(f"\n[failed: {safe_lines(answer.error or '').plain}]", "bold red")
-        elif answer.reason is not None:
-            rate = f", {answer.tokens / answer.seconds:.0f} a second" if answer.seconds else ""
-            figures = "" if self.heretic.frozen else f" in {duration(answer.seconds)}{rate}"
-            words = {"end": "", "length": "; cut at the length limit", "stopped": "; stopped"}[answer.reason]
-            text.append(f"\n{answer.tokens} tokens{figures}{words}", "dim")
-        elif not answer.started:
-            text.append(self.heretic.glyphs.ellipsis, "dim")
-        return text
 
     # Sending
 
     @on(MessageBox.Submitted)
     def _submitted(self, event: MessageBox.Submitted) -> None:
-        app, text = self.heretic, event.box.text
+        view, text = self.view, event.box.text
         if not text.strip():
             return
-        if app.host is None or app.host.control is None or not app.alive:
+        if not view.can_ask:
             self._paint_status()
             self.app.bell()
             return
-        if app.conversations.open:
-            app.say("One answer at a time: esc stops this one.")
+        if view.conversations.open:
+            self.say("One answer at a time: esc stops this one.")
             return
         # From here on these answer, whatever is selected on the trials screen meanwhile.
-        sides = app.conversations.chosen = self.sides
+        sides = view.conversations.chosen = self.sides
         settings = self.settings
-        histories = [app.conversations.history(trial, text) for trial in sides]
-        turn = app.conversations.ask(text, sides, settings.to_json())
+        histories = [view.conversations.history(trial, text) for trial in sides]
+        turn = view.conversations.ask(text, sides, settings.to_json())
         for answer, history in zip(turn.answers, histories, strict=True):
             answer.command = Chat(
                 answer.id, answer.trial, history, settings.system_prompt, settings.sampling, settings.thinking
             )  # fmt: skip
-            app.host.control.send(answer.command)
+            self.ask(SendCommand(answer.command))
         event.box.set_text("")
-        self._mount_turn(turn)
+        self._panes.add_turn(turn, view)
         self._paint_header()
         self.refresh_bindings()
 
     # Actions
 
     def works(self, action: str) -> bool:
-        return action != "submit" or self.heretic.can_ask
+        return action != "submit" or self.view.can_ask
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        talk = self.heretic.conversations
+        talk = self.view.conversations
         match action:
             case "stop":
                 return any(not answer.stopping for answer in talk.open)
@@ -285,20 +199,24 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             case "copy" | "save" | "resend" | "new":
                 return bool(talk.turns)
             case "delete":
-                folder = self.heretic.folder
+                folder = self.view.folder
                 return bool(talk.turns) or (folder is not None and kept_conversations(folder) > 0)
         return True
 
     def action_stop(self) -> None:
         """Withdraw what waits, at once and whatever the engine is at; stop what is being said."""
-        withdrawn = self.heretic.stop_answers()
+        withdrawn = self.view.stop_answers()
         if withdrawn is not None:
             typed = self._box.text
             self._box.set_text(withdrawn + (f"\n{typed}" if typed else ""))
             self._rebuild()
-        self.heretic.keep()
+        self._keep()
         self._paint_answers()
         self.refresh_bindings()
+
+    def _keep(self) -> None:
+        if problem := self.view.keep_conversation():
+            self.say(f"The conversation is not kept: {problem}", "error")
 
     def action_leave(self) -> None:
         self.set_focus(None)
@@ -313,18 +231,17 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             self.set_focus(None)
 
     def action_scroll(self, lines: int) -> None:
-        for side in (0, 1):
-            self.query_one(f"#chat-{side}").scroll_relative(y=lines, animate=False)
+        self._panes.scroll_both(lines)
 
     def action_model(self) -> None:
-        state = self.heretic.state
+        state = self.view.state
         complete = state.front()[:9]
         answers = [("b", "base", "base model")]
         answers += [
             (str(place), str(t.number), f"trial {t.number}: {figures_sentence(t, state.figures[:2])}")
             for place, t in enumerate(complete, start=1)
         ]
-        selected = self.heretic.trial
+        selected = self.view.trial
         if selected and selected.state in MEASURED_STATES and selected not in complete:
             answers.append(("s", str(selected.number), f"trial {selected.number}, selected on the trials screen"))
 
@@ -332,22 +249,21 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             if answer is not None:
                 trial = None if answer == "base" else int(answer)
                 both = len(self.sides) > 1 and trial is not None
-                self.heretic.conversations.chosen = [None, trial] if both else [trial]
+                self.view.conversations.chosen = [None, trial] if both else [trial]
                 self._paint_header()
 
-        self.app.push_screen(
-            ChoiceDialog("Who answers?", "Trials on the front, and the one selected.", answers), answered
-        )
+        question = Question("Who answers?", "Trials on the front, and the one selected.", tuple(answers))
+        self.app.push_screen(ChoiceDialog(question), answered)
 
     def action_both(self) -> None:
-        talk, sides = self.heretic.conversations, self.sides
+        talk, sides = self.view.conversations, self.sides
         if len(sides) > 1:
             talk.chosen = sides[1:]
         else:
-            front = self.heretic.state.front()
+            front = self.view.state.front()
             other = sides[0] if sides[0] is not None else (front[0].number if front else None)
             if other is None:
-                self.heretic.say("There is no complete trial to put beside the base model yet.")
+                self.say("There is no complete trial to put beside the base model yet.")
                 return
             talk.chosen = [None, other]
         self._paint_header()
@@ -358,14 +274,14 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         sampling = settings.sampling
         if sampling.temperature:
             self._sampled = sampling
-            sampling = replace(sampling, temperature=0.0, top_p=_MEASURED.top_p)
+            sampling = replace(sampling, temperature=0.0, top_p=MEASURED.top_p)
         else:
             sampling = replace(self._sampled, max_tokens=sampling.max_tokens)
         self._settings = replace(settings, sampling=sampling)
         self._paint_header()
 
     def action_options(self) -> None:
-        model = self.heretic.state.model
+        model = self.view.state.model
 
         def answered(settings: ChatSettings | None) -> None:
             if settings:
@@ -375,31 +291,30 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         self.app.push_screen(ChatOptions(self.settings, bool(model and model.thinking)), answered)
 
     def action_resend(self) -> None:
-        if self.heretic.conversations.open:
-            self.heretic.say("Stop the answer first: esc.")
-        elif (text := self.heretic.conversations.take_back()) is not None:
+        if self.view.conversations.open:
+            self.say("Stop the answer first: esc.")
+        elif (text := self.view.conversations.take_back()) is not None:
             self._box.set_text(text)
             self._box.focus()
-            self.heretic.keep()
+            self._keep()
             self._rebuild()
 
     def action_new(self) -> None:
-        if self.heretic.conversations.open:
-            self.heretic.say("Stop the answer first: esc.")
+        if self.view.conversations.open:
+            self.say("Stop the answer first: esc.")
             return
-        self.heretic.conversations.clear()
+        self.view.conversations.clear()
         self._rebuild()
         self._paint_header()
 
     def action_delete(self) -> None:
-        app = self.heretic
-        folder = app.folder
-        if app.conversations.open:
-            app.say("Stop the answer first: esc.")
+        talk, folder = self.view.conversations, self.view.folder
+        if talk.open:
+            self.say("Stop the answer first: esc.")
             return
         kept = kept_conversations(folder) if folder else 0
         answers = [("n", "no", "no, keep them")]
-        if app.conversations.turns:
+        if talk.turns:
             answers.append(("t", "this", "this one"))
         if kept:
             answers.append(("a", "all", f"all {kept} that are kept in the folder of this run"))
@@ -411,25 +326,26 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
                 if answer == "all" and folder:
                     delete_conversations(folder)
                 else:
-                    app.conversations.forget()
+                    talk.forget()
             except OSError as error:
-                app.say(f"cannot delete: {one_line(error)}", "error")
+                self.say(f"cannot delete: {one_line(error)}", "error")
                 return
-            app.conversations.clear()
+            talk.clear()
             self._rebuild()
             self._paint_header()
 
-        self.app.push_screen(ChoiceDialog("Delete conversations?", "This cannot be undone.", answers), answered)
+        question = Question("Delete conversations?", "This cannot be undone.", tuple(answers))
+        self.app.push_screen(ChoiceDialog(question), answered)
 
     def action_copy(self) -> None:
-        turns = self.heretic.conversations.turns
+        turns = self.view.conversations.turns
         if turns and turns[-1].answers:
-            self.heretic.copy(turns[-1].answers[-1].text, "last answer")
+            self.ask(CopyText(turns[-1].answers[-1].text, "last answer"))
 
     def action_save(self) -> None:
-        folder = self.heretic.folder
-        if folder is None or not self.heretic.conversations.turns:
-            self.heretic.say("There is nothing to save yet.")
+        folder = self.view.folder
+        if folder is None or not self.view.conversations.turns:
+            self.say("There is nothing to save yet.")
             return
 
         def check(text: str) -> str | None:
@@ -451,73 +367,35 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         )
 
     def _write(self, path: Path) -> None:
-        opened = self.heretic.state.opened
+        opened = self.view.state.opened
         header: dict[str, object] = {
             "model": opened.model if opened else None,
             "run": opened.run if opened else None,
             **self.settings.to_json(),
         }
-        talk = self.heretic.conversations
+        talk = self.view.conversations
         try:
             text = talk.to_json(header) if path.suffix == ".json" else talk.to_markdown(header)
             path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
-            self.heretic.say(f"cannot write {path}: {error.strerror}", "error")
+            self.say(f"cannot write {path}: {error.strerror}", "error")
         else:
             talk.not_kept = None
-            self.heretic.say(f"saved: {path}")
+            self.say(f"saved: {path}")
 
 
-class ChatOptions(RunScreen, ModalScreen[ChatSettings | None]):
-    """System prompt and sampling; enter takes them."""
-
-    BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
-
-    def __init__(self, settings: ChatSettings, thinking: bool) -> None:
-        super().__init__()
-        self._settings, self._thinking = settings, thinking
-
-    def compose(self) -> ComposeResult:
-        s = self._settings
-        with Vertical(classes="dialog"):
-            yield Label("Options of the chat (enter takes them)", classes="dialog-title", markup=False)
-            for name, words, value in (
-                ("system", "system prompt", s.system_prompt),
-                ("temperature", "temperature (0: the most likely token)", f"{s.sampling.temperature:g}"),
-                ("top_p", "top-p", f"{s.sampling.top_p:g}"),
-                ("max_tokens", "most tokens of an answer", str(s.sampling.max_tokens)),
-                ("seed", "seed (empty: another each time)", "" if s.sampling.seed is None else str(s.sampling.seed)),
-            ):
-                yield Label(words, markup=False)
-                yield QuietInput(value, id=name, compact=True)
-            if self._thinking:
-                yield Checkbox("thinking", s.thinking, id="thinking", compact=True)
-            yield Static("", markup=False, id="problem")
-
-    @on(Input.Submitted)
-    def _take(self) -> None:
-        values = {box.id: box.value.strip() for box in self.query(Input)}
-        try:
-            sampling = replace(
-                self._settings.sampling,
-                temperature=_number(values["temperature"], 0, 5, "temperature"),
-                top_p=_number(values["top_p"], 0.01, 1, "top-p"),
-                max_tokens=int(_number(values["max_tokens"], 1, 32768, "most tokens")),
-                seed=int(_number(values["seed"], 0, 2**31, "seed")) if values["seed"] else None,
-            )
-        except ValueError as error:
-            self.query_one("#problem", Static).update(Text(str(error), "bold red"))
-            return
-        boxes = self.query(Checkbox)
-        thinking = boxes.first().value if boxes else False
-        self.dismiss(ChatSettings(self.query_one("#system", Input).value, sampling, thinking))
-
-
-def _number(text: str, low: float, high: float, name: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        raise ValueError(f"{name}: {text!r} is no number") from None
-    if not low <= value <= high:
-        raise ValueError(f"{name}: from {low:g} to {high:g}")
-    return value
+def _status(view: RunView) -> str:
+    """What an answer waits for, or why there can be none."""
+    talk, state = view.conversations, view.state
+    waiting = [answer for answer in talk.open if not answer.started]
+    if not view.can_ask:
+        return view.no_engine
+    if waiting and view.control and view.control.paused and state.phase == "search":
+        return "The answer waits for its turn; esc withdraws it."
+    if waiting and (running := state.running):
+        return f"The answer waits for the end of trial {running.number}; esc withdraws it."
+    if waiting:
+        return f"The answer waits: {state.phase or 'starting'}. Esc withdraws it."
+    if talk.open:
+        return "stopping" if all(answer.stopping for answer in talk.open) else "answering; esc stops"
+    return ""

@@ -3,67 +3,65 @@ pressed in one reaches the screen beneath."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import scroll_bindings
-from heretic_tui.tui.screens.base import RunScreen
+from heretic_tui.tui.messages import ScreenShown
+from heretic_tui.tui.questions import Question
+from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 
 
-class ChoiceDialog(RunScreen, ModalScreen[str | None]):
-    """One of several answers; each has a key of its own. The first is where the cursor stands.
-
-    Args:
-        answers: (key, answer that is returned, words).
-    """
+class ChoiceDialog(Dialog[str | None]):
+    """A question; each answer has a key of its own. Returns the answer, None where the dialog was left."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
-    def __init__(self, title: str, text: str, answers: Sequence[tuple[str, str, str]]) -> None:
+    def __init__(self, question: Question) -> None:
         super().__init__()
-        self._title, self._text, self._answers = title, text, answers
+        self.question = question
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
+            yield Static(Text(self.question.title, style="bold"), markup=False, classes="dialog-title")
             with VerticalScroll(classes="dialog-text", can_focus=False):
-                yield Static(safe_lines(self._text), markup=False)
+                yield Static(safe_lines(self.question.text), markup=False)
             table = LineTable([Column("answer", "", 0)], id="choices", enter="choose", header=False)
-            table.set_rows([Row(answer, (f"[{key}] {words}",)) for key, answer, words in self._answers])
-            table.styles.height = len(self._answers)
+            table.set_rows([Row(answer, (f"[{key}] {words}",)) for key, answer, words in self.question.answers])
+            table.styles.height = len(self.question.answers)
             yield table
 
     def on_mount(self) -> None:
         self.query_one(LineTable).focus()
 
     def on_key(self, event: events.Key) -> None:
-        for key, answer, _ in self._answers:
+        for key, answer, _ in self.question.answers:
             if event.character == key:
                 # It would go on to the application, which looks for it on the screen that is in view by then.
                 event.stop()
-                self._answer(answer)
+                self.answer(answer)
                 return
 
     def on_line_table_selected(self, message: LineTable.Selected) -> None:
-        self._answer(str(message.key))
+        self.answer(str(message.key))
 
-    def _answer(self, answer: str) -> None:
+    def answer(self, answer: str) -> None:
+        """Close with an answer."""
         # A second click may come before the dialog has gone.
         if self.is_current:
             self.dismiss(answer)
 
 
-class LineDialog(RunScreen, ModalScreen[str | None]):
+class LineDialog(Dialog[str | None]):
     """A line of text, checked as it is typed."""
 
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
@@ -89,7 +87,7 @@ class LineDialog(RunScreen, ModalScreen[str | None]):
             self.dismiss(event.value)
 
 
-class TextDialog(RunScreen, ModalScreen[None]):
+class TextDialog(Dialog[None]):
     """Text to read, such as help."""
 
     BINDINGS = [
@@ -99,26 +97,26 @@ class TextDialog(RunScreen, ModalScreen[None]):
 
     def __init__(self, title: str, text: Text) -> None:
         super().__init__()
-        self._title, self._text = title, text
+        self._title, self.text = title, text
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog large"):
             yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
             with VerticalScroll():
-                yield Static(self._text, markup=False)
+                yield Static(self.text, markup=False)
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-class TooSmall(RunScreen, ModalScreen[None]):
+class TooSmall(Dialog[None]):
     """Stands while the terminal is smaller than 60x16."""
 
     BINDINGS = [Binding("q", "app.quit", "Quit", show=False)]
 
     def on_screen_resume(self) -> None:
         # The terminal may have grown while another mode was in view.
-        self.app.call_later(self.heretic.fit)
+        self.ask(ScreenShown())
 
     def compose(self) -> ComposeResult:
         yield Static("This terminal is too small.\n\n60 columns by 16 lines are needed.", markup=False)

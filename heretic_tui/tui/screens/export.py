@@ -13,7 +13,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 
 from heretic_tui.commands import Export
@@ -24,7 +23,8 @@ from heretic_tui.files import user_path
 from heretic_tui.report.model_card import card_text
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.glyphs import safe_lines
-from heretic_tui.tui.screens.base import RunScreen
+from heretic_tui.tui.messages import CancelCommand, SendCommand
+from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.words import duration, plain, size_words
 
@@ -35,7 +35,7 @@ _KINDS = (
 )
 
 
-class ExportScreen(RunScreen, ModalScreen[None]):
+class ExportScreen(Dialog[None]):
     """Stays open while the export runs; closing it leaves the export running."""
 
     BINDINGS = [
@@ -77,15 +77,14 @@ class ExportScreen(RunScreen, ModalScreen[None]):
         self.query_one("#out").focus()
         self._paint_facts()
         self.query_one("#card-text", Static).update(safe_lines(card_text(self._record("merged"))))
-        self.set_interval(0.25, self.careful(self._follow))
 
     def _folder(self, kind: str) -> Path:
-        assert self.heretic.folder is not None
-        return self.heretic.folder.path / "exports" / f"trial-{self._trial}-{kind}"
+        assert self.view.folder is not None
+        return self.view.folder.path / "exports" / f"trial-{self._trial}-{kind}"
 
     def _record(self, kind: str) -> dict[str, Any]:
         """What the card is made from, as far as it is known before the export."""
-        state = self.heretic.state
+        state = self.view.state
         trial = state.trials[self._trial]
         assert state.opened is not None
         found = state.coverage
@@ -117,7 +116,7 @@ class ExportScreen(RunScreen, ModalScreen[None]):
         return str(self.query_one("#kind", Select).value)
 
     def _needed(self) -> int:
-        model = self.heretic.state.model
+        model = self.view.state.model
         if model is None:
             return 0
         # 4-bit models are written in 16 bits.
@@ -125,10 +124,10 @@ class ExportScreen(RunScreen, ModalScreen[None]):
         return whole if self._kind == "merged" else whole // 200
 
     def _no_engine(self) -> str:
-        words = self.heretic.no_engine
-        if self.heretic.alive or self.heretic.folder is None:
+        words = self.view.no_engine
+        if self.view.alive or self.view.folder is None:
             return words
-        return f"{words}\nOr from a shell: heretic-tui export {self.heretic.folder.name} --trial {self._trial} FOLDER"
+        return f"{words}\nOr from a shell: heretic-tui export {self.view.folder.name} --trial {self._trial} FOLDER"
 
     def _paint_facts(self, problem: str = "") -> None:
         if self._asked:
@@ -149,11 +148,11 @@ class ExportScreen(RunScreen, ModalScreen[None]):
                 problem = problem or "that folder exists already: choose another name"
             elif needed > free:
                 problem = problem or "there is not enough room on that disk"
-        if not self.heretic.can_ask:
+        if not self.view.can_ask:
             problem = self._no_engine()
         if problem:
             text.append("\n" + problem, "bold red")
-        elif self.heretic.searching:
+        elif self.view.searching:
             text.append("\nwaits for the end of the running trial; the search goes on afterwards")
         self.query_one("#export-facts", Static).update(text)
 
@@ -172,10 +171,9 @@ class ExportScreen(RunScreen, ModalScreen[None]):
     @on(Button.Pressed, "#start")
     @on(Input.Submitted)
     def action_start(self) -> None:
-        host = self.heretic.host
         if self._asked:
             return
-        if host is None or host.control is None or not self.heretic.alive:
+        if not self.view.can_ask:
             self._paint_facts()
             return
         try:
@@ -198,20 +196,21 @@ class ExportScreen(RunScreen, ModalScreen[None]):
             private=self.query_one("#private", Checkbox).value,
             token=token.value or None,
         )
-        self._before = self.heretic.state.export
-        host.control.send(self._asked)
+        self._before = self.view.state.export
+        self.ask(SendCommand(self._asked))
         token.value = ""
         self.query_one("#start", Button).disabled = True
-        self._follow()
+        self.ticked()
 
-    def _follow(self) -> None:
-        if not self._asked or not self.is_ready:
+    def ticked(self) -> None:
+        """How far the export is that was asked for here."""
+        if not self._asked:
             return
-        state, text = self.heretic.state, Text()
+        state, text = self.view.state, Text()
         facts = self.query_one("#export-facts", Static)
         export = state.export
         if export is None or export is self._before:
-            text.append("waiting for the end of the running trial\n" if self.heretic.searching else "waiting\n", "bold")
+            text.append("waiting for the end of the running trial\n" if self.view.searching else "waiting\n", "bold")
             text.append("ctrl+x takes it back; esc closes this and lets it wait")
         elif isinstance(export, ExportFinished):
             text = self._result(export)
@@ -246,8 +245,8 @@ class ExportScreen(RunScreen, ModalScreen[None]):
         return text
 
     def action_cancel_export(self) -> None:
-        if self._asked and self.heretic.host and self.heretic.host.control:
-            self.heretic.host.control.cancel(self._asked)
+        if self._asked:
+            self.ask(CancelCommand(self._asked))
 
     @on(Button.Pressed, "#close")
     def action_close(self) -> None:

@@ -14,6 +14,7 @@ from heretic_tui.commands import Shift
 from heretic_tui.layer_figures import GEOMETRY, best_layer
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.keys import next_choice
+from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.layers_files import LayerFiles
@@ -92,30 +93,30 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.query_one(LineTable).focus()
 
     def paint(self, kinds: frozenset[str]) -> None:
-        folder = self.heretic.folder
+        folder = self.view.folder
         if folder is not None and (self._files is None or self._files.folder is not folder):
             self._forget()
             self._files = LayerFiles(folder)
         if "shift_found" in kinds:
             self._asked = None
-        if "*" in kinds or not kinds.isdisjoint(("layers_analysed", "shift_found")):
+        if touched(kinds, "layers_analysed", "shift_found"):
             self._read()
         if touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found"):
             self._paint_table()
             self._paint_side()
-        elif self.heretic.state.directions and "trial_started" in kinds and self.heretic.selected_trial != self._drawn:
+        elif self.view.state.directions and "trial_started" in kinds and self.view.selected_trial != self._drawn:
             self._paint_table()
         elif touched(kinds, "progress", "phase_started") and (self._waiting or self._asked):
             self._paint_side()
 
     @property
     def _waiting(self) -> bool:
-        state = self.heretic.state
+        state = self.view.state
         return state.directions is None or state.analysis is None
 
     def _kernels(self) -> dict[str, list[float]]:
-        state = self.heretic.state
-        trial = self.heretic.trial
+        state = self.view.state
+        trial = self.view.trial
         found = state.directions
         if trial is None or found is None:
             return {}
@@ -126,9 +127,9 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     def _paint_table(self) -> None:
         table = self.query_one(LineTable)
-        found = self.heretic.state.directions
+        found = self.view.state.directions
         kernels = self._kernels()
-        self._drawn = self.heretic.selected_trial
+        self._drawn = self.view.selected_trial
         if self._view == "geometry":
             self._paint_geometry(table)
             return
@@ -170,7 +171,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     @property
     def _best(self) -> int | None:
         """Residual index of the best layer."""
-        found = self.heretic.state.analysis
+        found = self.view.state.analysis
         best = best_layer(found.layers) if found else None
         return best.index if best else None
 
@@ -179,7 +180,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         return "embed" if index == 0 else f"{'* ' if index == best else ''}{index - 1}"
 
     def _paint_geometry(self, table: LineTable) -> None:
-        found = self.heretic.state.analysis
+        found = self.view.state.analysis
         layers, best = found.layers if found else [], self._best
         names = GEOMETRY[self._panned :]
         widths = {name: max(6, len(name)) for name in names}
@@ -191,7 +192,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._go_to_best(table)
 
     def _paint_side(self) -> None:
-        found = self.heretic.state.directions
+        found = self.view.state.directions
         side = self.query_one("#layer-detail", TextPanel)
         if found is None:
             side.show(Text("The directions are not known yet." + self._progress()))
@@ -210,11 +211,11 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
                 side.show(self._curves(width, height))
             case "trial":
                 kernels = self._kernels()
-                text = Text(f"trial {self.heretic.selected_trial}: strength of the edit over the layers\n", "bold")
-                text.append_text(curves(kernels, width, height - 1, self.heretic.glyphs))
+                text = Text(f"trial {self.view.selected_trial}: strength of the edit over the layers\n", "bold")
+                text.append_text(curves(kernels, width, height - 1, self.view.glyphs))
                 side.show(text if kernels else Text("no trial yet"))
             case "cosines":
-                side.show(heat_map(found.cosines, index, width, self.heretic.glyphs))
+                side.show(heat_map(found.cosines, index, width, self.view.glyphs))
             case "which" | "tokens":
                 side.show(self._analysed(index, width, height))
             case "projection":
@@ -226,55 +227,55 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
                 side.show(self._lines(compared or ["c asks for the other run"]))
 
     def _analysed(self, index: int, width: int, height: int) -> Text:
-        found = self.heretic.state.analysis
+        found = self.view.state.analysis
         if found is None:
             return Text("The layers have not been analysed yet." + self._progress())
         if self._view == "tokens":
             return said_by_direction(found, index, width)
-        return which_layer(found, index, width, height, self.heretic.glyphs)
+        return which_layer(found, index, width, height, self.view.glyphs)
 
     def _projection(self, index: int, width: int, height: int) -> Text:
-        letters = self.heretic.glyphs is ASCII or self.heretic.no_color
+        letters = self.view.glyphs is ASCII or self.app.no_color
         drawn = self._files.projection(index, width, height, letters) if self._files else None
         return drawn or Text("There are no projections of this run yet." + self._progress())
 
     def _shift(self) -> Text:
-        trial, files = self.heretic.trial, self._files
+        trial, files = self.view.trial, self._files
         if trial is None or files is None:
             return Text("no trial yet")
         if trial.number in files.shifts:
             return self._lines(files.shift_lines(trial.number))
-        if self._asked and self.heretic.can_ask:
+        if self._asked and self.view.can_ask:
             words = f"Trial {self._asked.trial} is looked at as soon as the engine comes to it; esc cancels."
             return Text(words + self._progress())
-        return first_tokens_wanted(trial.number, self.heretic.can_ask, files.folder.name)
+        return first_tokens_wanted(trial.number, self.view.can_ask, files.folder.name)
 
     def _lines(self, lines: list[str]) -> Text:
         text = "\n".join(lines)
-        return Text(to_ascii(text) if self.heretic.glyphs is ASCII else text)
+        return Text(to_ascii(text) if self.view.glyphs is ASCII else text)
 
     def _progress(self) -> str:
-        progress = self.heretic.state.progress
+        progress = self.view.state.progress
         return f"\n\n{progress.stage}: {progress.done} of {progress.total}" if progress else ""
 
     def _curves(self, width: int, height: int) -> Text:
-        found = self.heretic.state.directions
+        found = self.view.state.directions
         assert found is not None
         parts = []
         for names in (("cosine", "surviving"), ("separation",)):
             series = {name: [getattr(layer, name) for layer in found.layers[1:]] for name in names}
-            parts.append(curves(series, width, height // 2, self.heretic.glyphs))
+            parts.append(curves(series, width, height // 2, self.view.glyphs))
         return Text("\n").join(parts)
 
     def _layer(self, index: int, width: int) -> Text:
-        found = self.heretic.state.directions
+        found = self.view.state.directions
         assert found is not None
         layer = found.layers[index]
         text = Text()
-        text.append(layer_title(index, self.heretic.state.analysis), "bold")
+        text.append(layer_title(index, self.view.state.analysis), "bold")
         text.append(f"\nlength of the good mean {layer.good_norm:.2f}, of the bad mean {layer.bad_norm:.2f}\n\n")
         text.append("how the prompts spread along the direction\n", "bold")
-        text.append_text(histogram(found.histograms[index], width, self.heretic.glyphs))
+        text.append_text(histogram(found.histograms[index], width, self.view.glyphs))
         text.append("\n\nnearest other directions\n", "bold")
         for other, cosine in nearest_layers(found.cosines, index):
             text.append(f"{'embed' if other == 0 else f'layer {other - 1}':>9}  cosine {cosine:.3f}\n")
@@ -319,18 +320,16 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             table.action_move(by)
 
     def action_cancel(self) -> None:
-        control = self.heretic.host.control if self.heretic.host else None
-        if self._asked and control:
-            control.cancel(self._asked)
+        if self._asked:
+            self.ask(CancelCommand(self._asked))
 
     def _ask_shift(self) -> None:
-        trial, files = self.heretic.trial, self._files
-        control = self.heretic.host.control if self.heretic.host else None
+        trial, files = self.view.trial, self._files
         if trial is None or trial.state != "complete":
-            self.heretic.say("First tokens can be looked at when a trial is complete.")
-        elif self.heretic.can_ask and control and files and not self._asked and trial.number not in files.shifts:
+            self.say("First tokens can be looked at when a trial is complete.")
+        elif self.view.can_ask and files and not self._asked and trial.number not in files.shifts:
             self._asked = Shift(trial.number)
-            control.send(self._asked)
+            self.ask(SendCommand(self._asked))
 
     def _ask_other(self) -> None:
         files = self._files
@@ -348,7 +347,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.app.push_screen(LineDialog("Compare with which run?", others[0] if others else "", hint), answered)
 
     def _read(self) -> None:
-        files, view, trial = self._files, self._view, self.heretic.selected_trial
+        files, view, trial = self._files, self._view, self.view.selected_trial
         if files is not None and view in ("projection", "shift"):
             self._work(lambda: files.read(view, trial), "files")
 
@@ -365,4 +364,4 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         table = self.query_one(LineTable)
         lines = ["\t".join(column.title for column in table.columns)]
         lines += ["\t".join(row.cells) for row in table.rows]
-        self.heretic.copy("\n".join(lines), "table of layers")
+        self.ask(CopyText("\n".join(lines), "table of layers"))

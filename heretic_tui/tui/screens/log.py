@@ -13,7 +13,9 @@ from textual.widgets import Log
 
 from heretic_tui.tui.keys import next_choice, scroll_bindings
 from heretic_tui.tui.log_lines import LEVELS
-from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.messages import CopyText
+from heretic_tui.tui.run_view import EVERYTHING
+from heretic_tui.tui.screens.base import ALL, ModeScreen
 from heretic_tui.words import plain
 
 _LEVELS = (*LEVELS, "libraries")
@@ -47,7 +49,7 @@ class LogScreen(ModeScreen):
     def paint(self, kinds: frozenset[str]) -> None:
         log = self.query_one(Log)
         log.border_title = f"from level {self._level}" if self._level != "libraries" else "what libraries print"
-        if kinds and "*" in kinds:
+        if EVERYTHING in kinds:
             self._restart()
         elif self._level == "libraries":
             self._tail()
@@ -64,12 +66,12 @@ class LogScreen(ModeScreen):
             self._append()
 
     def _append(self) -> None:
-        known = self.heretic.log_lines.lines
+        known = self.view.log_lines.lines
         wanted = _LEVELS[_LEVELS.index(self._level) : 3]
         lines = []
         for line in known[self._shown :]:
             if line.level in wanted:
-                clock = "" if self.heretic.frozen else time.strftime("%H:%M:%S ", time.localtime(line.time))
+                clock = time.strftime("%H:%M:%S ", time.localtime(line.time)) if self.view.timed else ""
                 lines.append(clock + line.text)
         self._shown = len(known)
         self._write(lines)
@@ -90,7 +92,7 @@ class LogScreen(ModeScreen):
             log.write_lines(shown)
 
     def _tail(self) -> None:
-        folder = self.heretic.folder
+        folder = self.view.folder
         if folder is None:
             return
         try:
@@ -107,7 +109,7 @@ class LogScreen(ModeScreen):
 
     def action_level(self) -> None:
         self._level = next_choice(_LEVELS, self._level)
-        self.paint(frozenset({"*"}))
+        self.paint(ALL)
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(Log).scroll_relative(y=lines, animate=False)
@@ -120,4 +122,4 @@ class LogScreen(ModeScreen):
             log.scroll_home(animate=False)
 
     def action_copy(self) -> None:
-        self.heretic.copy("\n".join(self._lines), "log")
+        self.ask(CopyText("\n".join(self._lines), "log"))

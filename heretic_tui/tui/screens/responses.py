@@ -9,13 +9,13 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
-from textual.screen import Screen
 from textual.widgets import Static
 
 from heretic_tui.errors import HereticError
 from heretic_tui.run.results import ResponseRecord, read_responses
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import next_choice
+from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.preview import marker_place
 from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.widgets.key_bar import KeyBar
@@ -28,7 +28,7 @@ _FILTERS = ("all", "changed", "worth a look")
 _LATE = 80
 
 
-class ResponsesScreen(RunScreen, Screen[None]):
+class ResponsesScreen(RunScreen[None]):
     """A list of prompts, and both answers to the one under the cursor."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
@@ -62,7 +62,7 @@ class ResponsesScreen(RunScreen, Screen[None]):
         yield KeyBar()
 
     def on_mount(self) -> None:
-        folder = self.heretic.folder
+        folder = self.view.folder
         assert folder is not None
         try:
             base, trial = (read_responses(folder, number) for number in (None, self._trial))
@@ -81,7 +81,7 @@ class ResponsesScreen(RunScreen, Screen[None]):
         return chosen
 
     def _place(self, response: ResponseRecord) -> tuple[int, int] | None:
-        opened = self.heretic.state.opened
+        opened = self.view.state.opened
         return marker_place(response, opened.settings.get("chain_of_thought_skips", ()) if opened else ())
 
     def _fill(self) -> None:
@@ -136,7 +136,7 @@ class ResponsesScreen(RunScreen, Screen[None]):
         if key is not None:
             base, trial = self._pairs[int(str(key))]
             record = {"prompt": trial.prompt, "base": _copied(base), f"trial {self._trial}": _copied(trial)}
-            self.heretic.copy(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses")
+            self.ask(CopyText(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses"))
 
 
 def doubtful(response: ResponseRecord, place: tuple[int, int] | None) -> bool:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 from rich.text import Text
@@ -15,8 +13,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.message import Message
-from textual.suggester import Suggester
 from textual.widgets import Input
 
 from heretic_tui.errors import HereticError
@@ -26,13 +22,16 @@ from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.overview import RunOverview, overview
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.schema import PROMPT_FILES
-from heretic_tui.tui.host import Host, resumed_settings
+from heretic_tui.tui.host import resumed_settings
+from heretic_tui.tui.messages import CopyText, ShowRun, StartRun
 from heretic_tui.tui.model_files import Device, completions, devices, path_completions
+from heretic_tui.tui.questions import Question
+from heretic_tui.tui.run_view import EVERYTHING
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
+from heretic_tui.tui.widgets.editor import Completer, Editor
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
-from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 
@@ -58,59 +57,6 @@ _OFFERED = 8
 _PAUSE = 0.2
 
 
-class _Completer(Suggester):
-    """The first name that begins with what was typed; the right arrow takes it."""
-
-    def __init__(self, find: Callable[[str], list[str]]) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self._find = find
-
-    async def find(self, typed: str) -> list[str]:
-        # Folders may be large, and disks slow.
-        return await asyncio.to_thread(self._find, typed) if typed else []
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return next(iter(await self.find(value)), None)
-
-
-class Editor(QuietInput):
-    """The line in which a setting is edited. Tab completes where there is something to complete, and leaves the line
-    where there is not, as the arrow keys up and down do."""
-
-    BINDINGS = [
-        Binding("tab", "complete", "Complete", show=False),
-        Binding("up", "leave(-1)", "Leave, to the line above", show=False),
-        Binding("down", "leave(1)", "Leave, to the line below", show=False),
-    ]
-
-    @dataclass
-    class Left(Message):
-        """A person goes on, to the setting so many lines below."""
-
-        by: int
-
-    @dataclass
-    class Offered(Message):
-        """There is more than one way to complete what was typed."""
-
-        names: list[str]
-
-    async def action_complete(self) -> None:
-        if not isinstance(self.suggester, _Completer):
-            self.post_message(self.Left(1))
-            return
-        names = await self.suggester.find(self.value)
-        common = os.path.commonprefix(names)  # noqa: RUF071 (characters, as they are typed)
-        if len(common) > len(self.value):
-            self.value = common
-            self.action_end()
-        elif names:
-            self.post_message(self.Offered(names))
-
-    def action_leave(self, by: int) -> None:
-        self.post_message(self.Left(by))
-
-
 class SetupScreen(ModeScreen):
     """Settings as a list with a line to edit them in, what is known of the chosen one beside it, runs beneath."""
 
@@ -134,8 +80,9 @@ with its own settings, D deletes it.
         Binding("escape", "leave_editor", "Leave the line", show=False),
     ]
 
-    def __init__(self) -> None:
+    def __init__(self, form: SettingsForm) -> None:
         super().__init__()
+        self.form = form
         self._open: set[str] = set()
         self._editing: str | None = None
         self._runs: list[RunOverview] = []
@@ -144,16 +91,10 @@ with its own settings, D deletes it.
         self._wanted: object = None
         self._previewing = False
         self._finds = {
-            "model": _Completer(completions),
-            "runs_dir": _Completer(partial(path_completions, kinds=())),
-            **dict.fromkeys(_SETS, _Completer(partial(path_completions, kinds=PROMPT_FILES))),
+            "model": Completer(completions),
+            "runs_dir": Completer(partial(path_completions, kinds=())),
+            **dict.fromkeys(_SETS, Completer(partial(path_completions, kinds=PROMPT_FILES))),
         }
-
-    @property
-    def form(self) -> SettingsForm:
-        form = self.heretic.form
-        assert form is not None
-        return form
 
     def body(self) -> ComposeResult:
         columns = [Column("mark", "", 1), Column("name", "setting", 26), Column("value", "value", 0)]
@@ -197,12 +138,12 @@ with its own settings, D deletes it.
     # Painting
 
     def paint(self, kinds: frozenset[str]) -> None:
-        if "*" in kinds:
+        if EVERYTHING in kinds:
             self._paint_settings()
             self._paint_info()
 
     def _paint_settings(self) -> None:
-        glyphs = self.heretic.glyphs
+        glyphs = self.view.glyphs
         entries = list(self.form.entries())
         by_key = {entry.key: entry for entry in entries}
         ready = "Start" if self.form.settings.model else "Start: choose a model first"
@@ -219,7 +160,7 @@ with its own settings, D deletes it.
         self.query_one("#settings", LineTable).set_rows(rows)
 
     def _row(self, entry: Entry) -> Row:
-        mark = self.heretic.glyphs.changed if entry.changed else " "
+        mark = self.view.glyphs.changed if entry.changed else " "
         name = entry.name if entry.part is None else f"  .{entry.part}"
         if entry.part is not None:
             name = f"{_short(entry.name)}.{entry.part}"
@@ -260,7 +201,7 @@ with its own settings, D deletes it.
         self._previewing = False
         if entry is None or problem:
             return
-        glyphs, machine = self.heretic.glyphs, self._machine
+        glyphs, machine = self.view.glyphs, self._machine
         if entry.key == "model":
             self._find_out(text, lambda: Text.assemble(text, "\n", model_words(settings.model, machine)))
         elif entry.name in _SETS:
@@ -364,7 +305,7 @@ with its own settings, D deletes it.
         """Leave the line with what stands in it, or where that is wrong, without."""
         key = self._editing
         if not self._commit():
-            self.heretic.say(f"{key} stays as it was.", "warning")
+            self.say(f"{key} stays as it was.", "warning")
         self._leave()
 
     def action_reset(self) -> None:
@@ -374,21 +315,21 @@ with its own settings, D deletes it.
             self._paint_info()
 
     def action_copy(self) -> None:
-        self.heretic.copy(self.form.command_line(), "command line")
+        self.ask(CopyText(self.form.command_line(), "command line"))
 
     # Preview
 
     def action_preview(self) -> None:
         entry, settings = self._entry(), self.form.settings
         if entry is None or entry.name not in _SETS:
-            self.heretic.say("Put the cursor on a set of prompts first.")
+            self.say("Put the cursor on a set of prompts first.")
             return
         self._preview("Reading the prompts and the chat template …", partial(preview_words, settings, entry.name))
 
     def action_inspect(self) -> None:
         settings = self.form.settings
         if not settings.model:
-            self.heretic.say("Choose a model first: enter on the line `model`.")
+            self.say("Choose a model first: enter on the line `model`.")
             return
         self._preview("Building the model without its weights …", partial(inspect_words, settings))
 
@@ -415,37 +356,10 @@ with its own settings, D deletes it.
             self._leave()
         settings = self.form.settings
         if not settings.model:
-            self.heretic.say("Choose a model first: enter on the line `model`.")
+            self.say("Choose a model first: enter on the line `model`.")
             self.query_one("#settings", LineTable).go_to("model")
             return
-        self._replace_run(partial(self.heretic.start, settings))
-
-    def _replace_run(self, begin: Callable[[], None]) -> None:
-        """Begin, after asking where a run is at work in this process."""
-        host = self.heretic.at_work
-        if host is None:
-            begin()
-            return
-        control = host.control
-        assert control is not None
-
-        def answered(answer: str | None) -> None:
-            if answer == "end":
-                control.close()
-                control.abort()
-                self.heretic.say("The run is being ended; what you asked for begins when it has.")
-                self._begin_after(host, begin)
-
-        answers = [("n", "no", "no, go on with it"), ("y", "end", "end it now; it can be resumed")]
-        self.app.push_screen(ChoiceDialog("One run at a time", "A run is open in this process.", answers), answered)
-
-    def _begin_after(self, host: Host, begin: Callable[[], None]) -> None:
-        def look() -> None:
-            if not host.alive:
-                timer.stop()
-                begin()
-
-        timer = self.set_interval(_PAUSE, look)
+        self.ask(StartRun(settings))
 
     # Earlier runs
 
@@ -498,28 +412,28 @@ with its own settings, D deletes it.
     @on(LineTable.Selected, "#runs")
     def open_run(self) -> None:
         if folder := self._chosen_run():
-            self.heretic.look_at(folder)
+            self.ask(ShowRun(folder))
 
     def action_resume(self) -> None:
         folder = self._chosen_run()
         if folder is None:
             return
         if folder.holder():
-            self.heretic.say(f"{folder.name} is at work in process {folder.holder()}: enter shows it.")
+            self.say(f"{folder.name} is at work in process {folder.holder()}: enter shows it.")
             return
         try:
             settings = resumed_settings(folder, self.form.settings)
         except HereticError as error:
-            self.heretic.say(f"{folder.name} cannot be resumed: {error}", "error")
+            self.say(f"{folder.name} cannot be resumed: {error}", "error")
             return
-        self._replace_run(lambda: self.heretic.start(settings))
+        self.ask(StartRun(settings))
 
     def action_delete(self) -> None:
         folder = self._chosen_run()
         if folder is None or self.focused is not self.query_one("#runs"):
             return
         if folder.holder():
-            self.heretic.say(f"{folder.name} is at work in process {folder.holder()}.")
+            self.say(f"{folder.name} is at work in process {folder.holder()}.")
             return
         exports = sorted(path.name for path in (folder.path / "exports").glob("*")) if folder.path.is_dir() else []
         text = f"{folder.path}\nAll its trials and responses go" + (
@@ -531,8 +445,8 @@ with its own settings, D deletes it.
                 shutil.rmtree(folder.path, ignore_errors=True)
                 self.run_worker(self._load_runs, thread=True, exclusive=True, exit_on_error=False, group="runs")
 
-        answers = [("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")]
-        self.app.push_screen(ChoiceDialog("Delete this run?", text, answers), answered)
+        answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
+        self.app.push_screen(ChoiceDialog(Question("Delete this run?", text, answers)), answered)
 
 
 def _short(name: str) -> str:

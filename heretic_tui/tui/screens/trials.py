@@ -16,6 +16,7 @@ from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.keys import next_choice, typed_number
+from heretic_tui.tui.messages import ChatWith, CopyText
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
@@ -76,8 +77,8 @@ a dominated trial's refusals only what is certain counts.
     def body(self) -> ComposeResult:
         with Horizontal(id="trials-body"):
             with Vertical(id="trials-left"):
-                yield LineTable(trial_columns(self.heretic.state.figures), id="trial-table", enter="responses")
-                example = filter_example(self.heretic.state.figures)
+                yield LineTable(trial_columns(self.view.state.figures), id="trial-table", enter="responses")
+                example = filter_example(self.view.state.figures)
                 yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
             with Vertical(id="trials-right"):
@@ -102,7 +103,7 @@ a dominated trial's refusals only what is certain counts.
 
     def _take_figures(self) -> None:
         """Another run may have other figures: columns are theirs, and what names those of before is taken away."""
-        figures, box = self.heretic.state.figures, self.query_one("#filter", Input)
+        figures, box = self.view.state.figures, self.query_one("#filter", Input)
         self.query_one("#trial-table", LineTable).set_columns(trial_columns(figures))
         box.placeholder = filter_example(figures)
         if self._sort not in sort_keys(figures):
@@ -113,34 +114,34 @@ a dominated trial's refusals only what is certain counts.
             box.value = self._filter = self._filter_problem = ""
 
     def _front(self) -> set[int]:
-        return {trial.number for trial in self.heretic.state.front()}
+        return {trial.number for trial in self.view.state.front()}
 
     def _paint_trials(self) -> None:
-        state, glyphs = self.heretic.state, self.heretic.glyphs
+        state, glyphs = self.view.state, self.view.glyphs
         front = self._front()
         test = parse_filter(self._filter, state.figures)
         trials = [t for t in state.trials.values() if test(t, t.number in front)]
         table = self.query_one("#trial-table", LineTable)
-        alive = self.heretic.alive
+        alive = self.view.alive
         listed = ordered(trials, self._sort, state.figures, self._reverse)
         rows = [self._row(t, t.number in front, glyphs, alive) for t in listed]
         table.set_empty(self._nothing())
         table.set_rows(rows, follow=self._sort == "trial" and not self._reverse)
         self._paint_words(len(trials))
         plot = self.query_one(ParetoPlot)
-        plot.cursor = self.heretic.selected_trial if plot.cursor is None else plot.cursor
+        plot.cursor = self.view.selected_trial if plot.cursor is None else plot.cursor
         prompts = state.base.prompts if state.base else 0
         running, objectives = state.running if alive else None, (state.figures[0], state.figures[1])
         plot.show(list(state.trials.values()), objectives, front, running, prompts, glyphs)
 
     def _nothing(self) -> str:
         """What stands in place of the trials while there are none to show."""
-        state = self.heretic.state
+        state = self.view.state
         if state.trials:
             return "No trial fits the filter; esc takes it away."
-        if self.heretic.host is None:
+        if self.view.host is None:
             return "No run is open: 1 sets one up."
-        if not self.heretic.alive:
+        if not self.view.alive:
             return "This run ended before its first trial."
         steps = PHASES[: PHASES.index("search") + 1]
         if state.phase in steps[:-1]:
@@ -152,7 +153,7 @@ a dominated trial's refusals only what is certain counts.
         if self._filter_problem:
             self._say(Text(plain(self._filter_problem), "bold red"))
             return
-        state, alive = self.heretic.state, self.heretic.alive
+        state, alive = self.view.state, self.view.alive
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
         if begun := len(state.trials) - state.finished:
             words.append(f"{begun} {'running' if alive else 'stopped'}")
@@ -173,21 +174,21 @@ a dominated trial's refusals only what is certain counts.
     def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
         known = self._rows.get((trial.number, front))
         if known is None:
-            figures, timed = self.heretic.state.figures, not self.heretic.frozen
+            figures, timed = self.view.state.figures, self.view.timed
             known = trial_row(trial, figures, front, alive, glyphs, timed)
             if trial.state in FINISHED:
                 self._rows[trial.number, front] = known
         return known
 
     def _paint_detail(self) -> None:
-        app, trial = self.heretic, self.heretic.trial
+        view, trial = self.view, self.view.trial
         text = Text("No trial is selected.")
         if trial:
-            text = trial_detail(trial, trial.number in self._front(), app.state, app.glyphs, not app.frozen)
+            text = trial_detail(trial, trial.number in self._front(), view.state, view.glyphs, view.timed)
         self.query_one("#detail", TextPanel).show(text)
 
     def _select(self, number: int) -> None:
-        self.heretic.selected_trial = number
+        self.view.selected_trial = number
         self.query_one(ParetoPlot).put_cursor(number)
         self._paint_detail()
 
@@ -204,7 +205,7 @@ a dominated trial's refusals only what is certain counts.
 
     @on(LineTable.HeaderClicked, "#trial-table")
     def _header(self, message: LineTable.HeaderClicked) -> None:
-        if message.column in sort_keys(self.heretic.state.figures):
+        if message.column in sort_keys(self.view.state.figures):
             self._reverse = self._sort == message.column and not self._reverse
             self._sort = message.column
             self._paint_trials()
@@ -217,7 +218,7 @@ a dominated trial's refusals only what is certain counts.
     @on(Input.Changed, "#filter")
     def _filtering(self, event: Input.Changed) -> None:
         try:
-            parse_filter(event.value, self.heretic.state.figures)
+            parse_filter(event.value, self.view.state.figures)
         except ValueError as error:
             event.input.add_class("-invalid")
             self._filter_problem = str(error)
@@ -236,16 +237,16 @@ a dominated trial's refusals only what is certain counts.
     # Actions
 
     def works(self, action: str) -> bool:
-        trial = self.heretic.trial
+        trial = self.view.trial
         match action:
             case "export":
-                return trial is not None and trial.state == "complete" and self.heretic.can_ask
+                return trial is not None and trial.state == "complete" and self.view.can_ask
             case "enter" | "responses":
                 return trial is not None and trial.state in MEASURED_STATES
             case "view":
                 return self.has_class("-narrow")
             case "filter" | "sort":
-                return bool(self.heretic.state.trials) and not self.query_one("#filter").has_focus
+                return bool(self.view.state.trials) and not self.query_one("#filter").has_focus
         return True
 
     def action_filter(self) -> None:
@@ -262,7 +263,7 @@ a dominated trial's refusals only what is certain counts.
         self.query_one("#trial-table").focus()
 
     def action_sort(self) -> None:
-        self._sort = next_choice(sort_keys(self.heretic.state.figures), self._sort)
+        self._sort = next_choice(sort_keys(self.view.state.figures), self._sort)
         self._paint_trials()
 
     def action_reverse(self) -> None:
@@ -283,50 +284,50 @@ a dominated trial's refusals only what is certain counts.
             self.set_class(view == self._view, f"-view-{view}")
 
     def action_next_front(self, by: int) -> None:
-        numbers = [t.number for t in self.heretic.state.front()]
+        numbers = [t.number for t in self.view.state.front()]
         if numbers:
-            here = self.heretic.selected_trial
+            here = self.view.selected_trial
             place = numbers.index(here) + by if here in numbers else 0
             self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(numbers[place % len(numbers)]))
 
     def action_go_to(self) -> None:
         def check(text: str) -> str | None:
-            known = typed_number(text) in self.heretic.state.trials
-            return None if known else f"a number from 0 to {max(self.heretic.state.trials, default=0)}"
+            known = typed_number(text) in self.view.state.trials
+            return None if known else f"a number from 0 to {max(self.view.state.trials, default=0)}"
 
         def answered(text: str | None) -> None:
             if text is not None:
                 self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(int(text)))
 
-        if self.heretic.state.trials:
+        if self.view.state.trials:
             self.app.push_screen(LineDialog("Go to trial", "", "", check), answered)
 
     def action_responses(self) -> None:
-        trial = self.heretic.trial
-        if trial is None or trial.state not in MEASURED_STATES or self.heretic.folder is None:
-            self.heretic.say("Responses are there when a trial has been measured.")
+        trial = self.view.trial
+        if trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
+            self.say("Responses are there when a trial has been measured.")
             return
         self.app.push_screen(ResponsesScreen(trial.number))
 
     def action_export(self) -> None:
-        trial = self.heretic.trial
+        trial = self.view.trial
         if trial is None or trial.state != "complete":
-            self.heretic.say("Only a complete trial can be exported.")
-        elif self.heretic.folder is not None:
+            self.say("Only a complete trial can be exported.")
+        elif self.view.folder is not None:
             self.app.push_screen(ExportScreen(trial.number))
 
     def action_chat(self) -> None:
-        trial = self.heretic.trial
+        trial = self.view.trial
         if trial is None or trial.state not in MEASURED_STATES:
-            self.heretic.say("A trial can chat when it has been measured; 4 opens the chat.")
+            self.say("A trial can chat when it has been measured; 4 opens the chat.")
         else:
-            self.heretic.chat_with(trial.number)
+            self.ask(ChatWith(trial.number))
 
     def action_copy(self) -> None:
-        if trial := self.heretic.trial:
-            self.heretic.copy(json.dumps(trial.parameters, indent=1), f"edit of trial {trial.number}")
+        if trial := self.view.trial:
+            self.ask(CopyText(json.dumps(trial.parameters, indent=1), f"edit of trial {trial.number}"))
 
     def action_copy_line(self) -> None:
-        if trial := self.heretic.trial:
-            row = self._row(trial, trial.number in self._front(), self.heretic.glyphs, self.heretic.alive)
-            self.heretic.copy("\t".join(cell.strip() for cell in row.cells), f"line of trial {trial.number}")
+        if trial := self.view.trial:
+            row = self._row(trial, trial.number in self._front(), self.view.glyphs, self.view.alive)
+            self.ask(CopyText("\t".join(cell.strip() for cell in row.cells), f"line of trial {trial.number}"))

@@ -219,7 +219,7 @@ class LineTable(ScrollView, can_focus=True):
     def on_click(self, event: events.Click) -> None:
         if event.y < self._head:
             left = 0
-            for column, width in self._layout():
+            for column, width in self.shown_columns():
                 if left <= event.x < left + width + 1:
                     self.post_message(self.HeaderClicked(self, column.key))
                 left += width + 1
@@ -256,7 +256,7 @@ class LineTable(ScrollView, can_focus=True):
         if self._head <= y < self.size.height:
             self.refresh(Region(0, y, self.size.width, 1))
 
-    def _layout(self) -> list[tuple[Column, int]]:
+    def shown_columns(self) -> list[tuple[Column, int]]:
         """The columns that fit, with their widths."""
         bar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
         room = self.scrollable_content_region.width + bar
@@ -281,7 +281,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width
-        layout = self._layout()
+        layout = self.shown_columns()
         if y < self._head:
             style = self.get_component_rich_style("line-table--header")
             return self._strip([fit(c.title, w, c.right) for c, w in layout], style, width)

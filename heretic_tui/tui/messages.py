@@ -1,0 +1,80 @@
+"""What a screen asks of the application. A screen never calls it: it posts one of these, and the application acts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.message import Message
+
+from heretic_tui.commands import Chat, Command, Export, Shift
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.schema import Settings
+
+Severity = Literal["information", "warning", "error"]
+
+
+@dataclass
+class StartRun(Message):
+    """Begin or go on with the run of these settings. Where a run is at work here, the person is asked first."""
+
+    settings: Settings
+
+
+@dataclass
+class ShowRun(Message):
+    """Show a run folder. A run that is at work here goes on meanwhile."""
+
+    folder: RunFolder
+
+
+@dataclass
+class SendCommand(Message):
+    """Ask the engine for something; it confirms by events."""
+
+    command: Command
+
+
+@dataclass
+class CancelCommand(Message):
+    """Take back what the engine was asked for, or stop it."""
+
+    command: Chat | Export | Shift
+
+
+@dataclass
+class ChatWith(Message):
+    """Show the chat, with this trial to answer, whoever answered before."""
+
+    trial: int
+
+
+@dataclass
+class CopyText(Message):
+    """Copy a text by every way there is out of a far terminal.
+
+    Attributes:
+        what: what it is called when a person is told.
+    """
+
+    text: str
+    what: str
+
+
+@dataclass
+class Say(Message):
+    """Tell the person something that goes away by itself."""
+
+    text: str
+    severity: Severity = "information"
+
+
+@dataclass
+class HandlerFailed(Message):
+    """A handler of a screen failed: it costs what it was to do, and no more."""
+
+    error: Exception
+
+
+class ScreenShown(Message):
+    """A screen came into view: the terminal may have another size than when it was last drawn."""

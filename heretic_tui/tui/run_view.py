@@ -1,0 +1,164 @@
+"""What all screens show of one run: its state, the conversation, the log, the selected trial; folded from its events.
+
+Knows no Textual: screens read it, and ask the application by messages for whatever is to be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heretic_tui import events as ev
+from heretic_tui.control import Control
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.tui.conversation import Conversations
+from heretic_tui.tui.glyphs import UNICODE, Glyphs
+from heretic_tui.tui.host import Host
+from heretic_tui.tui.log_lines import LogLines
+
+# In place of a kind of event: everything may have changed.
+EVERYTHING = "*"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What one look at the host brought.
+
+    Attributes:
+        kinds: the types of the events that came; EVERYTHING where the engine came or went.
+        news: the events that happened since the run was opened, in order.
+        problem: why the conversation could not be kept in the run folder, where that is news.
+    """
+
+    kinds: frozenset[str] = frozenset()
+    news: tuple[ev.Event, ...] = ()
+    problem: str | None = None
+
+
+class RunView:
+    """One run as the screens show it.
+
+    Args:
+        host: where its events come from; None while no run is open.
+        glyphs: what is drawn with.
+        timed: whether what depends on the clock is shown; not in pictures that are compared.
+
+    Attributes:
+        alive: whether an engine was at work on the run at the last `take`.
+        selected_trial: number of the trial that all screens show, None before the first.
+    """
+
+    def __init__(self, host: Host | None = None, glyphs: Glyphs = UNICODE, timed: bool = True) -> None:
+        self.host = host
+        self.glyphs = glyphs
+        self.timed = timed
+        self.state = RunState()
+        self.conversations = Conversations()
+        self.log_lines = LogLines(self.state)
+        self.selected_trial: int | None = None
+        self.alive = False
+
+    def start(self) -> None:
+        """Start the host: events come from now on."""
+        if self.host:
+            self.host.start()
+            self.alive = self.host.alive
+
+    def take(self) -> Taken:
+        """Fold what the host has to give since the last call."""
+        if self.host is None:
+            return Taken()
+        # First whether it is alive, then its events: those of a run that ends in between come with the next call.
+        was_alive, self.alive = self.alive, self.host.alive
+        events, problem = tuple(self.host.take()), None
+        for event in events:
+            self.state.fold(event)
+            self.log_lines.add(event)
+            self.conversations.fold(event)
+            if isinstance(event, ev.ChatEnded):
+                problem = self.keep_conversation() or problem
+        if was_alive and not self.alive:
+            self.conversations.end("the engine has ended")
+            problem = self.keep_conversation() or problem
+        if self.selected_trial not in self.state.trials:
+            self.selected_trial = next(iter(self.state.trials), None)
+        kinds = {event.type for event in events} | ({EVERYTHING} if was_alive != self.alive else set())
+        return Taken(frozenset(kinds), tuple(event for event in events if not event.past), problem)
+
+    # The run
+
+    @property
+    def folder(self) -> RunFolder | None:
+        return self.host.folder if self.host else None
+
+    @property
+    def control(self) -> Control | None:
+        """By which the engine is asked; None where the run can only be looked at."""
+        return self.host.control if self.host else None
+
+    @property
+    def trial(self) -> TrialRecord | None:
+        """The selected trial."""
+        return None if self.selected_trial is None else self.state.trials.get(self.selected_trial)
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether an engine is there that answers, exports, and looks at trials."""
+        return self.control is not None and self.alive
+
+    @property
+    def no_engine(self) -> str:
+        """Where there is none: why, and what to do."""
+        if self.host is None:
+            return "Start a run first: key 1."
+        if self.alive:
+            return "Another process is at work on this run: only there can it be asked."
+        return "No engine is at work on this run: R among the runs of Setup resumes it."
+
+    @property
+    def searching(self) -> bool:
+        """Whether leaving now would cut something off."""
+        return self.alive and self.state.phase != "ready"
+
+    @property
+    def at_work(self) -> bool:
+        """Whether the engine of this run is at work in this process, now and not at the last `take`."""
+        return self.host is not None and self.host.control is not None and self.host.alive
+
+    @property
+    def note(self) -> str:
+        """What stands before the run's state: that it is another process's, or what the engine was asked for and has
+        not confirmed yet."""
+        if self.host is None:
+            return ""
+        if self.host.control is None:
+            return "FOLLOWING"
+        requested = self.host.control.requested if self.alive else "running"
+        confirmed = self.state.state == requested or (self.state.state, requested) == ("paused", "pausing")
+        return "" if requested == "running" or confirmed else f"{requested} {self.glyphs.ellipsis}"
+
+    def is_of(self, folder: RunFolder) -> bool:
+        """Whether this is the run of a folder."""
+        return self.folder is not None and self.folder.path.resolve() == folder.path.resolve()
+
+    # The conversation
+
+    def keep_conversation(self) -> str | None:
+        """Write the conversation into the run folder as it stands. Returns why that failed, where it is news."""
+        opened, before = self.state.opened, self.conversations.not_kept
+        header: Mapping[str, object] = (
+            {"model": opened.model, "run": opened.run, "version": opened.version} if opened else {}
+        )
+        self.conversations.keep(self.folder, header)
+        problem = self.conversations.not_kept
+        return problem if problem != before and not self.conversations.open else None
+
+    def stop_answers(self) -> str | None:
+        """Withdraw what waits for an answer, and stop the answers that are being given. Returns the text of a turn that
+        was withdrawn as a whole."""
+        for answer in self.conversations.open:
+            if self.control and answer.command:
+                self.control.cancel(answer.command)
+            answer.stopping = True
+        return self.conversations.withdraw()
