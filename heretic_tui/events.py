@@ -333,7 +333,7 @@ class ExportFinished(Event):
     type = "export_finished"
     trial: int
     out: str
-    result: dict[str, Any] | None = None
+    result: dict[str, object] | None = None
     url: str | None = None
     error: str | None = None
 

@@ -125,10 +125,10 @@ def _reader(kind: object) -> _Reader:
         return lambda value: tuple(several(value))
     if origin is tuple:
         return _tuple_of([_reader(part) for part in parts])
-    if origin is not None and issubclass(origin, Mapping):
-        return _mapping_of(_reader(parts[1]))
     if origin is Literal:
         return lambda value: value if isinstance(value, str) and value in parts else _misfit(value)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return _mapping_of(_reader(parts[1]))
     if custom := getattr(kind, "from_json", None):
         return typing.cast(_Reader, custom)
     if isinstance(kind, type) and is_dataclass(kind):

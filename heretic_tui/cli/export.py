@@ -47,10 +47,10 @@ def _export(options: argparse.Namespace, streams: Streams) -> int:
         from heretic_tui.report.runs import figures_table
 
         result = export_trial(folder, options.trial, options.out, options.kind, options.dora, changes, own, work)
-        print_lines(f"{options.out}: {result['kind']}, {len(result['files'])} weight files")
+        print_lines(f"{options.out}: {result.kind}, {len(result.files)} weight files")
         print_lines(*figures_table(result))
-        if "not_measured" in result:
-            print_lines(f"the exported files were not measured: {result['not_measured']}")
+        if result.not_measured:
+            print_lines(f"the exported files were not measured: {result.not_measured}")
         if options.hub:
             from heretic_tui.engine.export.hub import upload
 
@@ -74,9 +74,9 @@ def _reproduce(options: argparse.Namespace, streams: Streams) -> int:
         from heretic_tui.engine.session.reproduce import reproduce
 
         result = reproduce(options.file, options.out, places, own, work)
-        for name, same in result["files"].items():
+        for name, same in result.files.items():
             streams.out.write_lines(f"{name}: {'the same' if same else 'DIFFERENT'}")
-    return DONE if all(result["files"].values()) else FAILED
+    return DONE if all(result.files.values()) else FAILED
 
 
 EXPORT = Command(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -13,12 +12,13 @@ from heretic_tui import __version__
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, Kind, summary
+from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.words import plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-def write_card(folder: Path, record: dict[str, Any]) -> None:
+def write_card(folder: Path, record: ExportRecord) -> None:
     """README.md in the Hub's form.
 
     Args:
@@ -28,24 +28,26 @@ def write_card(folder: Path, record: dict[str, Any]) -> None:
         beside.write_text(card_text(record), encoding="utf-8")
 
 
-def card_text(record: dict[str, Any]) -> str:
+def card_text(record: ExportRecord) -> str:
     """The model card of an export."""
-    settings, trial, base = record["settings"], record["trial"], record["base"]
-    exported = record.get("exported")
-    local = "model" in record.get("local", ()) or Path(record["model"]).is_absolute()
-    name = Path(record["model"]).name if local else record["model"]
-    adapter = record["kind"] == "adapter"
-    front: dict[str, Any] = {}
+    settings, exported = record.settings, record.exported
+    local = "model" in record.local or Path(record.model).is_absolute()
+    name = Path(record.model).name if local else record.model
+    adapter = record.kind == "adapter"
+    front: dict[str, str | list[str]] = {}
     # The Hub refuses cards that name something else than one of its models.
     if not local and _HUB_NAME.fullmatch(name):
         front = {"base_model": name, "base_model_relation": "adapter" if adapter else "finetune"}
     front["library_name"] = "peft" if adapter else "transformers"
     front["tags"] = ["abliterated", "heretic-tui"]
-    figures = in_tables([Figure(**figure) for figure in record["figures"]])
-    rows = [("base model", base), (f"trial {trial['number']}, edit attached in float32", trial)]
+    figures = in_tables(record.figures)
+    rows: list[tuple[str, MeasuredFigures]] = [
+        ("base model", record.base),
+        (f"trial {record.trial.number}, edit attached in float32", record.trial),
+    ]
     if exported:
         rows.append(("these files, loaded again", exported))
-    revision = f" at revision {_code(record['model_commit'])}" if record["model_commit"] else ""
+    revision = f" at revision {_code(record.model_commit)}" if record.model_commit else ""
     what = "an adapter for" if adapter else "an edited copy of"
     lines = [
         "---",
@@ -74,12 +76,12 @@ def card_text(record: dict[str, Any]) -> str:
         ),
     ]
     if not exported:
-        lines += ["", "The exported files were not measured: " + _words(record["not_measured"]) + "."]
-    lines += ["", "## Parameters", "", "```json", json.dumps(record["parameters"], indent=1), "```", ""]
+        lines += ["", "The exported files were not measured: " + _words(record.not_measured or "") + "."]
+    lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
     lines += [
-        f"Directions: {_method(DIRECTION_METHODS, settings['direction_method'])}; "
+        f"Directions: {_method(DIRECTION_METHODS, str(settings['direction_method']))}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. "
-        f"Edits: {_method(EDIT_METHODS, settings['edit_method'])}. Edited: {_words(record['coverage'])}. Biases of "
+        f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
         "edited modules were left as they are.",
         "",
         "Prompts: "
@@ -101,14 +103,17 @@ def _method(kind: Kind, name: str) -> str:
     return f"{_code(name)}, {_words(words)}" if words else _code(name)
 
 
-def _cell(figure: Figure, measured: dict[str, Any]) -> str:
-    value = measured["figures"].get(figure.key)
+def _cell(figure: Figure, measured: MeasuredFigures) -> str:
+    value = measured.figures.get(figure.key)
     if figure.counted and value is not None:
-        return f"{value} of {measured['prompts']}"
+        return f"{value} of {measured.prompts}"
     return figure.text(value)
 
 
-def _source(prompts: dict[str, Any]) -> str:
+def _source(prompts: object) -> str:
+    """Where the prompts of a set came from, as the record's settings have it."""
+    if not isinstance(prompts, dict):
+        return str(prompts)
     dataset = str(prompts["dataset"])
     name = Path(dataset).name if Path(dataset).is_absolute() else dataset
     return name + (f" {prompts['split']}" if prompts.get("split") else "")

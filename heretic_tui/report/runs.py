@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.report.lines import direction_words
+from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.words import plain
@@ -61,19 +62,19 @@ def _objectives(run: RunOverview) -> list[Figure]:
     return in_tables(run.figures)[:2]
 
 
-def figures_table(record: Mapping[str, Any]) -> list[str]:
-    """The figures of base model, trial and files, of the record of an export."""
-    figures = in_tables([Figure(**figure) for figure in record["figures"]])
+def figures_table(export: ExportFigures) -> list[str]:
+    """The figures of base model, trial and files of an export."""
+    figures = in_tables(export.figures)
     widths = [max(8, figure.width + figure.counted) for figure in figures]
 
     def line(label: str, cells: Iterable[str]) -> str:
         return plain(f"{label:16}" + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
 
     lines = [line("", (figure.short for figure in figures))]
-    labels = {"base": "base model", "trial": f"trial {record['trial']['number']}", "exported": "exported"}
-    for key, label in labels.items():
-        if measured := record.get(key):
-            cells = (figure.text(measured["figures"].get(figure.key), measured["prompts"]) for figure in figures)
+    rows = (("base model", export.base), (f"trial {export.trial.number}", export.trial), ("exported", export.exported))
+    for label, measured in rows:
+        if measured:
+            cells = (figure.text(measured.figures.get(figure.key), measured.prompts) for figure in figures)
             lines.append(line(label, cells))
     return lines
 

@@ -6,7 +6,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from heretic_tui.engine.export.record import read_record, settings_of, sources
+from heretic_tui.engine.export.record import settings_of, sources
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import figures_of_before
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import card_text
+from heretic_tui.run.exports import read_export
 from heretic_tui.settings.describe import Setting, every_setting
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.form import SettingsForm
@@ -210,15 +211,15 @@ def test_reproduce_files(tmp_path: Path) -> None:
     given = dict.fromkeys(RECORD["local"], str(tmp_path))
 
     def read() -> None:
-        record = read_record(file)
-        Parameters.from_json(record["parameters"], str(file))
+        record = read_export(file)
+        Parameters.from_json(record.parameters, str(file))
         found = settings_of(record, own, given if chance.random() < 0.5 else {}, str(file))
         assert not found.trust_remote_code
         assert (found.storage, found.runs_dir, found.device_map) == (None, own.runs_dir, own.device_map)
-        card_text({**record, **sources(found)})
+        card_text(replace(record, **sources(found)))
 
     file.write_text(json.dumps(RECORD))
-    assert read_record(file)["trial"] == RECORD["trial"]
+    assert read_export(file).to_json()["trial"] == RECORD["trial"]
     for _ in range(300):
         file.write_text(spoilt(RECORD, chance), errors="surrogatepass")
         taken_or_refused(read, file)
@@ -229,12 +230,12 @@ def test_what_somebody_adds_to_a_record_is_not_taken(tmp_path: Path) -> None:
     given = dict.fromkeys(RECORD["local"], "/here")
     added = {"storage": "sqlite:////tmp/x", "runs_dir": "/tmp/x", "device_map": "meta", "max_memory": {"cpu": "1GB"}}
     file.write_text(json.dumps({**RECORD, "settings": {**RECORD["settings"], **added}, "extra": 1}))
-    record = read_record(file)
-    assert "extra" not in record
+    record = read_export(file)
+    assert "extra" not in record.to_json()
     found = settings_of(record, own, given, str(file))
     assert {name: getattr(found, name) for name in added} == {name: getattr(own, name) for name in added}
     # A path of a stranger's is not followed, though `local` does not say that it is one.
     named = {**RECORD, "local": [], "settings": {**RECORD["settings"], "model": str(tmp_path)}}
     file.write_text(json.dumps(named))
     with pytest.raises(UsageError, match="knows model by its name alone"):
-        settings_of(read_record(file), own, {}, str(file))
+        settings_of(read_export(file), own, {}, str(file))

@@ -260,6 +260,7 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
             key: {"figures": {"kl_divergence": kl, "refusals": refusals}, "prompts": 100}
             for key, kl, refusals in (("base", 0.0, 91), ("trial", 0.1234, 7), ("exported", 0.1234, 8))
         }
+        measured["trial"]["number"] = 0
         result = {"figures": [asdict(figure) for figure in figures_of_before()], **measured}
         host.push(ev.ExportFinished(trial=0, out=asked.out, result=result))
         await settle(pilot, app)

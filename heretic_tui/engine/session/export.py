@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from heretic_tui.control import Aborted
 from heretic_tui.engine.checkpoint.source import commit_of, save_processor, source_folder
@@ -20,12 +20,12 @@ from heretic_tui.engine.export.merged import write_merged
 from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
 from heretic_tui.engine.inputs.check import check_inputs, versions
 from heretic_tui.engine.inputs.prompts import PromptSets
-from heretic_tui.engine.session.score import figures_of
 from heretic_tui.engine.session.workbench import Measurement, Workbench
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import write_card
+from heretic_tui.run.exports import ExportRecord, Kind, MeasuredFigures, TrialFigures
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
@@ -35,8 +35,6 @@ from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["merged", "adapter"]
-
 
 def export_trial(
     folder: RunFolder,
@@ -44,11 +42,11 @@ def export_trial(
     out: Path,
     kind: Kind,
     dora: bool,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, object],
     own: Settings,
     work: Work,
     keep_unmeasured: bool = True,
-) -> dict[str, Any]:
+) -> ExportRecord:
     """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
 
     Args:
@@ -72,30 +70,29 @@ def export_trial(
     check_place(out)
     sets, reason = _sets_of(settings, record, work)
     bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, work)
-    result: dict[str, Any] = {
-        "format": records.FORMAT,
-        **records.sources(settings),
-        "model_commit": commit_of(settings),
-        "identity": record["identity"],
-        "seed": record["seed"],
-        "batch_size": bench.model.batch_size,
-        "response_prefix": bench.model.response_prefix,
-        "clock": bench.model.template.clock.isoformat(),
-        "dtype": bench.model.describe("none").dtype,
-        "loaded_as": bench.loaded_as,
-        "run": folder.name,
-        "kind": kind,
-        "dora": dora,
-        "parameters": trial.parameters,
-        "coverage": f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
-        "figures": [asdict(figure) for figure in state.figures],
-        "base": {"figures": base.figures, "prompts": base.prompts},
-        "trial": {"number": number, "figures": trial.figures, "prompts": trial.prompts},
-        "versions": versions(),
-        "files": file_hashes(out),
-    }
     # The card stands before the long measurement: what lies in `out` must never be without its warning.
-    result["not_measured"] = reason or "the measurement was interrupted"
+    result = ExportRecord(
+        **records.sources(settings),
+        model_commit=commit_of(settings),
+        identity=record["identity"],
+        seed=record["seed"],
+        batch_size=bench.model.batch_size,
+        response_prefix=bench.model.response_prefix,
+        clock=bench.model.template.clock.isoformat(),
+        dtype=bench.model.describe("none").dtype,
+        loaded_as=bench.loaded_as,
+        run=folder.name,
+        kind=kind,
+        dora=dora,
+        parameters=trial.parameters,
+        coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
+        figures=state.figures,
+        base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
+        trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts),
+        versions=versions(),
+        files=file_hashes(out),
+        not_measured=reason or "the measurement was interrupted",
+    )
     describe(out, result)
     remember(record["identity"], records.places(settings))
     if sets is not None:
@@ -109,17 +106,17 @@ def export_trial(
         except Exception as error:
             # The files are whole: that they could not be measured takes nothing from them.
             log.exception("the export could not be measured")
-            result["not_measured"] = records.without_paths(one_line(error))
+            result = replace(result, not_measured=records.without_paths(one_line(error)))
             work.note(f"the export was not measured: {one_line(error)}", "warning")
         else:
-            del result["not_measured"]
-            result["exported"] = figures_of(measured)
+            exported = MeasuredFigures(figures=measured.figures, prompts=measured.prompts)
+            result = replace(result, exported=exported, not_measured=None)
         describe(out, result)
     return result
 
 
-def describe(out: Path, record: dict[str, Any]) -> None:
-    write_json(out / "reproduce.json", record)
+def describe(out: Path, record: ExportRecord) -> None:
+    write_json(out / "reproduce.json", record.to_json())
     write_card(out, record)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.folder import check_place, file_hashes
@@ -12,27 +12,33 @@ from heretic_tui.engine.inputs.check import SETS, Inputs, check_inputs, versions
 from heretic_tui.engine.session.export import build, describe
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.parameters import Parameters
+from heretic_tui.run.exports import FORMAT, ExportRecord, read_export
 from heretic_tui.run.places import remember
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
 
-def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, work: Work) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Reproduced:
+    """An export built again: for every weight file whether its hash is the same, and what is not as it was then."""
+
+    files: dict[str, bool]
+    differences: list[str]
+
+
+def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, work: Work) -> Reproduced:
     """Build an exported model again from its reproduce.json.
 
     Args:
         given: where the model and the prompt sets lie, by setting name, for those that the record knows by name alone.
         own: this person's settings: they allow what the record cannot.
 
-    Returns:
-        `files`: for every weight file whether its hash matches; `differences`: what is not as it was then.
-
     Raises:
         UsageError: for a file that is no such record, or input that is gone.
     """
-    record = records.read_record(file)
-    parameters = Parameters.from_json(record["parameters"], where=str(file))
+    record = read_export(file)
+    parameters = Parameters.from_json(record.parameters, where=str(file))
     settings = records.settings_of(record, own, given, str(file))
     check_place(out)
     read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in SETS))
@@ -44,33 +50,30 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     with scratch_folder() as folder:
         # What the model is to be told of the time, as far as the record knows it.
         known = ("batch_size", "response_prefix", "clock", "loaded_as")
-        folder.update_record(**{name: record[name] for name in known if name in record})
-        kind, dora = record["kind"], record["dora"]
-        bench = build(inputs.settings, folder, parameters, out, kind, dora, work, inputs.sets)
-    if bench.model.template.uses_clock and "clock" not in record:
+        kept = {name: getattr(record, name) for name in known}
+        folder.update_record(**{name: value for name, value in kept.items() if value is not None})
+        bench = build(inputs.settings, folder, parameters, out, record.kind, record.dora, work, inputs.sets)
+    if bench.model.template.uses_clock and record.clock is None:
         differences.append("the chat template writes the time, and the export did not keep the one it was made with")
         work.note(differences[-1], "warning")
     hashes = file_hashes(out)
     # The record describes these files too, with its figures; only hashes and versions are of this build.
-    described = {"format": records.FORMAT, **records.sources(inputs.settings)}
-    describe(out, {**record, **described, "files": hashes, "versions": versions()})
-    remember(record["identity"], records.places(inputs.settings))
-    names = sorted({*record["files"], *hashes})
-    return {
-        "files": {name: record["files"].get(name) == hashes.get(name) for name in names},
-        "differences": differences,
-    }
+    sources = records.sources(inputs.settings)
+    describe(out, replace(record, format=FORMAT, **sources, files=hashes, versions=versions()))
+    remember(record.identity, records.places(inputs.settings))
+    names = sorted({*record.files, *hashes})
+    return Reproduced({name: record.files.get(name) == hashes.get(name) for name in names}, differences)
 
 
-def _differences(record: dict[str, Any], inputs: Inputs) -> list[str]:
-    then, now = record["identity"], inputs.identity
+def _differences(record: ExportRecord, inputs: Inputs) -> list[str]:
+    then, now = record.identity, inputs.identity
     found = [f"the {what} are not those of the export" for what in ("prompts", "settings") if then[what] != now[what]]
     if then["model"] != now["model"]:
         found.append("the model is not the one that was exported")
     current = versions()
     found += [
         f"{name} was {version} then and is {current.get(name)} now"
-        for name, version in record["versions"].items()
+        for name, version in record.versions.items()
         if current.get(name) != version
     ]
     return found

@@ -356,7 +356,11 @@ class Session:
             problem = one_line(error)
         finally:
             self._control.end()
-        self.emit(ev.ExportFinished(trial=export.trial, out=str(out), result=result, url=url, error=problem))
+        self.emit(
+            ev.ExportFinished(
+                trial=export.trial, out=str(out), result=result.to_json() if result else None, url=url, error=problem
+            )
+        )
 
     def _shift(self, shift: Shift) -> None:
         control = self._control.begin(shift)

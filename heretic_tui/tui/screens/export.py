@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 from textual import on
@@ -18,9 +16,11 @@ from textual.widgets import Button, Checkbox, Input, Label, Select, Static
 from heretic_tui.commands import Export
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ExportFinished, ExportStarted
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import in_tables
 from heretic_tui.files import user_path
+from heretic_tui.records import Misfit, read
 from heretic_tui.report.model_card import card_text
+from heretic_tui.run.exports import ExportFigures, ExportRecord, MeasuredFigures, TrialFigures
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.messages import CancelCommand, SendCommand
@@ -82,26 +82,31 @@ class ExportScreen(Dialog[None]):
         assert self.view.folder is not None
         return self.view.folder.path / "exports" / f"trial-{self._trial}-{kind}"
 
-    def _record(self, kind: str) -> dict[str, Any]:
+    def _record(self, kind: str) -> ExportRecord:
         """What the card is made from, as far as it is known before the export."""
         state = self.view.state
         trial = state.trials[self._trial]
         assert state.opened is not None
         found = state.coverage
-        return {
-            "model": state.opened.model,
-            "model_commit": state.opened.settings.get("model_commit"),
-            "settings": as_now(state.opened.settings, "the journal"),
-            "kind": "merged" if kind == "merged" else "adapter",
-            "figures": [asdict(figure) for figure in state.figures],
-            "trial": {"number": trial.number, "figures": trial.figures, "prompts": trial.prompts},
-            "base": {"figures": state.base.figures if state.base else {}, "prompts": trial.prompts},
-            "coverage": f"{found.editable} of {found.found} matrices that write to the residual stream"
-            if found
-            else "",
-            "parameters": trial.parameters,
-            "not_measured": "they will be, when they are written",
-        }
+        coverage = f"{found.editable} of {found.found} matrices that write to the residual stream" if found else ""
+        commit = state.opened.settings.get("model_commit")
+        return ExportRecord(
+            model=state.opened.model,
+            model_commit=str(commit) if commit else None,
+            settings=as_now(state.opened.settings, "the journal"),
+            identity={},
+            batch_size=1,
+            response_prefix="",
+            kind="merged" if kind == "merged" else "adapter",
+            dora=False,
+            parameters=trial.parameters,
+            coverage=coverage,
+            figures=state.figures,
+            base=MeasuredFigures(figures=state.base.figures if state.base else {}, prompts=trial.prompts),
+            trial=TrialFigures(number=trial.number, figures=trial.figures, prompts=trial.prompts),
+            files={},
+            not_measured="they will be, when they are written",
+        )
 
     def _typed(self) -> Path:
         """Where to, as it stands in the line.
@@ -233,15 +238,24 @@ class ExportScreen(Dialog[None]):
         text.append(f"written: {safe_lines(export.out).plain}\n", "bold")
         if export.url:
             text.append(f"uploaded: {safe_lines(export.url).plain}\n", "bold")
-        figures = in_tables([Figure(**figure) for figure in export.result["figures"]])
-        for name, key in (("base model", "base"), ("trial", "trial"), ("exported files", "exported")):
-            if measured := export.result.get(key):
-                cells = (figure.text(measured["figures"].get(figure.key), measured["prompts"]) for figure in figures)
+        try:
+            found = read(ExportFigures, export.result)
+        except Misfit:
+            # An older version wrote it.
+            return text
+        figures = in_tables(found.figures)
+        for name, measured in (
+            ("base model", found.base),
+            ("trial", found.trial),
+            ("exported files", found.exported),
+        ):
+            if measured:
+                cells = (figure.text(measured.figures.get(figure.key), measured.prompts) for figure in figures)
                 widths = (8 if figure.counted else 0 for figure in figures)
                 said = zip((plain(figure.short) for figure in figures), cells, widths, strict=True)
                 text.append(f"{name:15} {'   '.join(f'{short} {cell:>{width}}' for short, cell, width in said)}\n")
-        if reason := export.result.get("not_measured"):
-            text.append(f"not measured: {safe_lines(reason).plain}")
+        if found.not_measured:
+            text.append(f"not measured: {safe_lines(found.not_measured).plain}")
         return text
 
     def action_cancel_export(self) -> None:

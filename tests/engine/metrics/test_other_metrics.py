@@ -10,7 +10,6 @@ import pytest
 
 from heretic_tui import events as ev
 from heretic_tui.control import Control
-from heretic_tui.engine.export.record import read_record
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.engine.metrics.kl_divergence import KLDivergence
@@ -19,6 +18,7 @@ from heretic_tui.engine.session.session import Session
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import figures_of_before
 from heretic_tui.plugins import JUDGES, METRICS
+from heretic_tui.run.exports import read_export
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
@@ -103,9 +103,10 @@ def test_a_run_with_other_objectives_goes_on_and_is_exported(
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "| | refusals | entropy shift | KL divergence |" in card
     assert "Entropy shift: mean change of the entropy of the first response token, in nats." in card
-    record = read_record(tmp_path / "out")
-    assert set(record["exported"]["figures"]) == {"entropy_shift", "refusals", "kl_divergence"}
-    assert record["exported"]["figures"] == pytest.approx(record["trial"]["figures"], abs=1e-4)
+    record = read_export(tmp_path / "out")
+    assert record.exported is not None
+    assert set(record.exported.figures) == {"entropy_shift", "refusals", "kl_divergence"}
+    assert record.exported.figures == pytest.approx(record.trial.figures, abs=1e-4)
 
 
 def test_without_a_figure_that_needs_responses_nothing_is_decoded(

@@ -1,0 +1,215 @@
+"""The record of an export, reproduce.json: what files were made from, what was measured of them, and all that it takes
+to make them again. It may come from a stranger, so nothing in it is believed before it was looked at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from heretic_tui.errors import UsageError
+from heretic_tui.figures import Figure, figures_of_before, values_of_before
+from heretic_tui.files import read_json
+from heretic_tui.records import Misfit, as_json, read
+from heretic_tui.words import quoted
+
+Kind: TypeAlias = Literal["merged", "adapter"]
+
+FORMAT = 3
+# Versions before wrote these, without `figures`: KL divergence and refusals each in a field of its own.
+_BEFORE = (1, 2)
+
+# Characters in a text of a record; what is said of a figure or a failure may be longer, and a response prefix is the
+# model's.
+_LONGEST, _LONGEST_SENTENCE = 300, 1000
+_SENTENCES = ("meaning", "not_measured")
+_UNBOUNDED = ("settings", "parameters", "response_prefix")
+_LARGEST_COUNT = 2**31
+_FILE_NAME = re.compile(r"[\w.-]{1,200}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredFigures:
+    """Figures by key, and the number of bad evaluation prompts that they were measured on."""
+
+    figures: dict[str, float]
+    prompts: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFigures(MeasuredFigures):
+    """Those of a trial."""
+
+    number: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportFigures:
+    """What was measured of an export.
+
+    Attributes:
+        figures: what the figures are, the two objectives first.
+        base, trial: those of the unedited model, and of the trial while its edit was attached.
+        exported: those of the files, loaded again; None where they were not measured, which `not_measured` gives the
+            reason for.
+    """
+
+    figures: tuple[Figure, ...]
+    base: MeasuredFigures
+    trial: TrialFigures
+    exported: MeasuredFigures | None = None
+    not_measured: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRecord(ExportFigures):
+    """Every field of reproduce.json that is read back.
+
+    Attributes:
+        model: folder or Hub id; of what lay on the machine of the export, the name alone.
+        model_commit: of a model on the Hub.
+        local: settings (`model`, prompt sets) whose value is such a name.
+        settings: those that decide the files, as plain JSON, in the words of the version that wrote them.
+        identity: of settings, model and prompts, to tell whether they are those of the export.
+        clock: the time that the chat template was told; None where an older version wrote this.
+        loaded_as: the word of the setting `dtypes` that the model was loaded with.
+        parameters: as plain JSON (parameters.py).
+        coverage: how many matrices were edited, in words.
+        versions: of the libraries.
+        files: SHA-256 of the weight files by name.
+    """
+
+    format: int = FORMAT
+    model: str
+    model_commit: str | None = None
+    local: tuple[str, ...] = ()
+    settings: dict[str, object]
+    identity: dict[str, object]
+    seed: int | None = None
+    batch_size: int
+    response_prefix: str
+    clock: str | None = None
+    dtype: str = ""
+    loaded_as: str | None = None
+    run: str = ""
+    kind: Kind
+    dora: bool
+    parameters: dict[str, object]
+    coverage: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    files: dict[str, str]
+
+    def to_json(self) -> dict[str, object]:
+        """The content of reproduce.json; what is not known is left out."""
+        own = [each.name for each in fields(ExportRecord) if each.name not in _LAST]
+        record = {name: as_json(getattr(self, name)) for name in (*own, *_LAST)}
+        return {name: value for name, value in record.items() if value is not None or name not in _LEFT_OUT}
+
+
+# In a file what was measured stands behind what it was measured of.
+_LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured")
+_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured")
+
+
+def read_export(file: Path) -> ExportRecord:
+    """The record of an export, checked field by field.
+
+    Args:
+        file: reproduce.json, or the folder that it lies in.
+
+    Raises:
+        UsageError: when it cannot be read, or is no such record.
+    """
+    path = file / "reproduce.json" if file.is_dir() else file
+    try:
+        content = read_json(path)
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    if not isinstance(content, dict) or not {"format", "settings", "parameters"} <= set(content):
+        raise UsageError(f"{path} is not a reproduce.json of heretic-tui")
+    if content["format"] not in (*_BEFORE, FORMAT) or isinstance(content["format"], bool):
+        raise UsageError(f"{path} has format {quoted(content['format'])}; this version reads the formats 1 to {FORMAT}")
+    if content["format"] in _BEFORE:
+        content = _by_name(content)
+    try:
+        record = read(ExportRecord, content)
+        _check_bounds(record)
+    except Misfit as misfit:
+        place = quoted(misfit.place[:120])
+        if misfit.missing:
+            raise UsageError(f"{path} is damaged: {place} is missing") from None
+        raise UsageError(f"{path} is damaged: {place} cannot be {quoted(misfit.value)}") from None
+    return record
+
+
+def _check_bounds(record: ExportRecord) -> None:
+    """See that what is of the right type is of a size and form that it can have.
+
+    Raises:
+        Misfit: where something is not.
+    """
+    for name, value in record.to_json().items():
+        if name not in _UNBOUNDED:
+            _check_size(value, name)
+    for place in ("model", "prompts"):
+        if not isinstance(record.identity.get(place), str):
+            raise Misfit(record.identity.get(place), f"identity.{place}", missing=place not in record.identity)
+    if not isinstance(record.identity.get("settings"), dict):
+        raise Misfit(record.identity.get("settings"), "identity.settings", missing="settings" not in record.identity)
+    if not 1 <= record.batch_size <= 100_000:
+        raise Misfit(record.batch_size, "batch_size")
+    counts = {
+        "seed": record.seed,
+        "base.prompts": record.base.prompts,
+        "trial.prompts": record.trial.prompts,
+        "trial.number": record.trial.number,
+        "exported.prompts": record.exported.prompts if record.exported else None,
+    }
+    for name, count in counts.items():
+        if count is not None and not 0 <= count <= _LARGEST_COUNT:
+            raise Misfit(count, name)
+    for number, figure in enumerate(record.figures):
+        if not 0 <= figure.digits <= 9:
+            raise Misfit(figure.digits, f"figures[{number}].digits")
+    for name in record.files:
+        if not _FILE_NAME.fullmatch(name):
+            raise Misfit(name, "files")
+    if record.clock is not None:
+        try:
+            datetime.fromisoformat(record.clock)
+        except ValueError:
+            raise Misfit(record.clock, "clock") from None
+
+
+def _check_size(value: object, place: str) -> None:
+    """See that no text in a value is longer than such texts are."""
+    longest = _LONGEST_SENTENCE if place.rpartition(".")[2] in _SENTENCES else _LONGEST
+    if isinstance(value, str) and len(value) > longest:
+        raise Misfit(value, place)
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            _check_size(each, f"{place}[{number}]")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            _check_size(key, place)
+            if place != "identity" or key != "settings":
+                _check_size(each, f"{place}.{key}"[:200])
+
+
+def _by_name(content: Mapping[str, object]) -> dict[str, object]:
+    """A record of the time before with its figures by name."""
+    settings = content["settings"]
+    length = settings.get("max_response_length", 100) if isinstance(settings, dict) else 100
+    found = {**content, "figures": as_json(figures_of_before(length))}
+    for name in ("base", "trial", "exported"):
+        if isinstance(part := content.get(name), dict):
+            needed = ("refusals",) if name == "base" else ("refusals", "kl_divergence")
+            if lacking := [key for key in needed if part.get(key) is None]:
+                found[name] = {key: value for key, value in part.items() if key != lacking[0]}
+                continue
+            compared = {"kl_divergence": 0.0} if name == "base" else {}
+            found[name] = {**part, "figures": {**compared, **values_of_before(part, *needed)}}
+    return found
