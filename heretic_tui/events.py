@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from heretic_tui.figures import Figure, figures_of_before, values_of_before
 from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
@@ -442,10 +442,10 @@ _KERNEL = {"max_weight", "max_weight_position", "min_weight", "min_weight_distan
 _LATEST = 1e11
 
 
-def fits(value: object, annotation: Any) -> bool:
+def fits(value: object, annotation: object) -> bool:
     """Whether a value of JSON is of an annotated type. Numbers are finite, and no boolean is one."""
     try:
-        read(annotation, value)
+        read(cast(type[object], annotation), value)
     except Misfit:
         return False
     return True

@@ -81,7 +81,7 @@ def _status_of(arguments: Sequence[str], streams: Streams) -> int:
     except SystemExit as done:
         # argparse has printed its help.
         return int(done.code or DONE)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - its traceback is kept
         path = keep_failure(error)
         _say(streams, f"{one_line(error)} (an error of the program itself; details: {path})")
         return FAILED
@@ -153,7 +153,7 @@ class _Parser(argparse.ArgumentParser):
     def _print_message(self, message: str, file: object = None) -> None:
         self.streams.out.write(message or "")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - argparse has overloads
         options, unknown = super().parse_known_args(args, namespace)
         if unknown:
             flag = unknown[0].partition("=")[0]

@@ -14,7 +14,7 @@ from heretic_tui.words import done_of, duration, quantity
 Line: TypeAlias = tuple[str, str]
 
 
-def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:
+def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PLR0912 - one case an event
     """What an event tells, but for progress.
 
     Args:

@@ -95,7 +95,7 @@ class RunState:
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST), repr=False, compare=False)
     _front: list[TrialRecord] | None = field(default_factory=list, repr=False, compare=False)
 
-    def fold(self, event: ev.Event) -> None:
+    def fold(self, event: ev.Event) -> None:  # noqa: PLR0912, PLR0915 - one case an event
         match event:
             case ev.RunOpened():
                 self.opened, self.n_trials = event, event.n_trials

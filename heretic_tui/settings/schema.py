@@ -76,7 +76,7 @@ def _default_runs_dir() -> str:
 _SIZE = r"[0-9]{1,9}(\.[0-9]{1,9})?\s*[KMGT]i?B"
 
 
-def _setting(default: Any, group: str, description: str, **rules: Any) -> Any:
+def _setting(default: object, group: str, description: str, **rules: Any) -> Any:  # noqa: ANN401 - as pydantic's Field
     """A field of `Settings`; `rules` are pydantic's: ge, gt, le, lt, min_length. A callable default is called."""
     given = {"default_factory": default} if callable(default) else {"default": default}
     return Field(description=description, json_schema_extra={"group": group}, **given, **rules)

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from textual import events, on
 from textual.app import SystemCommand
@@ -208,7 +207,7 @@ class HereticApp(TypeAhead):
         told: Textual takes the application down where what a timer calls fails."""
         try:
             self._tick()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - `handler_failed` logs it
             self.handler_failed(error)
 
     def _stream_tick(self) -> None:
@@ -472,7 +471,7 @@ class HereticApp(TypeAhead):
     def action_help(self) -> None:
         self.push_screen(TextDialog("Help", help_text(self, self.screen)))
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
         yield from palette_commands(self, screen)
 

@@ -120,7 +120,7 @@ class ThreadHost:
         except HereticError as error:
             self.outcome = "failed"
             self._mailbox.put(ev.RunFailed(text=str(error)))
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - its traceback goes to the screen and the log
             self.outcome = "failed"
             text = one_line(error)
             self._mailbox.put(ev.RunFailed(text=text, traceback=traceback.format_exc()))

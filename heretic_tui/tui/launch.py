@@ -18,6 +18,8 @@ from heretic_tui.terminal import Output, Streams, output_to_log
 from heretic_tui.tui.host import Host, ThreadHost
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.app import HereticApp
 
@@ -69,12 +71,12 @@ def open_screen(
         return FAILED if fell else INTERRUPTED if link.presses else status
 
 
-def _forgiving(driver: Any) -> Any:
+def _forgiving(driver: type[Driver]) -> type[Driver]:
     """A driver that outlives bytes that are no UTF-8, such as a paste from a terminal with another encoding."""
     if not hasattr(driver, "run_input_thread"):
         return driver
 
-    class Forgiving(driver):  # type: ignore[misc]
+    class Forgiving(driver):  # type: ignore[valid-type, misc]
         def run_input_thread(self) -> None:
             while True:
                 try:

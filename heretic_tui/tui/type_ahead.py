@@ -5,6 +5,7 @@ the screen that stood there when they arrived."""
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -58,7 +59,7 @@ class TypeAhead(App[str]):
         start: DOMNode = self.focused or screen
         self._pass(key, [*start.ancestors_with_self], partial(self._arrived, key, rounds, screen))
 
-    def _pass(self, key: object, way: list[DOMNode], arrived: Any) -> None:
+    def _pass(self, key: object, way: list[DOMNode], arrived: Callable[[], object]) -> None:
         """Let a callback through the queues on the way, leaving out those that are closed."""
         for place, node in enumerate(way):
             rest = way[place + 1 :]

@@ -1166,7 +1166,9 @@ def test_ending_a_run_starts_what_was_asked_for(tmp_path: Path, folder: Path) ->
     drive(app, steps)
 
 
-def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, folder: Path) -> None:
+def test_an_old_run_is_looked_at_while_the_open_one_goes_on(  # noqa: PLR0915 - one course of events
+    tmp_path: Path, folder: Path
+) -> None:
     here, old = RunFolder(tmp_path / "runs" / "here"), RunFolder(tmp_path / "runs" / "old")
     for run in (here, old):
         run.create()

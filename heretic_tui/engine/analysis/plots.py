@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -17,6 +17,14 @@ from heretic_tui.engine.directions.residual_store import ResidualStore, open_res
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.work import Work
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.collections import PathCollection
+    from numpy.typing import NDArray
+
+    # 8-bit colours, (height, width, 3).
+    Picture: TypeAlias = NDArray[np.uint8]
 
 Method = Literal["pacmap", "pca"]
 
@@ -189,8 +197,8 @@ class _Canvas:
         self._heading = axes.set_title("", loc="left", fontsize=15, fontweight="bold", parse_math=False)
         axes.set_title(f"{title}, {_NAMES[method]}", loc="right", fontsize=10, color="#555555", parse_math=False)
         size = max(6.0, min(36.0, 9000 / (good + bad)))
-        self._points: dict[str, Any] = {}
-        self._medians: dict[str, Any] = {}
+        self._points: dict[str, PathCollection] = {}
+        self._medians: dict[str, PathCollection] = {}
         for name, count in (("good", good), ("bad", bad)):
             colour, mark = _LOOKS[name]
             label = f"{name} prompts ({count})"
@@ -219,7 +227,7 @@ class _Canvas:
         except OSError as error:
             raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
-    def frame(self) -> Any:
+    def frame(self) -> Picture:
         """The picture as 8-bit colours, (height, width, 3), smaller than the PNG."""
         import numpy as np
         from PIL import Image
@@ -228,7 +236,7 @@ class _Canvas:
         return np.asarray(picture.resize((round(picture.width * _SHRINK), round(picture.height * _SHRINK))))
 
 
-def _write_gif(path: Path, frames: list[Any]) -> None:
+def _write_gif(path: Path, frames: list[Picture]) -> None:
     import imageio.v3
 
     # Few colours: two sets on white, and their blends.

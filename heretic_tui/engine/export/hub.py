@@ -137,7 +137,7 @@ def _waiting(what: str, call: Callable[[], T], work: Work) -> T:
         try:
             with _patience():
                 results.append(call())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - raised again on the thread that waits
             errors.append(error)
         ended.set()
 

@@ -260,7 +260,7 @@ def _at_random(*_: object, **__: object) -> NoReturn:
     raise jinja2.TemplateError("it draws at random, so that a prompt would never be the same text twice")
 
 
-def _bounded(context: Any, sign: str, left: Any, right: Any) -> Any:
+def _bounded(context: object, sign: str, left: object, right: object) -> object:
     """An operator of a template, refused where its result would fill the memory before anyone could look at it."""
     if sign == "**" and isinstance(left, int) and isinstance(right, int) and left.bit_length() * right > _BITS:
         raise _Beyond("computes with numbers too large")

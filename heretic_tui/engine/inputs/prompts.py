@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 from heretic_tui.engine.inputs.prompt_files import Column, only_train, prompts_column, read_file, rows_listed
 from heretic_tui.errors import UsageError, one_line
@@ -245,7 +245,15 @@ def _read_hub(spec: PromptSet, split: str | None, where: str) -> Column:
     return _dataset_column(loaded, spec.column, where)
 
 
-def _dataset_column(dataset: Any, column: str | None, where: str) -> Column:
+class _Table(Protocol):
+    """What is needed of a data set of the library, which has no annotations."""
+
+    column_names: list[str]
+
+    def __getitem__(self, name: str) -> Iterable[object]: ...
+
+
+def _dataset_column(dataset: _Table, column: str | None, where: str) -> Column:
     return prompts_column({name: dataset[name] for name in dataset.column_names}, column, where)
 
 

@@ -85,7 +85,7 @@ class FastPool:
                 self._trunks[job] = self._trunk(job)
         except Aborted:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged where the trial ends
             job.error = error
         self._report = self._work.progress(self._evaluation.responses_stage)
 

@@ -33,7 +33,7 @@ class PlainPool:
             measure_first_tokens(self, job, self._evaluation, self._work)
         except Aborted:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged where the trial ends
             job.error = error
 
     def advance(self) -> Job:
@@ -44,7 +44,7 @@ class PlainPool:
                     self._decode(job)
                 except Aborted:
                     raise
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001 - logged where the trial ends
                     job.error = error
         self._jobs.popleft()
         return job

@@ -142,7 +142,7 @@ class Trials:
             self._bench.pool.start(job)
         except Aborted:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - logged where the trial ends
             job.error = error
             if job in self._in_hand:
                 self._in_hand.remove(job)

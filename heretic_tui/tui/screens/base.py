@@ -31,8 +31,7 @@ class RunScreen(Screen[ScreenResultType]):
     async def _on_message(self, message: Message) -> None:
         try:
             await super()._on_message(message)
-        except Exception as error:
-            # Its traceback is logged by the application.
+        except Exception as error:  # noqa: BLE001 - the application logs it
             self.ask(HandlerFailed(error))
 
     @property
@@ -60,8 +59,7 @@ class RunScreen(Screen[ScreenResultType]):
         def call() -> None:
             try:
                 work()
-            except Exception as error:
-                # As above.
+            except Exception as error:  # noqa: BLE001 - the application logs it
                 self.ask(HandlerFailed(error))
 
         return call

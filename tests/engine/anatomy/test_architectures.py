@@ -103,7 +103,7 @@ def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[
     return found
 
 
-def edit_of(writer: Writer, direction: Tensor):
+def edit_of(writer: Writer, direction: Tensor) -> Edit:
     aim = nn.functional.normalize(writer.through_post_norm(direction), dim=0)
     return make_edit(writer.weight(), aim, 1.0, subtract.METHOD())
 
