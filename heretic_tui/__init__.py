@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from heretic_tui import events
     from heretic_tui.control import Control
+    from heretic_tui.engine.directions.find import find_directions
     from heretic_tui.engine.directions.methods.base import DirectionMethod
     from heretic_tui.engine.edits.attach import attached
     from heretic_tui.engine.edits.methods.base import EditMethod
@@ -53,6 +54,7 @@ __all__ = [
     "check_inputs",
     "events",
     "export_trial",
+    "find_directions",
     "load_model",
     "load_settings",
     "reproduce",
@@ -78,6 +80,7 @@ _MODULES = {
     "attached": "engine.edits.attach",
     "check_inputs": "engine.inputs.check",
     "export_trial": "engine.session.export",
+    "find_directions": "engine.directions.find",
     "load_model": "engine.model.load",
     "load_settings": "settings.sources",
     "reproduce": "engine.session.reproduce",

@@ -1,0 +1,36 @@
+"""The directions of a model from two lists of prompts, without a run: for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from heretic_tui.engine.directions.methods.base import direction_method
+from heretic_tui.engine.directions.residuals import Residuals, gather_residuals
+from heretic_tui.engine.directions.unit_directions import unit_directions
+from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.settings.schema import Settings
+
+
+def find_directions(model: ChatModel, good: Sequence[str], bad: Sequence[str], settings: Settings) -> Tensor:
+    """A vector of length one for each residual index, float32 (layers + 1, hidden) on the CPU, from the good prompts
+    towards the bad ones. Index 0 is the embedding output, index l + 1 the output of layer l. Prompts go through the
+    model in batches of `model.batch_size`.
+
+    Args:
+        good, bad: prompts that the model answers, and prompts that it refuses.
+        settings: of these the system prompt, the direction method, orthogonalisation and winsorisation are used.
+
+    Raises:
+        UsageError: when the embedding has no row for a token, or there is no such direction method.
+        HereticError: where the residuals have no direction.
+    """
+    method = direction_method(settings.direction_method)
+
+    def residuals(texts: Sequence[str]) -> Residuals:
+        tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])
+        return gather_residuals(model, tokens, settings.winsorization_quantile)
+
+    return unit_directions(method, residuals(good), residuals(bad), settings.orthogonalize_direction)
