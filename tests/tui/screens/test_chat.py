@@ -12,7 +12,7 @@ import pytest
 from rich.text import Text
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Sampling
@@ -308,3 +308,58 @@ def test_quitting_with_a_conversation_that_is_not_kept_asks(why: str, tmp_path: 
         (path,) = (folder / "conversations").iterdir()
         assert "so far" in path.read_text()
         assert os.access(path, os.R_OK)
+
+
+def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("4", "escape", "3", "g", "4", *"hello", "enter")
+        (asked,) = host.commands()
+        assert isinstance(asked, Chat)
+        assert (asked.trial, asked.turns) == (0, (("user", "hello"),))
+        assert asked.system_prompt == "You are a helpful assistant.", "as in the trials"
+        assert "waits for the end of trial 6" in shown(app, "#chat-status")
+        host.push(ev.ChatStarted(id=asked.id, trial=0), ev.ChatDelta(id=asked.id, text="Hi [/b] \x1b[2J"))
+        await settle(pilot, app)
+        answer = app.screen.query(".chat-answer").last(Static)
+        assert "Hi [/b] \\x1b[2J" in str(answer.visual)
+        host.push(ev.ChatEnded(id=asked.id, reason="end", tokens=3, seconds=0.5))
+        await settle(pilot, app)
+        # Base model and trial side by side, each with its own history.
+        await pilot.press("ctrl+g", *"more", "enter")
+        base, trial = host.commands()
+        assert isinstance(base, Chat)
+        assert isinstance(trial, Chat)
+        assert (base.trial, trial.trial) == (None, 0)
+        assert base.turns == (("user", "more"),), "what the trial said is none of its words"
+        assert trial.turns == (("user", "hello"), ("assistant", "Hi [/b] \x1b[2J"), ("user", "more"))
+        host.push(ev.ChatStarted(id=base.id, trial=None), ev.ChatDelta(id=base.id, text="I"))
+        await settle(pilot, app)
+        await pilot.press("escape")
+        assert host.control is not None
+        assert host.control.begin(base).aborting
+        assert host.control.begin(trial).aborting
+        host.control.end()
+        host.push(ev.ChatEnded(id=base.id, reason="stopped"), ev.ChatEnded(id=trial.id, reason="stopped"))
+        await settle(pilot, app)
+        await pilot.press("ctrl+r")
+        assert app.screen.query_one("#chat-input", MessageBox).text == "more"
+        assert len(app.view.conversations.turns) == 1
+        await pilot.press("ctrl+o")
+        app.screen.query_one("#temperature", Input).value = "hot"
+        await pilot.press("enter")
+        assert "'hot' is no number" in shown(app, "#problem")
+        app.screen.query_one("#temperature", Input).value = "1.5"
+        await pilot.press("enter")
+        assert "not as measured: sampled: temperature 1.5" in shown(app, "#chat-header")
+        for name in ("talk.md", "talk.json"):
+            await pilot.press("ctrl+s")
+            app.screen.query_one("#answer", Input).value = str(tmp_path / name)
+            await pilot.press("enter")
+        assert "Hi [/b]" in (tmp_path / "talk.md").read_text()
+        assert json.loads((tmp_path / "talk.json").read_text())["turns"][0]["answers"][0]["trial"] == 0
+
+    drive(make_app(tmp_path, host), steps)
