@@ -15,56 +15,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heretic_tui import events as ev
-from heretic_tui.engine.search.storage import open_study
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures
 from heretic_tui.run.journal import Journal, Tail, read_events, read_journal
-from heretic_tui.run.state import RunState, TrialRecord, pareto_front
+from heretic_tui.run.state import RunState
 from tests.support import fake_run
 from tests.support.commands import mounted
-
-
-def trial(number: int, kl: float, refusals: int) -> list[ev.Event]:
-    return [
-        ev.TrialStarted(number=number, parameters={"direction_index": None, "components": {}}),
-        ev.TrialFinished(
-            number=number,
-            state="complete",
-            figures={"kl_divergence": kl, "refusals": refusals},
-            prompts=100,
-            seconds=1.0,
-        ),
-    ]
-
-
-def opened(n_trials: int = 5, resumed: bool = False) -> ev.RunOpened:
-    return ev.RunOpened(
-        run="r", folder="/r", model="m", settings={}, seed=1, n_trials=n_trials, resumed=resumed, pid=1, version="0"
-    )
-
-
-EVENTS: list[ev.Event] = [
-    opened(),
-    ev.Notice(text="größer\n[/red] \u2028 \x1b[31m"),
-    ev.PhaseStarted(phase="search"),
-    *trial(0, 0.5, 10),
-    *trial(1, 0.25, 20),
-    ev.TrialStarted(number=2, parameters={}),
-]
-
-
-def read_back(event: ev.Event) -> ev.Event:
-    """The event as a journal gives it back."""
-    found = ev.from_json(json.loads(json.dumps(event.to_json())))
-    assert found is not None
-    return found
-
-
-def write(path: Path, events: list[ev.Event]) -> None:
-    journal = Journal(path)
-    for event in events:
-        journal.append(event)
-    journal.close()
+from tests.support.journals import EVENTS, opened, read_back, write
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
@@ -81,14 +38,6 @@ def test_any_torn_journal_reads_as_its_whole_lines_and_goes_on(tmp_path: Path, c
     records = list(read_journal(path))
     assert [r["seq"] for r in records] == list(range(whole + 1))
     assert records[-1]["type"] == "run_opened"
-
-
-@given(count=st.integers(0, len(EVENTS)))
-def test_replay_gives_the_state_of_the_live_fold_for_any_prefix(count: int) -> None:
-    live = RunState()
-    for event in EVENTS[:count]:
-        live.fold(event)
-    assert RunState.replay(map(read_back, EVENTS[:count])) == live
 
 
 def test_damage_in_the_middle_is_an_error_that_names_the_line(tmp_path: Path) -> None:
@@ -253,88 +202,6 @@ def test_a_full_disk_leaves_no_piece_of_a_line(tmp_path: Path) -> None:
         journal.append(ev.Notice(text="x" * 4000))
         journal.close()
         assert [r["seq"] for r in read_journal(disk / "events.jsonl")] == list(range(len(whole) + 1))
-
-
-def test_a_full_disk_leaves_no_piece_of_a_line_in_the_study(tmp_path: Path) -> None:
-    with mounted(tmp_path / "small", "size=16k") as disk:
-        study = open_study(disk / "study.journal", "name")
-
-        def fill() -> None:
-            for number in range(100):
-                study.set_user_attr(f"attribute {number}", "x" * 500)
-
-        with pytest.raises(OSError, match="No space left"):
-            fill()
-        data = (disk / "study.journal").read_bytes()
-        assert data.endswith(b"\n")
-        subprocess.run(["mount", "-o", "remount,size=64k", disk], check=True)
-        known = len(open_study(disk / "study.journal", "name").user_attrs)
-        assert known > 5
-        study.set_user_attr("after", 1)
-        assert len(open_study(disk / "study.journal", "name").user_attrs) == known + 1
-
-
-def test_what_ran_when_the_process_died_is_stopped_after_reopening() -> None:
-    state = RunState()
-    for event in [*EVENTS, opened(resumed=True)]:
-        state.fold(event)
-    assert state.trials[2].state == "stopped"
-    assert state.finished == 2
-
-
-def test_folding_an_event_looks_at_no_other_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    looks = [0]
-
-    class Watched(TrialRecord):
-        def __getattribute__(self, name: str) -> object:
-            looks[0] += name in ("state", "number")
-            return super().__getattribute__(name)
-
-    monkeypatch.setattr("heretic_tui.run.state.TrialRecord", Watched)
-
-    def cost(trials: int) -> int:
-        looks[0] = 0
-        state = RunState()
-        for number in range(trials):
-            # A front of ten: each place is taken again and again by a better one.
-            for event in trial(number, 1000.0 - number, number % 10):
-                state.fold(event)
-                # What screens and printers ask for at every event.
-                assert state.finished <= trials
-                _ = state.running, state.seconds_left(), state.on_front(number)
-        assert len(state.front()) == 10
-        return looks[0]
-
-    assert cost(400) < 4.5 * cost(100)
-
-
-def test_a_trial_that_ends_again_is_counted_once() -> None:
-    state = RunState()
-    for event in [*trial(0, 0.5, 10), *trial(1, 0.1, 5), *trial(1, 0.9, 20)]:
-        state.fold(event)
-    assert state.finished == 2
-    assert [t.number for t in state.front()] == [0]
-    assert state.on_front(0)
-    assert not state.on_front(1)
-    assert state.running is None
-
-
-@given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.2, 0.3])), max_size=12))
-def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> None:
-    trials = [
-        TrialRecord(i, {}, state="complete", figures={"kl_divergence": kl, "refusals": refusals})
-        for i, (refusals, kl) in enumerate(points)
-    ]
-    expected = {
-        i for i, (r, k) in enumerate(points) if not any(r2 <= r and k2 <= k and (r2 < r or k2 < k) for r2, k2 in points)
-    }
-    assert {t.number for t in pareto_front(trials, ("kl_divergence", "refusals"))} == expected
-    state = RunState()
-    for number, (refusals, kl) in enumerate(points):
-        for event in trial(number, kl, refusals):
-            state.fold(event)
-    assert [t.number for t in state.front()] == sorted(expected, key=lambda number: (*points[number], number))
-    assert {t.number for t in trials if state.on_front(t.number)} == expected
 
 
 def places_in(value: object, path: tuple[object, ...] = ()) -> Iterator[tuple[object, ...]]:

@@ -1,4 +1,4 @@
-"""The edit as its definition says it, to compare the closed forms with."""
+"""The edit as its definition says it, to compare the closed forms with, and random vectors."""
 
 from __future__ import annotations
 
@@ -23,3 +23,12 @@ def by_definition(weight: torch.Tensor, v: torch.Tensor, strength: float, method
 
 def unit(size: int, seed: int = 0) -> torch.Tensor:
     return nn.functional.normalize(torch.randn(size, generator=torch.Generator().manual_seed(seed)), dim=0)
+
+
+def clouds(good: int = 9, bad: int = 7, hidden: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two sets of residuals (prompts, hidden), apart from each other."""
+    generator = torch.Generator().manual_seed(2)
+    return (
+        torch.randn(good, hidden, generator=generator) + 3,
+        torch.randn(bad, hidden, generator=generator) * 2 - 0.5,
+    )

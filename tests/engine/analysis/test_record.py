@@ -1,0 +1,155 @@
+"""The record of the layers: a direction that was planted in a network is found where it was planted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from heretic_tui.engine.analysis.first_token_shift import first_token_shift
+from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
+from heretic_tui.engine.directions.methods.mean_difference import METHOD
+from heretic_tui.engine.directions.residuals import Residuals
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.methods.base import edit_method, make_edit
+from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
+from heretic_tui.layer_figures import Effect, FirstTokens, LayerFigures, Separation
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
+from tests.support import tiny_models
+
+Make = Callable[..., ChatModel]
+PLANTED_AT, WORD, MARK = 2, "R", "!"
+TOKEN, TRIGGER = (tiny_models.tokenizer().convert_tokens_to_ids(letter) for letter in (WORD, MARK))
+
+
+def planted() -> torch.nn.Module:
+    """A random model in which one layer's attention writes a direction where a prompt has an exclamation mark, and
+    whose unembedding answers that direction with one token."""
+    network = tiny_models.network(scale=1.0)
+    generator = torch.Generator().manual_seed(7)
+    unit = torch.nn.functional.normalize(torch.randn(2, 32, generator=generator), dim=1)
+    trigger, written = unit[0], unit[1] - (unit[1] @ unit[0]) * unit[0]
+    written = written / written.norm()
+    with torch.no_grad():
+        embeddings = network.get_input_embeddings().weight
+        embeddings.copy_(torch.randn(embeddings.shape, generator=generator) / 32**0.5)
+        embeddings -= (embeddings @ trigger)[:, None] * trigger
+        embeddings[TRIGGER] = trigger
+        attention = network.model.layers[PLANTED_AT].self_attn
+        # Scores of zero: the last position looks at all others alike.
+        attention.q_proj.weight.zero_()
+        attention.v_proj.weight[0] = trigger
+        attention.o_proj.weight[:, 0] = 12 * written
+        network.lm_head.weight[TOKEN] = 2 * written
+    return network
+
+
+def prompts_of(model: ChatModel, mark: bool, count: int, seed: int) -> list[list[int]]:
+    generator = torch.Generator().manual_seed(seed)
+    texts = []
+    for _ in range(count):
+        letters = [chr(c) for c in torch.randint(ord("a"), ord("z") + 1, (12,), generator=generator).tolist()]
+        if mark:
+            letters[int(torch.randint(0, 12, (1,), generator=generator))] = MARK
+        texts.append(Prompt("".join(letters), ""))
+    return model.encode(texts)
+
+
+@pytest.fixture
+def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.Tensor]:
+    model = make_model(network=planted(), batch_size=32)
+    tokens = {
+        "good_prompts": prompts_of(model, False, 60, 1), "bad_prompts": prompts_of(model, True, 60, 2),
+        "good_evaluation_prompts": prompts_of(model, False, 40, 3),
+        "bad_evaluation_prompts": prompts_of(model, True, 40, 4),
+    }  # fmt: skip
+    folder = RunFolder(tmp_path)
+    store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, Work())
+    each = [torch.stack([store.layer(n, i) for i in range(5)], dim=1) for n in ("good_prompts", "bad_prompts")]
+    # Of the embedding of the template's last token there is none.
+    directions = METHOD().directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
+    directions[0] = 0
+
+    def edits(layer: int) -> dict:
+        writers = [w for w in model.anatomy.writers if w.layer == layer]
+        return {w.name: make_edit(w.weight(), directions[layer + 1], 1.0, edit_method("subtract")) for w in writers}
+
+    found = analyse_layers(
+        model, store, directions, edits, tokens["bad_evaluation_prompts"], tokens["good_evaluation_prompts"], 16,
+        folder, Work(),
+    )  # fmt: skip
+    return model, found.to_json(), directions
+
+
+def test_a_planted_direction_is_found_where_it_was_planted(analysed: tuple[ChatModel, dict, torch.Tensor]) -> None:
+    _, found, _ = analysed
+    layers = found["layers"][1:]
+    apart = [row["auc"] >= 0.95 for row in layers]
+    assert apart.index(True) == PLANTED_AT, "by separation of prompts that the direction was not made from"
+    assert all(row["auc_low"] <= row["auc"] <= row["auc_high"] for row in layers)
+    # By what the model says: only that layer writes it, and from there on the stream carries it.
+    assert found["refusal"]["tokens"][0][0] == WORD
+    edit, stream, add = ([row[name] for row in layers] for name in ("edit", "stream", "add"))
+    assert min(range(4), key=edit.__getitem__) == PLANTED_AT
+    assert all(abs(edit[layer]) < 0.2 * abs(edit[PLANTED_AT]) for layer in range(4) if layer != PLANTED_AT)
+    onset = next(layer for layer in range(4) if stream[layer] < 0.5 * min(stream))
+    assert onset == PLANTED_AT
+    assert all(value > 0.5 * max(add) for value in add[PLANTED_AT:])
+    assert f"layers {PLANTED_AT} to 3" in found["sentence"]
+    assert f"Layer {PLANTED_AT} writes most of it" in found["sentence"]
+    assert f"apart from layer {PLANTED_AT} on" in found["sentence"]
+
+
+def test_the_unembedding_names_the_planted_token(analysed: tuple[ChatModel, dict, torch.Tensor]) -> None:
+    _, found, _ = analysed
+    row = found["layers"][PLANTED_AT + 1]
+    assert row["raises"][0][0] == WORD
+    assert row["raises"][0][1] > 1.5 * row["raises"][1][1]
+    assert (found["layers"][0]["raises"], found["layers"][0]["lowers"]) == ([], [])
+
+
+def test_a_trial_that_takes_it_out_loses_the_planted_token(
+    analysed: tuple[ChatModel, dict, torch.Tensor],
+) -> None:
+    model, _, directions = analysed
+    edits = {
+        w.name: make_edit(w.weight(), directions[PLANTED_AT + 1], 1.0, edit_method("subtract"))
+        for w in model.anatomy.writers
+        if w.layer == PLANTED_AT
+    }
+    bad = prompts_of(model, True, 10, 9)
+    named = [Prompt(f"prompt {n}", "") for n in range(10)]
+    told: list[tuple[int, int]] = []
+    found = first_token_shift(model, {"bad": (named, bad)}, edits, lambda *at: told.append(at))["bad"]
+    assert found.lost[0][0] == WORD
+    moved = [record.kl_divergence for record in found.prompts]
+    assert moved == sorted(moved, reverse=True)
+    assert len(moved) == 10
+    assert found.kl_divergence == pytest.approx(sum(moved) / 10, abs=1e-5)
+    # By hand, for the prompt that moved most.
+    row = int(found.prompts[0].prompt.split()[1])
+    batch = model.batch([row], bad)
+    with torch.inference_mode():
+        base = model.next_token_logits(batch.ids, batch.mask, batch.positions, None).log_softmax(-1)
+        with attached(model.anatomy.writers, edits):
+            edited = model.next_token_logits(batch.ids, batch.mask, batch.positions, None).log_softmax(-1)
+    assert moved[0] == pytest.approx(float((base.exp() * (base - edited)).sum()), abs=1e-4)
+    token, before, after = found.prompts[0].lost[0]
+    assert token == WORD
+    assert (before, after) == pytest.approx((float(base.exp()[0, TOKEN]), float(edited.exp()[0, TOKEN])), abs=1e-3)
+    assert told[-1] == (10, 10)
+
+
+def test_the_sentence_does_not_name_a_layer_where_none_carries_refusal() -> None:
+    rows = [LayerFigures(index=0, separation=Separation(0.5, 0.4, 0.6))]
+    changes = {"edit": Effect(0.0), "stream": Effect(-0.1), "add": Effect(0.2)}
+    rows += [LayerFigures(index=i, separation=Separation(0.7, 0.6, 0.8), effects=changes) for i in range(1, 4)]
+    said = where_refusal_lives(rows, FirstTokens((), bad=4.0, good=-4.0))
+    assert "No single layer carries refusal" in said
+    assert "No layer's direction tells held-out prompts apart" in said
