@@ -7,7 +7,6 @@ that waits takes its place. So the batch stays full, where one trial's last prom
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +16,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.attach import attached, stacked
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Evaluation, Job, measure_first_tokens
+from heretic_tui.engine.measuring.job import Evaluation, Job, failures_of, measure_first_tokens
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
@@ -33,10 +31,8 @@ from heretic_tui.work import Work
 
 # A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
 _REFILL = 0.25
-# The check: so many tokens, and the KL divergence that rounding alone may cause (in 16 bits, much).
+# Tokens of a response that the check of this pool looks at (open_pool.py).
 CHECKED_TOKENS = 4
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -63,7 +59,7 @@ class FastPool:
         self._work = work
         self.prefill = Prefill(model, {"good": evaluation.good, "bad": evaluation.bad}, frozenset({"bad"}))
         self._jobs: list[Job] = []
-        self._trunks: dict[Job, PrefixStates] = {}
+        self._prefixes: dict[Job, PrefixStates] = {}
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
         self._cache: RaggedCache | None = None
@@ -79,14 +75,10 @@ class FastPool:
         job.responses = self._evaluation.no_responses()
         self._jobs.append(job)
         self._waiting[job] = job.order()
-        try:
+        with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
-            if job not in self._trunks:
-                self._trunks[job] = self._trunk(job)
-        except Aborted:
-            raise
-        except Exception as error:  # noqa: BLE001 - logged where the trial ends
-            job.error = error
+            if job not in self._prefixes:
+                self._prefixes[job] = self._prefix_of(job)
         self._report = self._work.progress(self._evaluation.responses_stage)
 
     def advance(self) -> Job:
@@ -115,7 +107,7 @@ class FastPool:
 
     def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
         report, done = self._work.progress(self._evaluation.first_tokens_stage), 0
-        self._trunks[job] = self._trunk(job)
+        self._prefixes[job] = self._prefix_of(job)
         for filled in self._passes("good", range(len(self._evaluation.good)), job):
             done += len(filled.rows)
             report(done, len(self._evaluation.good))
@@ -127,10 +119,10 @@ class FastPool:
         Args:
             tokens: for each step, the token of each row; the last step's is not used.
         """
-        trunk, cache = self._trunks[job], self._slots()
+        prefix, cache = self._prefixes[job], self._slots()
         with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-            filled = self.prefill.run("bad", rows, trunk)
-            lengths = self.prefill.put("bad", filled, trunk, cache, 0)
+            filled = self.prefill.run("bad", rows, prefix)
+            lengths = self.prefill.put("bad", filled, prefix, cache, 0)
             self._lines = [_Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
             found = [filled.logits]
             for step in tokens[:-1]:
@@ -141,12 +133,12 @@ class FastPool:
 
     def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[PrefillResult]:
         """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
-        off whenever something is handed on: whoever takes it may fail."""
+        off whenever a result is yielded: the caller may raise there, and never come back."""
 
         def attempt(chunk: Sequence[int], count: int) -> PrefillResult:
             self._work.checkpoint()
             with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                return self.prefill.run(name, chunk[:count], self._trunks[job])
+                return self.prefill.run(name, chunk[:count], self._prefixes[job])
 
         chunks = self.prefill.chunks(name, rows)
         while chunks:
@@ -162,9 +154,9 @@ class FastPool:
             self._cache = None
         return self._model.shrink(min(rows, self._model.batch_size))
 
-    def _trunk(self, job: Job) -> PrefixStates:
+    def _prefix_of(self, job: Job) -> PrefixStates:
         with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-            return self.prefill.trunk(job.first_edited)
+            return self.prefill.prefix_states(job.first_edited)
 
     # Lines
 
@@ -195,7 +187,7 @@ class FastPool:
         start = clock()
         for filled in self._passes("bad", rows, job):
             with torch.inference_mode():
-                lengths = self.prefill.put("bad", filled, self._trunks[job], self._slots(), len(self._lines))
+                lengths = self.prefill.put("bad", filled, self._prefixes[job], self._slots(), len(self._lines))
                 tokens = self._choose(filled.logits[:, None])
             added = [_Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
             self._lines += added
@@ -309,7 +301,7 @@ class FastPool:
         alive = [
             line
             for line in self._lines
-            if line.job in self._trunks
+            if line.job in self._prefixes
             and not line.job.ended
             and line.job.responses[line.row] is None
             and len(line.response) < line.job.wanted(line.row)
@@ -327,7 +319,7 @@ class FastPool:
     def _drop(self, job: Job) -> None:
         self._jobs.remove(job)
         del self._waiting[job]
-        self._trunks.pop(job, None)
+        self._prefixes.pop(job, None)
         self._compact()
         if not self._jobs:
             self._cache = None

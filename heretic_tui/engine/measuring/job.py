@@ -7,6 +7,7 @@ prompts of several trials in one batch with a cache of its own, and is checked a
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.early_stop import EarlyStop
@@ -26,6 +28,8 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Measured
 from heretic_tui.work import Work
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -230,6 +234,22 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
         job.found_first_tokens(found)
     for key, value in job.figures.items() if job.number is not None else ():
         work.tell(Measured(number=job.number, metric=key, value=value))
+
+
+@contextmanager
+def failures_of(job: Job) -> Iterator[None]:
+    """Within the block, whatever goes wrong with one job ends up in its `error`, and the others go on.
+
+    Raises:
+        Aborted: from the control.
+    """
+    try:
+        yield
+    except Aborted:
+        raise
+    except Exception as error:
+        log.debug("a job failed", exc_info=True)
+        job.error = error
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +14,7 @@ from heretic_tui.engine.edits.attach import RowsLost, attached, stacked
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.fast_pool import CHECKED_TOKENS, FastPool, log
+from heretic_tui.engine.measuring.fast_pool import CHECKED_TOKENS, FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.ragged_cache import narrowest_window, plain_layers
@@ -25,6 +26,9 @@ from heretic_tui.engine.model.decoding import Decoding
 from heretic_tui.errors import one_line
 from heretic_tui.work import Work
 
+log = logging.getLogger(__name__)
+
+# The KL divergence that rounding alone may cause, in float32 and in 16 bits.
 _ROUNDING, _ROUNDING_16 = 1e-5, 5e-2
 
 
@@ -53,7 +57,8 @@ def _checked_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        log.info("no fast path", exc_info=error)
+        # Whatever an architecture's own code raises over a cache or a mask that it does not know.
+        log.info("no fast path", exc_info=True)
         work.note(f"trials are measured the plain way, without shortcuts: {one_line(error)}")
         return PlainPool(model, evaluation, work), False
     try:

@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Evaluation, Job, measure_first_tokens, timed
+from heretic_tui.engine.measuring.job import Evaluation, Job, failures_of, measure_first_tokens, timed
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.work import Work
@@ -29,23 +28,14 @@ class PlainPool:
     def start(self, job: Job) -> None:
         job.responses = self._evaluation.no_responses()
         self._jobs.append(job)
-        try:
+        with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
-        except Aborted:
-            raise
-        except Exception as error:  # noqa: BLE001 - logged where the trial ends
-            job.error = error
 
     def advance(self) -> Job:
         job = self._jobs[0]
         if not job.ended:
-            with timed(job, self._evaluation.responses_stage, self._work):
-                try:
-                    self._decode(job)
-                except Aborted:
-                    raise
-                except Exception as error:  # noqa: BLE001 - logged where the trial ends
-                    job.error = error
+            with timed(job, self._evaluation.responses_stage, self._work), failures_of(job):
+                self._decode(job)
         self._jobs.popleft()
         return job
 

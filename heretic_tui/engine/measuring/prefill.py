@@ -93,7 +93,7 @@ class Prefill:
         # Known once a pass has gone through a layer, and no pass begins above layers that none went through.
         self._form = OutputForm(None)
 
-    def trunk(self, first_edited: int) -> PrefixStates:
+    def prefix_states(self, first_edited: int) -> PrefixStates:
         """Take the shared prefix through the model as it is now.
 
         Args:
@@ -123,11 +123,11 @@ class Prefill:
                 chunk.append(row)
         return chunks
 
-    def run(self, name: str, rows: Sequence[int], trunk: PrefixStates) -> PrefillResult:
-        """Take rows of a set through the model as it is now, behind the trunk of the same edit."""
-        return self._run(self._kept[name], rows, trunk, len(self.prefix))
+    def run(self, name: str, rows: Sequence[int], prefix: PrefixStates) -> PrefillResult:
+        """Take rows of a set through the model as it is now, behind the prefix under the same edit."""
+        return self._run(self._kept[name], rows, prefix, len(self.prefix))
 
-    def put(self, name: str, filled: PrefillResult, trunk: PrefixStates, slots: RaggedCache, line: int) -> list[int]:
+    def put(self, name: str, filled: PrefillResult, prefix: PrefixStates, slots: RaggedCache, line: int) -> list[int]:
         """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
         kept, behind_prefix = self._kept[name], len(self.prefix)
         index = kept.index(filled.rows)
@@ -135,7 +135,7 @@ class Prefill:
             if number >= filled.start:
                 slots.put(number, line, 0, *keys_and_values(filled.cache, number))
                 continue
-            if pair := trunk.cache[number]:
+            if pair := prefix.cache[number]:
                 keys, values = (t.expand(len(filled.rows), -1, -1, -1) for t in pair)
                 slots.put(number, line, 0, keys, values)
             stored = self._on_layer(number, kept.cache(number, index))
@@ -145,13 +145,13 @@ class Prefill:
 
     # One pass
 
-    def _run(self, kept: KeptStates, rows: Sequence[int], trunk: PrefixStates, before: int) -> PrefillResult:
-        model, reached = self._model, kept.reached(trunk.first_edited)
+    def _run(self, kept: KeptStates, rows: Sequence[int], prefix: PrefixStates, before: int) -> PrefillResult:
+        model, reached = self._model, kept.reached(prefix.first_edited)
         start = kept.start(rows, reached)
         index = kept.index(rows)
         ids = kept.ids(index).to(model.device)
         positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
-        cache = behind(trunk.cache, len(rows))
+        cache = behind(prefix.cache, len(rows))
         ends = torch.tensor([kept.lengths[row] - 1 for row in rows])
         caught: dict[int, Tensor] = {}
 

@@ -174,7 +174,7 @@ def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: 
     def passed(first: int) -> list[int]:
         ran.clear()
         with torch.inference_mode():
-            prefill.run("bad", range(6), prefill.trunk(first))
+            prefill.run("bad", range(6), prefill.prefix_states(first))
         return sorted(set(ran))
 
     assert passed(2) == [0, 1, 2, 3]
@@ -239,13 +239,13 @@ def test_a_model_that_does_not_bear_the_shortcuts_takes_the_plain_path_and_says_
 
 
 def test_shortcuts_that_compute_something_else_are_found_out(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Prefill.trunk
+    real = Prefill.prefix_states
 
     def wrong(self: Prefill, first_edited: int) -> PrefixStates:
-        trunk = real(self, first_edited)
-        return PrefixStates(trunk.first_edited, [pair and (pair[0] * 1.1, pair[1]) for pair in trunk.cache])
+        states = real(self, first_edited)
+        return PrefixStates(states.first_edited, [pair and (pair[0] * 1.1, pair[1]) for pair in states.cache])
 
-    monkeypatch.setattr(Prefill, "trunk", wrong)
+    monkeypatch.setattr(Prefill, "prefix_states", wrong)
     events: list[Event] = []
     model = make_model()
     pool, _ = open_pool(model, evaluation(model), NO_COST, Work(events.append))
