@@ -80,7 +80,7 @@ def test_the_phases_and_the_state_that_their_events_add_up_to(run: Run) -> None:
     found = state.directions
     assert found is not None
     assert len(found.layers) == len(found.cosines) == len(found.histograms) == 5
-    assert all(sum(h["good"]) == 12 for h in found.histograms)
+    assert all(sum(h.good) == 12 for h in found.histograms)
     assert all(trial.state == "complete" for trial in state.trials.values())
 
 
