@@ -51,7 +51,7 @@ def main() -> None:
             sets["bad_prompts"] += 0.1
         made = time.perf_counter() - started
         with told("kept on disk as float16"):
-            ResidualStore.of(sets).save(folder.residuals)
+            ResidualStore.of(sets).save(folder)
         means = [sets[name].mean(dim=0, dtype=torch.float64) for name in ("good_prompts", "bad_prompts")]
         directions = torch.nn.functional.normalize(means[1] - means[0], dim=-1).float()
         found = {"good_mean": means[0], "bad_mean": means[1], "directions": directions}

@@ -58,8 +58,8 @@ def main() -> None:
             f"{way:12}{seconds:8.1f} s  {60 * trials / seconds:7.1f} trials a minute  {stopped:5.1f} stopped  "
             f"hypervolume {statistics.fmean(volumes):.4f} ({each})"
         )
-    full, early = (statistics.fmean(s for s, _ in found) for found in rows.values())
-    print(f"ratio of times {full / early:.2f}")
+    full_seconds, early_seconds = (statistics.fmean(s for s, _ in found) for found in rows.values())
+    print(f"ratio of times {full_seconds / early_seconds:.2f}")
     if errors:
         print(
             f"estimates of {len(errors)} stopped trials: mean error {statistics.fmean(errors):+.1f} refusals, "

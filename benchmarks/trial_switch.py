@@ -14,11 +14,12 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen3MoeConfig, Qwen3MoeForCausalLM
 
 from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.parameters import Kernel, Parameters
 
@@ -39,7 +40,11 @@ def main() -> None:
     )
     dense = LlamaConfig(intermediate_size=options.width * options.experts, **common)
     print(f"{'':12} {'parameters':>12} {'edits, new':>11} {'edits, known':>13} {'forward':>9} {'edited':>9}")
-    for name, network in (("experts", Qwen3MoeForCausalLM(experts)), ("dense", LlamaForCausalLM(dense))):
+    networks: list[tuple[str, PreTrainedModel]] = [
+        ("experts", Qwen3MoeForCausalLM(experts)),
+        ("dense", LlamaForCausalLM(dense)),
+    ]
+    for name, network in networks:
         figures = measure(network.eval().requires_grad_(False))
         print(f"{name:12} {sum(p.numel() for p in network.parameters()) / 1e6:10.0f} M", end="")
         print(f" {figures[0]:9.3f} s {figures[1]:11.3f} s {figures[2]:7.3f} s {figures[3]:7.3f} s")
@@ -55,7 +60,7 @@ def measure(network: torch.nn.Module) -> list[float]:
     trial = Parameters(depth / 2, dict.fromkeys(anatomy.components, kernel))
     ids = torch.randint(1000, (16, 32))
 
-    def forward(edits: dict | None) -> Callable[[], object]:
+    def forward(edits: dict[str, Edit] | None) -> Callable[[], object]:
         def run() -> None:
             with torch.inference_mode(), attached(anatomy.writers, edits) if edits else nullcontext():
                 network(input_ids=ids, use_cache=False)

@@ -74,7 +74,7 @@ def child(runs_dir: str, alive: int) -> None:
     import heretic_tui.tui.launch as launch
 
     threading.Thread(target=_end_with, args=(alive,), daemon=True).start()
-    launch.ThreadHost = Crowded  # type: ignore[misc]
+    launch.ThreadHost = Crowded  # type: ignore[attr-defined]
     flags = {"runs_dir": runs_dir, "seed": 0, "n_trials": 100_000, "n_startup_trials": 100_000}
     sys.exit(open_screen(Streams(), SettingsForm(flags, base=settings_of_the_demo()), start=True))
 

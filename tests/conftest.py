@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,10 +36,10 @@ def make_model() -> Callable[..., object]:
     from heretic_tui.engine.model.chat_model import ChatModel
     from tests.support import tiny_models
 
-    def make(kind: str = "llama", batch_size: int = 8, **options: object) -> ChatModel:
-        network = options.pop("network", None) or tiny_models.network(kind, **options)  # type: ignore[arg-type]
-        network = network.to(os.environ.get("HERETIC_TEST_DEVICE", "cpu"))  # type: ignore[attr-defined]
-        model = ChatModel(network, tiny_models.tokenizer(), Work())  # type: ignore[arg-type]
+    def make(kind: str = "llama", batch_size: int = 8, **options: Any) -> ChatModel:
+        network = options.pop("network", None) or tiny_models.network(kind, **options)
+        network = network.to(os.environ.get("HERETIC_TEST_DEVICE", "cpu"))
+        model = ChatModel(network, tiny_models.tokenizer(), Work())
         model.batch_size = batch_size
         return model
 

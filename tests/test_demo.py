@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -36,7 +37,7 @@ def test_the_model_is_small_and_loads_with_plain_transformers() -> None:
     network = AutoModelForCausalLM.from_pretrained(MODEL)
     tokenizer = AutoTokenizer.from_pretrained(MODEL)
     chat = [{"role": "user", "content": "What is a cat?"}]
-    inputs = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    inputs: Any = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     made = network.generate(**inputs, max_new_tokens=30)
     answer = tokenizer.decode(made[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     assert "a small house pet" in answer
@@ -89,14 +90,14 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
         bench = Workbench(inputs.settings, inputs.sets, folder, Work())
         bench.load()
         bench.prepare()
-        verdicts, divergences = [bench.base_responses], []
+        answers, divergences = [bench.base_responses], []
         for edit in (parameters, Parameters.from_json(middle.parameters)):
             job = bench.job(None, edit)
             bench.pool.start(job)
             assert bench.pool.advance() is job
             divergences.append(job.figures["kl_divergence"])
-            verdicts.append([response for response in job.responses if response])
-        results.append(([[r.verdict.refused for r in responses] for responses in verdicts], divergences))
+            answers.append([response for response in job.responses if response])
+        results.append(([[r.verdict.refused for r in responses] for responses in answers], divergences))
     for verdicts, divergences in results[1:]:
         assert verdicts == results[0][0]
         assert divergences == pytest.approx(results[0][1], abs=1e-5)

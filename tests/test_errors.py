@@ -80,12 +80,12 @@ def test_a_kernels_error_says_what_it_most_often_is() -> None:
 
 def test_a_name_alone_comes_with_its_place() -> None:
     assert caught(lambda: json.loads("{}")["layers"]).startswith("KeyError: 'layers' (in ")
-    assert "test_errors.py, line " in caught(lambda: {}["layers"])
+    assert "test_errors.py, line " in caught(lambda: dict[str, int]()["layers"])
 
 
 def test_libraries_of_today(tmp_path: Path) -> None:
     """What they really raise: the messages are theirs, and change."""
-    small = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
+    small: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
     rope = {"rope_type": "su", "rope_theta": 10000.0, "factor": 2.0}
     said = caught(lambda: LlamaForCausalLM(LlamaConfig(vocab_size=9, rope_parameters=rope, **small)))
     assert said == "the installed transformers does not know the rope type 'su' of config.json (rope_scaling)"

@@ -68,11 +68,11 @@ def runs(tmp_path: Path) -> Path:
     return folder.parent
 
 
-def shown_trials(heretic: Heretic) -> dict[int, tuple[float, int, bool]]:
+def shown_trials(heretic: Heretic) -> dict[int, tuple[object, int, bool]]:
     """The trials as `show --json` tells them."""
     done = heretic("show", NAME, "--json")
     assert done.status == 0, done.err
-    found = {}
+    found: dict[int, tuple[object, int, bool]] = {}
     for trial in json.loads(done.out)["trials"]:
         early = trial["state"] == "dominated"
         refusals = trial["estimate" if early else "figures"]["refusals"]
@@ -125,8 +125,9 @@ def test_the_screen_shows_its_trials_layers_and_responses(runs: Path) -> None:
         assert "layer 9 (the best)" in text_of(app, "#layer-detail")
 
     async def go() -> None:
-        app = HereticApp(None, lambda settings: fake_run.FakeHost(), FollowHost(RunFolder(runs / NAME)))
-        app.frozen = app.strict = True
+        app = HereticApp(
+            None, lambda settings: fake_run.FakeHost(), FollowHost(RunFolder(runs / NAME)), timed=False, strict=True
+        )
         async with app.run_test(size=(120, 40)) as pilot:
             await pilot.pause()
             await steps(app, pilot)

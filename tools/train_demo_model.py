@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
-from demo_corpus import OPENERS, Fact, echoes, facts, is_held_out, opened
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from tools.demo_corpus import OPENERS, Fact, echoes, facts, is_held_out, opened
 
 SYSTEM_PROMPT = "You are a helpful assistant."
 CHAT_TEMPLATE = (
@@ -206,6 +207,7 @@ def teach_refusal(
         parameter.requires_grad_(any(f"layers.{layer}." in name for layer in range(FIRST_TUNED, LAYERS)))
     refused, answered, going_on = cycle(refusals, rng, 28), cycle(answers, rng, 24), cycle(begun, rng, 12)
     pad = model.config.pad_token_id
+    assert pad is not None
     optimise(
         model, steps, 3e-4, lambda: loss_of(model, next(refused) + next(answered) + next(going_on), pad), "refusal"
     )

@@ -89,8 +89,13 @@ def test_lines_of_every_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, m
     monkeypatch.setattr("heretic_tui.report.printers.FILE_LINE_SECONDS", 0)
     state = RunState()
     with (tmp_path / "lines").open("wb") as lines, (tmp_path / "json").open("wb") as records:
-        told, log = [], LogLines(state)
-        printers = [PlainPrinter(Output(lines.fileno()), state), JsonPrinter(Output(records.fileno())), log.add]
+        told: list[ev.Event] = []
+        log = LogLines(state)
+        printers: list[Callable[[ev.Event], object]] = [
+            PlainPrinter(Output(lines.fileno()), state),
+            JsonPrinter(Output(records.fileno())),
+            log.add,
+        ]
         for event in EVENTS:
             for variant in (event, *hostile_variants(event)):
                 state.fold(variant)

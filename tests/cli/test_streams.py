@@ -61,7 +61,7 @@ def full() -> Iterator[int]:
 
 def outcome(runs_dir: Path) -> str:
     (folder,) = find_runs(runs_dir)
-    return json.loads(folder.events.read_text(encoding="utf-8").splitlines()[-1])["outcome"]
+    return str(json.loads(folder.events.read_text(encoding="utf-8").splitlines()[-1])["outcome"])
 
 
 def test_a_run_goes_on_without_a_reader(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from typing import NoReturn
 
 import pytest
 import torch
@@ -27,6 +29,10 @@ from heretic_tui.engine.hooks import (
 from tests.support import tiny_models
 
 KINDS = tiny_models.KINDS
+
+
+def _note(run: list[int], index: int, call: object) -> None:
+    run.append(index)
 
 
 def layers_of(network: nn.Module) -> list[nn.Module]:
@@ -65,7 +71,7 @@ def test_a_pass_that_begins_at_a_layer_gives_what_the_whole_one_does(network: nn
             attention = [
                 next(m for m in layer.modules() if "attention" in type(m).__name__.lower()) for layer in layers
             ]
-            with catch_inputs(attention, lambda index, call, run=run: run.append(index)):
+            with catch_inputs(attention, partial(_note, run)):
                 assert torch.equal(logits(network), expected)
         assert run == list(range(start, len(layers)))
 
@@ -121,7 +127,7 @@ def test_nothing_stays_behind_where_the_block_or_the_network_raises(network: nn.
     layers = layers_of(network)
     head = network.get_output_embeddings()  # type: ignore[operator]
 
-    def failing(*args: object, **kwargs: object) -> Tensor:
+    def failing(*args: object, **kwargs: object) -> NoReturn:
         raise ZeroDivisionError
 
     managers: list[AbstractContextManager[None]] = [
@@ -151,7 +157,7 @@ def test_a_forward_method_that_a_library_put_there_is_back() -> None:
     module = nn.Linear(2, 2)
     before = module.forward
     theirs: Callable[..., Tensor] = lambda x: before(x) + 1  # noqa: E731
-    module.forward = theirs
+    module.forward = theirs  # type: ignore[method-assign]
     with ExitStack() as stack:
         stack.enter_context(replace_forward(module, lambda x: x * 3))
         stack.enter_context(replace_forward(module, lambda x: x * 5))

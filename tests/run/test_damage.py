@@ -172,7 +172,8 @@ def test_json_of_other_types_in_every_place(
     places = paths_in(record)
     assert len(places) > 10
     for number, place in enumerate(places):
-        other = [None, "text", [[]], {"a": 1}, 10**30, True][number % 6]
+        others: list[object] = [None, "text", [[]], {"a": 1}, 10**30, True]
+        other = others[number % 6]
         (folder / name).write_text(json.dumps(with_other(record, place, other)))
         for command in commands:
             told(heretic(*command, runs_dir=runs), (name, place, other, command))

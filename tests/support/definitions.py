@@ -10,12 +10,13 @@ METHODS = ("subtract", "row_normalised", "norm_preserving")
 
 def by_definition(weight: torch.Tensor, v: torch.Tensor, strength: float, method: str) -> torch.Tensor:
     """W' written down as the words say it, in float64 and with an explicit projection matrix."""
-    w, v = weight.double(), v.double()
+    w: torch.Tensor = weight.double()
+    v = v.double()
     projection = torch.eye(len(v), dtype=torch.float64) - strength * torch.outer(v, v)
     if method == "subtract":
         return projection @ w
-    norms = w.norm(dim=1, keepdim=True)
-    edited = projection @ (w / norms)
+    norms: torch.Tensor = w.norm(dim=1, keepdim=True)
+    edited: torch.Tensor = projection @ (w / norms)
     if method == "norm_preserving":
         edited = edited / edited.norm(dim=1, keepdim=True)
     return edited * norms

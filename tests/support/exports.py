@@ -26,7 +26,8 @@ Heretic = Callable[..., Ended]
 def logits_of(network: torch.nn.Module) -> torch.Tensor:
     tokens = torch.randint(0, 250, (3, 20), generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        return network(input_ids=tokens).logits
+        logits: torch.Tensor = network(input_ids=tokens).logits
+        return logits
 
 
 def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -51,4 +52,5 @@ def searched(heretic: Heretic, model: Path, sets: list[str], *flags: str) -> Non
 
 
 def record_of(out: Path) -> dict[str, Any]:
-    return json.loads((out / "reproduce.json").read_text())
+    record: dict[str, Any] = json.loads((out / "reproduce.json").read_text())
+    return record

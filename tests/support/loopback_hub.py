@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -108,7 +109,7 @@ def serve(models: dict[str, Path], datasets: dict[str, Path], uploads: Uploads |
         def known(self) -> bool:
             return self.headers.get("Authorization") == f"Bearer {TOKEN}"
 
-        def create(self, wanted: dict) -> None:
+        def create(self, wanted: dict[str, Any]) -> None:
             if not self.known():
                 return self.refuse(401)
             name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"
@@ -118,7 +119,7 @@ def serve(models: dict[str, Path], datasets: dict[str, Path], uploads: Uploads |
             taken.files.setdefault(name, {})
             self.json({"url": f"http://{self.headers['Host']}/{name}", "name": name, "id": name})
 
-        def batch(self, wanted: dict) -> None:
+        def batch(self, wanted: dict[str, Any]) -> None:
             objects = []
             for entry in wanted["objects"]:
                 where = {"upload": {"href": f"http://{self.headers['Host']}/lfs/{entry['oid']}", "header": {}}}
@@ -141,7 +142,7 @@ def serve(models: dict[str, Path], datasets: dict[str, Path], uploads: Uploads |
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def answer(self, body: dict | None = None) -> None:
+        def answer(self, body: dict[str, Any] | None = None) -> None:
             path = unquote(urlsplit(self.path).path).strip("/")
             if path == "api/whoami-v2":
                 return self.json({"name": "me", "type": "user"}) if self.known() else self.refuse(401)
@@ -153,7 +154,7 @@ def serve(models: dict[str, Path], datasets: dict[str, Path], uploads: Uploads |
                     return self.file(folder / path.removeprefix(f"{prefix}{name}/resolve/").split("/", 1)[1])
             self.missing("RepoNotFound")
 
-        def api(self, rest: str, name: str, folder: Path, body: dict) -> None:
+        def api(self, rest: str, name: str, folder: Path, body: dict[str, Any]) -> None:
             files = [
                 {
                     "type": "file",

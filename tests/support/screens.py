@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from textual.pilot import Pilot
+from textual.widgets import Static
 from textual.widgets._toast import Toast
 
 from heretic_tui.settings.form import SettingsForm
@@ -21,7 +22,7 @@ def make_app(
     tmp_path: Path,
     host: fake_run.FakeHost | None = None,
     new_host: Callable[[Settings], fake_run.FakeHost] | None = None,
-    **options: bool,
+    **options: Any,
 ) -> HereticApp:
     """An application with a model chosen, whose runs lie in `runs`.
 
@@ -56,7 +57,7 @@ async def settle(pilot: Pilot[Any], app: HereticApp) -> None:
 
 def shown(app: HereticApp, selector: str) -> str:
     widget = app.screen.query_one(selector)
-    return widget.text.plain if isinstance(widget, TextPanel) else str(widget.visual)
+    return widget.text.plain if isinstance(widget, TextPanel) else str(cast(Static, widget).visual)
 
 
 def drawn(app: HereticApp) -> str:

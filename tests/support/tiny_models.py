@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -13,6 +14,7 @@ from transformers import (
     GPTNeoXForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
@@ -39,29 +41,27 @@ def tokenizer(template: str | None = TEMPLATE) -> PreTrainedTokenizerFast:
 VOCABULARY = 256 + len(SPECIAL)
 
 
-def network(kind: str = "llama", seed: int = 0, scale: float = 4.0, bias: bool = False) -> torch.nn.Module:
-    """A random model. Weights are larger than at initialisation, so that its next tokens are not all alike."""
+def network(kind: str = "llama", seed: int = 0, scale: float = 4.0, bias: bool = False) -> Any:
+    """A random model. Weights are larger than at initialisation, so that its next tokens are not all alike. (Its parts
+    have names that only its class knows: so it may be of any type.)"""
     torch.manual_seed(seed)
-    small = {"vocab_size": VOCABULARY, "eos_token_id": 256, "pad_token_id": 260, "bos_token_id": None}
+    small: dict[str, Any] = {"vocab_size": VOCABULARY, "eos_token_id": 256, "pad_token_id": 260, "bos_token_id": None}
     if kind == "llama":
-        config = LlamaConfig(
+        model: PreTrainedModel = LlamaForCausalLM(LlamaConfig(
             hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
             attention_bias=bias, mlp_bias=bias, **small,
-        )  # fmt: skip
-        model = LlamaForCausalLM(config)
+        ))  # fmt: skip
     elif kind == "qwen2":
-        config = Qwen2Config(
+        model = Qwen2ForCausalLM(Qwen2Config(
             hidden_size=32, intermediate_size=48, num_hidden_layers=4, num_attention_heads=4, num_key_value_heads=2,
             **small,
-        )  # fmt: skip
-        model = Qwen2ForCausalLM(config)
+        ))  # fmt: skip
     elif kind == "gpt2":
         model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=4, n_head=4, n_positions=256, **small))
     elif kind == "gpt_neox":
-        config = GPTNeoXConfig(
-            hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4, **small
+        model = GPTNeoXForCausalLM(
+            GPTNeoXConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=4, num_attention_heads=4, **small)
         )
-        model = GPTNeoXForCausalLM(config)
     else:
         raise ValueError(kind)
     with torch.no_grad():
@@ -70,6 +70,7 @@ def network(kind: str = "llama", seed: int = 0, scale: float = 4.0, bias: bool =
                 parameter.mul_(scale)
             elif bias or kind in ("gpt2", "gpt_neox"):
                 parameter.add_(torch.randn_like(parameter) * 0.1)
+    assert model.generation_config is not None
     model.generation_config.eos_token_id = 256
     return model.eval()
 
@@ -77,8 +78,8 @@ def network(kind: str = "llama", seed: int = 0, scale: float = 4.0, bias: bool =
 KINDS = ("llama", "qwen2", "gpt2", "gpt_neox")
 
 
-def save(folder: Path, kind: str = "llama", template: str | None = TEMPLATE, **options: object) -> Path:
+def save(folder: Path, kind: str = "llama", template: str | None = TEMPLATE, **options: Any) -> Path:
     """An ordinary model folder."""
-    network(kind, **options).save_pretrained(folder)  # type: ignore[arg-type]
+    network(kind, **options).save_pretrained(folder)
     tokenizer(template).save_pretrained(folder)
     return folder

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
 from heretic_tui.control import Aborted, Control
@@ -22,9 +23,9 @@ def test_geometry_is_what_numpy_and_scikit_learn_say() -> None:
     found = residual_geometry(good, bad)
     x, y = good.double().numpy(), bad.double().numpy()
 
-    def median(points: np.ndarray) -> np.ndarray:
+    def median(points: NDArray[np.float64]) -> NDArray[np.float64]:
         # Weiszfeld's iteration, written down.
-        at = points.mean(axis=0)
+        at: NDArray[np.float64] = points.mean(axis=0)
         for _ in range(5000):
             weights = 1 / np.linalg.norm(points - at, axis=1)
             at = (weights[:, None] * points).sum(axis=0) / weights.sum()

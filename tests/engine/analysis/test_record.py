@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.directions.methods.mean_difference import METHOD
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -28,7 +30,7 @@ PLANTED_AT, WORD, MARK = 2, "R", "!"
 TOKEN, TRIGGER = (tiny_models.tokenizer().convert_tokens_to_ids(letter) for letter in (WORD, MARK))
 
 
-def planted() -> torch.nn.Module:
+def planted() -> Any:
     """A random model in which one layer's attention writes a direction where a prompt has an exclamation mark, and
     whose unembedding answers that direction with one token."""
     network = tiny_models.network(scale=1.0)
@@ -62,7 +64,7 @@ def prompts_of(model: ChatModel, mark: bool, count: int, seed: int) -> list[list
 
 
 @pytest.fixture
-def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.Tensor]:
+def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any], torch.Tensor]:
     model = make_model(network=planted(), batch_size=32)
     tokens = {
         "good_prompts": prompts_of(model, False, 60, 1), "bad_prompts": prompts_of(model, True, 60, 2),
@@ -76,7 +78,7 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
     directions = METHOD().directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
     directions[0] = 0
 
-    def edits(layer: int) -> dict:
+    def edits(layer: int) -> dict[str, Edit]:
         writers = [w for w in model.anatomy.writers if w.layer == layer]
         return {w.name: make_edit(w.weight(), directions[layer + 1], 1.0, edit_method("subtract")) for w in writers}
 
@@ -87,7 +89,9 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict, torch.T
     return model, found.to_json(), directions
 
 
-def test_a_planted_direction_is_found_where_it_was_planted(analysed: tuple[ChatModel, dict, torch.Tensor]) -> None:
+def test_a_planted_direction_is_found_where_it_was_planted(
+    analysed: tuple[ChatModel, dict[str, Any], torch.Tensor],
+) -> None:
     _, found, _ = analysed
     layers = found["layers"][1:]
     apart = [row["auc"] >= 0.95 for row in layers]
@@ -106,7 +110,7 @@ def test_a_planted_direction_is_found_where_it_was_planted(analysed: tuple[ChatM
     assert f"apart from layer {PLANTED_AT} on" in found["sentence"]
 
 
-def test_the_unembedding_names_the_planted_token(analysed: tuple[ChatModel, dict, torch.Tensor]) -> None:
+def test_the_unembedding_names_the_planted_token(analysed: tuple[ChatModel, dict[str, Any], torch.Tensor]) -> None:
     _, found, _ = analysed
     row = found["layers"][PLANTED_AT + 1]
     assert row["raises"][0][0] == WORD
@@ -115,7 +119,7 @@ def test_the_unembedding_names_the_planted_token(analysed: tuple[ChatModel, dict
 
 
 def test_a_trial_that_takes_it_out_loses_the_planted_token(
-    analysed: tuple[ChatModel, dict, torch.Tensor],
+    analysed: tuple[ChatModel, dict[str, Any], torch.Tensor],
 ) -> None:
     model, _, directions = analysed
     edits = {

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
 from peft import PeftModel
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.utils import logging
 
 from heretic_tui.engine.anatomy.probe import examine
@@ -47,7 +49,8 @@ def one_thread() -> Iterator[None]:
 
 def logits(network: nn.Module) -> Tensor:
     with torch.inference_mode():
-        return network(input_ids=TOKENS, use_cache=False).logits
+        found: Tensor = network(input_ids=TOKENS, use_cache=False).logits
+        return found
 
 
 def unit(width: int) -> Tensor:
@@ -82,12 +85,12 @@ def components(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> list[
     """After every layer, the largest component of the stream along the direction, relative to the stream's length."""
     found: list[float] = []
 
-    def enter(module: nn.Module, args: tuple, kwargs: dict) -> tuple:
+    def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if args:
             return (without(direction, args[0]), *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": without(direction, kwargs["hidden_states"])}
 
-    def leave(module: nn.Module, args: tuple, output: object) -> None:
+    def leave(module: nn.Module, args: tuple[object, ...], output: object) -> None:
         stream = output[0] if isinstance(output, tuple | list) else output
         assert isinstance(stream, Tensor)
         rows = stream.reshape(-1, len(direction))
@@ -141,7 +144,7 @@ def outcome(kind: str, folder: Path) -> str:
     return "; ".join(told) or "works"
 
 
-def adapter(kind: str, network: nn.Module, edits: dict[str, Edit], edited: Tensor, folder: Path) -> str:
+def adapter(kind: str, network: PreTrainedModel, edits: dict[str, Edit], edited: Tensor, folder: Path) -> str:
     """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
     model = ChatModel(network, tiny_models.tokenizer(), Work())
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,8 @@ IDS = torch.randint(0, 90, (2, 9), generator=torch.Generator().manual_seed(1))
 
 def logits(network: nn.Module) -> torch.Tensor:
     with torch.inference_mode():
-        return network(input_ids=IDS, use_cache=False).logits
+        found: torch.Tensor = network(input_ids=IDS, use_cache=False).logits
+        return found
 
 
 def stacks_of(anatomy: Anatomy) -> list[Writer]:
@@ -127,7 +129,7 @@ def test_experts_computed_in_an_unknown_way_count_as_not_edited() -> None:
     for layer in network.model.layers:
         experts = layer.mlp.experts
 
-        def forward(x: torch.Tensor, *routing: torch.Tensor, experts: nn.Module = experts) -> torch.Tensor:
+        def forward(x: torch.Tensor, *routing: torch.Tensor, experts: Any = experts) -> torch.Tensor:
             up = experts.down_proj.shape[-1]
             return torch.einsum("eoi,ti->to", experts.down_proj, x.repeat(1, 2)[:, :up])
 

@@ -37,7 +37,8 @@ def test_what_the_writers_do_not_account_for_is_told() -> None:
             self.layer = layer
 
         def forward(self, hidden_states: torch.Tensor, **rest: object) -> torch.Tensor:
-            return self.layer(hidden_states, **rest) + hidden_states.tanh() * torch.arange(hidden_states.shape[-1])
+            out: torch.Tensor = self.layer(hidden_states, **rest)
+            return out + hidden_states.tanh() * torch.arange(hidden_states.shape[-1])
 
     network = families.build("llama")
     assert not examine(network).partly

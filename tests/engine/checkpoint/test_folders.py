@@ -56,7 +56,7 @@ def test_json_files_that_libraries_stumble_over(
 
 def test_values_of_the_configuration_that_cannot_be(heretic: Heretic, copy: Path) -> None:
     original = (copy / "config.json").read_text()
-    for changes, said in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"dtype": "bfloat17"}, "names 'bfloat17' as dtype, which is no dtype of torch"),
         ({"torch_dtype": "torch.bfloat16"}, "names 'torch.bfloat16' as torch_dtype"),
         ({"dtype": 16}, "names '16' as dtype"),
@@ -65,7 +65,8 @@ def test_values_of_the_configuration_that_cannot_be(heretic: Heretic, copy: Path
         ({"hidden_size": "32"}, "hidden_size of config.json has to be of type int, and is '32'"),
         ({"num_attention_heads": 5}, "config.json contradicts itself: The hidden size (32) is not a multiple"),
         ({"attn_implementation": "flash_attention_2"}, "take attn_implementation out of config.json"),
-    ]:
+    ]
+    for changes, said in cases:
         (copy / "config.json").write_text(original)
         configure(copy, **changes)
         refused(heretic("inspect", copy, runs_dir=None), said)

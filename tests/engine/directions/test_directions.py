@@ -25,7 +25,8 @@ def means(layers: int = 6, hidden: int = 16) -> tuple[torch.Tensor, torch.Tensor
 def refusal_directions(good: torch.Tensor, bad: torch.Tensor, orthogonalize: bool) -> torch.Tensor:
     """The directions from two means, which are all that the method of mean differences looks at."""
     method = direction_method("mean_difference")
-    return unit_directions(method, *(Residuals(mean, mean[None].float()) for mean in (good, bad)), orthogonalize)
+    found, other = (Residuals(mean, mean[None].float()) for mean in (good, bad))
+    return unit_directions(method, found, other, orthogonalize)
 
 
 class Given:
@@ -147,7 +148,7 @@ def test_every_method_finds_a_direction_that_is_there(name: str) -> None:
     # Of all prompts the embedding of the last position is the same.
     noise[:, :, 0] = noise[0, 0, 0]
     good, bad = noise[0], noise[1] + 10 * there * torch.tensor([0, 1, 1, 1, 1])[:, None]
-    sets = [Residuals(each.mean(dim=0, dtype=torch.float64), each) for each in (good, bad)]
-    found = unit_directions(direction_method(name), *sets, False)
+    one, other = (Residuals(each.mean(dim=0, dtype=torch.float64), each) for each in (good, bad))
+    found = unit_directions(direction_method(name), one, other, False)
     torch.testing.assert_close(found[1:].norm(dim=-1), torch.ones(4))
     assert ((found * there).sum(dim=-1)[1:] > 0.9).all(), "from the good towards the bad prompts"

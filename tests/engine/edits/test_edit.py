@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -43,7 +45,7 @@ def test_attached_edit_is_the_dense_edit(kind: str, bias: bool, dtype: torch.dty
     v, x = unit(16), torch.randn(5, 7, 24).to(dtype)
     edit = make_edit(writer.weight(), v, 0.8, edit_method(name))
     dense = by_definition(writer.weight(), v, 0.8, name)
-    expected = x.double() @ dense.T + (live.bias.double() if live.bias is not None else 0)
+    expected = x.double() @ dense.T + (live.bias.double() if isinstance(live.bias, torch.Tensor) else 0)
     before = live(x)
     with attached((writer,), {"w": edit}):
         edited = live(x)
@@ -105,7 +107,8 @@ def test_peft_layers_give_the_same_output(kind: str, bias: bool, name: str) -> N
             self.w = module(kind, bias, torch.float32)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.w(x)
+            made: torch.Tensor = self.w(x)
+            return made
 
     net, v, strength, x = Net(), unit(16), 0.9, torch.randn(4, 24)
     writer = Writer(0, "attn.o_proj", "w", net.w)
@@ -117,7 +120,7 @@ def test_peft_layers_give_the_same_output(kind: str, bias: bool, name: str) -> N
     adapted = get_peft_model(
         net, LoraConfig(r=1, lora_alpha=1, target_modules=["w"], use_dora=dora, fan_in_fan_out=kind == "Conv1D")
     )
-    layer = adapted.base_model.model.w
+    layer: Any = adapted.get_submodule("base_model.model.w")
     norms = row_norms(weight)
     u = weight.T @ (v / norms)
     with torch.no_grad():

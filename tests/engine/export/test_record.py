@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import figures_of_before
 from heretic_tui.report.model_card import card_text
+from heretic_tui.run.exports import ExportRecord, MeasuredFigures, TrialFigures
 from heretic_tui.run.folder import RunFolder, find_run
 from heretic_tui.settings.record import to_record
 from heretic_tui.settings.sources import load_settings
@@ -163,21 +164,26 @@ def test_a_name_cannot_leave_its_place_in_the_card() -> None:
     evil = "x\nlicense: mit\n---\n# Safe `and` *sound* <b>"
     settings = load_settings(environment=False).model_dump(mode="json")
     settings["good_prompts"] = {"dataset": "a`b``c\n# heading", "split": "train`"}
-    measured = {"figures": {"kl_divergence": 0.1, "refusals": 1}, "prompts": 2}
-    record = {
-        "model": evil,
-        "model_commit": "`x`",
-        "settings": settings,
-        "kind": "merged",
-        "figures": [asdict(figure) for figure in figures_of_before()],
-        "trial": {"number": 1, **measured},
-        "base": measured,
-        "coverage": "<script> `x` \n# heading",
-        "parameters": {"components": {"```\n# heading": {}}},
-        "not_measured": "because\n# heading `x` [link](http://x)",
-    }
+    figures = {"kl_divergence": 0.1, "refusals": 1}
+    record = ExportRecord(
+        model=evil,
+        model_commit="`x`",
+        settings=settings,
+        identity={},
+        batch_size=1,
+        response_prefix="",
+        kind="merged",
+        dora=False,
+        figures=figures_of_before(),
+        trial=TrialFigures(number=1, figures=figures, prompts=2),
+        base=MeasuredFigures(figures=figures, prompts=2),
+        coverage="<script> `x` \n# heading",
+        parameters={"components": {"```\n# heading": {}}},
+        files={},
+        not_measured="because\n# heading `x` [link](http://x)",
+    )
     for name in (evil, "no", "1e5", "evil: yes", "- x", "owner/name", "'", "a\u2028b: c"):
-        text = card_text({**record, "model": name})
+        text = card_text(replace(record, model=name))
         _, front, body = re.split(r"^---$", text, flags=re.MULTILINE)
         found = yaml.safe_load(front)
         assert set(found) <= {"base_model", "base_model_relation", "library_name", "tags"}
@@ -186,4 +192,4 @@ def test_a_name_cannot_leave_its_place_in_the_card() -> None:
         headings = [line for line in body.splitlines() if line.startswith("#")]
         assert len(headings) == 3, headings
         assert "good prompts ``` a`b``c\\n# heading train` ```" in body
-    assert "base_model: owner/name" in card_text({**record, "model": "owner/name"})
+    assert "base_model: owner/name" in card_text(replace(record, model="owner/name"))

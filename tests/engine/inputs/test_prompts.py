@@ -18,7 +18,7 @@ ROWS = [f"prompt {i}" for i in range(10)]
 
 
 def texts(dataset: Path | str, **parts: str | None) -> list[str]:
-    spec = PromptSet(dataset=str(dataset), **parts)  # type: ignore[arg-type]
+    spec = PromptSet(dataset=str(dataset), **parts)
     return [prompt.text for prompt in load_prompt_set(spec, "good_prompts", "Be kind.").prompts]
 
 

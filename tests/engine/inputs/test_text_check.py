@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, LlamaConfig, LlamaTokenizer, PretrainedConfig, PreTrainedTokenizerFast
+from transformers import (
+    GPT2Config,
+    LlamaConfig,
+    LlamaTokenizer,
+    PretrainedConfig,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from heretic_tui.commands import Chat
 from heretic_tui.engine.checkpoint.source import fingerprint, load_tokenizer
@@ -182,7 +189,7 @@ def test_signals_arrive_while_a_template_is_rendered(monkeypatch: pytest.MonkeyP
 
 def check(
     *texts: str,
-    tokenizer: object = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
     config: PretrainedConfig | None = None,
     response: int = 6,
     prefix: str | None = None,
@@ -377,11 +384,11 @@ def test_a_run_keeps_its_time(
     class Elsewhen(datetime):
         """A clock that this test sets."""
 
-        today = datetime(2020, 1, 1, 12, 0, 0)
+        set_to = datetime(2020, 1, 1, 12, 0, 0)
 
         @classmethod
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]
-            return cls.today
+            return cls.set_to
 
     monkeypatch.setattr(chat_template, "datetime", Elsewhen)
     model = tiny_models.save(tmp_path / "model", template="{{ strftime_now('%d %B %Y') }}" + tiny_models.TEMPLATE)
@@ -391,7 +398,7 @@ def test_a_run_keeps_its_time(
     record = json.loads((folder / "run.json").read_text())
     clock = record["clock"]
     # The next day.
-    Elsewhen.today = datetime(2031, 12, 24, 12, 0, 0)
+    Elsewhen.set_to = datetime(2031, 12, 24, 12, 0, 0)
     assert heretic("export", folder.name, "--trial", "0", tmp_path / "out").status == 0
     made = json.loads((tmp_path / "out" / "reproduce.json").read_text())
     assert made["clock"] == clock

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 from torch import nn
-from transformers import MistralConfig, MistralForCausalLM
+from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
 from heretic_tui.engine.edits.bank import EditBank
@@ -169,7 +169,7 @@ def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: 
     prefill = Prefill(model, {"bad": prompts(6, 2)}, frozenset({"bad"}))
     ran: list[int] = []
     for number, layer in enumerate(model.anatomy.layers):
-        layer.self_attn.register_forward_hook(lambda *args, number=number: ran.append(number))
+        layer.get_submodule("self_attn").register_forward_hook(lambda *args, number=number: ran.append(number))
 
     def passed(first: int) -> list[int]:
         ran.clear()
@@ -218,14 +218,16 @@ def test_a_trial_that_has_lost_stops_and_one_that_has_not_is_measured_in_full(ma
     assert pool.cancel() == []
 
 
-def narrow() -> nn.Module:
+def narrow() -> PreTrainedModel:
     """A model whose attention reaches less far than a response."""
     config = MistralConfig(
         vocab_size=tiny_models.VOCABULARY, hidden_size=32, intermediate_size=48, num_hidden_layers=4,
         num_attention_heads=4, num_key_value_heads=2, sliding_window=16, eos_token_id=256, pad_token_id=260,
     )  # fmt: skip
     torch.manual_seed(0)
-    return MistralForCausalLM(config).eval()
+    model = MistralForCausalLM(config)
+    model.eval()
+    return model
 
 
 def test_a_model_that_does_not_bear_the_shortcuts_takes_the_plain_path_and_says_so(make_model: Make) -> None:

@@ -216,7 +216,12 @@ def test_four_bits_on_a_cpu_leave_matrices_of_odd_sizes_whole(
     pytest.importorskip("bitsandbytes")
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = {"hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 4, "num_hidden_layers": 2}
+    sizes: dict[str, Any] = {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_attention_heads": 4,
+        "num_hidden_layers": 2,
+    }
     torch.manual_seed(0)
     network = LlamaForCausalLM(
         LlamaConfig(vocab_size=tiny_models.VOCABULARY, pad_token_id=260, eos_token_id=256, **sizes)

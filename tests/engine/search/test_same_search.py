@@ -29,9 +29,16 @@ AT_ONCE = 3
 
 
 def settings(model: Path, sets: list[str], runs_dir: Path, **more: Any) -> dict[str, Any]:
-    given = {flag[2:].replace("-", "_"): value for flag, value in zip(sets[::2], sets[1::2], strict=True)}
+    given: dict[str, Any] = {
+        flag[2:].replace("-", "_"): value for flag, value in zip(sets[::2], sets[1::2], strict=True)
+    }
     given |= {"model": str(model), "runs_dir": str(runs_dir), "seed": 1, "n_startup_trials": 3}
     return given | {"n_trials": TRIALS, "trials_at_once": AT_ONCE, "response_prefix": "", **more}
+
+
+def seed_of(state: RunState) -> int:
+    assert state.opened is not None
+    return state.opened.seed
 
 
 def course(state: RunState) -> list[dict[str, Any]]:
@@ -246,13 +253,13 @@ def test_a_seed_that_was_changed_in_the_folder_is_refused(tiny_folder: Path, set
     record = folder.read_record()
     del record["seed"]
     folder.record.write_text(json.dumps(record), encoding="utf-8")
-    assert go().state.opened.seed == 1
+    assert seed_of(go().state) == 1
     # A seed that was drawn is in two places.
     del given["seed"]
     drawn = go()
-    seed = drawn.state.opened.seed
+    seed = seed_of(drawn.state)
     drawn.folder.update_record(seed=seed + 1)
     with pytest.raises(UsageError, match=f"is {seed + 1} by run.json, {seed} by events.jsonl"):
         go()
     drawn.folder.record.unlink()
-    assert go().state.opened.seed == seed
+    assert seed_of(go().state) == seed

@@ -8,6 +8,8 @@ import pytest
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Export, MoreTrials, Sampling, Shift
+from heretic_tui.records import read
+from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.results import read_shift
 from tests.support.sessions import Watched, flags_of, is_ready
 
@@ -34,7 +36,9 @@ def test_a_session_stays_answers_exports_and_searches_on(tiny_folder: Path, sets
         assert isinstance(done, ev.ExportFinished)
         assert done.error is None
         assert done.result is not None
-        assert done.result["exported"]["figures"]["refusals"] == done.result["trial"]["figures"]["refusals"]
+        measured = read(ExportFigures, done.result)
+        assert measured.exported is not None
+        assert measured.exported.figures["refusals"] == measured.trial.figures["refusals"]
         run.control.send(Export(1, str(tmp_path / "again"), "adapter"))
         second = run.wait(lambda e: isinstance(e, ev.ExportFinished), 2)[1]
         assert isinstance(second, ev.ExportFinished)
@@ -171,9 +175,7 @@ def test_a_trials_first_tokens_are_found_on_request(tiny_folder: Path, sets: lis
         assert shift is not None
         assert set(shift) == {"good_evaluation_prompts", "bad_evaluation_prompts"}
         trial = run.session.state.trials[1]
-        assert shift["good_evaluation_prompts"]["kl_divergence"] == pytest.approx(
-            trial.figures["kl_divergence"], abs=1e-5
-        )
+        assert shift["good_evaluation_prompts"].kl_divergence == pytest.approx(trial.figures["kl_divergence"], abs=1e-5)
         assert run.session.state.phase == "ready", "nothing else was touched"
     finally:
         run.end()

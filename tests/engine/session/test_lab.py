@@ -70,7 +70,7 @@ def test_batched_tokens_are_those_of_generate_one_by_one(lab_model: Path, lab_pr
         with torch.inference_mode():
             out = model.network.generate(
                 torch.tensor([prompt], device=model.device), max_new_tokens=40, do_sample=False
-            )  # type: ignore[operator]
+            )
         made = out[0, len(prompt) :].tolist()
         assert [token for token in made if token not in model.end_tokens] == response
 

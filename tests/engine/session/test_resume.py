@@ -19,7 +19,8 @@ BEHIND = 0.05
 
 def demo(runs_dir: Path) -> subprocess.Popen[str]:
     command = [
-        sys.executable, "-m", "heretic_tui", "demo", "--seed", "3", "--n-trials", str(TRIALS), "--runs-dir", runs_dir,
+        sys.executable, "-m", "heretic_tui", "demo",
+        "--seed", "3", "--n-trials", str(TRIALS), "--runs-dir", str(runs_dir),
         # A batch size found by measuring may differ from run to run, and with it the last digits. Of more trials in
         # hand one could be given up, that was in hand at five kills in a row.
         "--batch-size", "100", "--trials-at-once", "2", "--json",

@@ -40,12 +40,12 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         host.push(ev.ExportStarted(trial=0, out=asked.out), ev.Progress(stage="shards written", done=1, total=4))
         await settle(pilot, app)
         assert "shards written: 1 of 4" in shown(app, "#export-facts")
-        measured = {
+        measured: dict[str, dict[str, object]] = {
             key: {"figures": {"kl_divergence": kl, "refusals": refusals}, "prompts": 100}
             for key, kl, refusals in (("base", 0.0, 91), ("trial", 0.1234, 7), ("exported", 0.1234, 8))
         }
         measured["trial"]["number"] = 0
-        result = {"figures": [asdict(figure) for figure in figures_of_before()], **measured}
+        result: dict[str, object] = {"figures": [asdict(figure) for figure in figures_of_before()], **measured}
         host.push(ev.ExportFinished(trial=0, out=asked.out, result=result))
         await settle(pilot, app)
         assert "8/100" in shown(app, "#export-facts")

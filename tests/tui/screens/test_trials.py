@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rich.text import Text
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from heretic_tui import events as ev
 from heretic_tui.tui.app import HereticApp
@@ -188,7 +189,7 @@ def test_a_long_wrong_filter_wraps_and_is_read_to_its_end(tmp_path: Path, folder
         await settle(pilot, app)
         await pilot.press("slash", *"refusal<")
         await pilot.pause()
-        words = app.screen.query_one("#filter-words")
+        words = app.screen.query_one("#filter-words", Static)
         assert str(words.visual).endswith("stopped")
         needed = len(Text(str(words.visual)).wrap(app.console, words.size.width))
         assert words.size.height == needed > 1

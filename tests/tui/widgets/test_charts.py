@@ -10,7 +10,11 @@ from heretic_tui.tui.widgets.charts import curves
 
 
 def test_curves_that_are_compared_have_one_scale_and_hide_nothing() -> None:
-    values = {"one": [0.5, 0.75, 1.0, 0.5], "other": [0.5, 0.75, 1.0, 0.5], "gone": [None, math.nan, 0.0, 1.0]}
+    values: dict[str, list[float | None]] = {
+        "one": [0.5, 0.75, 1.0, 0.5],
+        "other": [0.5, 0.75, 1.0, 0.5],
+        "gone": [None, math.nan, 0.0, 1.0],
+    }
     for glyphs in (UNICODE, ASCII):
         lines = curves(values, 50, 20, glyphs).plain.splitlines()
         assert glyphs is UNICODE or all(line.isascii() for line in lines)
