@@ -1,5 +1,5 @@
-"""Numbers or nothing: logits and residuals that are not finite numbers are an error wherever something is made of them,
-never an answer and never a figure."""
+"""Values that are not finite numbers: logits and residuals that hold any are an error wherever they are used, never an
+answer and never a figure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heretic_tui.errors import HereticError
 
-# In place of a token where there is none to choose.
+# Stands for a token where none can be chosen.
 NO_TOKEN = -1
 
 
@@ -33,8 +33,8 @@ class NotFiniteError(HereticError):
 
 def most_likely(logits: Tensor) -> Tensor:
     """The most likely token at each position, `NO_TOKEN` where that cannot be told; shape of logits (…, vocabulary)."""
-    # `max` finds it several times faster than `argmax` on a CPU, and tells what is no number: of a row with a NaN in it
-    # the largest is that. (Models rule tokens out by -∞: a number in its way.)
+    # `max` is several times faster than `argmax` on a CPU, and shows NaN too: in a row with one, that is the largest.
+    # (Models rule tokens out by -∞, which is no error.)
     best, chosen = logits.max(dim=-1)
     return torch.where(best.isfinite(), chosen, NO_TOKEN)
 

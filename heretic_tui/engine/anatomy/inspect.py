@@ -111,7 +111,7 @@ def inspect_model(settings: Settings) -> Inspection:
     folder = folder_of(settings.model)
     files = list(folder.glob("*.safetensors")) if folder else []
     if folder and Path(locate(settings.model)).is_dir() and (files := weight_files(folder)):
-        # What lies in the cache of the Hub may still be on its way.
+        # A model in the cache of the Hub may have been downloaded only in part.
         check_weights(settings, config)
     network = build_empty(config, settings.trust_remote_code)
     anatomy = find_anatomy(network, settings.component_kinds == "fine")

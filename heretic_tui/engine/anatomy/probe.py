@@ -2,8 +2,8 @@
 
 Names can mislead; a forward pass cannot. Every layer is called again on the few tokens of a probe with its writers'
 outputs replaced. With all of them zero, a layer must leave the stream as it is. With one of them set to known vectors,
-what arrives in the stream tells what lies between: nothing, a norm with a gain, or something that no edit of the
-matrix can see through.
+what arrives in the stream tells what lies between: nothing, a norm with a gain, or something that an edit of the
+matrix cannot account for.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ class _LayerProbe:
         kept: list[Writer] = []
         unseen: list[Writer] = []
         if self._by_token(stream).shape[1] > 1:
-            # Layers with several streams mix them by what they hold, which would be heard with the writer. Empty ones
-            # give nothing to mix.
+            # Layers with several streams mix them, by weights that depend on their content, and the mixture would be
+            # taken for the writer's output. Streams of zeros add nothing to it.
             self._stream = torch.zeros_like(stream)
         empty = self._with(None, None)
         for label, group in _groups(self._writers):
@@ -206,8 +206,8 @@ class _LayerProbe:
         return stream.reshape(self._tokens, -1, self._width)
 
     def _beyond(self, out: Tensor, stream: Tensor) -> Tensor:
-        """What of a layer's output is no multiple of the stream it got, token by token. Where a token has several
-        streams, any mixture of them counts as nothing new. Shape (tokens, streams, hidden)."""
+        """The part of a layer's output that is no multiple of the stream it was given, token by token; where a token
+        has several streams, the part that is no mixture of them. Shape (tokens, streams, hidden)."""
         rows, given = self._by_token(out.float()), self._by_token(stream.float())
         inverse: Tensor = torch.linalg.pinv(given)
         return rows - rows @ inverse @ given
@@ -284,7 +284,7 @@ def _read(responses: list[tuple[Tensor, Tensor]], tolerance: float) -> str | tup
 
     A factor may differ from row to row (routing weights, a norm's length): only directions are compared.
     """
-    (first, balanced), (second, leaning) = (_heard(rows, given, tolerance) for rows, given in responses)
+    (first, balanced), (second, leaning) = (_where_arrived(rows, given, tolerance) for rows, given in responses)
     if not len(first) or not len(second):
         return "silent"
     if _along(first, balanced) < tolerance and _along(second, leaning) < tolerance:
@@ -299,11 +299,11 @@ def _read(responses: list[tuple[Tensor, Tensor]], tolerance: float) -> str | tup
     return "irregular"
 
 
-def _heard(rows: Tensor, given: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+def _where_arrived(rows: Tensor, given: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
     """Rows in which something arrived: not every token is sent to every expert."""
     lengths = rows.norm(dim=-1)
-    heard = lengths > max(1e-6, float(lengths.max()) * tolerance)
-    return rows[heard], given[heard]
+    arrived = lengths > max(1e-6, float(lengths.max()) * tolerance)
+    return rows[arrived], given[arrived]
 
 
 def _along(rows: Tensor, expected: Tensor) -> float:

@@ -122,7 +122,7 @@ def stored_tensors(folder: Path) -> dict[str, Stored]:
 def _refuse_doubled(found: dict[str, Stored], more: dict[str, Stored]) -> None:
     """
     Raises:
-        UsageError: for tensors that lie in two files and differ: which of them is the model's, nobody can tell.
+        UsageError: for tensors that lie in two files and differ: it is not known which is the model's.
     """
     doubled = sorted(found.keys() & more.keys())
     if differ := [name for name in doubled if not _same(name, found[name], more[name])]:

@@ -41,7 +41,8 @@ _LAYERS = 2000
 
 
 def model_class(config: PretrainedConfig) -> type[AutoModelForCausalLM] | type[AutoModelForImageTextToText]:
-    """The class to load with: a model that also sees is loaded whole, not only the part that speaks."""
+    """The class to load with: a model that also takes images is loaded whole, not only the part that
+    answers in text."""
     named = MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.get(config.model_type)
     wanted = config.architectures or []
     sees = named is not None and (not wanted or named in wanted)
@@ -103,7 +104,7 @@ def _out_of_scope(config: PretrainedConfig) -> str | None:
 
 
 def _quantization(config: PretrainedConfig) -> str | None:
-    """How a checkpoint is quantised, None where it is not. A model that also sees may say so of its parts only."""
+    """How a checkpoint is quantised, None where it is not. One that also takes images may say so of its parts only."""
     for part in (config, config.get_text_config(decoder=True)):
         found = getattr(part, "quantization_config", None)
         if found is not None:

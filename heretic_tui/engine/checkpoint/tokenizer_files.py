@@ -12,12 +12,12 @@ from heretic_tui.files import read_bytes, read_json
 # What a vocabulary can lie in.
 _VOCABULARY = re.compile(r"tokenizer\.json|tekken\.json|vocab\..+|.+\.(model|tiktoken|bpe|vocab)|tokenizer\.model\..+")
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-# Processors of models that also see kept their template in these.
+# Processors of models that also take images keep their template in these.
 _TEMPLATES = ("chat_template.json", "processor_config.json")
 
 
 def check_tokenizer_files(folder: Path) -> None:
-    """What can be seen at a glance; libraries would wait for ever, or make a tokenizer of nothing.
+    """See that the files are there; without them libraries would wait for ever, or make an empty tokenizer.
 
     Raises:
         UsageError: where a model's folder has no vocabulary in it, or something in place of a file.

@@ -41,8 +41,8 @@ _depth = 0
 
 @contextmanager
 def edits_aside() -> Iterator[None]:
-    """Within the block the edits that are attached outside of it change nothing: a trial is held in the middle, and
-    another is to answer."""
+    """Within the block the edits that are attached outside of it change nothing: for a chat
+    with another trial while one waits half way."""
     global _depth
     _depth += 1
     try:
@@ -90,7 +90,7 @@ def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Rep
     offset = None if bias is None or c is None else (1 - c) * bias.float()
     rows: Tensor | None = None
     if trial_of_row is not None:
-        # Vectors of each row, ready to meet (rows, tokens, d).
+        # Vectors of each row, of shapes that broadcast with (rows, tokens, d).
         rows = trial_of_row.to(a.device)
         b = b[rows, None]
         c = None if c is None else c[rows, None]

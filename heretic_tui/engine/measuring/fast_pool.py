@@ -93,7 +93,7 @@ class FastPool:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-                # Its traceback holds what is in the way.
+                # Its traceback refers to the tensors that fill the memory.
                 failed = error.with_traceback(None)
             if failed:
                 self._begin_again(failed)
@@ -212,7 +212,7 @@ class FastPool:
                 seconds = (time.perf_counter() - start) / len(lines)
                 for line in lines:
                     line.job.add("decoding", seconds)
-                # Each has to look.
+                # A sum, as `any` would end at the first job that wants more, and each has to look.
                 more = sum(job.look() for job in self._jobs) > 0
                 self._compact()
 
@@ -291,7 +291,7 @@ class FastPool:
         if jobs == 1:
             self._report(done, len(self._evaluation.bad))
         else:
-            # They come and go, most of them before their last prompt: no pace tells when.
+            # Trials begin and end all the time, most before their last prompt: the time left cannot be known.
             stage = f"{self._evaluation.responses_stage} of {jobs} trials"
             self._work.tell(Progress(stage=stage, done=done, total=jobs * len(self._evaluation.bad), seconds_left=None))
 

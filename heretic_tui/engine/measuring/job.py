@@ -50,7 +50,7 @@ class Job:
             needs them.
         begun: tokens that each undecided prompt has got so far.
         stages: seconds by stage.
-        dominated: stopped for good; responses are then those that count (engine/early_stop.py).
+        dominated: stopped for good; responses are then those that count (early_stop.py).
         error: why it failed.
     """
 

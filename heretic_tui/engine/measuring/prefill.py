@@ -2,8 +2,8 @@
 
 What all prompts begin with (the chat template, a system prompt) is computed once a trial. Below the first layer that a
 trial edits, the edited model is the base model: what the base model makes of the prompts there is kept, as far as
-memory allows, and a trial's pass starts at its first edited layer. Nothing is computed for the sake of keeping it:
-whatever trial passes through a layer first leaves its states there.
+memory allows, and a trial's pass starts at its first edited layer. Nothing is computed
+only to be kept: the first trial that passes through a layer without an edit leaves its states.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 
 # Matrix products run at full rate from about so many tokens on; a larger batch only brings more padding.
 _CHUNK_TOKENS = 512
-# States below this share of the layers would hardly save anything.
+# States below this share of the layers would save next to nothing.
 _LOWEST_KEPT = 0.2
 # Share of the free memory that kept states may take.
 _MEMORY_SHARE = 0.15

@@ -17,7 +17,7 @@ from heretic_tui.engine.inputs.tokens import Tokens
 
 _REMEMBERED = 12
 _BLOCKS = (1, 2, 4, 8)
-# A block has to promise this much more than one token at a time: the promise is an estimate.
+# A block is taken where it is expected to be this much faster than one token at a time: an estimate may be wrong.
 _WORTHWHILE = 1.1
 # Weight of the latest step in the running share of guesses that were right.
 _FRESH = 0.2

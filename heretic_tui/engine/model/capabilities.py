@@ -1,4 +1,4 @@
-"""What a loaded model cannot do that batched decoding takes for granted: bear padding, and go on from a cache."""
+"""What batched decoding needs and not every model can do: give the same with padding, and go on from a cache."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def load_model(
         found = _attempt(settings, config, tokenizer, dtype, work)
         if isinstance(found, ChatModel):
             return found, dtype
-        # The next attempt needs the memory that this one held. Nothing refers to it any more: it was one function.
+        # The next attempt needs the memory of this one, which nothing refers to after the function has returned.
         free_memory()
         failures.setdefault(found, []).append(dtype)
         work.note(f"loading as {dtype} failed: {found}", "warning")
@@ -98,7 +98,7 @@ def _see_device(name: str) -> None:
 def _attempt(
     settings: Settings, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, dtype: str, work: Work
 ) -> ChatModel | str:
-    """One attempt at loading: the model, or why it failed. An error would hold what was loaded, so a text is returned.
+    """One attempt at loading: the model, or why it failed, as a text: an error would refer to what was loaded.
 
     Raises:
         UsageError: for what no other dtype makes better.
