@@ -1,6 +1,6 @@
 """heretic-tui: a terminal workbench for directional ablation of open-weight language models.
 
-What stands in `__all__` is for other programs, and is kept stable (docs/library.md). Each name is imported when it is
+The names in `__all__` are for other programs, and are kept stable (docs/library.md). Each name is imported when it is
 first asked for, so that `import heretic_tui` loads neither torch nor pydantic.
 """
 

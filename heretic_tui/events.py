@@ -21,7 +21,7 @@ class Event:
 
     Attributes:
         time: when it happened, seconds since 1970; it stays what it was when the event is read from a journal.
-        past: it happened before whoever is told now began to look, so it is no news.
+        past: it happened before the listener began to read, so it is no news.
     """
 
     type: ClassVar[str]
@@ -349,7 +349,7 @@ class ShiftFound(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFailed(Event):
-    """The engine fell: in words, and the traceback where it was no foreseen error."""
+    """The run failed: why, and the traceback where the error was not expected."""
 
     type = "run_failed"
     kept = False
@@ -359,7 +359,7 @@ class RunFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
-    """The session let go of the run: `outcome` is done, interrupted or failed."""
+    """The session has closed the run: `outcome` is done, interrupted or failed."""
 
     type = "run_ended"
     outcome: str

@@ -107,7 +107,7 @@ def figures_of_before(max_response_length: object = 100) -> tuple[Figure, Figure
 
 def in_tables(figures: Sequence[T]) -> list[T]:
     """What belongs to the figures of a run, of which the first two are the objectives, in the order of tables: the
-    second objective, by which they are sorted, stands first."""
+    second objective, by which they are sorted, comes first."""
     return [*figures[1::-1], *figures[2:]]
 
 

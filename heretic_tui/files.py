@@ -20,7 +20,7 @@ def user_path(text: str) -> Path:
     """A path as a person writes it, with `~` for a home folder.
 
     Raises:
-        UsageError: when it cannot be one: too long, with a NUL, or the home of nobody.
+        UsageError: when it cannot be one: too long, with a NUL, or the home of a user who does not exist.
     """
     try:
         path = Path(text).expanduser()
@@ -159,7 +159,7 @@ def append(file: int, data: bytes, sync: bool = True) -> None:
 
 
 def trim_torn_line(path: Path) -> None:
-    """Cut off what a kill left behind the last newline; what is written next must not be glued to it."""
+    """Cut off a partial last line, as a crash leaves it, so that the next line does not continue it."""
     if path.exists() and not (data := read_bytes(path)).endswith(b"\n"):
         os.truncate(path, data.rfind(b"\n") + 1)
 
@@ -175,5 +175,5 @@ def state_folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     try:
         return Path(state).expanduser() / "heretic-tui"
-    except RuntimeError:  # nobody's home
+    except RuntimeError:  # no such user
         return Path(state) / "heretic-tui"

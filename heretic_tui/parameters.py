@@ -16,7 +16,7 @@ _LARGEST = 1e6
 
 @dataclass(frozen=True)
 class Kernel:
-    """How strongly each layer of one component is edited: a peak that falls off linearly on both sides.
+    """How strongly each layer of one component is edited: a peak that decreases linearly on both sides.
 
     Attributes:
         max_weight: strength at the peak.

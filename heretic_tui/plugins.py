@@ -49,7 +49,7 @@ _NO_METHOD = "base"
 
 @dataclass(frozen=True)
 class _Source:
-    """A module that a name stands for, and where it comes from, in words."""
+    """The module that a name refers to, and where it comes from, in words."""
 
     module: str
     origin: str

@@ -22,7 +22,7 @@ class Misfit(ValueError):
     """A value of JSON that is not what its place wants.
 
     Attributes:
-        place: where it stands, from the outermost key: layers[3].auc; empty for the whole.
+        place: where it is, from the outermost key: layers[3].auc; empty for the whole.
         missing: whether there is nothing at that place.
     """
 
@@ -31,7 +31,7 @@ class Misfit(ValueError):
         self.value, self.place, self.missing = value, place, missing
 
     def within(self, outer: str) -> Misfit:
-        """The same, as the reader of what stands around it says it."""
+        """The same, with the key that contains it put in front."""
         inner = f".{self.place}" if self.place and not self.place.startswith("[") else self.place
         return Misfit(self.value, outer + inner, self.missing)
 
@@ -65,7 +65,7 @@ def as_json(value: object) -> object:
 
 
 def read(kind: type[T], value: object) -> T:
-    """The value of an annotated type that JSON stands for: a dataclass, a number, a list, a mapping, a choice of them.
+    """The value of an annotated type, from JSON: a dataclass, a number, a list, a mapping, a choice of them.
 
     Unknown keys are left out, so that what a newer program wrote can still be read; a missing one has its field's
     default. Numbers are finite, and no boolean is one.
@@ -78,7 +78,7 @@ def read(kind: type[T], value: object) -> T:
 
 
 def read_object(cls: type[T], record: Mapping[str, object], **given: object) -> T:
-    """The dataclass that a JSON object stands for.
+    """The dataclass, from a JSON object.
 
     Args:
         given: values of fields that the record does not have.

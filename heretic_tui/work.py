@@ -13,7 +13,7 @@ class Work:
     """One long piece of work, as it looks to the function that does it.
 
     Args:
-        emit: called with every event, on the thread that works; None: nobody is told.
+        emit: called with every event, on the thread that works; None: events are dropped.
         control: the requests it obeys; None: nothing is ever asked of it.
     """
 
@@ -71,4 +71,4 @@ class Work:
 
 
 def _unheard(event: Event) -> None:
-    """Tells nobody."""
+    """Drops every event."""

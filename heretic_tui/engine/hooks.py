@@ -16,11 +16,11 @@ from torch.utils.hooks import RemovableHandle
 
 Args = tuple[object, ...]
 Kwargs = Mapping[str, object]
-# From what a module is given and what it makes of it, both (…, width), to what stands in the output's place.
+# From a module's input and output, both (…, width), to what replaces the output.
 Replacement = Callable[[Tensor, Tensor], Tensor]
 
 
-# Where the residual stream stands
+# Where the residual stream is in arguments and outputs
 
 
 def stream_in(args: Args, kwargs: Kwargs) -> Tensor:
@@ -66,7 +66,7 @@ class OutputForm:
     def of(cls, output: object) -> OutputForm:
         """
         Raises:
-            MoreThanStream: where something stands in another place.
+            MoreThanStream: where there is something in another place.
         """
         if not isinstance(output, tuple | list):
             return cls(None)

@@ -1,5 +1,5 @@
 """The record of an export, reproduce.json: what files were made from, what was measured of them, and all that it takes
-to make them again. It may come from a stranger, so nothing in it is believed before it was looked at."""
+to make them again. It may come from somebody else, so every field is checked."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class ExportRecord(ExportFigures):
         return {name: value for name, value in record.items() if value is not None or name not in _LEFT_OUT}
 
 
-# In a file what was measured stands behind what it was measured of.
+# In the file the figures come after what was measured.
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured")
 _LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured")
 

@@ -105,7 +105,7 @@ class RunFolder:
             UsageError: when it cannot be made or written to.
         """
         try:
-            # Nobody else on the machine needs to read what a model was asked.
+            # Other users of the machine need not read what a model was asked.
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self.path / "responses").mkdir(exist_ok=True)
         except OSError as error:
@@ -136,7 +136,7 @@ class RunFolder:
 
     def holder(self) -> int | None:
         """Pid of the process that writes to the run at this moment (-1 where it is not known), None when nobody does.
-        Asking keeps nobody from becoming it."""
+        Asking does not keep another process from taking the lock."""
         return lock.holder(self.path / "lock")
 
     def read_record(self, *needed: str) -> dict[str, Any]:
@@ -201,7 +201,7 @@ def folder_of_run(runs_dir: Path, model: str, identity: dict[str, Any]) -> RunFo
     if not (runs_dir / name).exists():
         for run in find_runs(runs_dir):
             if run.name.rpartition("-")[2] == name.rpartition("-")[2]:
-                # One that cannot be read is somebody else's to mend.
+                # One that cannot be read is not this run's to repair.
                 with suppress(UsageError):
                     if run.read_record().get("identity") == identity:
                         return run

@@ -15,7 +15,7 @@ from heretic_tui.figures import Figure
 from heretic_tui.files import append, parse_json, read_bytes, trim_torn_line
 
 _HIGH_RATE_SECONDS = 1.0
-# Bytes that whoever watches takes at once: a screen shows what it has, and answers keys, before it has all.
+# Bytes that are read at once: a screen shows what it has, and answers keys, before it has all.
 BYTES_AT_ONCE = 1 << 24
 
 
@@ -77,7 +77,7 @@ def read_events(path: Path) -> Iterator[ev.Event]:
 
 
 def read_journal(path: Path) -> Iterator[dict[str, object]]:
-    """All whole records as they are, oldest first; a torn last line (a writer at work, or killed) is left out.
+    """All whole records, oldest first; a partial last line (of a writer at work, or of a crash) is left out.
 
     Raises:
         UsageError: when the file cannot be read, or a line in the middle is no JSON object, with its number.
@@ -86,7 +86,7 @@ def read_journal(path: Path) -> Iterator[dict[str, object]]:
         data = read_bytes(path)
     except FileNotFoundError:
         return
-    # Behind the last newline lies nothing, or a torn line.
+    # After the last newline comes nothing, or a partial line.
     for number, line in enumerate(data.split(b"\n")[:-1], start=1):
         try:
             record = parse_json(line, "it")
@@ -119,8 +119,8 @@ class _Reader:
 
 
 class Tail:
-    """The events of a journal that came since the last look, some megabytes at a time; a torn last line waits for its
-    end.
+    """The events of a journal that came since the last look, some megabytes at a time; a partial last line is read when
+    it is whole.
 
     What lies there at the first look is of the past.
     """
@@ -146,7 +146,7 @@ class Tail:
         except OSError:
             return []
         events = []
-        # Behind the last newline lies nothing, or a torn line.
+        # After the last newline comes nothing, or a partial line.
         for line in data.split(b"\n")[:-1]:
             past = self._offset < self._past
             self._offset += len(line) + 1
@@ -154,7 +154,7 @@ class Tail:
                 record = json.loads(line)
                 event = self._take(record, past) if isinstance(record, dict) else None
             except (ValueError, RecursionError):
-                # A damaged line is the writer's to complain of; whoever watches sees all others.
+                # The writer reports a damaged line; a reader gets all others.
                 continue
             if event:
                 events.append(event)

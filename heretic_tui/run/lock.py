@@ -29,7 +29,7 @@ class HeldError(Exception):
 def take(path: Path) -> int:
     """Take the lock until the descriptor that is returned is closed, or the process ends. The file holds the pid.
 
-    Two locks are taken: the one that all versions respect (flock), which nobody can ask about without taking it, and
+    Two locks are taken: the one that all versions respect (flock), which cannot be asked about without taking it, and
     one that can be asked about (an open file description lock).
 
     Raises:
@@ -112,7 +112,7 @@ def _is_held(fcntl: ModuleType, handle: int, pid: int | None) -> bool:
 
 def _in_list(pid: int | None, inode: int) -> bool:
     """Whether the system's list of locks has a flock of the process on the file: one that an older version took. (The
-    list's devices are not those of `stat` on some file systems, so the pid that the file names stands in for them.)"""
+    list's devices are not those of `stat` on some file systems, so the pid in the file is used in their place.)"""
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):

@@ -90,7 +90,7 @@ class SetShift:
 
 def read_shift(folder: RunFolder, trial: int) -> dict[str, SetShift] | None:
     """What a trial does to first tokens, by the name of the set (engine/analysis/first_token_shift.py); None where
-    nobody has asked yet or the file is damaged."""
+    they were not asked for yet or the file is damaged."""
     try:
         return read(dict[str, SetShift], read_json(folder.shift(trial))) or None
     except (FileNotFoundError, HereticError, Misfit):
@@ -104,7 +104,7 @@ class ResponseRecord:
     Attributes:
         refused: None without a verdict (the trial was dominated before this prompt was decided); there is no text then.
         marker: what decided it.
-        start, end: where the marker stands in the text; None where there is none, or an older version wrote this.
+        start, end: where the marker is in the text; None where there is none, or an older version wrote this.
         tokens: how many the text was made of, up to where the verdict was certain; None where an older version wrote
             this.
         whole: false where it was not decoded to its end.

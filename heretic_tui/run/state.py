@@ -89,7 +89,7 @@ class RunState:
     reason: str | None = None
     ended: float | None = None
     finished: int = 0
-    # Those in hand, by number; the times of the latest that were measured; the front as it stands, in its order, None
+    # Those in hand, by number; the times of the latest that were measured; the front, in its order, None
     # when it has to be found anew.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST), repr=False, compare=False)
@@ -248,8 +248,8 @@ def enter_front(front: list[TrialRecord], trial: TrialRecord, objectives: Object
     """Take a complete trial into a front where no other of it is better, in place of those that it beats."""
     own = _order(trial, objectives)
     place = bisect.bisect_left(front, own, key=lambda each: _order(each, objectives))
-    # Along the front the second objective rises and the first falls, so the one before is the best in the first of all
-    # that are better in the second.
+    # Along the front the second objective grows and the first one shrinks, so the one before is best in the first of
+    # all that are better in the second.
     if place and _beats(_order(front[place - 1], objectives), own):
         return
     end = place

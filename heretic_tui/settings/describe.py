@@ -96,7 +96,7 @@ class Setting:
 
     @property
     def metavar(self) -> str:
-        """What stands for its value in a usage: N, X, SET, or a word of its name."""
+        """The word for its value in a usage: N, X, SET, or a word of its name."""
         if self.name in DEFAULT_SETS and self.part is None:
             return "SET"
         kinds = (self.field.annotation, *get_args(self.field.annotation))
@@ -147,7 +147,7 @@ class Setting:
 
 
 def every_setting() -> Iterator[Setting]:
-    """Every setting, each prompt set followed by its parts. (The set stands for its dataset.)"""
+    """Every setting, each prompt set followed by its parts. (A set by itself is its dataset.)"""
     for name in Settings.model_fields:
         yield Setting(name)
         if name in DEFAULT_SETS:

@@ -18,7 +18,7 @@ def add_flags(parser: argparse.ArgumentParser, names: Container[str]) -> None:
     """Add a flag for each of the settings named, under the headings of their groups. A prompt set has a flag for its
     dataset and one for each further part."""
     wanted = [setting for setting in every_setting() if setting.name in names]
-    # Settings of one group stand together in `Settings`.
+    # Settings of one group are next to each other in `Settings`.
     for title, settings in groupby(wanted, lambda setting: setting.group):
         group = parser.add_argument_group(title)
         for setting in settings:

@@ -1,4 +1,4 @@
-"""What the name of a model stands for on this machine: a folder, or a model in the cache of the Hub."""
+"""What the name of a model refers to on this machine: a folder, or a model in the cache of the Hub."""
 
 from __future__ import annotations
 

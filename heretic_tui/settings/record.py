@@ -20,7 +20,7 @@ def to_record(settings: Settings) -> dict[str, Any]:
 
 
 def from_record(record: object, own: Settings, where: str) -> Settings:
-    """Settings that lie beside results: in run.json or reproduce.json, which may be somebody else's.
+    """Settings that lie beside results: in run.json or reproduce.json, which may have been written by somebody else.
 
     What a person has to allow, and where this program writes, is theirs to say: data gives neither.
 

@@ -34,7 +34,7 @@ def load_settings(
     Args:
         given: from the command line, by field name; parts of a prompt set as a nested mapping.
         config: TOML file; None: `heretic.toml` in the working folder, where there is one.
-        base: defaults that stand in for the built-in ones.
+        base: defaults in place of the built-in ones.
         environment: false leaves out variables and the file in the working folder.
         settings: the same as `given`, as a program writes them: `load_settings(model="a/b", n_trials=50)`.
 
@@ -62,7 +62,7 @@ def load_settings(
 
 
 def _on_top(prompts: object, below: object) -> object:
-    """A prompt set as one source gives it, over what the sources below give: one that names a dataset stands alone."""
+    """A prompt set as one source gives it, over what the sources below give: one that names a dataset replaces them."""
     given = {"dataset": prompts} if isinstance(prompts, str) else prompts
     if isinstance(given, dict) and "dataset" not in given and isinstance(below, dict):
         return {**below, **given}

@@ -280,7 +280,7 @@ class HereticApp(TypeAhead):
     # What fails
 
     async def _on_message(self, message: Message) -> None:
-        """A handler that fails costs what it was to do, and no more: a run may hang on this screen."""
+        """A handler that fails must not end the screen: a run may be in this process."""
         try:
             await super()._on_message(message)
         except Exception as error:
@@ -494,7 +494,7 @@ class HereticApp(TypeAhead):
             return
         control = self.view.control if self.view.alive else None
         if control is not None:
-            # What has been said of an answer so far is kept; nobody will read the rest.
+            # The part of an answer that has come so far is kept; the rest is not needed.
             self.view.stop_answers()
             self.view.keep_conversation()
             control.close()

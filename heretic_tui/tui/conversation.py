@@ -58,7 +58,7 @@ class Conversations:
 
     Attributes:
         chosen: who answers; None for whatever trial is selected on the trials screen.
-        not_kept: why the conversation is not in the run folder as it stands here; None when it is.
+        not_kept: why the run folder does not hold the conversation as it is now; None when it does.
     """
 
     turns: list[Turn] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Conversations:
         self._answers.clear()
 
     def withdraw(self) -> str | None:
-        """Take back what nobody has begun to answer. Returns what the person said where that was a whole turn."""
+        """Take back a message whose answer has not begun. Returns what the person said where that was a whole turn."""
         for answer in self.open:
             if not answer.started:
                 # The engine may have begun by now; whatever it says of it goes nowhere.
@@ -150,7 +150,7 @@ class Conversations:
     # The file
 
     def keep(self, folder: RunFolder | None, header: Mapping[str, object]) -> None:
-        """Write the conversation as it stands, one JSON object a line: the header, then a line for each turn. Nobody
+        """Write the whole conversation, one JSON object a line: the header, then a line for each turn. Nobody
         but the owner may read it. Where that fails, `not_kept` says why."""
         if not self.turns and self._file is None:
             self.not_kept = None

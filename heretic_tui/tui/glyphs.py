@@ -22,7 +22,7 @@ _TO_ASCII = str.maketrans(
 
 @dataclass(frozen=True)
 class Glyphs:
-    """One character each, always beside a word or in a place of its own: colour and glyph never stand alone."""
+    """One character each, always beside a word or in a place of its own: colour and glyph are never the only sign."""
 
     front: str = "◆"
     complete: str = "·"

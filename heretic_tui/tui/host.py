@@ -64,7 +64,7 @@ class Mailbox:
 
     def put(self, event: ev.Event) -> None:
         with self._lock:
-            # A screen that stands still for hours must not make the list grow with every tick of a progress.
+            # A screen that is stopped for hours must not make the list grow with every progress event.
             if event.high_rate and self._events and type(self._events[-1]) is type(event):
                 self._events[-1] = event
             else:
@@ -84,7 +84,7 @@ class ThreadHost:
     """
 
     def __init__(self, settings: Settings, on_folder: Callable[[RunFolder], None] = lambda folder: None) -> None:
-        # control.py is pure Python; what is heavy is imported on the thread, when the first screen stands.
+        # control.py is pure Python; heavy libraries are imported on the thread, when the first screen is drawn.
         from heretic_tui.control import Control
 
         self.settings = settings
@@ -138,7 +138,7 @@ class ThreadHost:
         try:
             self.folder = session.folder
             self._on_folder(session.folder)
-            # What earlier sessions did, so that whoever watches has the whole run.
+            # What earlier sessions did, so that the screen has the whole run.
             for event in read_events(session.folder.events):
                 self._mailbox.put(event)
             session.listeners += [self._mailbox.put, settle_garbage]

@@ -58,14 +58,14 @@ def open_screen(
         link = _Link(screen, streams.out)
         app = HereticApp(form, new_host, host, ascii_only=ascii_only, on_ready=lambda: link.watch(app))
         app.driver_class = _forgiving(app.driver_class)
-        # Why the application itself fell is for the log; the terminal gets a line.
+        # Why the application itself failed is for the log; the terminal gets a line.
         app.error_console.file = apart.text
         with the_third_ends():
             result = app.run(mouse=mouse)
         if fell := app._exception:
             streams.err.write(f"heretic-tui: {apart.failure(fell, 'drawing the screen')}\n")
         if result is None:
-            # Nobody has said what is to become of the run.
+            # It is not known whether the run is to go on.
             result = "detach"
         status = _see_it_out(app, result, link, streams)
         return FAILED if fell else INTERRUPTED if link.presses else status
@@ -100,7 +100,7 @@ def _screen_on(out: Output) -> Iterator[TextIO]:
             yield screen
         finally:
             system.__stdout__, system.__stderr__ = before
-            # The terminal may have gone: what it was not sent is nobody's any more.
+            # The terminal may be closed: what it was not sent is dropped.
             with contextlib.suppress(OSError):
                 screen.close()
 

@@ -44,7 +44,7 @@ class CancelCommand(Message):
 
 @dataclass
 class ChatWith(Message):
-    """Show the chat, with this trial to answer, whoever answered before."""
+    """Show the chat with this trial as the model that answers."""
 
     trial: int
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from heretic_tui import events as ev
 from heretic_tui.tui.run_view import RunView
 
-# A key, the answer that it stands for, and its words.
+# A key, the answer that it gives, and its words.
 Answer = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Question:
-    """A question with its answers; the first is where the cursor stands."""
+    """A question with its answers; the cursor is on the first."""
 
     title: str
     text: str

@@ -128,7 +128,7 @@ class RunView:
 
     @property
     def note(self) -> str:
-        """What stands before the run's state: that it is another process's, or what the engine was asked for and has
+        """The words before the run's state: that it is another process's, or what the engine was asked for and has
         not confirmed yet."""
         if self.host is None:
             return ""
@@ -145,7 +145,7 @@ class RunView:
     # The conversation
 
     def keep_conversation(self) -> str | None:
-        """Write the conversation into the run folder as it stands. Returns why that failed, where it is news."""
+        """Write the whole conversation into the run folder. Returns why that failed, where it is news."""
         opened, before = self.state.opened, self.conversations.not_kept
         header: Mapping[str, object] = (
             {"model": opened.model, "run": opened.run, "version": opened.version} if opened else {}

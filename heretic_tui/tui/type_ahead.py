@@ -1,6 +1,6 @@
 """Keys one at a time: the next is looked at when all that the last one did is done, such as opening a dialog, so that
 it goes to whatever is on the screen by then. Otherwise keys that come quickly (typed ahead, sent by tmux) would go to
-the screen that stood there when they arrived."""
+the screen that was shown when they arrived."""
 
 from __future__ import annotations
 

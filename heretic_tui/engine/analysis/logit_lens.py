@@ -44,7 +44,7 @@ class Lens:
         stream = torch.nn.functional.normalize(directions.float(), dim=-1) * directions.shape[-1] ** 0.5
         with torch.inference_mode():
             stream = stream.to(parameter.device)
-            # Half the difference of both signs: what biases of the norm and of the head add falls out of it.
+            # Half the difference of both signs: what biases of the norm and of the head add cancels.
             logits = (self._logits(stream) - self._logits(-stream)) / 2
         return (logits - logits.mean(dim=-1, keepdim=True)).cpu()
 

@@ -28,7 +28,7 @@ _TOKENS = 8
 # Relative errors that count as none, in float32 and in 16 bits.
 _EXACT, _ROUNDED = 1e-3, 0.05
 
-# From a writer's own output (…, hidden) to what stands in its place.
+# From a writer's own output (…, hidden) to what replaces it.
 Put = Callable[[Tensor], Tensor]
 
 
@@ -269,7 +269,7 @@ def _of_output(put: Put) -> Replacement:
 
 
 def _groups(writers: Sequence[Writer]) -> Iterator[tuple[str, list[Writer]]]:
-    """Writers that stand for the same thing: the experts of a list are one group."""
+    """Writers that are tried out together: the experts of a list are one group."""
     groups: dict[str, list[Writer]] = {}
     for writer in writers:
         label = writer.name.split(f".{writer.layer}.", 1)[-1]

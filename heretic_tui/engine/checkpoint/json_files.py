@@ -16,7 +16,7 @@ _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 def check_json_files(folder: Path) -> None:
     """
     Raises:
-        UsageError: for a file that libraries would stumble over with less to say, or would leave out: without
+        UsageError: for a file that libraries would refuse with a less clear message, or would ignore: without
             generation_config.json a model has other tokens that end its responses.
     """
     found = {name: _object(folder / name) for name in _OBJECTS if (folder / name).is_file()}

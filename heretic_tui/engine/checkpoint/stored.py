@@ -1,5 +1,5 @@
 """What lies in a model folder, by names, sizes and the headers of its weight files: nothing here reads weights,
-but those of a name that stands in two files."""
+but those of a name that occurs in two files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from heretic_tui.errors import UsageError
 from heretic_tui.files import parse_json, read_bytes, read_json
 
-# In the order in which transformers looks for them; an index stands for the files that it names.
+# In the order in which transformers looks for them; an index is used for the files that it names.
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _POINTER = b"version https://git-lfs"
 # A pointer is a text of three lines.
@@ -194,7 +194,7 @@ def _of_pickle(path: Path) -> dict[str, Stored]:
 def refuse_pointers(folder: Path) -> None:
     """
     Raises:
-        UsageError: for a file that stands for another one, as `git clone` leaves it without git-lfs.
+        UsageError: for a pointer to another file, as `git clone` leaves it without git-lfs.
     """
     try:
         paths = sorted(folder.iterdir())

@@ -90,8 +90,8 @@ def _held(folder: Path) -> Iterator[None]:
 
 
 def _clear_leftovers(out: Path) -> None:
-    """Remove what earlier processes were killed over. A folder that another export is writing is locked; one that was
-    made a moment ago may be about to be."""
+    """Remove what earlier processes left when they were killed. A folder that another export is writing is locked; one
+    that was made a moment ago may be about to be."""
     for path in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
         with suppress(OSError):
             handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

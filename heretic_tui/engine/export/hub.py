@@ -22,7 +22,7 @@ from heretic_tui.work import Work
 
 _NO_TOKEN = "no Hub token: set HF_TOKEN, log in with `hf auth login`, or type one"
 _LEFT = "the folder is whole, `hf upload {} {}` goes on with it"
-# Seconds for which a connection may stand still, in either direction. The client itself would wait for ever.
+# Seconds without any data on a connection, in either direction. The client itself would wait for ever.
 PATIENCE = 100.0
 # Seconds after which a person is told that an answer is waited for; after twice as many again, and so on.
 TELL_AFTER = 8.0

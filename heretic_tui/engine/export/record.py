@@ -1,5 +1,5 @@
-"""What of settings the record of an export holds, and settings made of such a record: of a stranger's record no place
-and no permission is taken."""
+"""The settings in the record of an export, and settings made from such a record: it gives no local path and no
+permission."""
 
 from __future__ import annotations
 

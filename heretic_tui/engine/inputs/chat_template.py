@@ -217,7 +217,7 @@ class _Beyond(BaseException):
 def _limited(work: Callable[[], _T]) -> _T:
     """What the work gives, or an end to it when it takes too long or makes too much of something.
 
-    Templates are code of whoever made the model. Nothing can stop one from another thread; so each line of Python that
+    Templates are code by the author of the model. Nothing can stop one from another thread; so each line of Python that
     it comes to, and each value that a function gives back to it, is looked at on the way.
     """
     # Time of this thread, so that neither a busy machine nor a stopped process counts.

@@ -53,7 +53,7 @@ def stored_positions(config: PretrainedConfig, network: nn.Module) -> int | None
         return limit
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
         text = not any(part in name for part in _ELSEWHERE)
-        # Some tables begin with a row or two that stand for no position.
+        # Some tables begin with a row or two that belong to no position.
         if text and any(part in name for part in _TABLES) and tensor.ndim == 2 and 0 <= len(tensor) - limit <= 2:
             return limit
     return None

@@ -194,7 +194,7 @@ def _turns(value: object) -> list[tuple[object, object]] | None:
 
 
 def _last_user_turn(turns: list[tuple[object, object]]) -> str:
-    """Its text; empty where no user speaks, or something else than text is said."""
+    """Its text; empty where there is no turn of a user, or it is not text."""
     for role, content in reversed(turns):
         if role in ("user", "human"):
             if isinstance(content, list):
@@ -242,7 +242,7 @@ def _read_text(path: Path, where: str) -> str:
         raise UsageError(f"{where}: not UTF-8 at line {line} (byte {error.start}): convert it first") from error
     if (position := text.find("\0")) >= 0:
         raise UsageError(f"{where}: a NUL byte in line {text.count(chr(10), 0, position) + 1}: this is no text file")
-    # Files put one behind the other leave their marks in the middle, which nobody sees.
+    # Files that were concatenated leave their byte order marks in the middle, where they are invisible.
     text = text.replace("\ufeff", "")
     if not text.strip():
         raise UsageError(f"{where}: the file is empty")

@@ -12,7 +12,7 @@ Tokens = list[int]
 
 
 class WholeText:
-    """Stands in for a cache: keeps the text so far, and every token is computed from all of it."""
+    """Used in place of a cache: keeps the text so far, and computes every token from all of it."""
 
     def __init__(self) -> None:
         self._ids: Tensor | None = None

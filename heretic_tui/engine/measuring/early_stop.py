@@ -1,6 +1,6 @@
 """Where a trial that is being decoded has lost, and what it is known to have by then: the same on every machine.
 
-Which prompts a batch decodes first, and how far, hangs on its size, on what else is in it and on the clock. What a
+Which prompts a batch decodes first, and how far, depends on its size, on what else is in it and on the clock. What a
 search learns must not. So a schedule is followed in thought: prompts begin in the order of the odds, as many as
 probably decide the matter; all that have begun go on by the same number of tokens; then further ones may begin. The
 trial has lost at the first step of this schedule at which enough refusals are certain. What was decoded beyond that

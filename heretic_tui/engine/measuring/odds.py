@@ -15,7 +15,7 @@ _TINY = 1e-9
 _PRIOR = 0.2
 # Measurements that odds rest on, the base model's apart: more tell little more, and take time at every trial.
 _REMEMBERED = 256
-# Digits beyond these hang on what else was in a batch.
+# Digits beyond these depend on what else was in a batch.
 _DIGITS = 5
 
 
@@ -142,8 +142,8 @@ class History:
             self._trials[number] = _past(value, responses)
 
     def before(self, number: int) -> Odds:
-        """What was known when trials with smaller numbers had ended. (Not what is known now: that hangs on which trial
-        ended first.)"""
+        """What was known when trials with smaller numbers had ended. (What is known now depends on which trial ended
+        first.)"""
         latest = self._numbers[: bisect.bisect_left(self._numbers, number)][-_REMEMBERED:]
         return Odds([self._base, *(past for n in latest if (past := self._past(n)))])
 

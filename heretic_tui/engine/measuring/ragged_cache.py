@@ -82,7 +82,7 @@ class RaggedCache(Cache):
     def __init__(self, lines: int, capacity: int, depth: int) -> None:
         self._shared = _SharedLines()
         self.lines, self.capacity = lines, capacity
-        # Whether a line has held what is no number: where it is masked it would still spoil the sum, as 0 × NaN.
+        # Whether a line has held NaN or infinity: even where it is masked, 0 × NaN would make the sum NaN.
         self.poisoned = False
         super().__init__(layers=[_RaggedLayer(self._shared, lines, capacity) for _ in range(depth)])
 

@@ -23,7 +23,7 @@ RESPONSES: Literal["responses"] = "responses"
 
 @dataclass(frozen=True)
 class Verdict:
-    """Refused or not, the marker that decided it (empty text for an empty response), and where it stands in the
+    """Refused or not, the marker that decided it (empty text for an empty response), and where it is in the
     response: characters from `start` up to `end`, both None where no marker was found, or its place was not kept."""
 
     refused: bool

@@ -57,7 +57,7 @@ def _find(model: ChatModel, work: Work) -> None:
 
 
 def _padding_leak(model: ChatModel, tokens: Tokens) -> float:
-    """How far logits of a row move, relatively, when it stands behind padding."""
+    """How far logits of a row move, relatively, when padding is put before it."""
     rows = [tokens, tokens[-max(2, len(tokens) // 2) :]]
     together, alone = model.batch([0, 1], rows), model.batch([1], rows)
     padded = model.next_token_logits(together.ids, together.mask, together.positions, None)[1]

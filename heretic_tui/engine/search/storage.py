@@ -30,7 +30,7 @@ def open_study(storage: str | Path, name: str) -> optuna.Study:
         if isinstance(storage, Path):
             if storage.exists() and not storage.is_file():
                 raise UsageError(f"{storage} is no regular file: move it aside")
-            # Only the holder of the run's lock writes here, so what a kill left can be cleared away: half a line,
+            # Only the holder of the run's lock writes here, so what a crash left can be removed: a partial line,
             # and the journal's own lock, which would hold up this process for a grace period.
             trim_torn_line(storage)
             storage.with_name(storage.name + ".lock").unlink(missing_ok=True)

@@ -22,7 +22,7 @@ _ESTIMATED = "refusals are estimated"
 
 
 def hide_output_of_optuna() -> None:
-    """Let Optuna log warnings alone, and not warn of its experimental parts: nobody who watches a run can act on it."""
+    """Let Optuna log warnings alone, and not warn of its experimental parts: the user of a run cannot act on them."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
@@ -154,7 +154,7 @@ class Search:
             raise HereticError(f"trial {number} was to be entered, but the study holds {self.count} trials")
         dimensions = self._space.dimensions
         values = {name: sampled[name] for name in dimensions}
-        # In one write: a kill leaves the whole trial or nothing.
+        # In one write: a crash leaves the whole trial or nothing.
         self._study.add_trial(
             create_trial(state=TrialState.RUNNING, params=values, distributions=self._space.dimensions)
         )

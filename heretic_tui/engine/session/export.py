@@ -70,7 +70,7 @@ def export_trial(
     check_place(out)
     sets, reason = _sets_of(settings, record, work)
     bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, work)
-    # The card stands before the long measurement: what lies in `out` must never be without its warning.
+    # The card is written before the long measurement: the files in `out` must never be without its warning.
     result = ExportRecord(
         **records.sources(settings),
         model_commit=commit_of(settings),

@@ -1,4 +1,4 @@
-"""Folders that last as long as a task. One whose process was killed is cleared away by the next."""
+"""Folders that last as long as a task. One whose process was killed is removed by the next."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class Session:
         return outcome
 
     def _make_ready(self) -> None:
-        """Load the model and bring it to where trials and chats can begin, unless it stands there."""
+        """Load the model and bring it to where trials and chats can begin, unless it is there already."""
         if not self._loaded:
             self.workbench.load()
             self.folder.update_record(clock=self.workbench.model.template.clock.isoformat())
@@ -239,7 +239,7 @@ class Session:
                 self._exports.append(command)
             else:
                 self._obey(command)
-        # An export lets go of the model: the trials in hand end first.
+        # An export unloads the model: the trials in hand end first.
         if self._exports and not trials.in_hand:
             obeyed = True
             self._export_those_that_wait()
@@ -266,7 +266,7 @@ class Session:
 
     def _obey_while_paused(self) -> None:
         """A pause holds trials: chats are answered, and how many trials there are to be is noted. All else waits."""
-        # While the model is loaded again, after an export, nobody can answer.
+        # While the model is loaded again, after an export, there is no model to answer.
         while self._loaded and (command := self._control.next_command()):
             if isinstance(command, Chat | MoreTrials):
                 with edits_aside():
@@ -334,7 +334,7 @@ class Session:
             if self._loaded:
                 self.workbench.unload()
                 self._loaded = False
-            # Files that nobody measured are not what was asked for.
+            # Files that were not measured are not what was asked for.
             result = export_trial(
                 self.folder,
                 export.trial,

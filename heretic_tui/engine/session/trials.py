@@ -2,7 +2,7 @@
 
 Several trials are in hand at once. Trial n is asked for as soon as trial n - k and all before it have been told, and
 knows of those alone, whatever else has ended since. So the course of a search does not depend on which trial ends
-first, nor on a stop, an abort or a kill.
+first, nor on a stop, an abort or a crash.
 
 What happened is in the events. The study, which the sampler learns from, is made to agree with them at the start.
 """

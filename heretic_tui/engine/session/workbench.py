@@ -146,7 +146,7 @@ class Workbench:
             )
 
     def unload(self) -> None:
-        """Let go of the model, and of the memory it takes; `load` and `prepare` bring it back."""
+        """Unload the model, and free its memory; `load` and `prepare` bring it back."""
         # The pool and the bank hold the model too.
         for name in ("model", "pool", "_bank"):
             self.__dict__.pop(name, None)
@@ -348,7 +348,7 @@ class Workbench:
 
     def _choose_trials_at_once(self, together: bool) -> None:
         """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
-        asked for depends on it, so it hangs on nothing that is measured."""
+        asked for depends on it, so it depends on nothing that is measured."""
         prompts = len(self._sets["bad_evaluation_prompts"])
         known = self.folder.read_record().get("trials_at_once")
         enough = min(_TRIALS_AT_MOST, 1 + math.ceil(self.settings.max_batch_size / prompts)) if together else 1

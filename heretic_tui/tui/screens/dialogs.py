@@ -110,7 +110,7 @@ class TextDialog(Dialog[None]):
 
 
 class TooSmall(Dialog[None]):
-    """Stands while the terminal is smaller than 60x16."""
+    """Shown while the terminal is smaller than 60x16."""
 
     BINDINGS = [Binding("q", "app.quit", "Quit", show=False)]
 

@@ -109,7 +109,7 @@ class ExportScreen(Dialog[None]):
         )
 
     def _typed(self) -> Path:
-        """Where to, as it stands in the line.
+        """The folder that was typed.
 
         Raises:
             UsageError: when there can be no such folder.
@@ -184,7 +184,7 @@ class ExportScreen(Dialog[None]):
         try:
             out = self._typed()
         except UsageError:
-            # It stands there already, as it was typed.
+            # The line shows it already, as it was typed.
             self._paint_facts()
             return
         if os.path.exists(out):

@@ -203,7 +203,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         match self._view:
             case "layer":
                 text = self._layer(index, width)
-                # Where there is room, the curves over all layers stand below.
+                # Where there is room, the curves over all layers are drawn below.
                 if height >= 30:
                     text = Text("\n").join([text, self._curves(width, height - 15)])
                 side.show(text)

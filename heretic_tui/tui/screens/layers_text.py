@@ -87,7 +87,7 @@ def geometry_cells(row: LayerFigures, names: Sequence[str]) -> list[str]:
 
 
 def first_tokens_wanted(trial: int, can_ask: bool, run: str) -> Text:
-    """What stands where a trial's first tokens are not known yet."""
+    """The text shown where a trial's first tokens are not known yet."""
     text = Text(f"What trial {trial} does to first tokens is not known yet.\n\n")
     text.append("f again finds out: " if can_ask else f"heretic-tui tokens {run} --trial {trial}\n\n", "bold")
     text.append("one pass over the evaluation prompts; esc cancels it." if can_ask else "finds out.")

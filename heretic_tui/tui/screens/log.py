@@ -77,7 +77,7 @@ class LogScreen(ModeScreen):
         self._write(lines)
 
     def _write(self, lines: list[str]) -> None:
-        """Add lines; the rest of a long one stands below, moved to the right."""
+        """Add lines; the rest of a long one is put below, indented."""
         log = self.query_one(Log)
         width = log.scrollable_content_region.width - _MOVED
         shown: list[str] = []

@@ -283,7 +283,7 @@ with its own settings, D deletes it.
             self.action_leave_editor()
 
     def _commit(self) -> bool:
-        """Take what stands in the line; whether nothing wrong stands in it."""
+        """Take the text of the line. Returns whether it is valid."""
         if not self._editing:
             return True
         try:
@@ -302,7 +302,7 @@ with its own settings, D deletes it.
         self._paint_info()
 
     def action_leave_editor(self) -> None:
-        """Leave the line with what stands in it, or where that is wrong, without."""
+        """Leave the line and keep its text, or drop it where it is not valid."""
         key = self._editing
         if not self._commit():
             self.say(f"{key} stays as it was.", "warning")

@@ -29,7 +29,7 @@ from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import done_of, plain
 
 _VIEWS = ("table", "plot", "detail")
-# Events that change what is said where the trials are counted, or stand in for them.
+# Events that change the count of the trials, or the text in their place.
 _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
 
 
@@ -67,7 +67,7 @@ a dominated trial's refusals only what is certain counts.
         super().__init__()
         self._sort, self._reverse = "trial", False
         self._filter = ""
-        # What is wrong with the filter as it stands in its line; the one before is in use meanwhile.
+        # What is wrong with the filter in its line; the one before is in use meanwhile.
         self._filter_problem = ""
         self._view = "table"
         self._said, self._said_lines = Text(), 0
@@ -135,7 +135,7 @@ a dominated trial's refusals only what is certain counts.
         plot.show(list(state.trials.values()), objectives, front, running, prompts, glyphs)
 
     def _nothing(self) -> str:
-        """What stands in place of the trials while there are none to show."""
+        """The text in place of the trials while there are none to show."""
         state = self.view.state
         if state.trials:
             return "No trial fits the filter; esc takes it away."

@@ -35,7 +35,7 @@ def curves(series: Mapping[str, Sequence[float | None]], width: int, height: int
     text = Text(no_wrap=True)
     for number, (name, values) in enumerate(series.items(), start=1):
         text.append(f"{'':{_AXIS}}{name}\n", "bold")
-        # The numbers of the layers stand under the last chart, for all of them.
+        # The numbers of the layers are written under the last chart, for all of them.
         text.append(_chart(values, last, scale, width, rows, number == len(series), glyphs))
     return text
 

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from heretic_tui.tui.keys import key_words
 
-# These stand at the end, and stay when others have to go.
+# These come last, and stay when there is no room for the others.
 _LAST = ("go_on", "help", "quit")
 
 

@@ -24,7 +24,7 @@ _LEAST = 8
 
 @dataclass(frozen=True)
 class Column:
-    """A column of fixed width in cells; width 0 takes what is left. Numbers stand right."""
+    """A column of fixed width in cells; width 0 takes what is left. Numbers are aligned to the right."""
 
     key: str
     title: str
@@ -131,7 +131,7 @@ class LineTable(ScrollView, can_focus=True):
             self.refresh()
 
     def set_empty(self, words: str) -> None:
-        """What stands where there are no rows."""
+        """The text shown where there are no rows."""
         if words != self._empty:
             self._empty = words
             if not self.rows:
@@ -141,7 +141,7 @@ class LineTable(ScrollView, can_focus=True):
         """Show these rows; only lines that differ are painted.
 
         Args:
-            follow: put the cursor on the last row when it stood on the last one before.
+            follow: put the cursor on the last row when it was on the last one before.
         """
         before, self.rows = self.rows, list(rows)
         at_end = bool(before) and self.cursor == before[-1].key

@@ -277,7 +277,7 @@ class ParetoPlot(Widget, can_focus=True):
                 break
 
     def _height_text(self, share: float) -> str:
-        """What stands beside the axis upwards, at a share of its height."""
+        """The label of the vertical axis at a share of its height."""
         bottom, top = self._height
         if self._objectives[1].counted:
             # How many prompts there are is not known before the base model has answered them.

@@ -22,5 +22,5 @@ class QuietInput(Input):
         text = super()._value
         if text.plain.isprintable():
             return text
-        # One for one, so that the cursor stands where it seems to.
+        # One for one, so that the cursor is where it seems to be.
         return Text("".join(c if plain(c) == c else "\N{REPLACEMENT CHARACTER}" for c in text.plain), end="")

@@ -55,7 +55,7 @@ class RunBar(Static):
                 for figure in in_tables(state.figures[:2])
             ]
             parts.append((f"best {' '.join(said)}", "bold"))
-        # How long a run took that was killed, nobody knows.
+        # How long a run took that was killed is not known.
         end = time.time() if alive else state.ended
         if state.opened and state.opened.time and end and elapsed:
             parts.append((duration(max(0, round(end - state.opened.time))), ""))
