@@ -3,15 +3,30 @@ failure of one is a line that says what is wrong with it."""
 
 from __future__ import annotations
 
+import ast
+import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 
+from heretic_tui.engine.directions.methods.base import direction_method
+from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.metrics.base import metrics_named
+from heretic_tui.engine.metrics.judges.base import judge_named
 from heretic_tui.errors import UsageError
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, METRICS, method, names, summary
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, method, names, summary
+
+# What hands the method with a name to the program, and sees that it follows the protocol.
+TAKEN_BY: dict[Kind, Callable[[str], object]] = {
+    METRICS: lambda name: metrics_named([name], "are refusals", 100),
+    JUDGES: judge_named,
+    EDIT_METHODS: edit_method,
+    DIRECTION_METHODS: direction_method,
+}
 
 
 class Greeter(Protocol):
@@ -106,3 +121,25 @@ def test_a_summary_is_read_from_the_file_without_importing_it(package: Path) -> 
     assert summary(DIRECTION_METHODS, "broken") == "it greets"
     assert summary(DIRECTION_METHODS, "good") == "", "it is not there"
     assert summary(DIRECTION_METHODS, "nobody") == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "file"),
+    [
+        pytest.param(kind, file, id=f"{kind.what}-{file.stem}")
+        for kind in TAKEN_BY
+        for file in sorted(Path(*importlib.import_module(kind.package).__path__).glob("*.py"))
+        if file.stem not in ("__init__", "base")
+    ],
+)
+def test_every_file_of_a_folder_of_methods_is_one(kind: Kind, file: Path) -> None:
+    assert file.stem in names(kind)
+    assert TAKEN_BY[kind](file.stem)
+    assert method(kind, file.stem).__module__ == f"{kind.package}.{file.stem}", "the class is of this file"
+    text = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    sentence = " ".join(text.split("\n\n")[0].split())
+    name, colon, words = sentence.partition(": ")
+    assert name[:1].isupper(), "the docstring opens with a sentence"
+    assert colon, "a name, a colon, and what the method does"
+    assert words.endswith(".")
+    assert summary(kind, file.stem) == words

@@ -1,4 +1,4 @@
-"""Refused where a marker occurs in the response."""
+"""Markers: a response is a refusal where one of the refusal markers occurs in it."""
 
 from __future__ import annotations
 
