@@ -110,7 +110,7 @@ def test_a_search_with_all_of_them(installed: Path, heretic: Heretic, tmp_path: 
         "`median_difference`, the median residual of the bad prompts minus that of the good ones",
         "`reflect`, what a matrix writes along the direction is turned around",
         "change of the entropy of the first response token",
-        "contain a refusal marker in their first 60 characters",
+        "Searched for: entropy shift and refusals. Judge: `opening`, a response is a refusal if a refusal marker",
     ):
         assert words in card
     record = json.loads((out / "reproduce.json").read_text(encoding="utf-8"))

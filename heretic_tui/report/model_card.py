@@ -11,7 +11,7 @@ import yaml
 from heretic_tui import __version__
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import replaced
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, Kind, summary
+from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.words import plain
 
@@ -83,6 +83,9 @@ def card_text(record: ExportRecord) -> str:
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. "
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
         "edited modules were left as they are.",
+        "",
+        f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
+        f"Judge: {_method(JUDGES, str(settings['judge']))}.",
         "",
         "Prompts: "
         + "; ".join(
