@@ -22,6 +22,7 @@ from heretic_tui import events as ev
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Tail
 from heretic_tui.run.overview import details, overview
+from heretic_tui.run.record import RunRecord
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.host import FollowHost
 from tests.support import fake_run
@@ -31,7 +32,7 @@ def write_run(folder: Path, trials: int) -> RunFolder:
     """A run folder with four events a trial, every sixth trial dominated."""
     run = RunFolder(folder)
     run.create()
-    run.update_record(model="acme/long", settings={}, identity={}, seed=1)
+    run.save_record(RunRecord(model="acme/long", settings={}, identity={}, seed=1))
     rng = random.Random(0)
     with run.events.open("w", encoding="utf-8") as file:
 

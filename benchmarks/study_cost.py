@@ -80,7 +80,9 @@ def check_estimates(session: Session, count: int) -> list[float]:
     """Estimate minus truth for some of the trials that were stopped."""
     stopped = [t for t in session.state.trials.values() if t.state == "dominated"]
     chosen = stopped[:: max(1, len(stopped) // count)][:count]
-    found = [session.workbench.measure(Parameters.from_json(trial.parameters)) for trial in chosen]
+    bench = session.workbench
+    assert bench is not None
+    found = [bench.measure(Parameters.from_json(trial.parameters)) for trial in chosen]
     return [
         trial.estimate["refusals"] - measured.figures["refusals"] for trial, measured in zip(chosen, found, strict=True)
     ]

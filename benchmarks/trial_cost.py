@@ -32,7 +32,8 @@ from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.workbench import Workbench, open_workbench
 from heretic_tui.events import Event, Notice, PhaseFinished
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
@@ -55,15 +56,17 @@ class Plain:
     def _measure(self, number: int, parameters: Parameters) -> Job:
         bench, model = self._bench, self._model
         job = Job(number, {}, 0)
-        evaluation = bench.evaluation
+        evaluation = bench.baseline.evaluation
         start = time.perf_counter()
         edits = {}
         for writer in model.anatomy.writers:
             kernel = parameters.components.get(writer.component)
             if kernel and (strength := kernel.strength(writer.layer)):
-                parts = direction_parts(bench.directions, parameters.direction_index, writer.layer)
-                v = torch.stack([share * bench.directions[j] for j, share in parts]).sum(dim=0)
-                edits[writer.name] = make_edit(writer.weight(), v, strength, edit_method(bench.settings.edit_method))
+                parts = direction_parts(bench.directions.vectors, parameters.direction_index, writer.layer)
+                v = torch.stack([share * bench.directions.vectors[j] for j, share in parts]).sum(dim=0)
+                edits[writer.name] = make_edit(
+                    writer.weight(), v, strength, edit_method(bench.run.settings.edit_method)
+                )
         job.add("edit", time.perf_counter() - start)
         with attached(model.anatomy.writers, edits):
             start, values = time.perf_counter(), torch.zeros(len(evaluation.good), dtype=torch.float64)
@@ -107,7 +110,7 @@ class Fast:
 
     @property
     def tokens(self) -> dict[str, int]:
-        pool = self._bench.pool
+        pool = self._bench.baseline.pool
         return dict(pool.tokens) if isinstance(pool, FastPool) else {}
 
     def measure(self, parameters: Sequence[Parameters]) -> list[Job]:
@@ -115,10 +118,10 @@ class Fast:
         done: list[Job] = []
         in_hand = 0
         while len(done) < len(parameters):
-            while waiting and in_hand < self._bench.trials_at_once:
-                self._bench.pool.start(waiting.pop(0))
+            while waiting and in_hand < self._bench.baseline.trials_at_once:
+                self._bench.baseline.pool.start(waiting.pop(0))
                 in_hand += 1
-            done.append(self._bench.pool.advance())
+            done.append(self._bench.baseline.pool.advance())
             in_hand -= 1
         return sorted(done, key=lambda job: job.number or 0)
 
@@ -145,14 +148,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
         folder.create()
-        bench = Workbench(inputs.settings, inputs.sets, folder, Work(tell))
-        bench.load()
-        bench.prepare()
+        bench = open_workbench(RunInputs.of(inputs.settings, inputs.sets, folder), Work(tell))
         space = Space(bench.model.depth, bench.model.anatomy.components)
         study = Search(folder.study, "study", settings.seed or 0, 10**6, space)
         trials = [study.ask(number) for number in range(options.trials)]
         if options.only:
-            (Plain if options.only == "plain" else Fast)(bench).measure(trials[: bench.trials_at_once])
+            (Plain if options.only == "plain" else Fast)(bench).measure(trials[: bench.baseline.trials_at_once])
             print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
             return
         compare(bench, trials, options.group)
@@ -172,7 +173,9 @@ def compare(bench: Workbench, trials: list[Parameters], group: int) -> None:
             jobs[way] += measurer.measure(trials[first : first + group])
             wall[way] += time.perf_counter() - start
             print(f"  {way}: {first + group} trials in {wall[way]:.1f} s", flush=True)
-    print(f"\n{len(trials)} random trials, batch size {bench.model.batch_size}, {bench.trials_at_once} at once")
+    print(
+        f"\n{len(trials)} random trials, batch size {bench.model.batch_size}, {bench.baseline.trials_at_once} at once"
+    )
     for way in ways:
         stages = {stage: None for job in jobs[way] for stage in job.stages}
         parts = ", ".join(

@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from heretic_tui.demo.settings import MODEL, PROMPTS, settings_of_the_demo
 from heretic_tui.engine.inputs.check import check_inputs
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.workbench import open_workbench
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
@@ -87,14 +88,13 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
         inputs = check_inputs(settings)
         folder = RunFolder(tmp_path / str(size))
         folder.create()
-        bench = Workbench(inputs.settings, inputs.sets, folder, Work())
-        bench.load()
-        bench.prepare()
-        answers, divergences = [bench.base_responses], []
+        bench = open_workbench(RunInputs.of(inputs.settings, inputs.sets, folder), Work())
+        pool = bench.baseline.pool
+        answers, divergences = [bench.baseline.responses], []
         for edit in (parameters, Parameters.from_json(middle.parameters)):
             job = bench.job(None, edit)
-            bench.pool.start(job)
-            assert bench.pool.advance() is job
+            pool.start(job)
+            assert pool.advance() is job
             divergences.append(job.figures["kl_divergence"])
             answers.append([response for response in job.responses if response])
         results.append(([[r.verdict.refused for r in responses] for responses in answers], divergences))

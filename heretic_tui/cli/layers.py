@@ -119,7 +119,7 @@ def _plot(options: argparse.Namespace, streams: Streams) -> int:
     with work_apart(streams, "drawing", folder) as work:
         from heretic_tui.engine.analysis.plots import plot_run
 
-        title = Path(str(folder.read_record().get("model") or folder.name)).name
+        title = Path(str(folder.read_record().model or folder.name)).name
         files = plot_run(folder, options.method, options.layers, title, target, animate, work)
     if animate:
         streams.out.write_lines(str(files[-1]))

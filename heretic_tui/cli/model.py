@@ -8,6 +8,7 @@ from heretic_tui.cli.command import EVERY_SETTING, Command
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, settings_of, work_apart
 from heretic_tui.errors import DONE
 from heretic_tui.files import user_path
+from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
 from heretic_tui.words import to_json
 
@@ -42,7 +43,7 @@ def _score(options: argparse.Namespace, streams: Streams) -> int:
     with work_apart(streams, "scoring the edit") as work:
         from heretic_tui.engine.session.score import score
 
-        streams.out.write_lines(to_json(score(settings, parameters, work), 1))
+        streams.out.write_lines(to_json(as_json(score(settings, parameters, work)), 1))
     return DONE
 
 

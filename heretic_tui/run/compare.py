@@ -85,11 +85,11 @@ def compare_runs(one: RunFolder, other: RunFolder) -> Comparison:
     between = a.directions @ b.directions.T
     rows = [_row(index, between, a.difference[index], b.difference[index]) for index in range(len(between))]
     records = [run.read_record() for run in (one, other)]
-    identities = [record.get("identity", {}) for record in records]
+    identities = [record.identity or {} for record in records]
     known = [row.cosine for row in rows[1:] if row.cosine is not None]
     mean = round(float(np.mean(known)), 6)
     return Comparison(
-        runs=(ComparedRun(one.name, records[0].get("model")), ComparedRun(other.name, records[1].get("model"))),
+        runs=(ComparedRun(one.name, records[0].model), ComparedRun(other.name, records[1].model)),
         same={part: identities[0].get(part) == identities[1].get(part) for part in ("model", "prompts", "settings")},
         layers=rows,
         mean_cosine=mean,

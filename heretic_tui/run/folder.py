@@ -6,32 +6,15 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.errors import UsageError
-from heretic_tui.events import fits
-from heretic_tui.files import checksum, read_json, user_path, write_json
+from heretic_tui.files import checksum, user_path
 from heretic_tui.run import lock
-
-# What run.json holds, as far as this version reads it.
-_RECORD: dict[str, Any] = {
-    "run": str,
-    "model": str,
-    "settings": dict[str, Any],
-    "identity": dict[str, Any],
-    "seed": int,
-    "versions": dict[str, str],
-    "created": float,
-    "batch_size": int,
-    "step_seconds": dict[str, float],
-    "response_prefix": str,
-    "trials_at_once": int,
-    "checksums": dict[str, str],
-    "loaded_as": str,
-}
-_WHAT_HELPS = "put back a copy, or delete the run folder"
+from heretic_tui.run.record import RunRecord, read_record, write_record
 
 
 class RunFolder:
@@ -40,6 +23,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
+        self._known: RunRecord | None = None
 
     @property
     def name(self) -> str:
@@ -132,41 +116,42 @@ class RunFolder:
     def unlock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
-            self._lock = None
+            self._lock = self._known = None
 
     def holder(self) -> int | None:
         """Pid of the process that writes to the run at this moment (-1 where it is not known), None when nobody does.
         Asking does not keep another process from taking the lock."""
         return lock.holder(self.path / "lock")
 
-    def read_record(self, *needed: str) -> dict[str, Any]:
-        """run.json, empty where there is none yet.
-
-        Args:
-            needed: what it must hold.
+    def read_record(self) -> RunRecord:
+        """run.json; an empty record where there is none yet. While the folder is locked nobody else writes to it: it
+        is read once then.
 
         Raises:
-            UsageError: when the file is damaged, or lacks something needed.
+            UsageError: when the file is damaged.
         """
-        try:
-            record = read_json(self.record)
-        except FileNotFoundError:
-            record = {}
-        except UsageError as error:
-            raise UsageError(f"{error}: {_WHAT_HELPS}") from error
-        if not isinstance(record, dict):
-            raise UsageError(f"{self.record} holds no record of a run: {_WHAT_HELPS}")
-        for name, value in record.items():
-            if not fits(value, _RECORD.get(name, Any)):
-                raise UsageError(f"{self.record} is damaged ({name!r} cannot be {value!r:.40}): {_WHAT_HELPS}")
-        if lacking := [name for name in needed if name not in record]:
-            raise UsageError(f"{self.record} lacks {lacking[0]!r}: put back a copy, or run the same command again")
+        if self._known is not None:
+            return self._known
+        record = read_record(self.record)
+        if self._lock is not None:
+            self._known = record
         return record
+
+    def save_record(self, record: RunRecord) -> None:
+        """Write run.json, whole or not at all.
+
+        Raises:
+            HereticError: when the disk is full or the folder cannot be written to.
+        """
+        write_record(self.record, record)
+        if self._lock is not None:
+            self._known = record
 
     def seal(self, path: Path) -> None:
         """Keep the checksum of a file, just written, that figures will rest on."""
-        known = self.read_record().get("checksums", {})
-        self.update_record(checksums={**known, path.relative_to(self.path).as_posix(): checksum(path)})
+        record = self.read_record()
+        checksums = {**record.checksums, path.relative_to(self.path).as_posix(): checksum(path)}
+        self.save_record(replace(record, checksums=checksums))
 
     def check(self, path: Path) -> None:
         """See that a file is what was written when it was sealed. (Older versions sealed none: theirs are believed.)
@@ -175,26 +160,19 @@ class RunFolder:
             FileNotFoundError: when it is not there.
             UsageError: when it cannot be read, or is another.
         """
-        found, known = checksum(path), self.read_record().get("checksums", {})
+        found, known = checksum(path), self.read_record().checksums
         if known.get(path.relative_to(self.path).as_posix(), found) != found:
             raise UsageError(f"{path} is damaged (its checksum in {self.record.name} is another)")
 
-    def update_record(self, **changes: Any) -> None:
-        write_json(self.record, {**self.read_record(), **changes})
 
-    def forget(self, *names: str) -> None:
-        """Take what has those names out of run.json."""
-        write_json(self.record, {name: value for name, value in self.read_record().items() if name not in names})
-
-
-def run_name(model: str, identity: dict[str, Any]) -> str:
+def run_name(model: str, identity: Mapping[str, object]) -> str:
     """Model and digest of everything that decides the results, so that another configuration is another run."""
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name).strip("-.") or "model"
     return f"{base[:60]}-{digest[:8]}"
 
 
-def folder_of_run(runs_dir: Path, model: str, identity: dict[str, Any]) -> RunFolder:
+def folder_of_run(runs_dir: Path, model: str, identity: Mapping[str, object]) -> RunFolder:
     """The folder of the run with an identity. One that is there goes on, whatever the model's folder was called when it
     began: it is the same model."""
     name = run_name(model, identity)
@@ -203,7 +181,7 @@ def folder_of_run(runs_dir: Path, model: str, identity: dict[str, Any]) -> RunFo
             if run.name.rpartition("-")[2] == name.rpartition("-")[2]:
                 # One that cannot be read is not this run's to repair.
                 with suppress(UsageError):
-                    if run.read_record().get("identity") == identity:
+                    if run.read_record().identity == identity:
                         return run
     return RunFolder(runs_dir / name)
 

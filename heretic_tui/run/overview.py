@@ -107,7 +107,7 @@ def _base(base: BaselineMeasured | None) -> dict[str, object] | None:
 def overview(folder: RunFolder) -> RunOverview:
     """One run in a few figures, from its record and its journal."""
     try:
-        state, model = RunState.replay(read_events(folder.events)), folder.read_record().get("model")
+        state, model = RunState.replay(read_events(folder.events)), folder.read_record().model
     except HereticError as error:
         return RunOverview(folder=folder, state="damaged", problem=str(error))
     holder = folder.holder()
@@ -133,9 +133,9 @@ def details(folder: RunFolder) -> RunDetails:
     record = folder.read_record()
     return RunDetails(
         run=folder.name,
-        model=record.get("model"),
-        settings=_without_passwords(record.get("settings")),
-        seed=record.get("seed"),
+        model=record.model,
+        settings=_without_passwords(record.settings),
+        seed=record.seed,
         figures=state.figures,
         base=state.base,
         trials=tuple(trials),

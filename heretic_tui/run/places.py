@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from heretic_tui.errors import HereticError
@@ -14,7 +15,7 @@ from heretic_tui.files import read_json, state_folder, write_json
 _MOST = 500
 
 
-def remember(identity: dict[str, object], places: dict[str, str]) -> None:
+def remember(identity: Mapping[str, object], places: dict[str, str]) -> None:
     """Note where the model and the sets of a run lie, in a file of this person's. That it cannot be written costs
     nothing but a flag at `reproduce`."""
     known = _read()
@@ -45,5 +46,5 @@ def _file() -> Path:
     return state_folder() / "places.json"
 
 
-def _key(identity: dict[str, object]) -> str:
+def _key(identity: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

@@ -190,9 +190,10 @@ def resumed_settings(folder: RunFolder, own: Settings) -> Settings:
     Raises:
         UsageError: for a record that is damaged, or that asks for what `own` does not allow.
     """
+    from heretic_tui.run.record import needed
     from heretic_tui.settings.record import from_record
 
-    record = folder.read_record("settings")["settings"]
+    record = needed(folder.read_record().settings, "settings", folder.record)
     settings = from_record(record, own, str(folder.record))
     if record.get("storage") and not own.storage:
         storage = quoted(str(record["storage"]), 200)

@@ -132,7 +132,7 @@ def hostile_run(tmp_path: Path) -> Path:
     path.mkdir(parents=True)
     fake_run.write_directions(path)
     folder = RunFolder(path)
-    record = folder.read_record()
+    record = folder.read_record().to_json()
     settings = poisoned(fake_run.opened().settings)
     folder.record.write_text(
         json.dumps({**record, "model": HOSTILE, "settings": {**settings, HOSTILE: HOSTILE}, "seed": 1})

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from heretic_tui.engine.session.scratch import scratch_folder
-from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.run.folder import find_runs
 from heretic_tui.terminal import Output
 from tests.support.commands import Ended
@@ -83,7 +82,7 @@ def test_a_failed_run_is_one_line_and_never_status_0(
     def fall(*arguments: Any, **options: Any) -> None:
         raise KeyError("llama4x")
 
-    monkeypatch.setattr(Workbench, "prepare", fall)
+    monkeypatch.setattr("heretic_tui.engine.session.phases.load.load_model", fall)
     status, err = run(heretic, nobody, "run", tiny_folder, *sets)
     assert status == 1
     assert err.startswith("heretic-tui: while loading the model: KeyError: 'llama4x' (in ")

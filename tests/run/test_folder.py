@@ -15,16 +15,17 @@ import pytest
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
+from heretic_tui.run.record import RunRecord, needed
 from tests.support import fake_run
 from tests.support.commands import Ended, mounted
 
 Heretic = Callable[..., Ended]
 
 
-def folder_in(path: Path, **record: object) -> RunFolder:
+def folder_in(path: Path, identity: dict[str, object] | None = None) -> RunFolder:
     run = RunFolder(path)
     run.create()
-    run.update_record(model="acme/model", **record)
+    run.save_record(RunRecord(model="acme/model", identity=identity))
     return run
 
 
@@ -160,7 +161,7 @@ def test_folders_that_may_not_be_looked_into_are_listed_as_such(
         ('{"seed": "7"}', "'seed' cannot be '7'"),
         ('{"settings": []}', "'settings' cannot be"),
         ('{"batch_size": 1.5}', "'batch_size' cannot be 1.5"),
-        ('{"step_seconds": {"8": "x"}}', "'step_seconds' cannot be"),
+        ('{"step_seconds": {"8": "x"}}', "'step_seconds.8' cannot be"),
         ('{"response_prefix": null}', "'response_prefix' cannot be None"),
         ("[" * 100_000, "is nested too deeply"),
         ('{"model": "m"}', "lacks 'settings'"),
@@ -170,4 +171,4 @@ def test_a_damaged_record_is_told_with_what_helps(tmp_path: Path, content: str, 
     run = folder_in(tmp_path / "run")
     run.record.write_text(content)
     with pytest.raises(UsageError, match=rf"run\.json.*{said}.*: put back a copy"):
-        run.read_record("settings")
+        needed(run.read_record().settings, "settings", run.record)

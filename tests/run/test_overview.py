@@ -10,13 +10,14 @@ from heretic_tui.report.runs import counted_trials
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.overview import overview
+from heretic_tui.run.record import RunRecord
 from tests.support import fake_run
 
 
 def test_a_run_that_waits_is_not_listed_as_running(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.create()
-    folder.update_record(model="acme/guarded-8b")
+    folder.save_record(RunRecord(model="acme/guarded-8b"))
     journal = Journal(folder.events)
     for event in (*fake_run.story(trials=3, n_trials=2, running=False), ev.PhaseStarted(phase="ready")):
         journal.append(event)

@@ -39,7 +39,9 @@ def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Ten
     network = AutoModelForCausalLM.from_pretrained(model)
     anatomy = find_anatomy(network)
     directions = load_file(folder.directions)["directions"]
-    method = edit_method(folder.read_record()["settings"]["edit_method"])
+    settings = folder.read_record().settings
+    assert settings is not None
+    method = edit_method(str(settings["edit_method"]))
     edits = EditBank(anatomy.writers, directions, method, 1 << 30).edits(Parameters.from_json(trial.parameters))
     base = logits_of(network)
     with attached(anatomy.writers, edits):

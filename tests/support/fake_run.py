@@ -17,6 +17,7 @@ from heretic_tui.commands import Command
 from heretic_tui.control import Control
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures, Separation
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 
@@ -198,7 +199,7 @@ def write_directions(folder: Path, turned: float = 0.0, layers: int = LAYERS) ->
     """A run's record and directions; `turned` (radians) away from those of other runs, more so in later layers."""
     run = RunFolder(folder)
     run.create()
-    run.update_record(model=f"acme/{folder.name}", identity={"model": folder.name})
+    run.save_record(RunRecord(model=f"acme/{folder.name}", identity={"model": folder.name}))
     angles = turned * np.arange(layers + 1) / layers
     directions = np.stack([np.cos(angles), np.sin(angles)], axis=1)
     good = np.ones_like(directions)

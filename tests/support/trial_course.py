@@ -11,7 +11,8 @@ from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.workbench import open_workbench
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
@@ -26,17 +27,15 @@ class Course:
         inputs = check_inputs(load_settings({**settings, "seed": 0}, environment=False))
         run = RunFolder(folder)
         run.create()
-        self.bench = Workbench(inputs.settings, inputs.sets, run, Work())
-        self.bench.load()
-        self.bench.prepare()
+        self.bench = open_workbench(RunInputs.of(inputs.settings, inputs.sets, run), Work())
         space = Space(self.bench.model.depth, self.bench.model.anatomy.components)
         study = Search(run.study, "study", 0, TRIALS, space)
         self._trials = [study.ask(number) for number in range(TRIALS)]
-        assert isinstance(self.bench.pool, FastPool)
+        assert isinstance(self.bench.baseline.pool, FastPool)
 
     @property
     def evaluation(self) -> Evaluation:
-        return self.bench.evaluation
+        return self.bench.baseline.evaluation
 
     def measure(self, pool: Pool, at_once: int) -> list[Job]:
         return measured(

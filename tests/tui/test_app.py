@@ -14,6 +14,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import MoreTrials
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
+from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
@@ -248,7 +249,7 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(  # noqa: PLR0915 - 
     here, old = RunFolder(tmp_path / "runs" / "here"), RunFolder(tmp_path / "runs" / "old")
     for run in (here, old):
         run.create()
-        run.update_record(model="acme/guarded-8b")
+        run.save_record(RunRecord(model="acme/guarded-8b"))
     journal = Journal(old.events)
     for event in fake_run.story(trials=3, running=False):
         journal.append(event)

@@ -68,7 +68,7 @@ def plot_run(
     store = open_residuals(folder)
     if layers is not None and (beyond := [layer for layer in layers if layer >= store.depth]):
         raise UsageError(f"there is no layer {beyond[0]}: the model has layers 0 to {store.depth - 1}")
-    seed = int(folder.read_record().get("seed") or 0)
+    seed = folder.read_record().seed or 0
     views = views_of(store, method, seed, work)
     good = store.count("good_prompts")
     try:

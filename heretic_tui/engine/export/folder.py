@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import glob
 import hashlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from heretic_tui.engine.export.temporary import temporary_folder
 from heretic_tui.errors import UsageError
 from heretic_tui.files import write_failure
 from heretic_tui.words import quoted
-
-# Seconds between the making of a folder and its lock, with much to spare.
-_JUST_NOW = 60.0
 
 
 @contextmanager
@@ -30,12 +25,9 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
         UsageError: when `out` is there already, cannot be made, or the disk is full.
     """
     check_place(out)
-    beside: Path | None = None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        _clear_leftovers(out)
-        beside = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".part", dir=out.parent))
-        with _held(beside):
+        with temporary_folder(out.parent, f".{out.name}.", ".part") as beside:
             # Made for its owner alone; an export is as readable as any folder of this person's.
             beside.chmod(0o777 & ~_umask())
             yield beside
@@ -46,9 +38,6 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
         if reason := write_failure(error):
             raise UsageError(f"cannot write {out}: {reason}; nothing was left behind") from error
         raise
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
 def check_place(out: Path) -> None:
@@ -74,33 +63,6 @@ def check_place(out: Path) -> None:
 def _nearest(out: Path) -> Path:
     """The folder that `out` will lie in, or the first above it that is there."""
     return next(parent for parent in out.absolute().parents if parent.exists())
-
-
-@contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a lock on a folder, which ends with this process whatever ends it."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        # Not to be had on some network file systems: then leftovers there stay.
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(handle)
-
-
-def _clear_leftovers(out: Path) -> None:
-    """Remove what earlier processes left when they were killed. A folder that another export is writing is locked; one
-    that was made a moment ago may be about to be."""
-    for path in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
-        with suppress(OSError):
-            handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                if time.time() - os.fstat(handle).st_mtime > _JUST_NOW:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(path)
-            finally:
-                os.close(handle)
 
 
 def _umask() -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import operator
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
@@ -163,23 +163,18 @@ class ChatTemplate:
         return problem
 
 
-def clock_of(record: Mapping[str, object]) -> datetime | None:
-    """The time that a run's templates are told: kept as `clock`, and in runs of before it was, the one when the run was
-    made. None where the record of a run knows neither.
+def clock_of(kept: str | None, created: float | None) -> datetime | None:
+    """The time that a run's templates are told: the one that was kept, and in runs of before it was, the one when the
+    run was made. None where neither is known.
 
     Raises:
         UsageError: when what is kept is no time.
     """
-    kept, created = record.get("clock"), record.get("created")
     try:
-        if isinstance(kept, str):
+        if kept is not None:
             return datetime.fromisoformat(kept).replace(tzinfo=None)
-        if kept is None and created is None:
-            return None
-        if kept is not None or not isinstance(created, int | float):
-            raise TypeError("neither a date nor seconds")
-        return datetime.fromtimestamp(int(created))
-    except (TypeError, ValueError, OverflowError, OSError) as error:
+        return None if created is None else datetime.fromtimestamp(int(created))
+    except (ValueError, OverflowError, OSError) as error:
         said = kept if kept is not None else created
         raise UsageError(f"the time in the run's record is no time: {quoted(said)}") from error
 

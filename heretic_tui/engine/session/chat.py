@@ -1,19 +1,46 @@
-"""Conversation with the model in memory: sampling token by token, streamed as events."""
+"""Conversation with the model in memory: sampled token by token and streamed as events, or one answer as in a trial."""
 
 from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 
 import torch
 
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.control import Aborted
+from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import Decoding, pick
+from heretic_tui.engine.model.decoding import Decoding, greedy, pick
 from heretic_tui.errors import HereticError
 from heretic_tui.events import ChatDelta, ChatEnded
 from heretic_tui.work import Work
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """A model, with whatever edit is attached to it, that answers as it does in a trial.
+
+    Attributes:
+        longest: tokens of an answer at most.
+    """
+
+    model: ChatModel
+    system_prompt: str
+    longest: int
+
+    def answer(self, text: str) -> str:
+        """The answer to one message: at every position the most likely token. The response prefix, where there is one,
+        is part of it.
+
+        Raises:
+            UsageError: when the message is longer than the model can read.
+            HereticError: when the model's logits are not numbers.
+        """
+        prompt = Prompt(text, self.system_prompt)
+        (tokens,) = greedy(self.model, self.model.encode([prompt]), self.longest)
+        return self.model.response_prefix + self.model.decode(tokens)
 
 
 def answer(model: ChatModel, chat: Chat, work: Work) -> None:

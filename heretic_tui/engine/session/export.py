@@ -1,4 +1,4 @@
-"""Work apart from a search: score one edit, export a trial, build an exported model again."""
+"""A trial written as a model or an adapter, loaded again, and measured."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from heretic_tui.control import Aborted
 from heretic_tui.engine.checkpoint.source import commit_of, save_processor, source_folder
@@ -20,7 +19,10 @@ from heretic_tui.engine.export.merged import write_merged
 from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
 from heretic_tui.engine.inputs.check import check_inputs, versions
 from heretic_tui.engine.inputs.prompts import PromptSets
-from heretic_tui.engine.session.workbench import Measurement, Workbench
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.baseline import Measurement
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.workbench import EditBench, open_baseline, open_edit_bench
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
@@ -29,6 +31,7 @@ from heretic_tui.run.exports import ExportRecord, Kind, MeasuredFigures, TrialFi
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
+from heretic_tui.run.record import needed
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
@@ -61,21 +64,22 @@ def export_trial(
         UsageError: no such trial, `out` there already, no space, or a model that changed since the run.
         Aborted: from the control; where `out` was not written yet, nothing is left of it.
     """
-    record = folder.read_record("settings", "identity", "seed")
+    record = folder.read_record()
+    identity = needed(record.identity, "identity", folder.record)
     state, trial = complete_trial(folder, number)
     base, coverage = state.base, state.coverage
     if base is None or coverage is None:
         raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
-    settings = from_record({**record["settings"], **changes}, own, str(folder.record))
+    settings = from_record({**needed(record.settings, "settings", folder.record), **changes}, own, str(folder.record))
     check_place(out)
-    sets, reason = _sets_of(settings, record, work)
+    sets, reason = _sets_of(settings, identity, work)
     bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, work)
     # The card is written before the long measurement: the files in `out` must never be without its warning.
     result = ExportRecord(
         **records.sources(settings),
         model_commit=commit_of(settings),
-        identity=record["identity"],
-        seed=record["seed"],
+        identity=dict(identity),
+        seed=needed(record.seed, "seed", folder.record),
         batch_size=bench.model.batch_size,
         response_prefix=bench.model.response_prefix,
         clock=bench.model.template.clock.isoformat(),
@@ -94,7 +98,7 @@ def export_trial(
         not_measured=reason or "the measurement was interrupted",
     )
     describe(out, result)
-    remember(record["identity"], records.places(settings))
+    remember(identity, records.places(settings))
     if sets is not None:
         del bench
         try:
@@ -104,7 +108,7 @@ def export_trial(
                 shutil.rmtree(out, ignore_errors=True)
             raise
         except Exception as error:
-            # The files are whole: that they could not be measured takes nothing from them.
+            # The files are complete, whether they can be measured or not.
             log.exception("the export could not be measured")
             result = replace(result, not_measured=records.without_paths(one_line(error)))
             work.note(f"the export was not measured: {one_line(error)}", "warning")
@@ -129,17 +133,18 @@ def build(
     dora: bool,
     work: Work,
     sets: PromptSets | None = None,
-) -> Workbench:
+) -> EditBench:
     """Load the model unquantised, and write the edit to `out`. The directions are those of the folder, or found in it
     where prompts are given."""
     whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
     # Before anything of the model is read.
     refuse_foreign_links(source_folder(settings))
-    bench = Workbench(whole, sets or {}, folder, work, own=sets is not None)
-    bench.load()
-    if kind == "merged":
-        check_space(out, bench.model.describe("none").weight_bytes)
-    bench.prepare(baseline=False)
+
+    def check(model: ChatModel) -> None:
+        if kind == "merged":
+            check_space(out, model.describe("none").weight_bytes)
+
+    bench = open_edit_bench(RunInputs.of(whole, sets or {}, folder, own=sets is not None), work, check)
     edits = bench.edits(parameters)
     with whole_or_absent(out) as beside:
         if kind == "merged":
@@ -157,28 +162,22 @@ def score_files(
 ) -> Measurement:
     """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
     source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})
-    bench = Workbench(source, sets, folder, work, own=False)
-    bench.load()
-    if kind == "adapter":
-        from peft import PeftModel
-
-        PeftModel.from_pretrained(bench.model.network, str(out))
-    bench.prepare(directions=False)
-    return bench.measure(None)
+    run = RunInputs.of(source, sets, folder, own=False)
+    return open_baseline(run, work, out if kind == "adapter" else None).measure_as_it_is()
 
 
-def _sets_of(settings: Settings, record: dict[str, Any], work: Work) -> tuple[PromptSets | None, str | None]:
+def _sets_of(settings: Settings, identity: Mapping[str, object], work: Work) -> tuple[PromptSets | None, str | None]:
     """The run's prompts, or None and why the export cannot be measured. A model that changed is an error: its
     weights are not those that the directions were found in."""
     try:
         inputs = check_inputs(settings)
     except UsageError as error:
-        # Of the error, which may name paths, the card and the record get nothing.
+        # The error may name paths, so it is in neither the card nor the record.
         reason, details = "the run's prompts or its model cannot be read", f" ({error})"
     else:
-        if inputs.identity["model"] != record["identity"].get("model"):
+        if inputs.identity["model"] != identity.get("model"):
             raise UsageError(f"{settings.model} has changed since the run was made: start a new run on it")
-        if inputs.identity["prompts"] == record["identity"].get("prompts"):
+        if inputs.identity["prompts"] == identity.get("prompts"):
             return inputs.sets, None
         reason, details = "the prompts have changed since the run was made", ""
     work.note(f"the export will not be measured: {reason}{details}", "warning")

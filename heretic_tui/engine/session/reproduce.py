@@ -14,6 +14,7 @@ from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.exports import FORMAT, ExportRecord, read_export
 from heretic_tui.run.places import remember
+from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
@@ -49,9 +50,13 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         work.note(text, "warning")
     with scratch_folder() as folder:
         # What the model is to be told of the time, as far as the record knows it.
-        known = ("batch_size", "response_prefix", "clock", "loaded_as")
-        kept = {name: getattr(record, name) for name in known}
-        folder.update_record(**{name: value for name, value in kept.items() if value is not None})
+        found = RunRecord(
+            batch_size=record.batch_size,
+            response_prefix=record.response_prefix,
+            clock=record.clock,
+            loaded_as=record.loaded_as,
+        )
+        folder.save_record(found)
         bench = build(inputs.settings, folder, parameters, out, record.kind, record.dora, work, inputs.sets)
     if bench.model.template.uses_clock and record.clock is None:
         differences.append("the chat template writes the time, and the export did not keep the one it was made with")

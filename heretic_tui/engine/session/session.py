@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import logging
 import os
-import random
 import time
 from pathlib import Path
 
@@ -13,29 +12,28 @@ from heretic_tui import __version__
 from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Close, Command, Export, MoreTrials, Shift
 from heretic_tui.control import Aborted, Control, nothing
-from heretic_tui.engine.edits.attach import attached, edits_aside
-from heretic_tui.engine.export.hub import check_access, upload
-from heretic_tui.engine.inputs.check import Inputs, versions
-from heretic_tui.engine.memory import memory_in_use
+from heretic_tui.engine.edits.attach import edits_aside
+from heretic_tui.engine.inputs.check import Inputs
+from heretic_tui.engine.memory import free_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
-from heretic_tui.engine.session.chat import answer
-from heretic_tui.engine.session.export import export_trial
+from heretic_tui.engine.session.obey import obey_chat, obey_export, obey_shift
+from heretic_tui.engine.session.opening import begin_run, known_seed
+from heretic_tui.engine.session.phases.baseline import metrics_of
+from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.trials import Trials
-from heretic_tui.engine.session.workbench import Workbench, metrics_of
-from heretic_tui.errors import HereticError, UsageError, one_line
-from heretic_tui.files import user_path, write_json
-from heretic_tui.parameters import Parameters
-from heretic_tui.records import as_json
+from heretic_tui.engine.session.workbench import Workbench, open_workbench
+from heretic_tui.errors import HereticError, one_line
+from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
 from heretic_tui.run.journal import Journal, read_events
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
-from heretic_tui.words import doing, quoted
+from heretic_tui.words import doing
 from heretic_tui.work import Work
 
-# After this many failures in a row it is not the trials that are at fault.
+# After this many failures in a row the cause is not in the trials.
 _FAILURES = 3
 
 log = logging.getLogger(__name__)
@@ -47,6 +45,7 @@ class Session:
     Attributes:
         listeners: called with every event, on the thread that runs the session. They must not block.
         state: what all events so far, of earlier sessions too, add up to.
+        workbench: the model made ready; None before that, and after an export has dropped it.
 
     Raises:
         UsageError: when the run folder cannot be used.
@@ -59,11 +58,14 @@ class Session:
         self._work = Work(self.emit, control)
         self.listeners: list[ev.Emit] = []
         self.folder = folder_of_run(user_path(settings.runs_dir), settings.model, inputs.identity)
+        self._run = RunInputs.of(settings, inputs.sets, self.folder)
+        self.workbench: Workbench | None = None
         self.folder.create()
         self.folder.lock()
         try:
             self.state = RunState.replay(read_events(self.folder.events))
-            self._seed = self._known_seed()
+            opened = self.state.opened
+            self._seed = known_seed(self.folder, settings.seed, opened.seed if opened else None)
             self._journal = Journal(self.folder.events)
             # A damaged study, and a metric that cannot be used, are found here, and not when the model has been loaded.
             open_study(self._storage, self.folder.name)
@@ -72,8 +74,7 @@ class Session:
             self.folder.unlock()
             raise
         self._n_trials = settings.n_trials
-        self.workbench = Workbench(settings, inputs.sets, self.folder, self._work)
-        self._loaded = False
+        self._failures = 0
         control.emit = self.emit
         # Those that wait for the trials in hand to end, and those that came while the run was paused.
         self._exports: list[Export] = []
@@ -123,25 +124,17 @@ class Session:
         self.folder.unlock()
 
     def _open(self) -> None:
-        settings, record, seed = self._settings, self.folder.read_record(), self._seed
-        self.folder.update_record(
-            run=self.folder.name,
-            model=settings.model,
-            settings=to_record(settings),
-            identity=self._inputs.identity,
-            seed=seed,
-            versions=versions(),
-            created=record.get("created", round(time.time())),
-        )
+        settings = self._settings
+        resumed = begin_run(self.folder, self._inputs, self._seed)
         self.emit(
             ev.RunOpened(
                 run=self.folder.name,
                 folder=str(self.folder.path),
                 model=settings.model,
                 settings=to_record(settings),
-                seed=seed,
+                seed=self._seed,
                 n_trials=self._n_trials,
-                resumed=bool(record),
+                resumed=resumed,
                 pid=os.getpid(),
                 version=__version__,
                 figures=list(self._figures),
@@ -150,61 +143,35 @@ class Session:
         for note in self._inputs.notes:
             self._work.note(note, "warning")
 
-    def _known_seed(self) -> int:
-        """The seed of the run: given, or kept when it began, or drawn now.
-
-        Raises:
-            UsageError: when those that are known differ: files were changed, or are another run's.
-        """
-        opened = self.state.opened
-        known = {
-            "--seed": self._settings.seed,
-            "run.json": self.folder.read_record().get("seed"),
-            "events.jsonl": opened.seed if opened else None,
-        }
-        known = {where: seed for where, seed in known.items() if seed is not None}
-        if len({repr(seed) for seed in known.values()}) > 1:
-            said = ", ".join(f"{quoted(seed)} by {where}" for where, seed in known.items())
-            raise UsageError(
-                f"the seed of run {self.folder.name} is {said}: put {self.folder.path} back as it was, or begin "
-                "another run with --runs-dir or --seed"
-            )
-        seed = next(iter(known.values()), None)
-        if seed is None:
-            return random.SystemRandom().randrange(2**31)
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
-            raise UsageError(f"{self.folder.record} holds no seed but {quoted(seed)}: put back a copy")
-        return seed
-
     def _end(self, outcome: str, reason: str | None = None) -> str:
         self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
 
-    def _make_ready(self) -> None:
-        """Load the model and bring it to where trials and chats can begin, unless it is there already."""
-        if not self._loaded:
-            self.workbench.load()
-            self.folder.update_record(clock=self.workbench.model.template.clock.isoformat())
-            self.workbench.prepare(layers=True)
-            # Which trials are asked for depends on it, so a run keeps to what it began with.
-            self.folder.update_record(trials_at_once=self.workbench.trials_at_once)
-            self._loaded = True
+    def _make_ready(self) -> Workbench:
+        """The model made ready for trials and chats; nothing is done where it is ready."""
+        if self.workbench is None:
+            self.workbench = open_workbench(self._run, self._work, layers=True)
             self.emit(memory_in_use())
+        return self.workbench
+
+    def let_go(self) -> None:
+        """Drop the model, and free the memory it takes."""
+        self.workbench = None
+        free_memory()
 
     # The search
 
     def _search(self, stay: bool) -> None:
         """Make the model ready and work until the last trial, or until there is to be no more."""
         start = None
+        self._failures = 0
         try:
             self._make_ready()
             start = time.perf_counter()
             self.emit(ev.PhaseStarted(phase="search"))
-            trials = Trials(self._study(), self.workbench, self.state, self._control, self._work)
-            self._failures = 0
             self._control.serve = self._obey_while_paused
-            while self._go_on_searching(trials):
-                pass
+            while self._run_trials():
+                self._export_those_that_wait()
         except Aborted:
             if not stay or self._control.closing:
                 raise
@@ -212,39 +179,39 @@ class Session:
             self._control.serve = nothing
         if start is not None:
             self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
-        if not self._loaded:
-            # What was half there takes memory.
-            self.workbench.unload()
+        if self.workbench is None:
+            # What was loaded before the end takes memory.
+            free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
         self.emit(ev.PhaseStarted(phase="ready"))
 
-    def _study(self) -> Search:
-        model, startup = self.workbench.model, self._settings.n_startup_trials
-        space = Space(model.depth, model.anatomy.components)
-        return Search(self._storage, self.folder.name, self._seed, startup, space)
+    def _run_trials(self) -> bool:
+        """Trials, and the commands that come meanwhile, until there is nothing more to do. Returns whether exports
+        wait: they drop the model, so the trials in hand end first, and nothing may refer to the model any more."""
+        bench = self._make_ready()
+        space = Space(bench.model.depth, bench.model.anatomy.components)
+        study = Search(self._storage, self.folder.name, self._seed, self._settings.n_startup_trials, space)
+        trials = Trials(study, bench, self.state, self._control, self._work)
+        while True:
+            ended = trials.next(self._n_trials, may_ask=not self._control.stopping and not self._exports)
+            if ended is not None:
+                self._count_failures(ended)
+                self.emit(memory_in_use())
+            obeyed = self._obey_those_that_wait()
+            if self._exports and not trials.in_hand:
+                return True
+            if ended is None and not obeyed:
+                return False
 
-    def _go_on_searching(self, trials: Trials) -> bool:
-        """One more trial to its end, then the commands that wait. Returns false when there is nothing more to do."""
-        ended = trials.next(self._n_trials, may_ask=not self._control.stopping and not self._exports)
-        if ended is not None:
-            self._failures = 0 if ended else self._failures + 1
-            if self._failures == _FAILURES:
-                reason = [trial.reason for trial in self.state.trials.values() if trial.state == "failed"][-1]
-                raise HereticError(f"{_FAILURES} trials in a row failed; the last: {reason}")
-            self.emit(memory_in_use())
-        obeyed = False
-        while command := self._next_command():
-            obeyed = True
-            if isinstance(command, Export):
-                self._exports.append(command)
-            else:
-                self._obey(command)
-        # An export unloads the model: the trials in hand end first.
-        if self._exports and not trials.in_hand:
-            obeyed = True
-            self._export_those_that_wait()
-            self._make_ready()
-        return ended is not None or obeyed
+    def _count_failures(self, succeeded: bool) -> None:
+        """
+        Raises:
+            HereticError: when too many trials in a row have failed.
+        """
+        self._failures = 0 if succeeded else self._failures + 1
+        if self._failures == _FAILURES:
+            reason = [trial.reason for trial in self.state.trials.values() if trial.state == "failed"][-1]
+            raise HereticError(f"{_FAILURES} trials in a row failed; the last: {reason}")
 
     # Commands
 
@@ -267,12 +234,23 @@ class Session:
     def _obey_while_paused(self) -> None:
         """A pause holds trials: chats are answered, and how many trials there are to be is noted. All else waits."""
         # While the model is loaded again, after an export, there is no model to answer.
-        while self._loaded and (command := self._control.next_command()):
+        while self.workbench and (command := self._control.next_command()):
             if isinstance(command, Chat | MoreTrials):
                 with edits_aside():
                     self._obey(command)
             else:
                 self._waiting.append(command)
+
+    def _obey_those_that_wait(self) -> bool:
+        """Obey commands until none waits; exports are put off. Returns whether there was any."""
+        obeyed = False
+        while command := self._next_command():
+            obeyed = True
+            if isinstance(command, Export):
+                self._exports.append(command)
+            else:
+                self._obey(command)
+        return obeyed
 
     def _export_those_that_wait(self) -> None:
         while self._exports:
@@ -284,101 +262,10 @@ class Session:
                 self._n_trials = command.n_trials
                 self.emit(ev.TargetChanged(n_trials=command.n_trials))
             case Chat():
-                self._chat(command)
+                obey_chat(command, self._make_ready, self.state, self._control, self.emit)
             case Export():
-                self._export(command)
+                obey_export(command, self.folder, self._settings, self.let_go, self._control, self.emit)
             case Shift():
-                self._shift(command)
+                obey_shift(command, self._make_ready, self.state, self._control, self.emit)
             case Close():
                 pass
-
-    def _chat(self, chat: Chat) -> None:
-        control = None
-        try:
-            # Before its turn: until then it can be withdrawn at once.
-            if not self._control.withdrawn(chat):
-                self._make_ready()
-            if self._control.withdrawn(chat):
-                return
-            control = self._control.begin(chat)
-            if self._control.withdrawn(chat):
-                return
-            self.emit(ev.ChatStarted(id=chat.id, trial=chat.trial))
-            edits = {}
-            if chat.trial is not None:
-                edits = self.workbench.edits(Parameters.from_json(self.state.trials[chat.trial].parameters))
-            with attached(self.workbench.model.anatomy.writers, edits):
-                answer(self.workbench.model, chat, Work(self.emit, control))
-        except Aborted:
-            raise
-        except Exception as error:
-            # A chat that fails (out of memory, a template that rejects the turns) costs no trial.
-            log.exception("the chat failed")
-            self.emit(ev.ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
-        finally:
-            if control:
-                self._control.end()
-
-    def _export(self, export: Export) -> None:
-        control = self._control.begin(export)
-        out = Path(export.out)
-        self.emit(ev.ExportStarted(trial=export.trial, out=str(out)))
-        # The phases of the second model that an export loads are not those of the run.
-        work = Work(self.emit, control).part(ev.Progress, ev.Notice)
-        result, url, problem = None, None, None
-        try:
-            control.checkpoint()
-            if export.hub:
-                check_access(export.hub, export.token)
-            # The memory that the model in hand takes is needed for the whole one that is written.
-            if self._loaded:
-                self.workbench.unload()
-                self._loaded = False
-            # Files that were not measured are not what was asked for.
-            result = export_trial(
-                self.folder,
-                export.trial,
-                out,
-                export.kind,
-                export.dora,
-                {},
-                self._settings,
-                work,
-                keep_unmeasured=False,
-            )
-            if export.hub:
-                url = upload(out, export.hub, export.private, export.token, work)
-        except Aborted:
-            kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
-            problem = f"cancelled: {kept}"
-        except Exception as error:
-            log.exception("the export failed")
-            problem = one_line(error)
-        finally:
-            self._control.end()
-        self.emit(
-            ev.ExportFinished(
-                trial=export.trial, out=str(out), result=result.to_json() if result else None, url=url, error=problem
-            )
-        )
-
-    def _shift(self, shift: Shift) -> None:
-        control = self._control.begin(shift)
-        problem = None
-        try:
-            control.checkpoint()
-            self._make_ready()
-            parameters = Parameters.from_json(self.state.trials[shift.trial].parameters)
-            write_json(
-                self.folder.shift(shift.trial), as_json(self.workbench.shift(parameters, Work(self.emit, control)))
-            )
-        except Aborted:
-            if not control.aborting:
-                raise
-            problem = "cancelled"
-        except Exception as error:
-            log.exception("the look at trial %d failed", shift.trial)
-            problem = one_line(error)
-        finally:
-            self._control.end()
-        self.emit(ev.ShiftFound(trial=shift.trial, error=problem))

@@ -25,7 +25,7 @@ from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
-# A process that dies in the same trial this often would die in it for ever.
+# A process that has died in the same trial this often would die in it again.
 _ATTEMPTS = 5
 # What the study keeps of a trial's end: the fields of the event.
 _ENDED = ("state", "figures", "at_least", "estimate", "prompts", "seconds", "stages", "reason")
@@ -49,13 +49,13 @@ class Trials:
         self._in_hand: list[Job] = []
         self._told = 0
         self._asked = 0
-        self._stopping = workbench.evaluation.metrics.stopping
+        self._stopping = workbench.baseline.evaluation.metrics.stopping
         self._history: History | None = None
         self._recover()
         self._reconcile()
         if self._stopping:
             known, _ = self._stopping
-            self._history = History(workbench.base_responses, self._responses, workbench.base_figures[known])
+            self._history = History(workbench.baseline.responses, self._responses, workbench.baseline.figures[known])
             for number, trial in sorted(state.trials.items()):
                 if trial.state == "complete" and self._has_ended(number):
                     self._history.add(number, trial.figures[known])
@@ -73,7 +73,7 @@ class Trials:
         try:
             while True:
                 self._work.checkpoint()
-                while may_ask and self._asked < min(self._told + self._bench.trials_at_once, n_trials):
+                while may_ask and self._asked < min(self._told + self._bench.baseline.trials_at_once, n_trials):
                     failed = self._ask(self._asked) is False
                     self._asked += 1
                     if failed:
@@ -89,7 +89,7 @@ class Trials:
             for job in self._in_hand:
                 self._finish(job, "stopped", reason="interrupted")
             self._in_hand.clear()
-            self._bench.pool.cancel()
+            self._bench.baseline.pool.cancel()
             raise
         finally:
             self._control.in_trial = bool(self._in_hand)
@@ -108,7 +108,7 @@ class Trials:
         ended in an earlier session."""
         study, earlier = self._study, self._state.trials.get(number)
         # What was told when this trial is asked for, not what has ended by chance since.
-        known = max(0, number - self._bench.trials_at_once + 1)
+        known = max(0, number - self._bench.baseline.trials_at_once + 1)
         clock = self._work.clock
         start = clock()
         if number >= study.count and earlier and earlier.parameters:
@@ -131,7 +131,7 @@ class Trials:
             job = self._bench.job(number, parameters)
             job.add("sampling", sampling)
             job.odds = self._history.before(known) if self._history else None
-            if self._stopping and self._bench.settings.early_stop:
+            if self._stopping and self._bench.run.settings.early_stop:
                 job.stopping = (first, counted) = self._stopping
                 job.front = [
                     (t.figures[first], int(t.figures[counted]))
@@ -139,7 +139,7 @@ class Trials:
                     if t.number < known and t.state == "complete"
                 ]
             self._in_hand.append(job)
-            self._bench.pool.start(job)
+            self._bench.baseline.pool.start(job)
         except Aborted:
             raise
         except Exception as error:  # noqa: BLE001 - logged where the trial ends
@@ -151,14 +151,14 @@ class Trials:
 
     def _advance(self) -> bool:
         try:
-            job = self._bench.pool.advance()
+            job = self._bench.baseline.pool.advance()
         except Aborted:
             raise
         except Exception as error:
-            # Which of them is at fault cannot be told.
+            # Which of them caused it is not known.
             log.exception("trials failed")
             jobs, self._in_hand = self._in_hand, []
-            self._bench.pool.cancel()
+            self._bench.baseline.pool.cancel()
             for job in jobs:
                 self._finish(job, "failed", reason=one_line(error))
             return False
@@ -171,7 +171,7 @@ class Trials:
             log.error("trial %d failed", job.number, exc_info=job.error)
             self._finish(job, "failed", reason=one_line(job.error))
             return False
-        evaluation, responses = self._bench.evaluation, job.responses
+        evaluation, responses = self._bench.baseline.evaluation, job.responses
         if responses:
             self._bench.keep_responses(job.number, responses)
         figures = evaluation.figures(job)
@@ -239,7 +239,7 @@ class Trials:
                 continue
             if ended["state"] in MEASURED_STATES and "prompts" not in ended:
                 # A study of an older version.
-                ended["prompts"] = len(self._bench.base_responses)
+                ended["prompts"] = len(self._bench.baseline.responses)
                 if ended["state"] == "dominated":
                     ended["at_least"] = self._certain(number)
             parameters, sampled = self._study.parameters(number), self._study.sampled(number)
@@ -284,7 +284,7 @@ class Trials:
     def _certain(self, number: int) -> int:
         """Refusals that are certain by the responses of a trial; 0 where they are lost."""
         try:
-            return sum(record.refused is True for record in read_responses(self._bench.folder, number))
+            return sum(record.refused is True for record in read_responses(self._bench.run.folder, number))
         except (OSError, HereticError):
             log.warning("the responses of trial %d cannot be read", number, exc_info=True)
             return 0
@@ -292,6 +292,6 @@ class Trials:
     def _responses(self, number: int) -> Sequence[Response] | None:
         try:
             return self._bench.kept_responses(number)
-        except (OSError, HereticError, ValueError, LookupError, TypeError):
+        except (OSError, HereticError):
             log.warning("the responses of trial %d cannot be read", number, exc_info=True)
             return None

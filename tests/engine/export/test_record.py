@@ -153,7 +153,7 @@ def test_a_run_of_another_storage_asks_for_it(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "model-1")
     folder.create()
     settings = load_settings({"storage": "postgresql://me:secret@host/db", "runs_dir": "/somewhere"}, environment=False)
-    folder.update_record(settings=to_record(settings))
+    folder.save_record(replace(folder.read_record(), settings=to_record(settings)))
     with pytest.raises(UsageError, match=r"its trials are kept in 'postgresql://me:\*\*\*@host/db'"):
         resumed_settings(folder, load_settings(environment=False))
     resumed = resumed_settings(folder, settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from heretic_tui.control import Control
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.phases.baseline import trials_at_once
 from heretic_tui.engine.session.session import Session
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.errors import UsageError
@@ -62,13 +64,14 @@ class Told:
     """A finished run, with its model still in memory, to be cut and gone on with many times."""
 
     def __init__(self, session: Session) -> None:
-        self.session = session
+        assert session.workbench is not None
+        self.bench = session.workbench
         self.folder = session.folder
         self.expected = RunState.replay(read_events(session.folder.events))
         self.told = self.study(session.folder)
 
     def search(self, folder: RunFolder) -> Search:
-        model = self.session.workbench.model
+        model = self.bench.model
         return Search(folder.study, self.folder.name, 1, 3, Space(model.depth, model.anatomy.components))
 
     def study(self, folder: RunFolder) -> list[tuple[float, float] | None]:
@@ -85,8 +88,7 @@ class Told:
             state.fold(event)
             said.append(event)
 
-        bench = self.session.workbench
-        bench.folder = folder
+        bench = replace(self.bench, run=replace(self.bench.run, folder=folder))
         trials = Trials(self.search(folder), bench, state, Control(), Work(emit))
         while trials.next(TRIALS, may_ask=True) is not None:
             pass
@@ -103,12 +105,11 @@ def told(tiny_folder: Path, sets: list[str], tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def copy(told: Told, tmp_path: Path) -> Iterator[RunFolder]:
+def copy(told: Told, tmp_path: Path) -> RunFolder:
     """A copy of what trials need of that run."""
     folder = RunFolder(tmp_path / "copy")
     shutil.copytree(told.folder.path, folder.path, ignore=shutil.ignore_patterns("*.safetensors", "lock"))
-    yield folder
-    told.session.workbench.folder = told.folder
+    return folder
 
 
 def test_batches_and_the_clock_change_nothing_and_neither_does_what_interrupts(
@@ -116,7 +117,9 @@ def test_batches_and_the_clock_change_nothing_and_neither_does_what_interrupts(
 ) -> None:
     assert {trial.state for trial in told.expected.trials.values()} == {"complete", "dominated"}
     # Found by measuring: a batch, and what a step costs, so that as much as possible is guessed.
-    monkeypatch.setattr("heretic_tui.engine.session.workbench.choose_batch_size", lambda *_: (7, {1: 1.0, 1000: 1.0}))
+    monkeypatch.setattr(
+        "heretic_tui.engine.session.phases.batch_size.choose_batch_size", lambda *_: (7, {1: 1.0, 1000: 1.0})
+    )
     whole = Session(check_inputs(load_settings(settings(tiny_folder, sets, tmp_path / "a", batch_size=0))), Control())
     whole.run()
     whole.close()
@@ -145,18 +148,16 @@ def test_batches_and_the_clock_change_nothing_and_neither_does_what_interrupts(
 
 
 def test_how_many_trials_are_in_hand_hangs_on_nothing_measured(told: Told, copy: RunFolder) -> None:
-    bench, found = told.session.workbench, set()
-    before = bench.settings, bench.model.batch_size
-    bench.folder, bench.settings = copy, bench.settings.model_copy(update={"trials_at_once": 0})
+    found = set()
+    settings = told.bench.run.settings.model_copy(update={"trials_at_once": 0})
+    run, before = replace(told.bench.run, folder=copy, settings=settings), told.bench.model.batch_size
     copy.record.unlink()
     try:
         for size in (1, 5, 500):
-            bench.model.batch_size = size
-            bench._choose_trials_at_once(together=True)
-            found.add(bench.trials_at_once)
+            told.bench.model.batch_size = size
+            found.add(trials_at_once(run, together=True))
     finally:
-        bench.settings, bench.model.batch_size = before
-        bench.trials_at_once = AT_ONCE
+        told.bench.model.batch_size = before
     assert len(found) == 1
 
 
@@ -201,7 +202,7 @@ def test_both_cut_at_once_and_lines_lost_in_the_middle(told: Told, copy: RunFold
 
 def test_a_study_of_other_parameters_is_not_paired_with_the_figures(told: Told, copy: RunFolder) -> None:
     copy.study.unlink()
-    other = Search(copy.study, told.folder.name, 2, 3, Space(4, told.session.workbench.model.anatomy.components))
+    other = Search(copy.study, told.folder.name, 2, 3, Space(4, told.bench.model.anatomy.components))
     for number in range(6):
         other.ask(number)
         if number < 5:
@@ -246,19 +247,17 @@ def test_a_seed_that_was_changed_in_the_folder_is_refused(tiny_folder: Path, set
         return session
 
     folder = go().folder
-    folder.update_record(seed=9)
+    folder.save_record(replace(folder.read_record(), seed=9))
     with pytest.raises(UsageError, match=r"is 1 by --seed, 9 by run\.json, 1 by events\.jsonl"):
         go()
     assert RunState.replay(read_events(folder.events)).finished == 1
-    record = folder.read_record()
-    del record["seed"]
-    folder.record.write_text(json.dumps(record), encoding="utf-8")
+    folder.save_record(replace(folder.read_record(), seed=None))
     assert seed_of(go().state) == 1
     # A seed that was drawn is in two places.
     del given["seed"]
     drawn = go()
     seed = seed_of(drawn.state)
-    drawn.folder.update_record(seed=seed + 1)
+    drawn.folder.save_record(replace(drawn.folder.read_record(), seed=seed + 1))
     with pytest.raises(UsageError, match=f"is {seed + 1} by run.json, {seed} by events.jsonl"):
         go()
     drawn.folder.record.unlink()

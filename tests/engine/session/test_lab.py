@@ -86,4 +86,4 @@ def test_shortcuts_change_no_figure_of_twenty_random_trials(lab_model: Path, lab
     options = {"dtypes": ["float32"], "batch_size": 100, "response_prefix": "", "layer_test_prompts": 1}
     course = Course(tmp_path, {"model": str(lab_model), **sets, **options})
     plain = PlainPool(course.bench.model, course.evaluation, Work())
-    assert_same(course.measure(course.bench.pool, 3), course.measure(plain, 1))
+    assert_same(course.measure(course.bench.baseline.pool, 3), course.measure(plain, 1))

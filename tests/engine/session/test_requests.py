@@ -20,7 +20,8 @@ from heretic_tui.engine.edits.attach import attached, edits_aside
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.memory import free_memory
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.load import load_model
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.host import settle_garbage
@@ -102,7 +103,7 @@ def test_an_abort_while_the_model_is_prepared_is_confirmed_and_the_run_can_go_on
         run.wait(state_is("ready"))
         assert states(run) == ["aborting", "ready"]
         assert not [event for event in run.events if isinstance(event, ev.TrialStarted)]
-        assert not hasattr(run.session.workbench, "model"), "what was half there is let go of"
+        assert run.session.workbench is None, "what was half there is let go of"
         run.control.send(MoreTrials(2))
         run.wait(is_ready, 2)
         assert run.session.state.finished == 2
@@ -164,14 +165,14 @@ def test_a_paused_run_answers_as_the_model_that_was_asked_and_changes_no_trial(
 def test_a_chat_that_waits_is_withdrawn_at_once_whatever_the_engine_does(
     flags: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loading, go_on, real = threading.Event(), threading.Event(), Workbench.load
+    loading, go_on, real = threading.Event(), threading.Event(), load_model
 
-    def load(bench: Workbench) -> None:
+    def load(*given: Any, **options: Any) -> tuple[ChatModel, str]:
         loading.set()
         go_on.wait()
-        real(bench)
+        return real(*given, **options)
 
-    monkeypatch.setattr(Workbench, "load", load)
+    monkeypatch.setattr("heretic_tui.engine.session.phases.load.load_model", load)
     run = Watched({**flags, "n_trials": 1})
     told: list[ev.Event] = []
     run.control.tell = told.append

@@ -270,8 +270,9 @@ def test_an_edit_that_cannot_be_made_fails_its_trial_alone(run: Run, monkeypatch
 def test_a_model_that_is_let_go_of_is_gone(run: Run) -> None:
     session = Session(check_inputs(load_settings({**run.settings, "n_trials": 1})), Control())
     session.run()
+    assert session.workbench is not None
     model = weakref.ref(session.workbench.model.network)
-    session.workbench.unload()
+    session.let_go()
     assert model() is None
     session.close()
 

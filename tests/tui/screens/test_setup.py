@@ -15,6 +15,7 @@ from textual.widgets import Input
 from heretic_tui.demo.settings import MODEL
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
+from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
@@ -236,7 +237,7 @@ def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_pat
     settings = load_settings({"model": "acme/guarded-8b", "n_trials": 7}, environment=False)
     folder = RunFolder(tmp_path / "runs" / "guarded-8b-1a2b3c4d")
     folder.create()
-    folder.update_record(settings=settings.model_dump(mode="json"), model=settings.model)
+    folder.save_record(RunRecord(settings=settings.model_dump(mode="json"), model=settings.model))
     journal = Journal(folder.events)
     for event in fake_run.story(trials=3, n_trials=7, running=False):
         journal.append(event)

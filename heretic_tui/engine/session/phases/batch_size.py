@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import torch
 
 from heretic_tui.engine.directions.residuals import last_residuals
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import Decoding
+from heretic_tui.engine.session.phases.phase import RunInputs, phase
+from heretic_tui.events import BatchSizeChosen
 from heretic_tui.work import Work
 
 _DECODE_STEPS = 4
@@ -21,6 +25,30 @@ _CONTEXT = 16
 _WORTHWHILE = 1.05
 # A batch that fills more than this share of a GPU's memory leaves no room for what fragments.
 _HEADROOM = 0.9
+
+
+def set_batch_size(run: RunInputs, model: ChatModel, work: Work) -> None:
+    """Give the model the batch size that was set, or found earlier in this run, or that is found now. (Without prompts
+    nothing will be measured: it keeps its own.)
+
+    Raises:
+        HereticError: when not even one prompt fits in memory.
+        Aborted: from the control, between sizes.
+    """
+    if given := run.settings.batch_size or run.record.batch_size:
+        model.batch_size = given
+        work.tell(BatchSizeChosen(batch_size=given, tokens_per_second=None))
+    elif run.sets:
+        with phase("batch size", work):
+            tokens = model.encode([prompt for prompts in run.sets.values() for prompt in prompts])
+            largest, length = run.settings.max_batch_size, run.settings.max_response_length
+            size, seconds = choose_batch_size(model, tokens, largest, length, work)
+            model.batch_size = size
+            rate = round(size / StepCost(seconds)(size), 1)
+            work.tell(BatchSizeChosen(batch_size=size, tokens_per_second=rate))
+            if run.own:
+                found = {str(rows): each for rows, each in seconds.items()}
+                run.folder.save_record(replace(run.record, batch_size=size, step_seconds=found))
 
 
 def choose_batch_size(

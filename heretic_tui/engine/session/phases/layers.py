@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from heretic_tui import events as ev
+from heretic_tui.control import Aborted
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
@@ -16,6 +19,7 @@ from heretic_tui.engine.analysis.record import (
     geometry_of,
     save_analysis,
     save_views,
+    saved_analysis,
     with_effects,
     with_separation,
     with_tokens,
@@ -26,10 +30,89 @@ from heretic_tui.engine.directions.residuals import gather_residuals
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.errors import UsageError
+from heretic_tui.engine.session.phases.baseline import Baseline
+from heretic_tui.engine.session.phases.directions import FoundDirections
+from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
+
+log = logging.getLogger(__name__)
+
+
+def layers_of_run(
+    run: RunInputs,
+    model: ChatModel,
+    tokens: Mapping[str, Sequence[Tokens]],
+    baseline: Baseline,
+    directions: FoundDirections,
+    gathered: Mapping[str, Tensor],
+    work: Work,
+) -> ev.LayersAnalysed | None:
+    """What the directions are, do and say, from the run folder or found now. The search needs none of it: a failure is
+    told, and ends no run.
+
+    Args:
+        gathered: residuals that have been gathered already, by the name of their set.
+
+    Returns:
+        None where that failed.
+
+    Raises:
+        Aborted: from the control, between layers and batches.
+    """
+    with phase("layers", work) as running:
+        kept = run.folder.residuals.is_file() or not run.settings.keep_residuals
+        # Residuals that are missing are gathered again: commands and plots refer people to this.
+        found = unless_damaged(partial(saved_analysis, run.folder), work) if kept else None
+        running.reused = found is not None
+        try:
+            found = found or _analysis(run, model, tokens, baseline, directions, gathered, work)
+        except Aborted:
+            raise
+        except Exception as error:
+            log.exception("the analysis of the layers failed")
+            work.note(f"the layers could not be analysed: {one_line(error)}", "warning")
+        if found:
+            work.tell(found)
+    return found
+
+
+def _analysis(
+    run: RunInputs,
+    model: ChatModel,
+    tokens: Mapping[str, Sequence[Tokens]],
+    baseline: Baseline,
+    directions: FoundDirections,
+    gathered: Mapping[str, Tensor],
+    work: Work,
+) -> ev.LayersAnalysed:
+    refused = tokens["bad_evaluation_prompts"]
+    if baseline.responses:
+        verdicts = zip(refused, baseline.responses, strict=True)
+        refused = [prompt for prompt, response in verdicts if response.verdict.refused]
+    prompts = sum(len(some) for some in tokens.values())
+    keep = announce_size(run.settings, prompts, model.depth, model.hidden_size, run.folder, work)
+    store = gather_all(model, tokens, gathered, run.settings, keep, run.folder, work)
+
+    def edits_of_layer(layer: int) -> dict[str, Edit]:
+        """The edits that keep one layer from writing its own direction."""
+        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
+        return directions.bank.edits(Parameters(None, dict.fromkeys(model.anatomy.components, alone)))
+
+    return analyse_layers(
+        model,
+        store,
+        directions.vectors,
+        edits_of_layer,
+        refused,
+        tokens["good_evaluation_prompts"],
+        run.settings.layer_test_prompts,
+        run.folder,
+        work,
+    )
 
 
 def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, folder: RunFolder, work: Work) -> bool:

@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+from heretic_tui.engine.inputs.positions import check_positions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.engine.session.phases.phase import RunInputs, phase
 from heretic_tui.events import ResponsePrefixFound
 from heretic_tui.work import Work
 
+_PROMPTS = 100
 _FIRST_LOOK = 16
 # Share of the responses that may be empty or different without hiding what the others have in common.
 _STRAYS = 0.02
+
+
+def set_response_prefix(run: RunInputs, model: ChatModel, work: Work) -> Mapping[str, Sequence[Tokens]]:
+    """Give the model the response prefix that was set, or found earlier in this run, or that is found now.
+
+    Returns:
+        The tokens of the prompts, by the name of their set: only now is it known what the model sees.
+
+    Raises:
+        HereticError: where the model is not the run's own, and the folder does not hold the prefix.
+        UsageError: where the longest prompt leaves no room for a response.
+        Aborted: from the control, between tokens.
+    """
+    given = run.settings.response_prefix
+    known = run.record.response_prefix if given is None else given
+    if known is not None:
+        model.response_prefix = known
+        work.tell(ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
+    else:
+        run.require("response prefix")
+        with phase("response prefix", work), run.naming(("good_prompts", _PROMPTS), ("bad_prompts", _PROMPTS)):
+            prompts = [*run.sets["good_prompts"][:_PROMPTS], *run.sets["bad_prompts"][:_PROMPTS]]
+            skips, longest = run.settings.chain_of_thought_skips, run.settings.max_response_length
+            found = detect_response_prefix(model, prompts, skips, longest, work)
+            work.tell(found)
+            run.folder.save_record(replace(run.record, response_prefix=found.prefix))
+    tokens = {name: model.encode(prompts) for name, prompts in run.sets.items()}
+    _check_positions(run, model, tokens)
+    return tokens
+
+
+def _check_positions(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]]) -> None:
+    """Once more, now that the response prefix is known."""
+    network = model.network
+    longest = max((len(each) for found in tokens.values() for each in found), default=0)
+    what = "the longest prompt, with the response prefix,"
+    # What it would warn of was told before the model was loaded.
+    check_positions(network.config, lambda: network, what, longest, run.settings.max_response_length)
 
 
 def detect_response_prefix(

@@ -1,0 +1,124 @@
+"""The commands of a running session, one function each: a chat, an export, what a trial does to first tokens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from heretic_tui.commands import Chat, Export, Shift
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.export.hub import check_access, upload
+from heretic_tui.engine.session.chat import answer
+from heretic_tui.engine.session.export import export_trial
+from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.errors import one_line
+from heretic_tui.events import ChatEnded, ChatStarted, Emit, ExportFinished, ExportStarted, Notice, Progress, ShiftFound
+from heretic_tui.files import write_json
+from heretic_tui.parameters import Parameters
+from heretic_tui.records import as_json
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.state import RunState
+from heretic_tui.settings.schema import Settings
+from heretic_tui.work import Work
+
+log = logging.getLogger(__name__)
+
+
+def obey_chat(chat: Chat, ready: Callable[[], Workbench], state: RunState, control: Control, emit: Emit) -> None:
+    """Let the model answer, under the edit of a trial where one is asked for.
+
+    Args:
+        ready: makes the model ready where it is not.
+
+    Raises:
+        Aborted: from the session's control, while the model is made ready.
+    """
+    task = None
+    try:
+        # Before its turn: until then it can be withdrawn at once.
+        if control.withdrawn(chat):
+            return
+        bench = ready()
+        if control.withdrawn(chat):
+            return
+        task = control.begin(chat)
+        if control.withdrawn(chat):
+            return
+        emit(ChatStarted(id=chat.id, trial=chat.trial))
+        parameters = None if chat.trial is None else Parameters.from_json(state.trials[chat.trial].parameters)
+        with bench.edited(parameters):
+            answer(bench.model, chat, Work(emit, task))
+    except Aborted:
+        raise
+    except Exception as error:
+        # A chat that fails (out of memory, a template that rejects the turns) costs no trial.
+        log.exception("the chat failed")
+        emit(ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
+    finally:
+        if task:
+            control.end()
+
+
+def obey_export(
+    export: Export, folder: RunFolder, own: Settings, let_go: Callable[[], None], control: Control, emit: Emit
+) -> None:
+    """Write a trial to a folder, and to the Hub where that is asked for.
+
+    Args:
+        own: this person's settings.
+        let_go: drops the model in memory: its memory is needed for the model that is written.
+    """
+    task = control.begin(export)
+    out = Path(export.out)
+    emit(ExportStarted(trial=export.trial, out=str(out)))
+    # The phases of the second model that an export loads are not those of the run.
+    work = Work(emit, task).part(Progress, Notice)
+    result, url, problem = None, None, None
+    try:
+        work.checkpoint()
+        if export.hub:
+            check_access(export.hub, export.token)
+        let_go()
+        # Files that were not measured are not what was asked for.
+        result = export_trial(folder, export.trial, out, export.kind, export.dora, {}, own, work, keep_unmeasured=False)
+        if export.hub:
+            url = upload(out, export.hub, export.private, export.token, work)
+    except Aborted:
+        kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
+        problem = f"cancelled: {kept}"
+    except Exception as error:
+        log.exception("the export failed")
+        problem = one_line(error)
+    finally:
+        control.end()
+    record = result.to_json() if result else None
+    emit(ExportFinished(trial=export.trial, out=str(out), result=record, url=url, error=problem))
+
+
+def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, control: Control, emit: Emit) -> None:
+    """Find what a trial does to first tokens, and keep it in the run folder.
+
+    Args:
+        ready: makes the model ready where it is not.
+
+    Raises:
+        Aborted: from the session's control, not from that of the command.
+    """
+    task = control.begin(shift)
+    problem = None
+    try:
+        task.checkpoint()
+        bench = ready()
+        parameters = Parameters.from_json(state.trials[shift.trial].parameters)
+        write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, Work(emit, task))))
+    except Aborted:
+        if not task.aborting:
+            raise
+        problem = "cancelled"
+    except Exception as error:
+        log.exception("the look at trial %d failed", shift.trial)
+        problem = one_line(error)
+    finally:
+        control.end()
+    emit(ShiftFound(trial=shift.trial, error=problem))

@@ -1,0 +1,57 @@
+"""A run begun in a folder, or gone on with: its seed, and what run.json says of it from then on."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+
+from heretic_tui.engine.inputs.check import Inputs, versions
+from heretic_tui.errors import UsageError
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.record import RunRecord
+from heretic_tui.settings.record import to_record
+from heretic_tui.words import quoted
+
+
+def known_seed(folder: RunFolder, given: int | None, told: int | None) -> int:
+    """The seed of a run: given, or kept when it began, or drawn now.
+
+    Args:
+        given: by the settings.
+        told: by the run's events.
+
+    Raises:
+        UsageError: when those that are known differ: files were changed, or are another run's.
+    """
+    known = {"--seed": given, "run.json": folder.read_record().seed, "events.jsonl": told}
+    known = {where: seed for where, seed in known.items() if seed is not None}
+    if len({repr(seed) for seed in known.values()}) > 1:
+        said = ", ".join(f"{quoted(seed)} by {where}" for where, seed in known.items())
+        raise UsageError(
+            f"the seed of run {folder.name} is {said}: put {folder.path} back as it was, or begin "
+            "another run with --runs-dir or --seed"
+        )
+    seed = next(iter(known.values()), None)
+    if seed is None:
+        return random.SystemRandom().randrange(2**31)
+    if not 0 <= seed < 2**31:
+        raise UsageError(f"{folder.record} holds no seed but {quoted(seed)}: put back a copy")
+    return seed
+
+
+def begin_run(folder: RunFolder, inputs: Inputs, seed: int) -> bool:
+    """Write what the run is to run.json. Returns whether there was one already."""
+    record = folder.read_record()
+    now = replace(
+        record,
+        run=folder.name,
+        model=inputs.settings.model,
+        settings=to_record(inputs.settings),
+        identity=inputs.identity,
+        seed=seed,
+        versions=versions(),
+        created=round(time.time()) if record.created is None else record.created,
+    )
+    folder.save_record(now)
+    return record != RunRecord()

@@ -1,0 +1,163 @@
+"""The unedited model measured, which every trial is compared with; the pool that measures trials opened."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.base_model import (
+    base_figures,
+    first_tokens,
+    keep_first_tokens,
+    keep_responses,
+    kept_first_tokens,
+    kept_responses,
+)
+from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
+from heretic_tui.engine.measuring.open_pool import open_pool
+from heretic_tui.engine.measuring.speculation import StepCost
+from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
+from heretic_tui.engine.metrics.judges.base import judge_named
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
+from heretic_tui.events import BaselineMeasured
+from heretic_tui.settings.schema import Settings
+from heretic_tui.work import Work
+
+# More trials than this at once would make the search learn too late from each.
+_TRIALS_AT_MOST = 4
+
+
+def metrics_of(settings: Settings) -> Metrics:
+    """The metrics that settings ask for, none of which has seen the base model yet.
+
+    Raises:
+        UsageError: for a metric or a judge that cannot be used.
+    """
+    judged = judge_named(settings.judge).judged
+    return metrics_named([*settings.objectives, *settings.figures], judged, settings.max_response_length)
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One edit measured: figures by key; `prompts` is the number of bad evaluation prompts, `stages` are seconds by
+    stage."""
+
+    figures: dict[str, float]
+    prompts: int
+    stages: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The base model as trials are compared with it, and what measures them.
+
+    Attributes:
+        evaluation: what trials are measured on.
+        responses: of the base model to the bad evaluation prompts; empty where no metric needs them.
+        figures: of the base model, by key.
+        depth: number of decoder layers of the model.
+        trials_at_once: how many are in hand.
+    """
+
+    evaluation: Evaluation
+    pool: Pool
+    responses: Sequence[Response]
+    figures: Mapping[str, float]
+    depth: int
+    trials_at_once: int
+
+    def measure_as_it_is(self) -> Measurement:
+        """Measure the model that was loaded, without an edit. Raises as `measure` does."""
+        return self.measure(Job(None, {}, self.depth))
+
+    def measure(self, job: Job) -> Measurement:
+        """Measure one edit in full.
+
+        Raises:
+            HereticError: when the edited model's logits are not numbers.
+            torch.OutOfMemoryError: when a single row is too much.
+            Aborted: from the control, between batches and tokens.
+        """
+        _run(self.pool, job)
+        stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
+        return Measurement(self.evaluation.figures(job), len(self.evaluation.bad), stages)
+
+
+def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], work: Work) -> Baseline:
+    """The baseline from the run folder, or measured now and kept there.
+
+    Raises:
+        HereticError: where the model is not the run's own, and the folder does not hold it.
+        NotFiniteError: where the base model overflows on a prompt.
+        Aborted: from the control, between batches and tokens.
+    """
+    settings, folder, prompts = run.settings, run.folder, run.sets["bad_evaluation_prompts"]
+    good, bad = tokens["good_evaluation_prompts"], tokens["bad_evaluation_prompts"]
+    good_rows, bad_rows = ("good_evaluation_prompts", len(good)), ("bad_evaluation_prompts", len(bad))
+    metrics = metrics_of(settings)
+    judge = judge_named(settings.judge).made(settings, model.tokenizer.all_special_tokens)
+    with phase("baseline", work) as running:
+        evaluation = Evaluation(good, bad, settings.max_response_length, metrics, judge)
+        # Keys of JSON are text.
+        seconds = {int(size): each for size, each in run.record.step_seconds.items()}
+        with run.naming(bad_rows):
+            pool, together = open_pool(model, evaluation, StepCost(seconds), work)
+        first: Tensor | None = None
+        responses: list[Response] | None = None
+        if metrics.first_tokens:
+            first = unless_damaged(partial(kept_first_tokens, folder, len(good)), work)
+        if metrics.responses:
+            responses = unless_damaged(partial(kept_responses, folder, None, len(prompts)), work)
+        lacking = bool(metrics.first_tokens) and first is None, bool(metrics.responses) and responses is None
+        if any(lacking):
+            run.require("baseline")
+        base = Job(None, {}, model.depth, compared=False)
+        if lacking[0]:
+            with run.naming(good_rows):
+                first = first_tokens(pool, base, len(good))
+        if lacking[1]:
+            with run.naming(bad_rows):
+                responses = _run(pool, base)
+        # Both are there before either is kept.
+        if lacking[0] and first is not None:
+            keep_first_tokens(folder, first)
+        if lacking[1] and responses is not None:
+            keep_responses(folder, None, prompts, responses)
+        running.reused = not any(lacking)
+    figures = base_figures(metrics, first, responses or ())
+    work.tell(BaselineMeasured(figures=figures, prompts=len(bad)))
+    for note in metrics.notes():
+        work.note(note, "warning")
+    return Baseline(evaluation, pool, responses or (), figures, model.depth, trials_at_once(run, together))
+
+
+def trials_at_once(run: RunInputs, together: bool) -> int:
+    """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
+    asked for depends on it, so it depends on nothing that is measured.
+
+    Args:
+        together: whether several trials can share a batch.
+    """
+    prompts = len(run.sets["bad_evaluation_prompts"])
+    known = run.record.trials_at_once
+    enough = min(_TRIALS_AT_MOST, 1 + math.ceil(run.settings.max_batch_size / prompts)) if together else 1
+    return run.settings.trials_at_once or known or enough
+
+
+def _run(pool: Pool, job: Job) -> list[Response]:
+    """Measure one job alone. Returns its responses."""
+    try:
+        pool.start(job)
+        pool.advance()
+    except BaseException:
+        pool.cancel()
+        raise
+    if job.error:
+        raise job.error
+    return [response for response in job.responses if response]

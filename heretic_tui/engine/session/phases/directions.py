@@ -1,0 +1,106 @@
+"""Residuals gathered, and directions made of them; what makes the edits of trials."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import Tensor
+
+from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.directions.residuals import Residuals, gather_residuals
+from heretic_tui.engine.directions.unit_directions import unit_directions
+from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.memory import memory_share
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
+from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
+from heretic_tui.errors import UsageError
+from heretic_tui.events import DirectionsFound
+from heretic_tui.work import Work
+
+# Share of the free memory that the products of matrices and directions may take.
+_BANK_SHARE = 0.1
+
+
+@dataclass(frozen=True)
+class FoundDirections:
+    """The directions of a run, and what makes edits of them.
+
+    Attributes:
+        vectors: unit vectors by residual index, (layers + 1, hidden).
+    """
+
+    vectors: Tensor
+    bank: EditBank
+
+
+def find_directions(
+    run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], work: Work
+) -> tuple[FoundDirections, dict[str, Tensor]]:
+    """The directions from the run folder, or found now and kept there.
+
+    Returns:
+        The directions, and the residuals that were gathered for them, by the name of the set.
+
+    Raises:
+        HereticError: where the model is not the run's own, and the folder does not hold them.
+        NotFiniteError: where the base model overflows on a prompt.
+        Aborted: from the control, between batches.
+    """
+    gathered: dict[str, Residuals] = {}
+    with phase("residuals", work) as running:
+        found = unless_damaged(partial(_saved, run, model), work)
+        running.reused = found is not None
+        if found is None:
+            run.require("directions")
+            for name in ("good_prompts", "bad_prompts"):
+                with run.naming((name, len(run.sets[name]))):
+                    progress = work.progress(f"residuals of {name.replace('_', ' ')}")
+                    gathered[name] = gather_residuals(
+                        model, tokens[name], run.settings.winsorization_quantile, progress
+                    )
+    with phase("directions", work):
+        if found is None:
+            good, bad = gathered["good_prompts"], gathered["bad_prompts"]
+            vectors = unit_directions(run.direction_method, good, bad, run.settings.orthogonalize_direction)
+            found = {
+                "good_mean": good.mean,
+                "bad_mean": bad.mean,
+                "good_along": good.along(vectors),
+                "bad_along": bad.along(vectors),
+                "directions": vectors,
+            }
+            keep_tensors(run.folder, run.folder.directions, found)
+        vectors = found["directions"]
+        share = memory_share(model.device, _BANK_SHARE)
+        directions = FoundDirections(vectors, EditBank(model.anatomy.writers, vectors, run.edit_method, share))
+        along = found["good_along"], found["bad_along"]
+        work.tell(
+            DirectionsFound(
+                layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
+                histograms=histograms(*along),
+                cosines=direction_cosines(vectors),
+            )
+        )
+    return directions, {name: residuals.each for name, residuals in gathered.items()}
+
+
+def _saved(run: RunInputs, model: ChatModel) -> dict[str, Tensor] | None:
+    """What the folder holds of directions, None where it holds nothing.
+
+    Raises:
+        UsageError: when it is damaged.
+    """
+    path = run.folder.directions
+    found = kept_tensors(run.folder, path, "good_mean", "bad_mean", "good_along", "bad_along", "directions")
+    if found is None:
+        return None
+    depth, hidden = model.depth + 1, model.hidden_size
+    shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean", "directions"))
+    along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
+    if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
+        raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")
+    return found

@@ -1,0 +1,101 @@
+"""run.json: what a run is, and what its phases found that is small."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TypeVar
+
+from heretic_tui.errors import UsageError
+from heretic_tui.files import read_json, write_json
+from heretic_tui.records import Misfit, as_json, read_object
+
+T = TypeVar("T")
+
+_WHAT_HELPS = "put back a copy, or delete the run folder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The content of run.json. What is None, or empty, is not known, or not yet.
+
+    Attributes:
+        run: the run's name.
+        settings: as plain JSON, without passwords.
+        identity: everything that decides the results, as plain JSON.
+        versions: of what the results depend on, by package.
+        created: when the run was made, seconds since 1970.
+        clock: the time that its chat template is told, as ISO 8601.
+        batch_size: prompts in one forward pass, found by measuring.
+        step_seconds: seconds of a decoding step, by the number of rows.
+        response_prefix: what every response is made to begin with.
+        loaded_as: the word of the dtypes that the figures were measured with.
+        trials_at_once: how many trials are in hand.
+        checksums: of files that figures rest on, by their paths in the run folder.
+        other: what a newer version wrote; it is kept.
+    """
+
+    run: str | None = None
+    model: str | None = None
+    settings: Mapping[str, object] | None = None
+    identity: Mapping[str, object] | None = None
+    seed: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    created: float | None = None
+    clock: str | None = None
+    batch_size: int | None = None
+    step_seconds: Mapping[str, float] = field(default_factory=dict)
+    response_prefix: str | None = None
+    loaded_as: str | None = None
+    trials_at_once: int | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})
+
+    def to_json(self) -> dict[str, object]:
+        nothing = RunRecord()
+        names = [each.name for each in fields(self) if each.name != "other"]
+        known = {name: as_json(getattr(self, name)) for name in names if getattr(self, name) != getattr(nothing, name)}
+        return {**known, **self.other}
+
+
+def read_record(path: Path) -> RunRecord:
+    """A run.json; an empty record where there is none yet.
+
+    Raises:
+        UsageError: when the file is damaged.
+    """
+    try:
+        content = read_json(path)
+    except FileNotFoundError:
+        return RunRecord()
+    except UsageError as error:
+        raise UsageError(f"{error}: {_WHAT_HELPS}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{path} holds no record of a run: {_WHAT_HELPS}")
+    known = {each.name for each in fields(RunRecord)} - {"other"}
+    try:
+        if lost := [name for name in known if name in content and content[name] is None]:
+            raise Misfit(place=lost[0])
+        return read_object(RunRecord, content, other={k: v for k, v in content.items() if k not in known})
+    except Misfit as misfit:
+        raise UsageError(f"{path} is damaged ({misfit}): {_WHAT_HELPS}") from misfit
+
+
+def write_record(path: Path, record: RunRecord) -> None:
+    """
+    Raises:
+        HereticError: when the disk is full or the folder cannot be written to.
+    """
+    write_json(path, record.to_json())
+
+
+def needed(value: T | None, name: str, path: Path) -> T:
+    """What a run.json must hold for what is to be done.
+
+    Raises:
+        UsageError: when it does not.
+    """
+    if value is None:
+        raise UsageError(f"{path} lacks {name!r}: put back a copy, or run the same command again")
+    return value
