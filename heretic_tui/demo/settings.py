@@ -1,4 +1,4 @@
-"""The demo: a small chat model that refuses to talk about potions, and prompt sets for it. tools/ builds both."""
+"""The settings of the demo: its model, its prompt sets, and fewer trials."""
 
 from __future__ import annotations
 

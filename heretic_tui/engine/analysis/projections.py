@@ -1,4 +1,4 @@
-"""Two-dimensional views of both prompt sets: principal components at once, PaCMAP for those who have time, turned so
+"""Two-dimensional views of both prompt sets: principal components, which take no time, or PaCMAP; turned so
 that neighbouring layers can be compared."""
 
 from __future__ import annotations
