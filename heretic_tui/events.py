@@ -206,7 +206,7 @@ class TrialStarted(Event):
     number: int
     parameters: dict[str, Any]
     attempt: int = 1
-    sampled: dict[str, Any] = field(default_factory=dict)
+    sampled: dict[str, float | str] = field(default_factory=dict)
 
     def problem(self) -> str | None:
         index, components = self.parameters.get("direction_index"), self.parameters.get("components", {})
@@ -371,7 +371,9 @@ Emit = Callable[[Event], None]
 KINDS: dict[str, type[Event]] = {cls.type: cls for cls in Event.__subclasses__()}
 
 
-def from_json(record: Mapping[str, Any], past: bool = False, figures: Sequence[Figure] | None = None) -> Event | None:
+def from_json(
+    record: Mapping[str, object], past: bool = False, figures: Sequence[Figure] | None = None
+) -> Event | None:
     """The event of a journal record, or None for a kind this version does not know. Unknown fields are dropped,
     so that a newer program's journal can still be read, and fields that an older one did not write have their defaults.
 
@@ -408,13 +410,13 @@ def from_json(record: Mapping[str, Any], past: bool = False, figures: Sequence[F
 # What versions wrote whose trials had no other figures than KL divergence and refusals, each in a field of its own
 
 
-def _baseline_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _baseline_of_before(record: Mapping[str, object]) -> Mapping[str, object]:
     if "refusals" not in record:
         return record
     return {**record, "figures": {"kl_divergence": 0.0, "refusals": record["refusals"]}}
 
 
-def _trial_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _trial_of_before(record: Mapping[str, object]) -> Mapping[str, object]:
     found = {**record}
     if "figures" not in record:
         found["figures"] = values_of_before(record, "kl_divergence", "refusals")
@@ -424,11 +426,11 @@ def _trial_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _measured_of_before(record: Mapping[str, Any]) -> Mapping[str, Any]:
+def _measured_of_before(record: Mapping[str, object]) -> Mapping[str, object]:
     return {**record, "metric": "kl_divergence"} if record.get("metric") == "KL divergence" else record
 
 
-_OLDER: dict[str, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {
+_OLDER: dict[str, Callable[[Mapping[str, object]], Mapping[str, object]]] = {
     BaselineMeasured.type: _baseline_of_before,
     Measured.type: _measured_of_before,
     TrialFinished.type: _trial_of_before,

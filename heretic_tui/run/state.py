@@ -42,7 +42,7 @@ class TrialRecord:
     reason: str | None = None
     attempts: int = 1
     measured: dict[str, float] = field(default_factory=dict)
-    sampled: dict[str, Any] = field(default_factory=dict)
+    sampled: dict[str, float | str] = field(default_factory=dict)
 
     def expected(self, key: str) -> float | None:
         """What decides the place of a trial among others, in a table and on a plot: a figure of it, or where it was not

@@ -6,12 +6,13 @@ import bisect
 import copy
 import hashlib
 from collections.abc import Container, Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from heretic_tui.engine.search.space import Sampled
 from heretic_tui.engine.search.storage import OBJECTIVES
 
 # TPE learns from so many trials at most, those that are furthest in front among them: its time grows with their number.
@@ -34,18 +35,19 @@ class Sampler(optuna.samplers.TPESampler):
         self._at_random = max(1, n_startup_trials)
         self._own_seed = seed
 
-    def draw(self, trials: list[FrozenTrial], number: int, space: Mapping[str, BaseDistribution]) -> dict[str, Any]:
+    def draw(self, trials: list[FrozenTrial], number: int, space: Mapping[str, BaseDistribution]) -> Sampled:
         """Values for a new trial.
 
         Args:
             trials: complete ones and running ones.
         """
-        shown: Any = Shown(trials)
+        # It asks for these few things of a study alone.
+        shown = cast(optuna.Study, Shown(trials))
         trial = create_trial(state=TrialState.RUNNING)
         trial.number = number
         # A range of one value is nothing to learn about.
         wide = {name: distribution for name, distribution in sorted(space.items()) if not distribution.single()}
-        drawn: dict[str, Any] = {}
+        drawn: dict[str, float | str] = {}
         if sum(trial.state == TrialState.COMPLETE for trial in trials) >= self._at_random:
             drawn = self._sample(shown, trial, wide)
         for name, distribution in space.items():
@@ -65,7 +67,7 @@ class Shown:
     def _is_multi_objective(self) -> bool:
         return True
 
-    def _get_trials(self, states: Container[TrialState], **_: Any) -> list[FrozenTrial]:
+    def _get_trials(self, states: Container[TrialState], **_: object) -> list[FrozenTrial]:
         return [trial for trial in self._trials if trial.state in states]
 
 

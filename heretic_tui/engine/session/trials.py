@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from heretic_tui import events as ev
 from heretic_tui.control import Aborted, Control
-from heretic_tui.engine.measuring.job import Job
+from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
@@ -127,27 +127,22 @@ class Trials:
             self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
             return False
         self._control.in_trial = True
-        try:
-            job = self._bench.job(number, parameters)
-            job.add("sampling", sampling)
-            job.odds = self._history.before(known) if self._history else None
+        with failures_of(job):
+            begun = self._bench.job(number, parameters)
+            begun.add("sampling", sampling)
+            begun.odds = self._history.before(known) if self._history else None
             if self._stopping and self._bench.run.settings.early_stop:
-                job.stopping = (first, counted) = self._stopping
-                job.front = [
+                begun.stopping = (first, counted) = self._stopping
+                begun.front = [
                     (t.figures[first], int(t.figures[counted]))
                     for t in self._state.trials.values()
                     if t.number < known and t.state == "complete"
                 ]
-            self._in_hand.append(job)
-            self._bench.baseline.pool.start(job)
-        except Aborted:
-            raise
-        except Exception as error:  # noqa: BLE001 - logged where the trial ends
-            job.error = error
-            if job in self._in_hand:
-                self._in_hand.remove(job)
-            return self._conclude(job)
-        return True
+            self._in_hand.append(begun)
+            self._bench.baseline.pool.start(begun)
+            return True
+        self._in_hand = [other for other in self._in_hand if other.number != number]
+        return self._conclude(job)
 
     def _advance(self) -> bool:
         try:
@@ -167,17 +162,22 @@ class Trials:
 
     def _conclude(self, job: Job) -> bool:
         assert job.number is not None
+        evaluation, responses = self._bench.baseline.evaluation, job.responses
+        figures: dict[str, float] = {}
+        at_least: dict[str, float] = {}
+        if job.error is None:
+            # A metric of somebody else's may fail too.
+            with failures_of(job):
+                figures, at_least = evaluation.figures(job), evaluation.at_least(job)
         if job.error:
             log.error("trial %d failed", job.number, exc_info=job.error)
             self._finish(job, "failed", reason=one_line(job.error))
             return False
-        evaluation, responses = self._bench.baseline.evaluation, job.responses
         if responses:
             self._bench.keep_responses(job.number, responses)
-        figures = evaluation.figures(job)
         if job.dominated and job.stopping:
             estimate = {job.stopping[1]: round(job.estimate(), 2)}
-            self._finish(job, "dominated", figures, evaluation.at_least(job), estimate)
+            self._finish(job, "dominated", figures, at_least, estimate)
         else:
             if self._history and self._stopping:
                 whole = [response for response in responses if response]
