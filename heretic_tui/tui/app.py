@@ -19,20 +19,20 @@ from textual.screen import Screen
 from heretic_tui import events as ev
 from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import one_line
-from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
+from heretic_tui.tui.announcements import announcement
 from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.help import help_text, palette_commands
-from heretic_tui.tui.host import FollowHost, Host
-from heretic_tui.tui.keys import typed_number
+from heretic_tui.tui.host import Host
 from heretic_tui.tui.messages import Severity
+from heretic_tui.tui.open_runs import OpenRuns
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import EVERYTHING, RunView
 from heretic_tui.tui.screens.base import ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
-from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog, TextDialog, TooSmall
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, TooSmall, more_trials_dialog
 from heretic_tui.tui.screens.layers import LayersScreen
 from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
@@ -66,9 +66,6 @@ class HereticApp(TypeAhead):
         on_ready: called when the terminal is in the application's hands.
         timed: whether what depends on the clock is shown; not in pictures that are compared.
         strict: whether the failure of a handler ends the application; for tests.
-
-    Attributes:
-        view: the run in view, which the screens read.
     """
 
     TITLE = "heretic-tui"
@@ -111,13 +108,9 @@ class HereticApp(TypeAhead):
             self.DEFAULT_MODE = "trials"  # type: ignore[misc]
         super().__init__(css_path=stylesheet())
         self.form = form
-        self._glyphs = ASCII if ascii_only else UNICODE
-        self._timed = timed
+        self._glyphs = glyphs = ASCII if ascii_only else UNICODE
+        self._runs = OpenRuns(lambda host: RunView(host, glyphs, timed))
         self._strict = strict
-        self.view = self._new_view(None)
-        # The run that is at work here while another is looked at; its events wait in its host.
-        self._left: RunView | None = None
-        self._left_has_ended = False
         self._last_failure = ""
         self._new_host = new_host
         self._first_host = host
@@ -152,10 +145,14 @@ class HereticApp(TypeAhead):
     # The run
 
     @property
+    def view(self) -> RunView:
+        """The run in view, which the screens read."""
+        return self._runs.view
+
+    @property
     def at_work(self) -> Host | None:
         """The run whose engine is at work in this process, whether it is the one in view or not."""
-        view = self._left or self.view
-        return view.host if view.at_work else None
+        return self._runs.at_work
 
     def start(self, settings: Settings) -> None:
         """Begin or go on with the run of these settings."""
@@ -163,36 +160,16 @@ class HereticApp(TypeAhead):
 
     def show_run(self, host: Host) -> None:
         """Show a run from its first event on."""
-        self._left = None
-        self._open(host)
-
-    def look_at(self, folder: RunFolder) -> None:
-        """Show a run folder. A run that is at work here goes on meanwhile, and is shown again when it is asked for."""
-        working = self._left or (self.view if self.view.at_work else None)
-        if working and working.is_of(folder):
-            self.come_back()
-            self.switch_mode("trials")
-            return
-        if working is self.view:
-            self._left_has_ended = False
-            name = self.view.folder.name if self.view.folder else "The run"
-            self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
-        self._left = working
-        self._open(FollowHost(folder))
+        self._runs.show(host)
+        self._show_trials()
 
     def come_back(self) -> None:
-        """Show the run again that was left to look at another, as it was then; what happened since is told now."""
-        if self._left:
-            self.view, self._left = self._left, None
+        """Show the run again that was left to look at another; what happened since is told now."""
+        if self._runs.come_back():
             self._paint_everything()
             self.tick()
 
-    def _new_view(self, host: Host | None) -> RunView:
-        return RunView(host, self._glyphs, self._timed)
-
-    def _open(self, host: Host) -> None:
-        self.view = self._new_view(host)
-        self.view.start()
+    def _show_trials(self) -> None:
         self._paint_everything()
         self.switch_mode("trials")
 
@@ -218,8 +195,7 @@ class HereticApp(TypeAhead):
         # While the application is taken down its screens lose their widgets one by one, and timers still strike.
         if self.view.host is None or not self.is_running:
             return
-        if self._left and not self._left_has_ended and not self._left.at_work:
-            self._left_has_ended = True
+        if self._runs.left_has_ended():
             self.bell()
             self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
         taken = self.view.take()
@@ -242,24 +218,13 @@ class HereticApp(TypeAhead):
                 screen.paint(kinds)
 
     def _announce(self, event: ev.Event) -> None:
-        state = self.view.state
-        match event:
-            case ev.RunFailed():
+        if isinstance(event, ev.RunFailed):
+            self.bell()
+            self.tell_failure(event)
+        elif told := announcement(event, self.view.state):
+            if told.bell:
                 self.bell()
-                self.tell_failure(event)
-            case ev.PhaseStarted() if event.phase == "ready" and state.finished:
-                self.bell()
-                self.say(f"{state.finished} trials are done: 4 to chat, e on a trial to export it")
-            case ev.Notice() if event.level == "error":
-                self.say(event.text, "error")
-            case ev.ShiftFound() if event.error:
-                self.say(f"first tokens of trial {event.trial}: {event.error}", "error")
-            case ev.ExportFinished():
-                self.bell()
-                if event.error:
-                    self.say(f"export of trial {event.trial}: {event.error}", "error")
-                else:
-                    self.say(f"trial {event.trial} is exported to {event.url or event.out}")
+            self.say(told.text, told.severity)
 
     def tell_failure(self, failure: ev.RunFailed) -> None:
         """Tell why the run stopped, and offer to begin it again."""
@@ -330,7 +295,14 @@ class HereticApp(TypeAhead):
 
     @on(messages.ShowRun)
     def _show_run(self, message: messages.ShowRun) -> None:
-        self.look_at(message.folder)
+        if self._runs.is_here(message.folder):
+            self.come_back()
+            self.switch_mode("trials")
+            return
+        if left := self._runs.look_at(message.folder):
+            name = left.folder.name if left.folder else "The run"
+            self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
+        self._show_trials()
 
     @on(messages.SendCommand)
     def _send_command(self, message: messages.SendCommand) -> None:
@@ -349,13 +321,8 @@ class HereticApp(TypeAhead):
 
     @on(messages.CopyText)
     def _copy_text(self, message: messages.CopyText) -> None:
-        text, folder = message.text, self.view.folder
-        self.copy_to_clipboard(text)
-        ways = ["clipboard"]
-        if clipboard.to_tmux(text):
-            ways.append("tmux")
-        if path := clipboard.to_file(text, folder.path if folder else None):
-            ways.append(f"{path.name} in the run folder")
+        self.copy_to_clipboard(message.text)
+        ways = ["clipboard", *clipboard.further_ways(message.text, self.view.folder)]
         self.say(f"{message.what} copied: {', '.join(ways)}")
 
     @on(messages.Say)
@@ -452,21 +419,13 @@ class HereticApp(TypeAhead):
     def action_more(self) -> None:
         """Ask for the number of trials; the search goes on up to it."""
         view, state = self.view, self.view.state
-        if not view.can_ask:
-            return
 
-        def check(text: str) -> str | None:
-            number, least = typed_number(text), max(1, state.finished)
-            return None if number is not None and number >= least else f"a whole number, at least {least}"
+        def answered(number: str | None) -> None:
+            if number and view.control:
+                view.control.send(MoreTrials(int(number)))
 
-        def answered(text: str | None) -> None:
-            if text and view.control:
-                view.control.send(MoreTrials(int(text)))
-
-        now = max(state.n_trials, state.finished)
-        suggestion = str(now + 50 if state.finished >= state.n_trials else now)
-        hint = "the search goes on up to it"
-        self.push_screen(LineDialog("Trials of this run, in all", suggestion, hint, check), answered)
+        if view.can_ask:
+            self.push_screen(more_trials_dialog(state.finished, state.n_trials), answered)
 
     def action_help(self) -> None:
         self.push_screen(TextDialog("Help", help_text(self, self.screen)))

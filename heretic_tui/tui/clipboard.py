@@ -6,8 +6,19 @@ import os
 import subprocess
 from pathlib import Path
 
+from heretic_tui.run.folder import RunFolder
 
-def to_tmux(text: str) -> bool:
+
+def further_ways(text: str, folder: RunFolder | None) -> list[str]:
+    """Copy beside the terminal's own clipboard: into tmux's buffer, and into a file of the run folder. Returns the ways
+    that worked, in words."""
+    ways = ["tmux"] if _to_tmux(text) else []
+    if path := _to_file(text, folder.path if folder else None):
+        ways.append(f"{path.name} in the run folder")
+    return ways
+
+
+def _to_tmux(text: str) -> bool:
     """Put text into tmux's buffer, and through it on to the terminal; false outside tmux. (tmux drops OSC 52 of
     programs by default.)"""
     if not os.environ.get("TMUX"):
@@ -19,7 +30,7 @@ def to_tmux(text: str) -> bool:
         return False
 
 
-def to_file(text: str, folder: Path | None) -> Path | None:
+def _to_file(text: str, folder: Path | None) -> Path | None:
     """Write `clipboard.txt` into the run folder, where a terminal knows neither way."""
     if folder is None:
         return None

@@ -13,7 +13,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
 from heretic_tui.tui.glyphs import safe_lines
-from heretic_tui.tui.keys import scroll_bindings
+from heretic_tui.tui.keys import scroll_bindings, typed_number
 from heretic_tui.tui.messages import ScreenShown
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.screens.base import Dialog
@@ -85,6 +85,23 @@ class LineDialog(Dialog[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if self._check(event.value) is None and self.is_current:
             self.dismiss(event.value)
+
+
+def more_trials_dialog(finished: int, planned: int) -> LineDialog:
+    """Asks for the number of trials of a run, in all.
+
+    Args:
+        finished: trials that are done: as many it has at least.
+        planned: trials that it was to have so far.
+    """
+    least, now = max(1, finished), max(planned, finished)
+
+    def check(text: str) -> str | None:
+        number = typed_number(text)
+        return None if number is not None and number >= least else f"a whole number, at least {least}"
+
+    suggestion = str(now + 50 if finished >= planned else now)
+    return LineDialog("Trials of this run, in all", suggestion, "the search goes on up to it", check)
 
 
 class TextDialog(Dialog[None]):

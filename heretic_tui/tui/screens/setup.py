@@ -16,10 +16,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 
 from heretic_tui.errors import HereticError
-from heretic_tui.files import user_path
-from heretic_tui.report.runs import base_text, best_text, counted_trials
-from heretic_tui.run.folder import RunFolder, find_runs
-from heretic_tui.run.overview import RunOverview, overview
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.schema import PROMPT_FILES
 from heretic_tui.tui.host import resumed_settings
@@ -32,6 +28,7 @@ from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
 from heretic_tui.tui.widgets.editor import Completer, Editor
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.run_list import RunList
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 
@@ -85,7 +82,6 @@ with its own settings, D deletes it.
         self.form = form
         self._open: set[str] = set()
         self._editing: str | None = None
-        self._runs: list[RunOverview] = []
         self._machine: list[Device] = []
         # What the panel is to show: results of threads that were asked for something else come too late.
         self._wanted: object = None
@@ -98,18 +94,11 @@ with its own settings, D deletes it.
 
     def body(self) -> ComposeResult:
         columns = [Column("mark", "", 1), Column("name", "setting", 26), Column("value", "value", 0)]
-        runs = [
-            Column("state", "state", 11),
-            Column("trials", "trials", 7, right=True),
-            Column("base", "base", 7, right=True),
-            Column("best", "best", 18),
-            Column("run", "earlier run", 0),
-        ]
         with Horizontal(id="setup-body"):
             with Vertical(id="setup-left"):
                 yield LineTable(columns, id="settings", enter="edit")
                 yield Editor(id="editor")
-                yield LineTable(runs, id="runs", empty="no earlier run", enter="open")
+                yield RunList()
             yield TextPanel(id="setup-info")
 
     def on_mount(self) -> None:
@@ -118,7 +107,7 @@ with its own settings, D deletes it.
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
-        self.run_worker(self._load_runs, thread=True, exclusive=True, exit_on_error=False, group="runs")
+        self._runs.load(self.form.settings.runs_dir)
         # Asking the driver takes up to seconds: once for each time that the screen comes into view.
         self.run_worker(self._look_at_machine, thread=True, exclusive=True, exit_on_error=False, group="machine")
 
@@ -174,7 +163,7 @@ with its own settings, D deletes it.
     def _paint_info(self) -> None:
         """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
         the line. In its place, what is wrong with the run that a person is at."""
-        if self.query_one("#runs").has_focus and (run := self._run_at_cursor()) and run.problem:
+        if self._runs.has_focus and (run := self._runs.run) and run.problem:
             self._previewing = True
             self._show(Text(plain(run.problem), "bold red"))
             return
@@ -346,7 +335,7 @@ with its own settings, D deletes it.
             case "start":
                 return bool(self.form.settings.model)
             case "resume":
-                return bool(self._runs)
+                return bool(self._runs.rows)
         return True
 
     def action_start(self) -> None:
@@ -363,46 +352,14 @@ with its own settings, D deletes it.
 
     # Earlier runs
 
-    def _load_runs(self) -> None:
-        try:
-            folders = find_runs(user_path(self.form.settings.runs_dir))
-        except HereticError:
-            folders = []
-        found = [overview(folder) for folder in folders]
-        found.sort(key=lambda run: run.folder.path.stat().st_mtime, reverse=True)
-        self.app.call_from_thread(self._show_runs, found)
-
-    def _show_runs(self, found: list[RunOverview]) -> None:
-        self._runs = found
-        rows = []
-        for run in found:
-            best = next(iter(run.best), None)
-            rows.append(
-                Row(
-                    run.folder.name,
-                    (
-                        run.state.partition(" ")[0],
-                        counted_trials(run),
-                        base_text(run),
-                        best_text(run, best, named=True) if best else "",
-                        plain(run.folder.name),
-                    ),
-                )
-            )
-        self.query_one("#runs", LineTable).set_rows(rows)
-
-    def _chosen_run(self) -> RunFolder | None:
-        run = self._run_at_cursor()
-        return run.folder if run else None
-
-    def _run_at_cursor(self) -> RunOverview | None:
-        key = self.query_one("#runs", LineTable).cursor
-        return next((run for run in self._runs if run.folder.name == key), None)
+    @property
+    def _runs(self) -> RunList:
+        return self.query_one(RunList)
 
     @on(LineTable.Highlighted, "#runs")
     def _run_highlighted(self) -> None:
         # They are listed anew while a person may look at something else.
-        if self.query_one("#runs").has_focus:
+        if self._runs.has_focus:
             self._paint_info()
 
     @on(events.DescendantFocus, "#runs, #settings")
@@ -411,11 +368,11 @@ with its own settings, D deletes it.
 
     @on(LineTable.Selected, "#runs")
     def open_run(self) -> None:
-        if folder := self._chosen_run():
+        if folder := self._runs.folder:
             self.ask(ShowRun(folder))
 
     def action_resume(self) -> None:
-        folder = self._chosen_run()
+        folder = self._runs.folder
         if folder is None:
             return
         if folder.holder():
@@ -429,8 +386,8 @@ with its own settings, D deletes it.
         self.ask(StartRun(settings))
 
     def action_delete(self) -> None:
-        folder = self._chosen_run()
-        if folder is None or self.focused is not self.query_one("#runs"):
+        folder = self._runs.folder
+        if folder is None or self.focused is not self._runs:
             return
         if folder.holder():
             self.say(f"{folder.name} is at work in process {folder.holder()}.")
@@ -443,7 +400,7 @@ with its own settings, D deletes it.
         def answered(answer: str | None) -> None:
             if answer == "delete":
                 shutil.rmtree(folder.path, ignore_errors=True)
-                self.run_worker(self._load_runs, thread=True, exclusive=True, exit_on_error=False, group="runs")
+                self._runs.load(self.form.settings.runs_dir)
 
         answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
         self.app.push_screen(ChoiceDialog(Question("Delete this run?", text, answers)), answered)
