@@ -53,7 +53,7 @@ class Histogram:
 @dataclass(frozen=True)
 class Separation:
     """How well a direction tells evaluation prompts apart: the area under the ROC curve with its 95 % interval; None
-    where it is no number."""
+    where it is not a finite number."""
 
     auc: float | None
     auc_low: float | None
@@ -74,7 +74,7 @@ class LayerFigures:
     """What is known of one residual index.
 
     Attributes:
-        geometry: by the names of GEOMETRY; None where it is no number.
+        geometry: by the names of GEOMETRY; None where it is not a finite number.
         separation: None before it is measured.
         raises, lowers: tokens with scores, strongest first (engine/analysis/logit_lens.py); None before they are read.
         effects: by the names of EFFECTS (engine/analysis/layer_effects.py), as far as they were measured.

@@ -1,4 +1,4 @@
-"""Words and figures for people: durations, sizes, and text that cannot steer a terminal."""
+"""Words and figures for people: durations, sizes, and text without control characters."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class RunState:
     ended: float | None = None
     finished: int = 0
     # Those in hand, by number; the times of the latest that were measured; the front, in its order, None
-    # when it has to be found anew.
+    # when it has to be computed again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST), repr=False, compare=False)
     _front: list[TrialRecord] | None = field(default_factory=list, repr=False, compare=False)

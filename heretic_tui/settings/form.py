@@ -134,7 +134,7 @@ class SettingsForm:
         value = value_of(text, name, part)
         now = getattr(self.settings, name)
         if isinstance(now, PromptSet):
-            # The whole set is written down, so that no layer below mixes into it; another dataset begins anew.
+            # The whole set is written down, so that no source below adds to it; another dataset starts from defaults.
             value = {**now.model_dump(), part: value} if part else {"dataset": value}
         return {**self._given, name: value}
 

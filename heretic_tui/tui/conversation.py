@@ -97,7 +97,7 @@ class Conversations:
         return [a for turn in self.turns for a in turn.answers if a.reason is None]
 
     def end(self, reason: str) -> None:
-        """The engine has gone: no answer comes any more."""
+        """The engine has ended: no answer will come."""
         for answer in self.open:
             answer.reason, answer.error = "failed", reason
         self._answers.clear()

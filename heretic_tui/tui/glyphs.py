@@ -1,4 +1,4 @@
-"""Glyphs for terminals that have them and for those that have not, and text that cannot steer a terminal."""
+"""Glyphs for terminals that have them and for those that have not, and text without control characters."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def open_screen(
             host = new_host(form.settings)
         link = _Link(screen, streams.out)
         app = HereticApp(form, new_host, host, ascii_only=ascii_only, on_ready=lambda: link.watch(app))
-        app.driver_class = _forgiving(app.driver_class)
+        app.driver_class = forgiving(app.driver_class)
         # Why the application itself failed is for the log; the terminal gets a line.
         app.error_console.file = apart.text
         with the_third_ends():
@@ -71,7 +71,7 @@ def open_screen(
         return FAILED if fell else INTERRUPTED if link.presses else status
 
 
-def _forgiving(driver: type[Driver]) -> type[Driver]:
+def forgiving(driver: type[Driver]) -> type[Driver]:
     """A driver that outlives bytes that are no UTF-8, such as a paste from a terminal with another encoding."""
     if not hasattr(driver, "run_input_thread"):
         return driver
@@ -106,7 +106,7 @@ def _screen_on(out: Output) -> Iterator[TextIO]:
 
 
 class _Link:
-    """Notices that the terminal has gone: by SIGHUP, or (a dropped link may send none) because it is none any more.
+    """Notices that the terminal was closed: by SIGHUP, or (a dropped link may send none) because it cannot be used.
     SIGTERM, and SIGINT from elsewhere than the keyboard, leave the screen and stop the run.
 
     Attributes:

@@ -70,6 +70,6 @@ def test_bytes_that_are_no_text_do_not_end_the_keyboard() -> None:
             while self.chunks:
                 told.append(self.chunks.pop(0).decode())
 
-    forgiving: Any = launch._forgiving(cast(Any, Driver))
+    forgiving: Any = launch.forgiving(cast(Any, Driver))
     forgiving().run_input_thread()
     assert told == ["Bytes that are no UTF-8 text were left out.", "b"]

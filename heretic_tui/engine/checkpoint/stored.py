@@ -221,7 +221,7 @@ def _refuse_pointer(path: Path) -> None:
 def refuse_adapter(folder: Path) -> None:
     """
     Raises:
-        UsageError: for a folder that holds an adapter, beside a model or alone. transformers would apply it unasked.
+        UsageError: for a folder that holds an adapter, beside a model or alone. transformers would apply it silently.
     """
     path = folder / "adapter_config.json"
     if not path.is_file():
@@ -244,10 +244,10 @@ def refuse_adapter(folder: Path) -> None:
 def refuse_foreign_links(source: Path) -> None:
     """See that what an export takes over from a model folder lies in it. A link could bring any file of this person's
     into an export, and so into an upload. Links to weights are those of people whose disks are full: weights are
-    loaded and written anew, never copied as they are.
+    loaded and written again, never copied.
 
     Raises:
-        UsageError: for a link that leads out of the folder (the Hub cache's own links aside), or what is no file.
+        UsageError: for a link that leads out of the folder (except the Hub cache's own links), or no regular file.
     """
     inside = [source.resolve()]
     if source.parent.name == "snapshots":

@@ -23,7 +23,7 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
     models return as their last hidden state is mostly taken after the final norm, which is another space.
 
     Raises:
-        NotFiniteError: when they, or the logits that come of them, are no numbers.
+        NotFiniteError: when they, or the logits computed from them, are not finite.
     """
     caught: dict[int, Tensor] = {}
     rows, width = len(batch.rows), model.hidden_size

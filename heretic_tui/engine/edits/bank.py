@@ -39,7 +39,7 @@ class EditBank:
     Args:
         directions: (layers + 1, hidden) float32.
         method: how a direction is taken out of a matrix.
-        limit: bytes that may be kept; beyond it products are computed anew each time.
+        limit: bytes that may be kept; beyond it products are computed each time.
     """
 
     def __init__(self, writers: tuple[Writer, ...], directions: Tensor, method: EditMethod, limit: int) -> None:

@@ -25,7 +25,7 @@ def first_tokens(pool: Pool, job: Job, prompts: int) -> Tensor:
     (prompts, vocabulary).
 
     Raises:
-        NotFiniteError: with all rows for which they are no numbers.
+        NotFiniteError: with all rows for which they are not finite.
     """
     parts: dict[int, Tensor] = {}
     lost: list[int] = []

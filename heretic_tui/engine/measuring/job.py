@@ -216,7 +216,7 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
     """Measure a job's figures of first tokens, where there are any, and tell them.
 
     Raises:
-        HereticError: when they are no numbers.
+        HereticError: when they are not finite.
     """
     metrics = evaluation.metrics.first_tokens
     if not job.compared or not metrics:

@@ -82,7 +82,7 @@ def _check(model: ChatModel, evaluation: Evaluation, pool: FastPool) -> None:
 
     Raises:
         _Differs: where the next-token distributions differ by more than rounding.
-        NotFiniteError: where the model itself gives no numbers.
+        NotFiniteError: where the model's own logits are not finite.
         Exception: whatever an architecture makes of a cache or a mask that it does not know.
     """
     own = model.new_cache()

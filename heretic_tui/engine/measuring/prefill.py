@@ -90,7 +90,7 @@ class Prefill:
         self._prefix = KeptStates([self.prefix] if self.prefix else [], boundaries, True, device)
         self._kept = {name: KeptStates(rows, boundaries, name in cached, device) for name, rows in rest.items()}
         self.boundaries = len(boundaries)
-        # Known once a pass has gone through a layer, and no pass begins above layers that none went through.
+        # Known after a first pass through a layer; no pass begins above a layer that had none.
         self._form = OutputForm(None)
 
     def prefix_states(self, first_edited: int) -> PrefixStates:

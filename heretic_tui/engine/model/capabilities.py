@@ -24,7 +24,7 @@ def find_capabilities(model: ChatModel, work: Work) -> None:
     """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
 
     Raises:
-        NotFiniteError: where the model gives no numbers on one row alone: it is not padding or the cache then.
+        NotFiniteError: where the logits are not finite for one row by itself: then padding and cache are not the cause.
         RuntimeError: from the forward pass.
     """
     model.padding_safe = model.cache_works = True

@@ -63,7 +63,7 @@ def greedy(
         enough: asked for a response so far now and then; true ends it.
 
     Raises:
-        NotFiniteError: when logits are no numbers.
+        NotFiniteError: when logits are not finite.
     """
     responses: list[Tokens] = [[] for _ in tokens]
     done = 0
@@ -127,7 +127,7 @@ def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
     have `top_p` of the probability (Holtzman et al. 2020). Shape of logits: (vocabulary,).
 
     Raises:
-        NotFiniteError: when they are no numbers.
+        NotFiniteError: when they are not finite.
     """
     best = int(most_likely(logits))
     if best == NO_TOKEN:

@@ -190,7 +190,7 @@ def _refuse_offloaded(network: torch.nn.Module) -> None:
 
 
 def refuse_broken(network: torch.nn.Module) -> None:
-    """For a model that gives no numbers: no other dtype helps where its weights are none.
+    """For a model whose logits are not finite: no other dtype helps where its weights are not finite either.
 
     Raises:
         UsageError: naming the weights that hold NaN or infinity.

@@ -31,7 +31,7 @@ class Search:
     """The study of one run.
 
     What is asked for follows from the run's seed, the trial's number and what trials of lower numbers ended with, and
-    from nothing else: the sampler is made anew before every ask, and is shown what it may know by then.
+    from nothing else: the sampler is made again before every ask, and is shown what it may know by then.
 
     Args:
         storage: an Optuna storage URL, or the path of a journal file.
@@ -59,7 +59,7 @@ class Search:
         """The parameters of a trial: new ones, or those that were asked for before and have no result yet.
 
         Args:
-            known: trials with lower numbers count as ended, others as running, whatever has become of them since;
+            known: trials with lower numbers count as ended, others as running, whatever their state is now;
                 None for all.
 
         Raises:
@@ -136,7 +136,7 @@ class Search:
         return number >= len(trials) or trials[number].state == TrialState.RUNNING
 
     def forget(self, numbers: Container[int]) -> None:
-        """Begin the study anew with all trials below the first of these, so that they can be entered again."""
+        """Start the study again with all trials below the first of these, so that they can be entered again."""
         kept = []
         for trial in self._trials():
             if trial.number in numbers:

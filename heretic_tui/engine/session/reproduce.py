@@ -36,7 +36,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         own: this person's settings: they allow what the record cannot.
 
     Raises:
-        UsageError: for a file that is no such record, or input that is gone.
+        UsageError: for a file that is not such a record, or input that cannot be found.
     """
     record = read_export(file)
     parameters = Parameters.from_json(record.parameters, where=str(file))

@@ -257,7 +257,7 @@ class Trials:
             self._work.tell(finished)
 
     def _reconcile(self) -> None:
-        """Where the study holds other parameters or results than the events do, it is begun anew from there: a figure
+        """Where the study holds other parameters or results than the events do, it is started again there: a figure
         belongs to the parameters that it was measured with."""
         wrong = []
         for number in range(self._study.count):

@@ -101,7 +101,7 @@ class ModeScreen(RunScreen[None]):
         self.query_one(RunBar).show(view.state, view.glyphs, view.alive, view.note, elapsed=view.timed)
 
     def paint_all(self) -> None:
-        """Paint the screen anew, where it is in view."""
+        """Paint the screen again if it is shown."""
         if self.is_ready and self.app.screen is self:
             self.paint_bar()
             self.paint(ALL)

@@ -1,5 +1,5 @@
 """Small dialogs: confirm, ask for a line, choose, show text. Escape is always the harmless answer, and no key that is
-pressed in one reaches the screen beneath."""
+pressed in one reaches the screen below it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ChoiceDialog(Dialog[str | None]):
 
     def answer(self, answer: str) -> None:
         """Close with an answer."""
-        # A second click may come before the dialog has gone.
+        # A second click may come before the dialog is closed.
         if self.is_current:
             self.dismiss(answer)
 

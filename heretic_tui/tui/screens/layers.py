@@ -161,7 +161,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._go_to_best(table)
 
     def _go_to_best(self, table: LineTable) -> None:
-        """Begin at the best layer, once it is known, unless a person has gone elsewhere."""
+        """Begin at the best layer, once it is known, unless the user has moved the cursor."""
         best = self._best
         if best is not None and not self._placed:
             self._placed = True

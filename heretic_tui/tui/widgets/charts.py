@@ -22,7 +22,7 @@ _SHADES_FROM = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
 def curves(series: Mapping[str, Sequence[float | None]], width: int, height: int, glyphs: Glyphs) -> Text:
-    """Values over the layers, one chart beneath the other on one scale: in a common chart one would lie over another.
+    """Values over the layers, one chart below the other on one scale: in a common chart one would lie over another.
     Filled down to the lowest value, or to zero where some are below it, so that neither a terminal nor a picture of it
     leaves gaps. What is not known is left out. Where `height` is too small for all of them more lines are taken."""
     known = [value for values in series.values() for value in values if _is_known(value)]

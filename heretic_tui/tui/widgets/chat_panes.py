@@ -27,7 +27,7 @@ class _AnswerText(Static):
 
 
 class ChatPanes(Horizontal):
-    """Each turn as what the person said, and beneath it what each model answered."""
+    """Each turn as what the person said, and below it what each model answered."""
 
     def __init__(self) -> None:
         super().__init__(id="chat-panes")
@@ -42,7 +42,7 @@ class ChatPanes(Horizontal):
             pane.anchor()
 
     def show(self, view: RunView) -> None:
-        """The whole conversation anew."""
+        """Show the whole conversation again."""
         self._answers.clear()
         for pane in self.query(VerticalScroll):
             pane.remove_children()
