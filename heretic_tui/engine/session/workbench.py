@@ -21,7 +21,7 @@ from heretic_tui.engine.session.chat import LiveModel
 from heretic_tui.engine.session.opening import begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import Baseline, Measurement, measure_base
 from heretic_tui.engine.session.phases.batch_size import set_batch_size
-from heretic_tui.engine.session.phases.directions import FoundDirections, find_directions
+from heretic_tui.engine.session.phases.directions import FoundDirections, directions_of_run
 from heretic_tui.engine.session.phases.layers import layers_of_run
 from heretic_tui.engine.session.phases.load import Loaded, load
 from heretic_tui.engine.session.phases.phase import RunInputs
@@ -162,7 +162,7 @@ def open_workbench(run: RunInputs, work: Work, layers: bool = False) -> Workbenc
         set_batch_size(run, model, work)
         tokens = set_response_prefix(run, model, work)
         baseline = measure_base(run, model, tokens, work)
-        directions, gathered = find_directions(run, model, tokens, work)
+        directions, gathered = directions_of_run(run, model, tokens, work)
         if layers:
             layers_of_run(run, model, tokens, baseline, directions, gathered, work)
         return Workbench(run, model, loaded.dtype, tokens, directions, baseline)
@@ -187,7 +187,7 @@ def open_edit_bench(run: RunInputs, work: Work, check: Callable[[ChatModel], Non
             check(loaded.model)
         set_batch_size(run, loaded.model, work)
         tokens = set_response_prefix(run, loaded.model, work)
-        directions, _ = find_directions(run, loaded.model, tokens, work)
+        directions, _ = directions_of_run(run, loaded.model, tokens, work)
         return EditBench(run, loaded.model, loaded.dtype, tokens, directions)
 
     return load(run, prepare, work)

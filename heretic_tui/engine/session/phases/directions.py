@@ -37,7 +37,7 @@ class FoundDirections:
     bank: EditBank
 
 
-def find_directions(
+def directions_of_run(
     run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], work: Work
 ) -> tuple[FoundDirections, dict[str, Tensor]]:
     """The directions from the run folder, or found now and kept there.
