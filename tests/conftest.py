@@ -99,6 +99,12 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     return DemoRun(runs_dir, record.parent, seconds)
 
 
+@pytest.fixture
+def run(demo_run: DemoRun, tmp_path: Path) -> Path:
+    """A copy of the demo's run that a test may change, in the folder of runs that `heretic` uses."""
+    return Path(shutil.copytree(demo_run.folder, tmp_path / "runs" / demo_run.folder.name))
+
+
 @pytest.fixture(scope="session")
 def lab_model() -> Path:
     folder = os.environ.get("HERETIC_LAB_MODEL")
