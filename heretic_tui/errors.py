@@ -28,7 +28,7 @@ class UsageError(HereticError):
     exit_status = WRONG_INPUT
 
 
-# Longer than any sentence of ours; some libraries put whole tensors or files into a message.
+# Longer than any sentence of this program; some libraries put whole tensors or files into a message.
 LONGEST = 600
 
 # Lines that libraries add to messages and that help no reader.
@@ -126,7 +126,7 @@ def _text(error: BaseException) -> str:
         # A message can be as long as a file.
         return without_passwords(str(error)[: 4 * LONGEST].strip())
     except Exception:
-        # An exception's own __str__ may raise anything. The name of its class is told in its place.
+        # An exception's own __str__ may raise anything. The name of its class is used instead.
         log.debug("%s has no text", type(error).__name__, exc_info=True)
         return ""
 

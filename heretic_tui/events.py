@@ -42,7 +42,7 @@ class Event:
 @dataclass(frozen=True, kw_only=True)
 class RunOpened(Event):
     """A session took hold of a run folder. `settings` is the whole configuration, as plain JSON; `figures` are those of
-    its trials, the two objectives first (none in journals of before: figures_of_before)."""
+    its trials, the two objectives first (none in journals of older versions: figures_of_before)."""
 
     type = "run_opened"
     run: str
@@ -378,7 +378,7 @@ def from_json(
     so that a newer program's journal can still be read, and fields that an older one did not write have their defaults.
 
     Args:
-        figures: those of the run that it belongs to, the two objectives first; None: those of the time before.
+        figures: those of the run that it belongs to, the two objectives first; None: those of older versions.
 
     Raises:
         ValueError: for a record of a known kind that lacks a field, or has one that cannot be.

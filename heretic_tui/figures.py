@@ -112,5 +112,5 @@ def in_tables(figures: Sequence[T]) -> list[T]:
 
 
 def values_of_before(record: Mapping[str, object], *names: str) -> dict[str, object]:
-    """What a record of the time before holds in fields of its own, by name."""
+    """What a record of an older version holds in fields of their own, by name."""
     return {name: record[name] for name in names if record.get(name) is not None}

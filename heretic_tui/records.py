@@ -158,7 +158,7 @@ def _any_of(readers: list[_Reader]) -> _Reader:
                 return reader(value)
             except Misfit as misfit:
                 said.append(misfit)
-        # Where one of them looked into it, it knows which part does not fit.
+        # If one of them has read parts of it, it knows which part does not fit.
         raise next((misfit for misfit in said if misfit.place), Misfit(value))
 
     return read_any

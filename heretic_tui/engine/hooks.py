@@ -50,7 +50,7 @@ class LayerCall:
         return stream_in(self.args, self.kwargs)
 
     def again(self, stream: Tensor) -> Tensor:
-        """What the layer makes of another stream with the same further arguments."""
+        """The layer's output for another stream, with the other arguments unchanged."""
         if self.args:
             return stream_out(self.layer(stream, *self.args[1:], **self.kwargs))
         return stream_out(self.layer(**{**self.kwargs, "hidden_states": stream}))
@@ -150,7 +150,7 @@ def change_output(layer: nn.Module, change: Callable[[Tensor], Tensor]) -> Itera
 
 @contextmanager
 def replace_outputs(replacements: Iterable[tuple[nn.Module, Replacement]]) -> Iterator[None]:
-    """Within the block each module gives what its replacement makes of its input and its own output."""
+    """Within the block each module returns its replacement's result for its input and its own output."""
 
     def hook(replace: Replacement) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
         return lambda module, args, output: replace(args[0], output)

@@ -146,7 +146,7 @@ def read_export(file: Path) -> ExportRecord:
 
 
 def _check_bounds(record: ExportRecord) -> None:
-    """See that what is of the right type is of a size and form that it can have.
+    """Check the sizes and forms of values whose types are right.
 
     Raises:
         Misfit: where something is not.
@@ -185,7 +185,7 @@ def _check_bounds(record: ExportRecord) -> None:
 
 
 def _check_size(value: object, place: str) -> None:
-    """See that no text in a value is longer than such texts are."""
+    """Check that no text in a value is too long."""
     longest = _LONGEST_SENTENCE if place.rpartition(".")[2] in _SENTENCES else _LONGEST
     if isinstance(value, str) and len(value) > longest:
         raise Misfit(value, place)
@@ -200,7 +200,7 @@ def _check_size(value: object, place: str) -> None:
 
 
 def _by_name(content: Mapping[str, object]) -> dict[str, object]:
-    """A record of the time before with its figures by name."""
+    """A record of an older format, with its figures by name."""
     settings = content["settings"]
     length = settings.get("max_response_length", 100) if isinstance(settings, dict) else 100
     found = {**content, "figures": as_json(figures_of_before(length))}

@@ -148,13 +148,13 @@ class RunFolder:
             self._known = record
 
     def seal(self, path: Path) -> None:
-        """Keep the checksum of a file, just written, that figures will rest on."""
+        """Keep the checksum of a file, just written, that figures depend on."""
         record = self.read_record()
         checksums = {**record.checksums, path.relative_to(self.path).as_posix(): checksum(path)}
         self.save_record(replace(record, checksums=checksums))
 
     def check(self, path: Path) -> None:
-        """See that a file is what was written when it was sealed. (Older versions sealed none: theirs are believed.)
+        """Check that a file is unchanged since it was sealed. (Older versions sealed none: theirs are not checked.)
 
         Raises:
             FileNotFoundError: when it is not there.
@@ -204,7 +204,7 @@ def _is_run(path: Path) -> bool:
     try:
         os.stat(path / "run.json")
     except PermissionError:
-        # A folder that may not be looked into is listed with that, and not left out.
+        # A folder that may not be read is listed with that reason, and not left out.
         return path.is_dir()
     except OSError:
         return False

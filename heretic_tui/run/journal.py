@@ -122,7 +122,7 @@ class Tail:
     """The events of a journal that came since the last look, some megabytes at a time; a partial last line is read when
     it is whole.
 
-    What lies there at the first look is of the past.
+    What is in the file at the first read counts as past.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,7 +134,7 @@ class Tail:
     def take(self) -> list[ev.Event]:
         try:
             found = self._path.stat()
-            # A FIFO in its place would be waited for.
+            # Opening a FIFO would wait for its writer.
             if not stat.S_ISREG(found.st_mode):
                 return []
             if self._past is None:

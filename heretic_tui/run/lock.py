@@ -14,7 +14,7 @@ from heretic_tui.errors import UsageError
 
 # struct flock: type, whence, start, length, pid.
 _FLOCK = "@hhqqi0q"
-# Older versions look by taking the lock for a moment; that is waited out.
+# Older versions ask by taking the lock for a moment; this waits until they are done.
 _PATIENCE, _STEP = 0.3, 0.02
 
 
@@ -53,7 +53,7 @@ def holder(path: Path) -> int | None:
     """Pid of the process that holds the lock at this moment (-1 where it is not known), None when nobody does."""
     try:
         fcntl = _fcntl()
-        # A FIFO in its place would be waited for.
+        # Opening a FIFO would wait for its writer.
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except (OSError, UsageError):
         return None
@@ -89,7 +89,7 @@ def _take(fcntl: ModuleType, handle: int) -> None:
         try:
             fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         except OSError as error:
-            # A file system without it: the run is held all the same, and seen to be in the system's list.
+            # A file system without it: the run is locked by flock alone, which the system's list shows.
             if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.EAGAIN, errno.EACCES):
                 raise
 

@@ -32,7 +32,7 @@ class RunRecord:
         response_prefix: what every response is made to begin with.
         loaded_as: the word of the dtypes that the figures were measured with.
         trials_at_once: how many trials are in hand.
-        checksums: of files that figures rest on, by their paths in the run folder.
+        checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.
     """
 

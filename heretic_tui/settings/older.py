@@ -15,7 +15,7 @@ FORMER_NAMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
     ),
 }
 
-# Settings that came later, with the value that is what all runs of before did.
+# Settings that came later, with the value that older runs behaved like.
 _CAME_LATER: Mapping[str, object] = {
     "early_stop": True,
     "direction_method": "mean_difference",
@@ -59,7 +59,7 @@ def as_now(record: Mapping[str, object], where: str) -> dict[str, object]:
 
 
 def in_first_words(settings: Mapping[str, object]) -> dict[str, object]:
-    """Settings as the first version wrote them down, as far as it could have: so that a run of before has the identity
+    """Settings as the first version wrote them down, as far as it could have: so that an older run has the identity
     that it had, and goes on."""
     found = {name: value for name, value in settings.items() if name not in _CAME_LATER or _CAME_LATER[name] != value}
     for former, (name, meanings) in FORMER_NAMES.items():

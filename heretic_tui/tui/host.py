@@ -158,7 +158,7 @@ def settle_garbage(event: ev.Event) -> None:
 
 
 class FollowHost:
-    """A run folder that another process writes, or wrote: read only, from as many terminals as one likes."""
+    """A run folder that another process writes, or wrote: read only, from any number of terminals."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder: RunFolder | None = folder

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from heretic_tui.layer_figures import EFFECTS, FirstTokens, LayerFigures, best_layer
 
-# An AUC that a sentence calls telling apart.
+# From this AUC on a sentence says that the direction tells prompts apart.
 _HIGH = 0.95
 
 

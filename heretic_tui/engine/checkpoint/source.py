@@ -132,7 +132,7 @@ def check_weights(settings: Settings, config: PretrainedConfig) -> list[str]:
     tensors = stored_tensors(folder)
     if packed := packed_layout(folder, tensors):
         refuse_packed(*packed)
-    # What code of the model's own makes of names is seen when it loads; so is a file that only its configuration names.
+    # How the model's own code uses names is known when it loads; so is a file that only its configuration names.
     own = bool(getattr(config, "auto_map", None)) and settings.trust_remote_code
     if own or getattr(config, "transformers_weights", None):
         return []

@@ -17,7 +17,7 @@ _TEMPLATES = ("chat_template.json", "processor_config.json")
 
 
 def check_tokenizer_files(folder: Path) -> None:
-    """See that the files are there; without them libraries would wait for ever, or make an empty tokenizer.
+    """Check that the files are there; without them libraries would wait for ever, or make an empty tokenizer.
 
     Raises:
         UsageError: where a model's folder has no vocabulary in it, or something in place of a file.

@@ -42,7 +42,7 @@ _depth = 0
 @contextmanager
 def edits_aside() -> Iterator[None]:
     """Within the block the edits that are attached outside of it change nothing: for a chat
-    with another trial while one waits half way."""
+    with another trial while one waits."""
     global _depth
     _depth += 1
     try:

@@ -41,7 +41,7 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
 
 
 def check_place(out: Path) -> None:
-    """See that a folder can be made, before the hour that it takes to have something to put into it.
+    """Check that a folder can be made, before the long work that fills it.
 
     Raises:
         UsageError: when `out` is there already, or cannot be made.

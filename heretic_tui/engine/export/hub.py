@@ -39,7 +39,7 @@ def check_name(repository: str) -> None:
 
 
 def check_access(repository: str, token: str | None) -> None:
-    """See that there is a token which the Hub knows, before work is begun that ends in an upload.
+    """Check that there is a token which the Hub knows, before work begins that ends with an upload.
 
     Raises:
         UsageError: a wrong name, no token, one that the Hub rejects, or no Hub.

@@ -82,7 +82,7 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
         if place is None and (name in record.local or _is_path(named)):
             place = known.get(name, "")
             if record.format == 1 and not os.path.exists(place):
-                # Records of the time before hold the whole path.
+                # Records of format 1 hold the whole path.
                 place = named
             if not os.path.exists(place):
                 raise UsageError(

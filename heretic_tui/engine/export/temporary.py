@@ -26,7 +26,7 @@ def temporary_folder(where: Path, prefix: str, suffix: str = "") -> Iterator[Pat
     """
     _clear_leftovers(where, prefix, suffix)
     folder = Path(tempfile.mkdtemp(prefix=prefix, suffix=suffix, dir=where))
-    # A lock on the folder itself ends with this process, whatever ends it.
+    # A lock on the folder itself ends with this process, however it ends.
     handle = os.open(folder, os.O_RDONLY)
     try:
         # Not to be had on some network file systems: then leftovers there stay.

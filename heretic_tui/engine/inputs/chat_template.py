@@ -164,7 +164,7 @@ class ChatTemplate:
 
 
 def clock_of(kept: str | None, created: float | None) -> datetime | None:
-    """The time that a run's templates are told: the one that was kept, and in runs of before it was, the one when the
+    """The time that a run's templates are told: the one that was kept, and for runs of older versions the one when the
     run was made. None where neither is known.
 
     Raises:

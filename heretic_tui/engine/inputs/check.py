@@ -36,7 +36,7 @@ class Inputs:
 
 
 def check_inputs(settings: Settings) -> Inputs:
-    """Read the prompts, look at the model's files, and see that the one reaches the other.
+    """Read the prompts, look at the model's files, and check that the prompts reach the model.
 
     Raises:
         UsageError: for whatever is wrong with them, in one line.

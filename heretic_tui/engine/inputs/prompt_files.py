@@ -1,4 +1,4 @@
-"""Files of prompts as people have them: text, JSON, CSV and parquet, read into one column of texts."""
+"""Files of prompts: text, JSON, CSV and parquet, read into one column of texts."""
 
 from __future__ import annotations
 

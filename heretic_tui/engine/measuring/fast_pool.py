@@ -166,7 +166,7 @@ class FastPool:
         free = capacity - len(self._lines)
         if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
             return
-        # Where rows of the batch cannot be told apart, one job has it for itself.
+        # Where edits cannot differ by row, a batch belongs to one job.
         jobs = self._jobs if self.together else self._jobs[:1]
         wanted = {job: job.to_begin(self._waiting[job]) for job in jobs}
         share = {job: sum(line.job is job for line in self._lines) for job in jobs}
@@ -217,7 +217,7 @@ class FastPool:
                 self._compact()
 
     def _step(self) -> None:
-        """Take the last token of every line through the model, and guesses at the next ones where that pays."""
+        """Take the last token of every line through the model, and guesses at the next ones where that saves time."""
         lines, speculation = self._lines, self._speculation
         block = speculation.block([(line.row, line.response) for line in lines])
         last = self._evaluation.length - 1

@@ -107,7 +107,7 @@ class Job:
         return list(self.odds.order) if self.odds else list(range(len(self.responses)))
 
     def found_first_tokens(self, figures: Mapping[str, float]) -> None:
-        """Take in the figures of first tokens."""
+        """Add the figures of first tokens."""
         self.figures.update(figures)
         if self.stopping is None:
             return
@@ -117,7 +117,7 @@ class Job:
             self.look()
 
     def found(self, row: int, response: Response) -> None:
-        """Take in a verdict."""
+        """Add a verdict."""
         if not self.dominated:
             self.responses[row] = response
             self.begun.pop(row, None)

@@ -13,7 +13,7 @@ from heretic_tui.engine.metrics.base import Response
 _TINY = 1e-9
 # Weight of the unweighted rates, in measurements of the same value of the other objective.
 _PRIOR = 0.2
-# Measurements that odds rest on, the base model's apart: more tell little more, and take time at every trial.
+# Measurements that the odds are computed from, besides the base model's: more change little, and cost time.
 _REMEMBERED = 256
 # Digits beyond these depend on what else was in a batch.
 _DIGITS = 5

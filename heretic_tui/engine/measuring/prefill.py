@@ -1,7 +1,7 @@
 """The forward pass over the evaluation prompts, without computing what is known.
 
 What all prompts begin with (the chat template, a system prompt) is computed once a trial. Below the first layer that a
-trial edits, the edited model is the base model: what the base model makes of the prompts there is kept, as far as
+trial edits, the edited model is the base model: what the base model computes for the prompts there is kept, as far as
 memory allows, and a trial's pass starts at its first edited layer. Nothing is computed
 only to be kept: the first trial that passes through a layer without an edit leaves its states.
 """
@@ -25,7 +25,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 
 # Matrix products run at full rate from about so many tokens on; a larger batch only brings more padding.
 _CHUNK_TOKENS = 512
-# States below this share of the layers would save next to nothing.
+# States below this share of the layers would save almost nothing.
 _LOWEST_KEPT = 0.2
 # Share of the free memory that kept states may take.
 _MEMORY_SHARE = 0.15
@@ -43,7 +43,7 @@ def shared_prefix(rows: Sequence[Tokens]) -> Tokens:
 
 @dataclass(frozen=True)
 class PrefixStates:
-    """What one edit makes of the shared prefix.
+    """The shared prefix under one edit.
 
     Attributes:
         first_edited: lowest edited layer; the number of layers where nothing is edited.
@@ -61,7 +61,7 @@ class PrefillResult:
     Attributes:
         logits: of the token after the last, float32 (rows, vocabulary).
         cache: keys and values of all their tokens; in layers below `start`, of the prefix alone.
-        tokens: positions that were computed, padding included; those that began half way up count half.
+        tokens: positions that were computed, padding included; those that began at the middle layer count half.
     """
 
     rows: Sequence[int]
@@ -110,7 +110,7 @@ class Prefill:
         return PrefixStates(first_edited, [self._on_layer(number, pair) for number, pair in enumerate(cache)])
 
     def chunks(self, name: str, rows: Sequence[int]) -> list[list[int]]:
-        """Rows in batches of about equal length, shortest first, so that next to nothing is padded."""
+        """Rows in batches of about equal length, shortest first, so that almost nothing is padded."""
         lengths = self._kept[name].lengths
         chunks: list[list[int]] = []
         for row in sorted(rows, key=lambda row: (lengths[row], row)):

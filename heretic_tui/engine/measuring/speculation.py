@@ -77,7 +77,7 @@ class Speculation:
         return []
 
     def block(self, lines: Sequence[tuple[int, Tokens]]) -> int:
-        """Tokens that each line should take through the model in the next step, 1 where guessing does not pay.
+        """Tokens that each line should take through the model in the next step, 1 where guessing saves no time.
 
         Args:
             lines: row and response so far of each.
@@ -85,7 +85,7 @@ class Speculation:
         if not self._cost:
             return 1
         count = len(lines)
-        # What guessing could bring at most decides nothing where even that does not pay.
+        # The most that guessing could save, to begin with: where even that is too little, nothing else is computed.
         if all(self._cost(count * block) > block * self._cost(count) / _WORTHWHILE for block in _BLOCKS[1:]):
             return 1
         guessed = sum(bool(self.guess(row, response, 1)) for row, response in lines)
@@ -99,6 +99,6 @@ class Speculation:
         return best
 
     def learn(self, tried: int, right: int) -> None:
-        """Take in how many of the guesses of a step that were looked at were right."""
+        """Count the guesses of a step that were checked, and those that were right."""
         if tried:
             self._right += _FRESH * (right / tried - self._right)

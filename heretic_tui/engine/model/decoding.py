@@ -75,7 +75,7 @@ def greedy(
             if progress:
                 progress(done + rows, len(tokens))
 
-        # A batch that runs out of memory half way is decoded again from its prompts.
+        # A batch that runs out of memory is decoded again from its prompts.
         for row, response in zip(batch.rows, _decode_batch(model, batch, max_new_tokens, ended, enough), strict=True):
             responses[row] = response
         done += len(batch.rows)

@@ -203,7 +203,7 @@ def refuse_broken(network: torch.nn.Module) -> None:
 
 
 def _refuse_blank(network: torch.nn.Module, layers: Iterable[torch.nn.Module]) -> None:
-    """See that the weights were filled in: a download that ended early may have reserved its space, as zeros.
+    """Check that the weights were filled in: a download that ended early may have reserved its space, as zeros.
 
     Raises:
         UsageError: when all matrices of a layer, or the embedding, hold nothing but zeros.

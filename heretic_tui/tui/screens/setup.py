@@ -162,7 +162,7 @@ with its own settings, D deletes it.
 
     def _paint_info(self) -> None:
         """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
-        the line. In its place, what is wrong with the run that a person is at."""
+        the line. Otherwise what is wrong with the run under the cursor."""
         if self._runs.has_focus and (run := self._runs.run) and run.problem:
             self._previewing = True
             self._show(Text(plain(run.problem), "bold red"))

@@ -102,7 +102,7 @@ a dominated trial's refusals only what is certain counts.
             self._paint_detail()
 
     def _take_figures(self) -> None:
-        """Another run may have other figures: columns are theirs, and what names those of before is taken away."""
+        """Another run may have other figures: columns are made for them, a filter by others is dropped."""
         figures, box = self.view.state.figures, self.query_one("#filter", Input)
         self.query_one("#trial-table", LineTable).set_columns(trial_columns(figures))
         box.placeholder = filter_example(figures)

@@ -1,4 +1,4 @@
-"""The batch size, by measured throughput: doubled until it pays no more or memory runs out."""
+"""The batch size, by measured throughput: doubled until throughput grows no more or memory runs out."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def choose_batch_size(
     best, best_rate, lean = 0, 0.0, 0
     progress = work.progress("batch size")
     seconds: dict[int, float] = {}
-    _decoding_rate(model, by_length[0], 1)  # the first pass pays for kernels and caches, not for tokens
+    _decoding_rate(model, by_length[0], 1)  # the first pass also loads kernels and fills caches
     for step, size in enumerate(sizes):
         work.checkpoint()
         try:

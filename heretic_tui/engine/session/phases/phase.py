@@ -57,7 +57,7 @@ class RunInputs:
         return self.folder.read_record()
 
     def require(self, what: str) -> None:
-        """See that a result which the folder does not hold may be found now.
+        """Check that a result which the folder does not hold may be found now.
 
         Raises:
             HereticError: where the model is not the run's own: what would be found now would not be the run's.
