@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from heretic_tui.engine.search.space import Sampled
 from heretic_tui.engine.search.storage import OBJECTIVES
 
-# TPE learns from so many trials at most, those that are furthest in front among them: its time grows with their number.
+# The largest number of trials that TPE learns from, and of those on the first fronts: its time grows with their number.
 MOST_LEARNED, MOST_IN_FRONT = 500, 100
 
 
@@ -41,11 +41,11 @@ class Sampler(optuna.samplers.TPESampler):
         Args:
             trials: complete ones and running ones.
         """
-        # It asks for these few things of a study alone.
+        # Of a study it needs these few things.
         shown = cast(optuna.Study, Shown(trials))
         trial = create_trial(state=TrialState.RUNNING)
         trial.number = number
-        # A range of one value is nothing to learn about.
+        # From a range of one value nothing can be learned.
         wide = {name: distribution for name, distribution in sorted(space.items()) if not distribution.single()}
         drawn: dict[str, float | str] = {}
         if sum(trial.state == TrialState.COMPLETE for trial in trials) >= self._at_random:
@@ -72,8 +72,8 @@ class Shown:
 
 
 def trials_shown(trials: list[FrozenTrial], known: int) -> list[FrozenTrial]:
-    """The trials that the sampler learns from, in their order: those that were known to have ended, no more than it
-    bears; and those in hand then, as running."""
+    """The trials that the sampler learns from, in their order: those that were known to have ended, up to its
+    limit; and those in hand then, as running."""
     complete = [trial for trial in trials[:known] if trial.state == TrialState.COMPLETE]
     if len(complete) > MOST_LEARNED:
         ranks = front_ranks([(trial.values[0], trial.values[1]) for trial in complete])

@@ -84,7 +84,7 @@ class Search:
 
         Args:
             values: of the two objectives; for a trial that was not measured in full, estimates.
-            ended: how the trial ended, to be kept beside.
+            ended: how the trial ended, to be kept with it.
         """
         self._keep(number, ended)
         self._study.tell(number, [compared(value) for value in values])
@@ -131,7 +131,7 @@ class Search:
         return self._trials()[number].params.keys() >= self._space.dimensions.keys()
 
     def is_open(self, number: int) -> bool:
-        """Whether the trial has still to be told a result (or is not there at all)."""
+        """Whether the trial has no result yet (or does not exist)."""
         trials = self._trials()
         return number >= len(trials) or trials[number].state == TrialState.RUNNING
 

@@ -36,7 +36,7 @@ class LiveModel:
 
         Raises:
             UsageError: when the message is longer than the model can read.
-            HereticError: when the model's logits are not numbers.
+            HereticError: when the model's logits are not finite.
         """
         prompt = Prompt(text, self.system_prompt)
         (tokens,) = greedy(self.model, self.model.encode([prompt]), self.longest)
@@ -48,7 +48,7 @@ def answer(model: ChatModel, chat: Chat, work: Work) -> None:
     response prefix, where there is one, is part of the answer.
 
     Raises:
-        HereticError: when the conversation is longer than the model can read, or its logits are not numbers.
+        HereticError: when the conversation is longer than the model can read, or its logits are not finite.
         torch.OutOfMemoryError: when the conversation does not fit.
     """
     start = time.perf_counter()
@@ -59,7 +59,7 @@ def answer(model: ChatModel, chat: Chat, work: Work) -> None:
     tokens = model.encode_turns(chat.system_prompt, chat.turns, chat.thinking)
     most = chat.sampling.max_tokens
     if model.positions is not None:
-        # The last token is said, and not read any more.
+        # The last token is not read by the model.
         most = min(most, model.positions - len(tokens) + 1)
     if model.response_prefix and not chat.thinking:
         work.tell(ChatDelta(id=chat.id, text=model.response_prefix))

@@ -32,7 +32,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     """Build an exported model again from its reproduce.json.
 
     Args:
-        given: where the model and the prompt sets lie, by setting name, for those that the record knows by name alone.
+        given: where the model and the prompt sets lie, by setting name, for those of which the record has only a name.
         own: this person's settings: they allow what the record cannot.
 
     Raises:

@@ -180,7 +180,7 @@ class Session:
         if start is not None:
             self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
         if self.workbench is None:
-            # What was loaded before the end takes memory.
+            # What was loaded before the run ended takes memory.
             free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
         self.emit(ev.PhaseStarted(phase="ready"))
@@ -242,7 +242,7 @@ class Session:
                 self._waiting.append(command)
 
     def _obey_those_that_wait(self) -> bool:
-        """Obey commands until none waits; exports are put off. Returns whether there was any."""
+        """Obey commands until none waits; exports wait. Returns whether there was any."""
         obeyed = False
         while command := self._next_command():
             obeyed = True

@@ -25,7 +25,7 @@ from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
-# A process that has died in the same trial this often would die in it again.
+# A process that has ended in the same trial this often would end in it again.
 _ATTEMPTS = 5
 # What the study keeps of a trial's end: the fields of the event.
 _ENDED = ("state", "figures", "at_least", "estimate", "prompts", "seconds", "stages", "reason")
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class Trials:
-    """Runs the trials of one search; what comes of them goes into events, responses and the study.
+    """Runs the trials of one search; their results go into events, responses and the study.
 
     Args:
         state: folded from all events; it says which trials have ended.
@@ -166,7 +166,7 @@ class Trials:
         figures: dict[str, float] = {}
         at_least: dict[str, float] = {}
         if job.error is None:
-            # A metric of somebody else's may fail too.
+            # A metric of another package may fail too.
             with failures_of(job):
                 figures, at_least = evaluation.figures(job), evaluation.at_least(job)
         if job.error:

@@ -56,7 +56,7 @@ class EditBench:
 
     @contextmanager
     def edited(self, parameters: Parameters | None) -> Iterator[LiveModel]:
-        """Within the block the model has an edit (none for None) in its matrices, and can be talked to.
+        """Within the block the model has an edit (none for None) in its matrices, and can answer.
 
         Raises:
             UsageError: when the parameters are not for this model.
@@ -141,7 +141,7 @@ class Workbench(EditBench):
         """Measure one edit, none for None, in full.
 
         Raises:
-            HereticError: when the edited model's logits are not numbers.
+            HereticError: when the edited model's logits are not finite.
             torch.OutOfMemoryError: when a single row is too much.
             Aborted: from the control, between batches and tokens.
         """
@@ -169,7 +169,7 @@ def open_workbench(run: RunInputs, work: Work, layers: bool = False) -> Workbenc
 
     bench = load(run, prepare, work)
     if run.own:
-        # Which trials are asked for depends on the latter, so a run keeps to what it began with.
+        # Which trials are asked for depends on the latter, so it is the same for the whole run.
         at_once = bench.baseline.trials_at_once
         run.folder.save_record(replace(run.record, loaded_as=bench.loaded_as, trials_at_once=at_once))
     return bench

@@ -80,7 +80,7 @@ class Baseline:
         """Measure one edit in full.
 
         Raises:
-            HereticError: when the edited model's logits are not numbers.
+            HereticError: when the edited model's logits are not finite.
             torch.OutOfMemoryError: when a single row is too much.
             Aborted: from the control, between batches and tokens.
         """

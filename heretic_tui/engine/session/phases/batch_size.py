@@ -23,7 +23,7 @@ _DECODE_STEPS = 4
 _CONTEXT = 16
 # A larger batch has to bring at least this much more; timing noise alone is a few per cent.
 _WORTHWHILE = 1.05
-# A batch that fills more than this share of a GPU's memory leaves no room for what fragments.
+# A batch that fills more than this share of a GPU's memory leaves no room for fragmentation.
 _HEADROOM = 0.9
 
 
@@ -97,7 +97,7 @@ def choose_batch_size(
             return size // 2
 
         best = halving(best, partial(_try_longest, model, by_length, response_length), halve)
-        # What is decided next is decided by the memory that is free.
+        # The next decision depends on the memory that is free.
         release_blocks()
     return best, seconds
 
@@ -114,7 +114,7 @@ def _decoding_rate(model: ChatModel, prompt: Tokens, size: int) -> float:
             _wait(model)
             times.append(time.perf_counter() - start)
             decoding.take(tokens)
-    # The first takes the prompt in.
+    # The first step reads the prompt.
     return size / min(times[1:])
 
 
