@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from heretic_tui.engine.anatomy.writers import find_layers
 from heretic_tui.engine.hooks import (
     LayerCall,
     MoreThanStream,
@@ -26,7 +27,7 @@ from heretic_tui.engine.hooks import (
     stream_in,
     stream_out,
 )
-from tests.support import tiny_models
+from tests.support import families, tiny_models
 
 KINDS = tiny_models.KINDS
 
@@ -74,6 +75,21 @@ def test_a_pass_that_begins_at_a_layer_gives_what_the_whole_one_does(network: nn
             with catch_inputs(attention, partial(_note, run)):
                 assert torch.equal(logits(network), expected)
         assert run == list(range(start, len(layers)))
+
+
+@pytest.mark.parametrize("kind", ["gpt_neo", "mpt"])
+def test_a_layer_that_is_left_out_returns_all_that_the_model_takes_from_it(kind: str) -> None:
+    network = families.build(kind).eval()
+    _, layers = find_layers(network)
+    outputs: dict[int, object] = {}
+    with catch_outputs(layers, outputs.__setitem__):
+        expected = logits(network)
+    assert isinstance(outputs[0], tuple)
+    with pytest.raises(MoreThanStream):
+        OutputForm.of(outputs[0])
+    with begin_at(layers, 1, outputs[0]):
+        assert torch.equal(logits(network), expected)
+    assert left_behind(network) == []
 
 
 def test_a_layer_is_given_what_the_one_below_returned(network: nn.Module) -> None:
