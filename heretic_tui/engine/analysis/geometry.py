@@ -53,7 +53,7 @@ def direction_cosines(directions: Tensor) -> list[list[float]]:
 def _separation(good: Tensor, bad: Tensor) -> Tensor:
     variance = (good.var(dim=0, correction=0) + bad.var(dim=0, correction=0)) / 2
     distance = bad.mean(dim=0) - good.mean(dim=0)
-    # Identical residuals (the embedding of a template's last token) differ by nothing and spread by nothing.
+    # Identical residuals (the embedding of a template's last token) do not differ and do not spread.
     return torch.where(variance > 0, distance / variance.sqrt().clamp(min=1e-12), torch.zeros_like(distance))
 
 
@@ -99,7 +99,7 @@ def silhouette(good: Tensor, bad: Tensor) -> float:
     the mean distance of a point to the others of its set and b to the other set, the mean of (b - a) / max(a, b); 0
     for a set of one, and for points that all lie in one place. Shapes in: (n, hidden)."""
     points = torch.cat([good, bad]).double()
-    # Around their own centre: what all points share would drown the small distances.
+    # Around their own centre: what all points share would hide the small distances in rounding.
     points = points - points.mean(dim=0)
     distances = torch.cdist(points, points)
     in_bad = torch.arange(len(points)) >= len(good)

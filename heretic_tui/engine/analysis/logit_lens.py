@@ -40,7 +40,7 @@ class Lens:
     def scores(self, directions: Tensor) -> Tensor:
         """Scores of all tokens, float32 on the CPU (n, vocabulary), for directions (n, hidden)."""
         parameter = next(self._head.parameters())
-        # At the length that a norm expects, so that its epsilon means nothing.
+        # At the length that a norm expects, so that its epsilon changes nothing.
         stream = torch.nn.functional.normalize(directions.float(), dim=-1) * directions.shape[-1] ** 0.5
         with torch.inference_mode():
             stream = stream.to(parameter.device)
@@ -51,7 +51,7 @@ class Lens:
     def read(self, directions: Tensor, count: int = 10) -> list[Reading]:
         """The tokens that each direction raises and lowers most, for directions (n, hidden)."""
         readings = []
-        # A few at a time: a row of scores for each layer of a large vocabulary would be much to hold.
+        # A few at a time: a row of scores for each layer of a large vocabulary would take much memory.
         for some in directions.split(16):
             for direction, scores in zip(some, self.scores(some), strict=True):
                 if direction.any():

@@ -179,7 +179,7 @@ class _Canvas:
     """One figure, whose points move."""
 
     def __init__(self, good: int, bad: int, title: str, method: Method) -> None:
-        # Not pyplot: it keeps figures for windows that there are none of.
+        # Not pyplot: it keeps every figure in memory for a window.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
@@ -193,7 +193,7 @@ class _Canvas:
         axes.set_yticks([])
         for spine in axes.spines.values():
             spine.set_color("#bbbbbb")
-        # matplotlib takes dollar signs for mathematics, and a model's name is anybody's text.
+        # matplotlib takes dollar signs for mathematics, and a model's name can be any text.
         self._heading = axes.set_title("", loc="left", fontsize=15, fontweight="bold", parse_math=False)
         axes.set_title(f"{title}, {_NAMES[method]}", loc="right", fontsize=10, color="#555555", parse_math=False)
         size = max(6.0, min(36.0, 9000 / (good + bad)))

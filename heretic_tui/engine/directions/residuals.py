@@ -54,7 +54,7 @@ def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
 def winsorize(residuals: Tensor, quantile: float) -> Tensor:
     """Clamp every residual, prompt by prompt and layer by layer, to the given quantile of its own magnitudes.
 
-    A few components of the stream are hundreds of times larger than the rest in some models and drown a mean.
+    A few components of the stream are hundreds of times larger than the rest in some models and dominate a mean.
     Shape in and out (rows, layers + 1, hidden); a quantile of 1 changes nothing.
     """
     if quantile >= 1.0:

@@ -2,7 +2,7 @@
 
 An edit never touches the weights during a run: a forward hook turns the module's output W x + bias into
 c ∘ (W x) + bias − (a·x) b, in float32, which is what the edited matrix W' = diag(c) W − b aᵀ would have given. The
-model is one `detach` away from the base, quantised weights stay as they are, and switching trials costs next to
+model is one `detach` away from the base, quantised weights stay as they are, and switching trials costs almost
 nothing.
 """
 

@@ -72,7 +72,7 @@ def _umask() -> int:
 
 
 def check_space(out: Path, needed: int) -> None:
-    """Look before writing for minutes.
+    """Check the free space before writing for minutes.
 
     Raises:
         UsageError: when the disk that `out` is to lie on has less than `needed` bytes free.

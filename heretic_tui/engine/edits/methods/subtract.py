@@ -18,7 +18,7 @@ class Subtract:
     dora = False
 
     def row_norms(self, weight: Tensor) -> Tensor:
-        # Of no row is the length looked at.
+        # The lengths of rows are not used.
         return torch.ones_like(weight[..., 0])
 
     def products(self, weight: Tensor, v: Tensor, norms: Tensor) -> tuple[Tensor, ...]:
