@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 import torch
@@ -15,6 +16,8 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import Decoding
 from heretic_tui.errors import one_line
 from heretic_tui.work import Work
+
+log = logging.getLogger(__name__)
 
 # Relative differences of logits that are rounding. In 16 bits a router may send a token elsewhere over them.
 _ROUNDING, _ROUNDING_16 = 1e-3, 0.2
@@ -86,6 +89,8 @@ def _cache_problem(model: ChatModel, tokens: Tokens, rounding: float) -> str | N
     except Exception as error:
         if is_out_of_memory(error):
             raise
+        # Whatever an architecture's own code raises over a cache that it does not know.
+        log.debug("the model does not go on from a cache", exc_info=True)
         return one_line(error)
     return None
 
