@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.older import as_now
 from heretic_tui.settings.schema import Settings
@@ -11,7 +9,7 @@ from heretic_tui.settings.sources import validated
 from heretic_tui.words import quoted, without_passwords
 
 
-def to_record(settings: Settings) -> dict[str, Any]:
+def to_record(settings: Settings) -> dict[str, object]:
     """Settings as plain JSON for what is stored and shown: a password in the storage's URL is not among them."""
     record = settings.model_dump(mode="json")
     if settings.storage:

@@ -293,12 +293,12 @@ _NOT_IDENTITY = frozenset(
 )
 
 
-def deciding(settings: Settings) -> dict[str, Any]:
+def deciding(settings: Settings) -> dict[str, object]:
     """The settings that decide results, as plain JSON."""
     return settings.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
 
 
-def identity(settings: Settings) -> dict[str, Any]:
+def identity(settings: Settings) -> dict[str, object]:
     """The same in the words of the first version, which a run's identity is made of: with the same model and prompts,
     two runs with the same ones are the same run."""
     return in_first_words(deciding(settings))
