@@ -60,6 +60,10 @@ class Work:
 
         return Work(tell, self._control)
 
+    def under(self, control: Control) -> Work:
+        """The same telling, under another control: that of a single command."""
+        return Work(self._emit, control)
+
     def part(self, *kinds: type[Event]) -> Work:
         """Work within this work: under the same control, and only events of these kinds are told."""
 

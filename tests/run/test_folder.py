@@ -15,7 +15,7 @@ import pytest
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
-from heretic_tui.run.record import RunRecord, needed
+from heretic_tui.run.record import RunRecord
 from tests.support import fake_run
 from tests.support.commands import Ended, mounted
 
@@ -151,24 +151,3 @@ def test_folders_that_may_not_be_looked_into_are_listed_as_such(
         assert "closed  damaged: cannot read" in done.out
         assert heretic("show", "closed").status == 2
         assert "whole" in done.out
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("", "is not valid JSON"),
-        ("[]", "holds no record of a run"),
-        ('{"seed": "7"}', "'seed' cannot be '7'"),
-        ('{"settings": []}', "'settings' cannot be"),
-        ('{"batch_size": 1.5}', "'batch_size' cannot be 1.5"),
-        ('{"step_seconds": {"8": "x"}}', "'step_seconds.8' cannot be"),
-        ('{"response_prefix": null}', "'response_prefix' cannot be None"),
-        ("[" * 100_000, "is nested too deeply"),
-        ('{"model": "m"}', "lacks 'settings'"),
-    ],
-)
-def test_a_damaged_record_is_told_with_what_helps(tmp_path: Path, content: str, said: str) -> None:
-    run = folder_in(tmp_path / "run")
-    run.record.write_text(content)
-    with pytest.raises(UsageError, match=rf"run\.json.*{said}.*: put back a copy"):
-        needed(run.read_record().settings, "settings", run.record)

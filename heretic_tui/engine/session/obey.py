@@ -13,7 +13,7 @@ from heretic_tui.engine.session.chat import answer
 from heretic_tui.engine.session.export import export_trial
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import one_line
-from heretic_tui.events import ChatEnded, ChatStarted, Emit, ExportFinished, ExportStarted, Notice, Progress, ShiftFound
+from heretic_tui.events import ChatEnded, ChatStarted, ExportFinished, ExportStarted, Notice, Progress, ShiftFound
 from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
@@ -25,7 +25,7 @@ from heretic_tui.work import Work
 log = logging.getLogger(__name__)
 
 
-def obey_chat(chat: Chat, ready: Callable[[], Workbench], state: RunState, control: Control, emit: Emit) -> None:
+def obey_chat(chat: Chat, ready: Callable[[], Workbench], state: RunState, control: Control, work: Work) -> None:
     """Let the model answer, under the edit of a trial where one is asked for.
 
     Args:
@@ -45,23 +45,23 @@ def obey_chat(chat: Chat, ready: Callable[[], Workbench], state: RunState, contr
         task = control.begin(chat)
         if control.withdrawn(chat):
             return
-        emit(ChatStarted(id=chat.id, trial=chat.trial))
+        work.tell(ChatStarted(id=chat.id, trial=chat.trial))
         parameters = None if chat.trial is None else Parameters.from_json(state.trials[chat.trial].parameters)
         with bench.edited(parameters):
-            answer(bench.model, chat, Work(emit, task))
+            answer(bench.model, chat, work.under(task))
     except Aborted:
         raise
     except Exception as error:
         # A chat that fails (out of memory, a template that rejects the turns) costs no trial.
         log.exception("the chat failed")
-        emit(ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
+        work.tell(ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
     finally:
         if task:
             control.end()
 
 
 def obey_export(
-    export: Export, folder: RunFolder, own: Settings, let_go: Callable[[], None], control: Control, emit: Emit
+    export: Export, folder: RunFolder, own: Settings, let_go: Callable[[], None], control: Control, work: Work
 ) -> None:
     """Write a trial to a folder, and to the Hub where that is asked for.
 
@@ -71,19 +71,19 @@ def obey_export(
     """
     task = control.begin(export)
     out = Path(export.out)
-    emit(ExportStarted(trial=export.trial, out=str(out)))
+    work.tell(ExportStarted(trial=export.trial, out=str(out)))
     # The phases of the second model that an export loads are not those of the run.
-    work = Work(emit, task).part(Progress, Notice)
+    part = work.under(task).part(Progress, Notice)
     result, url, problem = None, None, None
     try:
-        work.checkpoint()
+        part.checkpoint()
         if export.hub:
             check_access(export.hub, export.token)
         let_go()
         # An export that was not measured counts as failed.
-        result = export_trial(folder, export.trial, out, export.kind, export.dora, {}, own, work, keep_unmeasured=False)
+        result = export_trial(folder, export.trial, out, export.kind, export.dora, {}, own, part, keep_unmeasured=False)
         if export.hub:
-            url = upload(out, export.hub, export.private, export.token, work)
+            url = upload(out, export.hub, export.private, export.token, part)
     except Aborted:
         kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
         problem = f"cancelled: {kept}"
@@ -93,10 +93,10 @@ def obey_export(
     finally:
         control.end()
     record = result.to_json() if result else None
-    emit(ExportFinished(trial=export.trial, out=str(out), result=record, url=url, error=problem))
+    work.tell(ExportFinished(trial=export.trial, out=str(out), result=record, url=url, error=problem))
 
 
-def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, control: Control, emit: Emit) -> None:
+def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, control: Control, work: Work) -> None:
     """Find what a trial does to first tokens, and keep it in the run folder.
 
     Args:
@@ -111,7 +111,7 @@ def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, co
         task.checkpoint()
         bench = ready()
         parameters = Parameters.from_json(state.trials[shift.trial].parameters)
-        write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, Work(emit, task))))
+        write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, work.under(task))))
     except Aborted:
         if not task.aborting:
             raise
@@ -121,4 +121,4 @@ def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, co
         problem = one_line(error)
     finally:
         control.end()
-    emit(ShiftFound(trial=shift.trial, error=problem))
+    work.tell(ShiftFound(trial=shift.trial, error=problem))

@@ -262,10 +262,10 @@ class Session:
                 self._n_trials = command.n_trials
                 self.emit(ev.TargetChanged(n_trials=command.n_trials))
             case Chat():
-                obey_chat(command, self._make_ready, self.state, self._control, self.emit)
+                obey_chat(command, self._make_ready, self.state, self._control, self._work)
             case Export():
-                obey_export(command, self.folder, self._settings, self.let_go, self._control, self.emit)
+                obey_export(command, self.folder, self._settings, self.let_go, self._control, self._work)
             case Shift():
-                obey_shift(command, self._make_ready, self.state, self._control, self.emit)
+                obey_shift(command, self._make_ready, self.state, self._control, self._work)
             case Close():
                 pass
