@@ -15,15 +15,8 @@ DOCS = Path(heretic_tui.__file__).parents[1] / "docs"
 
 
 def test_every_public_name_is_there_and_where_type_checkers_look_for_it() -> None:
-    tree = ast.parse(Path(heretic_tui.__file__).read_text(encoding="utf-8"))
-    typed = {
-        alias.name: node.module
-        for block in tree.body
-        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
-        for node in block.body
-        if isinstance(node, ast.ImportFrom)
-        for alias in node.names
-    }
+    tree = ast.parse(Path(heretic_tui.__file__).with_suffix(".pyi").read_text(encoding="utf-8"))
+    typed = {alias.name: node.module for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert {*typed, "__version__"} == set(heretic_tui.__all__)
     for name, module in typed.items():
         found = getattr(heretic_tui, name)
