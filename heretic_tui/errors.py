@@ -1,4 +1,4 @@
-"""The two kinds of failure a person is told about in one line, exit statuses, and any library's exception put into such
+"""The two kinds of failure the user is told about in one line, exit statuses, and any library's exception put into such
 a line."""
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Notice(Event):
-    """Something a person should know; `level` is info, warning or error."""
+    """Something the user should know; `level` is info, warning or error."""
 
     type = "notice"
     text: str
@@ -307,7 +307,7 @@ class ChatDelta(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ChatEnded(Event):
-    """`reason` is end (the model stopped), length, stopped (by a person) or failed (with `error`)."""
+    """`reason` is end (the model stopped), length, stopped (by the user) or failed (with `error`)."""
 
     type = "chat_ended"
     kept = False

@@ -17,7 +17,7 @@ from heretic_tui.words import quoted
 
 
 def user_path(text: str) -> Path:
-    """A path as a person writes it, with `~` for a home folder.
+    """A path as the user writes it, with `~` for a home folder.
 
     Raises:
         UsageError: when it cannot be one: too long, with a NUL, or the home of a user who does not exist.
@@ -171,7 +171,7 @@ def write_json(path: Path, record: object) -> None:
 
 
 def state_folder() -> Path:
-    """Where this program keeps what a person did not name a place for."""
+    """Where this program keeps what the user did not name a place for."""
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
     try:
         return Path(state).expanduser() / "heretic-tui"

@@ -25,7 +25,7 @@ class Work:
         self._emit(event)
 
     def note(self, text: str, level: str = "info") -> None:
-        """Tell something that a person should know; `level` is info, warning or error."""
+        """Tell something that the user should know; `level` is info, warning or error."""
         self._emit(Notice(text=text, level=level))
 
     def progress(self, stage: str) -> Callable[[int, int], None]:

@@ -1,4 +1,4 @@
-"""What several commands have in common: arguments, this person's settings, the run that is meant, work apart from a
+"""What several commands have in common: arguments, the user's settings, the run that is meant, work apart from a
 run."""
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, object]:
 
 
 def settings_of(options: argparse.Namespace, base: Mapping[str, object] | None = None) -> Settings:
-    """This person's settings.
+    """The user's settings.
 
     Args:
         base: defaults in place of the built-in ones.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from heretic_tui.errors import HereticError
 
-# Stands for a token where none can be chosen.
+# In place of a token where none can be chosen.
 NO_TOKEN = -1
 
 

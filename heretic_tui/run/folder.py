@@ -119,12 +119,12 @@ class RunFolder:
             self._lock = self._known = None
 
     def holder(self) -> int | None:
-        """Pid of the process that writes to the run at this moment (-1 where it is not known), None when nobody does.
+        """Pid of the process that writes to the run at this moment (-1 where it is not known), None when there is none.
         Asking does not keep another process from taking the lock."""
         return lock.holder(self.path / "lock")
 
     def read_record(self) -> RunRecord:
-        """run.json; an empty record where there is none yet. While the folder is locked nobody else writes to it: it
+        """run.json; an empty record where there is none yet. While the folder is locked no other process writes it: it
         is read once then.
 
         Raises:

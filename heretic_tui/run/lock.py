@@ -50,7 +50,7 @@ def take(path: Path) -> int:
 
 
 def holder(path: Path) -> int | None:
-    """Pid of the process that holds the lock at this moment (-1 where it is not known), None when nobody does."""
+    """Pid of the process that holds the lock at this moment (-1 where it is not known), None when there is none."""
     try:
         fcntl = _fcntl()
         # Opening a FIFO would wait for its writer.

@@ -16,7 +16,7 @@ _MOST = 500
 
 
 def remember(identity: Mapping[str, object], places: dict[str, str]) -> None:
-    """Note where the model and the sets of a run lie, in a file of this person's. That it cannot be written costs
+    """Note where the model and the sets of a run lie, in a file of the user's. That it cannot be written costs
     nothing but a flag at `reproduce`."""
     known = _read()
     known.pop(_key(identity), None)

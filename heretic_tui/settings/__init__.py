@@ -1,1 +1,1 @@
-"""Everything a person can set."""
+"""Everything the user can set."""

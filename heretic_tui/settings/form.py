@@ -1,4 +1,4 @@
-"""Settings being edited: what a person typed so far, checked as they type, and the command line that says the same."""
+"""Settings being edited: what the user typed so far, checked as they type, and the command line that says the same."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class SettingsForm:
         try:
             return load_settings(given, config=self._config, base=self._base)
         except UsageError as error:
-            # Where a wrong value comes from is before the person's eyes.
+            # Where a wrong value comes from is before the user's eyes.
             raise UsageError(str(error).replace(" (from the command line)", "", 1)) from error
 
     def _with(self, key: str, text: str) -> dict[str, object]:
@@ -140,7 +140,7 @@ class SettingsForm:
 
 
 def text_of(value: object) -> str:
-    """A value as a person types it: plain words bare, lists and tables as TOML, unset as nothing."""
+    """A value as the user types it: plain words bare, lists and tables as TOML, unset as nothing."""
     if value is None:
         return ""
     if isinstance(value, str):

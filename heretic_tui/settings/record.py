@@ -20,10 +20,10 @@ def to_record(settings: Settings) -> dict[str, object]:
 def from_record(record: object, own: Settings, where: str) -> Settings:
     """Settings that lie beside results: in run.json or reproduce.json, which may have been written by somebody else.
 
-    What a person has to allow, and where this program writes, is theirs to say: data gives neither.
+    What the user has to allow, and where this program writes, is theirs to say: data gives neither.
 
     Args:
-        own: from this person's command line, environment and settings file.
+        own: from the user's command line, environment and settings file.
         where: the file, for messages.
 
     Raises:

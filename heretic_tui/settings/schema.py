@@ -1,4 +1,4 @@
-"""All that a person can set: names, defaults, ranges, descriptions; prompt sets; what is a run's identity.
+"""All that the user can set: names, defaults, ranges, descriptions; prompt sets; what is a run's identity.
 
 A setting is one field of `Settings`: its flag, its environment variable, its TOML key and its row on Setup come from
 here. Settings of one group are next to each other.

@@ -1,4 +1,4 @@
-"""What a person is told at once of an event, whatever screen is in view."""
+"""What the user is told at once of an event, whatever screen is in view."""
 
 from __future__ import annotations
 

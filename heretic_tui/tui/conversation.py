@@ -37,7 +37,7 @@ class Answer:
 
 @dataclass
 class Turn:
-    """What a person said, how the models were to answer, and what each side answered."""
+    """What the user said, how the models were to answer, and what each side answered."""
 
     user: str
     answers: list[Answer] = field(default_factory=list)
@@ -103,7 +103,7 @@ class Conversations:
         self._answers.clear()
 
     def withdraw(self) -> str | None:
-        """Take back a message whose answer has not begun. Returns what the person said where that was a whole turn."""
+        """Take back a message whose answer has not begun. Returns what the user said where that was a whole turn."""
         for answer in self.open:
             if not answer.started:
                 # The engine may have begun by now; whatever it says of it goes nowhere.
@@ -138,7 +138,7 @@ class Conversations:
         return f"{name_of(now[side])} goes on from its own {own} turn{'s' if own > 1 else ''}"
 
     def take_back(self) -> str | None:
-        """Remove the last turn and return what the person said in it."""
+        """Remove the last turn and return what the user said in it."""
         return self.turns.pop().user if self.turns else None
 
     def clear(self) -> None:

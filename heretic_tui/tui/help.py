@@ -1,4 +1,4 @@
-"""Help and the command palette, made from the keys that a person could press now."""
+"""Help and the command palette, made from the keys that the user could press now."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def resumed_settings(folder: RunFolder, own: Settings) -> Settings:
     """The settings to go on with a run that lies on the disk.
 
     Args:
-        own: this person's settings: they allow what the run's record cannot, and hold the storage's password.
+        own: the user's settings: they allow what the run's record cannot, and hold the storage's password.
 
     Raises:
         UsageError: for a record that is damaged, or that asks for what `own` does not allow.

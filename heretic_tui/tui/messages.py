@@ -16,7 +16,7 @@ Severity = Literal["information", "warning", "error"]
 
 @dataclass
 class StartRun(Message):
-    """Begin or go on with the run of these settings. Where a run is at work here, the person is asked first."""
+    """Begin or go on with the run of these settings. Where a run is at work here, the user is asked first."""
 
     settings: Settings
 
@@ -54,7 +54,7 @@ class CopyText(Message):
     """Copy a text by every way there is out of a far terminal.
 
     Attributes:
-        what: what it is called when a person is told.
+        what: what it is called when the user is told.
     """
 
     text: str
@@ -63,7 +63,7 @@ class CopyText(Message):
 
 @dataclass
 class Say(Message):
-    """Tell the person something that goes away by itself."""
+    """Tell the user something that goes away by itself."""
 
     text: str
     severity: Severity = "information"

@@ -1,4 +1,4 @@
-"""What a person is asked before something of a run is cut off, or after it failed: words and answers."""
+"""What the user is asked before something of a run is cut off, or after it failed: words and answers."""
 
 from __future__ import annotations
 

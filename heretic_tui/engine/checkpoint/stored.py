@@ -242,7 +242,7 @@ def refuse_adapter(folder: Path) -> None:
 
 
 def refuse_foreign_links(source: Path) -> None:
-    """Check that what an export takes over from a model folder lies in it. A link could bring any file of this person's
+    """Check that what an export takes over from a model folder lies in it. A link could bring any file of the user's
     into an export, and so into an upload. Links to weights are those of people whose disks are full: weights are
     loaded and written again, never copied.
 

@@ -28,7 +28,7 @@ def whole_or_absent(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with temporary_folder(out.parent, f".{out.name}.", ".part") as beside:
-            # Made for its owner alone; an export is as readable as any folder of this person's.
+            # Made for its owner alone; an export is as readable as any folder of the user's.
             beside.chmod(0o777 & ~_umask())
             yield beside
             if os.path.lexists(out):

@@ -24,7 +24,7 @@ _NO_TOKEN = "no Hub token: set HF_TOKEN, log in with `hf auth login`, or type on
 _LEFT = "the folder is whole, `hf upload {} {}` goes on with it"
 # Seconds without any data on a connection, in either direction. The client itself would wait for ever.
 PATIENCE = 100.0
-# Seconds after which a person is told that an answer is waited for; after twice as many again, and so on.
+# Seconds after which the user is told that an answer is waited for; after twice as many again, and so on.
 TELL_AFTER = 8.0
 
 T = TypeVar("T")

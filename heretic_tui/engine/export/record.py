@@ -65,7 +65,7 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
     person to say, or for this machine to know, as it does after an export. Devices are this machine's.
 
     Args:
-        own: this person's settings.
+        own: the user's settings.
         given: places of the model and the sets, by setting name.
         where: the record's file, for messages.
 

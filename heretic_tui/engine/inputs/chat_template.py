@@ -48,7 +48,7 @@ class ChatTemplate:
     Attributes:
         clock: the time that a template is told when it asks for the present one, local, without a zone.
         uses_clock: whether it asked so far.
-        notes: what a person should know about it.
+        notes: what the user should know about it.
 
     Raises:
         UsageError: for a template that cannot be rendered, or does not print the user's text.

@@ -25,7 +25,7 @@ class Inputs:
     Attributes:
         settings: with the model and the prompt sets as absolute paths where they are folders or files.
         sets: prompts by setting name.
-        notes: what a person should know about the prompts.
+        notes: what the user should know about the prompts.
         identity: everything that decides the results, as plain JSON.
     """
 

@@ -40,7 +40,7 @@ _LISTED = 10
 
 @dataclass
 class Column:
-    """The prompts of a source, row by row (empty where a row has none), and what a person should know of them."""
+    """The prompts of a source, row by row (empty where a row has none), and what the user should know of them."""
 
     texts: list[str]
     notes: list[str] = field(default_factory=list)

@@ -34,7 +34,7 @@ PromptSets = Mapping[str, tuple[Prompt, ...]]
 
 @dataclass
 class PromptList:
-    """A loaded set, and what a person should know about it."""
+    """A loaded set, and what the user should know about it."""
 
     prompts: list[Prompt]
     notes: list[str] = field(default_factory=list)

@@ -34,7 +34,7 @@ def check_text(
     """Render every prompt, encode it, and see what comes back.
 
     Returns:
-        What a person should know.
+        What the user should know.
 
     Raises:
         UsageError: for the first prompt whose text does not reach the model, or for which there is no room.

@@ -53,7 +53,7 @@ class FirstTokenMetric(Protocol):
     A class that inherits from this one has all that is not said to be its own.
 
     Attributes:
-        figure: what it is called, and how its values are written; the key is set by whoever makes the metric. Its own.
+        figure: what it is called, and how its values are written; the key is set by what makes the metric. Its own.
     """
 
     needs: Literal["first tokens"] = FIRST_TOKENS
@@ -83,7 +83,7 @@ class FirstTokenMetric(Protocol):
         return float(values.mean())
 
     def notes(self) -> Sequence[str]:
-        """What a person should know of the base model before the search begins, a sentence each."""
+        """What the user should know of the base model before the search begins, a sentence each."""
         return ()
 
 
@@ -93,7 +93,7 @@ class ResponseMetric(Protocol):
     A class that inherits from this one has all that is not said to be its own.
 
     Attributes:
-        figure: what it is called, and how its values are written; the key is set by whoever makes the metric. Its own.
+        figure: what it is called, and how its values are written; the key is set by what makes the metric. Its own.
             Its meaning may hold {judged}, for what the judge looks for, and {length}, for the longest response.
         counts_refused: whether it is the number of responses that are refused. A trial whose other objective needs
             first tokens alone can then be stopped as soon as it is certain to be dominated.
@@ -117,7 +117,7 @@ class ResponseMetric(Protocol):
         return None
 
     def notes(self) -> Sequence[str]:
-        """What a person should know of the base model before the search begins, a sentence each."""
+        """What the user should know of the base model before the search begins, a sentence each."""
         return ()
 
 
@@ -149,7 +149,7 @@ class Metrics:
         return ", ".join(figure.name for figure in self.figures if figure.key in kinds)
 
     def notes(self) -> list[str]:
-        """What a person should know of the base model before the search begins."""
+        """What the user should know of the base model before the search begins."""
         return [note for metrics in (self.first_tokens, self.responses) for m in metrics.values() for note in m.notes()]
 
 

@@ -24,7 +24,7 @@ _ROUNDING, _ROUNDING_16 = 1e-3, 0.2
 
 
 def find_capabilities(model: ChatModel, work: Work) -> None:
-    """Try padding and the cache, set `padding_safe` and `cache_works`, and tell a person what does not work.
+    """Try padding and the cache, set `padding_safe` and `cache_works`, and tell the user what does not work.
 
     Raises:
         NotFiniteError: where the logits are not finite for one row by itself: then padding and cache are not the cause.

@@ -53,7 +53,7 @@ def export_trial(
     """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
 
     Args:
-        own: this person's settings: they allow what the run's record cannot.
+        own: the user's settings: they allow what the run's record cannot.
         changes: settings that are to differ from the run's; such as decide how weights are written, not which.
         keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
 

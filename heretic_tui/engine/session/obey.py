@@ -66,7 +66,7 @@ def obey_export(
     """Write a trial to a folder, and to the Hub where that is asked for.
 
     Args:
-        own: this person's settings.
+        own: the user's settings.
         let_go: drops the model in memory: its memory is needed for the model that is written.
     """
     task = control.begin(export)

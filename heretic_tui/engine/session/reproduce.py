@@ -33,7 +33,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
 
     Args:
         given: where the model and the prompt sets lie, by setting name, for those of which the record has only a name.
-        own: this person's settings: they allow what the record cannot.
+        own: the user's settings: they allow what the record cannot.
 
     Raises:
         UsageError: for a file that is not such a record, or input that cannot be found.

@@ -70,7 +70,7 @@ def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) ->
     """What a trial of a run does to first tokens (engine/analysis/first_token_shift.py), also written to its folder.
 
     Args:
-        own: this person's settings: they allow what the run's record cannot.
+        own: the user's settings: they allow what the run's record cannot.
 
     Raises:
         UsageError: no such trial, or a model or prompts that are not those of the run any more.

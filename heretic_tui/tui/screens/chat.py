@@ -101,7 +101,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
 
     @property
     def sides(self) -> list[int | None]:
-        """Who answers: those that a person chose, or whatever trial is selected on the trials screen."""
+        """Who answers: those that the user chose, or whatever trial is selected on the trials screen."""
         if (chosen := self.view.conversations.chosen) is not None:
             return chosen
         trial = self.view.trial

@@ -140,7 +140,7 @@ class ResponsesScreen(RunScreen[None]):
 
 
 def doubtful(response: ResponseRecord, place: tuple[int, int] | None) -> bool:
-    """Whether a person would want to check a verdict: an empty response, or a marker that comes late."""
+    """Whether the user would want to check a verdict: an empty response, or a marker that comes late."""
     if response.refused is None:
         return False
     return not response.text.strip() or (place is not None and place[0] > _LATE)

@@ -204,7 +204,7 @@ with its own settings, D deletes it.
         """Do it on a thread, and show what it makes, while `wanted` is still what the panel shows."""
 
         def run() -> None:
-            # Until a person has stopped typing, or walking through the settings.
+            # Until the user has stopped typing, or walking through the settings.
             time.sleep(_PAUSE)
             if self._wanted is wanted:
                 self.app.call_from_thread(show, work())
@@ -358,7 +358,7 @@ with its own settings, D deletes it.
 
     @on(LineTable.Highlighted, "#runs")
     def _run_highlighted(self) -> None:
-        # They are listed anew while a person may look at something else.
+        # They are listed again while the user may look at something else.
         if self._runs.has_focus:
             self._paint_info()
 

@@ -27,7 +27,7 @@ class _AnswerText(Static):
 
 
 class ChatPanes(Horizontal):
-    """Each turn as what the person said, and below it what each model answered."""
+    """Each turn as what the user said, and below it what each model answered."""
 
     def __init__(self) -> None:
         super().__init__(id="chat-panes")

@@ -41,7 +41,7 @@ class Editor(QuietInput):
 
     @dataclass
     class Left(Message):
-        """A person goes on, to the setting so many lines below."""
+        """The user goes on, to the setting so many lines below."""
 
         by: int
 

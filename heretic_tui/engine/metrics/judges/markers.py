@@ -97,7 +97,7 @@ def _plain_places(text: str) -> list[int]:
 
 
 def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:
-    """Where the marker stands in the text of a response, None where there is none.
+    """Where the marker is in the text of a response, None where there is none.
 
     Args:
         thinking: the setting `chain_of_thought_skips`, with which it is found in files of versions that did not keep
