@@ -17,7 +17,6 @@ from heretic_tui.control import Control
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.session.session import Session
-from heretic_tui.parameters import Parameters
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
@@ -82,7 +81,7 @@ def check_estimates(session: Session, count: int) -> list[float]:
     chosen = stopped[:: max(1, len(stopped) // count)][:count]
     bench = session.workbench
     assert bench is not None
-    found = [bench.measure(Parameters.from_json(trial.parameters)) for trial in chosen]
+    found = [bench.measure(trial.required_parameters) for trial in chosen]
     return [
         trial.estimate["refusals"] - measured.figures["refusals"] for trial, measured in zip(chosen, found, strict=True)
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, cast
+from typing import ClassVar
 
 from heretic_tui.figures import Figure, figures_of_before, values_of_before
 from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
-from heretic_tui.records import Misfit, as_json, read, read_object
+from heretic_tui.parameters import Parameters
+from heretic_tui.records import Misfit, as_json, read_object
 
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
 
@@ -48,7 +49,7 @@ class RunOpened(Event):
     run: str
     folder: str
     model: str
-    settings: dict[str, Any]
+    settings: dict[str, object]
     seed: int
     n_trials: int
     resumed: bool
@@ -199,21 +200,14 @@ class LayersAnalysed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
-    """`parameters` is in the form that `score --edit` reads; `sampled` is what they were made of, as the sampler drew
-    it (none in journals of older versions)."""
+    """`sampled` is what the parameters were made of, as the sampler drew it (none in journals of older versions).
+    `parameters` are None where a journal does not tell them."""
 
     type = "trial_started"
     number: int
-    parameters: dict[str, Any]
+    parameters: Parameters | None
     attempt: int = 1
     sampled: dict[str, float | str] = field(default_factory=dict)
-
-    def problem(self) -> str | None:
-        index, components = self.parameters.get("direction_index"), self.parameters.get("components", {})
-        kernels = isinstance(components, dict) and all(fits(c, dict[str, float]) for c in components.values())
-        if kernels and fits(index, float | None) and all(kernel.keys() >= _KERNEL for kernel in components.values()):
-            return None
-        return "'parameters' are no edit"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -426,6 +420,12 @@ def _trial_of_before(record: Mapping[str, object]) -> Mapping[str, object]:
     return found
 
 
+def _started_of_before(record: Mapping[str, object]) -> Mapping[str, object]:
+    parameters = record.get("parameters")
+    known = not isinstance(parameters, dict) or parameters.get("components")
+    return record if known else {**record, "parameters": None}
+
+
 def _measured_of_before(record: Mapping[str, object]) -> Mapping[str, object]:
     return {**record, "metric": "kl_divergence"} if record.get("metric") == "KL divergence" else record
 
@@ -434,20 +434,11 @@ _OLDER: dict[str, Callable[[Mapping[str, object]], Mapping[str, object]]] = {
     BaselineMeasured.type: _baseline_of_before,
     Measured.type: _measured_of_before,
     TrialFinished.type: _trial_of_before,
+    TrialStarted.type: _started_of_before,
 }
 
 
 # What records of the journal are checked against
 
-_KERNEL = {"max_weight", "max_weight_position", "min_weight", "min_weight_distance"}
 # A second that every calendar can name.
 _LATEST = 1e11
-
-
-def fits(value: object, annotation: object) -> bool:
-    """Whether a value of JSON is of an annotated type. Numbers are finite, and no boolean is one."""
-    try:
-        read(cast(type[object], annotation), value)
-    except Misfit:
-        return False
-    return True

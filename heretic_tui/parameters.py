@@ -12,6 +12,7 @@ from heretic_tui.words import quoted
 
 # Kernels are of the size of 1; with numbers like these float32 overflows, and figures would mean nothing.
 _LARGEST = 1e6
+_EXPECTED = "expected an object with direction_index and components"
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,14 @@ class Parameters:
         }
 
     @staticmethod
-    def from_json(record: object, where: str = "edit") -> Parameters:
+    def from_json(record: Mapping[str, object], where: str = "edit") -> Parameters:
         """Read back what `to_json` wrote.
 
         Raises:
             UsageError: naming the key that is missing, unknown, not a finite number, or out of its range.
         """
         if not isinstance(record, dict):
-            raise UsageError(f"{where}: expected an object with direction_index and components")
+            raise UsageError(f"{where}: {_EXPECTED}")
         _only_keys(record, {"direction_index", "components"}, where)
         index = record.get("direction_index")
         if index is not None:
@@ -88,6 +89,8 @@ class Parameters:
             record = read_json(path)
         except FileNotFoundError as error:
             raise UsageError(f"cannot read edit file {path}: {error.strerror}") from error
+        if not isinstance(record, dict):
+            raise UsageError(f"{path}: {_EXPECTED}")
         return Parameters.from_json(record, where=str(path))
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
+from heretic_tui.errors import UsageError
+
 T = TypeVar("T")
 
 # Integers beyond it have more digits than any count or size.
@@ -43,8 +45,8 @@ class Misfit(ValueError):
 
 @runtime_checkable
 class Record(Protocol):
-    """A dataclass whose JSON is not just its fields by name. `from_json`, a class method, reads it back and raises a
-    Misfit."""
+    """A dataclass whose JSON is not just its fields by name. `from_json`, a method of the class, reads it back and
+    raises a Misfit or a UsageError."""
 
     def to_json(self) -> object: ...
 
@@ -130,7 +132,7 @@ def _reader(kind: object) -> _Reader:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return _mapping_of(_reader(parts[1]))
     if custom := getattr(kind, "from_json", None):
-        return typing.cast(_Reader, custom)
+        return functools.partial(_custom, typing.cast(_Reader, custom))
     if isinstance(kind, type) and is_dataclass(kind):
         return functools.partial(_dataclass, kind)
     return functools.partial(_plain, kind)
@@ -201,6 +203,13 @@ def _mapping_of(reader: _Reader) -> _Reader:
         return found
 
     return read_mapping
+
+
+def _custom(reader: _Reader, value: object) -> object:
+    try:
+        return reader(value)
+    except UsageError:
+        raise Misfit(value) from None
 
 
 def _dataclass(cls: type, value: object) -> object:

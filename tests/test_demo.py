@@ -14,7 +14,6 @@ from heretic_tui.demo.settings import MODEL, PROMPTS, settings_of_the_demo
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import open_workbench
-from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState, TrialRecord
@@ -79,7 +78,7 @@ def test_refusals_are_worded_in_many_ways(demo_run: DemoRun) -> None:
 
 
 def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoRun, tmp_path: Path) -> None:
-    parameters = Parameters.from_json(best(demo_run).parameters)
+    parameters = best(demo_run).required_parameters
     # A trial in the middle too, where verdicts hang on little.
     middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.expected("refusals") or 0) - 50))
     results = []
@@ -91,7 +90,7 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
         bench = open_workbench(RunInputs.of(inputs.settings, inputs.sets, folder), Work())
         pool = bench.baseline.pool
         answers, divergences = [bench.baseline.responses], []
-        for edit in (parameters, Parameters.from_json(middle.parameters)):
+        for edit in (parameters, middle.required_parameters):
             job = bench.job(None, edit)
             pool.start(job)
             assert pool.advance() is job

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables
+from heretic_tui.parameters import Parameters
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.words import done_of, duration, quantity
 
@@ -129,7 +130,9 @@ def figures_sentence(trial: TrialRecord, figures: Sequence[Figure]) -> str:
     return ", ".join(figure.sentence(trial.figures.get(figure.key), None) for figure in in_tables(figures))
 
 
-def direction_words(parameters: Mapping[str, object]) -> str:
-    """The layer whose direction an edit uses, from its parameters as JSON."""
-    index = parameters.get("direction_index")
-    return f"layer {index:.2f}" if isinstance(index, int | float) else "per layer"
+def direction_words(parameters: Parameters | None) -> str:
+    """The layer whose direction an edit uses; empty where its parameters are not known."""
+    if parameters is None:
+        return ""
+    index = parameters.direction_index
+    return "per layer" if index is None else f"layer {index:.2f}"

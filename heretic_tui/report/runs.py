@@ -98,9 +98,9 @@ def details_text(shown: RunDetails) -> list[str]:
     front = [trial for trial in shown.trials if trial.number in shown.front]
     for trial in sorted(front, key=lambda t: [t.figures[figure.key] for figure in figures[:2]]):
         kernels = "; ".join(
-            f"{name}: {k['max_weight']:.2f} at {k['max_weight_position']:.1f}, "
-            f"{k['min_weight']:.2f} at {k['min_weight_distance']:.1f}"
-            for name, k in trial.parameters.get("components", {}).items()
+            f"{name}: {kernel.max_weight:.2f} at {kernel.max_weight_position:.1f}, "
+            f"{kernel.min_weight:.2f} at {kernel.min_weight_distance:.1f}"
+            for name, kernel in (trial.parameters.components.items() if trial.parameters else ())
         )
         texts = (figure.text(trial.figures.get(figure.key), prompts) for figure in figures)
         cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))

@@ -91,8 +91,8 @@ class RunDetails:
                     "estimate": trial.estimate,
                     "front": trial.number in self.front,
                     "seconds": trial.seconds,
-                    "direction_index": trial.parameters.get("direction_index"),
-                    "components": trial.parameters.get("components", {}),
+                    "direction_index": trial.parameters.direction_index if trial.parameters else None,
+                    "components": as_json(trial.parameters.components) if trial.parameters else {},
                     "reason": trial.reason,
                 }
                 for trial in self.trials

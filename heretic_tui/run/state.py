@@ -7,10 +7,11 @@ import statistics
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from heretic_tui import events as ev
+from heretic_tui.errors import UsageError
 from heretic_tui.figures import Figure, figures_of_before
+from heretic_tui.parameters import Parameters
 
 DIED = "the process died"
 # A trial in one of these states has an end; others are taken up again.
@@ -31,7 +32,7 @@ class TrialRecord:
     made of."""
 
     number: int
-    parameters: dict[str, Any]
+    parameters: Parameters | None
     state: str = "running"
     figures: dict[str, float] = field(default_factory=dict)
     at_least: dict[str, float] = field(default_factory=dict)
@@ -43,6 +44,17 @@ class TrialRecord:
     attempts: int = 1
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def required_parameters(self) -> Parameters:
+        """The parameters, for what cannot do without.
+
+        Raises:
+            UsageError: when they are not known.
+        """
+        if self.parameters is None:
+            raise UsageError(f"the journal does not say what the parameters of trial {self.number} are")
+        return self.parameters
 
     def expected(self, key: str) -> float | None:
         """What decides the place of a trial among others, in a table and on a plot: a figure of it, or where it was not
@@ -158,7 +170,7 @@ class RunState:
 
     def _finish(self, event: ev.TrialFinished) -> None:
         self._forget_end(event.number)
-        trial = self.trials.setdefault(event.number, TrialRecord(event.number, {}))
+        trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)
         trial.state = event.state
         trial.figures = event.figures

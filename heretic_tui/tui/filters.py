@@ -22,7 +22,7 @@ _STATES = ("complete", "dominated", "running", "failed", "stopped")
 
 
 def _direction(trial: TrialRecord) -> float | None:
-    return trial.parameters.get("direction_index")
+    return trial.parameters.direction_index if trial.parameters else None
 
 
 _NUMBERS: dict[str, Callable[[TrialRecord], float | None]] = {
@@ -65,7 +65,7 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
     if word in _STATES:
         return lambda trial, front: trial.state == word
     if word == "per-layer":
-        return lambda trial, front: bool(trial.parameters) and _direction(trial) is None
+        return lambda trial, front: trial.parameters is not None and _direction(trial) is None
     found = _WORD.match(word)
     named = {name: figure for figure in figures for name in (figure.key, figure.word)}
     whole = {found["name"]} & {*named, *_NUMBERS} if found else set()

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from heretic_tui.events import fits
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
@@ -234,7 +233,7 @@ def test_checksums_are_kept_and_folders_without_them_are_believed(
     record = run.read_record()
     sealed = {f"{name}.safetensors" for name in ("baseline", "directions", "residuals")}
     assert set(record.checksums) == {*sealed, "geometry.json", "responses/base.json"}
-    assert fits(record.checksums, dict[str, str])
+    assert record.checksums
     run.save_record(replace(record, checksums={}))
     done = heretic("run", tiny_folder, *sets, "--n-trials", "2", "--seed", "1", runs_dir=runs)
     assert done.status == 0

@@ -119,9 +119,15 @@ WRONG: list[tuple[dict[str, object], str]] = [
     ({"type": "trial_finished", "number": 1, "state": "failed", "seconds": float("inf")}, "cannot be inf"),
     ({"type": "trial_finished", "number": 10**30, "state": "failed"}, "'number' of trial_finished cannot be 1000"),
     ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages.edit'"),
-    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {"max_weight": 1}}}}, "are no edit"),
-    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {**KERNEL, "min_weight": []}}}}, "edit"),
-    ({"type": "trial_started", "number": 1, "parameters": {"direction_index": "x"}}, "are no edit"),
+    ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {"max_weight": 1}}}}, "'parameters'"),
+    (
+        {"type": "trial_started", "number": 1, "parameters": {"components": {"a": {**KERNEL, "min_weight": []}}}},
+        "'param",
+    ),
+    (
+        {"type": "trial_started", "number": 1, "parameters": {"direction_index": "x", "components": {"a": KERNEL}}},
+        "'par",
+    ),
     ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "has no 'layers[0].good_norm'"),
     ({"type": "layers_analysed", "layers": []}, "'layers' are empty"),
     ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "'layers[0].auc'"),

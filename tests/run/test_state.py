@@ -66,7 +66,7 @@ def test_a_trial_that_ends_again_is_counted_once() -> None:
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.2, 0.3])), max_size=12))
 def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> None:
     trials = [
-        TrialRecord(i, {}, state="complete", figures={"kl_divergence": kl, "refusals": refusals})
+        TrialRecord(i, None, state="complete", figures={"kl_divergence": kl, "refusals": refusals})
         for i, (refusals, kl) in enumerate(points)
     ]
     expected = {

@@ -14,7 +14,6 @@ from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
-from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import find_runs
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
@@ -42,7 +41,7 @@ def expected_logits(model: Path, runs_dir: Path, number: int) -> tuple[torch.Ten
     settings = folder.read_record().settings
     assert settings is not None
     method = edit_method(str(settings["edit_method"]))
-    edits = EditBank(anatomy.writers, directions, method, 1 << 30).edits(Parameters.from_json(trial.parameters))
+    edits = EditBank(anatomy.writers, directions, method, 1 << 30).edits(trial.required_parameters)
     base = logits_of(network)
     with attached(anatomy.writers, edits):
         return logits_of(network), base

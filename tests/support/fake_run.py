@@ -16,6 +16,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Command
 from heretic_tui.control import Control
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures, Separation
+from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
@@ -207,9 +208,9 @@ def write_directions(folder: Path, turned: float = 0.0, layers: int = LAYERS) ->
     save_file(found, run.directions)
 
 
-def parameters(number: int, layers: int = LAYERS) -> dict[str, object]:
+def parameters(number: int, layers: int = LAYERS) -> Parameters:
     rng = random.Random(number)
-    return {
+    record = {
         "direction_index": None if number % 4 == 0 else round(rng.uniform(0.4, 0.9) * (layers - 1), 3),
         "components": {
             name: {
@@ -221,6 +222,7 @@ def parameters(number: int, layers: int = LAYERS) -> dict[str, object]:
             for name in ("attn.o_proj", "mlp.down_proj")
         },
     }
+    return Parameters.from_json(record)
 
 
 def trial(number: int, layers: int = LAYERS) -> Iterator[ev.Event]:

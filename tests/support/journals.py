@@ -11,7 +11,7 @@ from heretic_tui.run.journal import Journal
 
 def trial(number: int, kl: float, refusals: int) -> list[ev.Event]:
     return [
-        ev.TrialStarted(number=number, parameters={"direction_index": None, "components": {}}),
+        ev.TrialStarted(number=number, parameters=None),
         ev.TrialFinished(
             number=number,
             state="complete",
@@ -48,5 +48,5 @@ EVENTS: list[ev.Event] = [
     ev.PhaseStarted(phase="search"),
     *trial(0, 0.5, 10),
     *trial(1, 0.25, 20),
-    ev.TrialStarted(number=2, parameters={}),
+    ev.TrialStarted(number=2, parameters=None),
 ]

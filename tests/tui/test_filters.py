@@ -6,13 +6,13 @@ from heretic_tui.figures import figures_of_before
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
 
-MEASURED_STATES = TrialRecord(0, {}, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
+MEASURED_STATES = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
 # Nobody knows how many it has, only that they are no fewer than 2.
 DOMINATED = TrialRecord(
-    1, {}, state="dominated", figures={"kl_divergence": 0.2}, at_least={"refusals": 2}, estimate={"refusals": 30.5}
+    1, None, state="dominated", figures={"kl_divergence": 0.2}, at_least={"refusals": 2}, estimate={"refusals": 30.5}
 )
-MANY = TrialRecord(2, {}, state="complete", figures={"kl_divergence": 0.3, "refusals": 60})
-RUNNING = TrialRecord(3, {})
+MANY = TrialRecord(2, None, state="complete", figures={"kl_divergence": 0.3, "refusals": 60})
+RUNNING = TrialRecord(3, None)
 ALL = [MANY, RUNNING, DOMINATED, MEASURED_STATES]
 
 FIGURES = figures_of_before()

@@ -73,7 +73,7 @@ def export_trial(
     settings = from_record({**needed(record.settings, "settings", folder.record), **changes}, own, str(folder.record))
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
-    bench = build(settings, folder, Parameters.from_json(trial.parameters), out, kind, dora, work)
+    bench = build(settings, folder, trial.required_parameters, out, kind, dora, work)
     # The card is written before the long measurement: the files in `out` must never be without its warning.
     result = ExportRecord(
         **records.sources(settings),
@@ -88,7 +88,7 @@ def export_trial(
         run=folder.name,
         kind=kind,
         dora=dora,
-        parameters=trial.parameters,
+        parameters=trial.required_parameters.to_json(),
         coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures, prompts=base.prompts),

@@ -15,7 +15,6 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import one_line
 from heretic_tui.events import ChatEnded, ChatStarted, ExportFinished, ExportStarted, Notice, Progress, ShiftFound
 from heretic_tui.files import write_json
-from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import RunState
@@ -46,7 +45,7 @@ def obey_chat(chat: Chat, ready: Callable[[], Workbench], state: RunState, contr
         if control.withdrawn(chat):
             return
         work.tell(ChatStarted(id=chat.id, trial=chat.trial))
-        parameters = None if chat.trial is None else Parameters.from_json(state.trials[chat.trial].parameters)
+        parameters = None if chat.trial is None else state.trials[chat.trial].required_parameters
         with bench.edited(parameters):
             answer(bench.model, chat, work.under(task))
     except Aborted:
@@ -110,7 +109,7 @@ def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, co
     try:
         task.checkpoint()
         bench = ready()
-        parameters = Parameters.from_json(state.trials[shift.trial].parameters)
+        parameters = state.trials[shift.trial].required_parameters
         write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, work.under(task))))
     except Aborted:
         if not task.aborting:

@@ -83,7 +83,7 @@ def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) ->
     if changed := [what for what in ("model", "prompts") if inputs.identity[what] != identity.get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
     bench = open_edit_bench(RunInputs.of(settings, inputs.sets, folder, own=False), work)
-    found = bench.shift(Parameters.from_json(trial.parameters), work)
+    found = bench.shift(trial.required_parameters, work)
     try:
         write_json(folder.shift(number), as_json(found))
     except HereticError as error:

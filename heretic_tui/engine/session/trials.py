@@ -20,7 +20,6 @@ from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.parameters import Parameters
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
@@ -101,7 +100,7 @@ class Trials:
     def _has_ended(self, number: int) -> bool:
         trial = self._state.trials.get(number)
         # Figures without parameters tell nothing.
-        return trial is not None and trial.state in FINISHED and bool(trial.parameters)
+        return trial is not None and trial.state in FINISHED and trial.parameters is not None
 
     def _ask(self, number: int) -> bool | None:
         """Take a trial in hand. Returns false where it failed at once, None where there is nothing to measure: it has
@@ -112,16 +111,14 @@ class Trials:
         clock = self._work.clock
         start = clock()
         if number >= study.count and earlier and earlier.parameters:
-            study.enter(number, Parameters.from_json(earlier.parameters, f"trial {number}"), earlier.sampled)
+            study.enter(number, earlier.parameters, earlier.sampled)
         if self._has_ended(number):
             return None
         parameters = study.ask(number, known)
         sampling = clock() - start
         attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
         sampled = study.sampled(number)
-        self._work.tell(
-            ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
-        )
+        self._work.tell(ev.TrialStarted(number=number, parameters=parameters, attempt=attempt, sampled=sampled))
         job = Job(number, {}, 0)
         if attempt > _ATTEMPTS:
             self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
@@ -251,9 +248,7 @@ class Trials:
                 log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
                 continue
             assert finished is not None
-            self._work.tell(
-                ev.TrialStarted(number=number, parameters=parameters.to_json(), attempt=attempt, sampled=sampled)
-            )
+            self._work.tell(ev.TrialStarted(number=number, parameters=parameters, attempt=attempt, sampled=sampled))
             self._work.tell(finished)
 
     def _reconcile(self) -> None:
@@ -277,9 +272,7 @@ class Trials:
         """Whether a trial of the study is whole, and has the parameters that were recorded, if any were."""
         if not self._study.whole(number):
             return False
-        return not (recorded and recorded.parameters) or (
-            self._study.parameters(number).to_json() == recorded.parameters
-        )
+        return not (recorded and recorded.parameters) or (self._study.parameters(number) == recorded.parameters)
 
     def _certain(self, number: int) -> int:
         """Refusals that are certain by the responses of a trial; 0 where they are lost."""

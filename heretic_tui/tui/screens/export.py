@@ -99,7 +99,7 @@ class ExportScreen(Dialog[None]):
             response_prefix="",
             kind="merged" if kind == "merged" else "adapter",
             dora=False,
-            parameters=trial.parameters,
+            parameters=trial.parameters.to_json() if trial.parameters else {},
             coverage=coverage,
             figures=state.figures,
             base=MeasuredFigures(figures=state.base.figures if state.base else {}, prompts=trial.prompts),

@@ -118,12 +118,10 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         state = self.view.state
         trial = self.view.trial
         found = state.directions
-        if trial is None or found is None:
+        if trial is None or trial.parameters is None or found is None:
             return {}
         layers = len(found.layers) - 1
-        return {
-            name: kernel_strengths(kernel, layers) for name, kernel in trial.parameters.get("components", {}).items()
-        }
+        return {name: kernel_strengths(kernel, layers) for name, kernel in trial.parameters.components.items()}
 
     def _paint_table(self) -> None:
         table = self.query_one(LineTable)

@@ -82,7 +82,8 @@ class ResponsesScreen(RunScreen[None]):
 
     def _place(self, response: ResponseRecord) -> tuple[int, int] | None:
         opened = self.view.state.opened
-        return marker_place(response, opened.settings.get("chain_of_thought_skips", ()) if opened else ())
+        skips = opened.settings.get("chain_of_thought_skips") if opened else None
+        return marker_place(response, skips if isinstance(skips, list | tuple) else ())
 
     def _fill(self) -> None:
         chosen = self._chosen()

@@ -324,8 +324,8 @@ a dominated trial's refusals only what is certain counts.
             self.ask(ChatWith(trial.number))
 
     def action_copy(self) -> None:
-        if trial := self.view.trial:
-            self.ask(CopyText(json.dumps(trial.parameters, indent=1), f"edit of trial {trial.number}"))
+        if (trial := self.view.trial) and trial.parameters:
+            self.ask(CopyText(json.dumps(trial.parameters.to_json(), indent=1), f"edit of trial {trial.number}"))
 
     def action_copy_line(self) -> None:
         if trial := self.view.trial:

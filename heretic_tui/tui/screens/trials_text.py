@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.text import Text
 
 from heretic_tui.figures import Figure, in_tables
+from heretic_tui.parameters import Kernel
 from heretic_tui.report.lines import direction_words
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
@@ -40,20 +41,25 @@ def trial_row(
     """
     state = "stopped" if trial.state == "running" and not alive else trial.state
     kernels = "  ".join(
-        f"{name.partition('.')[0]} {kernel['max_weight']:.2f} at {kernel['max_weight_position']:.1f}"
-        for name, kernel in trial.parameters.get("components", {}).items()
+        f"{name.partition('.')[0]} {kernel.max_weight:.2f} at {kernel.max_weight_position:.1f}"
+        for name, kernel in _kernels(trial).items()
     )
     cells = (
         str(trial.number),
         glyphs.front if front else " ",
         f"{glyph_of(glyphs, state)} {state}",
         *(_figure(trial, figure, glyphs) for figure in in_tables(figures)),
-        direction_words(trial.parameters) if trial.parameters else "",
+        direction_words(trial.parameters),
         duration(trial.seconds) if trial.seconds and timed else "",
         kernels,
     )
     kind = "failed" if state == "failed" else "running" if state == "running" else "front" if front else "row"
     return Row(trial.number, cells, kind)
+
+
+def _kernels(trial: TrialRecord) -> Mapping[str, Kernel]:
+    """The kernels by component; none where the parameters are not known."""
+    return trial.parameters.components if trial.parameters else {}
 
 
 def trial_detail(trial: TrialRecord, front: bool, state: RunState, glyphs: Glyphs, timed: bool) -> Text:
@@ -78,11 +84,11 @@ def trial_detail(trial: TrialRecord, front: bool, state: RunState, glyphs: Glyph
     if trial.parameters:
         text.append(f"direction {direction_words(trial.parameters)}\n")
     layers = state.model.layers if state.model else 0
-    for name, kernel in trial.parameters.get("components", {}).items():
+    for name, kernel in _kernels(trial).items():
         text.append(f"\n{plain(name)}\n", "bold")
         text.append(
-            f"peak {kernel['max_weight']:.3f} at layer {kernel['max_weight_position']:.2f}, "
-            f"{kernel['min_weight']:.3f} at distance {kernel['min_weight_distance']:.2f}\n"
+            f"peak {kernel.max_weight:.3f} at layer {kernel.max_weight_position:.2f}, "
+            f"{kernel.min_weight:.3f} at distance {kernel.min_weight_distance:.2f}\n"
         )
         if layers:
             strengths = kernel_strengths(kernel, layers)

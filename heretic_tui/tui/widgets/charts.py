@@ -92,9 +92,9 @@ def _is_known(value: float | None) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 
-def kernel_strengths(kernel: Mapping[str, float], layers: int) -> list[float]:
-    """λ of every layer, of a kernel as events hold it."""
-    return [Kernel(**kernel).strength(layer) for layer in range(layers)]
+def kernel_strengths(kernel: Kernel, layers: int) -> list[float]:
+    """λ of every layer."""
+    return [kernel.strength(layer) for layer in range(layers)]
 
 
 def strip_chart(values: Sequence[float], glyphs: Glyphs, highest: float | None = None) -> str:
