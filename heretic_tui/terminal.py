@@ -132,7 +132,7 @@ def _fill_closed() -> set[int]:
                 os.close(null)
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))  # noqa: SIM115 - open as long as this
         elif number and isinstance(stream, io.TextIOWrapper):
             # A print of a library must not fail for a character that the encoding of the locale lacks.
             stream.reconfigure(errors="backslashreplace")
@@ -150,7 +150,7 @@ class RealOutput:
 
     def __init__(self, streams: Streams, path: Path | None) -> None:
         self._streams = streams
-        self.text: TextIO = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        self.text: TextIO = open(2, "w", 1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115 - open as long as this
         self.path = path
         self.kept = False
 

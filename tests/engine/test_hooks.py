@@ -172,7 +172,7 @@ def test_hooks_of_the_first_modules_are_gone_where_a_later_one_takes_none() -> N
 def test_a_forward_method_that_a_library_put_there_is_back() -> None:
     module = nn.Linear(2, 2)
     before = module.forward
-    theirs: Callable[..., Tensor] = lambda x: before(x) + 1  # noqa: E731
+    theirs: Callable[..., Tensor] = lambda x: before(x) + 1  # noqa: E731 - as a library would
     module.forward = theirs  # type: ignore[method-assign]
     with ExitStack() as stack:
         stack.enter_context(replace_forward(module, lambda x: x * 3))

@@ -56,7 +56,7 @@ class Editor(QuietInput):
             self.post_message(self.Left(1))
             return
         names = await self.suggester.find(self.value)
-        common = os.path.commonprefix(names)  # noqa: RUF071 (characters, as they are typed)
+        common = os.path.commonprefix(names)  # noqa: RUF071 - characters, as they are typed
         if len(common) > len(self.value):
             self.value = common
             self.action_end()
