@@ -150,8 +150,8 @@ class Conversations:
     # The file
 
     def keep(self, folder: RunFolder | None, header: Mapping[str, object]) -> None:
-        """Write the whole conversation, one JSON object a line: the header, then a line for each turn. Nobody
-        but the owner may read it. Where that fails, `not_kept` says why."""
+        """Write the whole conversation, one JSON object a line: the header, then a line for each turn. Only
+        its owner may read it. Where that fails, `not_kept` says why."""
         if not self.turns and self._file is None:
             self.not_kept = None
             return

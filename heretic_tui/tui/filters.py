@@ -93,8 +93,8 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
 
 
 def ordered(trials: Sequence[TrialRecord], by: str, figures: Sequence[Figure], reverse: bool) -> list[TrialRecord]:
-    """Trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated trials stand
-    where their figures are expected to be, which is what the table shows of them."""
+    """Trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated trials are
+    sorted by the figures that are expected of them, which the table shows."""
     keys = {figure.word: figure.key for figure in figures}
 
     def value(trial: TrialRecord) -> float | None:

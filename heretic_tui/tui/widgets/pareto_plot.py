@@ -1,4 +1,4 @@
-"""The scatter of the two objectives against each other, drawn cell by cell: the front as steps, a cursor that walks."""
+"""The scatter of the two objectives, drawn cell by cell: the front as steps, and a cursor that can be moved."""
 
 from __future__ import annotations
 
