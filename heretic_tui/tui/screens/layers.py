@@ -25,6 +25,7 @@ from heretic_tui.tui.screens.layers_text import (
     said_by_direction,
     which_layer,
 )
+from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.charts import curves, heat_map, histogram, kernel_strengths, nearest_layers
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
@@ -356,7 +357,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             work()
             self.app.call_from_thread(self._paint_side)
 
-        self.run_worker(run, thread=True, exclusive=True, exit_on_error=False, group=group)
+        on_thread(self, run, group)
 
     def action_copy(self) -> None:
         table = self.query_one(LineTable)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -25,33 +24,18 @@ from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import EVERYTHING
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
+from heretic_tui.tui.screens.setup_settings import COMMON, START, setting_rows, setting_words
 from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
+from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.editor import Completer, Editor
-from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.info_panel import InfoPanel
+from heretic_tui.tui.widgets.line_table import Column, LineTable
 from heretic_tui.tui.widgets.run_list import RunList
-from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 
-_COMMON = (
-    "model",
-    "quantization",
-    "good_prompts",
-    "bad_prompts",
-    "good_evaluation_prompts",
-    "bad_evaluation_prompts",
-    "n_trials",
-    "n_startup_trials",
-    "batch_size",
-    "seed",
-)
-_SETS = tuple(name for name in _COMMON if name.endswith("_prompts"))
-_START = "start"
+_SETS = tuple(name for name in COMMON if name.endswith("_prompts"))
 # Names that are told where there is more than one way to go on.
 _OFFERED = 8
-
-
-# Seconds that nothing is typed before the disk is looked at.
-_PAUSE = 0.2
 
 
 class SetupScreen(ModeScreen):
@@ -83,8 +67,6 @@ with its own settings, D deletes it.
         self._open: set[str] = set()
         self._editing: str | None = None
         self._machine: list[Device] = []
-        # What the panel is to show: results of threads that were asked for something else come too late.
-        self._wanted: object = None
         self._previewing = False
         self._finds = {
             "model": Completer(completions),
@@ -99,7 +81,7 @@ with its own settings, D deletes it.
                 yield LineTable(columns, id="settings", enter="edit")
                 yield Editor(id="editor")
                 yield RunList()
-            yield TextPanel(id="setup-info")
+            yield InfoPanel(id="setup-info")
 
     def on_mount(self) -> None:
         self.query_one("#editor", Input).display = False
@@ -109,7 +91,7 @@ with its own settings, D deletes it.
         super().on_screen_resume()
         self._runs.load(self.form.settings.runs_dir)
         # Asking the driver takes up to seconds: once for each time that the screen comes into view.
-        self.run_worker(self._look_at_machine, thread=True, exclusive=True, exit_on_error=False, group="machine")
+        on_thread(self, self._look_at_machine, "machine")
 
     def on_screen_suspend(self) -> None:
         if self.is_ready:
@@ -132,29 +114,8 @@ with its own settings, D deletes it.
             self._paint_info()
 
     def _paint_settings(self) -> None:
-        glyphs = self.view.glyphs
-        entries = list(self.form.entries())
-        by_key = {entry.key: entry for entry in entries}
-        ready = "Start" if self.form.settings.model else "Start: choose a model first"
-        rows = [Row(_START, (f"{glyphs.running} {ready}   ctrl+s",), "group")]
-        rows += [self._row(by_key[name]) for name in _COMMON]
-        for group in dict.fromkeys(entry.group for entry in entries):
-            members = [e for e in entries if e.group == group and e.key not in _COMMON]
-            changed = sum(entry.changed for entry in members)
-            words = f" ({changed} changed)" if changed else ""
-            opened = group in self._open
-            rows.append(Row(f"group:{group}", (f"{glyphs.open if opened else glyphs.closed} {group}{words}",), "group"))
-            if opened:
-                rows += [self._row(entry) for entry in members]
+        rows = setting_rows(self.form, self._open, self.view.glyphs)
         self.query_one("#settings", LineTable).set_rows(rows)
-
-    def _row(self, entry: Entry) -> Row:
-        mark = self.view.glyphs.changed if entry.changed else " "
-        name = entry.name if entry.part is None else f"  .{entry.part}"
-        if entry.part is not None:
-            name = f"{_short(entry.name)}.{entry.part}"
-        value = entry.shown if entry.value not in ("", '""') else "unset" if not entry.value else "empty"
-        return Row(entry.key, (mark, name, plain(value)), "changed" if entry.changed else "row")
 
     def _entry(self) -> Entry | None:
         key = self.query_one("#settings", LineTable).cursor
@@ -165,7 +126,7 @@ with its own settings, D deletes it.
         the line. Otherwise what is wrong with the run under the cursor."""
         if self._runs.has_focus and (run := self._runs.run) and run.problem:
             self._previewing = True
-            self._show(Text(plain(run.problem), "bold red"))
+            self._info.show(Text(plain(run.problem), "bold red"))
             return
         entry, text, settings, problem = self._entry(), Text(), self.form.settings, None
         if entry is None and not settings.model:
@@ -174,10 +135,7 @@ with its own settings, D deletes it.
             text.append("The same from a shell:\n", "bold")
             text.append(plain(self.form.command_line()))
         else:
-            text.append(f"{entry.key}\n", "bold")
-            text.append(f"{plain(entry.description)}\n")
-            default = entry.default if entry.default not in ("", '""') else "unset" if not entry.default else "empty"
-            text.append(f"default: {plain(default)}\n", "dim")
+            text = setting_words(entry)
         editor = self.query_one("#editor", Input)
         if self._editing:
             try:
@@ -186,34 +144,19 @@ with its own settings, D deletes it.
                 problem = str(error)
                 text.append(plain(problem) + "\n", "bold red")
         editor.set_class(problem is not None, "-invalid")
-        self._show(text)
         self._previewing = False
-        if entry is None or problem:
-            return
         glyphs, machine = self.view.glyphs, self._machine
-        if entry.key == "model":
-            self._find_out(text, lambda: Text.assemble(text, "\n", model_words(settings.model, machine)))
-        elif entry.name in _SETS:
-            self._find_out(text, lambda: Text.assemble(text, "\n", prompt_words(settings, entry.name, glyphs)))
+        if entry and not problem and entry.key == "model":
+            self._info.show_and_find(text, lambda: Text.assemble(text, "\n", model_words(settings.model, machine)))
+        elif entry and not problem and entry.name in _SETS:
+            name = entry.name
+            self._info.show_and_find(text, lambda: Text.assemble(text, "\n", prompt_words(settings, name, glyphs)))
+        else:
+            self._info.show(text)
 
-    def _show(self, text: Text) -> None:
-        self._wanted = text
-        self.query_one("#setup-info", TextPanel).show(text)
-
-    def _find_out(self, wanted: Text, work: Callable[[], Text]) -> None:
-        """Do it on a thread, and show what it makes, while `wanted` is still what the panel shows."""
-
-        def run() -> None:
-            # Until the user has stopped typing, or walking through the settings.
-            time.sleep(_PAUSE)
-            if self._wanted is wanted:
-                self.app.call_from_thread(show, work())
-
-        def show(text: Text) -> None:
-            if self._wanted is wanted and self.is_ready:
-                self._show(text)
-
-        self.run_worker(run, thread=True, exit_on_error=False, group="info")
+    @property
+    def _info(self) -> InfoPanel:
+        return self.query_one(InfoPanel)
 
     # Editing
 
@@ -224,7 +167,7 @@ with its own settings, D deletes it.
     @on(LineTable.Selected, "#settings")
     def edit(self) -> None:
         key = str(self.query_one("#settings", LineTable).cursor)
-        if key == _START:
+        if key == START:
             self.action_start()
         elif key.startswith("group:"):
             self._open ^= {key.removeprefix("group:")}
@@ -263,7 +206,7 @@ with its own settings, D deletes it.
     def _offered(self, message: Editor.Offered) -> None:
         names = [os.path.basename(name.rstrip("/")) + "/" * name.endswith("/") for name in message.names]
         more = f" and {len(names) - _OFFERED} more" if len(names) > _OFFERED else ""
-        self._show(Text("It may go on as: " + plain(", ".join(names[:_OFFERED])) + more))
+        self._info.show(Text("It may go on as: " + plain(", ".join(names[:_OFFERED])) + more))
 
     @on(Input.Blurred, "#editor")
     def _blurred(self) -> None:
@@ -323,10 +266,8 @@ with its own settings, D deletes it.
         self._preview("Building the model without its weights …", partial(inspect_words, settings))
 
     def _preview(self, meanwhile: str, work: Callable[[], Text]) -> None:
-        waiting = Text(meanwhile)
-        self._show(waiting)
         self._previewing = True
-        self._find_out(waiting, work)
+        self._info.show_and_find(Text(meanwhile), work)
 
     # Starting
 
@@ -404,7 +345,3 @@ with its own settings, D deletes it.
 
         answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
         self.app.push_screen(ChoiceDialog(Question("Delete this run?", text, answers)), answered)
-
-
-def _short(name: str) -> str:
-    return name.replace("_evaluation_prompts", "_eval").replace("_prompts", "")

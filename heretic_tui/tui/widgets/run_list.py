@@ -10,6 +10,7 @@ from heretic_tui.files import user_path
 from heretic_tui.report.runs import base_text, best_text, counted_trials
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.overview import RunOverview, overview
+from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.words import plain
 
@@ -41,7 +42,7 @@ class RunList(LineTable):
 
     def load(self, runs_dir: str) -> None:
         """Look which runs there are; they are shown when that is known."""
-        self.run_worker(partial(self._load, runs_dir), thread=True, exclusive=True, exit_on_error=False, group="runs")
+        on_thread(self, partial(self._load, runs_dir), "runs")
 
     def _load(self, runs_dir: str) -> None:
         try:
