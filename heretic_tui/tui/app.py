@@ -192,7 +192,7 @@ class HereticApp(TypeAhead):
             self.tick()
 
     def _tick(self) -> None:
-        # While the application is taken down its screens lose their widgets one by one, and timers still strike.
+        # While the application is taken down its screens lose their widgets one by one, and timers still run.
         if self.view.host is None or not self.is_running:
             return
         if self._runs.left_has_ended():

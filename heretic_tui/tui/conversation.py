@@ -106,7 +106,7 @@ class Conversations:
         """Take back a message whose answer has not begun. Returns what the user said where that was a whole turn."""
         for answer in self.open:
             if not answer.started:
-                # The engine may have begun by now; whatever it says of it goes nowhere.
+                # The engine may have begun by now; what it says of it is dropped.
                 self._answers.pop(answer.id, None)
                 answer.reason = "stopped"
         turn = self.turns[-1] if self.turns else None

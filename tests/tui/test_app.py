@@ -128,7 +128,7 @@ def test_a_failure_is_told_and_can_be_retried(tmp_path: Path, folder: Path) -> N
     drive(app, steps)
 
 
-def test_whoever_follows_can_look_and_not_touch(tmp_path: Path, folder: Path) -> None:
+def test_a_run_that_is_followed_can_be_looked_at_and_not_changed(tmp_path: Path, folder: Path) -> None:
     host = fake_run.FakeHost(folder, watched=True)
     app = HereticApp(None, lambda settings: host, host, timed=False)
 
@@ -202,7 +202,7 @@ def test_a_terminal_that_grew_while_another_mode_was_in_view_is_not_said_to_be_s
     drive(make_app(tmp_path, host), steps)
 
 
-def test_a_tick_that_strikes_while_the_application_is_taken_down(
+def test_a_tick_while_the_application_is_taken_down(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = fake_run.FakeHost(folder)

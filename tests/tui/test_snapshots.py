@@ -93,7 +93,7 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
         # Once more when everything has its size.
         app.screen.paint_all()
         await pilot.pause()
-    assert not app.return_code, "an application that fell would be drawn as an empty terminal"
+    assert not app.return_code, "an application that failed would be drawn as an empty terminal"
 
 
 @pytest.mark.parametrize("size", SIZES)
