@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
-from heretic_tui.figures import Figure, figures_of_before, values_of_before
+from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_of_before
 from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
 from heretic_tui.parameters import Parameters
 from heretic_tui.records import Misfit, as_json, read_object
@@ -59,7 +59,10 @@ class RunOpened(Event):
 
     def problem(self) -> str | None:
         keys = {figure.key for figure in self.figures}
-        return "'figures' lack objectives" if self.figures and not 1 < len(keys) == len(self.figures) else None
+        if self.figures and not 1 < len(keys) == len(self.figures):
+            return "'figures' lack objectives"
+        wrong = next((figure for figure in self.figures if not 0 <= figure.digits <= MOST_DIGITS), None)
+        return f"'figures' cannot have {wrong.digits} digits" if wrong else None
 
 
 @dataclass(frozen=True, kw_only=True)

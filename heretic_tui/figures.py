@@ -9,6 +9,9 @@ from typing import TypeVar
 # Of a figure that cannot be less than some value, rounding alone makes it so much less.
 _ROUNDING = 1e-3
 
+# Behind the point; no figure is told more exactly.
+MOST_DIGITS = 9
+
 T = TypeVar("T")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from heretic_tui.errors import UsageError
-from heretic_tui.figures import Figure, figures_of_before, values_of_before
+from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_of_before
 from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.words import quoted
@@ -172,7 +172,7 @@ def _check_bounds(record: ExportRecord) -> None:
         if count is not None and not 0 <= count <= _LARGEST_COUNT:
             raise Misfit(count, name)
     for number, figure in enumerate(record.figures):
-        if not 0 <= figure.digits <= 9:
+        if not 0 <= figure.digits <= MOST_DIGITS:
             raise Misfit(figure.digits, f"figures[{number}].digits")
     for name in record.files:
         if not _FILE_NAME.fullmatch(name):

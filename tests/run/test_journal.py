@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.figures import Figure
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures
 from heretic_tui.run.journal import Journal, Tail, read_events, read_journal
 from heretic_tui.run.state import RunState
@@ -98,6 +99,45 @@ def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read(tmp_path: Path
     assert RunState.replay(read_events(path)).trials[9].measured == {"kl_divergence": 0.25}
 
 
+def test_figures_of_before_are_read_by_name(tmp_path: Path) -> None:
+    records = [
+        opened().to_json(),
+        {"type": "baseline_measured", "refusals": 91, "prompts": 100},
+        {"type": "trial_started", "number": 0, "parameters": {}},
+        {"type": "trial_finished", "number": 0, "state": "complete", "kl_divergence": 0.5, "refusals": 3},
+        {"type": "trial_started", "number": 1, "parameters": {}},
+        {
+            "type": "trial_finished", "number": 1, "state": "dominated", "kl_divergence": 0.6, "refusals": None,
+            "at_least": 4, "estimate": 14.5,
+        },
+    ]  # fmt: skip
+    del records[0]["figures"]
+    path = tmp_path / "events.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    state = RunState.replay(read_events(path))
+    assert state.objectives == ("kl_divergence", "refusals")
+    assert state.base is not None
+    assert state.base.figures == {"kl_divergence": 0.0, "refusals": 91}
+    assert state.trials[0].figures == {"kl_divergence": 0.5, "refusals": 3}
+    assert state.trials[1].figures == {"kl_divergence": 0.6}
+    assert (state.trials[1].at_least, state.trials[1].estimate) == ({"refusals": 4}, {"refusals": 14.5})
+    assert [trial.number for trial in state.front()] == [0]
+
+
+def test_the_front_is_that_of_the_runs_own_objectives() -> None:
+    figures = [Figure(name, name, key=name) for name in ("speed", "size", "kl_divergence")]
+    state = RunState()
+    state.fold(replace(opened(), figures=figures))
+    for number, values in enumerate([(1.0, 5.0, 0.0), (2.0, 4.0, 9.0), (3.0, 4.5, 0.0), (0.5, 9.0, 1.0)]):
+        found = dict(zip(("speed", "size", "kl_divergence"), values, strict=True))
+        state.fold(ev.TrialStarted(number=number, parameters=None))
+        state.fold(ev.TrialFinished(number=number, state="complete", figures=found))
+    assert state.objectives == ("speed", "size")
+    assert [trial.number for trial in state.front()] == [1, 0, 3], "by the second objective"
+    assert state.on_front(3)
+    assert not state.on_front(2)
+
+
 KERNEL = {"max_weight": 1.0, "max_weight_position": 2.0, "min_weight": 0.0, "min_weight_distance": 3.0}
 # What a record must not be: its type, what of it is another, and what is said.
 WRONG: list[tuple[dict[str, object], str]] = [
@@ -117,6 +157,26 @@ WRONG: list[tuple[dict[str, object], str]] = [
         "-3 refusals cannot be",
     ),
     ({"type": "trial_finished", "number": 1, "state": "failed", "seconds": float("inf")}, "cannot be inf"),
+    ({"type": "trial_finished", "number": 1, "state": "complete", "figures": {"refusals": 1}}, "has no figures"),
+    (
+        {"type": "trial_finished", "number": 1, "state": "complete", "figures": {"kl_divergence": -5, "refusals": 1}},
+        "a KL divergence cannot be -5",
+    ),
+    (
+        {
+            "type": "trial_finished",
+            "number": 1,
+            "state": "complete",
+            "prompts": 6,
+            "figures": {"kl_divergence": 1, "refusals": 7},
+        },
+        "7 refusals cannot be, of 6 prompts",
+    ),
+    ({**opened().to_json(), "figures": [{"name": "a", "short": "a", "key": "a"}]}, "'figures' lack objectives"),
+    (
+        {**opened().to_json(), "figures": [{"name": k, "short": k, "key": k, "digits": 10**6} for k in "ab"]},
+        "'figures' cannot have 1000000 digits",
+    ),
     ({"type": "trial_finished", "number": 10**30, "state": "failed"}, "'number' of trial_finished cannot be 1000"),
     ({"type": "trial_finished", "number": 1, "state": "failed", "stages": {"edit": "long"}}, "'stages.edit'"),
     ({"type": "trial_started", "number": 1, "parameters": {"components": {"a": {"max_weight": 1}}}}, "'parameters'"),

@@ -110,7 +110,7 @@ def test_a_run_with_other_objectives_goes_on_and_is_exported(
 
 
 def test_without_a_figure_that_needs_responses_nothing_is_decoded(
-    tmp_path: Path, tiny_folder: Path, sets: list[str]
+    heretic: Any, tmp_path: Path, tiny_folder: Path, sets: list[str]
 ) -> None:
     folder, events = searched(
         sets, tiny_folder, tmp_path / "runs", objectives=["entropy_shift", "kl_divergence"], batch_size=0
@@ -121,6 +121,14 @@ def test_without_a_figure_that_needs_responses_nothing_is_decoded(
     assert not any("decoding" in t.stages for t in state.trials.values())
     assert all(t.prompts is None for t in state.trials.values())
     assert not [e for e in events if isinstance(e, ev.Progress) and "refusals" in e.stage]
+    number = state.front()[0].number
+    assert "front" in heretic("show", folder.name).out
+    exported = heretic("export", folder.name, "--trial", number, tmp_path / "out")
+    assert exported.status == 0, exported.err
+    record = json.loads((tmp_path / "out" / "reproduce.json").read_text(encoding="utf-8"))
+    assert set(record["exported"]["figures"]) == {"entropy_shift", "kl_divergence"}
+    again = heretic("reproduce", tmp_path / "out" / "reproduce.json", tmp_path / "again", runs_dir=None)
+    assert again.status == 0, again.err
 
 
 def test_a_trial_is_stopped_early_by_any_first_token_figure_and_the_refusals(
@@ -130,6 +138,7 @@ def test_a_trial_is_stopped_early_by_any_first_token_figure_and_the_refusals(
         sets, tiny_folder, tmp_path / "runs", objectives=["refusals", "entropy_shift"], refusal_markers=["e", "t", "a"]
     )
     state = state_of(folder)
+    assert {trial.state for trial in state.trials.values()} <= {"complete", "dominated"}
     for trial in state.trials.values():
         if trial.state == "dominated":
             assert set(trial.at_least) == set(trial.estimate) == {"refusals"}
