@@ -1,6 +1,8 @@
 # Two commands: `make demo` and `make test`. Both make the environment they need in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+# Files of tests over the processors, and over four at most: each process loads torch.
+SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test check lint types constraints clean
 
@@ -8,7 +10,7 @@ demo: .venv/.installed
 	$(BIN)/heretic-tui demo
 
 test: .venv/.installed
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SPREAD)
 
 # What CI runs.
 check: lint types test
