@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Files of tests over the processors, and over four at most: each process loads torch.
-SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile
+SPREAD := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test check lint types constraints clean
 
