@@ -31,7 +31,7 @@ from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.search.space import Space
-from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.search.study import Search, hide_output_of_optuna
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
 from heretic_tui.events import Event, Notice, PhaseFinished
@@ -144,6 +144,7 @@ def main() -> None:
         if isinstance(event, PhaseFinished) and not options.only:
             print(f"{event.phase:20}{event.seconds:9.3f} s")
 
+    hide_output_of_optuna()
     inputs = check_inputs(settings)
     with tempfile.TemporaryDirectory() as name:
         folder = RunFolder(Path(name))
