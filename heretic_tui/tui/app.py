@@ -271,9 +271,9 @@ class HereticApp(TypeAhead):
 
     @on(messages.StartRun)
     def _start_run(self, message: messages.StartRun) -> None:
-        host, begin = self.at_work, partial(self.start, message.settings)
+        host, settings = self.at_work, message.settings
         if host is None:
-            begin()
+            self.start(settings)
             return
 
         def answered(answer: str | None) -> None:
@@ -281,15 +281,16 @@ class HereticApp(TypeAhead):
                 host.control.close()
                 host.control.abort()
                 self.say("The run is being ended; what you asked for begins when it has.")
-                self._begin_after(host, begin)
+                self._begin_after(host, settings)
 
         self._ask(questions.REPLACE, answered)
 
-    def _begin_after(self, host: Host, begin: Callable[[], None]) -> None:
+    def _begin_after(self, host: Host, settings: Settings) -> None:
         def look() -> None:
             if not host.alive:
                 timer.stop()
-                begin()
+                # Another run may have begun meanwhile: then the user is asked again.
+                self.post_message(messages.StartRun(settings))
 
         timer = self.set_interval(TICK, look)
 

@@ -16,6 +16,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
+from heretic_tui.tui import questions
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, TooSmall
@@ -241,6 +242,29 @@ def test_ending_a_run_starts_what_was_asked_for(tmp_path: Path, folder: Path) ->
         assert app.view.host is second
 
     drive(app, steps)
+
+
+def test_what_is_asked_for_twice_while_a_run_ends_begins_once(tmp_path: Path, folder: Path) -> None:
+    first, begun = fake_run.FakeHost(folder), []
+
+    def new_host(settings: Settings) -> fake_run.FakeHost:
+        begun.append(fake_run.FakeHost(folder))
+        return begun[-1]
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        first.push(*fake_run.story(trials=2))
+        await settle(pilot, app)
+        await pilot.press("1", "ctrl+s", "y", "ctrl+s", "y")
+        first.alive = False
+        while not isinstance(app.screen, ChoiceDialog) and len(begun) < 2:
+            await pilot.pause(0.05)
+        assert len(begun) == 1, "two engines in one process"
+        assert isinstance(app.screen, ChoiceDialog)
+        assert app.screen.question == questions.REPLACE
+        await pilot.press("n")
+        assert app.at_work is begun[0]
+
+    drive(make_app(tmp_path, first, new_host), steps)
 
 
 def test_an_old_run_is_looked_at_while_the_open_one_goes_on(  # noqa: PLR0915 - one course of events
