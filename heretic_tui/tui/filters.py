@@ -10,7 +10,7 @@ from heretic_tui.run.state import TrialRecord
 
 Test = Callable[[TrialRecord, bool], bool]
 
-_WORD = re.compile(r"(?P<name>[a-z#_]+)\s*(?P<sign><=|>=|=|<|>)\s*(?P<value>[0-9.eE+-]+)$")
+_WORD = re.compile(r"(?P<name>[a-z#_][a-z0-9#_.-]*)\s*(?P<sign><=|>=|=|<|>)\s*(?P<value>[0-9.eE+-]+)$")
 _SIGNS: dict[str, Callable[[float, float], bool]] = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,

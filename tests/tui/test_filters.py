@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from heretic_tui.figures import figures_of_before
+from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
 
-MEASURED_STATES = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
+MEASURED = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
 # Nobody knows how many it has, only that they are no fewer than 2.
 DOMINATED = TrialRecord(
     1, None, state="dominated", figures={"kl_divergence": 0.2}, at_least={"refusals": 2}, estimate={"refusals": 30.5}
 )
 MANY = TrialRecord(2, None, state="complete", figures={"kl_divergence": 0.3, "refusals": 60})
 RUNNING = TrialRecord(3, None)
-ALL = [MANY, RUNNING, DOMINATED, MEASURED_STATES]
+ALL = [MANY, RUNNING, DOMINATED, MEASURED]
 
 FIGURES = figures_of_before()
 
@@ -36,3 +36,11 @@ def test_what_is_certain_of_a_dominated_trial_is_a_lower_bound() -> None:
 def test_dominated_trials_stand_where_they_are_estimated_to_be() -> None:
     assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, False)] == [0, 1, 2, 3]
     assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, True)] == [2, 1, 0, 3]
+
+
+def test_a_figure_of_another_package_is_named_by_its_key_or_its_short_name() -> None:
+    figures = [*FIGURES, Figure("top-5 overlap", "top-5", key="top_5_overlap")]
+    trial = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "top_5_overlap": 0.25})
+    for word in ("top-5", "top_5_overlap", "top_5"):
+        assert parse_filter(f"{word}<0.3 kl<1", figures)(trial, False)
+        assert not parse_filter(f"{word}>0.3", figures)(trial, False)
