@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import ast
 import importlib
+import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.metadata import EntryPoint, entry_points
@@ -18,9 +20,14 @@ from importlib.util import find_spec
 from inspect import get_annotations
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import TypeVar
 
-from heretic_tui.errors import UsageError, one_line, shortened
+from heretic_tui.errors import HereticError, UsageError, one_line, shortened
 from heretic_tui.words import nearest, plain, quoted
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ def method(kind: Kind, name: str, protocol: type | None = None) -> type:
     where = f"{kind.what} {quoted(name)} ({source.origin})"
     try:
         module = importlib.import_module(source.module)
-    except Exception as error:
+    # A file may be a program too, which ends where it is imported.
+    except (Exception, SystemExit) as error:
         raise UsageError(
             f"the {where} cannot be imported: {one_line(error)}; mend it, or uninstall its package"
         ) from error
@@ -96,13 +104,47 @@ def method(kind: Kind, name: str, protocol: type | None = None) -> type:
     return found
 
 
+def made(cls: type[T], kind: Kind, name: str) -> T:
+    """A method, from the `METHOD` that has a name.
+
+    Raises:
+        UsageError: where it cannot be made.
+    """
+    try:
+        return cls()
+    except Exception as error:
+        raise UsageError(
+            f"the METHOD of the {kind.what} {quoted(name)} cannot be made: {one_line(error)}; it has to be a class "
+            "that is called without arguments"
+        ) from error
+
+
+@contextmanager
+def calling(kind: Kind, name: str) -> Iterator[None]:
+    """Within the block code of a method is run: what goes wrong in it is told with its name.
+
+    Raises:
+        HereticError: in place of what was raised. (A lack of memory stays what it is: others can do something about
+            it.)
+    """
+    try:
+        yield
+    except HereticError:
+        raise
+    except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":
+            raise
+        raise HereticError(f"the {kind.what} {quoted(name)} failed: {one_line(error)}") from error
+
+
 def summary(kind: Kind, name: str) -> str:
     """What a method does, in a sentence: the first paragraph of its file, without the name that it opens with. The file
-    is read, not imported. Empty where that does not succeed."""
+    is read, not imported; the package that it lies in is imported. Empty where that does not succeed."""
     try:
         spec = find_spec(_sources(kind, tuple(sys.path))[name][0].module)
         text = ast.get_docstring(ast.parse(Path(spec.origin or "").read_text(encoding="utf-8"))) if spec else None
-    except (KeyError, ImportError, OSError, ValueError, SyntaxError):
+    except (Exception, SystemExit):
+        log.debug("the file of the %s %s cannot be read", kind.what, name, exc_info=True)
         return ""
     sentence = " ".join((text or "").split("\n\n")[0].split())
     return shortened(sentence.partition(": ")[2] or sentence)
@@ -121,13 +163,18 @@ def _sources(kind: Kind, path: tuple[str, ...]) -> Mapping[str, tuple[_Source, .
     for point in sorted(entry_points(group=kind.group), key=lambda point: point.name):
         # Another name could not be typed as it is.
         if point.name.isidentifier():
-            found[point.name] = (*found.get(point.name, ()), _Source(point.module, _origin(point)))
+            found[point.name] = (*found.get(point.name, ()), _Source(_module(point), _origin(point)))
     return found
+
+
+def _module(point: EntryPoint) -> str:
+    # Its own attribute `module` fails for a text that names none.
+    return point.value.partition(":")[0].strip()
 
 
 def _origin(point: EntryPoint) -> str:
     package = f"the package {point.dist.name}" if point.dist else "a package"
-    return plain(f"{point.module} of {package}")
+    return plain(f"{_module(point)} of {package}")
 
 
 def _members(protocol: type | None) -> list[str]:

@@ -90,6 +90,7 @@ def test_a_method_of_another_package(package: Path) -> None:
     [
         ("god", None, "there is no direction method 'god': did you mean 'good'? (there are: mean_difference, broken,"),
         ("broken", "import no_such_package\n", "the package 'no_such_package' is not installed; mend it"),
+        ("broken", "raise SystemExit(3)\n", "greeters) cannot be imported: 3; mend it, or uninstall its package"),
         ("empty", "", "holds no class METHOD: give greeters_empty a line METHOD ="),
         ("mute", "class Mute:\n    tone = ''\nMETHOD = Mute\n", "lacks 'greet', which every direction method has"),
     ],
@@ -103,6 +104,14 @@ def test_what_is_wrong_with_a_method_is_one_line(package: Path, name: str, conte
     assert "\n" not in str(told.value)
     if content is not None:
         assert f"greeters_{name} of the package greeters" in str(told.value)
+
+
+def test_an_entry_point_that_names_no_module_hinders_no_other(package: Path) -> None:
+    points = package / "greeters-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + f"[{JUDGES.group}]\nstrict = my-greeters.strict\n")
+    assert names(JUDGES) == ("markers", "strict")
+    with pytest.raises(UsageError, match=r"'strict' \(my-greeters.strict of the package greeters\) cannot be imported"):
+        method(JUDGES, "strict")
 
 
 def test_a_name_that_two_methods_have(package: Path) -> None:
@@ -120,6 +129,9 @@ def test_a_summary_is_read_from_the_file_without_importing_it(package: Path) -> 
     (package / "greeters_broken.py").write_text('"""Broken: it greets\n\nnobody."""\nraise SystemExit\n')
     assert summary(DIRECTION_METHODS, "broken") == "it greets"
     assert summary(DIRECTION_METHODS, "good") == "", "it is not there"
+    points = package / "greeters-1.0.dist-info" / "entry_points.txt"
+    points.write_text(points.read_text() + f"[{JUDGES.group}]\nstrict = greeters_broken.strict\n")
+    assert summary(JUDGES, "strict") == "", "its package cannot be imported"
     assert summary(DIRECTION_METHODS, "nobody") == ""
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from heretic_tui.engine.directions.methods.base import DirectionMethod
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.errors import HereticError
+from heretic_tui.plugins import DIRECTION_METHODS, calling
 
 # Below this length what is left of a direction is rounding.
 _TOO_SMALL = 1e-6
@@ -27,12 +28,20 @@ def unit_directions(method: DirectionMethod, good: Residuals, bad: Residuals, or
     """
     if not (good.mean.isfinite().all() and bad.mean.isfinite().all()):
         raise HereticError("the residuals are not finite numbers: try another dtype (--dtypes float32)")
-    directions = method.directions(good, bad).to(good.mean)
     name = type(method).__name__
-    if directions.shape != good.mean.shape:
+    with calling(DIRECTION_METHODS, name):
+        found = method.directions(good, bad)
+    if not isinstance(found, Tensor) or found.shape != good.mean.shape:
+        what = f"a tensor of {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
         raise HereticError(
-            f"the direction method {name} gave a tensor of {tuple(directions.shape)} in place of "
-            f"{tuple(good.mean.shape)} (layers + 1, hidden): mend it"
+            f"the direction method {name} gave {what} in place of {tuple(good.mean.shape)} (layers + 1, hidden): "
+            "mend it"
+        )
+    directions = found.to(good.mean)
+    if not directions[0].isfinite().all():
+        raise HereticError(
+            f"the direction method {name} gave what are no finite numbers for the embedding output (index 0): "
+            "give zeros there"
         )
     lengths = directions.norm(dim=-1)
     # The embedding of the last position may be the same for all prompts, and is not edited with.

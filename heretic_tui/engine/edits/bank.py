@@ -11,8 +11,9 @@ from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.directions.interpolation import direction_parts
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import EditMethod
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.parameters import Parameters
+from heretic_tui.plugins import EDIT_METHODS, calling
 from heretic_tui.words import quoted
 
 
@@ -46,6 +47,7 @@ class EditBank:
         self._writers = writers
         self._directions = directions
         self._method = method
+        self._method_name = type(method).__name__
         self._limit = limit
         self._kept = 0
         self._norms: dict[str, Tensor] = {}
@@ -72,7 +74,29 @@ class EditBank:
     def _edit(self, writer: Writer, index: float | None, strength: float) -> Edit:
         parts = direction_parts(self._directions, index, writer.layer)
         found = self._mixture(writer, parts)
-        return self._method.edit(found.v, found.of_weight, self._norms[writer.name], strength)
+        with calling(EDIT_METHODS, self._method_name):
+            edit = self._method.edit(found.v, found.of_weight, self._norms[writer.name], strength)
+        self._check(writer, edit)
+        return edit
+
+    def _check(self, writer: Writer, edit: Edit) -> None:
+        """
+        Raises:
+            HereticError: for what is no edit of the matrix. Another shape could be computed with, and mean something
+                else.
+        """
+        what = f"the edit method {quoted(self._method_name)} gave, for {writer.name},"
+        if not isinstance(edit, Edit):
+            raise HereticError(f"{what} a {type(edit).__name__} in place of an Edit: mend it")
+        *experts, d_out, d_in = writer.shape
+        for name, vector, length in (("a", edit.a, d_in), ("b", edit.b, d_out), ("c", edit.c, d_out)):
+            if vector is None and name == "c":
+                continue
+            if not isinstance(vector, Tensor) or vector.shape != (*experts, length):
+                shape = tuple(vector.shape) if isinstance(vector, Tensor) else type(vector).__name__
+                raise HereticError(f"{what} {name} of {shape} in place of {(*experts, length)}: mend it")
+            if vector.dtype != torch.float32:
+                raise HereticError(f"{what} {name} as {vector.dtype} in place of float32: mend it")
 
     def _mixture(self, writer: Writer, parts: list[tuple[int, float]]) -> _Products:
         """The products with v = Σ w_j r_j."""
@@ -93,10 +117,18 @@ class EditBank:
         pieces: dict[int, list[_Products]] = {j: [] for j in directions}
         norms: list[Tensor] = []
         for weight in writer.pieces():
-            norms.append(self._method.row_norms(weight))
+            with calling(EDIT_METHODS, self._method_name):
+                norms.append(self._method.row_norms(weight))
             for j in directions:
                 v = writer.through_post_norm(self._directions[j].to(weight))
-                pieces[j].append(_Products(v, self._method.products(weight, v, norms[-1])))
+                with calling(EDIT_METHODS, self._method_name):
+                    of_weight = self._method.products(weight, v, norms[-1])
+                if not isinstance(of_weight, tuple):
+                    raise HereticError(
+                        f"the edit method {quoted(self._method_name)} gave, for {writer.name}, products that are no "
+                        "tuple of tensors: mend it"
+                    )
+                pieces[j].append(_Products(v, of_weight))
         self._norms[writer.name] = torch.cat(norms)
         found = {j: _joined(each) for j, each in pieces.items()}
         for j, products in found.items():

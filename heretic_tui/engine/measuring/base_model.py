@@ -10,11 +10,13 @@ from torch import Tensor
 
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.measuring.checked import of_first_tokens, of_responses, per_prompt
 from heretic_tui.engine.measuring.job import Job, Pool
 from heretic_tui.engine.metrics.base import Metrics, Response, Verdict
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
 from heretic_tui.errors import UsageError
 from heretic_tui.files import write_json
+from heretic_tui.plugins import METRICS, calling
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import ResponseRecord, read_responses
@@ -43,16 +45,21 @@ def base_figures(metrics: Metrics, tokens: Tensor | None, responses: Sequence[Re
     Args:
         tokens: what `first_tokens` gave; None where no metric needs it.
         responses: to the bad evaluation prompts; empty where no metric needs them.
+
+    Raises:
+        HereticError: where a metric fails, or gives what cannot be.
     """
-    found: dict[str, float] = {}
+    values: dict[str, Tensor] = {}
     for key, metric in metrics.first_tokens.items():
         assert tokens is not None
-        metric.take_base(tokens)
-        found[key] = metric.of(metric.per_prompt(range(len(tokens)), tokens).double())
-    for key, of_responses in metrics.responses.items():
-        of_responses.take_base(responses)
-        found[key] = of_responses.of(responses)
-    return {figure.key: figure.value(found[figure.key]) for figure in metrics.figures}
+        with calling(METRICS, key):
+            metric.take_base(tokens)
+        values[key] = per_prompt(metric, key, range(len(tokens)), tokens)
+    for key, counting in metrics.responses.items():
+        with calling(METRICS, key):
+            counting.take_base(responses)
+    found = {**of_first_tokens(metrics, values, len(responses) or None), **of_responses(metrics, responses)}
+    return {figure.key: found[figure.key] for figure in metrics.figures}
 
 
 def keep_first_tokens(folder: RunFolder, tokens: Tensor) -> None:

@@ -280,12 +280,19 @@ class FastPool:
         line.job.begun[line.row] = len(response)
         if len(response) == evaluation.length:
             self._settle(line, whole=True)
-        elif len(response) % LOOK_EVERY == 0 and evaluation.judge.certain(model.decode(response)):
+        elif len(response) % LOOK_EVERY == 0 and self._is_certain(line):
             self._settle(line, whole=False)
+
+    def _is_certain(self, line: _Line) -> bool:
+        # What a judge fails at costs the trial of that response, and no other.
+        with failures_of(line.job):
+            return self._evaluation.certain(self._model, line.response)
+        return False
 
     def _settle(self, line: _Line, whole: bool) -> None:
         self._speculation.add(line.row, line.response)
-        line.job.found(line.row, self._evaluation.response(self._model, line.response, whole))
+        with failures_of(line.job):
+            line.job.found(line.row, self._evaluation.response(self._model, line.response, whole))
         jobs = len(self._jobs)
         done = sum(response is not None for job in self._jobs for response in job.responses)
         if jobs == 1:

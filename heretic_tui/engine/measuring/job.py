@@ -20,6 +20,14 @@ from torch import Tensor
 from heretic_tui.control import Aborted
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.checked import (
+    certain_at_least,
+    is_certain,
+    of_first_tokens,
+    of_responses,
+    per_prompt,
+    verdict_of,
+)
 from heretic_tui.engine.measuring.early_stop import EarlyStop
 from heretic_tui.engine.measuring.odds import Odds, refusals_to_lose
 from heretic_tui.engine.metrics.base import FIRST_TOKENS, RESPONSES, Metrics, Response
@@ -27,6 +35,7 @@ from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Measured
+from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
@@ -179,7 +188,11 @@ class Evaluation:
 
     def response(self, model: ChatModel, tokens: Tokens, whole: bool) -> Response:
         text = model.decode(tokens)
-        return Response(text, self.judge.verdict(text), len(tokens), whole)
+        return Response(text, verdict_of(self.judge, text), len(tokens), whole)
+
+    def certain(self, model: ChatModel, tokens: Tokens) -> bool:
+        """Whether the beginning of a response settles the verdict."""
+        return is_certain(self.judge, model.decode(tokens))
 
     def no_responses(self) -> list[Response | None]:
         """The responses of a job that begins: empty where no figure needs them, and nothing is decoded."""
@@ -200,23 +213,31 @@ class Evaluation:
         found = dict(job.figures)
         if None not in job.responses:
             responses = [response for response in job.responses if response]
-            found |= {key: metric.of(responses) for key, metric in self.metrics.responses.items()}
+            found |= of_responses(self.metrics, responses)
         return self._in_order(found)
 
     def at_least(self, job: Job) -> dict[str, float]:
-        """What is certain of the figures that need responses, of a job that was stopped."""
-        certain = {key: metric.at_least(job.responses) for key, metric in self.metrics.responses.items()}
-        return self._in_order({key: least for key, least in certain.items() if least is not None})
+        """What is certain of the figures that need responses, of a job that was stopped.
+
+        Raises:
+            HereticError: where a metric fails, or does not say what is certain of the objective that stopped the job.
+        """
+        found = certain_at_least(self.metrics, job.responses)
+        if job.dominated and job.stopping and job.stopping[1] not in found:
+            raise HereticError(
+                f"the metric {quoted(job.stopping[1])} counts refused responses, and its at_least gave nothing: mend it"
+            )
+        return found
 
     def _in_order(self, found: Mapping[str, float]) -> dict[str, float]:
-        return {f.key: f.value(found[f.key]) for f in self.metrics.figures if f.key in found}
+        return {figure.key: found[figure.key] for figure in self.metrics.figures if figure.key in found}
 
 
 def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Work) -> None:
     """Measure a job's figures of first tokens, where there are any, and tell them.
 
     Raises:
-        HereticError: when they are not finite.
+        HereticError: when they cannot be.
     """
     metrics = evaluation.metrics.first_tokens
     if not job.compared or not metrics:
@@ -226,12 +247,8 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
         for rows, logits in pool.good_logits(job):
             log_probabilities = torch.log_softmax(logits, dim=-1)
             for key, metric in metrics.items():
-                values[key][list(rows)] = metric.per_prompt(rows, log_probabilities).double().cpu()
-        found = {key: metric.of(values[key]) for key, metric in metrics.items()}
-        for figure in evaluation.metrics.figures:
-            if not math.isfinite(found.get(figure.key, 0.0)):
-                raise HereticError(f"the {figure.name} is not a number: the edited model's logits are not finite")
-        job.found_first_tokens(found)
+                values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
+        job.found_first_tokens(of_first_tokens(evaluation.metrics, values, len(job.responses) or None))
     for key, value in job.figures.items() if job.number is not None else ():
         work.tell(Measured(number=job.number, metric=key, value=value))
 

@@ -59,7 +59,7 @@ class PlainPool:
         report = self._work.progress(evaluation.responses_stage)
 
         def enough(response: Tokens) -> bool:
-            return evaluation.judge.certain(model.decode(response))
+            return evaluation.certain(model, response)
 
         with attached(model.anatomy.writers, job.edits):
             while order and not job.ended:

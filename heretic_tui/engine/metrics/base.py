@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from heretic_tui.errors import UsageError
-from heretic_tui.figures import Figure
-from heretic_tui.plugins import METRICS, method
+from heretic_tui.figures import MOST_DIGITS, Figure
+from heretic_tui.plugins import METRICS, calling, made, method
+from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.words import quoted
 
 if TYPE_CHECKING:
@@ -150,7 +151,12 @@ class Metrics:
 
     def notes(self) -> list[str]:
         """What the user should know of the base model before the search begins."""
-        return [note for metrics in (self.first_tokens, self.responses) for m in metrics.values() for note in m.notes()]
+        found: list[str] = []
+        for metrics in (self.first_tokens, self.responses):
+            for key, metric in metrics.items():
+                with calling(METRICS, key):
+                    found += metric.notes()
+        return found
 
 
 def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
@@ -169,18 +175,27 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
     figures = []
     for key in dict.fromkeys(keys):
         needs = getattr(method(METRICS, key), "needs", None)
-        made: FirstTokenMetric | ResponseMetric
+        metric: FirstTokenMetric | ResponseMetric
         if needs == FIRST_TOKENS:
-            made = first_tokens[key] = _made(cast(type[FirstTokenMetric], method(METRICS, key, FirstTokenMetric)), key)
+            metric = first_tokens[key] = _made(
+                cast(type[FirstTokenMetric], method(METRICS, key, FirstTokenMetric)), key
+            )
         elif needs == RESPONSES:
-            made = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
+            metric = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
         else:
             raise UsageError(
                 f"the METHOD of the metric {quoted(key)} does not say whether it needs first tokens or responses: "
                 f"give it a line needs = {FIRST_TOKENS!r} or {RESPONSES!r}"
             )
-        meaning = made.figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
-        figures.append(replace(made.figure, key=key, meaning=meaning))
+        _check_figure(metric.figure, key)
+        counting = key in responses and responses[key].counts_refused
+        if counting and getattr(type(metric), "at_least", None) is ResponseMetric.at_least:
+            raise UsageError(
+                f"the METHOD of the metric {quoted(key)} counts refused responses, and lacks 'at_least', by which "
+                "trials are stopped early: add it"
+            )
+        meaning = metric.figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
+        figures.append(replace(metric.figure, key=key, meaning=meaning))
     return Metrics(first_tokens, responses, tuple(figures))
 
 
@@ -190,4 +205,26 @@ def _made(cls: type[M], key: str) -> M:
         raise UsageError(
             f"the METHOD of the metric {quoted(key)} lacks {min(lacking)!r}, which is its own to say: add it"
         )
-    return cls()
+    return made(cls, METRICS, key)
+
+
+def _check_figure(figure: object, key: str) -> None:
+    """
+    Raises:
+        UsageError: for what is no figure, or could not be read back from a run's journal.
+    """
+    problem = ""
+    if not isinstance(figure, Figure):
+        problem = f"a {type(figure).__name__}: give it a line figure = Figure(…)"
+    else:
+        try:
+            read(Figure, as_json(figure))
+        except Misfit as misfit:
+            problem = f"one that cannot be: {misfit}"
+        else:
+            if not (figure.name.strip() and figure.short.strip()):
+                problem = "one without a name or a short name"
+            elif not 0 <= figure.digits <= MOST_DIGITS:
+                problem = f"one of {figure.digits} digits, of at most {MOST_DIGITS}"
+    if problem:
+        raise UsageError(f"the figure of the metric {quoted(key)} is {problem}")

@@ -48,6 +48,12 @@ def test_what_a_method_of_somebody_else_s_gives_is_checked() -> None:
     torch.testing.assert_close(unit_directions(Given(units.half()), good, bad, False), units, atol=1e-3, rtol=1e-3)
     with pytest.raises(HereticError, match=r"Given gave a tensor of \(5, 16\) in place of \(6, 16\)"):
         unit_directions(Given(units[1:]), good, bad, False)
+    with pytest.raises(HereticError, match="Given gave a NoneType in place of"):
+        unit_directions(Given(None), good, bad, False)  # type: ignore[arg-type]
+    units[0] = float("nan")
+    with pytest.raises(HereticError, match="no finite numbers for the embedding output"):
+        unit_directions(Given(units), good, bad, True)
+    units[0] = 0
     units[3] *= 2
     with pytest.raises(HereticError, match="Given gave a vector of length 2 for layer 2, in place of 1"):
         unit_directions(Given(units), good, bad, False)

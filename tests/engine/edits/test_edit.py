@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,8 +19,9 @@ from heretic_tui.engine.anatomy.writers import Writer, find_anatomy
 from heretic_tui.engine.edits.attach import attached, stacked
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.edit import Edit, row_norms
-from heretic_tui.engine.edits.methods.base import edit_method, make_edit
-from heretic_tui.errors import UsageError
+from heretic_tui.engine.edits.methods.base import EditMethod, edit_method, make_edit
+from heretic_tui.engine.edits.methods.subtract import Subtract
+from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.parameters import Kernel, Parameters
 from tests.support import families, tiny_models
 from tests.support.definitions import METHODS, by_definition, unit
@@ -247,6 +250,43 @@ def test_unknown_component_and_layer_out_of_range_are_told() -> None:
         EditBank(writers, directions, edit_method("subtract"), 1 << 30).edits(
             Parameters(3.5, {"attn.o_proj": Kernel(1, 1, 1, 5)})
         )
+
+
+class Other(Subtract):
+    """An edit method of somebody else: it gives what it is told to."""
+
+    def __init__(self, given: Callable[[Edit], object], products: object = None) -> None:
+        self._given, self._made = given, products
+
+    def products(self, weight: torch.Tensor, v: torch.Tensor, norms: torch.Tensor) -> Any:
+        return super().products(weight, v, norms) if self._made is None else self._made
+
+    def edit(self, v: torch.Tensor, products: Any, norms: torch.Tensor, strength: float) -> Any:
+        return self._given(super().edit(v, products, norms, strength))
+
+
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        # Shapes that could be computed with.
+        (Other(lambda edit: replace(edit, b=edit.b[:1])), r"'Other' gave, for .*, b of \(1,\) in place of \(32,\)"),
+        (Other(lambda edit: replace(edit, c=torch.ones(1))), r"c of \(1,\) in place of \(32,\)"),
+        (Other(lambda edit: replace(edit, a=edit.a[None])), r"a of \(1, 32\) in place of \(32,\)"),
+        (Other(lambda edit: replace(edit, a=edit.a.half())), r"a as torch.float16 in place of float32"),
+        (Other(lambda edit: edit.a), "a Tensor in place of an Edit"),
+        (Other(lambda edit: edit.nothing), "the edit method 'Other' failed: AttributeError"),  # type: ignore[attr-defined]
+        (Other(lambda edit: edit, torch.ones(32)), "products that are no tuple"),
+    ],
+)
+def test_what_an_edit_method_of_somebody_else_s_gives_is_checked(method: EditMethod, said: str) -> None:
+    writers = find_anatomy(tiny_models.network()).writers
+    directions = nn.functional.normalize(torch.randn(5, 32), dim=-1)
+    parameters = Parameters(1.0, {"attn.o_proj": Kernel(1, 1, 1, 5)})
+    with pytest.raises(HereticError, match=said):
+        EditBank(writers, directions, method, 1 << 30).edits(parameters)
+    with pytest.raises(HereticError, match=said):
+        EditBank(writers, directions, method, 0).edits(parameters)
+    EditBank(writers, directions, Other(lambda edit: edit), 1 << 30).edits(parameters)
 
 
 def test_edit_without_scaling_keeps_the_bias() -> None:

@@ -7,7 +7,7 @@ from typing import Protocol, cast
 from torch import Tensor
 
 from heretic_tui.engine.directions.residuals import Residuals
-from heretic_tui.plugins import DIRECTION_METHODS, method
+from heretic_tui.plugins import DIRECTION_METHODS, made, method
 
 
 class DirectionMethod(Protocol):
@@ -29,6 +29,6 @@ def direction_method(name: str) -> DirectionMethod:
     """The direction method with a name, made.
 
     Raises:
-        UsageError: where there is none, or it is no direction method.
+        UsageError: where there is none, or it is no direction method, or cannot be made.
     """
-    return cast(type[DirectionMethod], method(DIRECTION_METHODS, name, DirectionMethod))()
+    return made(cast(type[DirectionMethod], method(DIRECTION_METHODS, name, DirectionMethod)), DIRECTION_METHODS, name)

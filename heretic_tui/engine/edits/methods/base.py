@@ -8,7 +8,7 @@ from torch import Tensor
 
 from heretic_tui.engine.edits.adapter_form import AdapterForm
 from heretic_tui.engine.edits.edit import Edit
-from heretic_tui.plugins import EDIT_METHODS, method
+from heretic_tui.plugins import EDIT_METHODS, made, method
 
 
 class EditMethod(Protocol):
@@ -50,9 +50,9 @@ def edit_method(name: str) -> EditMethod:
     """The edit method with a name, made.
 
     Raises:
-        UsageError: where there is none, or it is no edit method.
+        UsageError: where there is none, or it is no edit method, or cannot be made.
     """
-    return cast(type[EditMethod], method(EDIT_METHODS, name, EditMethod))()
+    return made(cast(type[EditMethod], method(EDIT_METHODS, name, EditMethod)), EDIT_METHODS, name)
 
 
 def make_edit(weight: Tensor, direction: Tensor, strength: float, method: EditMethod) -> Edit:

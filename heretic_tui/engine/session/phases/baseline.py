@@ -26,6 +26,7 @@ from heretic_tui.engine.metrics.judges.base import judge_named
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.events import BaselineMeasured
+from heretic_tui.plugins import JUDGES, calling
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
@@ -101,7 +102,8 @@ def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence
     good, bad = tokens["good_evaluation_prompts"], tokens["bad_evaluation_prompts"]
     good_rows, bad_rows = ("good_evaluation_prompts", len(good)), ("bad_evaluation_prompts", len(bad))
     metrics = metrics_of(settings)
-    judge = judge_named(settings.judge).made(settings, model.tokenizer.all_special_tokens)
+    with calling(JUDGES, settings.judge):
+        judge = judge_named(settings.judge).made(settings, model.tokenizer.all_special_tokens)
     with phase("baseline", work) as running:
         evaluation = Evaluation(good, bad, settings.max_response_length, metrics, judge)
         # Keys of JSON are text.

@@ -1,0 +1,141 @@
+"""What metrics and judges give is checked before it is used: they may be of another package.
+
+A figure that cannot be must not reach the journal of a run: nobody could read it again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import SupportsFloat, cast
+
+import torch
+from torch import Tensor
+
+from heretic_tui.engine.metrics.base import FirstTokenMetric, Metrics, Response, Verdict
+from heretic_tui.engine.metrics.judges.base import Judge
+from heretic_tui.errors import HereticError
+from heretic_tui.figures import Figure
+from heretic_tui.plugins import JUDGES, METRICS, calling
+from heretic_tui.words import quoted
+
+
+def value_of(figure: Figure, value: object, prompts: int | None, otherwise: str = "") -> float:
+    """A value that a metric gave, as a figure is kept.
+
+    Args:
+        prompts: the number of bad evaluation prompts; None where there are no responses.
+        otherwise: what else may be at fault where it is not finite.
+
+    Raises:
+        HereticError: for what cannot be a value of the figure.
+    """
+    fault = f"the metric {quoted(figure.key)} is to be mended"
+    try:
+        number = float(cast(SupportsFloat, value))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise HereticError(f"the {figure.name} is no number but {quoted(value)}: {fault}") from error
+    if not math.isfinite(number):
+        raise HereticError(f"the {figure.name} is not a number: {f'{otherwise}, or ' if otherwise else ''}{fault}")
+    kept = figure.value(number)
+    if problem := figure.problem(kept, prompts):
+        raise HereticError(f"{problem}: {fault}")
+    return kept
+
+
+def per_prompt(metric: FirstTokenMetric, key: str, rows: Sequence[int], log_probabilities: Tensor) -> Tensor:
+    """What a metric gives for some prompts, (rows,), float64 on the CPU.
+
+    Raises:
+        HereticError: where it fails, or gives something else.
+    """
+    with calling(METRICS, key):
+        found = metric.per_prompt(rows, log_probabilities)
+    if not isinstance(found, Tensor) or found.shape != (len(rows),):
+        what = f"a tensor of {tuple(found.shape)}" if isinstance(found, Tensor) else f"a {type(found).__name__}"
+        raise HereticError(
+            f"the metric {quoted(key)} gave {what} in place of one value a prompt, ({len(rows)},): mend it"
+        )
+    return found.detach().to("cpu", torch.float64)
+
+
+def of_responses(metrics: Metrics, responses: Sequence[Response]) -> dict[str, float]:
+    """The figures of responses to all prompts, by key.
+
+    Raises:
+        HereticError: where a metric fails, or gives what cannot be.
+    """
+    found = {}
+    for figure in metrics.figures:
+        if metric := metrics.responses.get(figure.key):
+            with calling(METRICS, figure.key):
+                value = metric.of(responses)
+            found[figure.key] = value_of(figure, value, len(responses) or None)
+    return found
+
+
+def of_first_tokens(metrics: Metrics, values: Mapping[str, Tensor], prompts: int | None) -> dict[str, float]:
+    """The figures of first tokens, by key.
+
+    Args:
+        values: what `per_prompt` gave for all good evaluation prompts, by key.
+        prompts: the number of bad evaluation prompts; None where there are no responses.
+
+    Raises:
+        HereticError: where a metric fails, or gives what cannot be.
+    """
+    found = {}
+    for figure in metrics.figures:
+        if metric := metrics.first_tokens.get(figure.key):
+            with calling(METRICS, figure.key):
+                value = metric.of(values[figure.key])
+            found[figure.key] = value_of(figure, value, prompts, "the edited model's logits are not finite")
+    return found
+
+
+def certain_at_least(metrics: Metrics, responses: Sequence[Response | None]) -> dict[str, float]:
+    """What is certain of the figures of responses of which some are not known, by key.
+
+    Raises:
+        HereticError: where a metric fails, or gives what cannot be.
+    """
+    found = {}
+    for figure in metrics.figures:
+        if metric := metrics.responses.get(figure.key):
+            with calling(METRICS, figure.key):
+                least = metric.at_least(responses)
+            if least is not None:
+                found[figure.key] = value_of(figure, least, len(responses) or None)
+    return found
+
+
+def verdict_of(judge: Judge, text: str) -> Verdict:
+    """What a judge says of a whole response.
+
+    Raises:
+        HereticError: where it fails, or gives something else than a verdict.
+    """
+    name = type(judge).__name__
+    with calling(JUDGES, name):
+        verdict = judge.verdict(text)
+    if not isinstance(verdict, Verdict) or not isinstance(verdict.refused, bool):
+        raise HereticError(
+            f"the judge {quoted(name)} gave {quoted(verdict)} in place of Verdict(True or False, …): mend it"
+        )
+    places = all(place is None or type(place) is int for place in (verdict.start, verdict.end))
+    if not places or not (verdict.marker is None or isinstance(verdict.marker, str)):
+        raise HereticError(
+            f"the judge {quoted(name)} gave {quoted(verdict)}: its marker is a text, its places are numbers"
+        )
+    return verdict
+
+
+def is_certain(judge: Judge, text: str) -> bool:
+    """Whether a judge is certain of the beginning of a response.
+
+    Raises:
+        HereticError: where it fails.
+    """
+    with calling(JUDGES, type(judge).__name__):
+        certain = bool(judge.certain(text))
+    return certain
