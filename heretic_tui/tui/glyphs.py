@@ -76,11 +76,11 @@ STATE_GLYPHS = {
 
 
 class AsciiFrames(LineFilter):
-    """Borders, scroll bars and carets of Textual's in ASCII; texts stay as they are."""
+    """Borders, scroll bars, carets and arrows of Textual's in ASCII; texts stay as they are."""
 
     _FRAMES = str.maketrans(
-        "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺",
-        "-|+++++++++-|++++-_" + "#" * 7 + "||||||--",
+        "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺▼▲",
+        "-|+++++++++-|++++-_" + "#" * 7 + "||||||--" + "v^",
     )
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:

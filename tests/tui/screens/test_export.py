@@ -15,7 +15,7 @@ from heretic_tui.figures import figures_of_before
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.export import ExportScreen
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown
+from tests.support.screens import drawn, drive, make_app, settle, shown
 
 
 def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, folder: Path) -> None:
@@ -63,3 +63,18 @@ def test_an_export_is_asked_for_followed_and_its_figures_shown(tmp_path: Path, f
         assert host.control.begin(second).aborting
 
     drive(make_app(tmp_path, host), steps, (120, 40))
+
+
+def test_the_dialog_is_drawn_with_ascii_characters_where_only_they_are_known(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=4, running=False))
+        await settle(pilot, app)
+        await pilot.press("g", "e")
+        await pilot.pause()
+        assert isinstance(app.screen, ExportScreen)
+        text = drawn(app)
+        assert text.isascii(), {c for c in text if not c.isascii()}
+
+    drive(make_app(tmp_path, host, ascii_only=True), steps)
