@@ -55,7 +55,6 @@ SIZES: dict[str, Any] = {
     "image_size": 28,
     "patch_size": 14,
 }  # fmt: skip
-_OTHER = ("vision", "vit", "image", "audio", "qformer", "vq", "encoder_config", "depth_decoder")
 # Lists with one entry a layer.
 _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_types", "attention_layers", "block_types")
 

@@ -142,7 +142,6 @@ class _Known:
         self._begin = self.parameter.data_ptr()
         self._size = self.parameter.numel() * self.parameter.element_size()
         self._one = self._size // stack.experts
-        self._experts = stack.experts
         self._gathered: dict[int, tuple[Tensor, Tensor]] = {}
 
     def holds(self, weight: Tensor) -> bool:
