@@ -7,7 +7,7 @@ from statistics import median
 
 from rich.text import Text
 
-# Coordinates of views lie between -_EDGE and _EDGE (runtime/layers.py: read_views).
+# Coordinates of views lie between -_EDGE and _EDGE (run/results.py: Projections).
 _EDGE = 1000
 # Bits of a braille character by row and column of its dot.
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
