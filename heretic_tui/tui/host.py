@@ -1,4 +1,4 @@
-"""Where a run lives, as a screen sees it: an engine thread in this process, or a run folder that another one writes."""
+"""A run as a screen sees it: an engine thread in this process, or a run folder that another process writes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Mailbox:
 
 
 class ThreadHost:
-    """The engine in a plain thread of this process. It outlives the screen: nothing in it waits for one.
+    """The engine in a plain thread of this process. It goes on without a screen: nothing in it waits for one.
 
     Args:
         on_folder: called on the engine's thread as soon as the run folder is held.
@@ -116,7 +116,7 @@ class ThreadHost:
         if sys.platform == "linux":
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         try:
-            self._run()
+            self.run_session()
         except HereticError as error:
             self.outcome = "failed"
             self._mailbox.put(ev.RunFailed(text=str(error)))
@@ -125,7 +125,8 @@ class ThreadHost:
             text = one_line(error)
             self._mailbox.put(ev.RunFailed(text=text, traceback=traceback.format_exc()))
 
-    def _run(self) -> None:
+    def run_session(self) -> None:
+        """What is done on the thread."""
         self._mailbox.put(ev.Notice(text="loading torch and transformers"))
         from heretic_tui.engine.inputs.check import check_inputs
         from heretic_tui.engine.search.study import hide_output_of_optuna
@@ -148,8 +149,8 @@ class ThreadHost:
 
 
 def settle_garbage(event: ev.Event) -> None:
-    """Once the model is ready, take what is alive out of the garbage collector's sight: a full collection over all that
-    torch and transformers hold stops every thread for a tenth of a second and more, the screen's too."""
+    """Once the model is ready, exclude all objects that are alive from garbage collection: a full collection over all
+    that torch and transformers hold stops every thread for a tenth of a second and more, the screen's too."""
     if isinstance(event, ev.PhaseStarted) and event.phase == "search":
         # What an earlier search froze may be garbage by now.
         gc.unfreeze()

@@ -20,11 +20,11 @@ from heretic_tui.tui.host import ThreadHost
 class WaitingHost(ThreadHost):
     """Waits for commands, as a session does that is ready, until it is closed."""
 
-    def _run(self) -> None:
+    def run_session(self) -> None:
         assert self.control is not None
         while not self.control.closing:
             self.control.wait_command()
-        self._mailbox.put(ev.Notice(text="the last word"))
+        self.control.tell(ev.Notice(text="the last word"))
         self.outcome = "done"
 
 
