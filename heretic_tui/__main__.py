@@ -7,8 +7,8 @@ import sys
 
 
 def main() -> None:
-    # Until the command says what ctrl-c means, and again when it has ended, the process just goes: an interpreter that
-    # starts, or ends, answers with a traceback.
+    # Before the command sets its own handlers, and after it has ended, ctrl-c ends the process at once: an interpreter
+    # that starts or ends would print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     from heretic_tui.cli.main import run_command
 

@@ -202,29 +202,29 @@ def output_to_log(streams: Streams) -> Iterator[RealOutput]:
     """Within the block whatever Python or native code prints is written to a log. The log is deleted when the block
     ends, unless it was moved or a failure was written to it. `streams` write to where they wrote before."""
     _flush()
-    real = [os.dup(1), os.dup(2)]
+    saved = [os.dup(1), os.dup(2)]
     path, log = _new_log()
     os.dup2(log, 1)
     os.dup2(log, 2)
     os.close(log)
     # A crash of native code writes its stack there, and the file stays.
     faulthandler.enable(2)
-    apart = RealOutput(streams, path)
-    handler = logging.StreamHandler(apart.text)
+    real = RealOutput(streams, path)
+    handler = logging.StreamHandler(real.text)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logging.getLogger().addHandler(handler)
     streams.scratch_log = path
     try:
-        with streams.out.through(real[0]), streams.err.through(real[1]):
-            yield apart
+        with streams.out.through(saved[0]), streams.err.through(saved[1]):
+            yield real
     finally:
         _flush()
-        for number, saved in enumerate(real, start=1):
-            os.dup2(saved, number)
-            os.close(saved)
+        for number, descriptor in enumerate(saved, start=1):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
         logging.getLogger().removeHandler(handler)
         streams.scratch_log = None
-        if path and not apart.kept:
+        if path and not real.kept:
             path.unlink(missing_ok=True)
 
 

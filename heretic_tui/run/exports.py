@@ -75,7 +75,7 @@ class ExportRecord(ExportFigures):
         settings: those that decide the files, as plain JSON, in the words of the version that wrote them.
         identity: of settings, model and prompts, to tell whether they are those of the export.
         clock: the time that the chat template was told; None where an older version wrote this.
-        loaded_as: the word of the setting `dtypes` that the model was loaded with.
+        loaded_as: the entry of the setting `dtypes` that the model was loaded with.
         parameters: as plain JSON (parameters.py).
         coverage: how many matrices were edited, in words.
         versions: of the libraries.

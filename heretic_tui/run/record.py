@@ -30,7 +30,7 @@ class RunRecord:
         batch_size: prompts in one forward pass, found by measuring.
         step_seconds: seconds of a decoding step, by the number of rows.
         response_prefix: what every response is made to begin with.
-        loaded_as: the word of the dtypes that the figures were measured with.
+        loaded_as: the entry of the setting `dtypes` that the figures were measured with.
         trials_at_once: how many trials are in hand.
         checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.

@@ -115,7 +115,7 @@ class Conversations:
         return None
 
     def history(self, trial: int | None, user: str) -> tuple[tuple[str, str], ...]:
-        """What one model was asked and answered so far, up to a new word of the user's. What others answered is not
+        """What one model was asked and answered so far, up to a new message of the user's. What others answered is not
         part of it, nor what they alone were asked."""
         turns: list[tuple[str, str]] = []
         for turn in self.turns:

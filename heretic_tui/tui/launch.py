@@ -48,10 +48,10 @@ def open_screen(
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
     from heretic_tui.tui.app import HereticApp
 
-    with output_to_log(streams) as apart, _screen_on(streams.out) as screen:
+    with output_to_log(streams) as real, _screen_on(streams.out) as screen:
 
         def new_host(settings: Settings) -> Host:
-            return ThreadHost(settings, on_folder=lambda folder: apart.move_log(folder.log))
+            return ThreadHost(settings, on_folder=lambda folder: real.move_log(folder.log))
 
         if start and form is not None:
             host = new_host(form.settings)
@@ -59,20 +59,20 @@ def open_screen(
         app = HereticApp(form, new_host, host, ascii_only=ascii_only, on_ready=lambda: link.watch(app))
         app.driver_class = forgiving(app.driver_class)
         # Why the application itself failed is for the log; the terminal gets a line.
-        app.error_console.file = apart.text
+        app.error_console.file = real.text
         with the_third_ends():
             result = app.run(mouse=mouse)
-        if fell := app._exception:
-            streams.err.write(f"heretic-tui: {apart.failure(fell, 'drawing the screen')}\n")
+        if failure := app._exception:
+            streams.err.write(f"heretic-tui: {real.failure(failure, 'drawing the screen')}\n")
         if result is None:
             # It is not known whether the run is to go on.
             result = "detach"
-        status = _see_it_out(app, result, link, streams)
-        return FAILED if fell else INTERRUPTED if link.presses else status
+        status = _wait_for_engine(app, result, link, streams)
+        return FAILED if failure else INTERRUPTED if link.presses else status
 
 
 def forgiving(driver: type[Driver]) -> type[Driver]:
-    """A driver that outlives bytes that are no UTF-8, such as a paste from a terminal with another encoding."""
+    """A driver that goes on after bytes that are no UTF-8, such as a paste from a terminal with another encoding."""
     if not hasattr(driver, "run_input_thread"):
         return driver
 
@@ -155,7 +155,7 @@ class _Link:
             loop.call_soon_threadsafe(self._app.exit, result)
 
 
-def _see_it_out(app: HereticApp, result: str | None, link: _Link, streams: Streams) -> int:
+def _wait_for_engine(app: HereticApp, result: str | None, link: _Link, streams: Streams) -> int:
     """Wait for the engine, with lines where the screen was."""
     app.come_back()
     host = app.view.host

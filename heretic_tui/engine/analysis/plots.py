@@ -159,7 +159,8 @@ def scaled(plane: Tensor, good: int) -> Tensor:
 
 
 def steps(planes: Mapping[int, Tensor]) -> Iterator[tuple[Tensor, int]]:
-    """The planes of the animation with the index to write on each: still on each layer, gliding between them."""
+    """The planes of the animation with the index to write on each: still on each layer, in small steps between
+    them."""
     layers = list(planes)
     for here, there in zip(layers, [*layers[1:], None], strict=True):
         for _ in range(_STILL):

@@ -75,8 +75,8 @@ class Writer:
         """
         if self.post_norm_gain is None:
             return direction
-        bent = self.post_norm_gain.to(direction) * direction
-        return bent - bent.mean() if self.centred else bent
+        scaled = self.post_norm_gain.to(direction) * direction
+        return scaled - scaled.mean() if self.centred else scaled
 
     def pieces(self) -> Iterator[Tensor]:
         """W as it comes from `weight`, or of fused experts, which may take gigabytes in float32, some at a time."""
@@ -158,11 +158,6 @@ class Anatomy:
     @property
     def components(self) -> tuple[str, ...]:
         return in_order({writer.component for writer in self.writers})
-
-    @property
-    def fused(self) -> bool:
-        """Whether any writer is a stack of experts, whose edits take the plain path."""
-        return any(writer.stack is not None for writer in self.writers)
 
     def coverage(self) -> Coverage:
         return Coverage(

@@ -105,7 +105,7 @@ class EditBank:
         terms = [[share * part for part in (kept[j].v, *kept[j].of_weight)] for j, share in parts]
         mixed = [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
         if writer.post_norm_gain is not None:
-            # Directions bent by a gain are no unit vectors.
+            # Directions that were multiplied by a gain are no unit vectors.
             length = mixed[0].norm().clamp(min=1e-12)
             mixed = [part / length for part in mixed]
         return _Products(mixed[0], tuple(mixed[1:]))

@@ -1,7 +1,7 @@
 """Where a trial that is being decoded has lost, and what it is known to have by then: the same on every machine.
 
 Which prompts a batch decodes first, and how far, depends on its size, on what else is in it and on the clock. What a
-search learns must not. So a schedule is followed in thought: prompts begin in the order of the odds, as many as
+search learns must not. So a schedule is simulated: prompts begin in the order of the odds, as many as
 probably decide the matter; all that have begun go on by the same number of tokens; then further ones may begin. The
 trial has lost at the first step of this schedule at which enough refusals are certain. What was decoded beyond that
 step does not count.
@@ -29,17 +29,17 @@ class EarlyStop:
     Args:
         odds: what earlier trials tell, None where nothing is known.
         value: of the objective that is known before the first refusal.
-        bar: the number of refusals at which it has lost.
+        to_lose: the number of refusals at which it has lost.
         rows: number of prompts.
 
     Attributes:
         lost: whether a step was reached at which enough refusals are certain.
     """
 
-    def __init__(self, odds: Odds | None, value: float, bar: int, rows: int) -> None:
+    def __init__(self, odds: Odds | None, value: float, to_lose: int, rows: int) -> None:
         self._odds = odds
         self._value = value
-        self._bar = bar
+        self._to_lose = to_lose
         self._waiting = list(odds.order) if odds else list(range(rows))
         self._now = 0
         # The step at which each prompt began, in the order in which they did.
@@ -50,7 +50,7 @@ class EarlyStop:
         # No step after this one is needed: what is decoded already is enough to lose at it.
         self._last: float = math.inf
         # Behind one without refusals a trial has lost before its first token.
-        self.lost = bar <= 0
+        self.lost = to_lose <= 0
         self._begin()
 
     def follow(self, responses: Responses, tokens: Mapping[int, int]) -> bool:
@@ -71,7 +71,7 @@ class EarlyStop:
                 if response and _settled_after(response) <= now - self._begun[row]:
                     self._open.remove(row)
                     (self._refused if response.verdict.refused else self._answered)[row] = response.tokens
-            self.lost = len(self._refused) >= self._bar
+            self.lost = len(self._refused) >= self._to_lose
             if not self.lost:
                 self._begin()
         if not self.lost:
@@ -96,7 +96,7 @@ class EarlyStop:
         decoded to their end."""
         refused = sum(response is not None and response.verdict.refused for response in responses)
         chances = self._chances()
-        missing, count = _MARGIN * (self._bar - refused), 0
+        missing, count = _MARGIN * (self._to_lose - refused), 0
         for row in waiting:
             if missing <= 0:
                 break
@@ -110,7 +110,7 @@ class EarlyStop:
 
     def _begin(self) -> None:
         chances = self._chances()
-        missing = _MARGIN * (self._bar - len(self._refused)) - sum(chances[row] for row in self._open)
+        missing = _MARGIN * (self._to_lose - len(self._refused)) - sum(chances[row] for row in self._open)
         while self._waiting and missing > 0:
             row = self._waiting.pop(0)
             self._begun[row] = self._now
@@ -131,7 +131,7 @@ class EarlyStop:
             for row in self._begun
             if (response := responses[row]) and response.verdict.refused
         )
-        return steps[self._bar - 1] if len(steps) >= self._bar else math.inf
+        return steps[self._to_lose - 1] if len(steps) >= self._to_lose else math.inf
 
 
 def _settled_after(response: Response) -> int:

@@ -263,7 +263,7 @@ class FastPool:
         """The most likely token of each line at each position, or `NO_TOKEN`; logits (lines, positions, vocabulary)."""
         chosen = most_likely(logits)
         if bool((chosen == NO_TOKEN).any()):
-            self._slots().poisoned = True
+            self._slots().was_not_finite = True
         tokens: list[Tokens] = chosen.tolist()
         return tokens
 

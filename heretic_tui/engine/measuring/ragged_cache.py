@@ -83,7 +83,7 @@ class RaggedCache(Cache):
         self._shared = _SharedLines()
         self.lines, self.capacity = lines, capacity
         # Whether a line has held NaN or infinity: even where it is masked, 0 × NaN would make the sum NaN.
-        self.poisoned = False
+        self.was_not_finite = False
         super().__init__(layers=[_RaggedLayer(self._shared, lines, capacity) for _ in range(depth)])
 
     def begin(self, positions: Tensor) -> int:
@@ -102,7 +102,7 @@ class RaggedCache(Cache):
         assert isinstance(target, _RaggedLayer)
         target.make(keys, values)
         rows, tokens = keys.shape[0], keys.shape[2]
-        if self.poisoned and not column:
+        if self.was_not_finite and not column:
             for buffer in (target.keys, target.values):
                 assert buffer is not None
                 buffer[first : first + rows] = 0
@@ -114,7 +114,7 @@ class RaggedCache(Cache):
         """Copy the first `width` columns of some lines over those of others."""
         if not sources:
             return
-        if self.poisoned:
+        if self.was_not_finite:
             width = self.capacity
         # The buffers were made within this mode, and can only be written there.
         with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""A model from its files into memory: the ladder of dtypes, 4-bit, devices."""
+"""A model from its files into memory: the first dtype that works, 4-bit, devices."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _CPU_ROWS, _CPU_COLUMNS = 32, 64
 def load_model(
     settings: Settings, work: Work, tokenizer: PreTrainedTokenizerBase | None = None, dtypes: Sequence[str] = ()
 ) -> tuple[ChatModel, str]:
-    """Load with the first dtype of the ladder with which both loading and a one-token test work.
+    """Load with the first of the setting `dtypes` with which both loading and a one-token test work.
 
     Args:
-        dtypes: the rest of the ladder, where its upper part is known to fail; empty for all of the settings' own.
+        dtypes: those to try, where others of the setting are known to fail; empty for all of the setting.
 
-    Returns the model, and the word of the ladder that it was loaded with.
+    Returns the model, and the entry of the setting `dtypes` that it was loaded with.
 
     Raises:
         UsageError: no such model, weights that are not what its configuration says, or that do not fit on the devices.

@@ -41,7 +41,7 @@ class EditBench:
 
     Attributes:
         tokens: of the prompts, by the name of their set.
-        loaded_as: the word of the dtypes that the model was loaded with.
+        loaded_as: the entry of the setting `dtypes` that the model was loaded with.
     """
 
     run: RunInputs

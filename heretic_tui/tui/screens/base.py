@@ -26,7 +26,7 @@ class ShowsRun(Protocol):
 
 
 class RunScreen(Screen[ScreenResultType]):
-    """A screen that reads the run in view, and that outlives the failure of one of its handlers."""
+    """A screen that reads the run in view, and that goes on when one of its handlers fails."""
 
     async def _on_message(self, message: Message) -> None:
         try:

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in memory, and the word of the dtypes that it was loaded with."""
+    """A model in memory, and the entry of the setting `dtypes` that it was loaded with."""
 
     model: ChatModel
     dtype: str
