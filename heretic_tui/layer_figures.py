@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from heretic_tui.records import Misfit, read
 
 # The residual geometry in the field's notation, in the order of its tables (engine/analysis/geometry.py).
-GEOMETRY = (
+GEOMETRY_COLUMNS = (
     "S(g,b)", "S(g*,b*)", "S(g,r)", "S(g*,r*)", "S(b,r)", "S(b*,r*)",
     "|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|", "Silh",
 )  # fmt: skip
@@ -74,7 +74,7 @@ class LayerFigures:
     """What is known of one residual index.
 
     Attributes:
-        geometry: by the names of GEOMETRY; None where it is not a finite number.
+        geometry: by the names of GEOMETRY_COLUMNS; None where it is not a finite number.
         separation: None before it is measured.
         raises, lowers: tokens with scores, strongest first (engine/analysis/logit_lens.py); None before they are read.
         effects: by the names of EFFECTS (engine/analysis/layer_effects.py), as far as they were measured.
@@ -94,7 +94,7 @@ class LayerFigures:
 
     @property
     def figures(self) -> dict[str, float | None]:
-        """All that are known, by the names of GEOMETRY and DIRECTION_COLUMNS."""
+        """All that are known, by the names of GEOMETRY_COLUMNS and DIRECTION_COLUMNS."""
         found = dict(self.geometry)
         if self.separation:
             found |= vars(self.separation)
@@ -131,7 +131,7 @@ class LayerFigures:
         """
         if not isinstance(row, dict):
             raise Misfit(row)
-        known = (*GEOMETRY, *DIRECTION_COLUMNS)
+        known = (*GEOMETRY_COLUMNS, *DIRECTION_COLUMNS)
         figures = read(dict[str, float | None], {name: row[name] for name in known if name in row})
         place = read(_Place, row)
         if place.layer != (place.index - 1 if place.index else None):
@@ -141,7 +141,7 @@ class LayerFigures:
             raise Misfit(place="raises" if tokens.raises is None else "lowers", missing=True)
         return cls(
             index=place.index,
-            geometry={name: figures[name] for name in GEOMETRY if name in figures},
+            geometry={name: figures[name] for name in GEOMETRY_COLUMNS if name in figures},
             separation=read(Separation, figures) if any(name.startswith("auc") for name in figures) else None,
             raises=tokens.raises,
             lowers=tokens.lowers,

@@ -8,6 +8,9 @@ from collections.abc import Callable
 from heretic_tui.control import Control
 from heretic_tui.events import Emit, Event, Notice, Progress
 
+# Called with how much is done, and of how much.
+ProgressReport = Callable[[int, int], None]
+
 
 class Work:
     """One long piece of work, as it looks to the function that does it.
@@ -28,7 +31,7 @@ class Work:
         """Tell something that the user should know; `level` is info, warning or error."""
         self._emit(Notice(text=text, level=level))
 
-    def progress(self, stage: str) -> Callable[[int, int], None]:
+    def progress(self, stage: str) -> ProgressReport:
         """A function of (done, total) that tells how far a stage is, with the time left by the pace so far. The clock
         of the stage starts now."""
         start = time.perf_counter()

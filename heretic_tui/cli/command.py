@@ -22,7 +22,7 @@ RUNS_DIR: Container[str] = ("runs_dir",)
 
 
 @dataclass(frozen=True)
-class Command:
+class Subcommand:
     """One command.
 
     Attributes:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from heretic_tui.cli.command import Command
-from heretic_tui.cli.shared import add_run, find_run_of, given_settings, settings_of, work_apart
+from heretic_tui.cli.command import Subcommand
+from heretic_tui.cli.shared import add_run, find_run_of, given_settings, user_settings, work_apart
 from heretic_tui.errors import DONE, FAILED, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.terminal import Streams
@@ -39,7 +39,7 @@ def _export(options: argparse.Namespace, streams: Streams) -> int:
 
         check_access(options.hub, None)
     folder = find_run_of(options, options.run)
-    own = settings_of(options)
+    own = user_settings(options)
     changes = {name: getattr(own, name) for name in given_settings(options) if name != "runs_dir"}
     print_lines = streams.out.write_lines
     with work_apart(streams, "exporting", folder) as work:
@@ -68,7 +68,7 @@ def _add_reproduce(parser: argparse.ArgumentParser) -> None:
 
 
 def _reproduce(options: argparse.Namespace, streams: Streams) -> int:
-    own = settings_of(options)
+    own = user_settings(options)
     places = {name: place for name in _PLACES if (place := getattr(options, f"place_of_{name}"))}
     with work_apart(streams, "building the model again") as work:
         from heretic_tui.engine.session.reproduce import reproduce
@@ -79,7 +79,7 @@ def _reproduce(options: argparse.Namespace, streams: Streams) -> int:
     return DONE if all(result.files.values()) else FAILED
 
 
-EXPORT = Command(
+EXPORT = Subcommand(
     name="export",
     usage="RUN --trial N OUT",
     summary="write a trial's model, load what was written, and measure it",
@@ -87,7 +87,7 @@ EXPORT = Command(
     add_arguments=_add_export,
     run=_export,
 )
-REPRODUCE = Command(
+REPRODUCE = Subcommand(
     name="reproduce",
     usage="FILE OUT",
     summary="build an exported model again and compare every weight file's hash",

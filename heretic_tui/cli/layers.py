@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heretic_tui.cli.command import RUNS_DIR, Command
-from heretic_tui.cli.shared import add_json, add_run, find_run_of, settings_of, work_apart
+from heretic_tui.cli.command import RUNS_DIR, Subcommand
+from heretic_tui.cli.shared import add_json, add_run, find_run_of, user_settings, work_apart
 from heretic_tui.errors import DONE, UsageError
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
@@ -97,7 +97,7 @@ def _tokens_of_trial(folder: RunFolder, options: argparse.Namespace, streams: St
 
     shift = read_shift(folder, options.trial)
     if shift is None:
-        own = settings_of(options)
+        own = user_settings(options)
         with work_apart(streams, "comparing first tokens", folder) as work:
             from heretic_tui.engine.session.score import shift_of_trial
 
@@ -142,7 +142,7 @@ def _compare(options: argparse.Namespace, streams: Streams) -> int:
     return DONE
 
 
-GEOMETRY = Command(
+GEOMETRY = Subcommand(
     name="geometry",
     usage="RUN",
     summary="per layer: residual geometry, separation, what it does",
@@ -151,7 +151,7 @@ GEOMETRY = Command(
     run=_geometry,
     only_prints=True,
 )
-TOKENS = Command(
+TOKENS = Subcommand(
     name="tokens",
     usage="RUN",
     summary="what the directions say, or what a trial does to first tokens",
@@ -160,7 +160,7 @@ TOKENS = Command(
     run=_tokens,
     only_prints=True,
 )
-PLOT = Command(
+PLOT = Subcommand(
     name="plot",
     usage="RUN",
     summary="draw both prompt sets, layer by layer: PNG files and a moving GIF",
@@ -168,7 +168,7 @@ PLOT = Command(
     add_arguments=_add_plot,
     run=_plot,
 )
-COMPARE = Command(
+COMPARE = Subcommand(
     name="compare",
     usage="RUN OTHER",
     summary="cosines between the directions of two runs",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from heretic_tui import __version__
-from heretic_tui.cli.command import Command
+from heretic_tui.cli.command import Subcommand
 from heretic_tui.cli.export import EXPORT, REPRODUCE
 from heretic_tui.cli.layers import COMPARE, GEOMETRY, PLOT, TOKENS
 from heretic_tui.cli.model import INSPECT, SCORE
@@ -137,7 +137,7 @@ def parser_for(arguments: Sequence[str], streams: Streams) -> argparse.ArgumentP
     return parser
 
 
-def _add_settings(parser: argparse.ArgumentParser, command: Command) -> None:
+def _add_settings(parser: argparse.ArgumentParser, command: Subcommand) -> None:
     from heretic_tui.settings.flags import add_flags
 
     text = "TOML file [heretic.toml in the working folder, if there]"

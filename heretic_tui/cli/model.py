@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from heretic_tui.cli.command import EVERY_SETTING, Command
-from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, settings_of, work_apart
+from heretic_tui.cli.command import EVERY_SETTING, Subcommand
+from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings, work_apart
 from heretic_tui.errors import DONE
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
@@ -19,7 +19,7 @@ def _add_inspect(parser: argparse.ArgumentParser) -> None:
 
 
 def _inspect(options: argparse.Namespace, streams: Streams) -> int:
-    settings = settings_of(options)
+    settings = user_settings(options)
     check_model_is_named(settings)
     with work_apart(streams, "looking at the model"):
         from heretic_tui.engine.anatomy.inspect import inspect_model
@@ -35,7 +35,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 
 def _score(options: argparse.Namespace, streams: Streams) -> int:
-    settings = settings_of(options)
+    settings = user_settings(options)
     check_model_is_named(settings)
     from heretic_tui.parameters import Parameters
 
@@ -47,7 +47,7 @@ def _score(options: argparse.Namespace, streams: Streams) -> int:
     return DONE
 
 
-INSPECT = Command(
+INSPECT = Subcommand(
     name="inspect",
     usage="[MODEL]",
     summary="what of a model would be edited; its weights are not loaded",
@@ -56,7 +56,7 @@ INSPECT = Command(
     run=_inspect,
     only_prints=True,
 )
-SCORE = Command(
+SCORE = Subcommand(
     name="score",
     usage="[MODEL]",
     summary="measure one edit as a trial would be; without --edit, the base model",

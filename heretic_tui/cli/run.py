@@ -6,9 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 from heretic_tui import __version__
-from heretic_tui.cli.command import EVERY_SETTING, Command
+from heretic_tui.cli.command import EVERY_SETTING, Subcommand
 from heretic_tui.cli.screen import add_looks, has_terminal, open_setup
-from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, settings_of
+from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings
 from heretic_tui.errors import DONE, INTERRUPTED, HereticError
 from heretic_tui.signals import interrupts
 from heretic_tui.terminal import Streams, output_to_log
@@ -23,7 +23,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, streams: Streams) -> int:
-    return _with_lines(settings_of(options), streams, options.json)
+    return _with_lines(user_settings(options), streams, options.json)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -36,11 +36,11 @@ def _demo(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.demo.settings import settings_of_the_demo
 
     if options.json or options.lines or not has_terminal():
-        return _with_lines(settings_of(options, settings_of_the_demo()), streams, options.json)
+        return _with_lines(user_settings(options, settings_of_the_demo()), streams, options.json)
     return open_setup(options, streams, settings_of_the_demo(), start=True)
 
 
-RUN = Command(
+RUN = Subcommand(
     name="run",
     usage="[MODEL]",
     summary="analyse a model, search for edits, or go on where an earlier run stopped",
@@ -48,7 +48,7 @@ RUN = Command(
     add_arguments=_add_run,
     run=_run,
 )
-DEMO = Command(
+DEMO = Subcommand(
     name="demo",
     summary="run the whole job on the small model that comes with the program",
     settings=EVERY_SETTING,

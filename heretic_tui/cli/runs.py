@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Command
-from heretic_tui.cli.shared import add_json, add_run, find_run_of, runs_dir, settings_of
+from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Subcommand
+from heretic_tui.cli.shared import add_json, add_run, find_run_of, runs_dir, user_settings
 from heretic_tui.errors import DONE
 from heretic_tui.terminal import Streams
 from heretic_tui.words import to_json
@@ -42,11 +42,11 @@ def _show(options: argparse.Namespace, streams: Streams) -> int:
 def _config(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.settings.toml import to_toml
 
-    streams.out.write(to_toml(settings_of(options)))
+    streams.out.write(to_toml(user_settings(options)))
     return DONE
 
 
-RUNS = Command(
+RUNS = Subcommand(
     name="runs",
     summary="list the runs there are",
     settings=RUNS_DIR,
@@ -54,7 +54,7 @@ RUNS = Command(
     run=_runs,
     only_prints=True,
 )
-SHOW = Command(
+SHOW = Subcommand(
     name="show",
     usage="RUN",
     summary="a run's settings, trials and front",
@@ -63,7 +63,7 @@ SHOW = Command(
     run=_show,
     only_prints=True,
 )
-CONFIG = Command(
+CONFIG = Subcommand(
     name="config",
     summary="print the effective settings as TOML that can be fed back in",
     settings=EVERY_SETTING,

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Mapping
 
-from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Command
+from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Subcommand
 from heretic_tui.cli.shared import add_model, given_settings, runs_dir
 from heretic_tui.errors import UsageError
 from heretic_tui.terminal import Streams
@@ -40,7 +40,7 @@ def _follow(options: argparse.Namespace, streams: Streams) -> int:
     return open_screen(streams, None, FollowHost(folder), ascii_only=options.ascii, mouse=not options.no_mouse)
 
 
-OPEN = Command(
+OPEN = Subcommand(
     name="open",
     usage="[MODEL]",
     summary="open the screen (the default, with or without a MODEL)",
@@ -48,7 +48,7 @@ OPEN = Command(
     add_arguments=_add_open,
     run=_open,
 )
-FOLLOW = Command(
+FOLLOW = Subcommand(
     name="follow",
     summary="watch a run of another terminal, live or long finished",
     settings=RUNS_DIR,

@@ -44,7 +44,7 @@ def given_settings(options: argparse.Namespace) -> dict[str, object]:
     return given
 
 
-def settings_of(options: argparse.Namespace, base: Mapping[str, object] | None = None) -> Settings:
+def user_settings(options: argparse.Namespace, base: Mapping[str, object] | None = None) -> Settings:
     """The user's settings.
 
     Args:
@@ -61,7 +61,7 @@ def check_model_is_named(settings: Settings) -> None:
 
 
 def runs_dir(options: argparse.Namespace) -> Path:
-    return user_path(settings_of(options).runs_dir)
+    return user_path(user_settings(options).runs_dir)
 
 
 def find_run_of(options: argparse.Namespace, name: str) -> RunFolder:

@@ -10,7 +10,7 @@ from heretic_tui.events import LayersAnalysed
 from heretic_tui.layer_figures import (
     DIRECTION_COLUMNS,
     EFFECTS,
-    GEOMETRY,
+    GEOMETRY_COLUMNS,
     LayerFigures,
     ScoredTokens,
     Separation,
@@ -38,7 +38,7 @@ def layer_name(row: LayerFigures) -> str:
 def columns_of(rows: Sequence[LayerFigures]) -> list[str]:
     """Names of the figures there are, in the order of a table."""
     known = rows[-1].figures
-    return [*GEOMETRY, *(name for name in DIRECTION_COLUMNS if name in known)]
+    return [*GEOMETRY_COLUMNS, *(name for name in DIRECTION_COLUMNS if name in known)]
 
 
 def figure(name: str, value: float | None) -> str:
@@ -68,7 +68,7 @@ def geometry_text(found: LayersAnalysed) -> list[str]:
     rows = found.layers
     lines = [found.sentence, ""] if found.sentence else []
     lines += [f"note: {note}" for note in found.notes]
-    lines += _table(rows, GEOMETRY)
+    lines += _table(rows, GEOMETRY_COLUMNS)
     separations = [row.separation for row in rows if row.separation]
     if separations:
         lines += ["", *_measured_table(rows, separations)]

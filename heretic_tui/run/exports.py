@@ -16,7 +16,7 @@ from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.words import quoted
 
-Kind: TypeAlias = Literal["merged", "adapter"]
+ExportKind: TypeAlias = Literal["merged", "adapter"]
 
 FORMAT = 3
 # Versions before wrote these, without `figures`: KL divergence and refusals each in a field of its own.
@@ -95,7 +95,7 @@ class ExportRecord(ExportFigures):
     dtype: str = ""
     loaded_as: str | None = None
     run: str = ""
-    kind: Kind
+    kind: ExportKind
     dora: bool
     parameters: dict[str, object]
     coverage: str = ""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from heretic_tui import events as ev
 from heretic_tui.tui.run_view import RunView
 
-# A key, the answer that it gives, and its words.
-Answer = tuple[str, str, str]
+# A key, the answer that it gives, and its words, as a ChoiceDialog shows it.
+Choice = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Question:
 
     title: str
     text: str
-    answers: tuple[Answer, ...]
+    answers: tuple[Choice, ...]
 
 
 REPLACE = Question(
@@ -69,7 +69,7 @@ def before_aborting(view: RunView) -> Question | None:
 
 def after_failure(failure: ev.RunFailed, can_retry: bool) -> Question:
     """Answers: close, and where the run can be begun again retry, and smaller (half the batch size)."""
-    answers: list[Answer] = []
+    answers: list[Choice] = []
     if can_retry:
         answers.append(("r", "retry", "go on from where it stopped"))
         if "memory" in failure.text:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heretic_tui.layer_figures import GEOMETRY
+from heretic_tui.layer_figures import GEOMETRY_COLUMNS
 from tests.support.commands import Ended
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "demo_geometry.json"
@@ -23,7 +23,7 @@ def test_the_demos_geometry_is_the_golden_one(heretic: Heretic, run: Path) -> No
     found, golden = json.loads(done.out), json.loads(GOLDEN.read_text(encoding="utf-8"))
     assert found["prompts"] == golden["prompts"]
     for row, expected in zip(found["layers"], golden["layers"], strict=True):
-        for name in GEOMETRY:
+        for name in GEOMETRY_COLUMNS:
             # Lengths by their size, the others as they are: residuals are rounded to half precision.
             assert row[name] == pytest.approx(expected[name], rel=2e-3, abs=2e-3), (row["layer"], name)
         for name in ("auc", "auc_low", "auc_high", "edit", "stream", "add"):
@@ -43,12 +43,12 @@ def test_text_and_csv_say_what_the_json_says(heretic: Heretic, run: Path) -> Non
     rows = list(csv.DictReader(io.StringIO(heretic("geometry", run.name, "--csv").out)))
     assert len(rows) == len(record["layers"]) == 11
     for row, layer in zip(rows, record["layers"], strict=True):
-        assert [float(row[name]) for name in GEOMETRY] == [layer[name] for name in GEOMETRY]
+        assert [float(row[name]) for name in GEOMETRY_COLUMNS] == [layer[name] for name in GEOMETRY_COLUMNS]
         assert row["stream"] == ("" if layer["layer"] is None else str(layer["stream"]))
     lines = heretic("geometry", run.name).out.splitlines()
     assert lines[0] == record["sentence"]
     header = next(line.split() for line in lines if "S(g*,b*)" in line)
-    assert header == ["layer", *GEOMETRY]
+    assert header == ["layer", *GEOMETRY_COLUMNS]
 
 
 def test_without_model_and_record_the_residuals_are_enough(heretic: Heretic, run: Path) -> None:
@@ -60,7 +60,7 @@ def test_without_model_and_record_the_residuals_are_enough(heretic: Heretic, run
     done = heretic("geometry", run.name, "--json")
     assert done.status == 0, done.err
     for row, known in zip(json.loads(done.out)["layers"], before["layers"], strict=True):
-        for name in (*GEOMETRY, "auc"):
+        for name in (*GEOMETRY_COLUMNS, "auc"):
             assert row[name] == pytest.approx(known[name], abs=1e-4)
     (run / "residuals.safetensors").unlink()
     done = heretic("geometry", run.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.run.results import PromptShift, SetShift
+from heretic_tui.work import ProgressReport
 
 # Tokens told of for each prompt and for each set, each way.
 _TOKENS = 6
@@ -25,7 +26,7 @@ Moved = tuple[Sequence[Prompt], Sequence[Tokens]]
 
 
 def first_token_shift(
-    model: ChatModel, sets: Mapping[str, Moved], edits: Mapping[str, Edit], progress: Callable[[int, int], None]
+    model: ChatModel, sets: Mapping[str, Moved], edits: Mapping[str, Edit], progress: ProgressReport
 ) -> dict[str, SetShift]:
     """Compare the base model with an edited one at the first response position.
 
@@ -57,7 +58,7 @@ def _shift_of_set(
     prompts: Sequence[Prompt],
     tokens: Sequence[Tokens],
     edits: Mapping[str, Edit],
-    progress: Callable[[int, int], None],
+    progress: ProgressReport,
 ) -> SetShift:
     records: dict[int, PromptShift] = {}
     change = torch.zeros(())

@@ -15,8 +15,7 @@ from heretic_tui.engine.hooks import change_output
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.partial_pass import PartialPass, replays_exactly
-
-Progress = Callable[[int, int], None]
+from heretic_tui.work import ProgressReport
 
 # Refusals begin with few tokens: those that make up this share of what bad prompts' first tokens have over good ones'.
 _SHARE = 0.9
@@ -114,7 +113,7 @@ def try_layers(
     directions: Tensor,
     lengths: Sequence[float],
     edits_of_layer: Callable[[int], Mapping[str, Edit]],
-    progress: Progress,
+    progress: ProgressReport,
 ) -> LayerEffects:
     """Try every layer by itself.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,8 +12,7 @@ from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely, row
 from heretic_tui.engine.hooks import catch_inputs, catch_outputs, stream_out
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
-
-Progress = Callable[[int, int], None]
+from heretic_tui.work import ProgressReport
 
 
 def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
@@ -79,7 +78,7 @@ class Residuals:
 
 
 def gather_residuals(
-    model: ChatModel, tokens: Sequence[Tokens], quantile: float = 1.0, progress: Progress | None = None
+    model: ChatModel, tokens: Sequence[Tokens], quantile: float = 1.0, progress: ProgressReport | None = None
 ) -> Residuals:
     """Residuals of a prompt set per layer; the mean is accumulated in float64, independent of the batches."""
     each = torch.empty(len(tokens), model.depth + 1, model.hidden_size)

@@ -39,14 +39,14 @@ _LISTED = 10
 
 
 @dataclass
-class Column:
+class PromptColumn:
     """The prompts of a source, row by row (empty where a row has none), and what the user should know of them."""
 
     texts: list[str]
     notes: list[str] = field(default_factory=list)
 
 
-def read_file(path: Path, split: str | None, column: str | None, where: str) -> Column:
+def read_file(path: Path, split: str | None, column: str | None, where: str) -> PromptColumn:
     """The prompts of a file.
 
     Args:
@@ -78,7 +78,7 @@ def only_train(split: str | None, where: str) -> None:
         raise UsageError(f"{where}: a file has one split, train, and no {quoted(split)}")
 
 
-def prompts_column(columns: Mapping[str, Iterable[object]], column: str | None, where: str) -> Column:
+def prompts_column(columns: Mapping[str, Iterable[object]], column: str | None, where: str) -> PromptColumn:
     """The column of prompts among several: the one named, else `text`, else the only one. Of conversations (lists of
     role and content, or of from and value) the last user turn is read.
 
@@ -126,10 +126,10 @@ def prompts_column(columns: Mapping[str, Iterable[object]], column: str | None, 
         if more:
             notes.append(f"column 'input' goes on where 'instruction' ends in {counted(more, 'row')}, and is not read")
     found = _checked(texts, f" of column {quoted(column)}", where)
-    return Column(found.texts, notes + found.notes)
+    return PromptColumn(found.texts, notes + found.notes)
 
 
-def _checked(texts: list[str], of_column: str, where: str) -> Column:
+def _checked(texts: list[str], of_column: str, where: str) -> PromptColumn:
     for number, text in enumerate(texts, start=1):
         if len(text) > _LONGEST:
             raise UsageError(
@@ -152,7 +152,7 @@ def _checked(texts: list[str], of_column: str, where: str) -> Column:
             f"{quoted(texts[nothing[0] - 1].strip())} is all that stands in {rows_listed(nothing)}: is it an empty "
             "cell that was written as text?"
         )
-    return Column(texts, notes)
+    return PromptColumn(texts, notes)
 
 
 def rows_listed(rows: Sequence[int]) -> str:
@@ -249,7 +249,7 @@ def _read_text(path: Path, where: str) -> str:
     return text
 
 
-def _read_text_lines(text: str, where: str) -> Column:
+def _read_text_lines(text: str, where: str) -> PromptColumn:
     lines = [line for _, line in _lines(text)]
     names = [name.strip(" \t\"'") for name in re.split(f"[{_DELIMITERS}]", lines[0])]
     headed = all(_NAMES.fullmatch(name) for name in names)
@@ -393,7 +393,7 @@ def _values(column: _Arrow) -> Iterator[object]:
 # CSV
 
 
-def _read_csv(text: str, column: str | None, where: str) -> Column:
+def _read_csv(text: str, column: str | None, where: str) -> PromptColumn:
     # The limit is there against files that are no CSV; it can only be set for the whole process.
     csv.field_size_limit(max(csv.field_size_limit(), len(text)))
     # Excel writes the delimiter into a first line of its own.
@@ -437,7 +437,7 @@ def _read_csv(text: str, column: str | None, where: str) -> Column:
         name: [row[position] if position < len(row) else None for _, row in rows] for position, name in enumerate(names)
     }
     found = prompts_column(columns, column, where)
-    return Column(found.texts, notes + found.notes)
+    return PromptColumn(found.texts, notes + found.notes)
 
 
 def _reader(text: str, delimiter: str) -> _csv.Reader:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from heretic_tui.engine.inputs.prompt_files import Column, only_train, prompts_column, read_file, rows_listed
+from heretic_tui.engine.inputs.prompt_files import PromptColumn, only_train, prompts_column, read_file, rows_listed
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.settings.schema import PROMPT_FILES, PromptSet
@@ -201,7 +201,7 @@ def _bound(text: str | None, default: int, rows: int) -> int:
 # Datasets
 
 
-def _read_folder(path: Path, split: str | None, column: str | None, where: str) -> Column:
+def _read_folder(path: Path, split: str | None, column: str | None, where: str) -> PromptColumn:
     import datasets
 
     try:
@@ -226,7 +226,7 @@ def _read_folder(path: Path, split: str | None, column: str | None, where: str) 
     return found
 
 
-def _read_hub(spec: PromptSet, split: str | None, where: str) -> Column:
+def _read_hub(spec: PromptSet, split: str | None, where: str) -> PromptColumn:
     import datasets
 
     try:
@@ -253,7 +253,7 @@ class _Table(Protocol):
     def __getitem__(self, name: str) -> Iterable[object]: ...
 
 
-def _dataset_column(dataset: _Table, column: str | None, where: str) -> Column:
+def _dataset_column(dataset: _Table, column: str | None, where: str) -> PromptColumn:
     return prompts_column({name: dataset[name] for name in dataset.column_names}, column, where)
 
 

@@ -21,7 +21,7 @@ from heretic_tui.engine.inputs.tokens import Tokens, WholeText, beyond
 from heretic_tui.engine.memory import halving
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ModelLoaded
-from heretic_tui.work import Work
+from heretic_tui.work import ProgressReport, Work
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ class ChatModel:
         self,
         tokens: Sequence[Tokens],
         each: Callable[[Batch], None],
-        progress: Callable[[int, int], None] | None = None,
+        progress: ProgressReport | None = None,
     ) -> None:
         """Call `each` on batches that cover all rows, longest first, so that memory runs out early or not at all.
 

@@ -13,6 +13,7 @@ from heretic_tui.commands import Sampling
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.work import ProgressReport
 
 # Tokens between two looks at a response: turning tokens into text takes time too.
 LOOK_EVERY = 4
@@ -50,7 +51,7 @@ def greedy(
     model: ChatModel,
     tokens: Sequence[Tokens],
     max_new_tokens: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressReport | None = None,
     enough: Callable[[Tokens], bool] = lambda response: False,
 ) -> list[Tokens]:
     """The most likely continuation of each row, up to an end token (left out), `max_new_tokens`, or where it is enough.

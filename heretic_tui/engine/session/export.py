@@ -27,7 +27,7 @@ from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import write_card
-from heretic_tui.run.exports import ExportRecord, Kind, MeasuredFigures, TrialFigures
+from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures, TrialFigures
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
@@ -43,7 +43,7 @@ def export_trial(
     folder: RunFolder,
     number: int,
     out: Path,
-    kind: Kind,
+    kind: ExportKind,
     dora: bool,
     changes: Mapping[str, object],
     own: Settings,
@@ -129,7 +129,7 @@ def build(
     folder: RunFolder,
     parameters: Parameters,
     out: Path,
-    kind: Kind,
+    kind: ExportKind,
     dora: bool,
     work: Work,
     sets: PromptSets | None = None,
@@ -158,7 +158,7 @@ def build(
 
 
 def score_files(
-    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: Kind, work: Work
+    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: ExportKind, work: Work
 ) -> Measurement:
     """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
     source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal
 
 from heretic_tui.commands import Shift
-from heretic_tui.layer_figures import GEOMETRY, best_layer
+from heretic_tui.layer_figures import GEOMETRY_COLUMNS, best_layer
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand
@@ -181,7 +181,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def _paint_geometry(self, table: LineTable) -> None:
         found = self.view.state.analysis
         layers, best = found.layers if found else [], self._best
-        names = GEOMETRY[self._panned :]
+        names = GEOMETRY_COLUMNS[self._panned :]
         widths = {name: max(6, len(name)) for name in names}
         table.set_columns(
             [Column("layer", "layer", 5, right=True), *(Column(n, n, widths[n], right=True) for n in names)]
@@ -313,7 +313,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def action_across(self, by: int) -> None:
         table = self.query_one(LineTable)
         if self._view == "geometry":
-            self._panned = max(0, min(len(GEOMETRY) - 1, self._panned + by))
+            self._panned = max(0, min(len(GEOMETRY_COLUMNS) - 1, self._panned + by))
             self._paint_geometry(table)
         else:
             table.action_move(by)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from heretic_tui.engine.inputs.positions import check_positions
@@ -13,7 +13,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.engine.session.phases.phase import RunInputs, phase
 from heretic_tui.events import ResponsePrefixFound
-from heretic_tui.work import Work
+from heretic_tui.work import ProgressReport, Work
 
 _PROMPTS = 100
 _FIRST_LOOK = 16
@@ -97,7 +97,7 @@ def _common_text(
     model: ChatModel,
     prompts: Sequence[Prompt],
     longest: int,
-    progress: Callable[[int, int], None],
+    progress: ProgressReport,
     work: Work,
 ) -> str:
     tokens = model.encode(prompts)
