@@ -324,8 +324,8 @@ class ExportStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportFinished(Event):
-    """`result` is the content of reproduce.json (run/exports.py: ExportRecord); `error` says why there is none. `url` is
-    the Hub repository that it was uploaded to."""
+    """`result` is the content of reproduce.json (run/exports.py: ExportRecord); `error` says why there is none. `url`
+    is the Hub repository that it was uploaded to."""
 
     type = "export_finished"
     trial: int
@@ -337,7 +337,8 @@ class ExportFinished(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftFound(Event):
-    """What a trial does to first tokens lies in the run folder (run/results.py: SetShift); `error` says why it does not."""
+    """What a trial does to first tokens lies in the run folder (run/results.py: SetShift); `error` says why it does
+    not."""
 
     type = "shift_found"
     trial: int
