@@ -79,7 +79,7 @@ def test_refusals_are_worded_in_many_ways(demo_run: DemoRun) -> None:
 
 def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoRun, tmp_path: Path) -> None:
     parameters = best(demo_run).required_parameters
-    # A trial in the middle too, where verdicts hang on little.
+    # A trial in the middle too, where small differences change verdicts.
     middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.expected("refusals") or 0) - 50))
     results = []
     for size in (1, 7, 100):

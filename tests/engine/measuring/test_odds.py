@@ -113,7 +113,7 @@ def test_no_more_prompts_are_begun_than_it_takes_to_lose() -> None:
     assert hopeless.estimate() > 3
 
 
-def test_where_a_trial_has_lost_does_not_hang_on_the_order_in_which_it_was_decoded() -> None:
+def test_where_a_trial_has_lost_does_not_depend_on_the_order_in_which_it_was_decoded() -> None:
     """The same verdicts, come to know in step, one prompt after the other, or in any other order and pace."""
     rng = random.Random(5)
     for _ in range(30):

@@ -56,7 +56,7 @@ def assert_same(found: RunState, expected: RunState) -> None:
     for one, other in zip(course(found), course(expected), strict=True):
         assert one == other
     for number, trial in found.trials.items():
-        # The last digits hang on what else was in the batch.
+        # The last digits depend on what else was in the batch.
         assert trial.figures == pytest.approx(expected.trials[number].figures, abs=1e-6)
 
 
