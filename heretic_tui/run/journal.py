@@ -86,15 +86,23 @@ def read_journal(path: Path) -> Iterator[dict[str, object]]:
         data = read_bytes(path)
     except FileNotFoundError:
         return
-    # After the last newline comes nothing, or a partial line.
-    for number, line in enumerate(data.split(b"\n")[:-1], start=1):
+    for number, line in enumerate(_whole_lines(data), start=1):
         try:
-            record = parse_json(line, "it")
+            yield _record(line)
         except UsageError as error:
             raise _damaged(path, number, error) from error
-        if not isinstance(record, dict):
-            raise _damaged(path, number, "it is no object")
-        yield record
+
+
+def _whole_lines(data: bytes) -> list[bytes]:
+    # After the last newline comes nothing, or a partial line.
+    return data.split(b"\n")[:-1]
+
+
+def _record(line: bytes) -> dict[str, object]:
+    record = parse_json(line, "it")
+    if not isinstance(record, dict):
+        raise UsageError("it is no object")
+    return record
 
 
 def _damaged(path: Path, number: int, reason: object) -> UsageError:
@@ -146,14 +154,12 @@ class Tail:
         except OSError:
             return []
         events = []
-        # After the last newline comes nothing, or a partial line.
-        for line in data.split(b"\n")[:-1]:
+        for line in _whole_lines(data):
             past = self._offset < self._past
             self._offset += len(line) + 1
             try:
-                record = json.loads(line)
-                event = self._take(record, past) if isinstance(record, dict) else None
-            except (ValueError, RecursionError):
+                event = self._take(_record(line), past)
+            except (UsageError, ValueError):
                 # The writer reports a damaged line; a reader gets all others.
                 continue
             if event:
