@@ -1,4 +1,4 @@
-"""What goes beside exported files: the model card, and the record from which they can be made again."""
+"""The model card that goes with exported files: what was done to the model, what was measured, how to make it again."""
 
 from __future__ import annotations
 
