@@ -187,7 +187,7 @@ def refuse_misfit(network: nn.Module, report: Report) -> list[str]:
         )
     expected = set(network.state_dict())
     if report.missing:
-        raise _refusal(f"{_tensors(report.missing)} not there", _cause_of_missing(network, report, expected))
+        raise _refusal(f"{_tensors(report.missing)} not there", _cause_of_missing(report, expected))
     if report.mismatched:
         name, stored, wanted = report.mismatched[0]
         more = f", and {len(report.mismatched) - 1} more differ" if len(report.mismatched) > 1 else ""
@@ -225,7 +225,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape)) or "a number"
 
 
-def _cause_of_missing(network: nn.Module, report: Report, expected: set[str]) -> str:
+def _cause_of_missing(report: Report, expected: set[str]) -> str:
     missing, unexpected = set(report.missing), set(report.unexpected)
     if prefix := _extra_prefix(unexpected, missing):
         return f"the names in the weights begin with {prefix!r}, which does not belong there: save them without it"

@@ -62,7 +62,7 @@ def _checked_pool(model: ChatModel, evaluation: Evaluation, cost: StepCost, work
         work.note(f"trials are measured the plain way, without shortcuts: {one_line(error)}")
         return PlainPool(model, evaluation, work), False
     try:
-        _check_rows(model, evaluation, pool)
+        _check_rows(model, evaluation)
     except RowsLost as error:
         work.note(f"trials are measured one at a time: {one_line(error)}")
         pool.together = False
@@ -133,7 +133,7 @@ def _plainly(model: ChatModel, prompts: Sequence[Tokens]) -> tuple[list[Tensor],
     return found, tokens
 
 
-def _check_rows(model: ChatModel, evaluation: Evaluation, pool: FastPool) -> None:
+def _check_rows(model: ChatModel, evaluation: Evaluation) -> None:
     """Take one token of two prompts through edits that differ by row.
 
     Raises:
