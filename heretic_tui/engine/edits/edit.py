@@ -1,8 +1,8 @@
 """The closed-form edit of one matrix.
 
 An edit never touches the weights during a run: a forward hook turns the module's output W x + bias into
-c ∘ (W x) + bias − (a·x) b, in float32, which is what the edited matrix W' = diag(c) W − b aᵀ would have given. The
-model is one `detach` away from the base, quantised weights stay as they are, and switching trials costs almost
+c ∘ (W x) + bias − (a·x) b, in float32, which is what the edited matrix W' = diag(c) W − b aᵀ would have given.
+Without the hook it is the base model again, quantised weights stay as they are, and switching trials costs almost
 nothing.
 """
 
