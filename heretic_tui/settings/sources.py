@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from heretic_tui.errors import UsageError
-from heretic_tui.files import read_bytes
+from heretic_tui.files import read_bytes, user_path
 from heretic_tui.settings.describe import Setting
 from heretic_tui.settings.older import with_present_names
 from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
@@ -24,7 +24,7 @@ def load_settings(
     given: Mapping[str, object] | None = None,
     /,
     *,
-    config: Path | None = None,
+    config: str | Path | None = None,
     base: Mapping[str, object] | None = None,
     environment: bool = True,
     **settings: object,
@@ -42,7 +42,8 @@ def load_settings(
         UsageError: an unknown key (with the nearest known one), a value out of range, a file that cannot be read.
     """
     merged: dict[str, object] = dict(base or {})
-    file = config or (Path(CONFIG_FILE) if environment and Path(CONFIG_FILE).is_file() else None)
+    found_here = Path(CONFIG_FILE) if environment and Path(CONFIG_FILE).is_file() else None
+    file = user_path(str(config)) if config else found_here
     layers: list[tuple[Mapping[str, object], str]] = [(_read_toml(file), str(file))] if file else []
     layers += [(_read_environment(), "the environment")] if environment else []
     layers += [(given or {}, "the command line"), (settings, "the program")]

@@ -184,6 +184,7 @@ def test_printed_settings_read_back_as_they_were(changes: dict[str, Any]) -> Non
     path = Path("printed.toml")
     path.write_text(text, encoding="utf-8")
     assert load_settings(config=path) == settings
+    assert load_settings(config=str(path)) == settings, "a program may give it as text"
 
 
 @given(configurations)

@@ -11,6 +11,7 @@ from heretic_tui.engine.directions.residuals import Residuals, gather_residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.errors import UsageError
 from heretic_tui.settings.schema import Settings
 
 
@@ -24,10 +25,13 @@ def find_directions(model: ChatModel, good: Sequence[str], bad: Sequence[str], s
         settings: of these the system prompt, the direction method, orthogonalisation and winsorisation are used.
 
     Raises:
-        UsageError: when the embedding has no row for a token, or there is no such direction method.
+        UsageError: for an empty list, when the embedding has no row for a token, or there is no such direction method.
         HereticError: where the residuals have no direction.
     """
     method = direction_method(settings.direction_method)
+
+    if not good or not bad:
+        raise UsageError(f"find_directions has no {'bad' if good else 'good'} prompts: give it one at least")
 
     def residuals(texts: Sequence[str]) -> Residuals:
         tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heretic_tui.engine.analysis.geometry import layer_diagnostics
+from heretic_tui.engine.directions.find import find_directions
 from heretic_tui.engine.directions.interpolation import direction_parts
 from heretic_tui.engine.directions.methods.base import direction_method
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
+from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.plugins import DIRECTION_METHODS, names
+from heretic_tui.settings.sources import load_settings
 
 
 def means(layers: int = 6, hidden: int = 16) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,6 +65,14 @@ def test_what_a_method_of_somebody_else_s_gives_is_checked() -> None:
     units[2] = float("nan")
     with pytest.raises(HereticError, match="a vector of length nan for layer 1"):
         unit_directions(Given(units), good, bad, False)
+
+
+@pytest.mark.parametrize(("good", "bad", "said"), [([], ["a"], "no good prompts"), (["a"], [], "no bad prompts")])
+def test_lists_without_prompts_are_told(
+    good: list[str], bad: list[str], said: str, make_model: Callable[[], ChatModel]
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        find_directions(make_model(), good, bad, load_settings(environment=False))
 
 
 def test_unit_difference_of_means() -> None:
