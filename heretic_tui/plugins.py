@@ -134,6 +134,8 @@ def calling(kind: Kind, name: str) -> Iterator[None]:
     except Exception as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
+        # Whoever mends it needs the place, which the line does not have.
+        log.exception("the %s %s failed", kind.what, name)
         raise HereticError(f"the {kind.what} {quoted(name)} failed: {one_line(error)}") from error
 
 

@@ -20,12 +20,11 @@ from heretic_tui.plugins import JUDGES, METRICS, calling
 from heretic_tui.words import quoted
 
 
-def value_of(figure: Figure, value: object, prompts: int | None, otherwise: str = "") -> float:
+def value_of(figure: Figure, value: object, prompts: int | None) -> float:
     """A value that a metric gave, as a figure is kept.
 
     Args:
         prompts: the number of bad evaluation prompts; None where there are no responses.
-        otherwise: what else may be at fault where it is not finite.
 
     Raises:
         HereticError: for what cannot be a value of the figure.
@@ -36,7 +35,7 @@ def value_of(figure: Figure, value: object, prompts: int | None, otherwise: str 
     except (TypeError, ValueError, RuntimeError) as error:
         raise HereticError(f"the {figure.name} is no number but {quoted(value)}: {fault}") from error
     if not math.isfinite(number):
-        raise HereticError(f"the {figure.name} is not a number: {f'{otherwise}, or ' if otherwise else ''}{fault}")
+        raise HereticError(f"the {figure.name} is not a number: {fault}")
     kept = figure.value(number)
     if problem := figure.problem(kept, prompts):
         raise HereticError(f"{problem}: {fault}")
@@ -56,7 +55,12 @@ def per_prompt(metric: FirstTokenMetric, key: str, rows: Sequence[int], log_prob
         raise HereticError(
             f"the metric {quoted(key)} gave {what} in place of one value a prompt, ({len(rows)},): mend it"
         )
-    return found.detach().to("cpu", torch.float64)
+    values = found.detach().to("cpu", torch.float64)
+    if not values.isfinite().all():
+        finite = bool(log_probabilities.isfinite().all())
+        fault = f"the metric {quoted(key)} is to be mended" if finite else "the edited model's logits are not finite"
+        raise HereticError(f"the {metric.figure.name} is not a number: {fault}")
+    return values
 
 
 def of_responses(metrics: Metrics, responses: Sequence[Response]) -> dict[str, float]:
@@ -89,7 +93,7 @@ def of_first_tokens(metrics: Metrics, values: Mapping[str, Tensor], prompts: int
         if metric := metrics.first_tokens.get(figure.key):
             with calling(METRICS, figure.key):
                 value = metric.of(values[figure.key])
-            found[figure.key] = value_of(figure, value, prompts, "the edited model's logits are not finite")
+            found[figure.key] = value_of(figure, value, prompts)
     return found
 
 

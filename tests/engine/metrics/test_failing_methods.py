@@ -142,7 +142,7 @@ def test_a_metric_of_responses_that_gives_what_cannot_be(
         ("0.0", "the metric 'wild' gave a float in place of one value a prompt"),
         (
             "torch.full((len(rows),), float('nan'))",
-            "the wild figure is not a number: the edited model's logits are not",
+            "the wild figure is not a number: the metric 'wild' is to be mended",
         ),
         ("torch.zeros(3) + torch.zeros(2)", "the metric 'wild' failed: The size of tensor a (3) must match"),
     ],
