@@ -38,11 +38,6 @@ def unit_directions(method: DirectionMethod, good: Residuals, bad: Residuals, or
             "mend it"
         )
     directions = found.to(good.mean)
-    if not directions[0].isfinite().all():
-        raise HereticError(
-            f"the direction method {name} gave what are no finite numbers for the embedding output (index 0): "
-            "give zeros there"
-        )
     lengths = directions.norm(dim=-1)
     # The embedding of the last position may be the same for all prompts, and is not edited with.
     wrong = ~((lengths - 1).abs() <= _NOT_ONE)
@@ -51,6 +46,11 @@ def unit_directions(method: DirectionMethod, good: Residuals, bad: Residuals, or
         raise HereticError(
             f"the direction method {name} gave a vector of length {float(lengths[layer + 1]):.3g} for layer {layer}, "
             "in place of 1: mend it"
+        )
+    if not directions[0].isfinite().all():
+        raise HereticError(
+            f"the direction method {name} gave what are no finite numbers for the embedding output (index 0): "
+            "give zeros there"
         )
     if orthogonalize:
         mean = torch.nn.functional.normalize(good.mean, dim=-1)

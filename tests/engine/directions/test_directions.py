@@ -62,7 +62,7 @@ def test_what_a_method_of_somebody_else_s_gives_is_checked() -> None:
     units[3] *= 2
     with pytest.raises(HereticError, match="Given gave a vector of length 2 for layer 2, in place of 1"):
         unit_directions(Given(units), good, bad, False)
-    units[2] = float("nan")
+    units[0] = units[2] = float("nan")
     with pytest.raises(HereticError, match="a vector of length nan for layer 1"):
         unit_directions(Given(units), good, bad, False)
 
