@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 from heretic_tui.cli.command import RUNS_DIR, Subcommand
 from heretic_tui.cli.shared import add_json, add_run, find_run_of, user_settings, work_apart
 from heretic_tui.errors import DONE, UsageError
-from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
 from heretic_tui.words import to_json
 
 if TYPE_CHECKING:
+    from heretic_tui.events import LayersAnalysed
     from heretic_tui.run.folder import RunFolder
 
 
