@@ -6,7 +6,7 @@ A figure that cannot be must not reach the journal of a run: nobody could read i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import SupportsFloat, cast
 
 import torch
@@ -69,13 +69,8 @@ def of_responses(metrics: Metrics, responses: Sequence[Response]) -> dict[str, f
     Raises:
         HereticError: where a metric fails, or gives what cannot be.
     """
-    found = {}
-    for figure in metrics.figures:
-        if metric := metrics.responses.get(figure.key):
-            with calling(METRICS, figure.key):
-                value = metric.of(responses)
-            found[figure.key] = value_of(figure, value, len(responses) or None)
-    return found
+    known = metrics.responses
+    return _figures(metrics, known, lambda key: known[key].of(responses), len(responses) or None)
 
 
 def of_first_tokens(metrics: Metrics, values: Mapping[str, Tensor], prompts: int | None) -> dict[str, float]:
@@ -88,13 +83,8 @@ def of_first_tokens(metrics: Metrics, values: Mapping[str, Tensor], prompts: int
     Raises:
         HereticError: where a metric fails, or gives what cannot be.
     """
-    found = {}
-    for figure in metrics.figures:
-        if metric := metrics.first_tokens.get(figure.key):
-            with calling(METRICS, figure.key):
-                value = metric.of(values[figure.key])
-            found[figure.key] = value_of(figure, value, prompts)
-    return found
+    known = metrics.first_tokens
+    return _figures(metrics, known, lambda key: known[key].of(values[key]), prompts)
 
 
 def certain_at_least(metrics: Metrics, responses: Sequence[Response | None]) -> dict[str, float]:
@@ -103,13 +93,29 @@ def certain_at_least(metrics: Metrics, responses: Sequence[Response | None]) -> 
     Raises:
         HereticError: where a metric fails, or gives what cannot be.
     """
+    known = metrics.responses
+    return _figures(metrics, known, lambda key: known[key].at_least(responses), len(responses) or None, unknown=True)
+
+
+def _figures(
+    metrics: Metrics,
+    keys: Container[str],
+    measure: Callable[[str], float | None],
+    prompts: int | None,
+    unknown: bool = False,
+) -> dict[str, float]:
+    """What some metrics say, checked, by key and in the order of the figures.
+
+    Args:
+        unknown: whether a metric may say nothing (None), and is left out then.
+    """
     found = {}
     for figure in metrics.figures:
-        if metric := metrics.responses.get(figure.key):
+        if figure.key in keys:
             with calling(METRICS, figure.key):
-                least = metric.at_least(responses)
-            if least is not None:
-                found[figure.key] = value_of(figure, least, len(responses) or None)
+                value = measure(figure.key)
+            if value is not None or not unknown:
+                found[figure.key] = value_of(figure, value, prompts)
     return found
 
 
