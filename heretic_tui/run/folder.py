@@ -71,6 +71,11 @@ class RunFolder:
         return self.path / "conversations"
 
     @property
+    def annotations(self) -> Path:
+        """What people say of the trials."""
+        return self.path / "annotations.jsonl"
+
+    @property
     def log(self) -> Path:
         return self.path / "engine.log"
 

@@ -3,10 +3,12 @@ taken."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +18,10 @@ from heretic_tui.errors import UsageError
 _FLOCK = "@hhqqi0q"
 # Older versions ask by taking the lock for a moment; this waits until they are done.
 _PATIENCE, _STEP = 0.3, 0.02
+
+
+class BusyError(Exception):
+    """Another process writes to the file."""
 
 
 class HeldError(Exception):
@@ -49,6 +55,29 @@ def take(path: Path) -> int:
     return handle
 
 
+@contextlib.contextmanager
+def alone(handle: int) -> Iterator[None]:
+    """Hold an open file for a moment, against other processes that do the same. Systems without such locks go on
+    without.
+
+    Raises:
+        BusyError: when another process holds it all the while.
+    """
+    try:
+        fcntl = _fcntl()
+    except UsageError:
+        yield
+        return
+    try:
+        _flock(fcntl, handle)
+    except BlockingIOError:
+        raise BusyError from None
+    try:
+        yield
+    finally:
+        fcntl.flock(handle, fcntl.LOCK_UN)
+
+
 def holder(path: Path) -> int | None:
     """Pid of the process that holds the lock at this moment (-1 where it is not known), None when there is none."""
     try:
@@ -76,15 +105,10 @@ def _fcntl() -> ModuleType:
 
 
 def _take(fcntl: ModuleType, handle: int) -> None:
-    end = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError as error:
-            if time.monotonic() > end:
-                raise HeldError(_pid(handle)) from error
-            time.sleep(_STEP)
+    try:
+        _flock(fcntl, handle)
+    except BlockingIOError as error:
+        raise HeldError(_pid(handle)) from error
     if hasattr(fcntl, "F_OFD_SETLK"):
         try:
             fcntl.fcntl(handle, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
@@ -92,6 +116,23 @@ def _take(fcntl: ModuleType, handle: int) -> None:
             # A file system without it: the run is locked by flock alone, which the system's list shows.
             if error.errno not in (errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.EAGAIN, errno.EACCES):
                 raise
+
+
+def _flock(fcntl: ModuleType, handle: int) -> None:
+    """Take the lock that all versions respect.
+
+    Raises:
+        BlockingIOError: when another holds it all the while.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(_STEP)
 
 
 def _is_held(fcntl: ModuleType, handle: int, pid: int | None) -> bool:

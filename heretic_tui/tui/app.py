@@ -203,6 +203,8 @@ class HereticApp(TypeAhead):
             self._announce(event)
         if taken.problem:
             self.say(f"The conversation is not kept: {taken.problem}", "error")
+        for damage in taken.damage:
+            self.say(damage, "warning")
         for unpainted in self._unpainted.values():
             unpainted |= taken.kinds
         screen = self.screen

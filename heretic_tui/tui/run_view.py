@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from heretic_tui import events as ev
 from heretic_tui.control import Control
+from heretic_tui.errors import HereticError
+from heretic_tui.run.annotations import Annotations, Word
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.conversation import Conversations
@@ -19,6 +21,8 @@ from heretic_tui.tui.log_lines import LogLines
 
 # In place of a kind of event: everything may have changed.
 EVERYTHING = "*"
+# The same: what people say of the trials has changed, here or in another process.
+ANNOTATED = "annotated"
 
 
 @dataclass(frozen=True)
@@ -29,11 +33,13 @@ class Taken:
         kinds: the types of the events that came; EVERYTHING where the engine came or went.
         news: the events that happened since the run was opened, in order.
         problem: why the conversation could not be kept in the run folder, where that is news.
+        damage: what of the run's annotations cannot be read, where that is news.
     """
 
     kinds: frozenset[str] = frozenset()
     news: tuple[ev.Event, ...] = ()
     problem: str | None = None
+    damage: tuple[str, ...] = ()
 
 
 class RunView:
@@ -46,6 +52,7 @@ class RunView:
 
     Attributes:
         alive: whether an engine was at work on the run at the last `take`.
+        annotations: marks, tags, notes and overruled verdicts of the run; changed by `take` and `annotate` alone.
         selected_trial: number of the trial that all screens show, None before the first.
     """
 
@@ -58,6 +65,9 @@ class RunView:
         self.log_lines = LogLines(self.state)
         self.selected_trial: int | None = None
         self.alive = False
+        self.annotations = Annotations(self.folder)
+        # Those of the annotations' changes that screens were told of.
+        self._told_changes = 0
 
     def start(self) -> None:
         """Start the host: events come from now on."""
@@ -84,7 +94,30 @@ class RunView:
         if self.selected_trial not in self.state.trials:
             self.selected_trial = next(iter(self.state.trials), None)
         kinds = {event.type for event in events} | ({EVERYTHING} if was_alive != self.alive else set())
-        return Taken(frozenset(kinds), tuple(event for event in events if not event.past), problem)
+        kinds |= self._take_annotations()
+        damage = tuple(self.annotations.problems)
+        self.annotations.problems.clear()
+        return Taken(frozenset(kinds), tuple(event for event in events if not event.past), problem, damage)
+
+    def _take_annotations(self) -> set[str]:
+        """What screens have to paint for what people said since the last call."""
+        if self.annotations.path is None and self.folder:
+            # The folder is known when the engine has opened the run.
+            self.annotations = Annotations(self.folder)
+        self.annotations.refresh()
+        before, self._told_changes = self._told_changes, self.annotations.changes
+        return {ANNOTATED} if self._told_changes != before else set()
+
+    # Annotations
+
+    def annotate(self, *words: Word) -> str | None:
+        """Say something of the trials, and keep it in the run folder; `annotations` has it at once, and the next `take`
+        tells the screens. Returns why that failed, in one line."""
+        try:
+            self.annotations.say(*words)
+        except HereticError as error:
+            return str(error)
+        return None
 
     # The run
 
