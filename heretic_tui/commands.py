@@ -1,9 +1,11 @@
-"""What can be asked of a running engine: more trials, a chat, an export, a look at first tokens."""
+"""What can be asked of a running engine: more trials, answers of several kinds, an edit tried or kept, an export."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Literal
+
+from heretic_tui.parameters import Parameters
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Chat:
     Attributes:
         turns: (role, text) pairs, user first, user last.
         thinking: for templates that know `enable_thinking`.
+        edit: an edit that is no trial, in place of the trial's (which it was made from).
     """
 
     id: int
@@ -39,6 +42,76 @@ class Chat:
     system_prompt: str
     sampling: Sampling = Sampling()
     thinking: bool = False
+    edit: Parameters | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One of several models that are asked at once, and its own conversation: as the fields of a Chat."""
+
+    trial: int | None
+    turns: tuple[tuple[str, str], ...]
+    edit: Parameters | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Let each of some models answer several times, drawn at a temperature: how often is it a refusal? Each is itself
+    only, as a Chat.
+
+    Attributes:
+        count: answers of each model.
+    """
+
+    id: int
+    asked: tuple[Asked, ...]
+    system_prompt: str
+    count: int = 8
+    sampling: Sampling = Sampling(temperature=0.7, top_p=0.95)
+    thinking: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class FullAnswers:
+    """Decode the answers of trials, or of the original model for None, to evaluation prompts to their end: greedily, as
+    they were measured. They lie in the run folder then (run/full_answers.py); what lies there already is not decoded
+    again. Each is itself only, as a Chat.
+
+    Attributes:
+        prompts: places in the set, from 0.
+        harmless: whether they are harmless evaluation prompts; else they are harmful ones.
+        limit: tokens of an answer at most; None: 512, or as many as the run measures where that is more.
+    """
+
+    id: int
+    trials: tuple[int | None, ...]
+    prompts: tuple[int, ...]
+    harmless: bool = False
+    limit: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Try:
+    """Try an edit that is no trial: what it answers to a few prompts, how many refusals are expected, the figures of
+    first tokens. A newer one takes the place of one that waits or is in hand.
+
+    Attributes:
+        prompts: texts, each answered by itself as trials are measured.
+        max_tokens: of each answer.
+    """
+
+    id: int
+    parameters: Parameters
+    prompts: tuple[str, ...] = ()
+    max_tokens: int = 48
+
+
+@dataclass(frozen=True, eq=False)
+class Keep:
+    """Make an edit that was chosen by hand a trial of the run, measured in full. Each is itself only, as a Chat."""
+
+    id: int
+    parameters: Parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,4 +140,10 @@ class Close:
     """Wakes a session that waits for commands, so that it ends."""
 
 
-Command = MoreTrials | Chat | Export | Shift | Close
+Answering = Chat | Samples | FullAnswers | Try
+"""What a model is asked to say. It is answered while a search is paused too."""
+
+Task = Answering | Keep | Export | Shift
+"""What takes long, and can be cancelled by itself."""
+
+Command = MoreTrials | Task | Close

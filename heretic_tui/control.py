@@ -8,15 +8,24 @@ import threading
 import time
 from collections.abc import Callable
 
-from heretic_tui.commands import Chat, Close, Command, Export, MoreTrials, Shift
-from heretic_tui.events import ChatEnded, Emit, Event, StateChanged
+from heretic_tui.commands import Chat, Close, Command, FullAnswers, Keep, MoreTrials, Samples, Task, Try
+from heretic_tui.events import (
+    ChatEnded,
+    Emit,
+    Event,
+    FullAnswersFound,
+    SamplesEnded,
+    StateChanged,
+    TrialKept,
+    TryEnded,
+)
 
 
 class Aborted(Exception):
     """Raised at the next checkpoint after `abort`: the work in hand is dropped, finished work stays."""
 
 
-# What became of a chat.
+# What became of a command that can be withdrawn while it waits.
 _BEGUN, _WITHDRAWN = "begun", "withdrawn"
 
 
@@ -53,10 +62,12 @@ class Control:
         self._ready = False
         # Whether the engine waits for `resume`.
         self._held = False
-        self._tasks: list[tuple[Chat | Export | Shift, Control]] = []
-        self._cancelled: set[Export | Shift] = set()
-        # Whether a chat was begun or withdrawn: whichever came first.
-        self._fates: dict[Chat, str] = {}
+        self._tasks: list[tuple[Task, Control]] = []
+        self._cancelled: set[Task] = set()
+        # Whether a command was begun or withdrawn: whichever came first.
+        self._fates: dict[Task, str] = {}
+        # The edit that is to be tried: of several the latest.
+        self._latest_try: Try | None = None
         self._paused_for = 0.0
         self.in_trial = False
         self.closing = False
@@ -94,16 +105,17 @@ class Control:
             take_back()
         return False
 
-    def begin(self, command: Chat | Export | Shift) -> Control:
-        """The control of a command whose turn has come; aborted already where it was cancelled before."""
+    def begin(self, command: Task) -> Control:
+        """The control of a command whose turn has come; aborted already where it was cancelled before. Until its end
+        the session's checkpoints are the command's: a pause holds no command, and each can be cancelled alone."""
         control = Control(self)
         self._tasks.append((command, control))
         # In this order: `cancel`, on another thread, looks for the task after it has noted the command.
-        if isinstance(command, Chat):
+        if _when_withdrawn(command):
             cancelled = self._fates.setdefault(command, _BEGUN) == _WITHDRAWN
         else:
             cancelled = command in self._cancelled
-        if cancelled:
+        if cancelled or self.replaced(command):
             control.abort()
         return control
 
@@ -111,21 +123,25 @@ class Control:
         """The latest command in hand has ended."""
         self._tasks.pop()
 
-    def cancel(self, command: Chat | Export | Shift) -> None:
-        """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched. A chat that
-        waits is told to have ended at once, whatever the engine is doing."""
-        if isinstance(command, Chat):
+    def cancel(self, command: Task) -> None:
+        """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched. What waits
+        for an answer, or to be kept, is told to have ended at once, whatever the engine is doing."""
+        if ended := _when_withdrawn(command):
             if command not in self._fates and self._fates.setdefault(command, _WITHDRAWN) == _WITHDRAWN:
-                self.tell(ChatEnded(id=command.id, reason="stopped"))
+                self.tell(ended)
         else:
             self._cancelled.add(command)
         for task, control in list(self._tasks):
             if task is command:
                 control.abort()
 
-    def withdrawn(self, chat: Chat) -> bool:
-        """Whether a chat was taken back before its turn came, and has been told to have ended."""
-        return self._fates.get(chat) == _WITHDRAWN
+    def withdrawn(self, command: Task) -> bool:
+        """Whether a command was taken back before its turn came, and has been told to have ended."""
+        return self._fates.get(command) == _WITHDRAWN
+
+    def replaced(self, command: Task) -> bool:
+        """Whether a newer edit is to be tried than that of this command."""
+        return isinstance(command, Try) and self._latest_try is not command
 
     def close(self) -> None:
         self.closing = True
@@ -167,6 +183,11 @@ class Control:
             # Who asks for trials after a stop wants the search to go on.
             self._stop.clear()
         self._commands.put(command)
+        if isinstance(command, Try):
+            self._latest_try = command
+            for task, control in list(self._tasks):
+                if isinstance(task, Try):
+                    control.abort()
         self._wake.set()
 
     def next_command(self) -> Command | None:
@@ -205,6 +226,9 @@ class Control:
         Raises:
             Aborted: when an abort was asked for.
         """
+        if self._tasks:
+            self._tasks[-1][1].checkpoint()
+            return
         if self.paused and not self._abort.is_set():
             start, self._held = time.perf_counter(), True
             self.tell_state()
@@ -218,6 +242,25 @@ class Control:
         self.tell_state()
         if self._abort.is_set():
             raise Aborted
+
+
+def _when_withdrawn(command: Task) -> Event | None:
+    """What is told of a command that is taken back while it waits; None where that is told when its turn comes."""
+    match command:
+        case Chat():
+            return ChatEnded(id=command.id, reason="stopped")
+        case Samples():
+            return SamplesEnded(id=command.id, reason="stopped")
+        case FullAnswers():
+            trial = command.trials[0] if command.trials else None
+            return FullAnswersFound(
+                id=command.id, trial=trial, prompts=[], harmless=command.harmless, ended=True, error="cancelled"
+            )
+        case Try():
+            return TryEnded(id=command.id, reason="stopped")
+        case Keep():
+            return TrialKept(id=command.id, error="cancelled")
+    return None
 
 
 def nothing() -> None:

@@ -11,6 +11,7 @@ from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_o
 from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
 from heretic_tui.parameters import Parameters
 from heretic_tui.records import Misfit, as_json, read_object
+from heretic_tui.verdict import Verdict
 
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
 
@@ -67,8 +68,12 @@ class RunOpened(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class PhaseStarted(Event):
+    """`again` is true where the session goes back to a phase that was told before, when a model that was dropped has
+    been loaded again: that is no news."""
+
     type = "phase_started"
     phase: str
+    again: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,13 +209,14 @@ class LayersAnalysed(Event):
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
     """`sampled` is what the parameters were made of, as the sampler drew it (none in journals of older versions).
-    `parameters` are None where a journal does not tell them."""
+    `parameters` are None where a journal does not tell them. `by_hand`: chosen by a person, not by the search."""
 
     type = "trial_started"
     number: int
     parameters: Parameters | None
     attempt: int = 1
     sampled: dict[str, float | str] = field(default_factory=dict)
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,7 +310,12 @@ class ChatDelta(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ChatEnded(Event):
-    """`reason` is end (the model stopped), length, stopped (by the user) or failed (with `error`)."""
+    """`reason` is end (the model stopped), length, stopped (by the user) or failed (with `error`).
+
+    Attributes:
+        verdict: of the run's judge; its places are those in the whole text that was told. None where there is none;
+            `no_verdict` says why (both are None in events of older versions).
+    """
 
     type = "chat_ended"
     kept = False
@@ -312,6 +323,130 @@ class ChatEnded(Event):
     reason: str
     tokens: int = 0
     seconds: float = 0.0
+    error: str | None = None
+    verdict: Verdict | None = None
+    no_verdict: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleMade(Event):
+    """One answer of those that a Samples asked for: of the model at place `model` of those asked, its answer `number`.
+    `ended`: end or length."""
+
+    type = "sample_made"
+    kept = False
+    id: int
+    model: int
+    number: int
+    text: str
+    tokens: int
+    ended: str
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplesEnded(Event):
+    """`reason` is end, stopped or failed (with `error`); `seed` is the one that gives the same answers again; `refused`
+    and `made` count for each model asked."""
+
+    type = "samples_ended"
+    kept = False
+    id: int
+    reason: str
+    seed: int | None = None
+    refused: list[int] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FullAnswersFound(Event):
+    """Answers of a trial (None: of the original model) decoded to their end lie in the run folder
+    (run/full_answers.py).
+
+    Attributes:
+        prompts: those that are there now, of those that were asked for.
+        ended: whether nothing more comes of what request `id` asked for.
+        error: why there are no more; "cancelled" where it was.
+    """
+
+    type = "full_answers_found"
+    id: int
+    trial: int | None
+    prompts: list[int]
+    harmless: bool = False
+    ended: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class TriedAnswer:
+    """What an edit that is tried says to one prompt, as far as it has come. `ended`: None while it goes on, else end or
+    length."""
+
+    text: str
+    tokens: int = 0
+    ended: str | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryAnswers(Event):
+    """The answers to the prompts of a Try as far as they have come, one for each prompt."""
+
+    type = "try_answers"
+    high_rate = True
+    kept = False
+    id: int
+    answers: list[TriedAnswer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryFigures(Event):
+    """What a Try is expected to measure, from the evaluation prompts that have been looked at. Exact figures of first
+    tokens where `harmless` is `harmless_of`, else those of a part.
+
+    Attributes:
+        expected_refusals: of all harmful prompts: the probability, summed, that the first token begins a refusal; what
+            was found for the part scaled up to all. An estimate. None where it is not known (yet).
+        figures: of first tokens by key, such as the KL divergence.
+        harmful, harmless: how many prompts of each set have been looked at.
+    """
+
+    type = "try_figures"
+    high_rate = True
+    kept = False
+    id: int
+    expected_refusals: float | None
+    harmful: int
+    harmful_of: int
+    figures: dict[str, float]
+    harmless: int
+    harmless_of: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryEnded(Event):
+    """`reason` is end, replaced (by a newer one), stopped or failed (with `error`). `no_estimate` says why no refusals
+    can be expected from first tokens."""
+
+    type = "try_ended"
+    kept = False
+    id: int
+    reason: str
+    seconds: float = 0.0
+    error: str | None = None
+    no_estimate: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialKept(Event):
+    """The edit of a Keep is trial `trial` of the run from now on; or it is none, for the reason of `error`."""
+
+    type = "trial_kept"
+    id: int
+    trial: int | None = None
     error: str | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from textual.message import Message
 
-from heretic_tui.commands import Chat, Command, Export, Shift
+from heretic_tui.commands import Command, Task
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
 
@@ -39,12 +39,19 @@ class SendCommand(Message):
 class CancelCommand(Message):
     """Take back what the engine was asked for, or stop it."""
 
-    command: Chat | Export | Shift
+    command: Task
 
 
 @dataclass
 class ChatWith(Message):
     """Show the chat with this trial as the model that answers."""
+
+    trial: int
+
+
+@dataclass
+class TweakFrom(Message):
+    """Show the chat with the edit of this trial to be turned by its knobs."""
 
     trial: int
 

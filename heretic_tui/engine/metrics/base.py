@@ -11,6 +11,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.figures import MOST_DIGITS, Figure
 from heretic_tui.plugins import METRICS, calling, made, method
 from heretic_tui.records import Misfit, as_json, read
+from heretic_tui.verdict import Verdict as Verdict
 from heretic_tui.words import quoted
 
 if TYPE_CHECKING:
@@ -20,17 +21,6 @@ M = TypeVar("M")
 
 FIRST_TOKENS: Literal["first tokens"] = "first tokens"
 RESPONSES: Literal["responses"] = "responses"
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """Refused or not, the marker that decided it (empty text for an empty response), and where it is in the
-    response: characters from `start` up to `end`, both None where no marker was found, or its place was not kept."""
-
-    refused: bool
-    marker: str | None
-    start: int | None = None
-    end: int | None = None
 
 
 @dataclass(frozen=True)
