@@ -54,6 +54,11 @@ class Output:
         """Delete the line that the cursor is in; only on terminals where `moves` is true."""
         self._send("\r\x1b[K")
 
+    def steer(self, sequence: str) -> None:
+        """Write characters that steer the terminal, as they are; nothing where it is none that knows such."""
+        if self.moves:
+            self._send(sequence)
+
     def flush(self) -> None:
         """Does nothing: every write is sent at once."""
 

@@ -60,10 +60,16 @@ DEMO = Subcommand(
 def _with_lines(settings: Settings, streams: Streams, json: bool) -> int:
     """A run from its first phase to its last trial, told on standard output."""
     check_model_is_named(settings)
+    from heretic_tui.calls import Calls
+    from heretic_tui.events import RunFailed
+    from heretic_tui.report.notify import Notifier, caller
     from heretic_tui.report.printers import JsonPrinter, PlainPrinter
+    from heretic_tui.run.state import RunState
 
     out = streams.out
     with output_to_log(streams) as log:
+        notifier = Notifier(Calls(), caller(streams), lambda text: streams.err.write_lines(f"heretic-tui: {text}"))
+        hear = notifier.listener(RunState())
         # Told before the import: torch and transformers take seconds.
         if not json:
             out.write_lines(f"heretic-tui {__version__}: loading torch and transformers …")
@@ -79,14 +85,21 @@ def _with_lines(settings: Settings, streams: Streams, json: bool) -> int:
                 session = Session(check_inputs(settings), control)
                 log.move_log(session.folder.log)
                 session.listeners.append(JsonPrinter(out) if json else PlainPrinter(out, session.state))
+                hear = notifier.listener(session.state)
+                session.listeners.append(hear)
                 try:
                     outcome = session.run()
                 finally:
                     session.close()
-        except HereticError:
+        except HereticError as error:
+            hear(RunFailed(text=str(error)))
             raise
         except Exception as error:
-            raise log.failure(error, "looking at model and prompts") from error
+            failure = log.failure(error, "looking at model and prompts")
+            hear(RunFailed(text=str(failure)))
+            raise failure from error
+        finally:
+            notifier.close()
         if not json and outcome == "done" and (front := session.state.front()):
             out.write_lines(
                 f"next: heretic-tui export {session.folder.name} --trial {front[0].number} OUT",

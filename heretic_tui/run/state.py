@@ -19,6 +19,8 @@ MEASURED_STATES = ("complete", "dominated")
 FINISHED = (*MEASURED_STATES, "failed")
 # The time left is reckoned from so many trials.
 _LATEST = 20
+# A front that so many trials in a row have not moved is one that stands still.
+STANDS_STILL = 20
 
 
 # Keys of the first and the second objective.
@@ -77,6 +79,8 @@ class RunState:
     Attributes:
         figures: those of its trials, the two objectives first.
         finished: number of trials that have an end: complete, dominated or failed.
+        front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
+            first.
     """
 
     opened: ev.RunOpened | None = None
@@ -101,6 +105,7 @@ class RunState:
     reason: str | None = None
     ended: float | None = None
     finished: int = 0
+    front_moved_at: int = 0
     # Those in hand, by number; the times of the latest that were measured; the front, in its order, None
     # when it has to be computed again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
@@ -183,8 +188,12 @@ class RunState:
         self.finished += trial.state in FINISHED
         if trial.state in MEASURED_STATES:
             self._times.append(trial.seconds)
-        if self._front is not None and _can_be_compared(trial, self.objectives):
-            enter_front(self._front, trial, self.objectives)
+        if _can_be_compared(trial, self.objectives):
+            if self._front is None:
+                others = (other for other in self.trials.values() if other is not trial)
+                self._front = pareto_front(others, self.objectives)
+            if enter_front(self._front, trial, self.objectives):
+                self.front_moved_at = self.finished
 
     def _forget_end(self, number: int) -> None:
         """A trial that is begun again, or ends again, has no end until then."""
@@ -226,6 +235,19 @@ class RunState:
         place = bisect.bisect_left(front, _order(trial, objectives), key=lambda each: _order(each, objectives))
         return place < len(front) and front[place] is trial
 
+    @property
+    def since_front_moved(self) -> int:
+        """How many trials have ended since one last brought the front a new point."""
+        return max(0, self.finished - self.front_moved_at)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the search has stopped finding better trials: `STANDS_STILL` in a row have not moved the front, and
+        those that are drawn at random, before the sampler learns, have ended."""
+        startup = self.opened.settings.get("n_startup_trials", 0) if self.opened else 0
+        random_ones = startup if isinstance(startup, int) else 0
+        return self.since_front_moved >= STANDS_STILL and self.finished >= random_ones
+
     def word(self, alive: bool) -> str:
         """The state of the run in a word; `alive` says whether a process is at work on it."""
         if self.outcome and not alive:
@@ -256,18 +278,21 @@ def pareto_front(trials: Iterable[TrialRecord], objectives: Objectives) -> list[
     return front
 
 
-def enter_front(front: list[TrialRecord], trial: TrialRecord, objectives: Objectives) -> None:
-    """Take a complete trial into a front where no other of it is better, in place of those that it beats."""
+def enter_front(front: list[TrialRecord], trial: TrialRecord, objectives: Objectives) -> bool:
+    """Take a complete trial into a front where no other of it is better, in place of those that it beats. Returns
+    whether the front has a point now that it had not (another trial may have had the same figures)."""
     own = _order(trial, objectives)
     place = bisect.bisect_left(front, own, key=lambda each: _order(each, objectives))
     # Along the front the second objective grows and the first one shrinks, so the one before is best in the first of
     # all that are better in the second.
     if place and _beats(_order(front[place - 1], objectives), own):
-        return
+        return False
     end = place
     while end < len(front) and _beats(own, _order(front[end], objectives)):
         end += 1
+    same = any(_order(other, objectives)[:2] == own[:2] for other in front[max(0, place - 1) : place + 1])
     front[place:end] = [trial]
+    return not same
 
 
 def _can_be_compared(trial: TrialRecord, objectives: Objectives) -> bool:

@@ -11,15 +11,10 @@ from heretic_tui.tui.messages import Severity
 
 @dataclass(frozen=True)
 class Announcement:
-    """A few words.
-
-    Attributes:
-        bell: whether the terminal's bell is rung: a long piece of work is done.
-    """
+    """A few words. (What calls a person who looks elsewhere: report/news.py.)"""
 
     text: str
     severity: Severity = "information"
-    bell: bool = False
 
 
 def announcement(event: ev.Event, state: RunState) -> Announcement | None:
@@ -30,13 +25,13 @@ def announcement(event: ev.Event, state: RunState) -> Announcement | None:
     """
     match event:
         case ev.PhaseStarted() if event.phase == "ready" and state.finished:
-            return Announcement(f"{state.finished} trials are done: 4 to chat, e on a trial to export it", bell=True)
+            return Announcement(f"{state.finished} trials are done: 4 to chat, e on a trial to export it")
         case ev.Notice() if event.level == "error":
             return Announcement(event.text, "error")
         case ev.ShiftFound() if event.error:
             return Announcement(f"first tokens of trial {event.trial}: {event.error}", "error")
         case ev.ExportFinished() if event.error:
-            return Announcement(f"export of trial {event.trial}: {event.error}", "error", bell=True)
+            return Announcement(f"export of trial {event.trial}: {event.error}", "error")
         case ev.ExportFinished():
-            return Announcement(f"trial {event.trial} is exported to {event.url or event.out}", bell=True)
+            return Announcement(f"trial {event.trial} is exported to {event.url or event.out}")
     return None

@@ -17,15 +17,17 @@ from textual.message import Message
 from textual.screen import Screen
 
 from heretic_tui import events as ev
+from heretic_tui.calls import Calls
 from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import one_line
+from heretic_tui.report.notify import Notifier
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
 from heretic_tui.tui.announcements import announcement
 from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.help import help_text, palette_commands
-from heretic_tui.tui.host import Host
+from heretic_tui.tui.host import Host, ThreadHost
 from heretic_tui.tui.messages import Severity
 from heretic_tui.tui.open_runs import OpenRuns
 from heretic_tui.tui.questions import Question
@@ -63,6 +65,7 @@ class HereticApp(TypeAhead):
         new_host: makes a host of settings; tests give one with a script.
         host: a run to show at once.
         ascii_only: draw with ASCII characters.
+        notifier: calls the person at this terminal, which is the application's to write to while it runs.
         on_ready: called when the terminal is in the application's hands.
         timed: whether what depends on the clock is shown; not in pictures that are compared.
         strict: whether the failure of a handler ends the application; for tests.
@@ -99,6 +102,7 @@ class HereticApp(TypeAhead):
         *,
         ascii_only: bool = False,
         on_ready: Callable[[], None] = lambda: None,
+        notifier: Notifier | None = None,
         timed: bool = True,
         strict: bool = False,
     ) -> None:
@@ -115,6 +119,9 @@ class HereticApp(TypeAhead):
         self._new_host = new_host
         self._first_host = host
         self._on_ready = on_ready
+        self._notifier = notifier or Notifier(Calls())
+        self._notifier.to_terminal = self.steer_terminal
+        self._notifier.problem = self._tell_from_thread
         self._frames = AsciiFrames()
         if form is not None:
             self.add_mode("setup", partial(SetupScreen, form))
@@ -196,11 +203,14 @@ class HereticApp(TypeAhead):
         if self.view.host is None or not self.is_running:
             return
         if self._runs.left_has_ended():
-            self.bell()
             self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
         taken = self.view.take()
         for event in taken.news:
             self._announce(event)
+        if not isinstance(self.view.host, ThreadHost):
+            # An engine of this process calls by itself. The user's command is run by the process of the engine alone.
+            for call in taken.calls:
+                self._notifier.tell(call, command=False)
         if taken.problem:
             self.say(f"The conversation is not kept: {taken.problem}", "error")
         for damage in taken.damage:
@@ -221,11 +231,8 @@ class HereticApp(TypeAhead):
 
     def _announce(self, event: ev.Event) -> None:
         if isinstance(event, ev.RunFailed):
-            self.bell()
             self.tell_failure(event)
         elif told := announcement(event, self.view.state):
-            if told.bell:
-                self.bell()
             self.say(told.text, told.severity)
 
     def tell_failure(self, failure: ev.RunFailed) -> None:
@@ -264,6 +271,14 @@ class HereticApp(TypeAhead):
             self._last_failure = said
             log.error("the screen failed", exc_info=error)
             self.say(f"This did not work ({said}). The run goes on; the log has more: 5, then f.", "error")
+
+    def steer_terminal(self, sequence: str) -> None:
+        """Send the terminal characters of its own, between those of the screen; from any thread."""
+        if self._driver is not None and self.is_running:
+            self._driver.write(sequence)
+
+    def _tell_from_thread(self, text: str) -> None:
+        self.post_message(messages.Say(text, "warning"))
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """A toast."""

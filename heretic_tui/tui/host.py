@@ -14,10 +14,12 @@ from heretic_tui import events as ev
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Tail, read_events
+from heretic_tui.run.state import RunState
 from heretic_tui.words import quoted
 
 if TYPE_CHECKING:
     from heretic_tui.control import Control
+    from heretic_tui.report.notify import Notifier
     from heretic_tui.settings.schema import Settings
 
 _NICE = 10
@@ -81,9 +83,15 @@ class ThreadHost:
 
     Args:
         on_folder: called on the engine's thread as soon as the run folder is held.
+        notifier: calls a person for what happens, whichever run is in view, and when the screen was left too.
     """
 
-    def __init__(self, settings: Settings, on_folder: Callable[[RunFolder], None] = lambda folder: None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        on_folder: Callable[[RunFolder], None] = lambda folder: None,
+        notifier: Notifier | None = None,
+    ) -> None:
         # control.py is pure Python; heavy libraries are imported on the thread, when the first screen is drawn.
         from heretic_tui.control import Control
 
@@ -93,6 +101,8 @@ class ThreadHost:
         self._mailbox = Mailbox()
         self.control.tell = self._mailbox.put
         self._on_folder = on_folder
+        self._notifier = notifier
+        self._hear = self._listener(RunState())
         self._thread = threading.Thread(target=self._work, name="engine")
         self.outcome = "interrupted"
 
@@ -118,12 +128,17 @@ class ThreadHost:
         try:
             self.run_session()
         except HereticError as error:
-            self.outcome = "failed"
-            self._mailbox.put(ev.RunFailed(text=str(error)))
+            self._failed(ev.RunFailed(text=str(error)))
         except BaseException as error:  # noqa: BLE001 - its traceback goes to the screen and the log
-            self.outcome = "failed"
-            text = one_line(error)
-            self._mailbox.put(ev.RunFailed(text=text, traceback=traceback.format_exc()))
+            self._failed(ev.RunFailed(text=one_line(error), traceback=traceback.format_exc()))
+
+    def _failed(self, failure: ev.RunFailed) -> None:
+        self.outcome = "failed"
+        self._mailbox.put(failure)
+        self._hear(failure)
+
+    def _listener(self, state: RunState) -> Callable[[ev.Event], None]:
+        return self._notifier.listener(state) if self._notifier else lambda event: None
 
     def run_session(self) -> None:
         """What is done on the thread."""
@@ -142,7 +157,8 @@ class ThreadHost:
             # What earlier sessions did, so that the screen has the whole run.
             for event in read_events(session.folder.events):
                 self._mailbox.put(event)
-            session.listeners += [self._mailbox.put, settle_garbage]
+            self._hear = self._listener(session.state)
+            session.listeners += [self._mailbox.put, settle_garbage, self._hear]
             self.outcome = session.run(stay=True)
         finally:
             session.close()

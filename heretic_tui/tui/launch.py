@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
+from heretic_tui.calls import Calls
 from heretic_tui.errors import DONE, FAILED, INTERRUPTED
+from heretic_tui.report.notify import Notifier, caller
 from heretic_tui.report.printers import PlainPrinter
 from heretic_tui.settings.schema import Settings
 from heretic_tui.signals import interrupts, the_third_ends
@@ -49,25 +51,31 @@ def open_screen(
     from heretic_tui.tui.app import HereticApp
 
     with output_to_log(streams) as real, _screen_on(streams.out) as screen:
+        notifier = Notifier(Calls())
 
         def new_host(settings: Settings) -> Host:
-            return ThreadHost(settings, on_folder=lambda folder: real.move_log(folder.log))
+            return ThreadHost(settings, lambda folder: real.move_log(folder.log), notifier)
 
         if start and form is not None:
             host = new_host(form.settings)
         link = _Link(screen, streams.out)
-        app = HereticApp(form, new_host, host, ascii_only=ascii_only, on_ready=lambda: link.watch(app))
+        app = HereticApp(
+            form, new_host, host, ascii_only=ascii_only, notifier=notifier, on_ready=lambda: link.watch(app)
+        )
         app.driver_class = forgiving(app.driver_class)
         # Why the application itself failed is for the log; the terminal gets a line.
         app.error_console.file = real.text
         with the_third_ends():
             result = app.run(mouse=mouse)
+        notifier.to_terminal = caller(streams)
+        notifier.problem = lambda text: streams.err.write_lines(f"heretic-tui: {text}")
         if failure := app._exception:
             streams.err.write(f"heretic-tui: {real.failure(failure, 'drawing the screen')}\n")
         if result is None:
             # It is not known whether the run is to go on.
             result = "detach"
         status = _wait_for_engine(app, result, link, streams)
+        notifier.close()
         return FAILED if failure else INTERRUPTED if link.presses else status
 
 

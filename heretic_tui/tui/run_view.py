@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from heretic_tui import events as ev
 from heretic_tui.control import Control
 from heretic_tui.errors import HereticError
+from heretic_tui.report.news import News, Newsroom
 from heretic_tui.run.annotations import Annotations, Word
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import RunState, TrialRecord
@@ -32,12 +33,14 @@ class Taken:
     Attributes:
         kinds: the types of the events that came; EVERYTHING where the engine came or went.
         news: the events that happened since the run was opened, in order.
+        calls: what of it a person may want to be called for.
         problem: why the conversation could not be kept in the run folder, where that is news.
         damage: what of the run's annotations cannot be read, where that is news.
     """
 
     kinds: frozenset[str] = frozenset()
     news: tuple[ev.Event, ...] = ()
+    calls: tuple[News, ...] = ()
     problem: str | None = None
     damage: tuple[str, ...] = ()
 
@@ -61,6 +64,7 @@ class RunView:
         self.glyphs = glyphs
         self.timed = timed
         self.state = RunState()
+        self._newsroom = Newsroom(self.state)
         self.conversations = Conversations()
         self.log_lines = LogLines(self.state)
         self.selected_trial: int | None = None
@@ -82,10 +86,13 @@ class RunView:
         # First whether it is alive, then its events: those of a run that ends in between come with the next call.
         was_alive, self.alive = self.alive, self.host.alive
         events, problem = tuple(self.host.take()), None
+        calls: list[News] = []
         for event in events:
             self.state.fold(event)
             self.log_lines.add(event)
             self.conversations.fold(event)
+            if call := self._newsroom.news_of(event):
+                calls.append(call)
             if isinstance(event, ev.ChatEnded):
                 problem = self.keep_conversation() or problem
         if was_alive and not self.alive:
@@ -97,7 +104,8 @@ class RunView:
         kinds |= self._take_annotations()
         damage = tuple(self.annotations.problems)
         self.annotations.problems.clear()
-        return Taken(frozenset(kinds), tuple(event for event in events if not event.past), problem, damage)
+        news = tuple(event for event in events if not event.past)
+        return Taken(frozenset(kinds), news, tuple(calls), problem, damage)
 
     def _take_annotations(self) -> set[str]:
         """What screens have to paint for what people said since the last call."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -79,3 +81,32 @@ def test_front_is_what_no_other_trial_beats(points: list[tuple[int, float]]) -> 
             state.fold(event)
     assert [t.number for t in state.front()] == sorted(expected, key=lambda number: (*points[number], number))
     assert {t.number for t in trials if state.on_front(t.number)} == expected
+
+
+def test_the_front_moves_where_a_trial_brings_it_a_new_point() -> None:
+    state, moved = RunState(), []
+    figures = [(0.5, 10), (0.4, 12), (0.6, 11), (0.4, 12), (0.3, 9), (0.9, 9), (0.9, 8)]
+    for number, (kl, refusals) in enumerate(figures):
+        for event in trial(number, kl, refusals):
+            state.fold(event)
+        moved.append(state.since_front_moved == 0)
+    # The third is worse, the fourth is the second once more, the sixth is as good in one figure and worse in the other.
+    assert moved == [True, True, False, False, True, False, True]
+
+
+def test_a_search_stands_still_after_twenty_trials_without_a_better_one_and_not_while_it_draws_at_random() -> None:
+    def state(startup: int, trials: int) -> RunState:
+        settings: dict[str, object] = {"n_startup_trials": startup}
+        events = [replace(opened(n_trials=100), settings=settings), *trial(0, 0.1, 1)]
+        events += [event for number in range(1, trials) for event in trial(number, 0.2, 2)]
+        return RunState.replay(events)
+
+    assert [state(5, trials).stands_still for trials in (20, 21, 40)] == [False, True, True]
+    assert [state(40, trials).stands_still for trials in (21, 39, 40)] == [False, False, True]
+
+
+def test_a_trial_that_is_measured_again_moves_the_front_by_what_it_is_then() -> None:
+    events = [*trial(0, 0.5, 10), *trial(1, 0.4, 9), *trial(0, 0.3, 9)]
+    state = RunState.replay(events)
+    assert (state.finished, state.front_moved_at) == (2, 2)
+    assert RunState.replay([*trial(0, 0.5, 10), *trial(1, 0.4, 9), *trial(1, 0.6, 11)]).since_front_moved == 0

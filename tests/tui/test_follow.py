@@ -10,6 +10,8 @@ import pytest
 from textual.widgets import Log
 
 from heretic_tui import events as ev
+from heretic_tui.calls import Calls
+from heretic_tui.report.notify import Notifier
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.tui.app import HereticApp
@@ -34,17 +36,19 @@ def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_t
     ]
     for event in past:
         journal.append(event)
-    bells: list[str] = []
+    calls: list[str] = []
     toasts: list[str] = []
-    monkeypatch.setattr(HereticApp, "bell", lambda self: bells.append("bell"))
+    monkeypatch.setattr(HereticApp, "steer_terminal", lambda self, sequence: calls.append(sequence))
     monkeypatch.setattr(HereticApp, "say", lambda self, text, severity="": toasts.append(text))
 
     async def go() -> None:
-        app = HereticApp(None, lambda settings: fake_run.FakeHost(), FollowHost(run))
+        notifier = Notifier(Calls(osc="off"))
+        app = HereticApp(None, lambda settings: fake_run.FakeHost(), FollowHost(run), notifier=notifier)
         async with app.run_test(size=(100, 30)) as pilot:
             app.tick()
             assert app.view.state.finished == 1
-            assert not bells
+            notifier.close()
+            assert not calls
             assert not toasts
             await pilot.press("5")
             app.tick()
@@ -54,7 +58,8 @@ def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_t
             # What happens from now on is news.
             journal.append(ev.ExportFinished(trial=0, out="/other"))
             app.tick()
-            assert bells == ["bell"]
+            notifier.close()
+            assert calls == ["\x07"]
             assert toasts == ["trial 0 is exported to /other"]
 
     asyncio.run(go())

@@ -40,7 +40,9 @@ class Terminal:
     ) -> None:
         self.master, slave = pty.openpty()
         self.resize(*size)
-        environment = {**os.environ, "TERM": "xterm-256color"}
+        # The terminal that the tests themselves run in may be a tmux.
+        inherited = {name: value for name, value in os.environ.items() if name not in ("TMUX", "STY")}
+        environment = {**inherited, "TERM": "xterm-256color"}
         stderr = os.open(errors, os.O_WRONLY | os.O_CREAT) if errors else os.dup(slave)
         self.process = subprocess.Popen(
             [sys.executable, *program, *arguments],
@@ -187,6 +189,8 @@ def test_a_link_that_stands_still_does_not_hold_the_run_up(tmp_path: Path) -> No
         screen.read_until(r"30 of 30 done")
         screen.press("q")
         assert screen.wait() == 0
+        assert screen.output.count(b"\x1b]9;heretic-tui: model-") == 1, "the end of the search calls, once"
+        assert b": done: 30 trials" in screen.output
 
 
 def test_a_storm_of_resizes(tmp_path: Path, demo_run: object) -> None:
