@@ -22,7 +22,9 @@ from tests.support.commands import DemoRun, Ended
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Nor may they write where that person's runs, places and logs of failures are.
 os.environ["XDG_STATE_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-state-")
-atexit.register(shutil.rmtree, os.environ["XDG_STATE_HOME"], ignore_errors=True)
+os.environ["XDG_CONFIG_HOME"] = tempfile.mkdtemp(prefix="heretic-tui-config-")
+for home in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
+    atexit.register(shutil.rmtree, os.environ[home], ignore_errors=True)
 # Before torch is imported here, or in a process of a test: beside other work on few cores OpenMP's threads would spin
 # for the time slice of whichever of them is not being run (measured: 2 trials of the demo in 150 s, not 25 in 52).
 os.environ.setdefault("OMP_NUM_THREADS", "1")

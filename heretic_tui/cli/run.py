@@ -60,15 +60,16 @@ DEMO = Subcommand(
 def _with_lines(settings: Settings, streams: Streams, json: bool) -> int:
     """A run from its first phase to its last trial, told on standard output."""
     check_model_is_named(settings)
-    from heretic_tui.calls import Calls
     from heretic_tui.events import RunFailed
     from heretic_tui.report.notify import Notifier, caller
     from heretic_tui.report.printers import JsonPrinter, PlainPrinter
     from heretic_tui.run.state import RunState
+    from heretic_tui.settings.interface import load_interface
 
     out = streams.out
+    calls = load_interface().notify.calls()
     with output_to_log(streams) as log:
-        notifier = Notifier(Calls(), caller(streams), lambda text: streams.err.write_lines(f"heretic-tui: {text}"))
+        notifier = Notifier(calls, caller(streams), lambda text: streams.err.write_lines(f"heretic-tui: {text}"))
         hear = notifier.listener(RunState())
         # Told before the import: torch and transformers take seconds.
         if not json:

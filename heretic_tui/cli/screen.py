@@ -6,11 +6,15 @@ import argparse
 import os
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Subcommand
 from heretic_tui.cli.shared import add_model, given_settings, runs_dir
 from heretic_tui.errors import UsageError
 from heretic_tui.terminal import Streams
+
+if TYPE_CHECKING:
+    from heretic_tui.settings.interface import Interface
 
 
 def _add_open(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +41,7 @@ def _follow(options: argparse.Namespace, streams: Streams) -> int:
     folder = find_run(where, options.run) if options.run else latest_run(where)
     from heretic_tui.tui.launch import open_screen
 
-    return open_screen(streams, None, FollowHost(folder), ascii_only=options.ascii, mouse=not options.no_mouse)
+    return open_screen(streams, None, FollowHost(folder), interface=given_interface(options))
 
 
 OPEN = Subcommand(
@@ -59,8 +63,23 @@ FOLLOW = Subcommand(
 
 def add_looks(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that opens the screen."""
+    parser.add_argument("--theme", metavar="NAME", help="such as heretic-dark, heretic-light, heretic-ansi")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     parser.add_argument("--no-mouse", action="store_true", help="leave the mouse to the terminal")
+
+
+def given_interface(options: argparse.Namespace) -> Interface:
+    """The settings of the interface, with the flags on top.
+
+    Raises:
+        UsageError: when their file is wrong.
+    """
+    from heretic_tui.settings.interface import load_interface
+
+    given: dict[str, object] = {"theme": options.theme} if options.theme else {}
+    given |= {"ascii": True} if options.ascii else {}
+    given |= {"mouse": False} if options.no_mouse else {}
+    return load_interface().model_copy(update=given)
 
 
 def open_setup(
@@ -76,7 +95,7 @@ def open_setup(
     from heretic_tui.tui.launch import open_screen
 
     form = SettingsForm(given_settings(options), options.config, base)
-    return open_screen(streams, form, start=start, ascii_only=options.ascii, mouse=not options.no_mouse)
+    return open_screen(streams, form, start=start, interface=given_interface(options))
 
 
 def has_terminal() -> bool:

@@ -1,9 +1,10 @@
-"""The application: five screens over one run, the tick that feeds them, and how to leave."""
+"""The application: its screens over one run, the tick that feeds them, and how to leave."""
 
 from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from textual import events, on
 from textual.app import SystemCommand
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.filter import LineFilter
 from textual.geometry import Size
 from textual.message import Message
@@ -19,32 +21,45 @@ from textual.screen import Screen
 from heretic_tui import events as ev
 from heretic_tui.calls import Calls
 from heretic_tui.commands import MoreTrials
-from heretic_tui.errors import one_line
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.report.notify import Notifier
 from heretic_tui.settings.form import SettingsForm
+from heretic_tui.settings.interface import Interface, keep_theme
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
 from heretic_tui.tui.announcements import announcement
 from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.help import help_text, palette_commands
 from heretic_tui.tui.host import Host, ThreadHost
-from heretic_tui.tui.messages import Severity
+from heretic_tui.tui.keys import named
+from heretic_tui.tui.messages import Severity, Told
+from heretic_tui.tui.modes import Mode
 from heretic_tui.tui.open_runs import OpenRuns
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import EVERYTHING, RunView
-from heretic_tui.tui.screens.base import ModeScreen, RunScreen
+from heretic_tui.tui.screens.base import Dialog, ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
-from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, TooSmall, more_trials_dialog
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, more_trials_dialog
 from heretic_tui.tui.screens.layers import LayersScreen
 from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
+from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
+from heretic_tui.tui.themes import ANSI, DARK, THEMES, with_meanings
 from heretic_tui.tui.type_ahead import TypeAhead
 
 TICK = 0.25
 # While an answer streams onto the chat.
 STREAM_TICK = 0.1
 _SMALLEST = (60, 16)
+# Key, name and title of each screen, as they stand in the line at the top.
+_MODES = (
+    ("1", "setup", "Setup"),
+    ("2", "layers", "Layers"),
+    ("3", "trials", "Trials"),
+    ("4", "chat", "Chat"),
+    ("6", "log", "Log"),
+)
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +79,7 @@ class HereticApp(TypeAhead):
         form: the settings that Setup begins with; None while following.
         new_host: makes a host of settings; tests give one with a script.
         host: a run to show at once.
-        ascii_only: draw with ASCII characters.
+        interface: theme, keys and the like.
         notifier: calls the person at this terminal, which is the application's to write to while it runs.
         on_ready: called when the terminal is in the application's hands.
         timed: whether what depends on the clock is shown; not in pictures that are compared.
@@ -74,25 +89,25 @@ class HereticApp(TypeAhead):
     TITLE = "heretic-tui"
     ENABLE_COMMAND_PALETTE = True
     DEFAULT_MODE = "setup"
-    BINDINGS = [
-        Binding("1", "mode('setup')", "Setup"),
-        Binding("2", "mode('layers')", "Layers"),
-        Binding("3", "mode('trials')", "Trials"),
-        Binding("4", "mode('chat')", "Chat"),
-        Binding("5", "mode('log')", "Log"),
-        Binding("[", "step_mode(-1)", "Screen before", show=False),
-        Binding("]", "step_mode(1)", "Screen after", show=False),
-        Binding("p", "pause", "Pause", tooltip="hold the trials; p again goes on"),
-        Binding("p", "go_on", "Resume", tooltip="go on with the trials"),
-        Binding("S", "stop", "Stop after trial", show=False),
-        Binding("X", "abort", "Abort now", show=False),
-        Binding("plus", "more", "More trials", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("f1", "help", "Help", key_display="F1"),
-        Binding("q", "quit", "Quit"),
-        Binding("ctrl+q", "quit", "Quit"),
-        Binding("ctrl+c", "quit", "Quit", show=False, priority=True),
-    ]
+    BINDINGS = named(
+        "app",
+        [
+            *(Binding(key, f"mode('{name}')", title, tooltip=f"the screen {title}") for key, name, title in _MODES),
+            Binding("left_square_bracket", "step_mode(-1)", "Screen before", show=False),
+            Binding("right_square_bracket", "step_mode(1)", "Screen after", show=False),
+            Binding("p", "pause", "Pause", tooltip="pause the run; p again goes on"),
+            Binding("p", "go_on", "Resume", tooltip="go on with the run"),
+            Binding("S", "stop", "Stop after trial", show=False, tooltip="stop the search after this trial"),
+            Binding("X", "abort", "Abort now", show=False, tooltip="drop the running trials; they are redone later"),
+            Binding("plus", "more", "More trials", show=False, tooltip="set the total number of trials"),
+            Binding("question_mark", "help", "Help", key_display="?"),
+            # Before a line that is typed in.
+            Binding("f1", "help", "Help", id="app.help-anywhere", key_display="F1", priority=True),
+            Binding("q", "quit", "Quit"),
+            Binding("ctrl+q", "quit", "Quit", id="app.quit-anywhere"),
+            Binding("ctrl+c", "quit", "Quit", id="app.interrupt", show=False, priority=True),
+        ],
+    )
 
     def __init__(
         self,
@@ -100,7 +115,7 @@ class HereticApp(TypeAhead):
         new_host: Callable[[Settings], Host],
         host: Host | None = None,
         *,
-        ascii_only: bool = False,
+        interface: Interface = Interface(),  # noqa: B008 - frozen
         on_ready: Callable[[], None] = lambda: None,
         notifier: Notifier | None = None,
         timed: bool = True,
@@ -112,7 +127,9 @@ class HereticApp(TypeAhead):
             self.DEFAULT_MODE = "trials"  # type: ignore[misc]
         super().__init__(css_path=stylesheet())
         self.form = form
-        self._glyphs = glyphs = ASCII if ascii_only else UNICODE
+        self.interface = interface
+        self._glyphs = glyphs = ASCII if interface.ascii else UNICODE
+        self.told: Told | None = None
         self._runs = OpenRuns(lambda host: RunView(host, glyphs, timed))
         self._strict = strict
         self._last_failure = ""
@@ -123,23 +140,39 @@ class HereticApp(TypeAhead):
         self._notifier.to_terminal = self.steer_terminal
         self._notifier.problem = self._tell_from_thread
         self._frames = AsciiFrames()
+        makers: dict[str, Callable[[], Screen[None]]] = {
+            "layers": LayersScreen, "trials": TrialsScreen, "chat": ChatScreen, "log": LogScreen,
+        }  # fmt: skip
         if form is not None:
-            self.add_mode("setup", partial(SetupScreen, form))
-        self.add_mode("layers", LayersScreen)
-        self.add_mode("trials", TrialsScreen)
-        self.add_mode("chat", ChatScreen)
-        self.add_mode("log", LogScreen)
-        self._modes_in_order = [*(["setup"] if form else []), "layers", "trials", "chat", "log"]
+            makers["setup"] = partial(SetupScreen, form)
+        self.modes = [Mode(key, name, title, makers[name]) for key, name, title in _MODES if name in makers]
+        for mode in self.modes:
+            self.add_mode(mode.name, mode.make)
         # By mode, the kinds of events that its screen has not painted yet.
-        self._unpainted: dict[str, set[str]] = {mode: set() for mode in self._modes_in_order}
+        self._unpainted: dict[str, set[str]] = {mode.name: set() for mode in self.modes}
+        # The failure that ends the application.
+        self._fatal: Exception | None = None
+        self._clashes_told = False
+        self._theme_kept = ""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.set_keymap(interface.keys)
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether nothing but ASCII characters may be drawn."""
+        return self._glyphs is ASCII
+
+    def get_css_variables(self) -> dict[str, str]:
+        self.theme_variables = with_meanings(super().get_css_variables())
+        return self.theme_variables
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         filters = super().get_line_filters()
         return [*filters, self._frames] if self._glyphs is ASCII else filters
 
     def on_mount(self) -> None:
-        if self.console.color_system == "standard":
-            self.theme = "ansi-dark"
+        self._choose_theme()
         self.set_interval(TICK, self.tick)
         self.set_interval(STREAM_TICK, self._stream_tick)
         self._on_ready()
@@ -148,6 +181,36 @@ class HereticApp(TypeAhead):
             self._first_host = None
         if os.environ.get("SSH_CONNECTION") and not (os.environ.get("TMUX") or os.environ.get("STY")):
             self.say("Not in tmux: if the link drops, the run goes on, and `heretic-tui follow` shows it.")
+
+    def _choose_theme(self) -> None:
+        """The theme that was set, else one that the terminal can show."""
+        wanted = self.interface.theme
+        self.theme = ANSI if self.console.color_system == "standard" else DARK
+        if wanted in self.available_themes:
+            self.theme = wanted
+        elif wanted:
+            self.say(f"There is no theme {wanted!r}: {', '.join(sorted(self.available_themes))}.", "warning")
+        self._theme_kept = self.theme
+        self.theme_changed_signal.subscribe(self, self._theme_chosen)
+
+    def _theme_chosen(self, theme: object) -> None:
+        """Another theme: kept for the next time, and every line drawn with its colours."""
+        if self.theme == self._theme_kept:
+            return
+        self._theme_kept = self.theme
+        self._paint_everything()
+        if isinstance(self.screen, ModeScreen):
+            self.call_after_refresh(self.screen.careful(self.screen.paint_all))
+        try:
+            keep_theme(self.theme)
+        except HereticError as error:
+            self.say(f"The theme is not kept: {error}", "warning")
+
+    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
+        if not self._clashes_told:
+            self._clashes_told = True
+            names = ", ".join(sorted(str(binding.id) for binding in clashed_bindings))
+            self.say(f"In the keymap another action has the same key as {names}.", "warning")
 
     # The run
 
@@ -167,8 +230,14 @@ class HereticApp(TypeAhead):
 
     def show_run(self, host: Host) -> None:
         """Show a run from its first event on."""
+        self._close_dialogs()
         self._runs.show(host)
         self._show_trials()
+
+    def _close_dialogs(self) -> None:
+        """A dialog asks about the run that was in view: its answer must not reach another."""
+        while isinstance(self.screen, Dialog):
+            self.pop_screen()
 
     def come_back(self) -> None:
         """Show the run again that was left to look at another; what happened since is told now."""
@@ -200,7 +269,7 @@ class HereticApp(TypeAhead):
 
     def _tick(self) -> None:
         # While the application is taken down its screens lose their widgets one by one, and timers still run.
-        if self.view.host is None or not self.is_running:
+        if not self.is_running:
             return
         if self._runs.left_has_ended():
             self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
@@ -221,9 +290,9 @@ class HereticApp(TypeAhead):
         if not isinstance(screen, RunScreen) or not screen.is_ready:
             return
         screen.ticked()
+        screen.paint_lines()
         if isinstance(screen, ModeScreen):
             unpainted = self._unpainted[self.current_mode]
-            screen.paint_bar()
             if unpainted:
                 kinds = frozenset(unpainted)
                 unpainted.clear()
@@ -259,7 +328,15 @@ class HereticApp(TypeAhead):
             await super()._on_message(message)
         except Exception as error:
             if isinstance(message, events.Compose | events.Mount):
+                self._fatal = error
                 raise
+            self.handler_failed(error)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """What fails in a timer, a callback or a widget must not end the screen either."""
+        if self._strict or error is self._fatal or not self.is_running:
+            super()._handle_exception(error)
+        else:
             self.handler_failed(error)
 
     def handler_failed(self, error: Exception) -> None:
@@ -270,7 +347,7 @@ class HereticApp(TypeAhead):
         if said != self._last_failure:
             self._last_failure = said
             log.error("the screen failed", exc_info=error)
-            self.say(f"This did not work ({said}). The run goes on; the log has more: 5, then f.", "error")
+            self.say(f"This did not work ({said}). The run goes on; the log has more: 6, then f.", "error")
 
     def steer_terminal(self, sequence: str) -> None:
         """Send the terminal characters of its own, between those of the screen; from any thread."""
@@ -281,8 +358,11 @@ class HereticApp(TypeAhead):
         self.post_message(messages.Say(text, "warning"))
 
     def say(self, text: str, severity: Severity = "information") -> None:
-        """A toast."""
-        self.notify(safe_lines(text).plain, severity=severity, timeout=4, markup=False)
+        """Tell the user something in the line of messages."""
+        self.told = Told(safe_lines(text).plain, severity, time.time())
+        screen = self.screen if self.is_running and self.screen_stack else None
+        if isinstance(screen, RunScreen) and screen.is_ready:
+            screen.paint_lines()
 
     # What screens ask for
 
@@ -313,6 +393,7 @@ class HereticApp(TypeAhead):
 
     @on(messages.ShowRun)
     def _show_run(self, message: messages.ShowRun) -> None:
+        self._close_dialogs()
         if self._runs.is_here(message.folder):
             self.come_back()
             self.switch_mode("trials")
@@ -362,9 +443,9 @@ class HereticApp(TypeAhead):
         """Cover the screen in view where the terminal is too small for it, and uncover it where it is not. Each mode
         has screens of its own, so this is asked at every resize and whenever a screen comes into view."""
         small = size.width < _SMALLEST[0] or size.height < _SMALLEST[1]
-        if small and not isinstance(self.screen, TooSmall):
-            self.push_screen(TooSmall())
-        elif not small and isinstance(self.screen, TooSmall):
+        if small and not isinstance(self.screen, TinyScreen):
+            self.push_screen(TinyScreen())
+        elif not small and isinstance(self.screen, TinyScreen):
             self.pop_screen()
 
     # Keys
@@ -377,13 +458,13 @@ class HereticApp(TypeAhead):
             case "stop" | "abort" | "more":
                 return control is not None
             case "help":
-                return not isinstance(self.screen, TextDialog | TooSmall)
+                return not isinstance(self.screen, TextDialog)
             case "command_palette":
                 return not self.screen.is_modal
             case "mode" | "step_mode" if not isinstance(self.screen, ModeScreen):
                 return False
             case "mode":
-                return parameters != ("setup",) or self.form is not None
+                return any(mode.name in parameters for mode in self.modes)
         return True
 
     def works(self, action: str) -> bool:
@@ -391,11 +472,11 @@ class HereticApp(TypeAhead):
         return action not in ("pause", "go_on") or self.view.searching
 
     def action_mode(self, mode: str) -> None:
-        if mode in self._modes_in_order:
+        if mode in self._unpainted:
             self.switch_mode(mode)
 
     def action_step_mode(self, by: int) -> None:
-        modes = self._modes_in_order
+        modes = list(self._unpainted)
         place = modes.index(self.current_mode) if self.current_mode in modes else 0
         self.switch_mode(modes[(place + by) % len(modes)])
 

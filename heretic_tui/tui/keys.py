@@ -1,21 +1,58 @@
-"""What keys are called on screen, the vim keys of whatever scrolls, stepping through a few choices, and numbers that
-are typed."""
+"""What keys are called on screen, the vim keys of whatever scrolls, names of actions for a keymap, stepping through a
+few choices, and numbers that are typed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 Choice = TypeVar("Choice")
 
-_NAMES = {"escape": "esc", "slash": "/", "question_mark": "?", "plus": "+", "number_sign": "#"}
+_NAMES = {
+    "escape": "esc", "slash": "/", "question_mark": "?", "plus": "+", "number_sign": "#", "comma": ",",
+    "full_stop": ".", "backspace": "bksp", "space": "space", "left_square_bracket": "[", "right_square_bracket": "]",
+}  # fmt: skip
 
 
 def key_words(key: str) -> str:
     """A key of Textual's as people know it."""
     return _NAMES.get(key.strip(), key.strip())
+
+
+def key_of(binding: Binding) -> str:
+    """The key of a binding as it is shown."""
+    return (binding.key_display or key_words(binding.key)).replace("ctrl+", "^")
+
+
+def words_of(binding: Binding) -> str:
+    """What a binding does, as it stands behind its key."""
+    return binding.description[:1].lower() + binding.description[1:]
+
+
+def named(scope: str, bindings: Iterable[BindingType]) -> list[BindingType]:
+    """Bindings with an id each, `SCOPE.DESCRIPTION`, by which the keymap of the interface names them."""
+    found: list[BindingType] = []
+    for binding in bindings:
+        if isinstance(binding, Binding) and not binding.id and binding.description:
+            slug = re.sub(r"[^a-z0-9]+", "-", binding.description.lower()).strip("-")
+            binding = replace(binding, id=f"{scope}.{slug}")
+        found.append(binding)
+    return found
+
+
+def shown_keys(screen: Screen[object], actions: Sequence[str]) -> list[str]:
+    """`key words` for each of the actions that leads anywhere now, in their order."""
+    by_action: dict[str, str] = {}
+    for _, binding, enabled, _ in screen.active_bindings.values():
+        name = binding.action.partition("(")[0].rpartition(".")[2]
+        if enabled and name not in by_action:
+            by_action[name] = f"{key_of(binding)} {words_of(binding)}"
+    return [by_action[name] for name in actions if name in by_action]
 
 
 def scroll_bindings(line: int, page: int) -> list[Binding]:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TextIO
 
-from heretic_tui.calls import Calls
 from heretic_tui.errors import DONE, FAILED, INTERRUPTED
 from heretic_tui.report.notify import Notifier, caller
 from heretic_tui.report.printers import PlainPrinter
+from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
 from heretic_tui.signals import interrupts, the_third_ends
 from heretic_tui.terminal import Output, Streams, output_to_log
@@ -33,14 +33,14 @@ def open_screen(
     form: SettingsForm | None,
     host: Host | None = None,
     start: bool = False,
-    ascii_only: bool = False,
-    mouse: bool = True,
+    interface: Interface | None = None,
 ) -> int:
     """Run the application until it is left; returns the exit status.
 
     Args:
         form: what Setup begins with; None to only watch `host`.
         start: start the form's run at once.
+        interface: theme, keys and the like; None: the built-in ones.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     # Before torch is imported. OpenMP's threads spin while they wait for each other: beside a screen on the same few
@@ -51,7 +51,8 @@ def open_screen(
     from heretic_tui.tui.app import HereticApp
 
     with output_to_log(streams) as real, _screen_on(streams.out) as screen:
-        notifier = Notifier(Calls())
+        looks = interface or Interface()
+        notifier = Notifier(looks.notify.calls())
 
         def new_host(settings: Settings) -> Host:
             return ThreadHost(settings, lambda folder: real.move_log(folder.log), notifier)
@@ -59,14 +60,12 @@ def open_screen(
         if start and form is not None:
             host = new_host(form.settings)
         link = _Link(screen, streams.out)
-        app = HereticApp(
-            form, new_host, host, ascii_only=ascii_only, notifier=notifier, on_ready=lambda: link.watch(app)
-        )
+        app = HereticApp(form, new_host, host, interface=looks, notifier=notifier, on_ready=lambda: link.watch(app))
         app.driver_class = forgiving(app.driver_class)
         # Why the application itself failed is for the log; the terminal gets a line.
         app.error_console.file = real.text
         with the_third_ends():
-            result = app.run(mouse=mouse)
+            result = app.run(mouse=looks.mouse)
         notifier.to_terminal = caller(streams)
         notifier.problem = lambda text: streams.err.write_lines(f"heretic-tui: {text}")
         if failure := app._exception:

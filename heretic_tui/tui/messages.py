@@ -14,6 +14,15 @@ from heretic_tui.settings.schema import Settings
 Severity = Literal["information", "warning", "error"]
 
 
+@dataclass(frozen=True)
+class Told:
+    """What the user was told, and when (seconds since 1970)."""
+
+    text: str
+    severity: Severity
+    time: float
+
+
 @dataclass
 class StartRun(Message):
     """Begin or go on with the run of these settings. Where a run is at work here, the user is asked first."""
@@ -70,7 +79,7 @@ class CopyText(Message):
 
 @dataclass
 class Say(Message):
-    """Tell the user something that goes away by itself."""
+    """Tell the user something in the line of messages."""
 
     text: str
     severity: Severity = "information"

@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from textual.pilot import Pilot
 from textual.widgets import Static
-from textual.widgets._toast import Toast
 
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
@@ -66,5 +65,5 @@ def drawn(app: HereticApp) -> str:
 
 
 def told(app: HereticApp) -> list[str]:
-    """The toasts in view, the oldest first."""
-    return [str(toast.render()) for toast in app.screen.query(Toast)]
+    """What the line of messages shows."""
+    return [app.told.text] if app.told else []

@@ -19,9 +19,10 @@ from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import questions
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
-from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, TooSmall
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.widgets.line_table import LineTable
-from heretic_tui.tui.widgets.run_bar import RunBar
+from heretic_tui.tui.widgets.now_line import NowLine
 from tests.support import fake_run
 from tests.support.screens import drive, make_app, settle, shown, told
 
@@ -64,11 +65,11 @@ def test_pause_stop_abort_and_more_trials(tmp_path: Path, folder: Path) -> None:
         await pilot.press("p")
         assert host.control.paused
         assert app.view.state.state == "running", "the engine tells states, nobody else"
-        assert "pausing" in shown(app, "#run-bar")
+        assert "pausing" in shown(app, "#top-line")
         host.push(ev.StateChanged(state="paused"))
         await settle(pilot, app)
-        assert "paused" in shown(app, "#run-bar")
-        assert "pausing" not in shown(app, "#run-bar")
+        assert "paused" in shown(app, "#top-line")
+        assert "pausing" not in shown(app, "#top-line")
         await pilot.press("p")
         assert not host.control.paused
         await pilot.press("X", "escape")
@@ -90,7 +91,7 @@ def test_when_nothing_runs_nothing_is_paused_stopped_or_aborted(tmp_path: Path, 
         assert host.control is not None
         host.push(*fake_run.story(trials=3, running=False), ev.StateChanged(state="stopping"))
         await settle(pilot, app)
-        assert "stopping" in shown(app, "#run-bar")
+        assert "stopping" in shown(app, "#top-line")
         host.control.rest()
         host.push(ev.PhaseStarted(phase="ready"), ev.StateChanged(state="ready"))
         await settle(pilot, app)
@@ -100,7 +101,7 @@ def test_when_nothing_runs_nothing_is_paused_stopped_or_aborted(tmp_path: Path, 
             assert told(app)[-1] == f"Nothing runs: there is nothing to {doing}."
             assert isinstance(app.screen, ModeScreen), "nothing is asked"
         assert (host.control.paused, host.control.stopping, host.control.aborting) == (False, False, False)
-        assert "ready" in shown(app, "#run-bar")
+        assert "ready" in shown(app, "#top-line")
 
     drive(make_app(tmp_path, host), steps)
 
@@ -136,7 +137,7 @@ def test_a_run_that_is_followed_can_be_looked_at_and_not_changed(tmp_path: Path,
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
-        assert "FOLLOWING" in shown(app, "#run-bar")
+        assert "FOLLOWING" in shown(app, "#top-line")
         await pilot.press("p", "S", "X", "plus", "1")
         assert app.current_mode == "trials"
         await pilot.press("4", "h", "i", "enter")
@@ -153,10 +154,11 @@ def test_help_and_the_palette_know_every_action(tmp_path: Path, folder: Path) ->
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
-        titles = {command.title for command in app.get_system_commands(app.screen)}
-        assert {"Export", "Filter", "Pause", "Stop after trial", "Abort now", "More trials", "Log KL"} <= titles
-        (helping,) = [command.help for command in app.get_system_commands(app.screen) if command.title == "Help"]
-        assert helping == "key ?"
+        titles = {command.title: command.help for command in app.get_system_commands(app.screen)}
+        for words in ("Pause the run; p again goes on", "Set the total number of trials"):
+            assert words in titles
+        assert "key e" in [titles[title] for title in titles if title.startswith("Trials: write the selected trial")]
+        assert titles["Help"] == "key ?"
         await pilot.press("question_mark")
         assert isinstance(app.screen, TextDialog)
         await pilot.press("escape")
@@ -174,7 +176,7 @@ def test_a_terminal_that_is_too_small_says_so(tmp_path: Path, folder: Path) -> N
         for size in ((40, 10), (100, 30), (59, 24), (60, 16)) * 3:
             await pilot.resize_terminal(*size)
             await pilot.pause()
-            assert isinstance(app.screen, TooSmall) == (size[0] < 60 or size[1] < 16)
+            assert isinstance(app.screen, TinyScreen) == (size[0] < 60 or size[1] < 16)
 
     drive(make_app(tmp_path, host), steps)
 
@@ -192,13 +194,13 @@ def test_a_terminal_that_grew_while_another_mode_was_in_view_is_not_said_to_be_s
         # A key that was pressed just before takes effect now.
         app.switch_mode("log")
         await pilot.pause()
-        assert isinstance(app.screen, TooSmall), "the other mode is covered too"
+        assert isinstance(app.screen, TinyScreen), "the other mode is covered too"
         await pilot.resize_terminal(120, 40)
         await pilot.pause()
-        assert not isinstance(app.screen, TooSmall)
+        assert not isinstance(app.screen, TinyScreen)
         app.switch_mode("trials")
         await pilot.pause()
-        assert not isinstance(app.screen, TooSmall)
+        assert not isinstance(app.screen, TinyScreen)
 
     drive(make_app(tmp_path, host), steps)
 
@@ -208,9 +210,9 @@ def test_a_tick_while_the_application_is_taken_down(
 ) -> None:
     host = fake_run.FakeHost(folder)
     app = make_app(tmp_path, host)
-    struck: list[RunBar] = []
+    struck: list[NowLine] = []
 
-    def strike(bar: RunBar) -> None:
+    def strike(bar: NowLine) -> None:
         host.push(ev.Notice(text="too late"))
         app.tick()
         struck.append(bar)
@@ -218,7 +220,7 @@ def test_a_tick_while_the_application_is_taken_down(
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
-        monkeypatch.setattr(RunBar, "on_unmount", strike, raising=False)
+        monkeypatch.setattr(NowLine, "on_unmount", strike, raising=False)
 
     drive(app, steps)
     assert struck
@@ -300,7 +302,7 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(  # noqa: PLR0915 - 
         await pilot.press("g", "j", "j")
         await open_run(pilot, app, old)
         assert app.view.state.finished == 3
-        assert "FOLLOWING" in shown(app, "#run-bar")
+        assert "FOLLOWING" in shown(app, "#top-line")
         await pilot.press("p", "X")
         assert not any((host.control.paused, host.control.aborting, host.control.closing)), "it goes on"
         host.push(*fake_run.trial(6))

@@ -50,7 +50,7 @@ def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_t
             notifier.close()
             assert not calls
             assert not toasts
-            await pilot.press("5")
+            await pilot.press("6")
             app.tick()
             lines = list(app.screen.query_one(Log).lines)
             when = time.strftime("%H:%M:%S", time.localtime(THEN))

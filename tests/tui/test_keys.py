@@ -170,7 +170,7 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
             return shown(app, "#key-bar")
 
         await settle(pilot, app)
-        for words in ("export", "responses", "filter", "sort", "view"):
+        for words in ("export", "responses", "filter", "sort"):
             assert words not in keys(), "there is no trial yet"
         host.push(*fake_run.story(trials=4))
         await settle(pilot, app)
@@ -179,16 +179,16 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
         await pilot.press("g")
         for words in ("e export", "enter responses", "/ filter", "p pause", "q quit"):
             assert words in keys()
-        assert "v view" not in keys(), "all views are in view"
+        assert "v next pane" not in keys(), "all views are in view"
         await pilot.press("4")
-        for words in ("1-5", "p pause", " q quit", "? help", "esc stop"):
+        for words in ("1-6", "p pause", " q quit", "? help", "esc stop"):
             assert words not in keys(), "it would be typed"
         for words in ("esc leave the line", "F1 help", "^q quit"):
             assert words in keys()
         await pilot.press(*"hello", "enter")
         assert "esc stop" in keys()
         await pilot.press("escape", "escape")
-        for words in ("1-5 screens", "p pause", "? help", "q quit", "i write"):
+        for words in ("1-6 screens", "p pause", "? help", "q quit", "i write"):
             assert words in keys()
         host.push(ev.PhaseStarted(phase="ready"))
         await settle(pilot, app)
@@ -215,12 +215,12 @@ def test_p_says_what_it_does_and_help_names_no_dead_key(tmp_path: Path, folder: 
         await settle(pilot, app)
         words = await helped("f1")
         assert words.index(" e  ") < words.index("down, j"), "the screen's own keys come first"
-        assert "hold the trials" in words
+        assert "pause the run" in words
         await pilot.press("p")
         assert host.control.paused
         assert "p resume" in shown(app, "#key-bar")
         assert "p pause" not in shown(app, "#key-bar")
-        assert "go on with the trials" in await helped("f1")
+        assert "go on with the run" in await helped("f1")
         await pilot.press("p")
         assert not host.control.paused
         assert "Open" not in await helped("2", "f1"), "enter opens nothing there"

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from heretic_tui import events as ev
 from heretic_tui.settings.form import SettingsForm
+from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
 from tests.support import fake_run
@@ -33,7 +34,7 @@ PRESSES = {
     "layers-compare": ["2", "c", "enter"],
     "trials": ["g", "n"],
     "chat": ["g", "n", "4"],
-    "log": ["5"],
+    "log": ["6"],
     "responses": ["g", "n", "enter", "f"],
     "export": ["g", "n", "e"],
     "help": ["question_mark"],
@@ -144,7 +145,7 @@ def test_no_colour(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.Monkey
 
 
 def test_ascii(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    app = make_app(tmp_path, monkeypatch, ascii_only=True)
+    app = make_app(tmp_path, monkeypatch, interface=Interface(ascii=True))
 
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, "trials")

@@ -1,18 +1,26 @@
-"""What all screens share: the run that they read, how they ask the application for something, and when they paint."""
+"""What all screens share: the lines at the top and the bottom, panes, the run that they read, how they ask the
+application for something, and when they paint."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol, cast
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, Protocol, cast
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.message import Message
 from textual.screen import ModalScreen, Screen, ScreenResultType
+from textual.widget import Widget
 
-from heretic_tui.tui.messages import HandlerFailed, Say, ScreenShown, Severity
+from heretic_tui.tui.keys import named
+from heretic_tui.tui.messages import HandlerFailed, Say, ScreenShown, Severity, Told
+from heretic_tui.tui.modes import Mode
 from heretic_tui.tui.run_view import EVERYTHING, RunView
+from heretic_tui.tui.themes import Looks, looks
 from heretic_tui.tui.widgets.key_bar import KeyBar
-from heretic_tui.tui.widgets.run_bar import RunBar
+from heretic_tui.tui.widgets.message_line import MessageLine
+from heretic_tui.tui.widgets.now_line import NowLine
+from heretic_tui.tui.widgets.top_line import TopLine
 
 # For `paint`: everything may have changed.
 ALL: frozenset[str] = frozenset({EVERYTHING})
@@ -24,9 +32,31 @@ class ShowsRun(Protocol):
     @property
     def view(self) -> RunView: ...
 
+    @property
+    def modes(self) -> list[Mode]: ...
+
+    @property
+    def told(self) -> Told | None: ...
+
+    @property
+    def current_mode(self) -> str: ...
+
 
 class RunScreen(Screen[ScreenResultType]):
-    """A screen that reads the run in view, and that goes on when one of its handlers fails."""
+    """A screen that reads the run in view, and that goes on when one of its handlers fails.
+
+    Attributes:
+        SCOPE: the first part of the names of its actions in a keymap.
+        HELP_TEXT: what it is for, and what no key says.
+    """
+
+    SCOPE: ClassVar[str] = ""
+    HELP_TEXT: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if cls.SCOPE and "BINDINGS" in cls.__dict__:
+            cls.BINDINGS = named(cls.SCOPE, cls.__dict__["BINDINGS"])
+        super().__init_subclass__(**options)
 
     async def _on_message(self, message: Message) -> None:
         try:
@@ -34,9 +64,24 @@ class RunScreen(Screen[ScreenResultType]):
         except Exception as error:  # noqa: BLE001 - the application logs it
             self.ask(HandlerFailed(error))
 
+    def compose(self) -> ComposeResult:
+        yield TopLine()
+        yield NowLine()
+        yield from self.body()
+        yield MessageLine()
+
+    def body(self) -> ComposeResult:
+        """The widgets between the lines at the top and at the bottom."""
+        raise NotImplementedError
+
     @property
     def view(self) -> RunView:
         return cast(ShowsRun, self.app).view
+
+    @property
+    def looks(self) -> Looks:
+        """The colours of the theme in use."""
+        return looks(self)
 
     def ask(self, message: Message) -> None:
         """Ask the application for something."""
@@ -52,6 +97,16 @@ class RunScreen(Screen[ScreenResultType]):
 
     def ticked(self) -> None:
         """Called at each tick while the screen is in view."""
+
+    def paint_lines(self) -> None:
+        """Paint the lines that all screens have."""
+        shows, view = cast(ShowsRun, self.app), self.view
+        for top in self.query(TopLine):
+            top.show(view, shows.modes, shows.current_mode)
+        for now in self.query(NowLine):
+            now.show(view)
+        for message in self.query(MessageLine):
+            message.show(shows.told, view.timed)
 
     def careful(self, work: Callable[[], None]) -> Callable[[], None]:
         """For what a timer or a repaint calls: Textual takes the application down where such a call fails."""
@@ -72,39 +127,51 @@ class RunScreen(Screen[ScreenResultType]):
 
 
 class Dialog(ModalScreen[ScreenResultType], RunScreen[ScreenResultType]):
-    """A screen that lies over another and takes all keys."""
+    """A screen that lies over another and takes all keys. The lines at the top and the bottom stay alive."""
+
+    def on_mount(self) -> None:
+        self.call_after_refresh(self.careful(self.paint_lines))
+
+    def on_resize(self) -> None:
+        self.call_after_refresh(self.careful(self.paint_lines))
 
 
-class ModeScreen(RunScreen[None]):
-    """A screen of its own key. `paint` is called at the tick with the types of the events that came since the last
-    time, and with ALL when the screen comes into view."""
+class PanedScreen(RunScreen[ScreenResultType]):
+    """A whole screen, made of frames. `paint` is called with ALL when it comes into view.
 
-    HELP_TEXT = ""
+    Attributes:
+        PANES: ids of its frames in the order in which `v` walks through them where there is room for one alone; which
+            of them are shown on wider terminals says heretic.tcss, by the classes -narrow (below 100 columns), -normal,
+            -wide (from 140) and -huge (from 180), -short (below 34 lines) and -tall. A container of frames has the
+            class `column`: it is hidden along with them.
+    """
+
+    PANES: ClassVar[tuple[str, ...]] = ()
     AUTO_FOCUS = ""
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide"), (180, "-huge")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
+    BINDINGS = [Binding("v", "next_pane", "Next pane", id="screen.next-pane", tooltip="the next pane of this screen")]
 
     def compose(self) -> ComposeResult:
-        yield RunBar()
-        yield from self.body()
+        yield from super().compose()
         yield KeyBar()
-
-    def body(self) -> ComposeResult:
-        raise NotImplementedError
 
     def paint(self, kinds: frozenset[str]) -> None:
         raise NotImplementedError
 
-    def paint_bar(self) -> None:
-        view = self.view
-        self.query_one(KeyBar).show()
-        self.query_one(RunBar).show(view.state, view.glyphs, view.alive, view.note, elapsed=view.timed)
+    def paint_lines(self) -> None:
+        super().paint_lines()
+        for keys in self.query(KeyBar):
+            keys.show()
 
     def paint_all(self) -> None:
         """Paint the screen again if it is shown."""
         if self.is_ready and self.app.screen is self:
-            self.paint_bar()
+            self.paint_lines()
             self.paint(ALL)
+
+    def on_mount(self) -> None:
+        self._mark_pane(next(iter(self.PANES), ""))
 
     def on_screen_resume(self) -> None:
         self.ask(ScreenShown())
@@ -112,6 +179,53 @@ class ModeScreen(RunScreen[None]):
 
     def on_resize(self) -> None:
         self.call_after_refresh(self.careful(self.paint_all))
+
+    @property
+    def pane(self) -> str:
+        """The id of the pane that is shown where there is room for one."""
+        return next((name for name in self.PANES if self.query_one(f"#{name}").has_class("-shown")), "")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "next_pane":
+            return len(self.PANES) > 1 and self.has_class("-narrow")
+        return super().check_action(action, parameters)
+
+    def action_next_pane(self) -> None:
+        here = self.PANES.index(self.pane)
+        self.show_pane(self.PANES[(here + 1) % len(self.PANES)])
+
+    def show_pane(self, name: str) -> None:
+        """Show a pane, and give it the focus."""
+        self._mark_pane(name)
+        inside = self.query_one(f"#{name}")
+        for widget in _with_descendants(inside):
+            if widget.focusable:
+                widget.focus()
+                break
+        self.call_after_refresh(self.careful(self.paint_all))
+
+    def _mark_pane(self, name: str) -> None:
+        for column in self.query(".column"):
+            column.set_class(bool(name) and bool(column.query(f"#{name}")), "-shown")
+        for each in self.PANES:
+            self.query_one(f"#{each}").set_class(each == name, "-shown")
+
+
+class ModeScreen(PanedScreen[None]):
+    """A screen of its own key. `paint` is called at the tick with the types of the events that came since the last
+    time, and with ALL when the screen comes into view."""
+
+
+class SubScreen(PanedScreen[None]):
+    """A screen that is opened from another one and goes back to it."""
+
+    BINDINGS = [Binding("escape,q", "dismiss(None)", "Back", key_display="esc", id="screen.back")]
+
+
+def _with_descendants(widget: Widget) -> Iterator[Widget]:
+    yield widget
+    for child in widget.children:
+        yield from _with_descendants(child)
 
 
 def touched(kinds: frozenset[str], *wanted: str) -> bool:

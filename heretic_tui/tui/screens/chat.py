@@ -35,6 +35,7 @@ from heretic_tui.tui.widgets.message_box import MessageBox
 class ChatScreen(ModeScreen):
     """Two panes, one of them hidden unless two models answer."""
 
+    SCOPE = "chat"
     HELP_TEXT = """
 Enter sends; alt+enter or ctrl+j begins a new line, and what is pasted keeps its lines. Esc withdraws a message that
 waits, or stops an answer; the next esc (or tab) leaves the line, so that single keys work: 1 to 5 for the screens, j

@@ -50,13 +50,14 @@ class ChatSettings:
 class ChatOptions(Dialog[ChatSettings | None]):
     """System prompt and sampling; enter takes them."""
 
+    SCOPE = "chat-options"
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
     def __init__(self, settings: ChatSettings, thinking: bool) -> None:
         super().__init__()
         self._settings, self._thinking = settings, thinking
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         s = self._settings
         with Vertical(classes="dialog"):
             yield Label("Options of the chat (enter takes them)", classes="dialog-title", markup=False)

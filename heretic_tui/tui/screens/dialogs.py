@@ -14,7 +14,6 @@ from textual.widgets import Input, Static
 
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import scroll_bindings, typed_number
-from heretic_tui.tui.messages import ScreenShown
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
@@ -24,13 +23,14 @@ from heretic_tui.tui.widgets.quiet_input import QuietInput
 class ChoiceDialog(Dialog[str | None]):
     """A question; each answer has a key of its own. Returns the answer, None where the dialog was left."""
 
+    SCOPE = "dialog"
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
     def __init__(self, question: Question) -> None:
         super().__init__()
         self.question = question
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(Text(self.question.title, style="bold"), markup=False, classes="dialog-title")
             with VerticalScroll(classes="dialog-text", can_focus=False):
@@ -64,6 +64,7 @@ class ChoiceDialog(Dialog[str | None]):
 class LineDialog(Dialog[str | None]):
     """A line of text, checked as it is typed."""
 
+    SCOPE = "dialog"
     BINDINGS = [Binding("escape", "dismiss(None)", "Cancel", show=False)]
 
     def __init__(
@@ -72,7 +73,7 @@ class LineDialog(Dialog[str | None]):
         super().__init__()
         self._title, self._value, self._hint, self._check = title, value, hint, check
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         with Vertical(classes="dialog small"):
             yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
             yield QuietInput(self._value, id="answer")
@@ -107,6 +108,7 @@ def more_trials_dialog(finished: int, planned: int) -> LineDialog:
 class TextDialog(Dialog[None]):
     """Text to read, such as help."""
 
+    SCOPE = "dialog"
     BINDINGS = [
         Binding("escape,q,enter,question_mark,f1", "dismiss(None)", "Close", show=False),
         *scroll_bindings(1, 10),
@@ -116,7 +118,7 @@ class TextDialog(Dialog[None]):
         super().__init__()
         self._title, self.text = title, text
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         with Vertical(classes="dialog large"):
             yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
             with VerticalScroll():
@@ -124,16 +126,3 @@ class TextDialog(Dialog[None]):
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
-
-
-class TooSmall(Dialog[None]):
-    """Shown while the terminal is smaller than 60x16."""
-
-    BINDINGS = [Binding("q", "app.quit", "Quit", show=False)]
-
-    def on_screen_resume(self) -> None:
-        # The terminal may have grown while another mode was in view.
-        self.ask(ScreenShown())
-
-    def compose(self) -> ComposeResult:
-        yield Static("This terminal is too small.\n\n60 columns by 16 lines are needed.", markup=False)

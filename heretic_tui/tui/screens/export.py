@@ -38,6 +38,7 @@ _KINDS = (
 class ExportScreen(Dialog[None]):
     """Stays open while the export runs; closing it leaves the export running."""
 
+    SCOPE = "export"
     BINDINGS = [
         Binding("escape", "close", "Close"),
         # Before the line to type in, which cuts with this key.
@@ -53,7 +54,7 @@ class ExportScreen(Dialog[None]):
         # The last thing told of an export when this one was asked for: not of this one.
         self._before: ExportStarted | ExportFinished | None = None
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         with Vertical(classes="dialog large"):
             yield Label(f"Export trial {self._trial}", classes="dialog-title", markup=False)
             yield Select(_KINDS, value="merged", allow_blank=False, id="kind", compact=True)

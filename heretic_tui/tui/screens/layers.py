@@ -39,6 +39,7 @@ _WIDE = ("which", "tokens", "projection", "shift", "compare")
 class LayersScreen(ModeScreen):
     """A table of layers; beside it one of several views of the selected layer, of all, or of the selected trial."""
 
+    SCOPE = "layers"
     HELP_TEXT = """
 |r|: length of the difference of the two means. cosine: of the good and the bad mean; 1 means alike. separation: how far
 the two sets of prompts lie apart along the direction, in standard deviations. survives: share of the direction that is

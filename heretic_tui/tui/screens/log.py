@@ -26,6 +26,7 @@ _MOVED = 8
 class LogScreen(ModeScreen):
     """Lines from a level upwards; a level of its own for what libraries print."""
 
+    SCOPE = "log"
     HELP_TEXT = "What the engine says. The last level shows what libraries printed, from the run folder's engine.log."
     BINDINGS = [
         Binding("f", "level", "Level", tooltip="info, warnings, errors, what libraries print"),

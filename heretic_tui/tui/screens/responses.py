@@ -17,8 +17,7 @@ from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.preview import marker_place
-from heretic_tui.tui.screens.base import RunScreen
-from heretic_tui.tui.widgets.key_bar import KeyBar
+from heretic_tui.tui.screens.base import SubScreen
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
@@ -28,13 +27,12 @@ _FILTERS = ("all", "changed", "worth a look")
 _LATE = 80
 
 
-class ResponsesScreen(RunScreen[None]):
+class ResponsesScreen(SubScreen):
     """A list of prompts, and both answers to the one under the cursor."""
 
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide")]
+    SCOPE = "responses"
     AUTO_FOCUS = "#prompts"
     BINDINGS = [
-        Binding("escape,q", "dismiss(None)", "Back", key_display="esc"),
         Binding("f", "filter", "All, changed, worth a look", tooltip="all, changed verdicts, those worth a look"),
         Binding("n", "step(1)", "Next"),
         Binding("N", "step(-1)", "Previous", show=False),
@@ -48,7 +46,7 @@ class ResponsesScreen(RunScreen[None]):
         self._filter = "all"
         self._pairs: list[tuple[ResponseRecord, ResponseRecord]] = []
 
-    def compose(self) -> ComposeResult:
+    def body(self) -> ComposeResult:
         yield Static("", markup=False, id="responses-title")
         with Vertical(id="responses-body"):
             columns = [
@@ -59,7 +57,6 @@ class ResponsesScreen(RunScreen[None]):
             ]
             yield LineTable(columns, id="prompts", empty="none of the responses is such")
             yield TextPanel(id="answer-text")
-        yield KeyBar()
 
     def on_mount(self) -> None:
         folder = self.view.folder
@@ -71,6 +68,9 @@ class ResponsesScreen(RunScreen[None]):
             return
         self._pairs = list(zip(base, trial, strict=False))
         self._fill()
+
+    def paint(self, kinds: frozenset[str]) -> None:
+        """Responses do not change while they are looked at."""
 
     def _chosen(self) -> list[int]:
         chosen = []

@@ -41,6 +41,7 @@ _OFFERED = 8
 class SetupScreen(ModeScreen):
     """Settings as a list with a line to edit them in, what is known of the chosen one beside it, runs beneath."""
 
+    SCOPE = "setup"
     HELP_TEXT = """
 Enter edits a setting, opens or closes a group, and starts on the first line. Leaving a line, by enter, esc, tab, the
 arrow keys or a click, takes what stands in it, unless that is wrong; tab completes models, folders and files of

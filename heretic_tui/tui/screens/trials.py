@@ -22,13 +22,13 @@ from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.screens.trials_text import trial_columns, trial_detail, trial_row
+from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable, Row
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import done_of, plain
 
-_VIEWS = ("table", "plot", "detail")
 # Events that change the count of the trials, or the text in their place.
 _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
 
@@ -36,6 +36,8 @@ _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed",
 class TrialsScreen(ModeScreen):
     """Table, scatter and detail; on a narrow terminal one at a time."""
 
+    SCOPE = "trials"
+    PANES = ("trials-pane", "front-pane", "detail-pane")
     HELP_TEXT = """
 Each line is a trial: an edit, and what it did. Refusals: bad evaluation prompts that the edited model still refuses.
 KL: how far its answers to good prompts moved from the original's. Both are to be small; trials that no other beats
@@ -49,7 +51,6 @@ a dominated trial's refusals only what is certain counts.
     BINDINGS = [
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
         Binding("enter", "responses", "Responses", tooltip="what base model and trial answered", show=True),
-        Binding("v", "view", "View", tooltip="table, scatter or detail, on a narrow terminal"),
         Binding("slash", "filter", "Filter", key_display="/"),
         Binding("s", "sort", "Sort", tooltip="sort by the next column"),
         Binding("r", "reverse", "Reverse", show=False, tooltip="turn the order around"),
@@ -69,26 +70,26 @@ a dominated trial's refusals only what is certain counts.
         self._filter = ""
         # What is wrong with the filter in its line; the one before is in use meanwhile.
         self._filter_problem = ""
-        self._view = "table"
         self._said, self._said_lines = Text(), 0
         # Lines of trials that have ended; they change only when they come to the front, or leave it.
         self._rows: dict[tuple[int, bool], Row] = {}
 
     def body(self) -> ComposeResult:
         with Horizontal(id="trials-body"):
-            with Vertical(id="trials-left"):
+            with Frame("Trials", id="trials-pane", keys=("sort", "filter", "next_front")):
                 yield LineTable(trial_columns(self.view.state.figures), id="trial-table", enter="responses")
                 example = filter_example(self.view.state.figures)
                 yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
-            with Vertical(id="trials-right"):
-                yield ParetoPlot(id="pareto")
-                yield TextPanel(id="detail")
+            with Vertical(id="trials-right", classes="column"):
+                with Frame("Front", id="front-pane", keys=("logarithmic",)):
+                    yield ParetoPlot(id="pareto")
+                with Frame("Trial", id="detail-pane", keys=("responses", "chat", "export", "copy")):
+                    yield TextPanel(id="detail")
 
     def on_mount(self) -> None:
         self.query_one("#filter", Input).display = False
         self.query_one("#trial-table").focus()
-        self._show_view()
 
     # Painting
 
@@ -243,8 +244,6 @@ a dominated trial's refusals only what is certain counts.
                 return trial is not None and trial.state == "complete" and self.view.can_ask
             case "enter" | "responses":
                 return trial is not None and trial.state in MEASURED_STATES
-            case "view":
-                return self.has_class("-narrow")
             case "filter" | "sort":
                 return bool(self.view.state.trials) and not self.query_one("#filter").has_focus
         return True
@@ -272,16 +271,6 @@ a dominated trial's refusals only what is certain counts.
 
     def action_logarithmic(self) -> None:
         self.query_one(ParetoPlot).toggle_logarithmic()
-
-    def action_view(self) -> None:
-        self._view = next_choice(_VIEWS, self._view)
-        self._show_view()
-        focus = {"table": "#trial-table", "plot": "#pareto", "detail": "#detail"}[self._view]
-        self.query_one(focus).focus()
-
-    def _show_view(self) -> None:
-        for view in _VIEWS:
-            self.set_class(view == self._view, f"-view-{view}")
 
     def action_next_front(self, by: int) -> None:
         numbers = [t.number for t in self.view.state.front()]

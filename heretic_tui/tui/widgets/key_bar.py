@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widgets import Static
 
-from heretic_tui.tui.keys import key_words
+from heretic_tui.tui.keys import key_of, words_of
 
 # These come last, and stay when there is no room for the others.
 _LAST = ("go_on", "help", "quit")
@@ -48,7 +48,7 @@ class KeyBar(Static):
             if not all(getattr(asked, "works", _always)(name) for asked in (self.screen, self.app)):
                 continue
             known = shown.get(binding.action)
-            if binding.show and enabled and (known is None or len(words_of(binding)[0]) < len(words_of(known[0])[0])):
+            if binding.show and enabled and (known is None or len(key_of(binding)) < len(key_of(known[0]))):
                 shown[binding.action] = binding, node
         first: list[tuple[Binding, DOMNode]] = []
         last: list[tuple[Binding, DOMNode]] = []
@@ -56,9 +56,10 @@ class KeyBar(Static):
         for binding, node in shown.values():
             name = binding.action.partition("(")[0]
             (modes if name == "mode" else last if name in _LAST else first).append((binding, node))
-        keys = [(words_of(binding), binding, node) for binding, node in first]
-        ends = [(words_of(binding), binding, node) for binding, node in last]
-        head = ("1-5", "screens") if len(modes) == 5 else ("2-5", "screens") if modes else None
+        keys = [((key_of(binding), words_of(binding)), binding, node) for binding, node in first]
+        ends = [((key_of(binding), words_of(binding)), binding, node) for binding, node in last]
+        numbers = sorted(binding.key for binding, _ in modes)
+        head = (f"{numbers[0]}-{numbers[-1]}", "screens") if numbers else None
         taken = sum(len(key) + len(text) + 3 for (key, text), _, _ in ends) + (13 if head else 0)
         text = Text(no_wrap=True, overflow="crop")
         self._places = []
@@ -87,9 +88,3 @@ class KeyBar(Static):
 
 def _always(action: str) -> bool:
     return True
-
-
-def words_of(binding: Binding) -> tuple[str, str]:
-    """Key and description as shown."""
-    key = binding.key_display or key_words(binding.key)
-    return key.replace("ctrl+", "^"), binding.description[:1].lower() + binding.description[1:]

@@ -34,11 +34,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One line. `kind` is a component class (`line-table--KIND`) for the whole line; `key` is what the cursor holds."""
+    """One line. `kind` is a component class (`line-table--KIND`) for the whole line; `key` is what the cursor holds.
+
+    Attributes:
+        kinds: by the place of a cell, a component class of its own, such as good, bad, base, dim or mark.
+    """
 
     key: Hashable
     cells: tuple[str, ...]
     kind: str = "row"
+    kinds: tuple[tuple[int, str], ...] = ()
 
 
 @dataclass
@@ -70,6 +75,12 @@ class LineTable(ScrollView, can_focus=True):
         "line-table--group",
         "line-table--changed",
         "line-table--dim",
+        "line-table--good",
+        "line-table--bad",
+        "line-table--busy",
+        "line-table--base",
+        "line-table--mark",
+        "line-table--link",
         "line-table--cursor",
         "line-table--cursor-blurred",
     }
@@ -292,14 +303,20 @@ class LineTable(ScrollView, can_focus=True):
                 return self._strip([fit(self._empty, width)], style, width)
             return Strip.blank(width, self.rich_style)
         row = self.rows[index]
-        style = self.get_component_rich_style(f"line-table--{row.kind}")
+        style, over = self.get_component_rich_style(f"line-table--{row.kind}"), Style()
         if row.key == self.cursor:
             name = "line-table--cursor" if self.has_focus else "line-table--cursor-blurred"
-            style += self.get_component_rich_style(name)
+            over = self.get_component_rich_style(name)
         if row.kind == "group":
-            return self._strip([fit(row.cells[0], width)], style, width)
+            return self._strip([fit(row.cells[0], width)], style + over, width)
         cells = [fit(cell, w, c.right) for (c, w), cell in zip(layout, row.cells, strict=False)]
-        return self._strip(cells, style, width)
+        if not row.kinds:
+            return self._strip(cells, style + over, width)
+        kinds, segments = dict(row.kinds), []
+        for place, cell in enumerate(cells):
+            own = self.get_component_rich_style(f"line-table--{kinds[place]}") if place in kinds else style
+            segments.append(Segment(cell + " ", own + over))
+        return Strip(segments).adjust_cell_length(width, style + over)
 
     def _strip(self, cells: list[str], style: Style, width: int) -> Strip:
         return Strip([Segment(fit(" ".join(cells), width), style)], width)

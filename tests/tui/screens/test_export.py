@@ -12,6 +12,7 @@ from textual.widgets import Input
 from heretic_tui import events as ev
 from heretic_tui.commands import Export
 from heretic_tui.figures import figures_of_before
+from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.export import ExportScreen
 from tests.support import fake_run
@@ -77,4 +78,4 @@ def test_the_dialog_is_drawn_with_ascii_characters_where_only_they_are_known(tmp
         text = drawn(app)
         assert text.isascii(), {c for c in text if not c.isascii()}
 
-    drive(make_app(tmp_path, host, ascii_only=True), steps)
+    drive(make_app(tmp_path, host, interface=Interface(ascii=True)), steps)

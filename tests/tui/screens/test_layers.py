@@ -16,6 +16,7 @@ from heretic_tui.commands import Shift
 from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.layer_figures import Effect, FirstTokens, Separation
 from heretic_tui.report.layers import geometry_text
+from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
@@ -93,7 +94,7 @@ def test_projections_in_ascii_tell_the_sets_apart_by_letters(tmp_path: Path, fol
         assert "G" in picture
         assert "B" in picture
 
-    drive(make_app(tmp_path, host, ascii_only=True), steps, (120, 40))
+    drive(make_app(tmp_path, host, interface=Interface(ascii=True)), steps, (120, 40))
 
 
 def test_the_geometry_is_moved_sideways_where_it_does_not_fit(tmp_path: Path, folder: Path) -> None:

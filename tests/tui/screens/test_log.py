@@ -21,7 +21,7 @@ def test_the_log_has_levels_and_what_libraries_print(tmp_path: Path, folder: Pat
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=17), ev.Notice(level="warning", text="mind [/this]"))
         await settle(pilot, app)
-        await pilot.press("5")
+        await pilot.press("6")
         await settle(pilot, app)
         log = app.screen.query_one(Log)
         assert any("trial" in line and "KL" in line for line in log.lines)
@@ -56,7 +56,7 @@ def test_ten_thousand_lines_and_a_thousand_trials(tmp_path: Path, folder: Path) 
         await settle(pilot, app)
         await pilot.press("G")
         assert app.view.selected_trial == 1000
-        await pilot.press("5")
+        await pilot.press("6")
         await settle(pilot, app)
         assert any("line 9999" in line for line in app.screen.query_one(Log).lines[-3:])
 

@@ -261,7 +261,7 @@ def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_pat
         assert folder.record.exists()
         await pilot.press("enter")
         await settle(pilot, app)
-        assert "FOLLOWING" in shown(app, "#run-bar")
+        assert "FOLLOWING" in shown(app, "#top-line")
         assert app.view.state.finished == 3
         await pilot.press("1")
         await app.workers.wait_for_complete()

@@ -144,12 +144,12 @@ def test_bar_and_table_count_alike_also_where_more_trials_are_done_than_planned(
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=20, n_trials=60))
         await settle(pilot, app)
-        for selector in ("#run-bar", "#filter-words"):
+        for selector in ("#top-line", "#filter-words"):
             assert "20 of 60 done" in shown(app, selector)
         assert "1 running" in shown(app, "#filter-words")
         host.push(ev.TargetChanged(n_trials=10))
         await settle(pilot, app)
-        for selector in ("#run-bar", "#filter-words"):
+        for selector in ("#top-line", "#filter-words"):
             assert "20 done, 10 planned" in shown(app, selector)
 
     drive(make_app(tmp_path, host), steps)

@@ -1,0 +1,44 @@
+"""The line above the keys: what the user was told last, and when. It takes the place of toasts, which lie over what
+one looks at."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+from textual.widgets import Static
+
+from heretic_tui.tui.messages import Told
+from heretic_tui.tui.themes import looks
+
+# A long message takes as many lines as this, and no more.
+_MOST_LINES = 3
+
+
+class MessageLine(Static):
+    """Painted when something is said; a layout only where it takes more or fewer lines than before."""
+
+    def __init__(self) -> None:
+        super().__init__("", markup=False, id="message-line")
+        self._told: Told | None = None
+        self._lines, self._width = 1, 0
+
+    def show(self, told: Told | None, timed: bool = True) -> None:
+        """
+        Args:
+            timed: false while nothing may move in a snapshot.
+        """
+        width = self.size.width
+        if not width or told is None or (told is self._told and width == self._width):
+            return
+        self._told, self._width = told, width
+        look = looks(self)
+        text = Text(" ")
+        if timed:
+            text.append(time.strftime("%H:%M  ", time.localtime(told.time)), look.dim)
+        style = {"error": f"bold {look.bad}", "warning": look.busy}.get(told.severity, look.ink)
+        text.append(told.text, style)
+        wrapped = text.wrap(self.app.console, width)
+        lines = min(_MOST_LINES, len(wrapped))
+        self.update(Text("\n").join(wrapped[:lines]), layout=lines != self._lines)
+        self._lines = lines

@@ -1,0 +1,91 @@
+"""The second line of every screen: what happens now, how far it is, and what is best so far."""
+
+from __future__ import annotations
+
+import time
+
+from rich.text import Text
+
+from heretic_tui.events import PHASES
+from heretic_tui.figures import in_tables
+from heretic_tui.run.state import RunState
+from heretic_tui.tui.run_view import RunView
+from heretic_tui.tui.themes import Looks, looks
+from heretic_tui.tui.widgets.painted_line import PaintedLine, joined
+from heretic_tui.words import duration, plain, size_words
+
+_BAR = 12
+
+
+class NowLine(PaintedLine):
+    """Painted at the tick."""
+
+    def __init__(self) -> None:
+        super().__init__("now-line")
+
+    def show(self, view: RunView) -> None:
+        if width := self.size.width:
+            text = Text(" ", no_wrap=True, overflow="crop")
+            text.append_text(joined(now_words(view, looks(self)), width - 2))
+            self.put(text)
+
+
+def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
+    """What happens now, as (words, style), what matters most first."""
+    state = view.state
+    if view.host is None:
+        return [("Choose a run, or set one up.", look.dim)]
+    parts = [*_step(view, look), (best_words(state), f"bold {look.good}")]
+    if view.timed and state.opened and state.opened.time:
+        # How long a run took that was killed is not known.
+        end = time.time() if view.alive else state.ended
+        if end:
+            parts.append((f"{duration(max(0, round(end - state.opened.time)))} gone", look.dim))
+    if state.memory and view.alive and view.timed:
+        where = "GPU" if state.memory.where == "gpu" else "memory"
+        parts.append((f"{where} {size_words(state.memory.used)}", look.dim))
+    return parts
+
+
+def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:
+    """The step of a preparation, or how far the search is."""
+    state, glyphs = view.state, view.glyphs
+    if not view.alive or state.phase is None:
+        return []
+    parts: list[tuple[str, str]] = []
+    steps = PHASES[: PHASES.index("search")]
+    if state.phase in steps:
+        parts.append((f"step {steps.index(state.phase) + 1}/{len(steps)} {STEP_WORDS[state.phase]}", look.busy))
+    if (progress := state.progress) and progress.total:
+        done, total = progress.done, progress.total
+    elif state.phase == "search":
+        done, total = state.finished, state.n_trials
+    else:
+        return parts
+    filled = min(_BAR, round(_BAR * done / max(1, total)))
+    stage = f"{plain(progress.stage)} " if progress and state.phase in ("search", "ready") else ""
+    parts.append((f"{stage}{glyphs.full * filled}{glyphs.empty * (_BAR - filled)} {done}/{total}", look.good))
+    return parts
+
+
+# What the phases of a preparation are called.
+STEP_WORDS = {
+    "load": "loading the model",
+    "batch size": "finding the batch size",
+    "response prefix": "finding the response prefix",
+    "baseline": "measuring the original model",
+    "residuals": "gathering residuals",
+    "directions": "finding directions",
+    "layers": "analysing layers",
+}
+
+
+def best_words(state: RunState) -> str:
+    """The trial of the front that is lowest in the second objective, as a sentence; empty while there is none."""
+    best = next(iter(state.front()), None)
+    if best is None:
+        return ""
+    lowest, other = in_tables(state.figures[:2])
+    values = [figure.text(best.figures[figure.key], best.prompts) for figure in (lowest, other)]
+    name = f"fewest {plain(lowest.name)}" if lowest.counted else f"lowest {plain(lowest.name)}"
+    return f"{name}: trial {best.number}, {values[0]} at {plain(other.short)} {values[1]}"
