@@ -39,9 +39,21 @@ def _show(options: argparse.Namespace, streams: Streams) -> int:
     return DONE
 
 
-def _config(options: argparse.Namespace, streams: Streams) -> int:
-    from heretic_tui.settings.toml import to_toml
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--interface", action="store_true", help="the settings of the screens instead: theme, keys, calls"
+    )
 
+
+def _config(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.settings.toml import interface_toml, to_toml
+
+    if options.interface:
+        from heretic_tui.settings.interface import load_interface
+        from heretic_tui.tui.actions import named_actions_of_the_application
+
+        streams.out.write(interface_toml(load_interface(), named_actions_of_the_application()))
+        return DONE
     streams.out.write(to_toml(user_settings(options)))
     return DONE
 
@@ -67,7 +79,7 @@ CONFIG = Subcommand(
     name="config",
     summary="print the effective settings as TOML that can be fed back in",
     settings=EVERY_SETTING,
-    add_arguments=lambda parser: None,
+    add_arguments=_add_config,
     run=_config,
     only_prints=True,
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from heretic_tui.settings.describe import Setting
+from heretic_tui.settings.interface import Interface, Notify, interface_file
 from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
 from heretic_tui.settings.sources import ENV_PREFIX
 from heretic_tui.words import without_passwords
@@ -25,6 +28,29 @@ def to_toml(settings: Settings) -> str:
         lines += ["", f"# {Settings.model_fields[name].description}", f"[{name}]"]
         for part, field in PromptSet.model_fields.items():
             lines += [f"# {field.description}", _line(part, getattr(getattr(settings, name), part))]
+    return "\n".join(lines) + "\n"
+
+
+def interface_toml(interface: Interface, actions: Mapping[str, tuple[str, str]]) -> str:
+    """The settings of the interface as commented TOML that `load_interface` reads back to the same.
+
+    Args:
+        actions: by the name of each action its keys and what it does, for the table of keys.
+    """
+    lines = [f"# Settings of the screens. They are read from {interface_file()}."]
+    for name, field in Interface.model_fields.items():
+        if name not in ("notify", "columns", "keys"):
+            lines += ["", f"# {field.description}", f"{name} = {toml_value(getattr(interface, name))}"]
+    lines += ["", f"# {Interface.model_fields['notify'].description}", "[notify]"]
+    for name, field in Notify.model_fields.items():
+        lines += [f"# {field.description}", f"{name} = {toml_value(getattr(interface.notify, name))}"]
+    lines += ["", f"# {Interface.model_fields['columns'].description}", "[columns]"]
+    lines += [f"{name} = {toml_value(columns)}" for name, columns in interface.columns.items()]
+    lines += ["", f"# {Interface.model_fields['keys'].description}", "[keys]"]
+    for name, (keys, words) in actions.items():
+        changed = name in interface.keys
+        line = f"{toml_value(name)} = {toml_value(interface.keys.get(name, keys))}"
+        lines.append(f"{line if changed else f'# {line}'}  # {words}")
     return "\n".join(lines) + "\n"
 
 

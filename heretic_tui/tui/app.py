@@ -24,9 +24,10 @@ from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.report.notify import Notifier
 from heretic_tui.settings.form import SettingsForm
-from heretic_tui.settings.interface import Interface, keep_theme
+from heretic_tui.settings.interface import Interface, interface_file, keep_theme
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
+from heretic_tui.tui.actions import unknown_action
 from heretic_tui.tui.announcements import announcement
 from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.help import help_text, palette_commands
@@ -173,6 +174,8 @@ class HereticApp(TypeAhead):
 
     def on_mount(self) -> None:
         self._choose_theme()
+        if problem := unknown_action(self.interface.keys):
+            self.say(f"{interface_file()}: {problem}.", "warning")
         self.set_interval(TICK, self.tick)
         self.set_interval(STREAM_TICK, self._stream_tick)
         self._on_ready()
