@@ -12,6 +12,9 @@ _ROUNDING = 1e-3
 # Behind the point; no figure is told more exactly.
 MOST_DIGITS = 9
 
+# The key of the figure that counts refused responses, by the judge's verdicts, or by people's where they overrule them.
+REFUSALS = "refusals"
+
 T = TypeVar("T")
 
 
@@ -103,7 +106,7 @@ def figures_of_before(max_response_length: object = 100) -> tuple[Figure, Figure
             counted=True,
             verb="refuses",
             participle="refused",
-            key="refusals",
+            key=REFUSALS,
         ),
     )
 

@@ -13,6 +13,7 @@ from heretic_tui.cli.command import Subcommand
 from heretic_tui.cli.export import EXPORT, REPRODUCE
 from heretic_tui.cli.layers import COMPARE, GEOMETRY, PLOT, TOKENS
 from heretic_tui.cli.model import INSPECT, SCORE
+from heretic_tui.cli.note import NOTE
 from heretic_tui.cli.run import DEMO, RUN
 from heretic_tui.cli.runs import CONFIG, RUNS, SHOW
 from heretic_tui.cli.screen import FOLLOW, OPEN
@@ -32,6 +33,7 @@ _COMMANDS = {
         RUN,
         RUNS,
         SHOW,
+        NOTE,
         INSPECT,
         SCORE,
         EXPORT,

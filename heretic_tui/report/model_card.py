@@ -9,11 +9,11 @@ from pathlib import Path
 import yaml
 
 from heretic_tui import __version__
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
-from heretic_tui.words import plain
+from heretic_tui.words import counted, plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
@@ -75,8 +75,11 @@ def card_text(record: ExportRecord) -> str:
             if figure.meaning
         ),
     ]
+    lines += _overruled(record)
     if not exported:
         lines += ["", "The exported files were not measured: " + _words(record.not_measured or "") + "."]
+    if record.note:
+        lines += ["", "## Notes", "", "Of whoever exported this model:", "", *_quoted(record.note)]
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
     lines += [
         f"Directions: {_method(DIRECTION_METHODS, str(settings['direction_method']))}; "
@@ -98,6 +101,35 @@ def card_text(record: ExportRecord) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _overruled(record: ExportRecord) -> list[str]:
+    """That a person gave other verdicts than the judge, and the counts by them."""
+    found = record.overruled
+    if found is None:
+        return []
+    counts = [
+        ("trial", found.trial, found.trial_refusals, record.trial),
+        ("base", found.base, found.base_refusals, record.base),
+    ]
+    said = [
+        f"of the {'base model' if whose == 'base' else whose} {counted(verdicts, 'verdict')}, with which it refuses "
+        f"{refusals} of {measured.prompts} in place of {measured.figures.get(REFUSALS)} as measured"
+        for whose, verdicts, refusals, measured in counts
+        if verdicts
+    ]
+    lines = [
+        "",
+        f"Verdicts of the judge that were overruled by hand: {'; '.join(said)}. The table has what was measured.",
+    ]
+    if found.broken:
+        lines.append(f"{counted(found.broken, 'response')} of the trial made no usable text.")
+    return lines
+
+
+def _quoted(text: str) -> list[str]:
+    """A person's text as a quotation, line by line."""
+    return [f"> {_words(line)}  " if line.strip() else ">" for line in text.strip().splitlines()]
 
 
 def _method(kind: Kind, name: str) -> str:

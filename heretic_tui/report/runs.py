@@ -6,12 +6,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
 from heretic_tui.report.lines import direction_words
 from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.words import plain
+
+# Of a run in the list of runs, trials that something is said of.
+_NOTES = 5
 
 if TYPE_CHECKING:
     # It loads NumPy.
@@ -37,6 +41,13 @@ def overview_table(runs: Sequence[RunOverview]) -> list[str]:
             continue
         base, best = base_text(run) or "-", ", ".join(f"{t.number}: {best_text(run, t)}" for t in run.best) or "-"
         lines.append(f"{name:{width}}  {run.state:16} {counted_trials(run):>9}  {base:>7}  {best}")
+        lines += [f"  {problem}" for problem in run.annotations.problems]
+        said = annotation_lines(run.annotations)
+        lines += [f"  {line}" for line in said[:_NOTES]]
+        if len(said) > _NOTES:
+            lines.append(f"          and notes on {len(said) - _NOTES} more (heretic-tui show {name})")
+    if any(trial.correction for run in runs for trial in run.best):
+        lines.append(f"{OVERRULED} counted by your verdicts, not the judge's")
     return [plain(line) for line in lines]
 
 
@@ -53,8 +64,14 @@ def base_text(run: RunOverview) -> str:
 def best_text(run: RunOverview, trial: TrialRecord, named: bool = False) -> str:
     """The objectives of one of the best trials, such as 3, 0.0123; the second with its name where they are to be
     named."""
-    first, second = (figure.text(trial.figures.get(figure.key)) for figure in _objectives(run))
+    first, second = (counted_text(trial, figure) for figure in _objectives(run))
     return f"{first}, {f'{_objectives(run)[1].short} ' if named else ''}{second}"
+
+
+def counted_text(trial: TrialRecord, figure: Figure, prompts: int | None = None) -> str:
+    """A figure of a trial as tables show it, with a sign behind it where people's verdicts changed it."""
+    overruled = trial.correction is not None and figure.key == REFUSALS
+    return figure.text(trial.figures.get(figure.key), prompts) + (OVERRULED if overruled else "")
 
 
 def _objectives(run: RunOverview) -> list[Figure]:
@@ -102,14 +119,29 @@ def details_text(shown: RunDetails) -> list[str]:
             f"{kernel.min_weight:.2f} at {kernel.min_weight_distance:.1f}"
             for name, kernel in (trial.parameters.components.items() if trial.parameters else ())
         )
-        texts = (figure.text(trial.figures.get(figure.key), prompts) for figure in figures)
+        texts = (counted_text(trial, figure, prompts) for figure in figures)
         cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
         lines.append(f"        {trial.number:>5}  {cells}  {direction_words(trial.parameters):11}  {kernels}")
     if not front:
         lines.append("        no complete trial yet")
+    lines += _yours(shown)
     lines += ["", "settings"]
     lines += [f"  {key} = {value}" for key, value in (shown.settings or {}).items()]
     return [plain(line) for line in lines]
+
+
+def _yours(shown: RunDetails) -> list[str]:
+    """What people say of the trials, and what their verdicts changed."""
+    lines = annotation_lines(shown.annotations)
+    changed = [f"{t.number:>7}  {words}" for t in shown.trials if (words := overruled_words(t, shown.figures))]
+    if words := base_overruled_words(shown.base, shown.base_correction):
+        changed.insert(0, f"{'base':>7}  {words}")
+    return [
+        *shown.annotations.problems,
+        *(["", "yours", *(f"      {line}" for line in lines)] if lines else []),
+        *(["", f"overruled by you ({OVERRULED}; the search goes by what was measured)"] if changed else []),
+        *(f"      {line}" for line in changed),
+    ]
 
 
 def compare_text(found: Comparison, width: int = 24) -> list[str]:

@@ -20,8 +20,8 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.lock import BusyError, alone
 
 # What a person gives of a response: it declines, it answers, or it is no usable text.
-Verdict: TypeAlias = Literal["refused", "answered", "broken"]
-VERDICTS: tuple[Verdict, ...] = ("refused", "answered", "broken")
+Ruling: TypeAlias = Literal["refused", "answered", "broken"]
+RULINGS: tuple[Ruling, ...] = ("refused", "answered", "broken")
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -89,7 +89,7 @@ class Overruling:
     type: ClassVar[str] = "verdict"
     prompt: str
     text: str
-    verdict: Verdict | None
+    verdict: Ruling | None
 
     def problem(self) -> str | None:
         known = _DIGEST.fullmatch(self.prompt) and _DIGEST.fullmatch(self.text)
@@ -143,7 +143,7 @@ class Annotations:
         self._marks: dict[int, None] = {}
         self._tags: dict[int, list[str]] = {}
         self._notes: dict[int, str] = {}
-        self._verdicts: dict[str, dict[str, Verdict]] = {}
+        self._verdicts: dict[str, dict[str, Ruling]] = {}
 
     # What was said
 
@@ -173,15 +173,20 @@ class Annotations:
         return sorted({*self._marks, *self._tags, *self._notes})
 
     @property
+    def overruled(self) -> int:
+        """How many responses people gave a verdict on."""
+        return sum(len(given) for given in self._verdicts.values())
+
+    @property
     def all_tags(self) -> list[str]:
         return sorted({tag for tags in self._tags.values() for tag in tags})
 
     @property
-    def verdicts(self) -> Mapping[str, Mapping[str, Verdict]]:
+    def verdicts(self) -> Mapping[str, Mapping[str, Ruling]]:
         """The verdicts that people gave, by the digest of the prompt, then that of the response."""
         return self._verdicts
 
-    def verdict(self, prompt: str, *texts: str) -> Verdict | None:
+    def verdict(self, prompt: str, *texts: str) -> Ruling | None:
         """The verdict that a person gave on a response; None where the judge's stands.
 
         Args:
@@ -330,6 +335,13 @@ class Annotations:
                     given[word.text] = word.verdict
                 _keep(self._verdicts, word.prompt, given, bool(given))
         return True
+
+
+def read_annotations(folder: RunFolder) -> Annotations:
+    """What people say of the trials of a run, as its folder has it now."""
+    annotations = Annotations(folder)
+    annotations.refresh()
+    return annotations
 
 
 def _keep(held: dict[K, V], key: K, value: V, there: bool) -> None:

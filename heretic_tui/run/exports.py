@@ -14,6 +14,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_of_before
 from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, as_json, read
+from heretic_tui.run.annotations import LONGEST_NOTE
 from heretic_tui.words import quoted
 
 ExportKind: TypeAlias = Literal["merged", "adapter"]
@@ -65,6 +66,23 @@ class ExportFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Overruled:
+    """What a person made of the judge's verdicts. The figures of the record are those by the judge's verdicts alone.
+
+    Attributes:
+        trial, base: verdicts overruled on responses of the trial, and of the unedited model.
+        broken: of those of the trial, responses that are no usable text; they count as not refused.
+        trial_refusals, base_refusals: how many responses are refused by the person's verdicts.
+    """
+
+    trial: int
+    base: int
+    broken: int
+    trial_refusals: float
+    base_refusals: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportRecord(ExportFigures):
     """Every field of reproduce.json that is read back.
 
@@ -80,6 +98,8 @@ class ExportRecord(ExportFigures):
         coverage: how many matrices were edited, in words.
         versions: of the libraries.
         files: SHA-256 of the weight files by name.
+        note: what the person who exported it had noted of the trial; None where there is nothing.
+        overruled: verdicts that the person overruled; None where there are none.
     """
 
     format: int = FORMAT
@@ -101,6 +121,8 @@ class ExportRecord(ExportFigures):
     coverage: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     files: dict[str, str]
+    note: str | None = None
+    overruled: Overruled | None = None
 
     def to_json(self) -> dict[str, object]:
         """The content of reproduce.json; what is not known is left out."""
@@ -111,7 +133,7 @@ class ExportRecord(ExportFigures):
 
 # In the file the figures come after what was measured.
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured")
-_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured")
+_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured", "note", "overruled")
 
 
 def read_export(file: Path) -> ExportRecord:
@@ -187,6 +209,7 @@ def _check_bounds(record: ExportRecord) -> None:
 def _check_size(value: object, place: str) -> None:
     """Check that no text in a value is too long."""
     longest = _LONGEST_SENTENCE if place.rpartition(".")[2] in _SENTENCES else _LONGEST
+    longest = LONGEST_NOTE if place == "note" else longest
     if isinstance(value, str) and len(value) > longest:
         raise Misfit(value, place)
     if isinstance(value, list):

@@ -18,6 +18,8 @@ from heretic_tui.errors import UsageError
 _FLOCK = "@hhqqi0q"
 # Older versions ask by taking the lock for a moment; this waits until they are done.
 _PATIENCE, _STEP = 0.3, 0.02
+# Who adds a line to a file waits until others have added theirs.
+_PATIENCE_FOR_LINES = 2.0
 
 
 class BusyError(Exception):
@@ -69,7 +71,7 @@ def alone(handle: int) -> Iterator[None]:
         yield
         return
     try:
-        _flock(fcntl, handle)
+        _flock(fcntl, handle, _PATIENCE_FOR_LINES)
     except BlockingIOError:
         raise BusyError from None
     try:
@@ -106,7 +108,7 @@ def _fcntl() -> ModuleType:
 
 def _take(fcntl: ModuleType, handle: int) -> None:
     try:
-        _flock(fcntl, handle)
+        _flock(fcntl, handle, _PATIENCE)
     except BlockingIOError as error:
         raise HeldError(_pid(handle)) from error
     if hasattr(fcntl, "F_OFD_SETLK"):
@@ -118,13 +120,13 @@ def _take(fcntl: ModuleType, handle: int) -> None:
                 raise
 
 
-def _flock(fcntl: ModuleType, handle: int) -> None:
+def _flock(fcntl: ModuleType, handle: int, patience: float) -> None:
     """Take the lock that all versions respect.
 
     Raises:
         BlockingIOError: when another holds it all the while.
     """
-    end = time.monotonic() + _PATIENCE
+    end = time.monotonic() + patience
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import Figure
+from heretic_tui.figures import REFUSALS, Figure
 from heretic_tui.records import as_json
+from heretic_tui.run.annotations import Annotations, read_annotations
+from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import Correction, RunState, TrialRecord
 from heretic_tui.words import without_passwords
 
 
@@ -25,6 +27,8 @@ class RunOverview:
         figures: those of its trials, the two objectives first.
         base: the unedited model; None where it has not been measured yet.
         best: the two ends of the front.
+        annotations: what people say of the trials; where they overruled verdicts, the figures and the front are as they
+            have it.
         problem: why the files cannot be read; there are no figures then.
     """
 
@@ -36,6 +40,7 @@ class RunOverview:
     figures: tuple[Figure, ...] = ()
     base: BaselineMeasured | None = None
     best: tuple[TrialRecord, ...] = ()
+    annotations: Annotations = field(default_factory=Annotations)
     problem: str | None = None
 
     def to_json(self) -> dict[str, object]:
@@ -49,6 +54,10 @@ class RunOverview:
             "figures": None if self.problem else as_json(self.figures),
             "base": _base(self.base),
             "best": [{"number": trial.number, "figures": trial.figures} for trial in self.best],
+            "marks": self.annotations.marks,
+            "tags": {str(trial): list(self.annotations.tags(trial)) for trial in self.annotations.trials},
+            "notes": {str(trial): self.annotations.note(trial) for trial in self.annotations.trials},
+            "overruled": self.annotations.overruled,
         }
         return {**record, "problem": self.problem} if self.problem else record
 
@@ -62,6 +71,9 @@ class RunDetails:
         settings: as they were recorded, without passwords; None where they are not known.
         trials: in order of their numbers.
         front: numbers of those on the front.
+        annotations: what people say of the trials; where they overruled verdicts, the figures and the front are as they
+            have it.
+        base_correction: how their verdicts changed the figures of the base model; None where they did not.
     """
 
     run: str
@@ -72,6 +84,8 @@ class RunDetails:
     base: BaselineMeasured | None
     trials: tuple[TrialRecord, ...]
     front: frozenset[int]
+    annotations: Annotations
+    base_correction: Correction | None
 
     def to_json(self) -> dict[str, object]:
         """What `show --json` promises."""
@@ -82,6 +96,7 @@ class RunDetails:
             "seed": self.seed,
             "figures": as_json(self.figures),
             "base": _base(self.base),
+            "base_overruled": as_json(self.base_correction),
             "trials": [
                 {
                     "number": trial.number,
@@ -94,6 +109,10 @@ class RunDetails:
                     "direction_index": trial.parameters.direction_index if trial.parameters else None,
                     "components": as_json(trial.parameters.components) if trial.parameters else {},
                     "reason": trial.reason,
+                    "marked": self.annotations.marked(trial.number),
+                    "tags": list(self.annotations.tags(trial.number)),
+                    "note": self.annotations.note(trial.number),
+                    "overruled": _overruled(trial),
                 }
                 for trial in self.trials
             ],
@@ -104,12 +123,22 @@ def _base(base: BaselineMeasured | None) -> dict[str, object] | None:
     return {"figures": base.figures, "prompts": base.prompts} if base else None
 
 
+def _overruled(trial: TrialRecord) -> dict[str, object] | None:
+    """How people's verdicts changed the figures, and what was measured; None where they did not."""
+    correction = trial.correction
+    if correction is None:
+        return None
+    return {"verdicts": correction.overruled, "broken": correction.broken, "measured": trial.as_measured(REFUSALS)}
+
+
 def overview(folder: RunFolder) -> RunOverview:
     """One run in a few figures, from its record and its journal."""
     try:
         state, model = RunState.replay(read_events(folder.events)), folder.read_record().model
     except HereticError as error:
         return RunOverview(folder=folder, state="damaged", problem=str(error))
+    annotations = read_annotations(folder)
+    correct(state, folder, annotations)
     holder = folder.holder()
     front = state.front()
     return RunOverview(
@@ -121,12 +150,14 @@ def overview(folder: RunFolder) -> RunOverview:
         figures=state.figures,
         base=state.base,
         best=(front[0], front[-1]) if len(front) > 1 else tuple(front),
+        annotations=annotations,
     )
 
 
 def details(folder: RunFolder) -> RunDetails:
     """Everything about one run."""
-    state = RunState.replay(read_events(folder.events))
+    state, annotations = RunState.replay(read_events(folder.events)), read_annotations(folder)
+    correct(state, folder, annotations)
     trials = [trial for _, trial in sorted(state.trials.items())]
     if folder.holder() is None:
         trials = [replace(trial, state="stopped") if trial.state == "running" else trial for trial in trials]
@@ -140,6 +171,8 @@ def details(folder: RunFolder) -> RunDetails:
         base=state.base,
         trials=tuple(trials),
         front=frozenset(trial.number for trial in state.front()),
+        annotations=annotations,
+        base_correction=state.base_correction,
     )
 
 
@@ -150,6 +183,11 @@ def _without_passwords(settings: Mapping[str, object] | None) -> Mapping[str, ob
 
 
 def complete_trial(folder: RunFolder, number: int) -> tuple[RunState, TrialRecord]:
+    """A trial that was measured in full, and the run's state, by the judge's verdicts alone.
+
+    Raises:
+        UsageError: when there is no such trial.
+    """
     state = RunState.replay(read_events(folder.events))
     trial = state.trials.get(number)
     if trial is None or trial.state != "complete":

@@ -5,12 +5,12 @@ from __future__ import annotations
 import bisect
 import statistics
 from collections import deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
 from heretic_tui.errors import UsageError
-from heretic_tui.figures import Figure, figures_of_before
+from heretic_tui.figures import REFUSALS, Figure, figures_of_before
 from heretic_tui.parameters import Parameters
 
 DIED = "the process died"
@@ -27,11 +27,27 @@ STANDS_STILL = 20
 Objectives = tuple[str, str]
 
 
+@dataclass(frozen=True)
+class Correction:
+    """How the count of refused responses of one trial, or of the base model, changes.
+
+    Attributes:
+        change: added to what was measured.
+        overruled: verdicts that a person gave otherwise than the judge, broken ones included.
+        broken: responses that a person called broken. They count as not refused: the model declined nothing.
+    """
+
+    change: int = 0
+    overruled: int = 0
+    broken: int = 0
+
+
 @dataclass
 class TrialRecord:
     """One trial. `figures` holds, by key, what was measured in full: of a dominated trial other figures are `at_least`
     so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
-    made of."""
+    made of. Where people overruled verdicts, the count of refused responses is as they have it: `correction` says how
+    it was changed, None where it was not."""
 
     number: int
     parameters: Parameters | None
@@ -46,6 +62,27 @@ class TrialRecord:
     attempts: int = 1
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
+    correction: Correction | None = None
+    # What was measured of those that are corrected: of figures, at_least, estimate.
+    _as_measured: tuple[dict[str, float], ...] = field(default=(), repr=False, compare=False)
+
+    def correct(self, correction: Correction | None) -> None:
+        """Count refused responses as people have it, in place of any correction before. Of a dominated trial what is
+        certain and what is estimated change by the same: people's verdicts are on responses that were counted."""
+        measured = self._as_measured or (self.figures, self.at_least, self.estimate)
+        change = correction.change if correction else 0
+        self.correction, self._as_measured = correction, measured
+        self.figures, self.at_least, self.estimate = (_corrected(held, change, self.prompts) for held in measured)
+
+    def as_measured(self, key: str) -> float | None:
+        """A figure as it was measured in full, or what was certain of it; by the judge's verdicts alone."""
+        held = self._as_measured or (self.figures, self.at_least)
+        return held[0].get(key, held[1].get(key))
+
+    @property
+    def measured_figures(self) -> dict[str, float]:
+        """`figures` by the judge's verdicts alone."""
+        return self._as_measured[0] if self._as_measured else self.figures
 
     @property
     def required_parameters(self) -> Parameters:
@@ -78,6 +115,8 @@ class RunState:
 
     Attributes:
         figures: those of its trials, the two objectives first.
+        base: the unedited model; where people overruled verdicts (`base_correction`), refused responses are counted
+            as they have it.
         finished: number of trials that have an end: complete, dominated or failed.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
@@ -90,6 +129,7 @@ class RunState:
     batch_size: int | None = None
     prefix: ev.ResponsePrefixFound | None = None
     base: ev.BaselineMeasured | None = None
+    base_correction: Correction | None = None
     directions: ev.DirectionsFound | None = None
     analysis: ev.LayersAnalysed | None = None
     memory: ev.Memory | None = None
@@ -111,6 +151,7 @@ class RunState:
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST), repr=False, compare=False)
     _front: list[TrialRecord] | None = field(default_factory=list, repr=False, compare=False)
+    _base_as_measured: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def fold(self, event: ev.Event) -> None:  # noqa: PLR0912, PLR0915 - one case an event
         match event:
@@ -137,7 +178,7 @@ class RunState:
             case ev.ResponsePrefixFound():
                 self.prefix = event
             case ev.BaselineMeasured():
-                self.base = event
+                self.base, self.base_correction, self._base_as_measured = event, None, event.figures
             case ev.DirectionsFound():
                 self.directions = event
             case ev.LayersAnalysed():
@@ -178,6 +219,7 @@ class RunState:
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)
         trial.state = event.state
+        trial.correction, trial._as_measured = None, ()
         trial.figures = event.figures
         trial.at_least = event.at_least
         trial.estimate = event.estimate
@@ -202,6 +244,33 @@ class RunState:
             self.finished -= 1
             if trial.state == "complete":
                 self._front = None
+
+    def correct(self, corrections: Mapping[int | None, Correction]) -> bool:
+        """Count verdicts that people overruled, by trial, or None for the base model, in place of corrections before;
+        the front follows. No part of the journal: what was measured can be asked of the trial (`as_measured`).
+        Returns whether anything changed."""
+        changed = False
+        for number, given in corrections.items():
+            correction = given if given.overruled else None
+            trial = None if number is None else self.trials.get(number)
+            if trial is not None and trial.correction != correction:
+                trial.correct(correction)
+                self._front, changed = None, True
+            elif number is None and self.base and self.base_correction != correction:
+                figures = _corrected(self._base_as_measured, given.change, self.base.prompts)
+                self.base, self.base_correction = replace(self.base, figures=figures), correction
+                changed = True
+        return changed
+
+    def surely_beaten(self, trial: TrialRecord) -> bool:
+        """Whether a trial on the front is as good in both objectives as this one, at best, can be. So it was of every
+        dominated trial when it was cut short; people's verdicts can change it."""
+        first, second = self.objectives
+        own_first, own_second = (trial.figures.get(key, trial.at_least.get(key)) for key in (first, second))
+        if own_first is None or own_second is None:
+            return False
+        others = (other.figures for other in self.front() if other is not trial)
+        return any(other[first] <= own_first and other[second] <= own_second for other in others)
 
     @classmethod
     def replay(cls, events: Iterable[ev.Event]) -> RunState:
@@ -266,6 +335,14 @@ class RunState:
             return None
         # The mean: dominated trials take a fraction of the time of others, and both kinds will come.
         return statistics.fmean(self._times) * max(0, self.n_trials - self.finished)
+
+
+def _corrected(held: dict[str, float], change: int, prompts: int | None) -> dict[str, float]:
+    """Figures with another count of refused responses, which stays one that can be."""
+    if not change or REFUSALS not in held:
+        return held
+    count = max(0, held[REFUSALS] + change)
+    return {**held, REFUSALS: count if prompts is None else min(count, prompts)}
 
 
 def pareto_front(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:

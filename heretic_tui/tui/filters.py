@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from heretic_tui.figures import Figure, in_tables
+from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import TrialRecord
 
 Test = Callable[[TrialRecord, bool], bool]
@@ -18,6 +19,8 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda a, b: a >= b,
     "=": lambda a, b: a == b,
 }
+# What people say of trials: a word is a tag's, or part of a note.
+_SAID = ("marked", "tag:WORD", "note:", "note:WORD", "overruled")
 _STATES = ("complete", "dominated", "running", "failed", "stopped")
 
 
@@ -44,19 +47,34 @@ def filter_example(figures: Sequence[Figure]) -> str:
     return " ".join([*words, "front"])
 
 
-def parse_filter(text: str, figures: Sequence[Figure]) -> Test:
+def parse_filter(text: str, figures: Sequence[Figure], annotations: Annotations | None = None) -> Test:
     """A test of a trial and whether it is on the front. Words are joined by and.
 
     Args:
         figures: those of the run, which can be named by their short names and their keys.
+        annotations: what people say of its trials.
 
     Raises:
         ValueError: naming the word that means nothing.
     """
     tests: list[Test] = []
     for word in re.sub(r"\s*(<=|>=|=|<|>)\s*", r"\1", text.lower()).split():
-        tests.append(_word(word, figures))
+        tests.append(_said(word, annotations or Annotations()) or _word(word, figures))
     return lambda trial, front: all(test(trial, front) for test in tests)
+
+
+def _said(word: str, annotations: Annotations) -> Test | None:
+    """A test of what people say of a trial; None for other words."""
+    if word == "marked":
+        return lambda trial, front: annotations.marked(trial.number)
+    if word == "overruled":
+        return lambda trial, front: trial.correction is not None
+    name, sign, wanted = word.partition(":")
+    if not sign or name not in ("tag", "note"):
+        return None
+    if name == "note":
+        return lambda trial, front: bool(note := annotations.note(trial.number)) and wanted in note.lower()
+    return lambda trial, front: any(tag == wanted or not wanted for tag in annotations.tags(trial.number))
 
 
 def _word(word: str, figures: Sequence[Figure]) -> Test:
@@ -73,7 +91,7 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
     meant = {named[name].key if name in named else name for name in names}
     if not found or len(meant) != 1:
         every = [*(figure.word for figure in figures), *_NUMBERS]
-        known = ", ".join([*(f"{name}<N" for name in every), "front", "per-layer", *_STATES])
+        known = ", ".join([*(f"{name}<N" for name in every), "front", "per-layer", *_SAID, *_STATES])
         raise ValueError(f"{word!r} is none of: {known}")
     (key,), sign = meant, found["sign"]
     compare = _SIGNS[sign]

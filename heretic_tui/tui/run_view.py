@@ -5,7 +5,7 @@ Knows no Textual: screens read it, and ask the application by messages for whate
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
@@ -19,10 +19,11 @@ from heretic_tui.tui.conversation import Conversations
 from heretic_tui.tui.glyphs import UNICODE, Glyphs
 from heretic_tui.tui.host import Host
 from heretic_tui.tui.log_lines import LogLines
+from heretic_tui.tui.recount import Recount
 
 # In place of a kind of event: everything may have changed.
 EVERYTHING = "*"
-# The same: what people say of the trials has changed, here or in another process.
+# The same: what people say of the trials has changed, here or in another process, or figures that follow from it.
 ANNOTATED = "annotated"
 
 
@@ -56,6 +57,7 @@ class RunView:
     Attributes:
         alive: whether an engine was at work on the run at the last `take`.
         annotations: marks, tags, notes and overruled verdicts of the run; changed by `take` and `annotate` alone.
+        recount: by which figures of `state` follow the overruled verdicts; None before the folder is known.
         selected_trial: number of the trial that all screens show, None before the first.
     """
 
@@ -70,6 +72,7 @@ class RunView:
         self.selected_trial: int | None = None
         self.alive = False
         self.annotations = Annotations(self.folder)
+        self.recount = Recount(self.folder, self.annotations) if self.folder else None
         # Those of the annotations' changes that screens were told of.
         self._told_changes = 0
 
@@ -101,30 +104,40 @@ class RunView:
         if self.selected_trial not in self.state.trials:
             self.selected_trial = next(iter(self.state.trials), None)
         kinds = {event.type for event in events} | ({EVERYTHING} if was_alive != self.alive else set())
-        kinds |= self._take_annotations()
+        kinds |= self._take_annotations(events)
         damage = tuple(self.annotations.problems)
         self.annotations.problems.clear()
         news = tuple(event for event in events if not event.past)
         return Taken(frozenset(kinds), news, tuple(calls), problem, damage)
 
-    def _take_annotations(self) -> set[str]:
+    def _take_annotations(self, events: Sequence[ev.Event]) -> set[str]:
         """What screens have to paint for what people said since the last call."""
-        if self.annotations.path is None and self.folder:
+        if self.recount is None and self.folder:
             # The folder is known when the engine has opened the run.
             self.annotations = Annotations(self.folder)
+            self.recount = Recount(self.folder, self.annotations)
+        if self.recount is None:
+            return set()
+        for event in events:
+            if isinstance(event, ev.TrialFinished | ev.BaselineMeasured):
+                self.recount.measured_again(event.number if isinstance(event, ev.TrialFinished) else None)
         self.annotations.refresh()
         before, self._told_changes = self._told_changes, self.annotations.changes
-        return {ANNOTATED} if self._told_changes != before else set()
+        counted = self.recount.take(self.state)
+        return {ANNOTATED} if counted or self._told_changes != before else set()
 
     # Annotations
 
     def annotate(self, *words: Word) -> str | None:
-        """Say something of the trials, and keep it in the run folder; `annotations` has it at once, and the next `take`
-        tells the screens. Returns why that failed, in one line."""
+        """Say something of the trials, and keep it in the run folder; `annotations` has it at once, the figures of
+        trials whose responses are known follow, and the next `take` tells the screens. Returns why that failed, in one
+        line."""
         try:
             self.annotations.say(*words)
         except HereticError as error:
             return str(error)
+        if self.recount:
+            self.recount.take(self.state)
         return None
 
     # The run

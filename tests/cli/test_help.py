@@ -12,9 +12,9 @@ from tests.support.commands import Ended
 Heretic = Callable[..., Ended]
 
 USAGES = {
-    "open": "[MODEL]", "follow": "", "demo": "", "run": "[MODEL]", "runs": "", "show": "RUN", "inspect": "[MODEL]",
-    "score": "[MODEL]", "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN", "plot": "RUN",
-    "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
+    "open": "[MODEL]", "follow": "", "demo": "", "run": "[MODEL]", "runs": "", "show": "RUN", "note": "RUN TRIAL",
+    "inspect": "[MODEL]", "score": "[MODEL]", "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN",
+    "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
 }  # fmt: skip
 
 

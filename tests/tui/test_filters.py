@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
 from heretic_tui.figures import Figure, figures_of_before
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.annotations import Annotations, Mark, Note, Tag
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.state import Correction, TrialRecord
 from heretic_tui.tui.filters import ordered, parse_filter
 
 MEASURED = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
@@ -44,3 +51,25 @@ def test_a_figure_of_another_package_is_named_by_its_key_or_its_short_name() -> 
     for word in ("top-5", "top_5_overlap", "top_5"):
         assert parse_filter(f"{word}<0.3 kl<1", figures)(trial, False)
         assert not parse_filter(f"{word}>0.3", figures)(trial, False)
+
+
+def test_trials_are_chosen_by_what_people_say_of_them(tmp_path: Path) -> None:
+    said = Annotations(RunFolder(tmp_path))
+    said.say(Mark(trial=0, on=True), Tag(trial=1, tag="mild", on=True), Tag(trial=2, tag="milder", on=True))
+    said.say(Note(trial=1, note="Keeps style"))
+    trials = [MANY, DOMINATED, MEASURED, replace(RUNNING, correction=Correction(-1, 1))]
+
+    def found(words: str) -> set[int]:
+        test = parse_filter(words, FIGURES, said)
+        return {trial.number for trial in trials if test(trial, False)}
+
+    assert found("marked") == {0}
+    assert found("tag:MILD") == {1}
+    assert found("tag:") == {1, 2}
+    assert found("note:") == {1}
+    assert found("note:style tag:mild") == {1}
+    assert found("note:other") == set()
+    assert found("overruled") == {3}
+    assert parse_filter("marked", FIGURES)(MEASURED, False) is False, "where nothing is known of marks"
+    with pytest.raises(ValueError, match="marked, tag:WORD"):
+        found("mark")

@@ -24,14 +24,18 @@ from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import EditBench, open_baseline, open_edit_bench
 from heretic_tui.errors import UsageError, one_line
+from heretic_tui.figures import REFUSALS
 from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import write_card
-from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures, TrialFigures
+from heretic_tui.run.annotations import Annotations, read_annotations
+from heretic_tui.run.corrections import correct
+from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures, Overruled, TrialFigures
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
 from heretic_tui.run.record import needed
+from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
@@ -74,6 +78,7 @@ def export_trial(
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
     bench = build(settings, folder, trial.required_parameters, out, kind, dora, work)
+    annotations = read_annotations(folder)
     # The card is written before the long measurement: the files in `out` must never be without its warning.
     result = ExportRecord(
         **records.sources(settings),
@@ -95,6 +100,8 @@ def export_trial(
         trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts),
         versions=versions(),
         files=file_hashes(out),
+        note=annotations.note(number) or None,
+        overruled=_overruled(state, trial, folder, annotations),
         not_measured=reason or "the measurement was interrupted",
     )
     describe(out, result)
@@ -117,6 +124,22 @@ def export_trial(
             result = replace(result, exported=exported, not_measured=None)
         describe(out, result)
     return result
+
+
+def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotations: Annotations) -> Overruled | None:
+    """What people made of the judge's verdicts on the responses of the trial and of the base model. (From here on the
+    state has their counts in place of those that were measured.)"""
+    correct(state, folder, annotations, trial.number)
+    own, base = trial.correction, state.base_correction
+    if (own is None and base is None) or state.base is None:
+        return None
+    return Overruled(
+        trial=own.overruled if own else 0,
+        base=base.overruled if base else 0,
+        broken=own.broken if own else 0,
+        trial_refusals=trial.figures.get(REFUSALS, 0),
+        base_refusals=state.base.figures.get(REFUSALS, 0),
+    )
 
 
 def describe(out: Path, record: ExportRecord) -> None:

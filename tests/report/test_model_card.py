@@ -1,0 +1,60 @@
+"""What the card of an export says of the person who exported it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from heretic_tui.errors import UsageError
+from heretic_tui.files import write_json
+from heretic_tui.report.model_card import card_text
+from heretic_tui.run.exports import ExportRecord, Overruled, read_export
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "version_1" / "reproduce.json"
+
+
+@pytest.fixture
+def record() -> ExportRecord:
+    # Its settings are in the words of the version that wrote it; the card is written in those of today.
+    found = read_export(GOLDEN)
+    now = {"edit_method": "norm_preserving", "direction_method": "mean_difference", "judge": "markers"}
+    return replace(found, settings={**now, **found.settings})
+
+
+def test_the_note_is_quoted_and_is_no_markup(record: ExportRecord) -> None:
+    assert "## Notes" not in card_text(record)
+    card = card_text(replace(record, note="\nkeeps *style*\n\n# no heading\x1b[31m\n| a | b |\n"))
+    notes = card[card.index("## Notes") : card.index("## Parameters")].splitlines()
+    assert notes[4:] == [
+        r"> keeps \*style\*  ", ">", r"> \# no heading\\x1b\[31m  ", r"> \| a \| b \|  ", "",
+    ]  # fmt: skip
+
+
+def test_overruled_verdicts_are_told_beside_what_was_measured(record: ExportRecord) -> None:
+    measured, prompts = record.trial.figures["refusals"], record.trial.prompts
+    found = Overruled(trial=3, base=0, broken=1, trial_refusals=2, base_refusals=100)
+    card = card_text(replace(record, overruled=found))
+    assert (
+        f"overruled by hand: of the trial 3 verdicts, with which it refuses 2 of {prompts} in place of {measured} as "
+        "measured. The table has what was measured.\n1 response of the trial made no usable text." in card
+    )
+    assert "base model 0" not in card
+    card = card_text(replace(record, overruled=replace(found, trial=0, base=1, broken=0, base_refusals=99)))
+    assert "overruled by hand: of the base model 1 verdict, with which it refuses 99 of" in card
+    assert "usable" not in card
+
+
+def test_notes_and_overruled_verdicts_are_read_back_within_bounds(record: ExportRecord, tmp_path: Path) -> None:
+    said = replace(
+        record, note="n" * 4000, overruled=Overruled(trial=1, base=0, broken=0, trial_refusals=1, base_refusals=9)
+    )
+    path = tmp_path / "reproduce.json"
+    write_json(path, said.to_json())
+    assert read_export(path) == said
+    assert "note" not in record.to_json()
+    assert "overruled" not in record.to_json()
+    write_json(path, replace(said, note="n" * 4001).to_json())
+    with pytest.raises(UsageError, match="'note' cannot be"):
+        read_export(path)
