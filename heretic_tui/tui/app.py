@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
 from textual import events, on
 from textual.app import SystemCommand
 from textual.binding import Binding
-from textual.dom import DOMNode
-from textual.filter import LineFilter
 from textual.geometry import Size
-from textual.message import Message
 from textual.screen import Screen
 
 from heretic_tui import events as ev
 from heretic_tui.calls import Calls
 from heretic_tui.commands import MoreTrials
-from heretic_tui.errors import HereticError, one_line
 from heretic_tui.report.notify import Notifier
 from heretic_tui.settings.form import SettingsForm
-from heretic_tui.settings.interface import Interface, interface_file, keep_theme
+from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
-from heretic_tui.tui.actions import unknown_action
 from heretic_tui.tui.announcements import announcement
-from heretic_tui.tui.glyphs import ASCII, UNICODE, AsciiFrames, safe_lines
 from heretic_tui.tui.help import help_text, palette_commands
 from heretic_tui.tui.host import Host, ThreadHost
 from heretic_tui.tui.keys import named
-from heretic_tui.tui.messages import Severity, Told
 from heretic_tui.tui.modes import Mode
 from heretic_tui.tui.open_runs import OpenRuns
 from heretic_tui.tui.questions import Question
@@ -46,8 +37,7 @@ from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
-from heretic_tui.tui.themes import ANSI, DARK, THEMES, with_meanings
-from heretic_tui.tui.type_ahead import TypeAhead
+from heretic_tui.tui.themed_app import ThemedApp
 
 TICK = 0.25
 # While an answer streams onto the chat.
@@ -62,8 +52,6 @@ _MODES = (
     ("6", "log", "Log"),
 )
 
-log = logging.getLogger(__name__)
-
 
 def stylesheet() -> Path:
     """heretic.tcss: beside this package in an installation, at the root of the repository in a checkout."""
@@ -71,7 +59,7 @@ def stylesheet() -> Path:
     return inside if inside.is_file() else Path(__file__).parents[2] / "heretic.tcss"
 
 
-class HereticApp(TypeAhead):
+class HereticApp(ThemedApp):
     """Shows one run at a time.
 
     Returns (from `run`): closed, or detach when the run is to go on without the screen.
@@ -126,21 +114,15 @@ class HereticApp(TypeAhead):
             # Where a run of another process is followed there is nothing to set up. (Read by Textual's own
             # initialisation.)
             self.DEFAULT_MODE = "trials"  # type: ignore[misc]
-        super().__init__(css_path=stylesheet())
+        super().__init__(interface, css_path=stylesheet(), strict=strict)
         self.form = form
-        self.interface = interface
-        self._glyphs = glyphs = ASCII if interface.ascii else UNICODE
-        self.told: Told | None = None
-        self._runs = OpenRuns(lambda host: RunView(host, glyphs, timed))
-        self._strict = strict
-        self._last_failure = ""
+        self._runs = OpenRuns(lambda host: RunView(host, self.glyphs, timed))
         self._new_host = new_host
         self._first_host = host
         self._on_ready = on_ready
         self._notifier = notifier or Notifier(Calls())
         self._notifier.to_terminal = self.steer_terminal
         self._notifier.problem = self._tell_from_thread
-        self._frames = AsciiFrames()
         makers: dict[str, Callable[[], Screen[None]]] = {
             "layers": LayersScreen, "trials": TrialsScreen, "chat": ChatScreen, "log": LogScreen,
         }  # fmt: skip
@@ -151,31 +133,8 @@ class HereticApp(TypeAhead):
             self.add_mode(mode.name, mode.make)
         # By mode, the kinds of events that its screen has not painted yet.
         self._unpainted: dict[str, set[str]] = {mode.name: set() for mode in self.modes}
-        # The failure that ends the application.
-        self._fatal: Exception | None = None
-        self._clashes_told = False
-        self._theme_kept = ""
-        for theme in THEMES:
-            self.register_theme(theme)
-        self.set_keymap(interface.keys)
-
-    @property
-    def ascii_only(self) -> bool:
-        """Whether nothing but ASCII characters may be drawn."""
-        return self._glyphs is ASCII
-
-    def get_css_variables(self) -> dict[str, str]:
-        self.theme_variables = with_meanings(super().get_css_variables())
-        return self.theme_variables
-
-    def get_line_filters(self) -> Sequence[LineFilter]:
-        filters = super().get_line_filters()
-        return [*filters, self._frames] if self._glyphs is ASCII else filters
 
     def on_mount(self) -> None:
-        self._choose_theme()
-        if problem := unknown_action(self.interface.keys):
-            self.say(f"{interface_file()}: {problem}.", "warning")
         self.set_interval(TICK, self.tick)
         self.set_interval(STREAM_TICK, self._stream_tick)
         self._on_ready()
@@ -185,35 +144,10 @@ class HereticApp(TypeAhead):
         if os.environ.get("SSH_CONNECTION") and not (os.environ.get("TMUX") or os.environ.get("STY")):
             self.say("Not in tmux: if the link drops, the run goes on, and `heretic-tui follow` shows it.")
 
-    def _choose_theme(self) -> None:
-        """The theme that was set, else one that the terminal can show."""
-        wanted = self.interface.theme
-        self.theme = ANSI if self.console.color_system == "standard" else DARK
-        if wanted in self.available_themes:
-            self.theme = wanted
-        elif wanted:
-            self.say(f"There is no theme {wanted!r}: {', '.join(sorted(self.available_themes))}.", "warning")
-        self._theme_kept = self.theme
-        self.theme_changed_signal.subscribe(self, self._theme_chosen)
-
-    def _theme_chosen(self, theme: object) -> None:
-        """Another theme: kept for the next time, and every line drawn with its colours."""
-        if self.theme == self._theme_kept:
-            return
-        self._theme_kept = self.theme
+    def restyled(self) -> None:
         self._paint_everything()
         if isinstance(self.screen, ModeScreen):
             self.call_after_refresh(self.screen.careful(self.screen.paint_all))
-        try:
-            keep_theme(self.theme)
-        except HereticError as error:
-            self.say(f"The theme is not kept: {error}", "warning")
-
-    def handle_bindings_clash(self, clashed_bindings: set[Binding], node: DOMNode) -> None:
-        if not self._clashes_told:
-            self._clashes_told = True
-            names = ", ".join(sorted(str(binding.id) for binding in clashed_bindings))
-            self.say(f"In the keymap another action has the same key as {names}.", "warning")
 
     # The run
 
@@ -323,35 +257,6 @@ class HereticApp(TypeAhead):
 
         self._ask(questions.after_failure(failure, settings is not None), answered)
 
-    # What fails
-
-    async def _on_message(self, message: Message) -> None:
-        """A handler that fails must not end the screen: a run may be in this process."""
-        try:
-            await super()._on_message(message)
-        except Exception as error:
-            if isinstance(message, events.Compose | events.Mount):
-                self._fatal = error
-                raise
-            self.handler_failed(error)
-
-    def _handle_exception(self, error: Exception) -> None:
-        """What fails in a timer, a callback or a widget must not end the screen either."""
-        if self._strict or error is self._fatal or not self.is_running:
-            super()._handle_exception(error)
-        else:
-            self.handler_failed(error)
-
-    def handler_failed(self, error: Exception) -> None:
-        """Something of the screen failed: said once, and in the log with its place in the code."""
-        if self._strict:
-            raise error
-        said = one_line(error)
-        if said != self._last_failure:
-            self._last_failure = said
-            log.error("the screen failed", exc_info=error)
-            self.say(f"This did not work ({said}). The run goes on; the log has more: 6, then f.", "error")
-
     def steer_terminal(self, sequence: str) -> None:
         """Send the terminal characters of its own, between those of the screen; from any thread."""
         if self._driver is not None and self.is_running:
@@ -359,13 +264,6 @@ class HereticApp(TypeAhead):
 
     def _tell_from_thread(self, text: str) -> None:
         self.post_message(messages.Say(text, "warning"))
-
-    def say(self, text: str, severity: Severity = "information") -> None:
-        """Tell the user something in the line of messages."""
-        self.told = Told(safe_lines(text).plain, severity, time.time())
-        screen = self.screen if self.is_running and self.screen_stack else None
-        if isinstance(screen, RunScreen) and screen.is_ready:
-            screen.paint_lines()
 
     # What screens ask for
 
