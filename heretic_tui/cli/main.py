@@ -14,6 +14,7 @@ from heretic_tui.cli.export import EXPORT, REPRODUCE
 from heretic_tui.cli.layers import COMPARE, GEOMETRY, PLOT, TOKENS
 from heretic_tui.cli.model import INSPECT, SCORE
 from heretic_tui.cli.note import NOTE
+from heretic_tui.cli.queue import QUEUE
 from heretic_tui.cli.run import DEMO, RUN
 from heretic_tui.cli.runs import CONFIG, RUNS, SHOW
 from heretic_tui.cli.screen import FOLLOW, OPEN
@@ -31,6 +32,7 @@ _COMMANDS = {
         FOLLOW,
         DEMO,
         RUN,
+        QUEUE,
         RUNS,
         SHOW,
         NOTE,
@@ -159,6 +161,10 @@ class _Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         options, unknown = super().parse_known_args(args, namespace)
+        if (words := getattr(options, "words", None)) is not None:
+            # Argparse ends a list of words at the first flag; here it goes on after it.
+            words += [word for word in unknown if not word.startswith("-")]
+            unknown = [word for word in unknown if word.startswith("-")]
         if unknown:
             flag = unknown[0].partition("=")[0]
             hint = nearest(flag, self._option_string_actions) if flag.startswith("-") else ""

@@ -23,7 +23,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, streams: Streams) -> int:
-    return _with_lines(user_settings(options), streams, options.json)
+    return run_with_lines(user_settings(options), streams, options.json)
 
 
 def _add_demo(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def _demo(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.demo.settings import settings_of_the_demo
 
     if options.json or options.lines or not has_terminal():
-        return _with_lines(user_settings(options, settings_of_the_demo()), streams, options.json)
+        return run_with_lines(user_settings(options, settings_of_the_demo()), streams, options.json)
     return open_setup(options, streams, settings_of_the_demo(), start=True)
 
 
@@ -57,7 +57,7 @@ DEMO = Subcommand(
 )
 
 
-def _with_lines(settings: Settings, streams: Streams, json: bool) -> int:
+def run_with_lines(settings: Settings, streams: Streams, json: bool) -> int:
     """A run from its first phase to its last trial, told on standard output."""
     check_model_is_named(settings)
     from heretic_tui.events import RunFailed

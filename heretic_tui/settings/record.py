@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.older import as_now
 from heretic_tui.settings.schema import Settings
@@ -41,3 +43,16 @@ def from_record(record: object, own: Settings, where: str) -> Settings:
             "allow it with --trust-remote-code"
         )
     return found
+
+
+def settings_to_go_on(record: Mapping[str, object], own: Settings, where: str) -> Settings:
+    """Settings of a run that lies on the disk, or that waits in a queue, to begin or go on with it.
+
+    Raises:
+        UsageError: as for `from_record`, and where its trials are kept in a storage that `own` does not name.
+    """
+    settings = from_record(record, own, where)
+    if record.get("storage") and not own.storage:
+        storage = quoted(str(record["storage"]), 200)
+        raise UsageError(f"its trials are kept in {storage}: set `storage` to that, with the password, and resume")
+    return settings

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui import events as ev
-from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Tail, read_events
 from heretic_tui.run.state import RunState
-from heretic_tui.words import quoted
 
 if TYPE_CHECKING:
     from heretic_tui.control import Control
@@ -208,12 +207,9 @@ def resumed_settings(folder: RunFolder, own: Settings) -> Settings:
         UsageError: for a record that is damaged, or that asks for what `own` does not allow.
     """
     from heretic_tui.run.record import needed
-    from heretic_tui.settings.record import from_record
+    from heretic_tui.settings.record import settings_to_go_on
 
     record = needed(folder.read_record().settings, "settings", folder.record)
-    settings = from_record(record, own, str(folder.record))
-    if record.get("storage") and not own.storage:
-        storage = quoted(str(record["storage"]), 200)
-        raise UsageError(f"its trials are kept in {storage}: set `storage` to that, with the password, and resume")
+    settings = settings_to_go_on(record, own, str(folder.record))
     # The run's own folder of runs may have been moved with it.
     return settings.model_copy(update={"runs_dir": str(folder.path.parent)})
