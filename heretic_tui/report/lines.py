@@ -45,7 +45,7 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.ResponsePrefixFound():
             yield "prefix", f"{event.prefix!r} ({event.source})" if event.prefix else f"none ({event.source})"
         case ev.BaselineMeasured():
-            yield "base model", _base(event, state)
+            yield "original", _base(event, state)
         case ev.DirectionsFound():
             yield "directions", f"one for each of {len(event.layers) - 1} layers"
         case ev.LayersAnalysed():
@@ -72,17 +72,17 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
                 head, *lines = front_table(front, state.figures)
                 yield "front", head
                 yield from (("", line) for line in lines)
-            said = {"done": "done", "interrupted": "interrupted; the same command goes on from here"}
+            said = {"done": "done", "interrupted": "stopped; run the same command to continue"}
             yield "run", said.get(event.outcome, f"{event.outcome}: {event.reason}")
 
 
 def _base(event: ev.BaselineMeasured, state: RunState) -> str:
-    """What the base model does. (What compares a model with it is 0.)"""
+    """What the original model does. (What compares a model with it is 0.)"""
     said = []
     for figure in state.figures:
         value = event.figures.get(figure.key)
         if figure.counted and value is not None:
-            said.append(f"{figure.verb or figure.short} {value} of {event.prompts} bad evaluation prompts")
+            said.append(f"{figure.verb or figure.short} {value} of {event.prompts} harmful evaluation prompts")
         elif value:
             said.append(f"{figure.short} {figure.text(value)}")
     return ", ".join(said) or "measured"
@@ -121,7 +121,7 @@ def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list
     lines = [line("trial", (figure.short for figure in shown), "direction")]
     for trial in front:
         cells = (figure.text(trial.figures.get(figure.key), trial.prompts) for figure in shown)
-        lines.append(line(trial.number, cells, direction_words(trial.parameters)))
+        lines.append(line(trial.number, cells, direction_cell(trial.parameters)))
     return lines
 
 
@@ -131,8 +131,16 @@ def figures_sentence(trial: TrialRecord, figures: Sequence[Figure]) -> str:
 
 
 def direction_words(parameters: Parameters | None) -> str:
-    """The layer whose direction an edit uses; empty where its parameters are not known."""
+    """Whose direction an edit ablates; empty where its parameters are not known."""
     if parameters is None:
         return ""
     index = parameters.direction_index
-    return "per layer" if index is None else f"layer {index:.2f}"
+    return "own direction per layer" if index is None else f"one direction, from layer {index:.1f}"
+
+
+def direction_cell(parameters: Parameters | None) -> str:
+    """The same for a column of a table."""
+    if parameters is None:
+        return ""
+    index = parameters.direction_index
+    return "per layer" if index is None else f"from L{index:.1f}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
-from heretic_tui.report.lines import direction_words
+from heretic_tui.report.lines import direction_cell
 from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
 from heretic_tui.run.state import TrialRecord
@@ -88,7 +88,7 @@ def figures_table(export: ExportFigures) -> list[str]:
         return plain(f"{label:16}" + "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)))
 
     lines = [line("", (figure.short for figure in figures))]
-    rows = (("base model", export.base), (f"trial {export.trial.number}", export.trial), ("exported", export.exported))
+    rows = (("original", export.base), (f"trial {export.trial.number}", export.trial), ("exported", export.exported))
     for label, measured in rows:
         if measured:
             cells = (figure.text(measured.figures.get(figure.key), measured.prompts) for figure in figures)
@@ -121,7 +121,7 @@ def details_text(shown: RunDetails) -> list[str]:
         )
         texts = (counted_text(trial, figure, prompts) for figure in figures)
         cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
-        lines.append(f"        {trial.number:>5}  {cells}  {direction_words(trial.parameters):11}  {kernels}")
+        lines.append(f"        {trial.number:>5}  {cells}  {direction_cell(trial.parameters):11}  {kernels}")
     if not front:
         lines.append("        no complete trial yet")
     lines += _yours(shown)

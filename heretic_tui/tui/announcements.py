@@ -25,7 +25,7 @@ def announcement(event: ev.Event, state: RunState) -> Announcement | None:
     """
     match event:
         case ev.PhaseStarted() if event.phase == "ready" and state.finished:
-            return Announcement(f"{state.finished} trials are done: 4 to chat, e on a trial to export it")
+            return Announcement(f"{state.finished} trials done. Press 4 to chat, or e to export the selected trial.")
         case ev.Notice() if event.level == "error":
             return Announcement(event.text, "error")
         case ev.ShiftFound() if event.error:

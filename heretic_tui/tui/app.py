@@ -249,6 +249,9 @@ class HereticApp(ThemedApp):
         def answered(answer: str | None) -> None:
             if settings is None or answer in (None, "close"):
                 return
+            if answer == "edit":
+                self.action_mode("setup")
+                return
             again = settings
             if answer == "smaller":
                 size = max(1, (batch_size or settings.batch_size or 2) // 2)
@@ -281,7 +284,8 @@ class HereticApp(ThemedApp):
                 self.say("The run is being ended; what you asked for begins when it has.")
                 self._begin_after(host, settings)
 
-        self._ask(questions.REPLACE, answered)
+        name = host.folder.name if host.folder else "it"
+        self._ask(questions.before_replacing(name), answered)
 
     def _begin_after(self, host: Host, settings: Settings) -> None:
         def look() -> None:

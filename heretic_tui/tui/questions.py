@@ -20,11 +20,17 @@ class Question:
     answers: tuple[Choice, ...]
 
 
-REPLACE = Question(
-    "One run at a time",
-    "A run is open in this process.",
-    (("n", "no", "no, go on with it"), ("y", "end", "end it now; it can be resumed")),
-)
+def before_replacing(name: str) -> Question:
+    """Answers: no, end.
+
+    Args:
+        name: of the run that is at work.
+    """
+    return Question(
+        "Close the open run?",
+        "Only one model fits at a time. The open run can be resumed later.",
+        (("n", "no", "keep it"), ("y", "end", f"close {name} and start this")),
+    )
 
 
 def before_quitting(view: RunView) -> Question | None:
@@ -36,22 +42,23 @@ def before_quitting(view: RunView) -> Question | None:
     if view.searching and view.control is not None:
         in_trial = view.control.in_trial
         answers = (
-            ("s", "stay", "stay"),
-            ("k", "detach", "keep running without the screen (`heretic-tui follow` shows it)"),
+            ("s", "stay", "cancel"),
+            ("k", "detach", "leave it running; this terminal prints lines"),
             ("t", "stop", "stop after this trial" if in_trial else "stop when the model is ready"),
-            ("a", "abort", f"abort now; {'the running trial' if in_trial else 'this step'} is done again later"),
+            ("a", "abort", f"abort: {_DROPPED[in_trial]}"),
         )
-        return Question("A run is active", "The same command resumes it later." + more, answers)
+        title = "The search is still running" if view.state.phase == "search" else "The run is still being prepared"
+        return Question(title, "You can resume it later with the same command." + more, answers)
     if isinstance(export, ev.ExportStarted):
         text = f"Trial {export.trial} is being written to {export.out}."
         written = (
-            ("s", "stay", "stay"),
-            ("k", "detach", "let it be written without the screen"),
-            ("a", "abort", "drop it; nothing of it is left behind"),
+            ("s", "stay", "cancel"),
+            ("k", "detach", "leave it running; this terminal prints lines"),
+            ("a", "abort", "cancel the export; nothing of it is left behind"),
         )
-        return Question("An export is not done", text + more, written)
+        return Question("An export is still running", text + more, written)
     if unsaved:
-        leave = (("s", "stay", "stay (on Chat ctrl+s saves it)"), ("x", "close", "quit all the same"))
+        leave = (("s", "stay", "cancel (on Chat ctrl+s saves it)"), ("x", "close", "quit without it"))
         return Question("Quit?", unsaved, leave)
     return None
 
@@ -60,20 +67,25 @@ def before_aborting(view: RunView) -> Question | None:
     """None where nothing runs that could be aborted. Answers: no, abort."""
     if view.control is None or not view.searching:
         return None
-    in_trial = view.control.in_trial
-    dropped = "the trials in hand are dropped, and done again" if in_trial else "the preparation is broken off"
-    return Question(
-        "Abort now?", "Finished trials stay.", (("n", "no", "no, go on"), ("y", "abort", f"abort: {dropped}"))
-    )
+    words = f"abort: {_DROPPED[view.control.in_trial]}"
+    return Question("Abort now?", "Finished trials stay.", (("n", "no", "cancel"), ("y", "abort", words)))
+
+
+# What an abort costs, by whether trials are in hand.
+_DROPPED = {
+    True: "drop the running trials (they are redone on resume)",
+    False: "break off this step (it is redone on resume)",
+}
 
 
 def after_failure(failure: ev.RunFailed, can_retry: bool) -> Question:
-    """Answers: close, and where the run can be begun again retry, and smaller (half the batch size)."""
+    """Answers: close, and where the run can be begun again retry, smaller (half the batch size) and edit."""
     answers: list[Choice] = []
     if can_retry:
-        answers.append(("r", "retry", "go on from where it stopped"))
+        answers.append(("r", "retry", "try again from where it stopped"))
         if "memory" in failure.text:
-            answers.append(("b", "smaller", "go on with half the batch size"))
+            answers.append(("b", "smaller", "try again with half the batch size"))
+        answers.append(("e", "edit", "edit the settings"))
     answers.append(("c", "close", "close; what is finished stays in the run folder"))
     text = failure.text + (f"\n\n{failure.traceback}" if failure.traceback else "")
-    return Question("The run stopped", text, tuple(answers))
+    return Question("The run failed", text, tuple(answers))

@@ -16,7 +16,6 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
-from heretic_tui.tui import questions
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
@@ -36,8 +35,8 @@ def test_leaving_while_a_run_is_active_asks_first(tmp_path: Path, folder: Path) 
         await settle(pilot, app)
         assert host.control is not None
         for in_trial, words in (
-            (False, ("stop when the model is ready", "this step is done again")),
-            (True, ("stop after this trial", "the running trial is done again")),
+            (False, ("stop when the model is ready", "break off this step")),
+            (True, ("stop after this trial", "drop the running trials")),
         ):
             host.control.in_trial = in_trial
             await pilot.press("q")
@@ -262,7 +261,7 @@ def test_what_is_asked_for_twice_while_a_run_ends_begins_once(tmp_path: Path, fo
             await pilot.pause(0.05)
         assert len(begun) == 1, "two engines in one process"
         assert isinstance(app.screen, ChoiceDialog)
-        assert app.screen.question == questions.REPLACE
+        assert app.screen.question.title == "Close the open run?"
         await pilot.press("n")
         assert app.at_work is begun[0]
 

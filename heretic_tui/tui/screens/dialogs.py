@@ -102,7 +102,8 @@ def more_trials_dialog(finished: int, planned: int) -> LineDialog:
         return None if number is not None and number >= least else f"a whole number, at least {least}"
 
     suggestion = str(now + 50 if finished >= planned else now)
-    return LineDialog("Trials of this run, in all", suggestion, "the search goes on up to it", check)
+    title = f"Total number of trials ({finished} done)"
+    return LineDialog(title, suggestion, "the search runs until there are this many", check)
 
 
 class TextDialog(Dialog[None]):

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Kernel
-from heretic_tui.report.lines import direction_words
+from heretic_tui.report.lines import direction_cell, direction_words
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
@@ -49,7 +49,7 @@ def trial_row(
         glyphs.front if front else " ",
         f"{glyph_of(glyphs, state)} {state}",
         *(_figure(trial, figure, glyphs) for figure in in_tables(figures)),
-        direction_words(trial.parameters),
+        direction_cell(trial.parameters),
         duration(trial.seconds) if trial.seconds and timed else "",
         kernels,
     )
@@ -82,7 +82,7 @@ def trial_detail(trial: TrialRecord, front: bool, state: RunState, glyphs: Glyph
             text.append(" The search was told the estimate, and it is listed and drawn by it.")
         text.append("\n")
     if trial.parameters:
-        text.append(f"direction {direction_words(trial.parameters)}\n")
+        text.append(f"{direction_words(trial.parameters)}\n")
     layers = state.model.layers if state.model else 0
     for name, kernel in _kernels(trial).items():
         text.append(f"\n{plain(name)}\n", "bold")

@@ -126,8 +126,8 @@ def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, fol
         work.note(text, "warning")
         return False
     work.note(
-        f"residuals of {prompts:,} prompts: {size / 1e6:,.1f} MB are kept in {folder.residuals.name} "
-        "(--no-keep-residuals keeps none)"
+        f"Kept the residuals of {prompts:,} prompts ({size / 1e6:,.1f} MB) in {folder.residuals.name} "
+        "(--no-keep-residuals keeps none)."
     )
     return True
 
