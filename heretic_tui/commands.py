@@ -7,6 +7,9 @@ from typing import Literal
 
 from heretic_tui.parameters import Parameters
 
+# Of a run.
+MOST_TRIALS = 100_000
+
 
 @dataclass(frozen=True)
 class MoreTrials:

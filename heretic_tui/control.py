@@ -1,5 +1,5 @@
-"""Pause, stop after this trial, abort: one object that the engine looks at between batches and tokens, and the queue of
-commands that wait for a trial's end."""
+"""Pause, stop after this trial, abort: what can be asked of an engine; one object that it looks at between batches and
+tokens, and the queue of commands that wait for a trial's end."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from heretic_tui.commands import Chat, Close, Command, FullAnswers, Keep, MoreTrials, Samples, Task, Try
 from heretic_tui.events import (
@@ -23,6 +24,41 @@ from heretic_tui.events import (
 
 class Aborted(Exception):
     """Raised at the next checkpoint after `abort`: the work in hand is dropped, finished work stays."""
+
+
+class Requests(Protocol):
+    """What can be asked of an engine, whether it is in this process (`Control`) or in another one."""
+
+    @property
+    def paused(self) -> bool: ...
+
+    @property
+    def requested(self) -> str:
+        """What the engine was asked for: pausing, stopping or aborting; nothing else is running."""
+        ...
+
+    @property
+    def in_trial(self) -> bool:
+        """Whether "after this trial" means anything at this moment."""
+        ...
+
+    def pause(self) -> bool: ...
+
+    def resume(self) -> None: ...
+
+    def stop_after_trial(self) -> bool: ...
+
+    def abort(self) -> bool: ...
+
+    def send(self, command: Command) -> None: ...
+
+    def cancel(self, command: Task) -> None:
+        """Stop a command, in hand or still waiting for its turn."""
+        ...
+
+    def close(self) -> None:
+        """Whoever asks here will ask for nothing more: the session need not wait for it after the search."""
+        ...
 
 
 # What became of a command that can be withdrawn while it waits.
@@ -42,7 +78,7 @@ class Control:
 
     Attributes:
         in_trial: whether "after this trial" means anything at this moment.
-        closing: the session ends when its search has ended, and waits for no further commands.
+        attended: whether another terminal controls the run: a session that was closed waits for its commands too.
         serve: called while the trials are held, at first and after each command: what can be obeyed meanwhile.
         emit: the session's; states are told by it where there is one.
         tell: takes what has to be known at once, on whichever thread it was asked for.
@@ -69,8 +105,9 @@ class Control:
         # The edit that is to be tried: of several the latest.
         self._latest_try: Try | None = None
         self._paused_for = 0.0
+        self._closed = self._dismissed = False
         self.in_trial = False
-        self.closing = False
+        self.attended = False
         self.serve: Callable[[], None] = nothing
         self.emit: Emit | None = None
         self.tell: Emit = _unheard
@@ -144,9 +181,23 @@ class Control:
         return isinstance(command, Try) and self._latest_try is not command
 
     def close(self) -> None:
-        self.closing = True
+        self._closed = True
         self.resume()
+        self.wake()
+
+    def dismiss(self) -> None:
+        """Close, and let the session end even while another terminal controls it."""
+        self._dismissed = True
+        self.close()
+
+    def wake(self) -> None:
+        """Let a session that waits for commands look whether it is to end."""
         self._commands.put(Close())
+
+    @property
+    def closing(self) -> bool:
+        """Whether the session ends when its search has ended, and waits for no further commands."""
+        return self._closed and (self._dismissed or not self.attended)
 
     def rest(self) -> None:
         """The search is over: what was asked of it is forgotten, and the session waits for commands."""
@@ -160,6 +211,16 @@ class Control:
         """The search goes on."""
         self._ready = False
         self.tell_state()
+
+    @property
+    def ready(self) -> bool:
+        """Whether no search is going on: there is nothing to pause or to stop."""
+        return self._ready
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command that takes long is in hand."""
+        return bool(self._tasks)
 
     @property
     def stopping(self) -> bool:

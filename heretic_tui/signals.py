@@ -52,7 +52,8 @@ _LAST = 3
 
 @contextlib.contextmanager
 def interrupts(control: Control, err: Output, presses: int = 0) -> Iterator[None]:
-    """ctrl-c once stops after the trial, twice stops now; SIGTERM stops now; three of them end the process.
+    """ctrl-c once stops after the trial, twice stops now; SIGTERM stops now; three of them end the process. The
+    session ends then, though another terminal controls it.
 
     Args:
         presses: how many came before.
@@ -66,6 +67,7 @@ def interrupts(control: Control, err: Output, presses: int = 0) -> Iterator[None
     def interrupted(number: int, frame: FrameType | None) -> None:
         nonlocal presses
         presses += 1
+        control.dismiss()
         if presses == 1 and control.in_trial:
             say("stopping after this trial; ctrl-c again stops now")
             control.stop_after_trial()
@@ -77,6 +79,7 @@ def interrupts(control: Control, err: Output, presses: int = 0) -> Iterator[None
     def terminated(number: int, frame: FrameType | None) -> None:
         nonlocal presses
         presses += 1
+        control.dismiss()
         control.abort()
 
     with handling(interrupted, terminated), the_third_ends(presses):

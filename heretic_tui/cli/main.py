@@ -17,7 +17,7 @@ from heretic_tui.cli.note import NOTE
 from heretic_tui.cli.queue import QUEUE
 from heretic_tui.cli.run import DEMO, RUN
 from heretic_tui.cli.runs import CONFIG, RUNS, SHOW
-from heretic_tui.cli.screen import FOLLOW, OPEN
+from heretic_tui.cli.screen import ATTACH, FOLLOW, OPEN
 from heretic_tui.errors import DONE, FAILED, INTERRUPTED, HereticError, UsageError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.signals import leaving_at_once
@@ -30,6 +30,7 @@ _COMMANDS = {
     for command in (
         OPEN,
         FOLLOW,
+        ATTACH,
         DEMO,
         RUN,
         QUEUE,
@@ -73,7 +74,7 @@ def _status_of(arguments: Sequence[str], streams: Streams) -> int:
         command = _COMMANDS[options.command]
         if streams.out.closed and command.only_prints:
             raise UsageError("standard output is closed: there is nowhere to print to")
-        if streams.out.closed and command not in (OPEN, FOLLOW):
+        if streams.out.closed and command not in (OPEN, FOLLOW, ATTACH):
             _say(streams, "standard output is closed: what would be printed there is left out")
         return command.run(options, streams)
     except HereticError as error:

@@ -1,4 +1,4 @@
-"""The commands that open the screen: open, follow."""
+"""The commands that open the screen: open, follow, attach."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.terminal import Streams
 
 if TYPE_CHECKING:
+    from heretic_tui.run.folder import RunFolder
     from heretic_tui.settings.interface import Interface
 
 
@@ -33,15 +34,30 @@ def _add_follow(parser: argparse.ArgumentParser) -> None:
 
 
 def _follow(options: argparse.Namespace, streams: Streams) -> int:
-    from heretic_tui.run.folder import find_run, latest_run
     from heretic_tui.tui.host import FollowHost
 
     _check_terminal("`heretic-tui show RUN` prints a run")
-    where = runs_dir(options)
-    folder = find_run(where, options.run) if options.run else latest_run(where)
+    host = FollowHost(_run_or_latest(options))
     from heretic_tui.tui.launch import open_screen
 
-    return open_screen(streams, None, FollowHost(folder), interface=given_interface(options))
+    return open_screen(streams, None, host, interface=given_interface(options))
+
+
+def _attach(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.tui.host import AttachHost
+
+    _check_terminal("`heretic-tui show RUN` prints a run")
+    host = AttachHost(_run_or_latest(options))
+    from heretic_tui.tui.launch import open_screen
+
+    return open_screen(streams, None, host, interface=given_interface(options))
+
+
+def _run_or_latest(options: argparse.Namespace) -> RunFolder:
+    from heretic_tui.run.folder import find_run, latest_run
+
+    where = runs_dir(options)
+    return find_run(where, options.run) if options.run else latest_run(where)
 
 
 OPEN = Subcommand(
@@ -54,10 +70,18 @@ OPEN = Subcommand(
 )
 FOLLOW = Subcommand(
     name="follow",
-    summary="watch a run of another terminal, live or long finished",
+    summary="watch a run of another terminal, live or long finished (attach controls it)",
     settings=RUNS_DIR,
     add_arguments=_add_follow,
     run=_follow,
+)
+ATTACH = Subcommand(
+    name="attach",
+    usage="[RUN]",
+    summary="control a run that another terminal or no terminal works on, from this one",
+    settings=RUNS_DIR,
+    add_arguments=_add_follow,
+    run=_attach,
 )
 
 

@@ -79,6 +79,16 @@ class RunFolder:
     def log(self) -> Path:
         return self.path / "engine.log"
 
+    @property
+    def lines(self) -> Path:
+        """What a run without a terminal prints."""
+        return self.path / "run.log"
+
+    @property
+    def socket(self) -> Path:
+        """By which other terminals control the run while a process is at work on it."""
+        return self.path / "attach.sock"
+
     def responses(self, trial: int | None) -> Path:
         """Responses of a trial, or of the base model for None."""
         return self.path / "responses" / ("base.json" if trial is None else f"trial-{trial:04}.json")
@@ -112,8 +122,8 @@ class RunFolder:
             self._lock = lock.take(self.path / "lock")
         except lock.HeldError as error:
             raise UsageError(
-                f"run {self.name} is held by process {error.pid or 'unknown'}: wait for it, stop it, or choose another "
-                "--runs-dir"
+                f"{self.name} is already running (process {error.pid or 'unknown'}). Control it: heretic-tui attach "
+                f"{self.name}. Watch it: heretic-tui follow {self.name}"
             ) from error
         except OSError as error:
             raise UsageError(f"cannot write to the run folder {self.path}: lock: {error.strerror}") from error

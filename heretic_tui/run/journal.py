@@ -22,6 +22,9 @@ BYTES_AT_ONCE = 1 << 24
 class Journal:
     """The writer. Every record carries `seq` (from 0, without gaps) and what the event tells, its time included.
 
+    Attributes:
+        records: how many the file holds.
+
     Raises:
         UsageError: when the file cannot be written to, or is damaged elsewhere than in its last line.
     """
@@ -30,7 +33,7 @@ class Journal:
         self._clock = clock
         self._thinned: dict[str, float] = {}
         self._path = path
-        self._seq = sum(1 for _ in read_journal(path))
+        self.records = sum(1 for _ in read_journal(path))
         try:
             trim_torn_line(path)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -49,12 +52,12 @@ class Journal:
             if now - self._thinned.get(event.type, 0.0) < _HIGH_RATE_SECONDS:
                 return
             self._thinned[event.type] = now
-        line = json.dumps({"seq": self._seq, **event.to_json()}, ensure_ascii=False) + "\n"
+        line = json.dumps({"seq": self.records, **event.to_json()}, ensure_ascii=False) + "\n"
         try:
             append(self._file, line.encode("utf-8", errors="replace"), sync=not event.high_rate)
         except OSError as error:
             raise HereticError(f"cannot write {self._path}: {error.strerror}; free some space and resume") from error
-        self._seq += 1
+        self.records += 1
 
     def close(self) -> None:
         os.close(self._file)
@@ -131,6 +134,9 @@ class Tail:
     it is whole.
 
     What is in the file at the first read counts as past.
+
+    Attributes:
+        records: how many have been read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -138,8 +144,13 @@ class Tail:
         self._offset = 0
         self._past: int | None = None
         self._take = _Reader()
+        self.records = 0
 
     def take(self) -> list[ev.Event]:
+        return [event for _, event in self.take_numbered()]
+
+    def take_numbered(self) -> list[tuple[int, ev.Event]]:
+        """The events with their `seq`."""
         try:
             found = self._path.stat()
             # Opening a FIFO would wait for its writer.
@@ -157,11 +168,12 @@ class Tail:
         for line in _whole_lines(data):
             past = self._offset < self._past
             self._offset += len(line) + 1
+            number, self.records = self.records, self.records + 1
             try:
                 event = self._take(_record(line), past)
             except (UsageError, ValueError):
                 # The writer reports a damaged line; a reader gets all others.
                 continue
             if event:
-                events.append(event)
+                events.append((number, event))
         return events

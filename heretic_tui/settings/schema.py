@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
 from heretic_tui.files import parse_json, state_folder
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
@@ -164,8 +165,8 @@ class Settings(BaseModel):
         ["kl_divergence", "refusals"], "Search", "the two figures that are to be small", min_length=2, max_length=2
     )
     figures: Annotated[list[str], METRICS] = _setting([], "Search", "further figures of a trial, which are only shown")
-    n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=100_000)
-    n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=100_000)
+    n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=MOST_TRIALS)
+    n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=MOST_TRIALS)
     seed: int | None = _setting(None, "Search", "seed of the search; unset: drawn, and stored", ge=0, lt=2**31)
     early_stop: bool = _setting(
         True, "Search", "decode a trial no further once it is certain to be dominated by another"
@@ -173,7 +174,7 @@ class Settings(BaseModel):
     storage: str | None = _setting(None, "Search", "Optuna storage URL; unset: a journal in the run folder")
 
     batch_size: int = _setting(0, "Run", "prompts in one batch; 0 = find out", ge=0, le=100_000)
-    max_batch_size: int = _setting(128, "Run", "largest batch to try when finding out", ge=1, le=100_000)
+    max_batch_size: int = _setting(128, "Run", "largest batch to try when finding out", ge=1, le=MOST_TRIALS)
     trials_at_once: int = _setting(
         0, "Run", "trials whose prompts share a batch; 0 = as many as keep it full", ge=0, le=64
     )

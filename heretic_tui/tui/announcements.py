@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
+from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.messages import Severity
 
@@ -15,6 +16,19 @@ class Announcement:
 
     text: str
     severity: Severity = "information"
+
+
+def told_of_control(news: ControlNews) -> tuple[str, Severity]:
+    """What the user is told of who controls the run."""
+    match news.kind:
+        case "lost":
+            who = news.text or "Another terminal"
+            return f"{who} controls the run now; this screen only watches. T takes control back.", "warning"
+        case "free":
+            return f"{news.text} T takes control.", "information"
+        case "refused" | "ended":
+            return news.text, "error"
+    return news.text, "information"
 
 
 def announcement(event: ev.Event, state: RunState) -> Announcement | None:

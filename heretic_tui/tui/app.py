@@ -16,14 +16,15 @@ from textual.screen import Screen
 from heretic_tui import events as ev
 from heretic_tui.calls import Calls
 from heretic_tui.commands import MoreTrials
+from heretic_tui.errors import HereticError
 from heretic_tui.report.notify import Notifier
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
-from heretic_tui.tui.announcements import announcement
+from heretic_tui.tui.announcements import announcement, told_of_control
 from heretic_tui.tui.help import help_text, palette_commands
-from heretic_tui.tui.host import Host, ThreadHost
+from heretic_tui.tui.host import AttachHost, FollowHost, Host, ThreadHost
 from heretic_tui.tui.keys import named
 from heretic_tui.tui.modes import Mode
 from heretic_tui.tui.open_runs import OpenRuns
@@ -89,6 +90,7 @@ class HereticApp(ThemedApp):
             Binding("S", "stop", "Stop after trial", show=False, tooltip="stop the search after this trial"),
             Binding("X", "abort", "Abort now", show=False, tooltip="drop the running trials; they are redone later"),
             Binding("plus", "more", "More trials", show=False, tooltip="set the total number of trials"),
+            Binding("T", "take_control", "Take control", tooltip="control the run from here; others only watch then"),
             Binding("question_mark", "help", "Help", key_display="?"),
             # Before a line that is typed in.
             Binding("f1", "help", "Help", id="app.help-anywhere", key_display="F1", priority=True),
@@ -210,6 +212,7 @@ class HereticApp(ThemedApp):
             return
         if self._runs.left_has_ended():
             self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
+        self._tell_control()
         taken = self.view.take()
         for event in taken.news:
             self._announce(event)
@@ -234,6 +237,19 @@ class HereticApp(ThemedApp):
                 kinds = frozenset(unpainted)
                 unpainted.clear()
                 screen.paint(kinds)
+
+    def _tell_control(self) -> None:
+        """Tell who controls the run, where that changed."""
+        host = self.view.host
+        for news in host.take_news() if host else ():
+            if news.kind == "held":
+                self._ask_to_take_over(news.text)
+            else:
+                self.say(*told_of_control(news))
+            if news.kind == "ended":
+                self.view.conversations.end("the connection to the run's process has ended")
+            self._paint_everything()
+            self.refresh_bindings()
 
     def _announce(self, event: ev.Event) -> None:
         if isinstance(event, ev.RunFailed):
@@ -276,6 +292,9 @@ class HereticApp(ThemedApp):
         if host is None:
             self.start(settings)
             return
+        if host.controller:
+            self.say(f"{host.controller} controls the run that is open here: show it, and T takes control.", "warning")
+            return
 
         def answered(answer: str | None) -> None:
             if answer == "end" and host.control:
@@ -303,7 +322,21 @@ class HereticApp(ThemedApp):
             self.come_back()
             self.switch_mode("trials")
             return
-        if left := self._runs.look_at(message.folder):
+        self._look_at(FollowHost(message.folder))
+
+    @on(messages.AttachRun)
+    def _attach_run(self, message: messages.AttachRun) -> None:
+        if self._runs.is_here(message.folder):
+            self.come_back()
+            self.switch_mode("trials")
+            return
+        try:
+            self._look_at(AttachHost(message.folder))
+        except HereticError as error:
+            self.say(str(error), "error")
+
+    def _look_at(self, host: FollowHost | AttachHost) -> None:
+        if left := self._runs.look_at(host):
             name = left.folder.name if left.folder else "The run"
             self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
         self._show_trials()
@@ -362,6 +395,8 @@ class HereticApp(ThemedApp):
                 return control is not None and control.paused == (action == "go_on")
             case "stop" | "abort" | "more":
                 return control is not None
+            case "take_control":
+                return control is None and self.view.alive
             case "help":
                 return not isinstance(self.screen, TextDialog)
             case "command_palette":
@@ -430,6 +465,33 @@ class HereticApp(ThemedApp):
 
         if view.can_ask:
             self.push_screen(more_trials_dialog(state.finished, state.n_trials), answered)
+
+    def action_take_control(self) -> None:
+        """Control the run in view from here."""
+        host = self.view.host
+        if host is None or not self.view.alive or host.control:
+            return
+        if not host.attached and host.folder:
+            self.post_message(messages.AttachRun(host.folder))
+        elif host.controller:
+            self._ask_to_take_over(host.controller)
+        else:
+            self._take_control(host)
+
+    def _ask_to_take_over(self, controller: str) -> None:
+        host = self.view.host
+
+        def answered(answer: str | None) -> None:
+            if host and answer == "over":
+                self._take_control(host)
+
+        self._ask(questions.before_taking_over(controller), answered)
+
+    def _take_control(self, host: Host) -> None:
+        try:
+            host.take_control(over=True)
+        except HereticError as error:
+            self.say(str(error), "error")
 
     def action_help(self) -> None:
         self.push_screen(TextDialog("Help", help_text(self, self.screen)))

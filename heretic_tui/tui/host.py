@@ -1,4 +1,5 @@
-"""A run as a screen sees it: an engine thread in this process, or a run folder that another process writes."""
+"""A run as a screen sees it: an engine thread in this process, a run that another process works on and this terminal
+is attached to, or a run folder that is only read."""
 
 from __future__ import annotations
 
@@ -11,13 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui import events as ev
-from heretic_tui.errors import HereticError, one_line
+from heretic_tui.control import Control, Requests
+from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.run.attach.client import Attachment, ControlNews
+from heretic_tui.run.attach.place import terminal_name
+from heretic_tui.run.attach.server import AttachServer, attachable
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Tail, read_events
 from heretic_tui.run.state import RunState
 
 if TYPE_CHECKING:
-    from heretic_tui.control import Control
     from heretic_tui.report.notify import Notifier
     from heretic_tui.settings.schema import Settings
 
@@ -29,12 +33,49 @@ class Host(Protocol):
 
     Attributes:
         folder: the run folder, None until it is known.
-        control: None where another process is at work on the run, or none.
         settings: what a run of this process was started with; None where it was not started here.
     """
 
     folder: RunFolder | None
-    control: Control | None
+
+    @property
+    def control(self) -> Requests | None:
+        """None where another terminal controls the run, or none is at work on it."""
+        ...
+
+    @property
+    def controller(self) -> str | None:
+        """The other terminal that controls the run, as people know it; None where none is known to."""
+        ...
+
+    @property
+    def here(self) -> bool:
+        """Whether the engine is in this process."""
+        ...
+
+    @property
+    def attached(self) -> bool:
+        """Whether there is a connection to the process of the engine, or it is this one: control can be had."""
+        ...
+
+    def take_control(self, over: bool) -> None:
+        """Ask for control of the run.
+
+        Args:
+            over: also where another terminal has it.
+
+        Raises:
+            UsageError: when it cannot be had.
+        """
+        ...
+
+    def take_news(self) -> Sequence[ControlNews]:
+        """What is to be told about who controls the run."""
+        ...
+
+    def leave(self) -> None:
+        """The screen shows this run no more."""
+        ...
 
     @property
     def settings(self) -> Settings | None: ...
@@ -83,6 +124,9 @@ class ThreadHost:
     Args:
         on_folder: called on the engine's thread as soon as the run folder is held.
         notifier: calls a person for what happens, whichever run is in view, and when the screen was left too.
+
+    Attributes:
+        engine: the control of the engine, whoever has control of the run.
     """
 
     def __init__(
@@ -91,14 +135,14 @@ class ThreadHost:
         on_folder: Callable[[RunFolder], None] = lambda folder: None,
         notifier: Notifier | None = None,
     ) -> None:
-        # control.py is pure Python; heavy libraries are imported on the thread, when the first screen is drawn.
-        from heretic_tui.control import Control
-
         self.settings = settings
         self.folder: RunFolder | None = None
-        self.control: Control | None = Control()
+        self.engine = Control()
         self._mailbox = Mailbox()
-        self.control.tell = self._mailbox.put
+        self.engine.tell = self._tell
+        self._server: AttachServer | None = None
+        self._controller: str | None = None
+        self._left = False
         self._on_folder = on_folder
         self._notifier = notifier
         self._hear = self._listener(RunState())
@@ -117,8 +161,47 @@ class ThreadHost:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
+    @property
+    def control(self) -> Control | None:
+        return None if self.controller else self.engine
+
+    @property
+    def controller(self) -> str | None:
+        return self._server.controller if self._server else None
+
+    @property
+    def here(self) -> bool:
+        return True
+
+    @property
+    def attached(self) -> bool:
+        return self.alive
+
+    def take_control(self, over: bool) -> None:
+        if self._server and over:
+            self._server.take_back()
+
+    def take_news(self) -> list[ControlNews]:
+        before, self._controller = self._controller, self.controller
+        if self._controller and self._controller != before:
+            return [ControlNews("lost", self._controller)]
+        if before and not self._controller:
+            return [ControlNews("gained", "This screen controls the run again.")]
+        return []
+
+    def leave(self) -> None:
+        self._left = True
+        if self._server:
+            self._server.screen = None
+
     def join(self, timeout: float | None = None) -> None:
         self._thread.join(timeout)
+
+    def _tell(self, event: ev.Event) -> None:
+        """What has to be known at once, on whichever thread it was asked for."""
+        self._mailbox.put(event)
+        if self._server:
+            self._server.hear(event)
 
     def _work(self) -> None:
         # The screen goes first where both want the processor; the engine's own threads inherit this.
@@ -147,18 +230,20 @@ class ThreadHost:
         from heretic_tui.engine.session.session import Session
 
         hide_output_of_optuna()
-        assert self.control is not None
         inputs = check_inputs(self.settings)
-        session = Session(inputs, self.control)
+        session = Session(inputs, self.engine)
         try:
             self.folder = session.folder
             self._on_folder(session.folder)
             # What earlier sessions did, so that the screen has the whole run.
             for event in read_events(session.folder.events):
                 self._mailbox.put(event)
+            self._server = server = AttachServer(session.folder, self.engine, lambda: session.records)
+            server.screen = None if self._left else f"{terminal_name()} (process {os.getpid()})"
             self._hear = self._listener(session.state)
-            session.listeners += [self._mailbox.put, settle_garbage, self._hear]
-            self.outcome = session.run(stay=True)
+            session.listeners += [self._tell, settle_garbage, self._hear]
+            with attachable(server, lambda text: self._mailbox.put(ev.Notice(text=text, level="warning"))):
+                self.outcome = session.run(stay=True)
         finally:
             session.close()
 
@@ -173,13 +258,31 @@ def settle_garbage(event: ev.Event) -> None:
         gc.freeze()
 
 
-class FollowHost:
-    """A run folder that another process writes, or wrote: read only, from any number of terminals."""
+class OtherProcess:
+    """What the hosts of a run have in common that another process works on, or none."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder: RunFolder | None = folder
-        self.control: Control | None = None
         self.settings: Settings | None = None
+        self._folder = folder
+
+    @property
+    def alive(self) -> bool:
+        return self._folder.holder() is not None
+
+    @property
+    def here(self) -> bool:
+        return False
+
+    def join(self, timeout: float | None = None) -> None:
+        pass
+
+
+class FollowHost(OtherProcess):
+    """A run folder that another process writes, or wrote: read only, from any number of terminals."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder)
         self._tail = Tail(folder.events)
 
     def start(self) -> None:
@@ -189,12 +292,64 @@ class FollowHost:
         return self._tail.take()
 
     @property
-    def alive(self) -> bool:
-        assert self.folder is not None
-        return self.folder.holder() is not None
+    def control(self) -> Requests | None:
+        return None
 
-    def join(self, timeout: float | None = None) -> None:
+    @property
+    def controller(self) -> str | None:
+        return None
+
+    @property
+    def attached(self) -> bool:
+        return False
+
+    def take_control(self, over: bool) -> None:
+        raise UsageError("this screen only watches the run: `heretic-tui attach` controls it")
+
+    def take_news(self) -> Sequence[ControlNews]:
+        return ()
+
+    def leave(self) -> None:
         pass
+
+
+class AttachHost(OtherProcess):
+    """A run that another process works on, controlled from this terminal, or watched where another one controls it.
+
+    Raises:
+        UsageError: when the run cannot be attached to.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__(folder)
+        self._attachment = Attachment(folder)
+
+    def start(self) -> None:
+        self._attachment.take_control(over=False)
+
+    def take(self) -> list[ev.Event]:
+        return self._attachment.take()
+
+    @property
+    def control(self) -> Requests | None:
+        return self._attachment.control if self._attachment.yours else None
+
+    @property
+    def controller(self) -> str | None:
+        return self._attachment.controller
+
+    @property
+    def attached(self) -> bool:
+        return True
+
+    def take_control(self, over: bool) -> None:
+        self._attachment.take_control(over)
+
+    def take_news(self) -> Sequence[ControlNews]:
+        return self._attachment.take_news()
+
+    def leave(self) -> None:
+        self._attachment.leave()
 
 
 def resumed_settings(folder: RunFolder, own: Settings) -> Settings:

@@ -152,8 +152,9 @@ class _Link:
     def _terminated(self, number: int, frame: FrameType | None) -> None:
         self.presses += 1
         host = self._app.at_work
-        if host and host.control:
-            host.control.abort()
+        if isinstance(host, ThreadHost):
+            host.engine.dismiss()
+            host.engine.abort()
         self._leave("closed")
 
     def _leave(self, result: str) -> None:
@@ -165,16 +166,22 @@ class _Link:
 def _wait_for_engine(app: HereticApp, result: str | None, link: _Link, streams: Streams) -> int:
     """Wait for the engine, with lines where the screen was."""
     app.come_back()
-    host = app.view.host
-    if host is None or host.control is None or not isinstance(host, ThreadHost):
+    host, out = app.view.host, streams.out
+    if host is None:
         return DONE
-    host.control.close()
-    out = streams.out
-    with interrupts(host.control, streams.err, link.presses):
-        printer = PlainPrinter(out, app.view.state) if result == "detach" and not link.gone else None
+    host.leave()
+    if not isinstance(host, ThreadHost):
+        if result == "detach" and host.attached and host.folder and host.alive:
+            out.write_lines(f"{host.folder.name} goes on: `heretic-tui attach {host.folder.name}` controls it again")
+        return DONE
+    host.engine.close()
+    with interrupts(host.engine, streams.err, link.presses):
+        quiet = link.gone or (result != "detach" and host.controller is None)
+        printer = None if quiet else PlainPrinter(out, app.view.state)
         if printer and host.alive:
-            stops = "stops after the trial" if host.control.in_trial else "stops it"
-            out.write(f"the run goes on without the screen; ctrl-c {stops}\n")
+            stops = "stops after the trial" if host.engine.in_trial else "stops it"
+            who = f", controlled by {host.controller}" if host.controller else ""
+            out.write(f"the run goes on without the screen{who}; ctrl-c {stops}\n")
         told = printer is not None or link.gone
         while True:
             alive = host.alive

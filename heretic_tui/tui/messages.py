@@ -38,6 +38,13 @@ class ShowRun(Message):
 
 
 @dataclass
+class AttachRun(Message):
+    """Control a run that another process works on; where another terminal does, the user is asked first."""
+
+    folder: RunFolder
+
+
+@dataclass
 class SendCommand(Message):
     """Ask the engine for something; it confirms by events."""
 

@@ -33,6 +33,15 @@ def before_replacing(name: str) -> Question:
     )
 
 
+def before_taking_over(controller: str) -> Question:
+    """Answers: watch, over."""
+    return Question(
+        "Take over?",
+        f"{controller} controls this run. It can only watch then, and can take control back.",
+        (("w", "watch", "watch only; T takes control later"), ("y", "over", "take control of the run")),
+    )
+
+
 def before_quitting(view: RunView) -> Question | None:
     """None where nothing would be lost. Answers: stay, close, detach, stop, abort."""
     talk = view.conversations
@@ -41,9 +50,10 @@ def before_quitting(view: RunView) -> Question | None:
     export = view.state.export if view.can_ask else None
     if view.searching and view.control is not None:
         in_trial = view.control.in_trial
+        left = "this terminal prints lines" if view.at_work else "`heretic-tui attach` controls it again"
         answers = (
             ("s", "stay", "cancel"),
-            ("k", "detach", "leave it running; this terminal prints lines"),
+            ("k", "detach", f"leave it running; {left}"),
             ("t", "stop", "stop after this trial" if in_trial else "stop when the model is ready"),
             ("a", "abort", f"abort: {_DROPPED[in_trial]}"),
         )
@@ -53,7 +63,7 @@ def before_quitting(view: RunView) -> Question | None:
         text = f"Trial {export.trial} is being written to {export.out}."
         written = (
             ("s", "stay", "cancel"),
-            ("k", "detach", "leave it running; this terminal prints lines"),
+            ("k", "detach", f"leave it running; {left}"),
             ("a", "abort", "cancel the export; nothing of it is left behind"),
         )
         return Question("An export is still running", text + more, written)

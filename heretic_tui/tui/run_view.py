@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
-from heretic_tui.control import Control
+from heretic_tui.control import Requests
 from heretic_tui.errors import HereticError
 from heretic_tui.report.news import News, Newsroom
 from heretic_tui.run.annotations import Annotations, Word
@@ -147,7 +147,7 @@ class RunView:
         return self.host.folder if self.host else None
 
     @property
-    def control(self) -> Control | None:
+    def control(self) -> Requests | None:
         """By which the engine is asked; None where the run can only be looked at."""
         return self.host.control if self.host else None
 
@@ -167,7 +167,8 @@ class RunView:
         if self.host is None:
             return "Start a run first: key 1."
         if self.alive:
-            return "Another process is at work on this run: only there can it be asked."
+            who = self.host.controller or ("Nobody" if self.host.attached else "Another process")
+            return f"{who} controls this run: T takes control."
         return "No engine is at work on this run: R among the runs of Setup resumes it."
 
     @property
@@ -178,7 +179,12 @@ class RunView:
     @property
     def at_work(self) -> bool:
         """Whether the engine of this run is at work in this process, now and not at the last `take`."""
-        return self.host is not None and self.host.control is not None and self.host.alive
+        return self.host is not None and self.host.here and self.host.alive
+
+    @property
+    def attached(self) -> bool:
+        """Whether control of the run can be had from here, now: it is at work in this process, or attached to."""
+        return self.host is not None and self.host.attached and self.host.alive
 
     @property
     def note(self) -> str:
@@ -187,14 +193,16 @@ class RunView:
         if self.host is None:
             return ""
         if self.host.control is None:
-            return "FOLLOWING"
+            # Without its process: that is told where there is more room.
+            terminal = (self.host.controller or "").partition(" (")[0]
+            return f"WATCHING, {terminal} controls" if terminal else "FOLLOWING"
         requested = self.host.control.requested if self.alive else "running"
         confirmed = self.state.state == requested or (self.state.state, requested) == ("paused", "pausing")
         return "" if requested == "running" or confirmed else f"{requested} {self.glyphs.ellipsis}"
 
-    def is_of(self, folder: RunFolder) -> bool:
+    def is_of(self, folder: RunFolder | None) -> bool:
         """Whether this is the run of a folder."""
-        return self.folder is not None and self.folder.path.resolve() == folder.path.resolve()
+        return self.folder is not None and folder is not None and self.folder.path.resolve() == folder.path.resolve()
 
     # The conversation
 

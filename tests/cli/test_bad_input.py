@@ -185,6 +185,6 @@ def test_a_second_process_on_a_run_is_refused_with_the_pid_of_the_first(
     (path,) = (tmp_path / "runs").iterdir()
     first = RunFolder(path)
     first.lock()
-    refused(heretic(*command), f"is held by process {os.getpid()}")
+    refused(heretic(*command), f"is already running (process {os.getpid()})")
     first.unlock()
     assert heretic(*command).status == 0

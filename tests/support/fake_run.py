@@ -17,6 +17,7 @@ from heretic_tui.commands import Command
 from heretic_tui.control import Control
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures, Separation
 from heretic_tui.parameters import Parameters
+from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
@@ -32,9 +33,12 @@ class FakeHost:
     def __init__(self, folder: Path | None = None, watched: bool = False) -> None:
         self.folder = RunFolder(folder) if folder else None
         self.control: Control | None = None if watched else Control()
+        self.controller: str | None = None
+        self.here = self.attached = not watched
         self.settings = load_settings({"model": "acme/guarded-8b"}, environment=False)
         self.alive = True
         self.started = False
+        self.news: list[ControlNews] = []
         self._waiting: list[ev.Event] = []
 
     def start(self) -> None:
@@ -43,6 +47,16 @@ class FakeHost:
     def take(self) -> list[ev.Event]:
         events, self._waiting = self._waiting, []
         return events
+
+    def take_control(self, over: bool) -> None:
+        pass
+
+    def take_news(self) -> list[ControlNews]:
+        news, self.news = self.news, []
+        return news
+
+    def leave(self) -> None:
+        pass
 
     def join(self, timeout: float | None = None) -> None:
         pass

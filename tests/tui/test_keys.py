@@ -245,10 +245,10 @@ def test_without_an_engine_no_key_promises_one_and_what_to_do_is_said(tmp_path: 
         await pilot.press("g")
         assert "e export" not in keys()
         await pilot.press("e")
-        assert "only there can it be asked" in shown(app, "#export-facts")
+        assert "T takes control" in shown(app, "#export-facts")
         await pilot.press("escape", "4")
         assert "enter send" not in keys()
-        assert "only there can it be asked" in shown(app, "#chat-status")
+        assert "T takes control" in shown(app, "#chat-status")
         host.alive = False
         await settle(pilot, app)
         assert "R among the runs of Setup resumes it" in shown(app, "#chat-status")

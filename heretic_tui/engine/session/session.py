@@ -84,6 +84,11 @@ class Session:
     def _storage(self) -> str | Path:
         return self._settings.storage or self.folder.study
 
+    @property
+    def records(self) -> int:
+        """How many events the journal holds."""
+        return self._journal.records
+
     def emit(self, event: ev.Event) -> None:
         # The journal first: it is the source of truth.
         if event.kept:
@@ -102,11 +107,14 @@ class Session:
         Raises:
             HereticError: when the run cannot go on; all finished work stays in the folder.
         """
+        if not stay:
+            # Still, another terminal may take control, and the session waits for its commands then.
+            self._control.close()
         try:
             self._open()
-            self._search(stay)
-            while stay and self._go_on():
-                self._search(stay)
+            self._search()
+            while self._go_on():
+                self._search()
         except Aborted:
             return self._end("interrupted")
         except HereticError as error:
@@ -161,7 +169,7 @@ class Session:
 
     # The search
 
-    def _search(self, stay: bool) -> None:
+    def _search(self) -> None:
         """Make the model ready and work until the last trial, or until there is to be no more."""
         start = None
         self._failures = 0
@@ -173,7 +181,7 @@ class Session:
             while self._run_trials():
                 self._export_those_that_wait()
         except Aborted:
-            if not stay or self._control.closing:
+            if self._control.closing:
                 raise
         finally:
             self._control.serve = nothing
@@ -217,9 +225,10 @@ class Session:
 
     def _go_on(self) -> bool:
         """Obey commands until one asks for more trials (true) or the session is to end (false)."""
+        if self._control.closing:
+            return False
         self._control.rest()
-        if not self._control.closing:
-            self._export_those_that_wait()
+        self._export_those_that_wait()
         while not self._control.closing:
             command = self._waiting.pop(0) if self._waiting else self._control.wait_command()
             self._obey(command)
