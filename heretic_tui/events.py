@@ -14,6 +14,8 @@ from heretic_tui.records import Misfit, as_json, read_object
 from heretic_tui.verdict import Verdict
 
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
+# In the order in which they are taken. Where the files cannot be measured two are left out; the last is asked for.
+EXPORT_STEPS = ("edit", "write", "describe", "load", "measure", "upload")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,12 @@ class ModelLoaded(Event):
 @dataclass(frozen=True, kw_only=True)
 class Coverage(Event):
     """How many of the matrices that write to the residual stream can be edited, and what cannot, with the reason.
-    `partly` says what keeps the edit of some from taking all of a direction out."""
+    `partly` says what keeps the edit of some from taking all of a direction out.
+
+    Attributes:
+        rank_one: numbers in a LoRA of rank 1 of all that can be edited.
+        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where it was not told, or no adapter can.
+    """
 
     type = "coverage"
     editable: int
@@ -134,6 +141,8 @@ class Coverage(Event):
     components: dict[str, int]
     missing: list[str] = field(default_factory=list)
     partly: list[str] = field(default_factory=list)
+    rank_one: int = 0
+    exact_as: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -455,6 +464,21 @@ class ExportStarted(Event):
     type = "export_started"
     trial: int
     out: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportStep(Event):
+    """A step of the export in hand, one of EXPORT_STEPS: it begins, or (`seconds` is not None) has ended.
+
+    Attributes:
+        said: what came of it in a few words, such as how many files were written.
+    """
+
+    type = "export_step"
+    trial: int
+    step: str
+    seconds: float | None = None
+    said: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

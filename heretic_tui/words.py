@@ -87,9 +87,9 @@ _DOING = {
 }
 
 
-def counted(number: int, thing: str) -> str:
-    """1 prompt, 2 prompts, 1,000 prompts."""
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+def counted(number: int, thing: str, things: str | None = None) -> str:
+    """1 prompt, 2 prompts, 1,000 prompts; `things` is the plural where it is not made with an s."""
+    return f"{number:,} {thing if number == 1 else things or f'{thing}s'}"
 
 
 def quoted(value: object, length: int = 60) -> str:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from heretic_tui.cli.command import Subcommand
 from heretic_tui.cli.shared import add_run, find_run_of, given_settings, user_settings, work_apart
-from heretic_tui.errors import DONE, FAILED, UsageError
+from heretic_tui.errors import DONE, FAILED, HereticError, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.terminal import Streams
+
+if TYPE_CHECKING:
+    from heretic_tui.run.folder import RunFolder
+    from heretic_tui.settings.schema import Settings
+    from heretic_tui.work import Work
 
 _ALLOWANCES = ("device_map", "max_memory", "trust_remote_code")
 # What `reproduce` can be told the place of.
@@ -21,7 +29,10 @@ def _add_out(parser: argparse.ArgumentParser) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--trial", type=int, required=True, metavar="N", help="number of the trial")
+    parser.add_argument(
+        "--trial", type=int, required=True, metavar="N", action="append", dest="trials",
+        help="number of the trial; several: one after another, OUT is that of the first, the others lie beside it",
+    )  # fmt: skip
     _add_out(parser)
     parser.add_argument("--hub", metavar="NAME", help="then upload to this Hub repository (the token: HF_TOKEN)")
     parser.add_argument("--private", action="store_true", help="make a new repository a private one")
@@ -29,6 +40,9 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
         "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
     )
     parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for edit_method = norm_preserving")
+    parser.add_argument(
+        "--card", type=user_path, metavar="FILE", help="your text for the model card, in place of the one that is kept"
+    )
 
 
 def _export(options: argparse.Namespace, streams: Streams) -> int:
@@ -38,24 +52,70 @@ def _export(options: argparse.Namespace, streams: Streams) -> int:
         from heretic_tui.engine.export.hub import check_access
 
         check_access(options.hub, None)
+    card = _card_of(options.card) if options.card else None
     folder = find_run_of(options, options.run)
     own = user_settings(options)
     changes = {name: getattr(own, name) for name in given_settings(options) if name != "runs_dir"}
-    print_lines = streams.out.write_lines
+    trials, failed = list(dict.fromkeys(options.trials)), False
     with work_apart(streams, "exporting", folder) as work:
-        from heretic_tui.engine.session.export import export_trial
-        from heretic_tui.report.runs import figures_table
+        for number in trials:
+            try:
+                failed |= not _write(options, streams, folder, number, trials[0], changes, own, card, work)
+            except HereticError as error:
+                # One that fails costs the others nothing; of one alone it is the whole command's failure.
+                if len(trials) == 1:
+                    raise
+                failed = True
+                streams.err.write_lines(f"heretic-tui: trial {number}: {error}")
+    return FAILED if failed else DONE
 
-        result = export_trial(folder, options.trial, options.out, options.kind, options.dora, changes, own, work)
-        print_lines(f"{options.out}: {result.kind}, {len(result.files)} weight files")
-        print_lines(*figures_table(result))
-        if result.not_measured:
-            print_lines(f"the exported files were not measured: {result.not_measured}")
-        if options.hub:
-            from heretic_tui.engine.export.hub import upload
 
-            print_lines(f"uploaded: {upload(options.out, options.hub, options.private, None, work)}")
-    return DONE
+def _write(
+    options: argparse.Namespace,
+    streams: Streams,
+    folder: RunFolder,
+    number: int,
+    first: int,
+    changes: Mapping[str, object],
+    own: Settings,
+    card: str | None,
+    work: Work,
+) -> bool:
+    """Export one trial; whether its files are what they should be."""
+    from heretic_tui.engine.session.export import export_trial
+    from heretic_tui.report.runs import figures_table
+    from heretic_tui.report.tolerance import compared
+    from heretic_tui.run.exports import beside
+
+    print_lines = streams.out.write_lines
+    out: Path = options.out if number == first else options.out.with_name(beside(options.out.name, first, number))
+    result = export_trial(folder, number, out, options.kind, options.dora, changes, own, work, card=card)
+    print_lines(f"{out}: {result.kind}, {len(result.files)} weight files")
+    print_lines(*figures_table(result))
+    if result.not_measured:
+        print_lines(f"the exported files were not measured: {result.not_measured}")
+    found = compared(result)
+    if found:
+        print_lines(found.words)
+    if options.hub:
+        from heretic_tui.engine.export.hub import upload
+
+        name = options.hub if number == first else beside(options.hub, first, number)
+        print_lines(f"uploaded: {upload(out, name, options.private, None, work)}")
+    return found is None or not found.failed
+
+
+def _card_of(file: Path) -> str:
+    """The person's part of the card, from a file of theirs."""
+    from heretic_tui.files import read_bytes
+    from heretic_tui.run.card_text import own_part
+
+    try:
+        return own_part(read_bytes(file).decode("utf-8"))
+    except FileNotFoundError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is no UTF-8 text") from error
 
 
 def _add_reproduce(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ from heretic_tui.words import done_of, duration, quantity
 Line: TypeAlias = tuple[str, str]
 
 
-def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PLR0912 - one case an event
+def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PLR0912, PLR0915 - one case an event
     """What an event tells, but for progress.
 
     Args:
@@ -61,6 +61,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield "state", event.state
         case ev.ExportStarted():
             yield "export", f"trial {event.trial} to {event.out}"
+        case ev.ExportStep() if event.seconds is not None:
+            yield "", f"{export_step_words(event.step)}: {duration(event.seconds)}{event.said and f', {event.said}'}"
         case ev.ExportFinished():
             yield "export", event.error or f"trial {event.trial} is in {event.url or event.out}"
         case ev.ShiftFound():
@@ -74,6 +76,21 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
                 yield from (("", line) for line in lines)
             said = {"done": "done", "interrupted": "stopped; run the same command to continue"}
             yield "run", said.get(event.outcome, f"{event.outcome}: {event.reason}")
+
+
+_STEPS = {
+    "edit": "edit the weights",
+    "write": "write",
+    "describe": "hashes, card and reproduce.json",
+    "load": "load what was written",
+    "measure": "measure again",
+    "upload": "upload",
+}
+
+
+def export_step_words(step: str) -> str:
+    """What is done in a step of an export (events.EXPORT_STEPS)."""
+    return _STEPS.get(step, step)
 
 
 def _base(event: ev.BaselineMeasured, state: RunState) -> str:

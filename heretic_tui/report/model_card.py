@@ -12,24 +12,31 @@ from heretic_tui import __version__
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
+from heretic_tui.run.card_text import marked
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.words import counted, plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 
 
-def write_card(folder: Path, record: ExportRecord) -> None:
+def write_card(folder: Path, record: ExportRecord, own: str = "") -> None:
     """README.md in the Hub's form.
 
     Args:
         record: what is written as reproduce.json.
+        own: the person's part.
     """
     with replaced(folder / "README.md") as beside:
-        beside.write_text(card_text(record), encoding="utf-8")
+        beside.write_text(card_text(record, own), encoding="utf-8")
 
 
-def card_text(record: ExportRecord) -> str:
-    """The model card of an export."""
+def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str:
+    """The model card of an export. What was done to the model stands before the person's part, whatever that is.
+
+    Args:
+        own: the person's part (run/card_text.py).
+        to_edit: whether its place is marked where there is none yet.
+    """
     settings, exported = record.settings, record.exported
     local = "model" in record.local or Path(record.model).is_absolute()
     name = Path(record.model).name if local else record.model
@@ -62,6 +69,7 @@ def card_text(record: ExportRecord) -> str:
         "**The refusal behaviour of this model was deliberately reduced. It answers requests that the original model",
         "refuses, and nothing was put in the place of that safeguard. Whoever uses or passes on this model answers for",
         "what is done with it.**",
+        *([] if not own and not to_edit else ["", *marked(own)]),
         "",
         "## Figures",
         "",
@@ -76,6 +84,8 @@ def card_text(record: ExportRecord) -> str:
         ),
     ]
     lines += _overruled(record)
+    if record.approximate:
+        lines += ["", f"These files are approximate: {_words(record.approximate)}."]
     if not exported:
         lines += ["", "The exported files were not measured: " + _words(record.not_measured or "") + "."]
     if record.note:

@@ -26,7 +26,7 @@ _BEFORE = (1, 2)
 # Characters in a text of a record; what is said of a figure or a failure may be longer, and a response prefix is the
 # model's.
 _LONGEST, _LONGEST_SENTENCE = 300, 1000
-_SENTENCES = ("meaning", "not_measured")
+_SENTENCES = ("meaning", "not_measured", "approximate")
 _UNBOUNDED = ("settings", "parameters", "response_prefix")
 _LARGEST_COUNT = 2**31
 _FILE_NAME = re.compile(r"[\w.-]{1,200}")
@@ -56,6 +56,8 @@ class ExportFigures:
         base, trial: those of the unedited model, and of the trial while its edit was attached.
         exported: those of the files, loaded again; None where they were not measured, which `not_measured` gives the
             reason for.
+        approximate: why they need not be those of the trial; None where the files are exactly its edit, rounded to the
+            dtype that they are written in.
     """
 
     figures: tuple[Figure, ...]
@@ -63,6 +65,7 @@ class ExportFigures:
     trial: TrialFigures
     exported: MeasuredFigures | None = None
     not_measured: str | None = None
+    approximate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +135,8 @@ class ExportRecord(ExportFigures):
 
 
 # In the file the figures come after what was measured.
-_LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured")
-_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured", "note", "overruled")
+_LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
+_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled")
 
 
 def read_export(file: Path) -> ExportRecord:
@@ -236,3 +239,11 @@ def _by_name(content: Mapping[str, object]) -> dict[str, object]:
             compared = {"kl_divergence": 0.0} if name == "base" else {}
             found[name] = {**part, "figures": {**compared, **values_of_before(part, *needed)}}
     return found
+
+
+def beside(name: str, first: int, other: int) -> str:
+    """A name for the export of another trial, made from the one that was given for the first: `qwen-t41` is `qwen-t73`,
+    and `mine` is `mine-trial-73`."""
+    head, found, tail = name.rpartition(str(first))
+    alone = found and not head[-1:].isdigit() and not tail[:1].isdigit() and "/" not in tail
+    return f"{head}{other}{tail}" if alone else f"{name}-trial-{other}"

@@ -97,6 +97,10 @@ class RunFolder:
         """What a trial does to first tokens."""
         return self.path / f"shift-{trial:04}.json"
 
+    def card(self, trial: int) -> Path:
+        """What a person wrote of a trial for its model card."""
+        return self.path / f"card-{trial:04}.md"
+
     def create(self) -> None:
         """Make the folder where it is not there yet; one that is there keeps its rights.
 

@@ -159,13 +159,21 @@ class Anatomy:
     def components(self) -> tuple[str, ...]:
         return in_order({writer.component for writer in self.writers})
 
-    def coverage(self) -> Coverage:
+    def coverage(self, exact_as: str = "") -> Coverage:
+        """What can be edited.
+
+        Args:
+            exact_as: the adapter that holds edits of one matrix exactly, LoRA or DoRA.
+        """
+        fused = any(writer.stack is not None for writer in self.writers)
         return Coverage(
             editable=len(self.writers),
             found=len(self.writers) + len(self.missing),
             components=dict(Counter(w.component for w in self.writers)),
             missing=[str(missing) for missing in self.missing],
             partly=list(self.partly),
+            rank_one=0 if fused else sum(sum(writer.shape) for writer in self.writers),
+            exact_as="" if fused else exact_as,
         )
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftMixedModel, PeftModel, get_peft_model
 from transformers.pytorch_utils import Conv1D
 
 from heretic_tui.engine.edits.edit import Edit
@@ -15,12 +15,13 @@ from heretic_tui.engine.export.merged import fill
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError, one_line
 
+# A model with an adapter on it, as PEFT has it.
+Adapted: TypeAlias = PeftModel | PeftMixedModel
 
-def write_adapter(
-    model: ChatModel, edits: Mapping[str, Edit], method: EditMethod, folder: Path, dora: bool, rank: int
-) -> None:
-    """Save edits that the method made as a PEFT adapter: in their exact form, of rank 1; or, where that is a DoRA and
-    none is asked for (some tools lack it), as the LoRA of `rank` that comes nearest.
+
+def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod, dora: bool, rank: int) -> Adapted:
+    """Edits that the method made as a PEFT adapter on the model: in their exact form, of rank 1; or, where that is a
+    DoRA and none is asked for (some tools lack it), as the LoRA of `rank` that comes nearest.
 
     Raises:
         UsageError: for DoRA of an edit that is a plain LoRA already, an edit of fused experts, and a model whose
@@ -63,6 +64,11 @@ def write_adapter(
         fill(layer.lora_B["default"].weight, form.b)
         if form.magnitude is not None:
             fill(layer.lora_magnitude_vector["default"].weight, form.magnitude)
+    return adapted
+
+
+def save_adapter(adapted: Adapted, model: ChatModel, folder: Path) -> None:
+    """Save an adapter alone, with the tokenizer."""
     # Embeddings are not edited; asking whether they were would ask the Hub.
     adapted.save_pretrained(str(folder), save_embedding_layers=False)
     model.tokenizer.save_pretrained(folder)

@@ -13,10 +13,11 @@ from heretic_tui.engine.checkpoint.source import commit_of, save_processor, sour
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export import record as records
-from heretic_tui.engine.export.adapter import write_adapter
+from heretic_tui.engine.export.adapter import Adapted, make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_place, check_space, file_hashes, whole_or_absent
-from heretic_tui.engine.export.merged import write_merged
+from heretic_tui.engine.export.merged import edit_weights, save_whole
 from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
+from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.inputs.check import check_inputs, versions
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -29,6 +30,7 @@ from heretic_tui.files import write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import write_card
 from heretic_tui.run.annotations import Annotations, read_annotations
+from heretic_tui.run.card_text import read_card_text
 from heretic_tui.run.corrections import correct
 from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures, Overruled, TrialFigures
 from heretic_tui.run.folder import RunFolder
@@ -38,12 +40,13 @@ from heretic_tui.run.record import needed
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
+from heretic_tui.words import counted, size_words
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
 
 
-def export_trial(
+def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is done
     folder: RunFolder,
     number: int,
     out: Path,
@@ -52,7 +55,9 @@ def export_trial(
     changes: Mapping[str, object],
     own: Settings,
     work: Work,
+    *,
     keep_unmeasured: bool = True,
+    card: str | None = None,
 ) -> ExportRecord:
     """Write a trial of a run to `out`, load what was written, and score it. Nothing is written to the run folder.
 
@@ -60,6 +65,7 @@ def export_trial(
         own: the user's settings: they allow what the run's record cannot.
         changes: settings that are to differ from the run's; such as decide how weights are written, not which.
         keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
+        card: the person's own text for the card; None: the one that is kept for the trial in the run folder.
 
     Returns:
         The record that is written as reproduce.json, with `exported` figures, or `not_measured` with the reason.
@@ -77,7 +83,11 @@ def export_trial(
     settings = from_record({**needed(record.settings, "settings", folder.record), **changes}, own, str(folder.record))
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
-    bench = build(settings, folder, trial.required_parameters, out, kind, dora, work)
+    steps = Steps(number, work)
+    bench = build(settings, folder, trial.required_parameters, out, kind, dora, steps, work)
+    with steps.taken("describe") as step:
+        hashes = file_hashes(out)
+        step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
     annotations = read_annotations(folder)
     # The card is written before the long measurement: the files in `out` must never be without its warning.
     result = ExportRecord(
@@ -99,17 +109,18 @@ def export_trial(
         base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
         trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts),
         versions=versions(),
-        files=file_hashes(out),
+        files=hashes,
         note=annotations.note(number) or None,
         overruled=_overruled(state, trial, folder, annotations),
+        approximate=_approximate(settings, kind, dora),
         not_measured=reason or "the measurement was interrupted",
     )
-    describe(out, result)
+    describe(out, result, _own_text(folder, number, card, work))
     remember(identity, records.places(settings))
     if sets is not None:
         del bench
         try:
-            measured = score_files(settings, sets, folder, out, kind, work)
+            measured = score_files(settings, sets, folder, out, kind, steps, work)
         except Aborted:
             if not keep_unmeasured:
                 shutil.rmtree(out, ignore_errors=True)
@@ -122,7 +133,8 @@ def export_trial(
         else:
             exported = MeasuredFigures(figures=measured.figures, prompts=measured.prompts)
             result = replace(result, exported=exported, not_measured=None)
-        describe(out, result)
+        # Once more from the folder: the person may write while the files are measured.
+        describe(out, result, _own_text(folder, number, card, work))
     return result
 
 
@@ -142,9 +154,38 @@ def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotatio
     )
 
 
-def describe(out: Path, record: ExportRecord) -> None:
+def _approximate(settings: Settings, kind: ExportKind, dora: bool) -> str | None:
+    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit."""
+    if kind == "adapter":
+        nearest = edit_method(settings.edit_method).dora and not dora
+        rank = settings.full_normalization_lora_rank
+        return f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact" if nearest else None
+    if settings.quantization == "none":
+        return None
+    return (
+        "the run measured edits beside 4-bit weights; these files are whole, and were measured with edited 4-bit ones"
+    )
+
+
+def _own_text(folder: RunFolder, number: int, given: str | None, work: Work) -> str:
+    if given is not None:
+        return given
+    try:
+        return read_card_text(folder, number)
+    except UsageError as error:
+        # No reason to lose the export.
+        work.note(f"your text for the card is left out: {error}", "warning")
+        return ""
+
+
+def describe(out: Path, record: ExportRecord, own: str = "") -> None:
+    """Write record and card.
+
+    Args:
+        own: the person's part of the card.
+    """
     write_json(out / "reproduce.json", record.to_json())
-    write_card(out, record)
+    write_card(out, record, own)
 
 
 def build(
@@ -154,11 +195,12 @@ def build(
     out: Path,
     kind: ExportKind,
     dora: bool,
+    steps: Steps,
     work: Work,
     sets: PromptSets | None = None,
 ) -> EditBench:
-    """Load the model unquantised, and write the edit to `out`. The directions are those of the folder, or found in it
-    where prompts are given."""
+    """Load the model unquantised, and write the edit to `out`: the first two steps. The directions are those of the
+    folder, or found in it where prompts are given."""
     whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
     # Before anything of the model is read.
     refuse_foreign_links(source_folder(settings))
@@ -167,26 +209,40 @@ def build(
         if kind == "merged":
             check_space(out, model.describe("none").weight_bytes)
 
-    bench = open_edit_bench(RunInputs.of(whole, sets or {}, folder, own=sets is not None), work, check)
-    edits = bench.edits(parameters)
-    with whole_or_absent(out) as beside:
+    adapter: Adapted | None = None
+    with steps.taken("edit") as step:
+        bench = open_edit_bench(RunInputs.of(whole, sets or {}, folder, own=sets is not None), work, check)
+        edits = bench.edits(parameters)
         if kind == "merged":
-            write_merged(bench.model, edits, beside, settings.max_shard_size, work)
-            save_processor(settings, beside)
-            copy_missing_tensors(source_folder(settings), beside, work)
+            edit_weights(bench.model, edits)
         else:
             method, rank = edit_method(settings.edit_method), settings.full_normalization_lora_rank
-            write_adapter(bench.model, edits, method, beside, dora, rank)
+            adapter = make_adapter(bench.model, edits, method, dora, rank)
+        step.said = counted(len(edits), "matrix", "matrices")
+    with steps.taken("write") as step, whole_or_absent(out) as beside:
+        if adapter is not None:
+            save_adapter(adapter, bench.model, beside)
+        else:
+            save_whole(bench.model, beside, settings.max_shard_size, work)
+            save_processor(settings, beside)
+            copy_missing_tensors(source_folder(settings), beside, work)
+        sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
+        step.said = f"{counted(len(sizes), 'weight file')}, {size_words(sum(sizes))}"
     return bench
 
 
 def score_files(
-    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: ExportKind, work: Work
+    settings: Settings, sets: PromptSets, folder: RunFolder, out: Path, kind: ExportKind, steps: Steps, work: Work
 ) -> Measurement:
     """Measure what lies in `out` against the run's own baseline, quantised as the run was."""
     source = settings if kind == "adapter" else settings.model_copy(update={"model": str(out), "model_commit": None})
     run = RunInputs.of(source, sets, folder, own=False)
-    return open_baseline(run, work, out if kind == "adapter" else None).measure_as_it_is()
+    with steps.taken("load"):
+        baseline = open_baseline(run, work, out if kind == "adapter" else None)
+    with steps.taken("measure") as step:
+        measured = baseline.measure_as_it_is()
+        step.said = f"{measured.prompts} harmful, {len(sets['good_evaluation_prompts'])} harmless"
+    return measured
 
 
 def _sets_of(settings: Settings, identity: Mapping[str, object], work: Work) -> tuple[PromptSets | None, str | None]:

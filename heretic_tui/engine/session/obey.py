@@ -9,11 +9,21 @@ from pathlib import Path
 from heretic_tui.commands import Chat, Export, Shift
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.export.hub import check_access, upload
+from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.session.chat import answer
 from heretic_tui.engine.session.export import export_trial
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import one_line
-from heretic_tui.events import ChatEnded, ChatStarted, ExportFinished, ExportStarted, Notice, Progress, ShiftFound
+from heretic_tui.events import (
+    ChatEnded,
+    ChatStarted,
+    ExportFinished,
+    ExportStarted,
+    ExportStep,
+    Notice,
+    Progress,
+    ShiftFound,
+)
 from heretic_tui.files import write_json
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
@@ -72,7 +82,7 @@ def obey_export(
     out = Path(export.out)
     work.tell(ExportStarted(trial=export.trial, out=str(out)))
     # The phases of the second model that an export loads are not those of the run.
-    part = work.under(task).part(Progress, Notice)
+    part = work.under(task).part(Progress, Notice, ExportStep)
     result, url, problem = None, None, None
     try:
         part.checkpoint()
@@ -82,7 +92,8 @@ def obey_export(
         # An export that was not measured counts as failed.
         result = export_trial(folder, export.trial, out, export.kind, export.dora, {}, own, part, keep_unmeasured=False)
         if export.hub:
-            url = upload(out, export.hub, export.private, export.token, part)
+            with Steps(export.trial, part).taken("upload") as step:
+                step.said = url = upload(out, export.hub, export.private, export.token, part)
     except Aborted:
         kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
         problem = f"cancelled: {kept}"

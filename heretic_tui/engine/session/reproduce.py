@@ -8,6 +8,7 @@ from pathlib import Path
 
 from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.folder import check_place, file_hashes
+from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.inputs.check import SETS, Inputs, check_inputs, versions
 from heretic_tui.engine.session.export import build, describe
 from heretic_tui.engine.session.scratch import scratch_folder
@@ -57,7 +58,8 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
             loaded_as=record.loaded_as,
         )
         folder.save_record(found)
-        bench = build(inputs.settings, folder, parameters, out, record.kind, record.dora, work, inputs.sets)
+        steps = Steps(record.trial.number, work)
+        bench = build(inputs.settings, folder, parameters, out, record.kind, record.dora, steps, work, inputs.sets)
     if bench.model.template.uses_clock and record.clock is None:
         differences.append("the chat template writes the time, and the export did not keep the one it was made with")
         work.note(differences[-1], "warning")

@@ -24,7 +24,7 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods import subtract
 from heretic_tui.engine.edits.methods.base import make_edit
-from heretic_tui.engine.export.adapter import write_adapter
+from heretic_tui.engine.export.adapter import make_adapter, save_adapter
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError
 from heretic_tui.work import Work
@@ -148,7 +148,7 @@ def adapter(kind: str, network: PreTrainedModel, edits: dict[str, Edit], edited:
     """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
     model = ChatModel(network, tiny_models.tokenizer(), Work())
     try:
-        write_adapter(model, edits, subtract.METHOD(), folder, dora=False, rank=1)
+        save_adapter(make_adapter(model, edits, subtract.METHOD(), dora=False, rank=1), model, folder)
     except UsageError as error:
         if "PEFT takes no adapter" not in str(error):
             raise

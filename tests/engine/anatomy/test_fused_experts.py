@@ -15,7 +15,7 @@ from heretic_tui.engine.anatomy.writers import Anatomy, Writer, find_anatomy
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
-from heretic_tui.engine.export.merged import write_merged
+from heretic_tui.engine.export.merged import edit_weights, save_whole
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.work import Work
@@ -82,7 +82,8 @@ def test_trials_and_exports_work_on_some_experts_at_a_time(
     edits = bank.edits(Parameters(0.4, {"mlp.down_proj": kernel}))
     v = nn.functional.normalize(torch.lerp(directions[1], directions[2], 0.4), dim=0)
     expected = {writer.name: dense(writer, v, kernel.strength(writer.layer), name) for writer in stacks}
-    write_merged(model, edits, tmp_path, "1GB", Work())
+    edit_weights(model, edits)
+    save_whole(model, tmp_path, "1GB", Work())
     for writer in stacks:
         torch.testing.assert_close(writer.weight(), expected[writer.name], rtol=1e-4, atol=1e-4)
 

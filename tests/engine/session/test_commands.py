@@ -98,7 +98,7 @@ def test_an_export_that_waits_for_trials_is_made_when_they_are_aborted(
     assert states == {0: "complete", 1: "complete", 2: "stopped"}
 
 
-@pytest.mark.parametrize("moment", ["shards written", "KL divergence", ""])
+@pytest.mark.parametrize("moment", ["written, MB", "KL divergence", ""])
 def test_a_cancelled_export_leaves_nothing_behind(
     tiny_folder: Path, sets: list[str], tmp_path: Path, moment: str
 ) -> None:

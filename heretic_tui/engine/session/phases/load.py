@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
 from heretic_tui.engine.memory import free_memory
@@ -55,7 +56,8 @@ def _load(run: RunInputs, dtypes: Sequence[str], work: Work) -> Loaded:
         model, dtype = load_model(run.settings, work, dtypes=dtypes)
         _set_clock(run, model, work)
         work.tell(model.describe(run.settings.quantization))
-        work.tell(model.anatomy.coverage())
+        exact_as = "DoRA" if edit_method(run.settings.edit_method).dora else "LoRA"
+        work.tell(model.anatomy.coverage(exact_as))
         for note in model.anatomy.notes:
             work.note(note)
     return Loaded(model, dtype)
