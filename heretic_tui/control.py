@@ -156,6 +156,14 @@ class Control:
             control.abort()
         return control
 
+    def begin_beside(self, command: Keep) -> bool:
+        """The turn of a command has come that is worked on beside others. Returns whether it was not withdrawn."""
+        return self._fates.setdefault(command, _BEGUN) == _BEGUN
+
+    def cancelled(self, command: Task) -> bool:
+        """Whether a command was cancelled, before its turn or after."""
+        return command in self._cancelled
+
     def end(self) -> None:
         """The latest command in hand has ended."""
         self._tasks.pop()
@@ -163,11 +171,10 @@ class Control:
     def cancel(self, command: Task) -> None:
         """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched. What waits
         for an answer, or to be kept, is told to have ended at once, whatever the engine is doing."""
-        if ended := _when_withdrawn(command):
-            if command not in self._fates and self._fates.setdefault(command, _WITHDRAWN) == _WITHDRAWN:
-                self.tell(ended)
-        else:
-            self._cancelled.add(command)
+        self._cancelled.add(command)
+        ended = _when_withdrawn(command)
+        if ended and command not in self._fates and self._fates.setdefault(command, _WITHDRAWN) == _WITHDRAWN:
+            self.tell(ended)
         for task, control in list(self._tasks):
             if task is command:
                 control.abort()

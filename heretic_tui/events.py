@@ -216,6 +216,16 @@ class LayersAnalysed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SpaceKnown(Event):
+    """The bounds of what is searched, lowest and highest, by name: `direction_index`, and of each component what its
+    name and a dot stand before: `max_weight`, `max_weight_position`, `min_weight` (as a share of the former) and
+    `min_weight_distance`. A trial that is chosen by hand lies within them."""
+
+    type = "space_known"
+    ranges: dict[str, tuple[float, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
     """`sampled` is what the parameters were made of, as the sampler drew it (none in journals of older versions).
     `parameters` are None where a journal does not tell them. `by_hand`: chosen by a person, not by the search."""

@@ -169,12 +169,14 @@ class FirstTokens:
         tokens: those that refusals begin with, each with its mean probability after bad and after good prompts.
         prompts: how many `bad` and `good` ones were looked at.
         bad, good: mean log-odds of refusal of the unedited model; None where the layers were not tried.
+        ids: of the tokens; empty where an older version wrote this.
     """
 
     tokens: tuple[tuple[str, float, float], ...]
     prompts: dict[str, int] = field(default_factory=dict)
     bad: float | None = None
     good: float | None = None
+    ids: tuple[int, ...] = ()
 
 
 def best_layer(rows: Sequence[LayerFigures]) -> LayerFigures | None:

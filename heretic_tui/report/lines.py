@@ -67,6 +67,12 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield "export", event.error or f"trial {event.trial} is in {event.url or event.out}"
         case ev.ShiftFound():
             yield "tokens", event.error or f"what trial {event.trial} does to first tokens is known"
+        case ev.FullAnswersFound() if event.ended:
+            whose = "the original model" if event.trial is None else f"trial {event.trial}"
+            yield "answers", event.error or f"{len(event.prompts)} answers of {whose} are decoded to their end"
+        case ev.TrialKept():
+            chosen = f"trial {event.trial} was chosen by hand, and is measured"
+            yield "by hand", f"not kept: {event.error}" if event.error else chosen
         case ev.RunFailed():
             yield "error", event.text
         case ev.RunEnded():
@@ -111,7 +117,7 @@ def _trial(event: ev.TrialFinished, state: RunState) -> str:
         return f"{event.number:>4}  {event.state}: {event.reason}  {done}"
     trial = state.trials[event.number]
     figures = "  ".join(_figure(trial, figure) for figure in state.figures)
-    mark = "◆ front" if state.on_front(event.number) else "       "
+    mark = "◆ front" if state.on_front(event.number) else "by hand" if trial.by_hand else "       "
     left = state.seconds_left()
     rest = f"  {duration(left)} left" if left else ""
     return f"{event.number:>4}  {figures}  {mark}  {duration(event.seconds)}  {done}{rest}"

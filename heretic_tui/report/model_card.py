@@ -98,6 +98,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         "edited modules were left as they are.",
         "",
         f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
+        f"{'This trial was chosen by hand, not by the search. ' if record.trial.by_hand else ''}"
         f"Judge: {_method(JUDGES, str(settings['judge']))}.",
         "",
         "Prompts: "

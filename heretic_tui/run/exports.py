@@ -42,9 +42,10 @@ class MeasuredFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFigures(MeasuredFigures):
-    """Those of a trial."""
+    """Those of a trial; `by_hand`: a person chose it, not the search."""
 
     number: int
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,6 +93,11 @@ class RunFolder:
         """Responses of a trial, or of the base model for None."""
         return self.path / "responses" / ("base.json" if trial is None else f"trial-{trial:04}.json")
 
+    def full_answers(self, trial: int | None, harmless: bool) -> Path:
+        """Answers to evaluation prompts that were decoded to their end on request; the base model's for None."""
+        name = "base" if trial is None else f"{trial:04}"
+        return self.path / "responses" / f"full-{'harmless-' if harmless else ''}{name}.json"
+
     def shift(self, trial: int) -> Path:
         """What a trial does to first tokens."""
         return self.path / f"shift-{trial:04}.json"

@@ -105,6 +105,7 @@ class RunDetails:
                     "at_least": trial.at_least,
                     "estimate": trial.estimate,
                     "front": trial.number in self.front,
+                    "by_hand": trial.by_hand,
                     "seconds": trial.seconds,
                     "direction_index": trial.parameters.direction_index if trial.parameters else None,
                     "components": as_json(trial.parameters.components) if trial.parameters else {},

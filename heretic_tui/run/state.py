@@ -46,8 +46,8 @@ class Correction:
 class TrialRecord:
     """One trial. `figures` holds, by key, what was measured in full: of a dominated trial other figures are `at_least`
     so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
-    made of. Where people overruled verdicts, the count of refused responses is as they have it: `correction` says how
-    it was changed, None where it was not."""
+    made of; `by_hand`: a person chose it, not the search. Where people overruled verdicts, the count of refused
+    responses is as they have it: `correction` says how it was changed, None where it was not."""
 
     number: int
     parameters: Parameters | None
@@ -62,6 +62,7 @@ class TrialRecord:
     attempts: int = 1
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
+    by_hand: bool = False
     correction: Correction | None = None
     # What was measured of those that are corrected: of figures, at_least, estimate.
     _as_measured: tuple[dict[str, float], ...] = field(default=(), repr=False, compare=False)
@@ -117,9 +118,11 @@ class RunState:
         figures: those of its trials, the two objectives first.
         base: the unedited model; where people overruled verdicts (`base_correction`), refused responses are counted
             as they have it.
-        finished: number of trials that have an end: complete, dominated or failed.
+        finished: number of trials that have an end (complete, dominated or failed), of the search's own: those that
+            a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
+        ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
     """
 
     opened: ev.RunOpened | None = None
@@ -148,6 +151,7 @@ class RunState:
     ended: float | None = None
     finished: int = 0
     front_moved_at: int = 0
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     # Those in hand, by number; the times of the latest that were measured; the front, in its order, None
     # when it has to be computed again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
@@ -193,9 +197,13 @@ class RunState:
                 self.phases[event.phase] = event.seconds
             case ev.Progress():
                 self.progress = event
+            case ev.SpaceKnown():
+                self.ranges = event.ranges
             case ev.TrialStarted():
                 self._forget_end(event.number)
-                begun = TrialRecord(event.number, event.parameters, attempts=event.attempt, sampled=event.sampled)
+                begun = TrialRecord(
+                    event.number, event.parameters, attempts=event.attempt, sampled=event.sampled, by_hand=event.by_hand
+                )
                 self.trials[event.number] = self._in_hand[event.number] = begun
             case ev.Measured():
                 numbers = list(self._in_hand) if event.number is None else [event.number]
@@ -236,8 +244,8 @@ class RunState:
         trial.seconds = event.seconds
         trial.stages = event.stages
         trial.reason = event.reason
-        self.finished += trial.state in FINISHED
-        if trial.state in MEASURED_STATES:
+        self.finished += trial.state in FINISHED and not trial.by_hand
+        if trial.state in MEASURED_STATES and not trial.by_hand:
             self._times.append(trial.seconds)
         if _can_be_compared(trial, self.objectives):
             if self._front is None:
@@ -250,7 +258,7 @@ class RunState:
         """A trial that is begun again, or ends again, has no end until then."""
         trial = self.trials.get(number)
         if trial is not None and trial.state in FINISHED:
-            self.finished -= 1
+            self.finished -= not trial.by_hand
             if trial.state == "complete":
                 self._front = None
 

@@ -38,12 +38,18 @@ def announcement(event: ev.Event, state: RunState) -> Announcement | None:
         state: with the event folded in.
     """
     match event:
-        case ev.PhaseStarted() if event.phase == "ready" and state.finished:
+        case ev.PhaseStarted() if event.phase == "ready" and state.finished and not event.again:
             return Announcement(f"{state.finished} trials done. Press 4 to chat, or e to export the selected trial.")
         case ev.Notice() if event.level == "error":
             return Announcement(event.text, "error")
         case ev.ShiftFound() if event.error:
             return Announcement(f"first tokens of trial {event.trial}: {event.error}", "error")
+        case ev.TrialKept() if event.error and event.error != "cancelled":
+            return Announcement(f"not kept: {event.error}", "error")
+        case ev.TrialKept() if event.trial is not None:
+            return Announcement(f"kept as trial {event.trial}: it is measured now")
+        case ev.FullAnswersFound() if event.error and event.error != "cancelled":
+            return Announcement(f"answers to their end: {event.error}", "error")
         case ev.ExportFinished() if event.error:
             return Announcement(f"export of trial {event.trial}: {event.error}", "error")
         case ev.ExportFinished():

@@ -63,4 +63,5 @@ def flags_of(sets: list[str], model: Path, runs_dir: Path, **more: Any) -> dict[
 
 
 def is_ready(event: ev.Event) -> bool:
-    return isinstance(event, ev.PhaseStarted) and event.phase == "ready"
+    """The search has ended; not that the session goes back to waiting after a command."""
+    return isinstance(event, ev.PhaseStarted) and event.phase == "ready" and not event.again

@@ -91,7 +91,15 @@ def first_tokens_of_refusals(
         prompts={"bad": bad, "good": good},
         bad=_round(effects.bad) if effects else None,
         good=_round(effects.good) if effects else None,
+        ids=tuple(tokens.ids),
     )
+
+
+def recorded_refusal_tokens(found: FirstTokens) -> RefusalTokens | None:
+    """The tokens of refusals that a record holds; None where an older version wrote it."""
+    if len(found.ids) != len(found.tokens):
+        return None
+    return RefusalTokens(list(found.ids), [(bad, good) for _, bad, good in found.tokens])
 
 
 def save_analysis(folder: RunFolder, found: LayersAnalysed) -> None:

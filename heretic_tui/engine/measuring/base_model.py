@@ -31,7 +31,7 @@ def first_tokens(pool: Pool, job: Job, prompts: int) -> Tensor:
     """
     parts: dict[int, Tensor] = {}
     lost: list[int] = []
-    for rows, logits in pool.good_logits(job):
+    for rows, logits in pool.first_logits(job, "good", range(prompts)):
         lost += [row for row, token in zip(rows, most_likely(logits).tolist(), strict=True) if token == NO_TOKEN]
         parts.update(zip(rows, torch.log_softmax(logits, dim=-1).cpu(), strict=True))
     if lost:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -19,7 +20,7 @@ from torch import Tensor
 from heretic_tui.engine.edits.attach import attached, stacked
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Evaluation, Job, failures_of, measure_first_tokens
+from heretic_tui.engine.measuring.job import Evaluation, Job, SetName, failures_of, measure_first_tokens
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
@@ -59,7 +60,8 @@ class FastPool:
         self._work = work
         self.prefill = Prefill(model, {"good": evaluation.good, "bad": evaluation.bad}, frozenset({"bad"}))
         self._jobs: list[Job] = []
-        self._prefixes: dict[Job, PrefixStates] = {}
+        # Of jobs in hand, and of those that only first tokens are wanted of.
+        self._prefixes: WeakKeyDictionary[Job, PrefixStates] = WeakKeyDictionary()
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
         self._cache: RaggedCache | None = None
@@ -77,8 +79,7 @@ class FastPool:
         self._waiting[job] = job.order()
         with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
-            if job not in self._prefixes:
-                self._prefixes[job] = self._prefix_of(job)
+            self._prefix_of(job)
         self._report = self._work.progress(self._evaluation.responses_stage)
 
     def advance(self) -> Job:
@@ -105,12 +106,8 @@ class FastPool:
             self._drop(job)
         return jobs
 
-    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
-        report, done = self._work.progress(self._evaluation.first_tokens_stage), 0
-        self._prefixes[job] = self._prefix_of(job)
-        for filled in self._passes("good", range(len(self._evaluation.good)), job):
-            done += len(filled.rows)
-            report(done, len(self._evaluation.good))
+    def first_logits(self, job: Job, name: SetName, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        for filled in self._passes(name, rows, job):
             yield filled.rows, filled.logits
 
     def distributions(self, job: Job, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
@@ -119,7 +116,7 @@ class FastPool:
         Args:
             tokens: for each step, the token of each row; the last step's is not used.
         """
-        prefix, cache = self._prefixes[job], self._slots()
+        prefix, cache = self._prefix_of(job), self._slots()
         with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
             filled = self.prefill.run("bad", rows, prefix)
             lengths = self.prefill.put("bad", filled, prefix, cache, 0)
@@ -131,14 +128,15 @@ class FastPool:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
 
-    def _passes(self, name: str, rows: Sequence[int], job: Job) -> Iterator[PrefillResult]:
+    def _passes(self, name: SetName, rows: Sequence[int], job: Job) -> Iterator[PrefillResult]:
         """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
         off whenever a result is yielded: the caller may raise there, and never come back."""
+        prefix = self._prefix_of(job)
 
         def attempt(chunk: Sequence[int], count: int) -> PrefillResult:
             self._work.checkpoint()
             with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                return self.prefill.run(name, chunk[:count], self._prefixes[job])
+                return self.prefill.run(name, chunk[:count], prefix)
 
         chunks = self.prefill.chunks(name, rows)
         while chunks:
@@ -155,8 +153,10 @@ class FastPool:
         return self._model.shrink(min(rows, self._model.batch_size))
 
     def _prefix_of(self, job: Job) -> PrefixStates:
-        with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-            return self.prefill.prefix_states(job.first_edited)
+        if (known := self._prefixes.get(job)) is None:
+            with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
+                self._prefixes[job] = known = self.prefill.prefix_states(job.first_edited)
+        return known
 
     # Lines
 
@@ -308,7 +308,7 @@ class FastPool:
         alive = [
             line
             for line in self._lines
-            if line.job in self._prefixes
+            if line.job in self._waiting
             and not line.job.ended
             and line.job.responses[line.row] is None
             and len(line.response) < line.job.wanted(line.row)

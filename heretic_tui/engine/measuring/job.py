@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -60,6 +60,7 @@ class Job:
         begun: tokens that each undecided prompt has got so far.
         stages: seconds by stage.
         dominated: stopped for good; responses are then those that count (early_stop.py).
+        given_up: whether it is not wanted any more; it ends at the next step then, as it is.
         error: why it failed.
     """
 
@@ -75,6 +76,7 @@ class Job:
     begun: dict[int, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     dominated: bool = False
+    given_up: Callable[[], bool] = lambda: False
     error: Exception | None = None
     _stop: EarlyStop | None = None
 
@@ -86,7 +88,8 @@ class Job:
     @property
     def ended(self) -> bool:
         begun = bool(self.responses or self.figures)
-        return self.dominated or self.error is not None or (begun and None not in self.responses)
+        whole = begun and None not in self.responses
+        return self.dominated or self.error is not None or whole or self.given_up()
 
     def estimate(self) -> float:
         """Expected refusals of a job that was stopped."""
@@ -147,6 +150,10 @@ class Job:
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
 
 
+# The sets of evaluation prompts.
+SetName = Literal["good", "bad"]
+
+
 class Pool(Protocol):
     """Takes jobs in, measures them, and gives them back when they have ended."""
 
@@ -166,8 +173,13 @@ class Pool(Protocol):
         """Drop all jobs in hand. Returns them."""
         ...
 
-    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
-        """First-token logits of the good evaluation prompts under a job's edits: rows, and (rows, vocabulary)."""
+    def first_logits(self, job: Job, name: SetName, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """First-token logits of some evaluation prompts under a job's edits, which need not be in hand: rows, and
+        (rows, vocabulary).
+
+        Raises:
+            Aborted: from the control, between batches.
+        """
         ...
 
 
@@ -185,6 +197,9 @@ class Evaluation:
     length: int
     metrics: Metrics
     judge: Judge
+
+    def prompts(self, name: SetName) -> Sequence[Tokens]:
+        return self.good if name == "good" else self.bad
 
     def response(self, model: ChatModel, tokens: Tokens, whole: bool) -> Response:
         text = model.decode(tokens)
@@ -244,10 +259,15 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
         return
     with timed(job, evaluation.first_tokens_stage, work):
         values = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
-        for rows, logits in pool.good_logits(job):
+        report, done = work.progress(evaluation.first_tokens_stage), 0
+        for rows, logits in pool.first_logits(job, "good", range(len(evaluation.good))):
+            if job.given_up():
+                return
             log_probabilities = torch.log_softmax(logits, dim=-1)
             for key, metric in metrics.items():
                 values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
+            done += len(rows)
+            report(done, len(evaluation.good))
         job.found_first_tokens(of_first_tokens(evaluation.metrics, values, len(job.responses) or None))
     for key, value in job.figures.items() if job.number is not None else ():
         work.tell(Measured(number=job.number, metric=key, value=value))

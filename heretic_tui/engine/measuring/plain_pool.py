@@ -10,7 +10,7 @@ from torch import Tensor
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import Evaluation, Job, failures_of, measure_first_tokens, timed
+from heretic_tui.engine.measuring.job import Evaluation, Job, SetName, failures_of, measure_first_tokens, timed
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.work import Work
@@ -44,15 +44,20 @@ class PlainPool:
         self._jobs.clear()
         return jobs
 
-    def good_logits(self, job: Job) -> Iterator[tuple[Sequence[int], Tensor]]:
-        model, parts = self._model, []
+    def first_logits(self, job: Job, name: SetName, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        model, tokens = self._model, self._evaluation.prompts(name)
+        order = sorted(rows, key=lambda row: -len(tokens[row]))
+        while order:
+            chunk, order = order[: model.batch_size], order[model.batch_size :]
+            parts: list[tuple[list[int], Tensor]] = []
 
-        def keep(batch: Batch) -> None:
-            parts.append((batch.rows, model.next_token_logits(batch.ids, batch.mask, batch.positions, None)))
+            def keep(batch: Batch, chunk: list[int] = chunk, parts: list[tuple[list[int], Tensor]] = parts) -> None:
+                logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+                parts.append(([chunk[row] for row in batch.rows], logits))
 
-        with attached(model.anatomy.writers, job.edits):
-            model.in_batches(self._evaluation.good, keep, self._work.progress(self._evaluation.first_tokens_stage))
-        yield from parts
+            with attached(model.anatomy.writers, job.edits):
+                model.in_batches([tokens[row] for row in chunk], keep)
+            yield from parts
 
     def _decode(self, job: Job) -> None:
         evaluation, model, order = self._evaluation, self._model, job.order()

@@ -1,9 +1,10 @@
 """Decoding token by token through the model's own cache, the way that works with every architecture: one step of it,
-the greedy continuation of many rows, and the choice of a token by sampling."""
+a batch to its end, the greedy continuation of many rows, and the choice of a token by sampling."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -71,13 +72,18 @@ def greedy(
 
     def decode(batch: Batch) -> None:
         nonlocal done
+        ended = 0
 
-        def ended(rows: int) -> None:
-            if progress:
-                progress(done + rows, len(tokens))
+        def heard(row: int, response: Tokens, end: str | None) -> bool:
+            nonlocal ended
+            over = end is not None or (len(response) % LOOK_EVERY == 0 and enough(response))
+            ended += over
+            if over and progress:
+                progress(done + ended, len(tokens))
+            return over
 
         # A batch that runs out of memory is decoded again from its prompts.
-        for row, response in zip(batch.rows, _decode_batch(model, batch, max_new_tokens, ended, enough), strict=True):
+        for row, response in decode_batch(model, batch, [max_new_tokens] * len(tokens), heard).items():
             responses[row] = response
         done += len(batch.rows)
 
@@ -85,42 +91,77 @@ def greedy(
     return responses
 
 
-def _decode_batch(
+# Called with a row, its response so far, and how it ended ("end": the model ended it; "length") or None where it goes
+# on, after each of its tokens; true where it is enough.
+Heard = Callable[[int, Tokens, str | None], bool]
+# The next token of each line of a batch, from logits (lines, vocabulary) and the row of each line.
+Choose = Callable[[Tensor, Sequence[int]], list[int]]
+# Within the block, so many lines, of these rows, are computed as they are to be.
+Edited = Callable[[Sequence[int]], AbstractContextManager[None]]
+
+
+def decode_batch(
     model: ChatModel,
     batch: Batch,
-    max_new_tokens: int,
-    ended: Callable[[int], None],
-    enough: Callable[[Tokens], bool],
-) -> list[Tokens]:
-    responses: list[Tokens] = [[] for _ in batch.rows]
-    alive = list(range(len(batch.rows)))
-    ends = model.end_tokens
+    most: Sequence[int],
+    heard: Heard,
+    choose: Choose | None = None,
+    edited: Edited = lambda rows: nullcontext(),
+) -> dict[int, Tokens]:
+    """Continue the rows of a batch, each up to an end token (left out), to its `most` tokens, or where that is enough.
+    Rows that have ended leave the batch at once.
+
+    Args:
+        most: tokens at most, by row (at least 1).
+        choose: None: the most likely token.
+
+    Returns:
+        What each row was continued with.
+
+    Raises:
+        NotFiniteError: when logits are not finite.
+        Aborted: from the model's control, between tokens.
+    """
+    responses: dict[int, Tokens] = {row: [] for row in batch.rows}
+    alive = list(batch.rows)
     decoding = Decoding(model, batch)
-    while True:
-        chosen = most_likely(decoding.next_logits())
-        tokens: list[int] = chosen.tolist()
-        if NO_TOKEN in tokens:
-            raise NotFiniteError(
-                [batch.rows[row] for row, token in zip(alive, tokens, strict=True) if token == NO_TOKEN]
-            )
-        keep: list[int] = []
-        for line, (row, token) in enumerate(zip(alive, tokens, strict=True)):
-            if token not in ends:
-                response = responses[row]
-                response.append(token)
-                asked = len(response) % LOOK_EVERY == 0
-                if len(response) < max_new_tokens and not (asked and enough(response)):
-                    keep.append(line)
-        if len(keep) < len(alive):
-            ended(len(responses) - len(keep))
-            if not keep:
-                return responses
-            index = torch.tensor(keep, device=chosen.device)
-            decoding.keep(index)
-            chosen = chosen[index]
-            alive = [alive[line] for line in keep]
-        decoding.take(chosen)
-        model.work.checkpoint()
+    while alive:
+        lines = len(alive)
+        with edited(alive):
+            # Edits that differ by row are those of these lines until one of them leaves.
+            while len(alive) == lines:
+                logits = decoding.next_logits()
+                tokens = (choose or _most_likely)(logits, alive)
+                staying = [
+                    line
+                    for line, (row, token) in enumerate(zip(alive, tokens, strict=True))
+                    if not _over(model, responses[row], token, most[row], row, heard)
+                ]
+                if len(staying) < len(alive):
+                    alive = [alive[line] for line in staying]
+                    if not alive:
+                        break
+                    decoding.keep(torch.tensor(staying, device=logits.device))
+                decoding.take(torch.tensor([tokens[line] for line in staying], device=logits.device))
+                model.work.checkpoint()
+    return responses
+
+
+def _over(model: ChatModel, response: Tokens, token: int, most: int, row: int, heard: Heard) -> bool:
+    """Add a token to a response. Returns whether it is over."""
+    if token in model.end_tokens:
+        heard(row, response, "end")
+        return True
+    response.append(token)
+    end = "length" if len(response) >= most else None
+    return heard(row, response, end) or end is not None
+
+
+def _most_likely(logits: Tensor, rows: Sequence[int]) -> list[int]:
+    tokens: list[int] = most_likely(logits).tolist()
+    if NO_TOKEN in tokens:
+        raise NotFiniteError([row for row, token in zip(rows, tokens, strict=True) if token == NO_TOKEN])
+    return tokens
 
 
 def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:

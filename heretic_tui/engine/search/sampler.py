@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from heretic_tui.engine.search.space import Sampled
-from heretic_tui.engine.search.storage import OBJECTIVES
+from heretic_tui.engine.search.storage import BY_HAND, OBJECTIVES
 
 # The largest number of trials that TPE learns from, and of those on the first fronts: its time grows with their number.
 MOST_LEARNED, MOST_IN_FRONT = 500, 100
@@ -48,7 +48,9 @@ class Sampler(optuna.samplers.TPESampler):
         # From a range of one value nothing can be learned.
         wide = {name: distribution for name, distribution in sorted(space.items()) if not distribution.single()}
         drawn: dict[str, float | str] = {}
-        if sum(trial.state == TrialState.COMPLETE for trial in trials) >= self._at_random:
+        # Those that were chosen by hand do not bring the end of the random ones nearer: the search keeps its course.
+        own = [trial for trial in trials if BY_HAND not in trial.user_attrs]
+        if sum(trial.state == TrialState.COMPLETE for trial in own) >= self._at_random:
             drawn = self._sample(shown, trial, wide)
         for name, distribution in space.items():
             if name not in drawn:

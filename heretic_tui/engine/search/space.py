@@ -10,8 +10,11 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from heretic_tui.engine.anatomy.matrix_names import after_the_mixers
 from heretic_tui.errors import HereticError
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.words import quoted
 
 GLOBAL, PER_LAYER = "global", "per layer"
+# A share that was multiplied with its peak and divided again is itself to so much.
+_ROUNDING = 1e-9
 
 # A point of the space as the sampler draws it, by the names of its dimensions.
 Sampled = Mapping[str, float | str]
@@ -56,6 +59,39 @@ class Space:
             elif value not in (GLOBAL, PER_LAYER):
                 return False
         return self.parameters(sampled) == parameters
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The bounds that parameters have, by the names of dimensions that have any."""
+        found = {}
+        for name, dimension in self.dimensions.items():
+            if isinstance(dimension, FloatDistribution):
+                # A peak below 0 is none.
+                found[name] = (max(0.0, dimension.low), dimension.high)
+        return found
+
+    def outside(self, parameters: Parameters) -> str | None:
+        """Why parameters that were chosen by hand are no point of the space; None where they are one."""
+        if unknown := sorted(set(parameters.components) - set(self._components)):
+            return f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(self._components))})"
+        values: dict[str, float] = {}
+        if parameters.direction_index is not None:
+            values["direction_index"] = parameters.direction_index
+        for name in self._components:
+            if (kernel := parameters.components.get(name)) is None:
+                return f"it says nothing of {name}, which this model has"
+            values[f"{name}.max_weight"] = kernel.max_weight
+            values[f"{name}.max_weight_position"] = kernel.max_weight_position
+            if kernel.max_weight or kernel.min_weight:
+                share = kernel.min_weight / kernel.max_weight if kernel.max_weight else math.inf
+                values[f"{name}.min_weight"] = share
+            values[f"{name}.min_weight_distance"] = kernel.min_weight_distance
+        for name, value in values.items():
+            low, high = self.ranges[name]
+            if not low - _ROUNDING <= value <= high + _ROUNDING:
+                what = f"{name.replace('_', ' ')}{' as a share of max weight' if name.endswith('.min_weight') else ''}"
+                return f"{what} is {value:.4g}: the search goes from {low:.4g} to {high:.4g}"
+        return None
 
     def point(self, parameters: Parameters) -> dict[str, float | str]:
         """A point that makes these parameters, or nearly so.

@@ -15,6 +15,8 @@ from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import trim_torn_line
 from heretic_tui.words import without_passwords
 
+# The user attribute of a trial that a person chose, not the search.
+BY_HAND = "by hand"
 # Of both objectives the smaller value is the better one.
 OBJECTIVES = [StudyDirection.MINIMIZE, StudyDirection.MINIMIZE]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Container, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -12,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.search.sampler import Sampler, seed_of, trials_shown
 from heretic_tui.engine.search.space import Sampled, Space
-from heretic_tui.engine.search.storage import open_study
+from heretic_tui.engine.search.storage import BY_HAND, open_study
 from heretic_tui.errors import HereticError
 from heretic_tui.parameters import Parameters
 
@@ -32,6 +33,10 @@ class Search:
 
     What is asked for follows from the run's seed, the trial's number and what trials of lower numbers ended with, and
     from nothing else: the sampler is made again before every ask, and is shown what it may know by then.
+
+    Trials that a person chose lie among those of the search, which learns from them. They do not count where the
+    sampler is seeded: the n-th trial of the search's own has the n-th seed, so that random ones are drawn as they would
+    have been without the others.
 
     Args:
         storage: an Optuna storage URL, or the path of a journal file.
@@ -68,16 +73,23 @@ class Search:
         trials = self._trials()
         if number == len(trials):
             shown = trials_shown(trials, number if known is None else known)
-            sampler = Sampler(self._n_startup_trials, seed_of(self._seed, number))
+            own = sum(BY_HAND not in trial.user_attrs for trial in trials)
+            sampler = Sampler(self._n_startup_trials, seed_of(self._seed, own))
             self._add(sampler.draw(shown, number, self._space.dimensions), number)
         elif number > len(trials) or trials[number].state != TrialState.RUNNING:
             raise HereticError(f"trial {number} was asked for, but the study holds {len(trials)} trials")
         return self.parameters(number)
 
-    def enter(self, number: int, parameters: Parameters, sampled: Sampled) -> None:
-        """Enter a trial that was asked for elsewhere, with its parameters. `sampled`: as `sampled` gave it then; where
-        that is lost, it is found from the parameters, as far as they tell."""
-        self._add(sampled if self._space.makes(sampled, parameters) else self._space.point(parameters), number)
+    def enter(self, number: int, parameters: Parameters, sampled: Sampled, by_hand: bool = False) -> None:
+        """Enter a trial that was asked for elsewhere, or chosen by hand, with its parameters. `sampled`: as `sampled`
+        gave it then; where that is lost, it is found from the parameters, as far as they tell."""
+        point = sampled if self._space.makes(sampled, parameters) else self._space.point(parameters)
+        self._add(point, number, {BY_HAND: True} if by_hand else {})
+
+    def by_hand(self, number: int) -> bool:
+        """Whether the study knows a trial as one that was chosen by hand."""
+        trials = self._trials()
+        return number < len(trials) and BY_HAND in trials[number].user_attrs
 
     def tell(self, number: int, values: tuple[float, float], ended: Mapping[str, object] | None = None) -> None:
         """Tell a result.
@@ -149,14 +161,19 @@ class Search:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
-    def _add(self, sampled: Sampled, number: int) -> None:
+    def _add(self, sampled: Sampled, number: int, attributes: Mapping[str, object] = MappingProxyType({})) -> None:
         if number != self.count:
             raise HereticError(f"trial {number} was to be entered, but the study holds {self.count} trials")
         dimensions = self._space.dimensions
         values = {name: sampled[name] for name in dimensions}
         # In one write: a crash leaves the whole trial or nothing.
         self._study.add_trial(
-            create_trial(state=TrialState.RUNNING, params=values, distributions=self._space.dimensions)
+            create_trial(
+                state=TrialState.RUNNING,
+                params=values,
+                distributions=self._space.dimensions,
+                user_attrs=dict(attributes),
+            )
         )
 
     def _keep(self, number: int, ended: Mapping[str, object] | None) -> None:

@@ -11,8 +11,11 @@ import torch
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.control import Aborted
 from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.measuring.rows import room
+from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import Decoding, greedy, pick
+from heretic_tui.engine.session.judged import judged
 from heretic_tui.errors import HereticError
 from heretic_tui.events import ChatDelta, ChatEnded
 from heretic_tui.work import Work
@@ -43,9 +46,9 @@ class LiveModel:
         return self.model.response_prefix + self.model.decode(tokens)
 
 
-def answer(model: ChatModel, chat: Chat, work: Work) -> None:
-    """Let the model, with whatever edit is attached to it, answer; tell the text as it comes, then a ChatEnded. The
-    response prefix, where there is one, is part of the answer.
+def answer(model: ChatModel, judge: Judge, chat: Chat, work: Work) -> None:
+    """Let the model, with whatever edit is attached to it, answer; tell the text as it comes, then a ChatEnded with the
+    judge's verdict. The response prefix, where there is one, is part of the answer.
 
     Raises:
         HereticError: when the conversation is longer than the model can read, or its logits are not finite.
@@ -55,14 +58,11 @@ def answer(model: ChatModel, chat: Chat, work: Work) -> None:
     made: list[int] = []
     shown = ""
     reason = "length"
-    generator = torch.Generator().manual_seed(_seed(chat.sampling))
+    generator = torch.Generator().manual_seed(seed_for(chat.sampling))
     tokens = model.encode_turns(chat.system_prompt, chat.turns, chat.thinking)
-    most = chat.sampling.max_tokens
-    if model.positions is not None:
-        # The last token is not read by the model.
-        most = min(most, model.positions - len(tokens) + 1)
-    if model.response_prefix and not chat.thinking:
-        work.tell(ChatDelta(id=chat.id, text=model.response_prefix))
+    most = room(model, tokens, chat.sampling.max_tokens)
+    if prefix := "" if chat.thinking else model.response_prefix:
+        work.tell(ChatDelta(id=chat.id, text=prefix))
     decoding = Decoding(model, model.batch([0], [tokens]))
     try:
         with torch.inference_mode():
@@ -84,11 +84,14 @@ def answer(model: ChatModel, chat: Chat, work: Work) -> None:
                 decoding.take(torch.tensor([token], device=logits.device))
     except Aborted:
         reason = "stopped"
-    if rest := model.decode(made)[len(shown) :]:
+    text = model.decode(made)
+    if rest := text[len(shown) :]:
         work.tell(ChatDelta(id=chat.id, text=rest))
     seconds = round(time.perf_counter() - start, 3)
-    work.tell(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds))
+    verdict, why = judged(judge, text, whole=reason != "stopped", before=prefix)
+    work.tell(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds, verdict=verdict, no_verdict=why))
 
 
-def _seed(sampling: Sampling) -> int:
+def seed_for(sampling: Sampling) -> int:
+    """The seed of an answer: as given, or drawn now."""
     return random.SystemRandom().randrange(2**31) if sampling.seed is None else sampling.seed

@@ -107,7 +107,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
-        trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts),
+        trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts, by_hand=trial.by_hand),
         versions=versions(),
         files=hashes,
         note=annotations.note(number) or None,

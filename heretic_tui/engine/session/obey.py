@@ -1,4 +1,4 @@
-"""The commands of a running session, one function each: a chat, an export, what a trial does to first tokens."""
+"""The commands of a running session whose results lie on the disk: an export, what a trial does to first tokens."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from heretic_tui.commands import Chat, Export, Shift
+from heretic_tui.commands import Export, Shift
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.export.hub import check_access, upload
 from heretic_tui.engine.export.steps import Steps
-from heretic_tui.engine.session.chat import answer
 from heretic_tui.engine.session.export import export_trial
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import one_line
-from heretic_tui.events import (
-    ChatEnded,
-    ChatStarted,
-    ExportFinished,
-    ExportStarted,
-    ExportStep,
-    Notice,
-    Progress,
-    ShiftFound,
-)
+from heretic_tui.events import ExportFinished, ExportStarted, ExportStep, Notice, Progress, ShiftFound
 from heretic_tui.files import write_json
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
@@ -32,41 +22,6 @@ from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
-
-
-def obey_chat(chat: Chat, ready: Callable[[], Workbench], state: RunState, control: Control, work: Work) -> None:
-    """Let the model answer, under the edit of a trial where one is asked for.
-
-    Args:
-        ready: makes the model ready where it is not.
-
-    Raises:
-        Aborted: from the session's control, while the model is made ready.
-    """
-    task = None
-    try:
-        # Before its turn: until then it can be withdrawn at once.
-        if control.withdrawn(chat):
-            return
-        bench = ready()
-        if control.withdrawn(chat):
-            return
-        task = control.begin(chat)
-        if control.withdrawn(chat):
-            return
-        work.tell(ChatStarted(id=chat.id, trial=chat.trial))
-        parameters = None if chat.trial is None else state.trials[chat.trial].required_parameters
-        with bench.edited(parameters):
-            answer(bench.model, chat, work.under(task))
-    except Aborted:
-        raise
-    except Exception as error:
-        # A chat that fails (out of memory, a template that rejects the turns) costs no trial.
-        log.exception("the chat failed")
-        work.tell(ChatEnded(id=chat.id, reason="failed", error=one_line(error)))
-    finally:
-        if task:
-            control.end()
 
 
 def obey_export(

@@ -6,11 +6,24 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections import deque
 from pathlib import Path
 
 from heretic_tui import __version__
 from heretic_tui import events as ev
-from heretic_tui.commands import Chat, Close, Command, Export, MoreTrials, Shift
+from heretic_tui.commands import (
+    Answering,
+    Chat,
+    Close,
+    Command,
+    Export,
+    FullAnswers,
+    Keep,
+    MoreTrials,
+    Samples,
+    Shift,
+    Try,
+)
 from heretic_tui.control import Aborted, Control, nothing
 from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
@@ -18,7 +31,8 @@ from heretic_tui.engine.memory import free_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
-from heretic_tui.engine.session.obey import obey_chat, obey_export, obey_shift
+from heretic_tui.engine.session.obey import obey_export, obey_shift
+from heretic_tui.engine.session.obey_answers import obey_answering
 from heretic_tui.engine.session.opening import begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.phases.phase import RunInputs
@@ -79,6 +93,10 @@ class Session:
         # Those that wait for the trials in hand to end, and those that came while the run was paused.
         self._exports: list[Export] = []
         self._waiting: list[Command] = []
+        # The phase that the session has come to after all preparation: search or ready.
+        self._at: str | None = None
+        # Edits that are to become trials, and are none yet.
+        self._keeps: deque[Keep] = deque()
 
     @property
     def _storage(self) -> str | Path:
@@ -113,8 +131,8 @@ class Session:
         try:
             self._open()
             self._search()
-            while self._go_on():
-                self._search()
+            while command := self._go_on():
+                self._search(planned=isinstance(command, MoreTrials))
         except Aborted:
             return self._end("interrupted")
         except HereticError as error:
@@ -158,8 +176,14 @@ class Session:
     def _make_ready(self) -> Workbench:
         """The model made ready for trials and chats; nothing is done where it is ready."""
         if self.workbench is None:
-            self.workbench = open_workbench(self._run, self._work, layers=True)
-            self.emit(memory_in_use())
+            try:
+                self.workbench = open_workbench(self._run, self._work, layers=True)
+                self.emit(memory_in_use())
+            finally:
+                # A model that was dropped was loaded again: what the session was at goes on, and one that waits for
+                # commands goes on waiting where that failed.
+                if self._at and (self.workbench or self._at == "ready"):
+                    self.emit(ev.PhaseStarted(phase=self._at, again=True))
         return self.workbench
 
     def let_go(self) -> None:
@@ -169,20 +193,27 @@ class Session:
 
     # The search
 
-    def _search(self) -> None:
-        """Make the model ready and work until the last trial, or until there is to be no more."""
-        start = None
+    def _search(self, planned: bool = True) -> None:
+        """Make the model ready and work until the last trial, or until there is to be no more.
+
+        Args:
+            planned: whether the search goes on; else only trials that were chosen by hand are measured.
+        """
+        start, self._at = None, None
         self._failures = 0
         try:
             self._make_ready()
             start = time.perf_counter()
-            self.emit(ev.PhaseStarted(phase="search"))
+            self._at = "search"
+            self.emit(ev.PhaseStarted(phase="search", again=not planned))
             self._control.serve = self._obey_while_paused
-            while self._run_trials():
+            while self._run_trials(planned):
                 self._export_those_that_wait()
         except Aborted:
             if self._control.closing:
                 raise
+            while self._keeps:
+                self.emit(ev.TrialKept(id=self._keeps.popleft().id, error="cancelled"))
         finally:
             self._control.serve = nothing
         if start is not None:
@@ -191,17 +222,22 @@ class Session:
             # What was loaded before the run ended takes memory.
             free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
-        self.emit(ev.PhaseStarted(phase="ready"))
+        self._at = "ready"
+        self.emit(ev.PhaseStarted(phase="ready", again=not planned))
 
-    def _run_trials(self) -> bool:
+    def _run_trials(self, planned: bool) -> bool:
         """Trials, and the commands that come meanwhile, until there is nothing more to do. Returns whether exports
         wait: they drop the model, so the trials in hand end first, and nothing may refer to the model any more."""
         bench = self._make_ready()
-        space = Space(bench.model.depth, bench.model.anatomy.components)
+        space = self._space(bench)
+        self.emit(ev.SpaceKnown(ranges=space.ranges))
         study = Search(self._storage, self.folder.name, self._seed, self._settings.n_startup_trials, space)
         trials = Trials(study, bench, self.state, self._control, self._work)
         while True:
-            ended = trials.next(self._n_trials, may_ask=not self._control.stopping and not self._exports)
+            may_ask = not self._control.stopping and not self._exports
+            while may_ask and self._keeps:
+                trials.keep(self._keeps.popleft())
+            ended = trials.next(self._n_trials if planned else 0, may_ask)
             if ended is not None:
                 self._count_failures(ended)
                 self.emit(memory_in_use())
@@ -210,6 +246,10 @@ class Session:
                 return True
             if ended is None and not obeyed:
                 return False
+
+    @staticmethod
+    def _space(bench: Workbench) -> Space:
+        return Space(bench.model.depth, bench.model.anatomy.components)
 
     def _count_failures(self, succeeded: bool) -> None:
         """
@@ -223,28 +263,31 @@ class Session:
 
     # Commands
 
-    def _go_on(self) -> bool:
-        """Obey commands until one asks for more trials (true) or the session is to end (false)."""
+    def _go_on(self) -> MoreTrials | Keep | None:
+        """Obey commands until one asks for trials, which is returned, or the session is to end (None)."""
         if self._control.closing:
-            return False
+            return None
         self._control.rest()
         self._export_those_that_wait()
         while not self._control.closing:
+            if self._keeps:
+                self._control.work()
+                return self._keeps[0]
             command = self._waiting.pop(0) if self._waiting else self._control.wait_command()
             self._obey(command)
             if isinstance(command, MoreTrials):
                 self._control.work()
-                return True
-        return False
+                return command
+        return None
 
     def _next_command(self) -> Command | None:
         return self._waiting.pop(0) if self._waiting else self._control.next_command()
 
     def _obey_while_paused(self) -> None:
-        """A pause holds trials: chats are answered, and how many trials there are to be is noted. All else waits."""
+        """A pause holds trials: models answer, and what trials there are to be is noted. All else waits."""
         # While the model is loaded again, after an export, there is no model to answer.
         while self.workbench and (command := self._control.next_command()):
-            if isinstance(command, Chat | MoreTrials):
+            if isinstance(command, Answering | MoreTrials | Keep):
                 with edits_aside():
                     self._obey(command)
             else:
@@ -270,11 +313,26 @@ class Session:
             case MoreTrials():
                 self._n_trials = command.n_trials
                 self.emit(ev.TargetChanged(n_trials=command.n_trials))
-            case Chat():
-                obey_chat(command, self._make_ready, self.state, self._control, self._work)
+            case Chat() | Samples() | FullAnswers() | Try():
+                obey_answering(command, self._make_ready, self.state, self._control, self._work)
+            case Keep():
+                self._take_keep(command)
             case Export():
                 obey_export(command, self.folder, self._settings, self.let_go, self._control, self._work)
             case Shift():
                 obey_shift(command, self._make_ready, self.state, self._control, self._work)
             case Close():
                 pass
+
+    def _take_keep(self, keep: Keep) -> None:
+        """Note an edit that is to become a trial, as soon as one can begin; refuse one that cannot."""
+        problem = None
+        try:
+            if not self._control.withdrawn(keep):
+                problem = self._space(self._make_ready()).outside(keep.parameters)
+        except HereticError as error:
+            problem = str(error)
+        if problem:
+            self.emit(ev.TrialKept(id=keep.id, error=problem))
+        elif not self._control.withdrawn(keep):
+            self._keeps.append(keep)

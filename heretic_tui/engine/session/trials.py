@@ -4,15 +4,20 @@ Several trials are in hand at once. Trial n is asked for as soon as trial n - k 
 knows of those alone, whatever else has ended since. So the course of a search does not depend on which trial ends
 first, nor on a stop, an abort or a crash.
 
+A trial that a person chose (`keep`) takes the next number that is free and is measured beside the others, in full. The
+search passes over its number, and learns from it as from any trial.
+
 What happened is in the events. The study, which the sampler learns from, is made to agree with them at the start.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from heretic_tui import events as ev
+from heretic_tui.commands import Keep
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History, compared
@@ -48,6 +53,8 @@ class Trials:
         self._in_hand: list[Job] = []
         self._told = 0
         self._asked = 0
+        # Of those asked for, the search's own.
+        self._own = 0
         self._stopping = workbench.baseline.evaluation.metrics.stopping
         self._history: History | None = None
         self._recover()
@@ -63,7 +70,7 @@ class Trials:
         """Work until one more trial has ended. Returns whether it succeeded; None when there is nothing more to do.
 
         Args:
-            n_trials: how many there are to be.
+            n_trials: how many there are to be of the search's own.
             may_ask: false lets those in hand end and begins no further one.
 
         Raises:
@@ -72,9 +79,13 @@ class Trials:
         try:
             while True:
                 self._work.checkpoint()
-                while may_ask and self._asked < min(self._told + self._bench.baseline.trials_at_once, n_trials):
-                    failed = self._ask(self._asked) is False
+                while may_ask and self._asked < self._told + self._bench.baseline.trials_at_once:
+                    by_hand = self._is_by_hand(self._asked)
+                    if not by_hand and self._own >= n_trials:
+                        break
+                    failed = self._ask(self._asked, by_hand) is False
                     self._asked += 1
+                    self._own += not by_hand
                     if failed:
                         return False
                 if self._told < self._asked and self._has_ended(self._told):
@@ -93,32 +104,62 @@ class Trials:
         finally:
             self._control.in_trial = bool(self._in_hand)
 
+    def keep(self, keep: Keep) -> None:
+        """Make an edit that was chosen by hand the next trial, and begin to measure it. It can be cancelled alone."""
+        if not self._control.begin_beside(keep):
+            return
+        number = max(self._study.count, max(self._state.trials, default=-1) + 1)
+        for earlier in range(self._study.count, number):
+            self._enter(earlier)
+        if self._study.count != number:
+            problem = "the study lacks trials of this run: let the search go on first"
+            self._work.tell(ev.TrialKept(id=keep.id, error=problem))
+            return
+        self._study.enter(number, keep.parameters, {}, by_hand=True)
+        self._begin(number, by_hand=True, given_up=partial(self._control.cancelled, keep))
+        self._work.tell(ev.TrialKept(id=keep.id, trial=number))
+
     @property
     def in_hand(self) -> bool:
         return bool(self._in_hand)
+
+    def _is_by_hand(self, number: int) -> bool:
+        known = self._state.trials.get(number)
+        return (known is not None and known.by_hand) or self._study.by_hand(number)
+
+    def _enter(self, number: int) -> None:
+        """Enter a trial in the study where the events alone know it."""
+        earlier = self._state.trials.get(number)
+        if number == self._study.count and earlier and earlier.parameters:
+            self._study.enter(number, earlier.parameters, earlier.sampled, earlier.by_hand)
 
     def _has_ended(self, number: int) -> bool:
         trial = self._state.trials.get(number)
         # Figures without parameters tell nothing.
         return trial is not None and trial.state in FINISHED and trial.parameters is not None
 
-    def _ask(self, number: int) -> bool | None:
+    def _ask(self, number: int, by_hand: bool) -> bool | None:
         """Take a trial in hand. Returns false where it failed at once, None where there is nothing to measure: it has
-        ended in an earlier session."""
+        ended in an earlier session, or is in hand already."""
+        self._enter(number)
+        if self._has_ended(number) or any(job.number == number for job in self._in_hand):
+            return None
+        return self._begin(number, by_hand)
+
+    def _begin(self, number: int, by_hand: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
+        """Begin to measure a trial. Returns false where it failed at once."""
         study, earlier = self._study, self._state.trials.get(number)
         # What was told when this trial is asked for, not what has ended by chance since.
         known = max(0, number - self._bench.baseline.trials_at_once + 1)
         clock = self._work.clock
         start = clock()
-        if number >= study.count and earlier and earlier.parameters:
-            study.enter(number, earlier.parameters, earlier.sampled)
-        if self._has_ended(number):
-            return None
         parameters = study.ask(number, known)
         sampling = clock() - start
         attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
         sampled = study.sampled(number)
-        self._work.tell(ev.TrialStarted(number=number, parameters=parameters, attempt=attempt, sampled=sampled))
+        self._work.tell(
+            ev.TrialStarted(number=number, parameters=parameters, attempt=attempt, sampled=sampled, by_hand=by_hand)
+        )
         job = Job(number, {}, 0)
         if attempt > _ATTEMPTS:
             self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
@@ -126,9 +167,11 @@ class Trials:
         self._control.in_trial = True
         with failures_of(job):
             begun = self._bench.job(number, parameters)
+            begun.given_up = given_up
             begun.add("sampling", sampling)
             begun.odds = self._history.before(known) if self._history else None
-            if self._stopping and self._bench.run.settings.early_stop:
+            # What a person chose is measured in full, whatever comes out.
+            if self._stopping and self._bench.run.settings.early_stop and not by_hand:
                 begun.stopping = (first, counted) = self._stopping
                 begun.front = [
                     (t.figures[first], int(t.figures[counted]))
@@ -155,10 +198,17 @@ class Trials:
                 self._finish(job, "failed", reason=one_line(error))
             return False
         self._in_hand.remove(job)
-        return self._conclude(job)
+        succeeded = self._conclude(job)
+        if job.number is not None and self._is_by_hand(job.number):
+            # It may be that no further trial is asked for, and its turn to be told never comes.
+            self._tell(job.number)
+        return succeeded
 
     def _conclude(self, job: Job) -> bool:
         assert job.number is not None
+        if job.given_up():
+            self._finish(job, "failed", reason="cancelled")
+            return True
         evaluation, responses = self._bench.baseline.evaluation, job.responses
         figures: dict[str, float] = {}
         at_least: dict[str, float] = {}
@@ -248,7 +298,15 @@ class Trials:
                 log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
                 continue
             assert finished is not None
-            self._work.tell(ev.TrialStarted(number=number, parameters=parameters, attempt=attempt, sampled=sampled))
+            self._work.tell(
+                ev.TrialStarted(
+                    number=number,
+                    parameters=parameters,
+                    attempt=attempt,
+                    sampled=sampled,
+                    by_hand=self._is_by_hand(number),
+                )
+            )
             self._work.tell(finished)
 
     def _reconcile(self) -> None:

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
+from heretic_tui.engine.analysis.layer_effects import RefusalTokens, find_refusal_tokens
+from heretic_tui.engine.analysis.record import recorded_refusal_tokens
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.check import check_inputs
@@ -30,9 +33,12 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.results import SetShift
+from heretic_tui.run.results import SetShift, read_geometry
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
+
+# Of each set, to find what refusals begin with, where the layers are not tried on any.
+_PROMPTS_LOOKED_AT = 16
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,10 @@ class EditBench:
         """The edit of each matrix that the parameters reach, by the writer's name."""
         return self.directions.bank.edits(parameters)
 
+    def edits_of(self, parameters: Parameters | None) -> dict[str, Edit]:
+        """The same; none for the base model, None."""
+        return self.edits(parameters) if parameters else {}
+
     @contextmanager
     def edited(self, parameters: Parameters | None) -> Iterator[LiveModel]:
         """Within the block the model has an edit (none for None) in its matrices, and can answer.
@@ -61,8 +71,7 @@ class EditBench:
         Raises:
             UsageError: when the parameters are not for this model.
         """
-        edits = self.edits(parameters) if parameters else {}
-        with attached(self.model.anatomy.writers, edits):
+        with attached(self.model.anatomy.writers, self.edits_of(parameters)):
             yield LiveModel(self.model, self.run.settings.system_prompt, self.run.settings.max_response_length)
 
     def shift(self, parameters: Parameters, work: Work) -> dict[str, SetShift]:
@@ -119,11 +128,30 @@ class Workbench(EditBench):
     def job(self, number: int | None, parameters: Parameters | None) -> Job:
         """An edit (none for None) ready to be measured by the pool."""
         start = time.perf_counter()
-        edits = self.edits(parameters) if parameters else {}
+        edits = self.edits_of(parameters)
         edited = [writer.layer for writer in self.model.anatomy.writers if writer.name in edits]
         job = Job(number, edits, min(edited, default=self.model.depth))
         job.add("edit", time.perf_counter() - start)
         return job
+
+    @cached_property
+    def refusal_tokens(self) -> RefusalTokens | None:
+        """The tokens that refusals begin with, as the analysis of the layers found them, or found now; None where the
+        base model refuses no evaluation prompt, or no responses are judged.
+
+        Raises:
+            torch.OutOfMemoryError: when a single row is too much.
+            Aborted: from the control, between batches.
+        """
+        kept = read_geometry(self.run.folder)
+        if kept and kept.refusal and (known := recorded_refusal_tokens(kept.refusal)):
+            return known
+        asked = zip(self.tokens["bad_evaluation_prompts"], self.baseline.responses, strict=False)
+        refused = [prompt for prompt, response in asked if response.verdict.refused]
+        count = self.run.settings.layer_test_prompts or _PROMPTS_LOOKED_AT
+        if not refused:
+            return None
+        return find_refusal_tokens(self.model, refused[:count], self.tokens["good_evaluation_prompts"][:count])
 
     def keep_responses(self, trial: int, responses: Sequence[Response | None]) -> None:
         """Write the responses of a trial to the run folder."""

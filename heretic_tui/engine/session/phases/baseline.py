@@ -64,6 +64,7 @@ class Baseline:
         figures: of the base model, by key.
         depth: number of decoder layers of the model.
         trials_at_once: how many are in hand.
+        together: whether rows of one batch can be under edits of their own.
     """
 
     evaluation: Evaluation
@@ -72,6 +73,7 @@ class Baseline:
     figures: Mapping[str, float]
     depth: int
     trials_at_once: int
+    together: bool
 
     def measure_as_it_is(self) -> Measurement:
         """Measure the model that was loaded, without an edit. Raises as `measure` does."""
@@ -136,7 +138,8 @@ def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence
     work.tell(BaselineMeasured(figures=figures, prompts=len(bad)))
     for note in metrics.notes():
         work.note(note, "warning")
-    return Baseline(evaluation, pool, responses or (), figures, model.depth, trials_at_once(run, together))
+    at_once = trials_at_once(run, together)
+    return Baseline(evaluation, pool, responses or (), figures, model.depth, at_once, together)
 
 
 def trials_at_once(run: RunInputs, together: bool) -> int:
