@@ -54,9 +54,12 @@ class Newsroom:
         match event:
             case ev.RunOpened():
                 self._searched = self._end_told = False
+            case ev.PhaseStarted() if event.again:
+                # The session goes back to what it was at, or measures what a person chose: no search begins or ends.
+                return None
             case ev.PhaseStarted() if event.phase == "search":
                 self._end_told = False
-            case ev.TrialFinished():
+            case ev.TrialFinished() if not state.trials[event.number].by_hand:
                 self._searched = True
                 return self._standstill()
             case ev.PhaseStarted() if event.phase == "ready":
