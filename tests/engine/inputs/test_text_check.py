@@ -30,6 +30,7 @@ from heretic_tui.engine.inputs import chat_template
 from heretic_tui.engine.inputs.chat_template import ChatTemplate, clock_of
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.text_check import check_text
+from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.chat import answer
 from heretic_tui.errors import UsageError
@@ -121,12 +122,12 @@ def test_a_conversation_ends_where_positions_do(make_model: Callable[..., Any]) 
     learnt = make_model("gpt2")  # with 256 positions
     learnt.end_tokens = frozenset()
     events: list[Event] = []
-    answer(learnt, Chat(1, None, (("user", "x" * 245),), ""), Work(events.append))
+    answer(learnt, Markers([]), Chat(1, None, (("user", "x" * 245),), ""), Work(events.append))
     assert isinstance(events[-1], ChatEnded)
     # Of 256 positions the question takes 248, and the last token of the answer needs none.
     assert (events[-1].reason, events[-1].tokens) == ("length", 9)
     with pytest.raises(UsageError, match="the conversation has 257 tokens, and the model has 256 positions"):
-        answer(learnt, Chat(1, None, (("user", "x" * 254),), ""), Work(events.append))
+        answer(learnt, Markers([]), Chat(1, None, (("user", "x" * 254),), ""), Work(events.append))
 
 
 def test_of_several_templates_the_default_is_taken() -> None:
