@@ -194,7 +194,6 @@ class LayersAnalysed(Event):
         layers: by residual index.
         prompts: number of prompts in each set.
         refusal: first tokens of refusals; None where they were not looked for.
-        sentence: where refusal lives, in words.
         notes: what could not be found out, and why.
     """
 
@@ -202,7 +201,6 @@ class LayersAnalysed(Event):
     layers: list[LayerFigures]
     prompts: dict[str, int] = field(default_factory=dict)
     refusal: FirstTokens | None = None
-    sentence: str = ""
     notes: list[str] = field(default_factory=list)
 
     def problem(self) -> str | None:

@@ -179,15 +179,43 @@ class FirstTokens:
     ids: tuple[int, ...] = ()
 
 
+# A layer counts as a peak from this share of the best layer's height on.
+_PEAK = 0.25
+
+
 def best_layer(rows: Sequence[LayerFigures]) -> LayerFigures | None:
-    """The layer that every view and sentence calls the best, from the rows of all residual indices (the embedding
-    output first): where taking the direction out of the stream lowers the log-odds of refusal most, or where that was
-    not measured, where the direction tells evaluation prompts apart best. None where neither is known."""
+    """The layer that every view and sentence calls the best, marked by a star, from the rows of all residual indices
+    (the embedding output first): where ablating the direction lowers the log-odds of refusal most. Where that was not
+    measured, where the direction separates held-out prompts best; None where neither is known.
+
+    Ablation is what the search does, and what it lowers is what the run is for. The AUC cannot decide alone: in most
+    models it is 1.000 in a dozen layers. What adding the direction does, and what editing one layer alone does, ask
+    other questions: whether the direction suffices, and which layer writes it.
+    """
+    heights = _heights(rows)
+    return rows[max(heights, key=heights.__getitem__)] if heights else None
+
+
+def peaks(rows: Sequence[LayerFigures]) -> list[int]:
+    """Residual indices of the best layer, and of those that are better, by the same criterion, than the layers beside
+    them and not far below the best one; in order."""
+    best, heights = best_layer(rows), {index: height[0] for index, height in _heights(rows).items()}
+    if best is None:
+        return []
+    lowest, highest = min(heights.values()), max(heights.values())
+    found = {best.index}
+    for index, height in heights.items():
+        before, after = heights.get(index - 1, lowest - 1), heights.get(index + 1, lowest - 1)
+        if before < height >= after and height >= lowest + _PEAK * (highest - lowest):
+            found.add(index)
+    return sorted(found)
+
+
+def _heights(rows: Sequence[LayerFigures]) -> dict[int, tuple[float, float]]:
+    """By residual index, how good a layer is; the second number decides where the first are alike."""
 
     def certain(row: LayerFigures) -> float:
         return (row.separation.auc_low if row.separation else None) or 0.0
 
-    tried = [(-change, certain(row), row) for row in rows[1:] if (change := row.change("stream")) is not None]
-    apart = [(area, certain(row), row) for row in rows[1:] if (area := row.auc) is not None]
-    found = tried or apart
-    return max(found, key=lambda known: known[:2])[2] if found else None
+    tried = {row.index: (-change, certain(row)) for row in rows[1:] if (change := row.change("stream")) is not None}
+    return tried or {row.index: (area, certain(row)) for row in rows[1:] if (area := row.auc) is not None}

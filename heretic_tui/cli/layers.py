@@ -28,6 +28,7 @@ def _add_geometry(parser: argparse.ArgumentParser) -> None:
 
 
 def _geometry(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.report.finding import finding
     from heretic_tui.report.layers import geometry_csv, geometry_text
     from heretic_tui.run.results import geometry_record, read_geometry
 
@@ -40,7 +41,8 @@ def _geometry(options: argparse.Namespace, streams: Streams) -> int:
     if found is None:
         found = _from_residuals(streams, folder, problem)
     if options.json:
-        streams.out.write_lines(to_json(geometry_record(found), 1))
+        said = finding(found.layers, found.refusal).sentences
+        streams.out.write_lines(to_json({**geometry_record(found), "finding": list(said)}, 1))
     elif options.csv:
         streams.out.write_lines(*geometry_csv(found.layers).splitlines())
     else:

@@ -16,23 +16,36 @@ from heretic_tui.layer_figures import (
     Separation,
     best_layer,
 )
+from heretic_tui.report.finding import finding
 from heretic_tui.run.results import SetShift
 from heretic_tui.words import plain
 
 _LENGTHS = ("|g|", "|g*|", "|b|", "|b*|", "|r|", "|r*|")
 
+# The effects of interventions in one layer, in the order in which they are shown, by what people call them.
+EFFECT_WORDS = {"stream": "ablate", "add": "add", "edit": "edit alone"}
+# What each of them is, in a few words.
+EFFECT_MEANINGS = {
+    "stream": "harmful prompts; the direction ablated from the stream after this layer",
+    "add": "harmless prompts; the difference of the means added to the stream after this layer",
+    "edit": "harmful prompts; this layer alone kept from writing the direction",
+}
+_SETS = {
+    "good_evaluation_prompts": "harmless evaluation prompts",
+    "bad_evaluation_prompts": "harmful evaluation prompts",
+}
+
 LEGEND = """\
-g, b: mean residuals of good and bad prompts; g*, b*: geometric medians; r = b - g, r* = b* - g*
-S: cosine similarity; |x|: length; Silh: mean silhouette coefficient of the two sets
-AUC: how well the direction tells evaluation prompts apart (with its 95 % interval)
-changes of the log-odds that a response begins as a refusal:
-  edit    bad prompts; only this layer is kept from writing the direction
-  stream  bad prompts; the direction taken out of the stream after this layer
-  add     good prompts; the difference of the means added to the stream after this layer"""
+g, b: mean residuals of harmless and harmful prompts; g*, b*: geometric medians; r = b - g, r* = b* - g*
+S: cosine similarity; |x|: norm; Silh: mean silhouette coefficient of the two sets
+*: best layer, where ablating the direction lowers the refusal log-odds most
+AUC: how well the direction separates held-out prompts (with its 95 % CI)
+changes of the refusal log-odds (that a response begins as a refusal):
+""" + "\n".join(f"  {EFFECT_WORDS[name]:10}  {meaning}" for name, meaning in EFFECT_MEANINGS.items())
 
 
 def layer_name(row: LayerFigures) -> str:
-    return "embed" if row.layer is None else str(row.layer)
+    return "emb" if row.layer is None else str(row.layer)
 
 
 def columns_of(rows: Sequence[LayerFigures]) -> list[str]:
@@ -64,9 +77,11 @@ def geometry_csv(rows: Sequence[LayerFigures]) -> str:
 
 
 def geometry_text(found: LayersAnalysed) -> list[str]:
-    """The sentence, the tables, and what their columns mean, as lines for people."""
+    """The finding, the tables, and what their columns mean, as lines for people."""
     rows = found.layers
-    lines = [found.sentence, ""] if found.sentence else []
+    lines = []
+    if said := finding(rows, found.refusal).sentences:
+        lines += [said[0], *(f"- {sentence}" for sentence in said[1:]), ""]
     lines += [f"note: {note}" for note in found.notes]
     lines += _table(rows, GEOMETRY_COLUMNS)
     separations = [row.separation for row in rows if row.separation]
@@ -74,7 +89,7 @@ def geometry_text(found: LayersAnalysed) -> list[str]:
         lines += ["", *_measured_table(rows, separations)]
     if found.refusal:
         words = ", ".join(f"{name!r} {bad:.2f} ({good:.2f})" for name, bad, good in found.refusal.tokens)
-        lines += ["", f"first tokens of refusals, with their probability after bad (good) prompts: {words}"]
+        lines += ["", f"first tokens of refusals, with their probability after harmful (harmless) prompts: {words}"]
     lines += ["", *LEGEND.splitlines()]
     return [plain(line) for line in lines]
 
@@ -85,13 +100,13 @@ def _table(rows: Sequence[LayerFigures], names: Sequence[str]) -> list[str]:
 
 
 def _measured_table(rows: Sequence[LayerFigures], separations: Sequence[Separation]) -> list[str]:
-    changes = [name for name in EFFECTS if name in rows[-1].effects]
+    changes = [name for name in EFFECT_WORDS if name in rows[-1].effects]
     best = best_layer(rows)
-    cells = [["layer", "AUC", "95 % interval", *changes, ""]]
+    cells = [["layer", "AUC", "95 % CI", *(EFFECT_WORDS[name] for name in changes), ""]]
     for row, apart in zip(rows, separations, strict=True):
         span = f"{figure('auc', apart.auc_low)} - {figure('auc', apart.auc_high)}"
         figures = [figure("auc", apart.auc), span, *(figure(name, row.change(name)) for name in changes)]
-        cells.append([layer_name(row), *figures, "best" if row is best else ""])
+        cells.append([layer_name(row), *figures, "*" if row is best else ""])
     return _aligned(cells)
 
 
@@ -101,13 +116,13 @@ def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
 
 
 def tokens_text(rows: Sequence[LayerFigures], count: int) -> list[str]:
-    """What each layer's direction raises and lowers, as lines for people."""
+    """What each layer's direction promotes and suppresses, as lines for people."""
     lines = []
     for row in rows:
         # There is no direction at the embedding of a template's last token.
         if row.raises and row.lowers is not None:
-            lines.append(f"{layer_name(row):>5}  raises  {scored(row.raises[:count])}")
-            lines.append(f"{'':>5}  lowers  {scored(row.lowers[:count])}")
+            lines.append(f"{layer_name(row):>5}  promotes    {scored(row.raises[:count])}")
+            lines.append(f"{'':>5}  suppresses  {scored(row.lowers[:count])}")
     return [plain(line) for line in lines]
 
 
@@ -120,7 +135,7 @@ def shift_text(shift: Mapping[str, SetShift], count: int) -> list[str]:
     """The sets' means, and of each set the prompts that moved most."""
     lines: list[str] = []
     for name, found in shift.items():
-        lines.append(f"{name.replace('_', ' ')}: KL divergence {found.kl_divergence:.4f}")
+        lines.append(f"{_SETS.get(name, name)}: KL divergence {found.kl_divergence:.4f}")
         for word, means in (("gained", found.gained), ("lost", found.lost)):
             tokens = "  ".join(f"{token!r} {share:+.3f}" for token, share in means)
             lines.append(f"  {word + ' on average':18} {tokens or 'nothing'}")

@@ -8,6 +8,7 @@ from typing import TypeAlias
 from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Parameters
+from heretic_tui.report.finding import finding
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.words import done_of, duration, quantity
 
@@ -49,7 +50,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.DirectionsFound():
             yield "directions", f"one for each of {len(event.layers) - 1} layers"
         case ev.LayersAnalysed():
-            yield "layers", event.sentence
+            for place, sentence in enumerate(finding(event.layers, event.refusal).sentences):
+                yield "" if place else "layers", sentence
             yield from (("", note) for note in event.notes)
         case ev.PhaseFinished() if event.phase != "search":
             yield "", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}"

@@ -151,7 +151,7 @@ def compare_text(found: Comparison, width: int = 24) -> list[str]:
     lines += [f"differ  {', '.join(differ) or 'in nothing that decides results'}", "", found.sentence, ""]
     lines.append(f"{'layer':>5}  {'cosine':>7}  {'of r':>7}  {'|r| ratio':>9}  {'nearest':>7}  {'cosine':>7}")
     for row in found.layers:
-        name = "embed" if row.layer is None else str(row.layer)
+        name = "emb" if row.layer is None else str(row.layer)
         if row.cosine is None:
             lines.append(f"{name:>5}  {'-':>7}")
             continue

@@ -122,8 +122,8 @@ def _load(run: RunFolder) -> _Found:
 
 def _sentence(layers: Sequence[ComparedLayer], mean: float) -> str:
     known = [(row.cosine, row.layer) for row in layers if row.cosine is not None]
-    (highest, best), (lowest, worst) = (choose(known, key=lambda pair: pair[0]) for choose in (max, min))
+    (highest, at), (lowest, low_at) = (choose(known, key=lambda pair: pair[0]) for choose in (max, min))
     return (
-        f"Cosine of the directions: {mean:.3f} on average over the layers, highest at layer {best} ({highest:.3f}), "
-        f"lowest at layer {worst} ({lowest:.3f})."
+        f"Cosine of the directions: {mean:.3f} on average over the layers, highest at layer {at} ({highest:.3f}), "
+        f"lowest at layer {low_at} ({lowest:.3f})."
     )

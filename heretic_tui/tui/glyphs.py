@@ -43,6 +43,7 @@ class Glyphs:
     full: str = "█"
     empty: str = "░"
     across: str = "─"
+    at: str = "┆"
     down: str = "│"
     corner: str = "└"
     ellipsis: str = "…"
@@ -54,7 +55,7 @@ UNICODE = Glyphs()
 ASCII = Glyphs(
     front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
     selected="@", changed="*", here="^", at_least=">=", about="~", closed=">", open="v", full="#", empty=".",
-    across="-", down="|", corner="+", ellipsis="...",
+    across="-", at=":", down="|", corner="+", ellipsis="...",
     shades=" .:+#", bars=" _.-:=+*#",
 )  # fmt: skip
 

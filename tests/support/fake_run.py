@@ -171,8 +171,6 @@ def analysis(layers: int = LAYERS) -> ev.LayersAnalysed:
         layers=rows,
         prompts={"good_prompts": 60, "bad_prompts": 60, "good_evaluation_prompts": 100, "bad_evaluation_prompts": 100},
         refusal=FirstTokens((("I", 0.6, 0.02),), {"bad": 16, "good": 16}, 6.1, -5.2),
-        sentence="Refusal lives in layers 17 to 21: the direction taken out of the stream after one of them lowers the "
-        "log-odds of refusal, 6.1, by 5.2 to 9.0.",
     )
 
 

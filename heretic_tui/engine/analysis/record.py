@@ -16,7 +16,6 @@ from heretic_tui.engine.analysis.layer_effects import LayerEffects, RefusalToken
 from heretic_tui.engine.analysis.logit_lens import Reading
 from heretic_tui.engine.analysis.projections import principal_components, turned
 from heretic_tui.engine.analysis.separation import area_under_curve
-from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.engine.tensor_files import kept_tensors
 from heretic_tui.events import LayersAnalysed
@@ -131,7 +130,7 @@ def analysis_without_model(folder: RunFolder, work: Work) -> LayersAnalysed:
     if found and set(store.names) >= {"good_evaluation_prompts", "bad_evaluation_prompts"}:
         rows = with_separation(rows, store, found["directions"])
     prompts = {name: store.count(name) for name in store.names}
-    return LayersAnalysed(layers=rows, prompts=prompts, sentence=where_refusal_lives(rows, None))
+    return LayersAnalysed(layers=rows, prompts=prompts)
 
 
 def save_views(folder: RunFolder, method: str, views: Tensor, good: int) -> None:

@@ -1,4 +1,4 @@
-"""Layers: what the directions are like, layer by layer, and what the selected trial does to each."""
+"""Layers: where refusal is mediated, what the directions are like and say, and what the selected trial does to each."""
 
 from __future__ import annotations
 
@@ -8,74 +8,112 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 
 from heretic_tui.commands import Shift
-from heretic_tui.layer_figures import GEOMETRY_COLUMNS, best_layer
+from heretic_tui.layer_figures import GEOMETRY_COLUMNS, best_layer, peaks
+from heretic_tui.run.state import MEASURED_STATES
 from heretic_tui.tui.glyphs import ASCII, to_ascii
-from heretic_tui.tui.keys import next_choice
-from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand
+from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand, TweakFrom
 from heretic_tui.tui.screens.base import ModeScreen, touched
-from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.layers_files import LayerFiles
-from heretic_tui.tui.screens.layers_text import (
-    first_tokens_wanted,
-    geometry_cells,
-    layer_title,
-    said_by_direction,
-    which_layer,
+from heretic_tui.tui.screens.layers_table import (
+    columns_of,
+    geometry_columns,
+    geometry_rows,
+    panels_of,
+    rows_of,
+    strengths,
 )
+from heretic_tui.tui.screens.layers_text import (
+    finding_text,
+    found_of,
+    importance_text,
+    layer_title,
+    lens_lines,
+    lens_table,
+    lens_title,
+    nearest_text,
+    shift_wanted,
+    waiting,
+)
+from heretic_tui.tui.screens.run_choice import RunChoice
 from heretic_tui.tui.threads import on_thread
-from heretic_tui.tui.widgets.charts import curves, heat_map, histogram, kernel_strengths, nearest_layers
-from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.charts import heat_map
+from heretic_tui.tui.widgets.frame import Frame
+from heretic_tui.tui.widgets.layer_chart import draw, legend
+from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.tui.widgets.view_line import ViewLine
 from heretic_tui.words import plain
 
-_VIEWS = ("layer", "curves", "trial", "cosines", "which", "tokens", "projection", "geometry", "shift", "compare")
-# Beside these the table has only the names of the layers; the geometry takes all of the screen.
-_WIDE = ("which", "tokens", "projection", "shift", "compare")
+# Name, key and title of each view.
+_VIEWS = (
+    ("overview", "", "overview"),
+    ("importance", "w", "importance"),
+    ("tokens", "t", "tokens"),
+    ("map", "o", "map"),
+    ("geometry", "m", "geometry"),
+    ("shift", "f", "first-token shift"),
+    ("cosines", "s", "cosines"),
+    ("compare", "c", "compare"),
+)
+# In place of the overview where there is room for one pane: its panes.
+_NARROW = (
+    ("layers-pane", "", "table"),
+    ("finding-pane", "", "finding"),
+    ("curves-pane", "", "curves"),
+    *((name, key, "shift" if name == "shift" else title) for name, key, title in _VIEWS[1:]),
+)
 
 
 class LayersScreen(ModeScreen):
-    """A table of layers; beside it one of several views of the selected layer, of all, or of the selected trial."""
+    """A table of layers; beside it the finding, the curves and what the selected layer says, or one view alone."""
 
     SCOPE = "layers"
+    PANES = ("layers-pane", "finding-pane", "curves-pane", "view-pane")
     HELP_TEXT = """
-|r|: length of the difference of the two means. cosine: of the good and the bad mean; 1 means alike. separation: how far
-the two sets of prompts lie apart along the direction, in standard deviations. survives: share of the direction that is
-left when what it shares with the good mean is taken out. The last columns: how strongly the selected trial edits. *
-marks the best layer, in every view the one where taking the direction out of the stream lowers refusal most.
+* marks the best layer, the same in every view and sentence: the one where ablating the direction from the residual
+stream lowers the refusal log-odds most. (Where that was not measured: the one with the highest AUC.)
 
-Geometry: g and b are the mean residuals of good and bad prompts, g* and b* their geometric medians, r = b - g,
-r* = b* - g*, S the cosine similarity, |x| the length, Silh the mean silhouette coefficient of the two sets. Left and
-right bring further columns into sight; in other views they go from layer to layer, as up and down do.
+ablate, add, edit alone: changes of the log-odds that a response begins as a refusal, by an intervention in one layer.
+Ablate: harmful prompts, the direction ablated after this layer. Add: harmless prompts, the difference of the means
+added after this layer. Edit alone: harmful prompts, and only this layer kept from writing the direction. AUC: how well
+the direction separates held-out prompts. edit(N): how strongly trial N edits each layer.
 
-Which matters: AUC is how well the direction tells evaluation prompts apart. The others are changes of the log-odds that
-a response begins as a refusal. Edit: bad prompts, and only this layer kept from writing the direction. Stream: bad
-prompts, and the direction taken out of the stream after this layer. Add: good prompts, and the difference of the means
-added after this layer.
+|r|: norm of the difference of the means. cos: cosine of the harmless and the harmful mean. sep.: how far the two sets
+lie apart along the direction, in standard deviations. kept: share of the direction that is left when what it shares
+with the harmless mean is taken out.
+
+Geometry: g and b are the mean residuals of harmless and harmful prompts, g* and b* their geometric medians, r = b - g,
+r* = b* - g*, S the cosine similarity, |x| the norm, Silh the mean silhouette coefficient of the two sets. Left and
+right bring further columns into sight; in other views they go from layer to layer, as up and down do in the table.
 
 The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tokens` and `compare` tell the rest.
 """
     BINDINGS = [
-        Binding("v", "view(1)", "View", tooltip="the next view: layer, curves, kernels, cosines, and those below"),
-        Binding("V", "view(-1)", "View before", show=False),
-        Binding("w", "show('which')", "Which matters", tooltip="which layer matters: AUC, and one layer at a time"),
-        Binding("t", "show('tokens')", "Tokens", tooltip="what the layer's direction says"),
-        Binding("o", "show('projection')", "Projection", tooltip="both prompt sets on a plane; again: the next method"),
-        Binding("m", "show('geometry')", "Geometry", tooltip="the residual geometry as a table"),
-        Binding("f", "show('shift')", "First tokens", tooltip="what the selected trial does to first tokens"),
-        Binding("c", "show('compare')", "Compare", tooltip="this run's directions with those of another run"),
-        Binding("left,h", "across(-1)", "Layer before, or columns to the left", show=False),
-        Binding("right,l", "across(1)", "Next layer, or columns to the right", show=False),
-        Binding("escape", "cancel", "Cancel the look at first tokens", show=False),
-        Binding("y", "copy", "Copy table", show=False),
+        Binding("v", "next_pane", "View", tooltip="show the next view"),
+        Binding("V", "view_before", "View before", show=False, tooltip="show the view before"),
+        Binding("w", "show('importance')", "Importance", tooltip="show which layers matter, with errors"),
+        Binding("t", "show('tokens')", "Tokens", tooltip="show all tokens of the layer's direction (logit lens)"),
+        Binding("o", "show('map')", "Map", tooltip="show both prompt sets on a plane; again: by the next method"),
+        Binding("m", "show('geometry')", "Geometry", tooltip="show the residual geometry as a table"),
+        Binding("f", "show('shift')", "First-token shift", tooltip="show what the selected trial does to first tokens"),
+        Binding("s", "show('cosines')", "Cosines", tooltip="show the cosines between the layers' directions"),
+        Binding("c", "show('compare')", "Compare", tooltip="compare the directions with those of another run"),
+        Binding("n", "next_peak", "Next peak", tooltip="go to the next layer that is better than those beside it"),
+        Binding("x", "tweak", "Tweak from here", tooltip="tweak the selected trial's edit in the chat"),
+        Binding("left,h", "across(-1)", "Layer before", show=False, tooltip="the layer before, or columns to the left"),
+        Binding("right,l", "across(1)", "Next layer", show=False, tooltip="the next layer, or columns to the right"),
+        Binding("escape", "back", "Overview", show=False, tooltip="back to the overview; cancel the measurement"),
+        Binding("y", "copy", "Copy table", show=False, tooltip="copy the table of layers"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
-        self._view = "layer"
-        self._drawn: int | None = None
+        self._view = "overview"
+        # Whether the panes are to be painted anew for other sizes.
+        self._stale = False
         self._forget()
 
     def _forget(self) -> None:
@@ -83,16 +121,34 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._files: LayerFiles | None = None
         self._asked: Shift | None = None
         self._placed = False
+        self._drawn: int | None = None
         # Columns of the geometry that are out of sight to the left.
         self._panned = 0
 
     def body(self) -> ComposeResult:
+        yield ViewLine("layer-views")
         with Horizontal(id="layers-body"):
-            yield LineTable([], id="layer-table", empty="residuals have not been gathered yet")
-            yield TextPanel(id="layer-detail")
+            with Frame("Layers", id="layers-pane", keys=("next_peak", "tweak", "copy")):
+                yield LineTable([], id="layer-table")
+            with Vertical(id="layers-middle", classes="column"):
+                with Frame("Where refusal is mediated", id="finding-pane"):
+                    yield TextPanel(id="finding")
+                with Frame("Change by layer", id="curves-pane"):
+                    yield TextPanel(id="curves")
+                with Frame("", id="view-pane"):
+                    yield TextPanel(id="view")
+            with Vertical(id="layers-right", classes="column"):
+                with Frame("Map", id="map-pane"):
+                    yield TextPanel(id="map")
+                with Frame("First-token shift", id="shift-pane"):
+                    yield TextPanel(id="shift")
+        with Frame("Logit lens", id="lens-pane"):
+            yield TextPanel(id="lens")
 
     def on_mount(self) -> None:
-        self.query_one(LineTable).focus()
+        self.query_one("#layer-table").focus()
+
+    # Painting
 
     def paint(self, kinds: frozenset[str]) -> None:
         folder = self.view.folder
@@ -101,232 +157,293 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self._files = LayerFiles(folder)
         if "shift_found" in kinds:
             self._asked = None
-        if touched(kinds, "layers_analysed", "shift_found"):
+        came = touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found")
+        if came or self.view.selected_trial != self._drawn:
             self._read()
-        if touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found"):
-            self._paint_table()
-            self._paint_side()
-        elif self.view.state.directions and "trial_started" in kinds and self.view.selected_trial != self._drawn:
-            self._paint_table()
-        elif touched(kinds, "progress", "phase_started") and (self._waiting or self._asked):
-            self._paint_side()
+            self._paint()
+        elif touched(kinds, "progress", "phase_started", "run_ended") and (self._waiting or self._asked):
+            self._paint()
 
     @property
     def _waiting(self) -> bool:
         state = self.view.state
         return state.directions is None or state.analysis is None
 
-    def _kernels(self) -> dict[str, list[float]]:
-        state = self.view.state
-        trial = self.view.trial
-        found = state.directions
-        if trial is None or trial.parameters is None or found is None:
-            return {}
-        layers = len(found.layers) - 1
-        return {name: kernel_strengths(kernel, layers) for name, kernel in trial.parameters.components.items()}
+    @property
+    def _index(self) -> int:
+        """Residual index of the selected layer."""
+        return self.query_one(LineTable).place
+
+    def _edit(self) -> dict[str, list[float]]:
+        found = self.view.state.directions
+        return strengths(self.view.trial, len(found.layers) - 1) if found else {}
+
+    def _paint(self) -> None:
+        self._drawn = self.view.selected_trial
+        self._paint_views()
+        self._paint_table()
+        self._paint_side()
+
+    def _paint_views(self) -> None:
+        state, narrow = self.view.state, self.has_class("-narrow")
+        more = ""
+        if found := state.analysis:
+            sets = [found.prompts.get(f"{name}_prompts", 0) for name in ("good", "bad")]
+            more = f"{len(found.layers) - 1} layers, {sets[0]} harmless and {sets[1]} harmful prompts"
+        here = self.pane if narrow and self._view in ("overview", "geometry") else self._view
+        here = "geometry" if self._view == "geometry" else here
+        self.query_one(ViewLine).show(_NARROW if narrow else _VIEWS, here, more, self.looks)
 
     def _paint_table(self) -> None:
-        table = self.query_one(LineTable)
-        found = self.view.state.directions
-        kernels = self._kernels()
-        self._drawn = self.view.selected_trial
+        table, state = self.query_one(LineTable), self.view.state
+        pane = self.query_one("#layers-pane", Frame)
         if self._view == "geometry":
-            self._paint_geometry(table)
-            return
-        columns = [
-            Column("layer", "layer", 5, right=True),
-            Column("norm", "|r|", 8, right=True),
-            Column("cosine", "cosine", 7, right=True),
-            Column("separation", "separat.", 8, right=True),
-            Column("surviving", "survives", 8, right=True),
-            *(Column(name, name[:11], 11, right=True) for name in kernels),
-        ]
+            pane.retitle("Residual geometry")
+            columns = geometry_columns(self._panned)
+            rows = geometry_rows(state.analysis.layers, columns) if state.analysis else []
+        else:
+            pane.retitle("Layers")
+            edit = self._edit()
+            columns = columns_of(state, edit, self.view.selected_trial, table.size.width - 1)
+            rows = rows_of(state, edit, columns, self.view.glyphs)
+        table.set_empty(waiting(state, self.view.alive, "No directions yet.").replace("\n", " "))
         table.set_columns(columns)
-        rows, best = [], self._best
-        for index, layer in enumerate(found.layers if found else ()):
-            rows.append(
-                Row(
-                    index,
-                    (
-                        self._layer_name(index, best),
-                        f"{layer.difference_norm:.3f}",
-                        f"{layer.cosine:.3f}",
-                        f"{layer.separation:.2f}",
-                        f"{layer.surviving:.3f}",
-                        *("" if index == 0 else f"{strengths[index - 1]:.3f}" for strengths in kernels.values()),
-                    ),
-                )
-            )
         table.set_rows(rows)
         self._go_to_best(table)
 
     def _go_to_best(self, table: LineTable) -> None:
         """Begin at the best layer, once it is known, unless the user has moved the cursor."""
-        best = self._best
+        found = self.view.state.analysis
+        best = best_layer(found.layers) if found else None
         if best is not None and not self._placed:
             self._placed = True
             if table.place == 0:
-                table.go_to(best)
-
-    @property
-    def _best(self) -> int | None:
-        """Residual index of the best layer."""
-        found = self.view.state.analysis
-        best = best_layer(found.layers) if found else None
-        return best.index if best else None
-
-    @staticmethod
-    def _layer_name(index: int, best: int | None) -> str:
-        return "embed" if index == 0 else f"{'* ' if index == best else ''}{index - 1}"
-
-    def _paint_geometry(self, table: LineTable) -> None:
-        found = self.view.state.analysis
-        layers, best = found.layers if found else [], self._best
-        names = GEOMETRY_COLUMNS[self._panned :]
-        widths = {name: max(6, len(name)) for name in names}
-        table.set_columns(
-            [Column("layer", "layer", 5, right=True), *(Column(n, n, widths[n], right=True) for n in names)]
-        )
-        rows = [Row(row.index, (self._layer_name(row.index, best), *geometry_cells(row, names))) for row in layers]
-        table.set_rows(rows)
-        self._go_to_best(table)
+                table.go_to(best.index)
 
     def _paint_side(self) -> None:
-        found = self.view.state.directions
-        side = self.query_one("#layer-detail", TextPanel)
-        if found is None:
-            side.show(Text("The directions are not known yet." + self._progress()))
-            return
-        region = side.scrollable_content_region
-        width, height = max(24, region.width), max(8, region.height)
-        index = self.query_one(LineTable).place
-        match self._view:
-            case "layer":
-                text = self._layer(index, width)
-                # Where there is room, the curves over all layers are drawn below.
-                if height >= 30:
-                    text = Text("\n").join([text, self._curves(width, height - 15)])
-                side.show(text)
-            case "curves":
-                side.show(self._curves(width, height))
-            case "trial":
-                kernels = self._kernels()
-                text = Text(f"trial {self.view.selected_trial}: strength of the edit over the layers\n", "bold")
-                text.append_text(curves(kernels, width, height - 1, self.view.glyphs))
-                side.show(text if kernels else Text("no trial yet"))
-            case "cosines":
-                side.show(heat_map(found.cosines, index, width, self.view.glyphs))
-            case "which" | "tokens":
-                side.show(self._analysed(index, width, height))
-            case "projection":
-                side.show(self._projection(index, width, height))
-            case "shift":
-                side.show(self._shift())
-            case "compare":
-                compared = self._files.compared if self._files else []
-                side.show(self._lines(compared or ["c asks for the other run"]))
+        """The panes that are in view, for the selected layer."""
+        index = self._index
+        makers: dict[str, Callable[[int, int, int], Text]] = {
+            "finding": self._finding, "curves": self._curves, "view": self._shown_view, "lens": self._lens,
+            "map": self._map, "shift": self._shift,
+        }  # fmt: skip
+        for name, make in makers.items():
+            panel = self.query_one(f"#{name}", TextPanel)
+            region = panel.scrollable_content_region
+            # As wide with a scroll bar as without.
+            width = region.width - (not panel.show_vertical_scrollbar)
+            if width > 0 and region.height > 0 and panel.is_on_screen:
+                panel.show(make(index, width, region.height))
 
-    def _analysed(self, index: int, width: int, height: int) -> Text:
+    def _retitle(self, pane: str, title: str | Text) -> None:
+        self.query_one(f"#{pane}-pane", Frame).retitle(title)
+
+    def _finding(self, index: int, width: int, height: int) -> Text:
+        state = self.view.state
+        self._retitle("finding", found_of(state).title)
+        return finding_text(state, self.view.alive, index, width, self.looks, self.view.glyphs)
+
+    def _curves(self, index: int, width: int, height: int) -> Text:
+        state = self.view.state
+        panels = panels_of(state, self._edit(), self.view.selected_trial)
+        title = Text("Log-odds change by layer" if state.analysis else "Directions by layer")
+        if panels:
+            title.append_text(legend(panels[0].curves, self.looks, self.view.glyphs))
+        self._retitle("curves", title)
+        chart = draw(panels, width, height, self.view.glyphs)
+        if chart is None:
+            return Text(waiting(state, self.view.alive, "Nothing to draw yet.") if not panels else "")
+        return chart.text(self.looks, self.view.glyphs, index - 1 if index else None)
+
+    def _lens(self, index: int, width: int, height: int) -> Text:
         found = self.view.state.analysis
+        self._retitle("lens", lens_title(index))
         if found is None:
-            return Text("The layers have not been analysed yet." + self._progress())
-        if self._view == "tokens":
-            return said_by_direction(found, index, width)
-        return which_layer(found, index, width, height, self.view.glyphs)
+            return self._not_analysed()
+        return lens_lines(found.layers[index], width, height, self.looks, self.view.glyphs)
 
-    def _projection(self, index: int, width: int, height: int) -> Text:
+    def _not_analysed(self) -> Text:
+        return Text(waiting(self.view.state, self.view.alive, "The layers have not been analysed yet."))
+
+    def _map(self, index: int, width: int, height: int) -> Text:
+        files = self._files
+        self._retitle("map", self._map_title(index))
         letters = self.view.glyphs is ASCII or self.app.no_color
-        drawn = self._files.projection(index, width, height, letters) if self._files else None
-        return drawn or Text("There are no projections of this run yet." + self._progress())
+        drawn = files.map(index, width, height, self.looks, letters) if files else None
+        return drawn or Text(waiting(self.view.state, self.view.alive, "There is no map of this run yet."))
 
-    def _shift(self) -> Text:
+    def _map_title(self, index: int) -> str:
+        name = layer_title(index, self.view.state.analysis)
+        return f"{name}, map by {self._files.map_words()}" if self._files else "Map"
+
+    def _shift_title(self) -> str:
+        trial = self.view.trial
+        return f"First-token shift of trial {trial.number}" if trial else "First-token shift"
+
+    def _shift(self, index: int, width: int, height: int) -> Text:
         trial, files = self.view.trial, self._files
+        self._retitle("shift", self._shift_title())
         if trial is None or files is None:
-            return Text("no trial yet")
+            return Text("No trials yet.")
         if trial.number in files.shifts:
             return self._lines(files.shift_lines(trial.number))
         if self._asked and self.view.can_ask:
-            words = f"Trial {self._asked.trial} is looked at as soon as the engine comes to it; esc cancels."
-            return Text(words + self._progress())
-        return first_tokens_wanted(trial.number, self.view.can_ask, files.folder.name)
+            words = (
+                f"Waiting: the engine measures the shift of trial {self._asked.trial} as soon as it can; esc cancels."
+            )
+            progress = self.view.state.progress
+            return Text(words + (f"\n{plain(progress.stage)}: {progress.done} of {progress.total}" if progress else ""))
+        if self._view != "shift":
+            return Text(f"The first-token shift of trial {trial.number} has not been measured. f shows how.")
+        return Text(shift_wanted(trial.number, self.view.can_ask, files.folder.name))
+
+    def _shown_view(self, index: int, width: int, height: int) -> Text:
+        """The view that is shown alone."""
+        found, directions = self.view.state.analysis, self.view.state.directions
+        title = layer_title(index, found)
+        text = self._not_analysed()
+        match self._view:
+            case "importance" if found:
+                text = self._importance(index, width, height)
+            case "tokens":
+                title = lens_title(index)
+                if found:
+                    text = lens_table(found.layers[index], width, self.looks, self.view.glyphs)
+            case "map":
+                text = self._map(index, width, height)
+                title = self._map_title(index)
+            case "shift":
+                text = self._shift(index, width, height)
+                title = self._shift_title()
+            case "cosines":
+                title = "Cosines between the layers' directions"
+                text = Text(waiting(self.view.state, self.view.alive, "The directions are not known yet."))
+                if directions and index < len(directions.cosines):
+                    text = Text(nearest_text(directions.cosines, index) + "\n")
+                    text.append_text(heat_map(directions.cosines, index, width, self.looks, self.view.glyphs))
+            case "compare":
+                files = self._files
+                title = f"Compared with {plain(files.compared_with)}" if files and files.compared_with else "Compare"
+                text = self._lines(files.compared if files else []) or Text("Press c to choose a run to compare with.")
+        self._retitle("view", title)
+        return text
+
+    def _importance(self, index: int, width: int, height: int) -> Text:
+        state = self.view.state
+        assert state.analysis is not None
+        text = importance_text(state.analysis, index, width, self.looks, self.view.glyphs)
+        lines = len(text.wrap(self.app.console, width))
+        panels = panels_of(state, self._edit(), self.view.selected_trial)
+        chart = draw(panels, width, max(10, height - lines), self.view.glyphs)
+        if chart:
+            text.append_text(chart.text(self.looks, self.view.glyphs, index - 1 if index else None))
+        return text
 
     def _lines(self, lines: list[str]) -> Text:
         text = "\n".join(lines)
         return Text(to_ascii(text) if self.view.glyphs is ASCII else text)
 
-    def _progress(self) -> str:
-        progress = self.view.state.progress
-        return f"\n\n{progress.stage}: {progress.done} of {progress.total}" if progress else ""
+    @on(TextPanel.Resized)
+    def _resized(self) -> None:
+        # Several panes at once, most often.
+        if not self._stale:
+            self._stale = True
+            self.call_after_refresh(self.careful(self._paint_resized))
 
-    def _curves(self, width: int, height: int) -> Text:
-        found = self.view.state.directions
-        assert found is not None
-        parts = []
-        for names in (("cosine", "surviving"), ("separation",)):
-            series = {name: [getattr(layer, name) for layer in found.layers[1:]] for name in names}
-            parts.append(curves(series, width, height // 2, self.view.glyphs))
-        return Text("\n").join(parts)
-
-    def _layer(self, index: int, width: int) -> Text:
-        found = self.view.state.directions
-        assert found is not None
-        layer = found.layers[index]
-        text = Text()
-        text.append(layer_title(index, self.view.state.analysis), "bold")
-        text.append(f"\nlength of the good mean {layer.good_norm:.2f}, of the bad mean {layer.bad_norm:.2f}\n\n")
-        text.append("how the prompts spread along the direction\n", "bold")
-        text.append_text(histogram(found.histograms[index], width, self.view.glyphs))
-        text.append("\n\nnearest other directions\n", "bold")
-        for other, cosine in nearest_layers(found.cosines, index):
-            text.append(f"{'embed' if other == 0 else f'layer {other - 1}':>9}  cosine {cosine:.3f}\n")
-        return text
+    def _paint_resized(self) -> None:
+        self._stale = False
+        if self.is_ready:
+            self._paint()
 
     @on(LineTable.Highlighted, "#layer-table")
     def _highlighted(self) -> None:
-        if self._view in ("layer", "cosines", "which", "tokens", "projection"):
-            self._paint_side()
+        self._paint_side()
+
+    @on(ViewLine.Chosen)
+    def _chosen(self, message: ViewLine.Chosen) -> None:
+        self._show(message.view)
 
     # Actions
 
-    def action_view(self, by: int) -> None:
-        self._show(next_choice(_VIEWS if by > 0 else _VIEWS[::-1], self._view))
+    def works(self, action: str) -> bool:
+        if action == "tweak":
+            trial = self.view.trial
+            return trial is not None and trial.state in MEASURED_STATES and self.view.can_ask
+        return True
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return True if action == "next_pane" else super().check_action(action, parameters)
+
+    def action_next_pane(self) -> None:
+        self._step(1)
+
+    def action_view_before(self) -> None:
+        self._step(-1)
+
+    def _step(self, by: int) -> None:
+        narrow = self.has_class("-narrow")
+        names = [name for name, _, _ in (_NARROW if narrow else _VIEWS)]
+        here = self.pane if narrow and self._view == "overview" else self._view
+        self._show(names[(names.index(here) + by) % len(names)])
 
     def action_show(self, view: str) -> None:
         again = view == self._view
         self._show(view)
         if view == "compare":
             self._ask_other()
-        elif view == "projection" and again and self._files:
+        elif view == "map" and again and self._files:
             self._files.next_method()
         elif view == "shift" and again:
             self._ask_shift()
         self._paint_side()
 
-    def _show(self, view: str) -> None:
-        self._view = view
-        self.set_class(view in _WIDE, "-wide-view")
-        self.set_class(view == "geometry", "-only-table")
+    def _show(self, place: str) -> None:
+        """Show a view, or a pane of the overview."""
+        pane = place if place in self.PANES else ""
+        self._view = "overview" if pane else place
+        self.set_class(self._view not in ("overview", "geometry"), "-view")
+        self.set_class(self._view == "geometry", "-only-table")
+        alone = "layers-pane" if self._view in ("overview", "geometry") else "view-pane"
+        self.show_pane(pane or alone)
+        if not self.has_class("-narrow"):
+            self.query_one(LineTable).focus()
         self._read()
-        self._paint_table()
-        # When the side has its new size.
-        self.call_after_refresh(self._paint_side)
+        # When the panes have their new sizes.
+        self.call_after_refresh(self.careful(self._paint))
 
-    def action_across(self, by: int) -> None:
-        table = self.query_one(LineTable)
-        if self._view == "geometry":
-            self._panned = max(0, min(len(GEOMETRY_COLUMNS) - 1, self._panned + by))
-            self._paint_geometry(table)
-        else:
-            table.action_move(by)
-
-    def action_cancel(self) -> None:
+    def action_back(self) -> None:
         if self._asked:
             self.ask(CancelCommand(self._asked))
+        elif self._view != "overview":
+            self._show("overview")
+
+    def action_across(self, by: int) -> None:
+        if self._view == "geometry":
+            self._panned = max(0, min(len(GEOMETRY_COLUMNS) - 1, self._panned + by))
+            self._paint_table()
+        else:
+            self.query_one(LineTable).action_move(by)
+
+    def action_next_peak(self) -> None:
+        found = self.view.state.analysis
+        known = peaks(found.layers) if found else []
+        if not known:
+            self.say("The layers have not been analysed yet.")
+            return
+        here = self._index
+        self.query_one(LineTable).go_to(next((index for index in known if index > here), known[0]))
+
+    def action_tweak(self) -> None:
+        trial = self.view.trial
+        if trial is None or trial.state not in MEASURED_STATES:
+            self.say("A trial's edit can be tweaked when the trial has been measured.")
+        else:
+            self.ask(TweakFrom(trial.number))
 
     def _ask_shift(self) -> None:
         trial, files = self.view.trial, self._files
         if trial is None or trial.state != "complete":
-            self.say("First tokens can be looked at when a trial is complete.")
+            self.say("The first-token shift can be measured when a trial is complete.")
         elif self.view.can_ask and files and not self._asked and trial.number not in files.shifts:
             self._asked = Shift(trial.number)
             self.ask(SendCommand(self._asked))
@@ -335,28 +452,38 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         files = self._files
         if files is None:
             return
-        others = files.others()
 
         def answered(name: str | None) -> None:
             if name:
-                files.compared = [f"{plain(name)} is read …"]
+                files.compared = [f"Reading {plain(name)} {self.view.glyphs.ellipsis}"]
                 self._paint_side()
                 self._work(lambda: files.compare(name), "compare")
 
-        hint = f"runs: {', '.join(others[:8])}" if others else "there is no other run in this folder; a path works too"
-        self.app.push_screen(LineDialog("Compare with which run?", others[0] if others else "", hint), answered)
+        def offer() -> None:
+            others = files.others()
+            dialog = RunChoice("Compare the directions with those of which run?", others)
+            self.app.call_from_thread(self.app.push_screen, dialog, answered)
+
+        on_thread(self, offer, "others")
 
     def _read(self) -> None:
-        files, view, trial = self._files, self._view, self.view.selected_trial
-        if files is not None and view in ("projection", "shift"):
-            self._work(lambda: files.read(view, trial), "files")
+        files, trial = self._files, self.view.selected_trial
+        if files is None:
+            return
+
+        def read() -> None:
+            files.read_projections()
+            if trial is not None:
+                files.read_shift(trial)
+
+        self._work(read, "files")
 
     def _work(self, work: Callable[[], None], group: str) -> None:
         """Do it on a thread, then paint."""
 
         def run() -> None:
             work()
-            self.app.call_from_thread(self._paint_side)
+            self.app.call_from_thread(self.careful(self._paint_side))
 
         on_thread(self, run, group)
 

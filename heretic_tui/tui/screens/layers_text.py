@@ -1,94 +1,211 @@
-"""What the analysis of the layers found, as text for the side of the Layers screen."""
+"""What is known of the layers, as text for the panes of the Layers screen."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from rich.text import Text
 
 from heretic_tui import events as ev
-from heretic_tui.layer_figures import LayerFigures, best_layer
-from heretic_tui.report.layers import figure
-from heretic_tui.tui.glyphs import Glyphs, fit
-from heretic_tui.tui.widgets.charts import curves
+from heretic_tui.events import PHASES
+from heretic_tui.layer_figures import LayerFigures, ScoredTokens, best_layer
+from heretic_tui.report.finding import Finding, finding
+from heretic_tui.report.layers import EFFECT_MEANINGS, EFFECT_WORDS
+from heretic_tui.run.state import RunState
+from heretic_tui.tui.glyphs import ASCII, Glyphs, fit
+from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.widgets.charts import bar, histogram, nearest_layers
 from heretic_tui.words import plain
 
-_CHANGES = {
-    "edit": "bad prompts, only this layer kept from writing the direction",
-    "stream": "bad prompts, the direction taken out of the stream here",
-    "add": "good prompts, the difference of the means added here",
-}
+# Cells of a token with its score, and of the bar beside them.
+_TOKEN, _SCORE, _BAR = 14, 6, 8
+# The colour of each effect (tui/themes.py), in texts as in curves.
+EFFECT_LOOKS = {"stream": "link", "add": "focus", "edit": "dim"}
+
+
+def layer_name(index: int) -> str:
+    """A residual index as tables have it."""
+    return "emb" if index == 0 else str(index - 1)
 
 
 def layer_title(index: int, found: ev.LayersAnalysed | None = None) -> str:
-    """What a residual index is called; with the record of the layers, whether it is the best one."""
+    """What a residual index is called; with the record of the layers, a star at the best one."""
     best = best_layer(found.layers) if found else None
-    return ("embedding output" if index == 0 else f"layer {index - 1}") + (
-        " (the best)" if best and best.index == index else ""
+    star = " * (best)" if best and best.index == index else ""
+    return ("Embedding output" if index == 0 else f"Layer {index - 1}") + star
+
+
+def found_of(state: RunState) -> Finding:
+    known = state.analysis
+    return finding(known.layers, known.refusal) if known else Finding("Where refusal is mediated")
+
+
+def waiting(state: RunState, alive: bool, wanted: str) -> str:
+    """Why something is not there yet, and how far the run is.
+
+    Args:
+        wanted: what is missing, as the sentence begins.
+    """
+    if not alive:
+        return f"{wanted} This run ended before that."
+    phase = state.phase
+    steps = PHASES[: PHASES.index("search") + 1]
+    words = [wanted]
+    if phase in steps[:-1]:
+        words.append(f"Preparing: step {steps.index(phase) + 1} of {len(steps)}, {phase}.")
+    if progress := state.progress:
+        words.append(f"{plain(progress.stage)}: {progress.done} of {progress.total}")
+    return "\n".join(words)
+
+
+def listed(points: Sequence[str], width: int, glyphs: Glyphs) -> str:
+    """Sentences as a list, broken at `width` cells."""
+    bullet = "- " if glyphs is ASCII else "\N{BULLET} "
+    return "\n".join(
+        textwrap.fill(plain(point), max(20, width), initial_indent=bullet, subsequent_indent="  ") for point in points
     )
 
 
-def which_layer(found: ev.LayersAnalysed, index: int, width: int, height: int, glyphs: Glyphs) -> Text:
-    """The sentence, the curves over the layers, and the figures of the selected one."""
-    row, layers = found.layers[index], found.layers[1:]
+def finding_text(state: RunState, alive: bool, index: int, width: int, look: Looks, glyphs: Glyphs) -> Text:
+    """The finding in a list, then the selected layer and how the prompts lie along its direction."""
+    directions, found = state.directions, state.analysis
+    if directions is None:
+        return Text(waiting(state, alive, "The directions are not known yet."))
     text = Text()
-    text.append(plain(found.sentence) + "\n", "bold")
-    for note in found.notes:
-        text.append(f"note: {plain(note)}\n")
-    text.append(f"\n{layer_title(index, found)}", "bold")
+    if found is None:
+        text.append(waiting(state, alive, "The layers have not been analysed yet.") + "\n\n", look.dim)
+    else:
+        for note in found.notes:
+            text.append(textwrap.fill(f"Note: {plain(note)}", max(20, width)) + "\n", look.busy)
+        if points := found_of(state).points:
+            text.append(listed(points, width, glyphs) + "\n\n")
+    text.append_text(_layer_facts(state, index, look))
+    if index < len(directions.histograms):
+        text.append("Projection onto the direction\n", "bold")
+        text.append_text(histogram(directions.histograms[index], width, look, glyphs))
+    return text
+
+
+def _layer_facts(state: RunState, index: int, look: Looks) -> Text:
+    """Two lines on a layer."""
+    directions, found = state.directions, state.analysis
+    assert directions is not None
+    layer = directions.layers[index]
+    text = Text()
+    text.append(layer_title(index, found), f"bold {look.link}")
+    text.append(
+        f"  |r| {layer.difference_norm:.2f}   separation {layer.separation:.1f} sd   {layer.surviving:.0%} kept\n"
+    )
+    text.append(f"Mean norm: harmless {layer.good_norm:.2f}, harmful {layer.bad_norm:.2f}")
+    apart = found.layers[index].separation if found else None
+    if apart and apart.auc is not None and apart.auc_low is not None and apart.auc_high is not None:
+        text.append(f"   AUC {apart.auc:.3f} [{apart.auc_low:.2f}, {apart.auc_high:.2f}]")
+    return text.append("\n")
+
+
+def lens_title(index: int) -> str:
+    name = "Embedding output" if index == 0 else f"Layer {index - 1} direction"
+    return f"{name}, logit lens; promotes / suppresses"
+
+
+def _not_read(row: LayerFigures) -> str | None:
+    if row.raises is None or row.lowers is None:
+        return "The directions have not been read."
+    return None if row.raises or row.lowers else "There is no direction here."
+
+
+def _groups(row: LayerFigures, look: Looks) -> tuple[tuple[str, ScoredTokens, str], ...]:
+    return ("promotes", row.raises or (), look.good), ("suppresses", row.lowers or (), look.bad)
+
+
+def _longest(row: LayerFigures) -> float:
+    return max((abs(score) for _, score in (*(row.raises or ()), *(row.lowers or ()))), default=0.0) or 1.0
+
+
+def lens_lines(row: LayerFigures, width: int, height: int, look: Looks, glyphs: Glyphs) -> Text:
+    """The strongest tokens side by side, as many as fit: half of the lines for those that are promoted."""
+    if problem := _not_read(row):
+        return Text(problem)
+    text, longest = Text(no_wrap=True), _longest(row)
+    each = _TOKEN + _SCORE + _BAR + 3
+    across, lines = max(1, (width - 12) // each), max(1, height // 2)
+    for word, tokens, style in _groups(row, look):
+        for line in range(lines):
+            shown = tokens[line * across : (line + 1) * across]
+            text.append(f"{word if line == 0 else '':12}", "bold")
+            for token, score in shown:
+                text.append(f"{fit(repr(token), _TOKEN)} {score:+{_SCORE}.1f} ")
+                text.append(f"{bar(abs(score) / longest, _BAR, glyphs):{_BAR}} ", style)
+            text.append("\n")
+    text.right_crop(1)
+    return text
+
+
+def lens_table(row: LayerFigures, width: int, look: Looks, glyphs: Glyphs) -> Text:
+    """All tokens that were kept, one a line; both sides beside each other where there is room."""
+    if problem := _not_read(row):
+        return Text(problem)
+    longest, groups = _longest(row), _groups(row, look)
+    beside = width >= 90
+    column = (width - 3) // 2 if beside else width
+    name = max(10, min(24, column - _SCORE - 20))
+    room = max(4, column - name - _SCORE - 4)
+
+    def cells(token: str, score: float, style: str) -> Text:
+        text = Text(f"{fit(repr(token), name)} {score:+{_SCORE}.2f} ")
+        text.append(bar(abs(score) / longest, room, glyphs), style)
+        return text
+
+    columns = [
+        [Text(word, "bold"), *(cells(token, score, style) for token, score in tokens)] for word, tokens, style in groups
+    ]
+    if not beside:
+        return Text("\n").join([*columns[0], Text(""), *columns[1]])
+    lines = []
+    for place in range(max(map(len, columns))):
+        left, right = (each[place] if place < len(each) else Text("") for each in columns)
+        lines.append(left + Text(" " * max(0, column + 3 - left.cell_len)) + right)
+    return Text("\n").join(lines)
+
+
+def importance_text(found: ev.LayersAnalysed, index: int, width: int, look: Looks, glyphs: Glyphs) -> Text:
+    """The finding, and each figure of the selected layer with what it means and how sure it is."""
+    row, said = found.layers[index], finding(found.layers, found.refusal)
+    text = Text()
+    text.append(f"{said.title}.\n", "bold")
+    text.append(listed(said.points, width, glyphs) + "\n\n")
+    text.append(layer_title(index, found), f"bold {look.link}")
     apart = row.separation
-    if apart and None not in (apart.auc, apart.auc_low, apart.auc_high):
-        text.append(f"  AUC {apart.auc:.3f}, 95 % interval {apart.auc_low:.3f} to {apart.auc_high:.3f}")
+    if apart and apart.auc is not None and apart.auc_low is not None and apart.auc_high is not None:
+        text.append(f"   AUC {apart.auc:.3f} (95 % CI {apart.auc_low:.2f}-{apart.auc_high:.2f})")
     text.append("\n")
-    changes = [name for name in _CHANGES if all(layer.change(name) is not None for layer in layers)]
-    if changes:
-        text.append("change of the log-odds that a response begins as a refusal:\n")
-    for name in changes:
-        effect = row.effects.get(name)
-        shown = "" if effect is None else f"{effect.change:+.2f}"
-        if effect is not None and effect.error is not None:
-            shown += f" ±{effect.error:.2f}"
-        text.append(f"{name:>7} {shown:>12}", "bold")
-        # Where it does not fit, the help says it.
-        text.append(f"  {_CHANGES[name] if width >= 90 else ''}\n")
-    lines = text.plain.count("\n") + len(found.sentence) // width
-    rest = max(12, height - lines)
-    parts = [text]
-    if layers[-1].separation:
-        parts.append(curves({"AUC": [layer.auc for layer in layers]}, width, rest // (1 + len(changes)), glyphs))
-    if changes:
-        series = {name: [layer.change(name) for layer in layers] for name in changes}
-        parts.append(curves(series, width, rest * len(changes) // (1 + len(changes)), glyphs))
-    return Text("\n").join(parts)
-
-
-def said_by_direction(found: ev.LayersAnalysed, index: int, width: int) -> Text:
-    """The tokens that a layer's direction raises and lowers, with bars as long as their scores."""
-    row = found.layers[index]
-    text = Text()
-    text.append(f"{layer_title(index, found)}: its direction through the final norm and the unembedding\n", "bold")
-    raises, lowers = row.raises, row.lowers
-    if raises is None or lowers is None:
-        return text.append("\nit has not been read")
-    if not (raises or lowers):
-        return text.append("\nnothing: there is no direction here")
-    longest = max(abs(score) for _, score in (*raises, *lowers))
-    name_width = max(8, min(24, width - 30))
-    for word, tokens in (("raises", raises), ("lowers", lowers)):
-        text.append(f"\n{word}\n", "bold")
-        for token, score in tokens:
-            bar = "=" * round(abs(score) / longest * max(0, width - name_width - 12))
-            text.append(f"{fit(plain(repr(token)), name_width)} {score:+8.2f} {bar}\n")
+    if row.effects:
+        text.append("Change of the refusal log-odds, with its standard error:\n", look.dim)
+    for name, meaning in EFFECT_MEANINGS.items():
+        if effect := row.effects.get(name):
+            change = "not known" if effect.change is None else f"{effect.change:+.2f}"
+            error = f" +-{effect.error:.2f}" if effect.error is not None else ""
+            text.append(f"  {EFFECT_WORDS[name]:10} ", f"bold {getattr(look, EFFECT_LOOKS[name])}")
+            text.append(f"{change}{error}".ljust(14))
+            # Where it does not fit, the help says it.
+            text.append(f"{meaning if width >= 26 + len(meaning) else ''}\n", look.dim)
+    if found.refusal and found.refusal.tokens:
+        words = ", ".join(f"{name!r} {bad:.2f} ({good:.2f})" for name, bad, good in found.refusal.tokens)
+        said_first = f"Refusals begin with, probability after harmful (harmless) prompts: {words}"
+        text.append(textwrap.fill(plain(said_first), max(20, width)) + "\n", look.dim)
     return text
 
 
-def geometry_cells(row: LayerFigures, names: Sequence[str]) -> list[str]:
-    return [figure(name, row.geometry.get(name)) for name in names]
+def nearest_text(cosines: Sequence[Sequence[float]], index: int) -> str:
+    """The other directions that are nearest, in a line."""
+    near = ", ".join(f"{layer_name(other)} ({cosine:.3f})" for other, cosine in nearest_layers(cosines, index))
+    return f"{layer_title(index)}: nearest other directions by cosine: {near}"
 
 
-def first_tokens_wanted(trial: int, can_ask: bool, run: str) -> Text:
+def shift_wanted(trial: int, can_ask: bool, run: str) -> str:
     """The text shown where a trial's first tokens are not known yet."""
-    text = Text(f"What trial {trial} does to first tokens is not known yet.\n\n")
-    text.append("f again finds out: " if can_ask else f"heretic-tui tokens {run} --trial {trial}\n\n", "bold")
-    text.append("one pass over the evaluation prompts; esc cancels it." if can_ask else "finds out.")
-    return text
+    known = f"The first-token shift of trial {trial} has not been measured."
+    if can_ask:
+        return f"{known}\nPress f again to measure it (one pass over the evaluation prompts; esc cancels)."
+    return f"{known}\nMeasure it from a shell: heretic-tui tokens {plain(run)} --trial {trial}"

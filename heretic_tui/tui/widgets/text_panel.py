@@ -7,6 +7,7 @@ from __future__ import annotations
 from rich.segment import Segment
 from rich.text import Text
 from textual.geometry import Region, Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
@@ -16,6 +17,9 @@ from heretic_tui.tui.keys import scroll_bindings
 
 class TextPanel(ScrollView, can_focus=True):
     """Shows one text; `show` replaces it."""
+
+    class Resized(Message):
+        """The panel has another size: whoever made the text for the old one makes it anew."""
 
     BINDINGS = [*scroll_bindings(1, 10)]
 
@@ -30,6 +34,7 @@ class TextPanel(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         self._wrap()
+        self.post_message(self.Resized())
 
     def _wrap(self) -> None:
         width = self.scrollable_content_region.width

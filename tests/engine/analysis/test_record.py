@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
-from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.directions.methods.mean_difference import METHOD
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.edits.attach import attached
@@ -19,7 +18,9 @@ from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
-from heretic_tui.layer_figures import Effect, FirstTokens, LayerFigures, Separation
+from heretic_tui.layer_figures import FirstTokens, LayerFigures
+from heretic_tui.records import read
+from heretic_tui.report.finding import finding
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
@@ -105,9 +106,11 @@ def test_a_planted_direction_is_found_where_it_was_planted(
     onset = next(layer for layer in range(4) if stream[layer] < 0.5 * min(stream))
     assert onset == PLANTED_AT
     assert all(value > 0.5 * max(add) for value in add[PLANTED_AT:])
-    assert f"layers {PLANTED_AT} to 3" in found["sentence"]
-    assert f"Layer {PLANTED_AT} writes most of it" in found["sentence"]
-    assert f"apart from layer {PLANTED_AT} on" in found["sentence"]
+    rows = [LayerFigures.from_json(row) for row in found["layers"]]
+    said = finding(rows, read(FirstTokens, found["refusal"]))
+    assert said.title == f"Refusal is mediated in layers {PLANTED_AT}-3"
+    assert any(point.startswith(f"Layer {PLANTED_AT} writes most of it") for point in said.points)
+    assert f"It separates held-out prompts from layer {PLANTED_AT} on" in said.points[-1]
 
 
 def test_the_unembedding_names_the_planted_token(analysed: tuple[ChatModel, dict[str, Any], torch.Tensor]) -> None:
@@ -148,12 +151,3 @@ def test_a_trial_that_takes_it_out_loses_the_planted_token(
     assert token == WORD
     assert (before, after) == pytest.approx((float(base.exp()[0, TOKEN]), float(edited.exp()[0, TOKEN])), abs=1e-3)
     assert told[-1] == (10, 10)
-
-
-def test_the_sentence_does_not_name_a_layer_where_none_carries_refusal() -> None:
-    rows = [LayerFigures(index=0, separation=Separation(0.5, 0.4, 0.6))]
-    changes = {"edit": Effect(0.0), "stream": Effect(-0.1), "add": Effect(0.2)}
-    rows += [LayerFigures(index=i, separation=Separation(0.7, 0.6, 0.8), effects=changes) for i in range(1, 4)]
-    said = where_refusal_lives(rows, FirstTokens((), bad=4.0, good=-4.0))
-    assert "No single layer carries refusal" in said
-    assert "No layer's direction tells held-out prompts apart" in said

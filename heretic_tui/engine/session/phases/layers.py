@@ -24,7 +24,6 @@ from heretic_tui.engine.analysis.record import (
     with_separation,
     with_tokens,
 )
-from heretic_tui.engine.analysis.where_refusal_lives import where_refusal_lives
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
 from heretic_tui.engine.directions.residuals import gather_residuals
 from heretic_tui.engine.edits.edit import Edit
@@ -196,7 +195,7 @@ def analyse_layers(
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
     if count and not refused:
-        notes.append("the model refuses none of the bad evaluation prompts: no layer was tried by itself")
+        notes.append("the model refuses none of the harmful evaluation prompts: no layer was tried by itself")
     elif count:
         bad, good = refused[:count], answered[:count]
         tokens = find_refusal_tokens(model, bad, good)
@@ -222,7 +221,6 @@ def analyse_layers(
         layers=rows,
         prompts={name: store.count(name) for name in store.names},
         refusal=refusal,
-        sentence=where_refusal_lives(rows, refusal),
         notes=notes,
     )
     save_views(folder, "pca", views, store.count("good_prompts"))
