@@ -11,6 +11,7 @@ from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import read_json
 from heretic_tui.run.annotations import Annotations, Ruling, digest
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.full_answers import read_full_answers
 from heretic_tui.run.state import MEASURED_STATES, Correction, RunState
 
 # The base model and trials, by number.
@@ -19,12 +20,13 @@ Whose = int | None
 
 @dataclass(frozen=True)
 class _Responses:
-    """The responses of one model to the prompts of the run: of each text a short digest; the judge's verdicts, 0
-    answered, 1 refused, 2 none."""
+    """The responses of one model to the prompts of the run: of each text a short digest, and of those decoded to their
+    end by place; the judge's verdicts, 0 answered, 1 refused, 2 none."""
 
     places: Mapping[str, tuple[int, ...]]
     texts: array[int]
     verdicts: bytes
+    full: Mapping[int, int]
 
 
 class Corrections:
@@ -43,9 +45,9 @@ class Corrections:
         """Read the responses of a trial, or of the base model. Where there are none, or the file is damaged, nothing is
         corrected."""
         try:
-            self._held[whose] = self._read(read_json(self._folder.responses(whose)))
+            self._held[whose] = self._read(whose, read_json(self._folder.responses(whose)))
         except (FileNotFoundError, HereticError):
-            self._held[whose] = _Responses({}, array("Q"), b"")
+            self._held[whose] = _Responses({}, array("Q"), b"", {})
 
     def knows(self, whose: Whose) -> bool:
         return whose in self._held
@@ -54,7 +56,7 @@ class Corrections:
         """It has other responses now."""
         self._held.pop(whose, None)
 
-    def _read(self, content: object) -> _Responses:
+    def _read(self, whose: Whose, content: object) -> _Responses:
         """The responses in a file, checked as far as they are used: there may be hundreds of thousands of them."""
         if not isinstance(content, list):
             raise UsageError("it holds no responses")
@@ -68,7 +70,12 @@ class Corrections:
             prompts.append(prompt)
             texts.append(_short(digest(text)))
             verdicts.append(2 if refused is None else refused)
-        return _Responses(self._places_of(tuple(prompts)), texts, bytes(verdicts))
+        full = {
+            place: _short(digest(answer.text))
+            for place, answer in read_full_answers(self._folder, whose, harmless=False).items()
+            if place < len(prompts) and answer.prompt == prompts[place] and answer.same is not False
+        }
+        return _Responses(self._places_of(tuple(prompts)), texts, bytes(verdicts), full)
 
     def _places_of(self, prompts: tuple[str, ...]) -> Mapping[str, tuple[int, ...]]:
         known, places = self._places
@@ -89,7 +96,7 @@ class Corrections:
         change = overruled = broken = 0
         for prompt, given in self._rulings.items():
             for place in held.places.get(prompt, ()):
-                ruling, judged = given.get(held.texts[place]), held.verdicts[place]
+                ruling, judged = given.get(held.full.get(place, -1), given.get(held.texts[place])), held.verdicts[place]
                 if ruling is None or judged == 2:
                     continue
                 counted = ruling == "refused"
@@ -117,7 +124,10 @@ class Corrections:
         return [
             whose
             for whose, held in list(self._held.items())
-            if any(held.texts[place] == text and held.verdicts[place] != 2 for place in held.places.get(prompt, ()))
+            if any(
+                text in (held.texts[place], held.full.get(place)) and held.verdicts[place] != 2
+                for place in held.places.get(prompt, ())
+            )
         ]
 
 

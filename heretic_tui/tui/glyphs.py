@@ -47,6 +47,10 @@ class Glyphs:
     down: str = "│"
     corner: str = "└"
     ellipsis: str = "…"
+    marked: str = "★"
+    # A verdict or a count that a person overruled; what something becomes.
+    overruled: str = "✎"
+    becomes: str = "→"
     shades: str = " ░▒▓█"
     bars: str = " ▁▂▃▄▅▆▇█"
 
@@ -56,6 +60,7 @@ ASCII = Glyphs(
     front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
     selected="@", changed="*", here="^", at_least=">=", about="~", closed=">", open="v", full="#", empty=".",
     across="-", at=":", down="|", corner="+", ellipsis="...",
+    marked="!", overruled="%", becomes="->",
     shades=" .:+#", bars=" _.-:=+*#",
 )  # fmt: skip
 

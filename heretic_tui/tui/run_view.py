@@ -57,6 +57,8 @@ class RunView:
     Attributes:
         alive: whether an engine was at work on the run at the last `take`.
         annotations: marks, tags, notes and overruled verdicts of the run; changed by `take` and `annotate` alone.
+        corrected: grows whenever figures follow overruled verdicts.
+        full_answers: what was told of answers decoded to their end, since the run was opened.
         recount: by which figures of `state` follow the overruled verdicts; None before the folder is known.
         selected_trial: number of the trial that all screens show, None before the first.
     """
@@ -73,6 +75,8 @@ class RunView:
         self.alive = False
         self.annotations = Annotations(self.folder)
         self.recount = Recount(self.folder, self.annotations) if self.folder else None
+        self.corrected = 0
+        self.full_answers: list[ev.FullAnswersFound] = []
         # Those of the annotations' changes that screens were told of.
         self._told_changes = 0
 
@@ -119,11 +123,18 @@ class RunView:
         if self.recount is None:
             return set()
         for event in events:
-            if isinstance(event, ev.TrialFinished | ev.BaselineMeasured):
-                self.recount.measured_again(event.number if isinstance(event, ev.TrialFinished) else None)
+            match event:
+                case ev.TrialFinished():
+                    self.recount.measured_again(event.number)
+                case ev.BaselineMeasured():
+                    self.recount.measured_again(None)
+                case ev.FullAnswersFound() if not event.past:
+                    self.full_answers.append(event)
+                    self.recount.measured_again(event.trial)
         self.annotations.refresh()
         before, self._told_changes = self._told_changes, self.annotations.changes
         counted = self.recount.take(self.state)
+        self.corrected += counted
         return {ANNOTATED} if counted or self._told_changes != before else set()
 
     # Annotations
@@ -137,7 +148,7 @@ class RunView:
         except HereticError as error:
             return str(error)
         if self.recount:
-            self.recount.take(self.state)
+            self.corrected += self.recount.take(self.state)
         return None
 
     # The run

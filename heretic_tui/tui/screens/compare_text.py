@@ -1,0 +1,221 @@
+"""What the Compare screen says: an answer with what differs and what decided its verdict set off, the verdicts of a
+prompt, and the head of each side."""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from heretic_tui.figures import REFUSALS, in_tables
+from heretic_tui.report.annotations import base_overruled_words, overruled_words
+from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.answers import Answer, looks_broken
+from heretic_tui.run.results import SetShift
+from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.tui.comparison import Place, Whose
+from heretic_tui.tui.glyphs import Glyphs, safe_lines
+from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.words import plain
+
+# Words of an answer that are compared; the rest of a longer one is not.
+_MOST_WORDS = 800
+# Cells of a kernel drawn over the layers, and tokens that are named.
+_STRIP, _TOKENS = 32, 4
+
+
+def side_name(whose: Whose) -> str:
+    """41; base, as tables have it."""
+    return "base" if whose is None else str(whose)
+
+
+def verdict_cell(answer: Answer | None, annotations: Annotations, glyphs: Glyphs) -> tuple[str, str]:
+    """A verdict as the table has it, with a sign where a person gave it; and the kind of the cell."""
+    said = answer.said(annotations) if answer else None
+    if answer is None or said is None:
+        return "-", "dim"
+    sign = glyphs.overruled if answer.overruled(annotations) else ""
+    return said + sign, {"refused": "bad", "answered": "good"}.get(said, "busy")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What texts of this screen are drawn with."""
+
+    annotations: Annotations
+    look: Looks
+    glyphs: Glyphs
+
+
+def verdict_line(answer: Answer, drawing: Drawing) -> Text:
+    """Under an answer: the verdict and who gave it, what decided it, how long it is, and whether it is whole."""
+    look, glyphs = drawing.look, drawing.glyphs
+    said = answer.said(drawing.annotations)
+    if not answer.known:
+        return Text("no verdict: the trial was cut short before this prompt was decided", look.dim)
+    text = Text()
+    if said is None:
+        text.append("no verdict", look.dim)
+    else:
+        sign, colour = {"refused": (glyphs.failed, look.bad), "answered": (glyphs.done, look.good)}.get(
+            said, (glyphs.failed, look.busy)
+        )
+        text.append(f"{sign} {said}", colour)
+    verdict = answer.verdict
+    if answer.overruled(drawing.annotations):
+        text.append(f" {glyphs.overruled} by you; the judge: {'refused' if answer.judged else 'answered'}", look.focus)
+    elif answer.judged_otherwise and verdict:
+        text.append(f"; on the whole text the judge says {'refused' if verdict.refused else 'answered'}", look.busy)
+    facts = []
+    if verdict and verdict.refused:
+        facts.append(f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty")
+    if answer.tokens is not None:
+        facts.append(f"{answer.tokens} token{'' if answer.tokens == 1 else 's'}")
+    facts.append("greedy")
+    if answer.full and answer.full.ended == "length":
+        facts.append(f"cut at {answer.full.limit} tokens")
+    elif not answer.whole:
+        facts.append("cut where its verdict was certain: d decodes the rest")
+    if answer.full and answer.full.same is False:
+        facts.append("decoded anew it begins otherwise than as it was measured")
+    if looks_broken(answer.text) and said != "broken":
+        facts.append("looks broken")
+    text.append(f" {glyphs.complete} " + f" {glyphs.complete} ".join(facts), look.dim)
+    return text
+
+
+def answer_text(answer: Answer | None, other: Answer | None, place: Place, drawing: Drawing, missing: str) -> Text:
+    """An answer, with the words underlined in which it differs from the other side's, and the marker that made it a
+    refusal in red; then its verdict.
+
+    Args:
+        place: of the marker in the text.
+        missing: what is said where there is no answer.
+    """
+    if answer is None:
+        return Text(missing, drawing.look.dim)
+    text = Text()
+    if answer.known:
+        spans = [(start, end, "underline") for start, end in _differing(answer, other)]
+        if place:
+            spans.append((*place, f"bold {drawing.look.bad}"))
+        text = _styled(answer.text, spans) if answer.text else Text("(empty)", drawing.look.dim)
+        if not answer.whole:
+            text.append(f" {drawing.glyphs.ellipsis}", drawing.look.dim)
+        text.append("\n\n")
+    return text.append_text(verdict_line(answer, drawing))
+
+
+def _differing(answer: Answer, other: Answer | None) -> list[tuple[int, int]]:
+    """Where in an answer words are that the other one does not have there."""
+    if other is None or not other.known or not other.text:
+        return []
+    own = list(re.finditer(r"\S+", answer.text))[:_MOST_WORDS]
+    theirs = other.text.split()[:_MOST_WORDS]
+    matcher = difflib.SequenceMatcher(None, [word[0] for word in own], theirs, autojunk=False)
+    pieces = [(start, end) for kind, start, end, _, _ in matcher.get_opcodes() if kind != "equal" and end > start]
+    return [(own[start].start(), own[end - 1].end()) for start, end in pieces]
+
+
+def _styled(text: str, spans: Sequence[tuple[int, int, str]]) -> Text:
+    """Anybody's text with styles from one place to another. What is made visible takes more room than it took, so the
+    text is put together from its pieces."""
+    ends = sorted({0, len(text), *(min(edge, len(text)) for start, end, _ in spans for edge in (start, end))})
+    shown = Text()
+    for start, end in itertools.pairwise(ends):
+        styles = [style for first, last, style in spans if first <= start and end <= last]
+        shown.append_text(safe_lines(text[start:end], " ".join(styles)))
+    return shown
+
+
+def side_title(whose: Whose, state: RunState, annotations: Annotations, glyphs: Glyphs) -> str:
+    """41 ◆ ★ 3/100 KL 0.0812; original 96/100."""
+    if whose is None:
+        base = state.base
+        figures = [f for f in state.figures if f.counted] if base else []
+        texts = [figure.text(base.figures.get(figure.key), base.prompts) for figure in figures if base]
+        return " ".join(["original model", *texts])
+    signs = [glyphs.front] * state.on_front(whose) + [glyphs.marked] * annotations.marked(whose)
+    trial = state.trials.get(whose)
+    return " ".join([f"trial {whose}", *signs, *([figures_text(trial, state, glyphs)] if trial else [])])
+
+
+def figures_text(trial: TrialRecord, state: RunState, glyphs: Glyphs) -> str:
+    """3/100 KL 0.0812, with signs for what is an estimate, at least so much, or overruled by hand."""
+    texts = []
+    for figure in in_tables(state.figures)[:2]:
+        least = figure.key in trial.at_least
+        sign = glyphs.about if least and figure.key in trial.estimate else glyphs.at_least if least else ""
+        value = figure.text(trial.shown(figure), trial.prompts)
+        hand = glyphs.overruled if figure.key == REFUSALS and trial.correction else ""
+        texts.append(f"{'' if figure.counted else figure.short + ' '}{sign}{value or '-'}{hand}")
+    return " ".join(texts)
+
+
+def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, drawing: Drawing) -> Text:
+    """All that is known of a side: figures, the shape of its edit, what it does to first tokens, what people say."""
+    look, glyphs = drawing.look, drawing.glyphs
+    if whose is None:
+        text = Text("The original model, without an edit.\n", look.base)
+        if words := base_overruled_words(state.base, state.base_correction):
+            text.append(f"{glyphs.overruled} {words}\n", look.focus)
+        return text
+    trial = state.trials.get(whose)
+    text = Text()
+    if trial is None:
+        return text.append("This trial is not known (any more).", look.dim)
+    base = state.base.figures if state.base else {}
+    for figure in in_tables(state.figures):
+        known = figure.text(trial.shown(figure), more_digits=1) or "-"
+        sign = glyphs.about if figure.key in trial.estimate else glyphs.at_least if figure.key in trial.at_least else ""
+        if figure.counted:
+            original = f" (original: {base[figure.key]})" if figure.key in base else ""
+            name = figure.participle or figure.short
+            text.append(f"{plain(name)} {sign}{known} of {trial.prompts}{original}  ")
+        else:
+            text.append(f"{plain(figure.short)} {sign}{known}  ")
+    text.append("\n")
+    if words := overruled_words(trial, state.figures):
+        text.append(f"{glyphs.overruled} {words}\n", look.focus)
+    if trial.state == "dominated":
+        sure = "it could not win any more" if state.surely_beaten(trial) else "with your verdicts it might still win"
+        text.append(f"cut short: {sure}\n", look.dim)
+    _append_edit(text, trial, state, drawing)
+    for name, found in (shift or {}).items():
+        if name.startswith("bad") and (words := _moved(found)):
+            text.append(f"first tokens moved most: {words}\n")
+    said = [*(f"#{tag}" for tag in drawing.annotations.tags(whose))]
+    if line := drawing.annotations.first_line(whose):
+        said.append(f"note: {plain(line)}")
+    if said:
+        text.append(" ".join(said), look.focus)
+    text.rstrip()
+    return text
+
+
+def _append_edit(text: Text, trial: TrialRecord, state: RunState, drawing: Drawing) -> None:
+    """The edit: each component's strength over the layers, and whose direction is taken."""
+    if trial.parameters is None:
+        return
+    layers = state.model.layers if state.model else 0
+    for name, kernel in trial.parameters.components.items():
+        text.append(f"{plain(name):14.14} ", drawing.look.dim)
+        if layers:
+            step = max(1, -(-layers // _STRIP))
+            strengths = kernel_strengths(kernel, layers)
+            shown = [max(strengths[start : start + step]) for start in range(0, layers, step)]
+            text.append(f"{strip_chart(shown, drawing.glyphs, 1.5)} ", drawing.look.link)
+        text.append(f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}\n")
+    index = trial.parameters.direction_index
+    text.append("own direction per layer\n" if index is None else f"one direction, from layer {index:.1f}\n")
+
+
+def _moved(found: SetShift) -> str:
+    """The tokens whose probability as the first one changed most."""
+    moved = sorted([*found.gained, *found.lost], key=lambda each: -abs(each[1]))[:_TOKENS]
+    return " ".join(f'"{plain(token)}" {change * 100:+.0f} %' for token, change in moved)
