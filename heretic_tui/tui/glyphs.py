@@ -53,6 +53,14 @@ class Glyphs:
     becomes: str = "→"
     shades: str = " ░▒▓█"
     bars: str = " ▁▂▃▄▅▆▇█"
+    # Trials, in the table and the scatter.
+    beaten: str = "○"
+    cut_short: str = "◌"
+    original: str = "□"
+    by_hand: str = "△"
+    chosen: str = "+"
+    rising: str = "▲"
+    falling: str = "▼"
 
 
 UNICODE = Glyphs()
@@ -62,6 +70,7 @@ ASCII = Glyphs(
     across="-", at=":", down="|", corner="+", ellipsis="...",
     marked="!", overruled="%", becomes="->",
     shades=" .:+#", bars=" _.-:=+*#",
+    beaten="o", cut_short=",", original="O", by_hand="h", chosen="+", rising="^", falling="v",
 )  # fmt: skip
 
 STATE_GLYPHS = {

@@ -117,7 +117,7 @@ def test_keys_typed_ahead_go_to_what_they_open(tmp_path: Path, folder: Path) -> 
         await keys_are_through(pilot, app)
         assert app.current_mode == "trials"
         assert app.view.selected_trial == 11
-        assert shown(app, "#filter-words").endswith("sorted by refusals, reversed")
+        assert shown(app, "#filter-words").endswith("sorted by refused ▼")
 
     drive(make_app(tmp_path, host), steps)
 

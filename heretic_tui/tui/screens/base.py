@@ -12,6 +12,7 @@ from textual.message import Message
 from textual.screen import ModalScreen, Screen, ScreenResultType
 from textual.widget import Widget
 
+from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.keys import named
 from heretic_tui.tui.messages import HandlerFailed, Say, ScreenShown, Severity, Told
 from heretic_tui.tui.modes import Mode
@@ -40,6 +41,9 @@ class ShowsRun(Protocol):
 
     @property
     def current_mode(self) -> str: ...
+
+    @property
+    def interface(self) -> Interface: ...
 
 
 class RunScreen(Screen[ScreenResultType]):
@@ -77,6 +81,11 @@ class RunScreen(Screen[ScreenResultType]):
     @property
     def view(self) -> RunView:
         return cast(ShowsRun, self.app).view
+
+    @property
+    def interface(self) -> Interface:
+        """The settings of the interface."""
+        return cast(ShowsRun, self.app).interface
 
     @property
     def looks(self) -> Looks:

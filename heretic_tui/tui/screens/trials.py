@@ -12,25 +12,41 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, Static
 
 from heretic_tui.events import PHASES
+from heretic_tui.run.annotations import Mark, Overruling, Word
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
-from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.messages import ChatWith, CopyText
+from heretic_tui.tui.run_view import ANNOTATED
+from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
-from heretic_tui.tui.screens.trials_text import trial_columns, trial_detail, trial_row
+from heretic_tui.tui.screens.trials_answers import Answers, read_answers
+from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_detail, trial_detail
+from heretic_tui.tui.screens.trials_table import (
+    ORIGINAL,
+    Seen,
+    column_problems,
+    heading,
+    original_row,
+    row_text,
+    trial_columns,
+    trial_row,
+)
+from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
-from heretic_tui.tui.widgets.line_table import LineTable, Row
-from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
+from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.pareto_plot import Look, ParetoPlot, Scene, points_of
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import done_of, plain
 
 # Events that change the count of the trials, or the text in their place.
 _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
+# Answers are read when the cursor has stayed for so many seconds.
+_STAYED = 0.15
 
 
 class TrialsScreen(ModeScreen):
@@ -39,29 +55,36 @@ class TrialsScreen(ModeScreen):
     SCOPE = "trials"
     PANES = ("trials-pane", "front-pane", "detail-pane")
     HELP_TEXT = """
-Each line is a trial: an edit, and what it did. Refusals: bad evaluation prompts that the edited model still refuses.
-KL: how far its answers to good prompts moved from the original's. Both are to be small; trials that no other beats
-are on the front. A dominated trial was certain to be beaten and was measured no further: ≈ marks the estimate of its
-refusals, which decides its place in the table and the scatter. The two share one cursor; tab goes from one to the
-other.
+Each line is a trial: an edit, and what it did. Refused: harmful prompts that the edited model still refuses. KL: how
+far its answers to harmless prompts moved from the original's. Both are to be small; trials that no other beats are on
+the front (their figures are green). A grey trial was certain to be beaten and was cut short: the sign before its
+figure says that it is an estimate, which decides its place in the table and the scatter. The first line is the
+original model. Table and scatter share one cursor; tab goes from one to the other.
 
-Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front per-layer complete dominated failed. All must be true, and of
-a dominated trial's refusals only what is certain counts.
+Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front marked tag:mild note:style overruled per-layer complete
+dominated failed. All must be true, and of a trial that was cut short only what is certain counts.
+
+Columns are set in the file of the interface (heretic-tui config --interface): under columns, trials = a list of mark,
+trial, front, the figures by name, direction, strength, time, tags, note, state, peak.
 """
     BINDINGS = [
+        Binding("enter", "responses", "Responses", tooltip="what the original model and the trial answered", show=True),
+        Binding("c", "chat", "Chat", tooltip="chat with the selected trial"),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
-        Binding("enter", "responses", "Responses", tooltip="what base model and trial answered", show=True),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("s", "sort", "Sort", tooltip="sort by the next column"),
-        Binding("r", "reverse", "Reverse", show=False, tooltip="turn the order around"),
-        Binding("o", "logarithmic", "Log KL", show=False, tooltip="logarithmic KL axis on and off"),
-        Binding("number_sign", "go_to", "Go to trial", show=False),
-        Binding("c", "chat", "Chat with trial", show=False),
+        Binding("m", "mark", "Mark", tooltip="mark the selected trial, or take the mark away"),
+        Binding("t", "annotate", "Tag, note", tooltip="tags and a note on the selected trial"),
+        Binding("u", "undo", "Undo", show=False, tooltip="take back the last mark, tag or note"),
+        Binding("slash", "filter", "Filter", key_display="/", tooltip="show only trials that fit some words"),
+        Binding("s", "sort", "Sort", tooltip="sort the table by the next column"),
+        Binding("r", "reverse", "Reverse", show=False, tooltip="reverse the order of the table"),
+        Binding("z", "zoom", "Zoom", show=False, tooltip="zoom the scatter: all, the front, around the selected trial"),
+        Binding("o", "logarithmic", "Log KL", show=False, tooltip="log scale for KL in the scatter, on and off"),
+        Binding("n", "next_front(1)", "Next on front", show=False, tooltip="select the next trial on the front"),
+        Binding("N", "next_front(-1)", "Previous on front", show=False, tooltip="select the one before on the front"),
+        Binding("number_sign", "go_to", "Go to trial", show=False, tooltip="select a trial by its number"),
         Binding("y", "copy", "Copy edit", show=False, tooltip="copy the edit as JSON, as `score --edit` reads it"),
-        Binding("Y", "copy_line", "Copy line", show=False),
-        Binding("n", "next_front(1)", "Next on front", show=False),
-        Binding("N", "next_front(-1)", "Previous on front", show=False),
-        Binding("escape", "leave_filter", "Clear filter", show=False),
+        Binding("Y", "copy_line", "Copy line", show=False, tooltip="copy the line of the selected trial"),
+        Binding("escape", "leave_filter", "Clear filter", show=False, tooltip="show all trials again"),
     ]
 
     def __init__(self) -> None:
@@ -73,18 +96,30 @@ a dominated trial's refusals only what is certain counts.
         self._said, self._said_lines = Text(), 0
         # Lines of trials that have ended; they change only when they come to the front, or leave it.
         self._rows: dict[tuple[int, bool], Row] = {}
+        self._columns: list[Column] = []
+        self._columns_told = False
+        # Whether the cursor of the table is on the original model.
+        self._on_original = False
+        # The answers of the trial whose number is the first; None for the original model.
+        self._answers: tuple[int | None, Answers] | None = None
+        # What would take back what was said of trials, the last at the end.
+        self._undo: list[list[Word]] = []
+        # How a run's scatter was looked at, by the run's folder.
+        self._looks: dict[str, Look] = {}
 
     def body(self) -> ComposeResult:
+        self._columns = self._wanted_columns()
         with Horizontal(id="trials-body"):
-            with Frame("Trials", id="trials-pane", keys=("sort", "filter", "next_front")):
-                yield LineTable(trial_columns(self.view.state.figures), id="trial-table", enter="responses")
+            with Frame("Trials", id="trials-pane", keys=("sort", "filter", "mark", "annotate", "next_front")):
+                yield LineTable(self._columns, id="trial-table", enter="responses")
                 example = filter_example(self.view.state.figures)
                 yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
             with Vertical(id="trials-right", classes="column"):
-                with Frame("Front", id="front-pane", keys=("logarithmic",)):
+                with Frame("Front", id="front-pane", keys=("zoom", "logarithmic", "next_front")):
                     yield ParetoPlot(id="pareto")
-                with Frame("Trial", id="detail-pane", keys=("responses", "chat", "export", "copy")):
+                keys = ("responses", "chat", "export", "mark", "annotate", "copy")
+                with Frame("Trial", id="detail-pane", keys=keys):
                     yield TextPanel(id="detail")
 
     def on_mount(self) -> None:
@@ -95,17 +130,22 @@ a dominated trial's refusals only what is certain counts.
 
     def paint(self, kinds: frozenset[str]) -> None:
         if touched(kinds, "run_opened"):
+            self._take_run()
+        if touched(kinds, ANNOTATED):
             self._rows.clear()
-            self._take_figures()
-        if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", *_COUNTS):
+        if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", ANNOTATED, *_COUNTS):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
             self._paint_detail()
 
-    def _take_figures(self) -> None:
+    def _take_run(self) -> None:
         """Another run may have other figures: columns are made for them, a filter by others is dropped."""
         figures, box = self.view.state.figures, self.query_one("#filter", Input)
-        self.query_one("#trial-table", LineTable).set_columns(trial_columns(figures))
+        self._rows.clear()
+        self._undo.clear()
+        self._answers = None
+        self._columns = self._wanted_columns()
+        self.query_one("#trial-table", LineTable).set_columns(self._columns)
         box.placeholder = filter_example(figures)
         if self._sort not in sort_keys(figures):
             self._sort = "trial"
@@ -113,27 +153,82 @@ a dominated trial's refusals only what is certain counts.
             parse_filter(self._filter, figures)
         except ValueError:
             box.value = self._filter = self._filter_problem = ""
+        self.query_one(ParetoPlot).look_at(self._looks.get(self._run_key, Look()))
+
+    @property
+    def _run_key(self) -> str:
+        return str(self.view.folder.path) if self.view.folder else ""
+
+    def _wanted_columns(self) -> list[Column]:
+        """The columns of the settings of the interface; what is wrong with them is told once."""
+        figures, wanted = self.view.state.figures, self.interface.columns.get("trials", [])
+        if not self._columns_told and self.view.state.opened:
+            self._columns_told = True
+            for problem in column_problems(figures, wanted):
+                self.say(problem, "warning")
+        return trial_columns(figures, wanted)
 
     def _front(self) -> set[int]:
         return {trial.number for trial in self.view.state.front()}
 
     def _paint_trials(self) -> None:
-        state, glyphs = self.view.state, self.view.glyphs
+        state, annotations = self.view.state, self.view.annotations
         front = self._front()
-        test = parse_filter(self._filter, state.figures)
+        test = parse_filter(self._filter, state.figures, annotations)
         trials = [t for t in state.trials.values() if test(t, t.number in front)]
         table = self.query_one("#trial-table", LineTable)
-        alive = self.view.alive
         listed = ordered(trials, self._sort, state.figures, self._reverse)
-        rows = [self._row(t, t.number in front, glyphs, alive) for t in listed]
+        seen = self._seen()
+        rows = [self._row(t, t.number in front, seen) for t in listed]
         table.set_empty(self._nothing())
-        table.set_rows(rows, follow=self._sort == "trial" and not self._reverse)
+        above = int(bool(rows and state.base and not self._filter))
+        if above and state.base:
+            rows.insert(0, original_row(state.base, self._columns, state.figures))
+        first = table.cursor is None
+        table.set_rows(rows, follow=self._sort == "trial" and not self._reverse, above=above)
+        if first and self.view.selected_trial is not None:
+            table.go_to(self.view.selected_trial)
+        self._paint_title(front)
         self._paint_words(len(trials))
         plot = self.query_one(ParetoPlot)
         plot.cursor = self.view.selected_trial if plot.cursor is None else plot.cursor
-        prompts = state.base.prompts if state.base else 0
-        running, objectives = state.running if alive else None, (state.figures[0], state.figures[1])
-        plot.show(list(state.trials.values()), objectives, front, running, prompts, glyphs)
+        plot.show(self._scene(front, {t.number for t in trials} if self._filter else None))
+
+    def _scene(self, front: set[int], fitting: set[int] | None) -> Scene:
+        state = self.view.state
+        objectives = across, upwards = state.figures[0], state.figures[1]
+        base, original = state.base, None
+        if base and upwards.key in base.figures:
+            # Of what compares with the original model, it has nothing.
+            original = base.figures.get(across.key, 0.0), base.figures[upwards.key]
+        in_hand = [t for t in state.trials.values() if t.state == "running"] if self.view.alive else []
+        return Scene(
+            points_of(state.trials.values(), objectives, front, set(self.view.annotations.marks), fitting),
+            objectives,
+            original,
+            tuple(t.measured[across.key] for t in in_hand if across.key in t.measured),
+            base.prompts if base else 0,
+            self.view.glyphs,
+        )
+
+    def _paint_title(self, front: set[int]) -> None:
+        state, g, look = self.view.state, self.view.glyphs, self.looks
+        title = Text("Trials")
+        if state.trials:
+            title.append(f"  {len(state.trials)}")
+        if front:
+            title.append(f" {self._dot} ").append(f"{g.front}{len(front)}", look.good).append(" on the front")
+        if marks := [number for number in self.view.annotations.marks if number in state.trials]:
+            title.append(f" {self._dot} ").append(f"{g.marked}{len(marks)}", look.focus)
+        self.query_one("#trials-pane", Frame).retitle(title)
+        upwards, across = (plain(figure.short) for figure in (state.figures[1], state.figures[0]))
+        zoom = self.query_one(ParetoPlot).look.zoom
+        words = {"all": "lower left is better", "front": "zoom: the front", "selected": "zoom: around the selected"}
+        self.query_one("#front-pane", Frame).retitle(f"Front: {upwards} against {across}   ({words[zoom]})")
+
+    @property
+    def _dot(self) -> str:
+        return "-" if self.view.glyphs.front.isascii() else "\N{MIDDLE DOT}"
 
     def _nothing(self) -> str:
         """The text in place of the trials while there are none to show."""
@@ -150,17 +245,18 @@ a dominated trial's refusals only what is certain counts.
         return "No trials yet."
 
     def _paint_words(self, shown: int) -> None:
-        """Counts, as the bar above has them, and what is listed in which order; or what is wrong with the filter."""
+        """Counts, as the line above has them, and what is listed in which order; or what is wrong with the filter."""
         if self._filter_problem:
-            self._say(Text(plain(self._filter_problem), "bold red"))
+            self._say(Text(plain(self._filter_problem), f"bold {self.looks.bad}"))
             return
-        state, alive = self.view.state, self.view.alive
+        state, alive, g = self.view.state, self.view.alive, self.view.glyphs
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
         if begun := len(state.trials) - state.finished:
             words.append(f"{begun} {'running' if alive else 'stopped'}")
         if self._filter:
             words.append(f"{shown} shown by {self._filter}")
-        words.append(f"sorted by {self._sort}{', reversed' if self._reverse else ''}")
+        names = {f.word: heading(f) for f in state.figures} | {"layer": "direction", "seconds": "time"}
+        words.append(f"sorted by {names.get(self._sort, self._sort)} {g.falling if self._reverse else g.rising}")
         self._say(Text(plain(", ".join(words))))
 
     def _say(self, text: Text) -> None:
@@ -172,32 +268,93 @@ a dominated trial's refusals only what is certain counts.
             line.update(text, layout=lines != self._said_lines)
             self._said, self._said_lines = text, lines
 
-    def _row(self, trial: TrialRecord, front: bool, glyphs: Glyphs, alive: bool) -> Row:
+    def _seen(self) -> Seen:
+        view, model = self.view, self.view.state.model
+        layers = model.layers if model else 0
+        return Seen(view.state.figures, view.annotations, view.glyphs, layers, view.alive, view.timed)
+
+    def _row(self, trial: TrialRecord, front: bool, seen: Seen) -> Row:
         known = self._rows.get((trial.number, front))
         if known is None:
-            figures, timed = self.view.state.figures, self.view.timed
-            known = trial_row(trial, figures, front, alive, glyphs, timed)
+            known = trial_row(trial, front, self._columns, seen)
             if trial.state in FINISHED:
                 self._rows[trial.number, front] = known
         return known
 
+    # The selected trial
+
+    @property
+    def _trial(self) -> TrialRecord | None:
+        """The trial under the cursor; None where it is on the original model."""
+        return None if self._on_original else self.view.trial
+
     def _paint_detail(self) -> None:
-        view, trial = self.view, self.view.trial
-        text = Text("No trial is selected.")
-        if trial:
-            text = trial_detail(trial, trial.number in self._front(), view.state, view.glyphs, view.timed)
+        view, trial = self.view, self._trial
+        frame, text = self.query_one("#detail-pane", Frame), Text("No trial is selected.")
+        shown = Shown(
+            view.state, view.annotations, self._known_answers(), self.looks, view.glyphs, view.timed, view.alive
+        )
+        if self._on_original and view.state.base:
+            frame.retitle(Text(f"{view.glyphs.original} Original model", self.looks.base))
+            text = original_detail(view.state.base, shown)
+        elif trial:
+            front = view.state.on_front(trial.number)
+            frame.retitle(detail_title(trial, front, view.annotations, view.glyphs))
+            text = trial_detail(trial, front, shown)
+        else:
+            frame.retitle("Trial")
         self.query_one("#detail", TextPanel).show(text)
 
+    def _known_answers(self) -> Answers | None:
+        whose = None if self._on_original else self.view.selected_trial
+        return self._answers[1] if self._answers and self._answers[0] == whose else None
+
+    def _look_up_answers(self) -> None:
+        """Read the answers of what is selected, when the cursor has stayed on it for a moment."""
+        whose, original = self.view.selected_trial, self._on_original
+        trial = self.view.state.trials.get(-1 if whose is None else whose)
+        if original or (trial and trial.state in MEASURED_STATES):
+            number = None if original else whose
+            self.set_timer(_STAYED, self.careful(lambda: self._read_answers(number)))
+
+    def _read_answers(self, number: int | None) -> None:
+        folder, annotations = self.view.folder, self.view.annotations
+        if not self._is_selected(number) or folder is None:
+            return
+
+        def work() -> None:
+            answers = read_answers(folder, number, annotations)
+            self.app.call_from_thread(self._take_answers, number, answers)
+
+        on_thread(self, work, "answers of a trial")
+
+    def _take_answers(self, number: int | None, answers: Answers) -> None:
+        if self.is_ready and self._is_selected(number):
+            self._answers = number, answers
+            self._paint_detail()
+
+    def _is_selected(self, number: int | None) -> bool:
+        return self._on_original if number is None else not self._on_original and self.view.selected_trial == number
+
     def _select(self, number: int) -> None:
+        self._on_original = False
         self.view.selected_trial = number
         self.query_one(ParetoPlot).put_cursor(number)
+        self._selected_anew()
+
+    def _selected_anew(self) -> None:
+        self._look_up_answers()
         self._paint_detail()
+        self.refresh_bindings()
 
     # Messages
 
     @on(LineTable.Highlighted, "#trial-table")
     def _highlighted(self, message: LineTable.Highlighted) -> None:
-        if message.key is not None:
+        if message.key == ORIGINAL:
+            self._on_original = True
+            self._selected_anew()
+        elif message.key is not None:
             self._select(int(str(message.key)))
 
     @on(LineTable.Selected, "#trial-table")
@@ -206,9 +363,10 @@ a dominated trial's refusals only what is certain counts.
 
     @on(LineTable.HeaderClicked, "#trial-table")
     def _header(self, message: LineTable.HeaderClicked) -> None:
-        if message.column in sort_keys(self.view.state.figures):
-            self._reverse = self._sort == message.column and not self._reverse
-            self._sort = message.column
+        column = {"direction": "layer", "time": "seconds"}.get(message.column, message.column)
+        if column in sort_keys(self.view.state.figures):
+            self._reverse = self._sort == column and not self._reverse
+            self._sort = column
             self._paint_trials()
 
     def on_pareto_plot_highlighted(self, message: ParetoPlot.Highlighted) -> None:
@@ -238,12 +396,16 @@ a dominated trial's refusals only what is certain counts.
     # Actions
 
     def works(self, action: str) -> bool:
-        trial = self.view.trial
+        trial = self._trial
         match action:
             case "export":
                 return trial is not None and trial.state == "complete" and self.view.can_ask
             case "enter" | "responses":
+                return self._on_original or (trial is not None and trial.state in MEASURED_STATES)
+            case "chat":
                 return trial is not None and trial.state in MEASURED_STATES
+            case "mark" | "annotate" | "copy":
+                return trial is not None
             case "filter" | "sort":
                 return bool(self.view.state.trials) and not self.query_one("#filter").has_focus
         return True
@@ -270,12 +432,22 @@ a dominated trial's refusals only what is certain counts.
         self._paint_trials()
 
     def action_logarithmic(self) -> None:
-        self.query_one(ParetoPlot).toggle_logarithmic()
+        look = self.query_one(ParetoPlot).look
+        # A zoom's ranges are values: they stay the same on another scale.
+        self._look_at(Look(not look.logarithmic, look.zoom, look.box))
+
+    def action_zoom(self) -> None:
+        self._look_at(self.query_one(ParetoPlot).next_zoom())
+
+    def _look_at(self, look: Look) -> None:
+        self._looks[self._run_key] = look
+        self.query_one(ParetoPlot).look_at(look)
+        self._paint_title(self._front())
 
     def action_next_front(self, by: int) -> None:
         numbers = [t.number for t in self.view.state.front()]
         if numbers:
-            here = self.view.selected_trial
+            here = None if self._on_original else self.view.selected_trial
             place = numbers.index(here) + by if here in numbers else 0
             self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(numbers[place % len(numbers)]))
 
@@ -292,31 +464,76 @@ a dominated trial's refusals only what is certain counts.
             self.app.push_screen(LineDialog("Go to trial", "", "", check), answered)
 
     def action_responses(self) -> None:
-        trial = self.view.trial
+        trial = self._trial
         if trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
             self.say("Responses are there when a trial has been measured.")
             return
         self.app.push_screen(ResponsesScreen(trial.number))
 
     def action_export(self) -> None:
-        trial = self.view.trial
+        trial = self._trial
         if trial is None or trial.state != "complete":
-            self.say("Only a complete trial can be exported.")
+            self.say("Only a trial that was measured in full can be exported.")
         elif self.view.folder is not None:
             self.app.push_screen(ExportScreen(trial.number))
 
     def action_chat(self) -> None:
-        trial = self.view.trial
+        trial = self._trial
         if trial is None or trial.state not in MEASURED_STATES:
             self.say("A trial can chat when it has been measured; 4 opens the chat.")
         else:
             self.ask(ChatWith(trial.number))
 
     def action_copy(self) -> None:
-        if (trial := self.view.trial) and trial.parameters:
+        if (trial := self._trial) and trial.parameters:
             self.ask(CopyText(json.dumps(trial.parameters.to_json(), indent=1), f"edit of trial {trial.number}"))
 
     def action_copy_line(self) -> None:
-        if trial := self.view.trial:
-            row = self._row(trial, trial.number in self._front(), self.view.glyphs, self.view.alive)
-            self.ask(CopyText("\t".join(cell.strip() for cell in row.cells), f"line of trial {trial.number}"))
+        if trial := self._trial:
+            row = self._row(trial, self.view.state.on_front(trial.number), self._seen())
+            self.ask(CopyText(row_text(row), f"line of trial {trial.number}"))
+
+    # What people say of trials
+
+    def action_mark(self) -> None:
+        if (trial := self._trial) is None:
+            self.say("A mark is put on a trial: choose one.")
+            return
+        on = not self.view.annotations.marked(trial.number)
+        if self._annotate([Mark(trial=trial.number, on=on)]):
+            self.say(f"Trial {trial.number} is {'marked' if on else 'no longer marked'}. u takes that back.")
+
+    def action_annotate(self) -> None:
+        if (trial := self._trial) is None:
+            self.say("Tags and notes are put on a trial: choose one.")
+            return
+        number, annotations = trial.number, self.view.annotations
+
+        def answered(said: Said | None) -> None:
+            if said and (words := said.words(number, annotations)) and self._annotate(words):
+                self.say(f"Kept for trial {number}. u takes that back.")
+
+        self.app.push_screen(AnnotateDialog(number, annotations), answered)
+
+    def action_undo(self) -> None:
+        if not self._undo:
+            self.say("There is no mark, tag or note to take back.")
+            return
+        words = self._undo.pop()
+        numbers = sorted({word.trial for word in words if not isinstance(word, Overruling)})
+        if self._annotate(words, undo=True):
+            self.say(f"Taken back, of trial {', '.join(map(str, numbers))}.")
+
+    def _annotate(self, words: list[Word], undo: bool = False) -> bool:
+        """Say something of trials; whether that was kept."""
+        before = [self.view.annotations.present(word) for word in words]
+        if problem := self.view.annotate(*words):
+            self.say(problem, "error")
+            return False
+        if not undo:
+            # The last first: a tag that was taken away comes back in its place as far as it can.
+            self._undo.append(before[::-1])
+        self._rows.clear()
+        self._paint_trials()
+        self._paint_detail()
+        return True

@@ -132,6 +132,7 @@ class LineTable(ScrollView, can_focus=True):
         self.rows: list[Row] = []
         self._empty = empty
         self._places: dict[Hashable, int] = {}
+        self._above = 0
         self.cursor: Hashable | None = None
 
     # Data
@@ -148,12 +149,14 @@ class LineTable(ScrollView, can_focus=True):
             if not self.rows:
                 self.refresh()
 
-    def set_rows(self, rows: Sequence[Row], follow: bool = False) -> None:
+    def set_rows(self, rows: Sequence[Row], follow: bool = False, above: int = 0) -> None:
         """Show these rows; only lines that differ are painted.
 
         Args:
             follow: put the cursor on the last row when it was on the last one before.
+            above: rows at the top that stand above the list: the key for the first row goes to the one below them.
         """
+        self._above = above
         before, self.rows = self.rows, list(rows)
         at_end = bool(before) and self.cursor == before[-1].key
         place = self._places.get(self.cursor, 0)
@@ -161,7 +164,7 @@ class LineTable(ScrollView, can_focus=True):
         moved = False
         if self.rows and (self.cursor not in self._places or (follow and at_end)):
             last = len(self.rows) - 1
-            self.cursor = self.rows[last if follow and at_end else min(place, last)].key
+            self.cursor = self.rows[last if follow and at_end else min(max(place, above), last)].key
             moved = True
         elif not self.rows:
             self.cursor = None
@@ -182,6 +185,13 @@ class LineTable(ScrollView, can_focus=True):
                     self._refresh_row(index)
         if moved:
             self.post_message(self.Highlighted(self, self.cursor))
+
+    def set_row(self, row: Row) -> None:
+        """Show another line in the place of the one with its key; nothing where there is none."""
+        place = self._places.get(row.key)
+        if place is not None and self.rows[place] != row:
+            self.rows[place] = row
+            self._refresh_row(place)
 
     def _resize_to(self, lines: int) -> None:
         if self.show_vertical_scrollbar and min(lines, self.virtual_size.height) > self.size.height:
@@ -217,7 +227,7 @@ class LineTable(ScrollView, can_focus=True):
         self._go(self.place + round(pages * max(1, self.size.height - self._head)))
 
     def action_go(self, index: int) -> None:
-        self._go(index if index >= 0 else len(self.rows) - 1)
+        self._go(index + self._above if index >= 0 else len(self.rows) - 1)
 
     def action_select(self) -> None:
         if self.rows:
@@ -268,9 +278,10 @@ class LineTable(ScrollView, can_focus=True):
             self.refresh(Region(0, y, self.size.width, 1))
 
     def shown_columns(self) -> list[tuple[Column, int]]:
-        """The columns that fit, with their widths."""
-        bar = self.scrollbar_size_vertical if self.show_vertical_scrollbar else 0
-        room = self.scrollable_content_region.width + bar
+        """The columns that fit, with their widths. The scroll bar's cell is kept free: no column comes, goes or is cut
+        because there are more rows."""
+        bar = 0 if self.show_vertical_scrollbar else self.scrollbar_size_vertical
+        room = self.scrollable_content_region.width - bar
         shown: list[tuple[Column, int]] = []
         for column in self.columns:
             needed = column.width or _LEAST
@@ -278,17 +289,8 @@ class LineTable(ScrollView, can_focus=True):
                 break
             shown.append((column, needed))
             room -= needed + 1
-        if not shown:
-            return []
-        columns, widths, spare = [column for column, _ in shown], [width for _, width in shown], room + 1
-        taker = widths.index(max(widths))
-        for index, column in enumerate(columns):
-            if not column.width:
-                taker, widths[index], spare = index, widths[index] + spare, 0
-        # The scroll bar's cell comes from what is left, or from the column that takes it, or the widest: none must go
-        # because there are more rows.
-        widths[taker] -= max(0, bar - spare)
-        return list(zip(columns, widths, strict=True))
+        taker = next((column.key for column, _ in shown if not column.width), "")
+        return [(column, width + (room + 1) * (column.key == taker)) for column, width in shown]
 
     def render_line(self, y: int) -> Strip:
         width = self.size.width

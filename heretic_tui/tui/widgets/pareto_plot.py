@@ -1,11 +1,13 @@
-"""The scatter of the two objectives, drawn cell by cell: the front as steps, and a cursor that can be moved."""
+"""The scatter of the two objectives, drawn cell by cell: the front as steps, the original model, what is marked or left
+out by a filter, and a cursor that can be moved."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
@@ -18,35 +20,102 @@ from textual.widget import Widget
 from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.run.state import MEASURED_STATES, TrialRecord
 from heretic_tui.tui.glyphs import UNICODE, Glyphs, fit
+from heretic_tui.tui.widgets.axes import Axis, axis
 from heretic_tui.words import plain
 
+# Cells for the labels to the left of the axis.
 _MARGIN = 5
-# Below this a logarithmic axis says nothing; a divergence of an edit of nothing is 0.
-_TINY = 1e-5
+# Below so many lines there is no legend, and below fewer no title of the axis.
+_LEGEND_FROM, _TITLE_FROM = 14, 10
+# The part of the ranges that is shown around the selected trial.
+_NEAR = 0.3
+ZOOMS = ("all", "front", "selected")
 
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial on the plot: `x` is its first objective, `y` its second; a dominated one lies where it is
-    expected to be."""
+    """A measured trial on the plot.
+
+    Attributes:
+        x, y: its first and its second objective; of one that was cut short, where it is expected to be.
+        left_out: whether a filter leaves it out.
+    """
 
     number: int
     x: float
     y: float
     front: bool
-    dominated: bool
+    cut_short: bool
+    marked: bool = False
+    by_hand: bool = False
+    left_out: bool = False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that is drawn but the cursor.
+
+    Attributes:
+        original: both objectives of the original model; None where they are not known.
+        running: the first objective of trials in hand, where it is known already.
+        prompts: that a count is of; 0 where that is not known.
+    """
+
+    points: tuple[Point, ...] = ()
+    objectives: tuple[Figure, Figure] = field(default_factory=figures_of_before)
+    original: tuple[float, float] | None = None
+    running: tuple[float, ...] = ()
+    prompts: int = 0
+    glyphs: Glyphs = UNICODE
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the plot is looked at, and what a person chose of it.
+
+    Attributes:
+        zoom: one of ZOOMS.
+        box: of a zoom to the selected trial: the first objective from and to, the second from and to.
+    """
+
+    logarithmic: bool = False
+    zoom: str = "all"
+    box: tuple[float, float, float, float] | None = None
+
+
+def points_of(
+    trials: Iterable[TrialRecord],
+    objectives: tuple[Figure, Figure],
+    front: Collection[int],
+    marked: Collection[int],
+    fitting: Collection[int] | None,
+) -> tuple[Point, ...]:
+    """The points of the trials that have both objectives.
+
+    Args:
+        front, marked: numbers of those on the front, and of the marked ones.
+        fitting: numbers of those that a filter lets through; None where there is no filter.
+    """
+    across, upwards = objectives
+    return tuple(
+        Point(
+            t.number, x, y, t.number in front, t.state == "dominated", t.number in marked, t.by_hand,
+            fitting is not None and t.number not in fitting,
+        )
+        for t in trials
+        if t.state in MEASURED_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
+    )  # fmt: skip
+
+
+# A character and the name of its style.
+_Cells = dict[tuple[int, int], tuple[str, str]]
+_STYLES = ("axis", "point", "front", "short", "marked", "running", "original", "left-out", "cursor")
 
 
 class ParetoPlot(Widget, can_focus=True):
     """The first objective to the right, the second upwards; the good corner is the lower left."""
 
-    COMPONENT_CLASSES = {
-        "pareto-plot--axis",
-        "pareto-plot--point",
-        "pareto-plot--front",
-        "pareto-plot--running",
-        "pareto-plot--cursor",
-    }
+    COMPONENT_CLASSES = {f"pareto-plot--{name}" for name in _STYLES}
 
     BINDINGS = [
         Binding("left,h", "walk(-1, 0)", "Left", show=False),
@@ -61,39 +130,28 @@ class ParetoPlot(Widget, can_focus=True):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.glyphs: Glyphs = UNICODE
-        self.logarithmic = False
-        self.points: list[Point] = []
+        self.scene = Scene()
+        self.look = Look()
         self.cursor: int | None = None
-        self._objectives: tuple[Figure, Figure] = figures_of_before()
-        self._half_known: float | None = None
-        self._prompts = 0
         self._lines: list[Strip] = []
-        self._span = self._height = 0.0, 1.0
-        self._inner = 1, 1
+        self._across = self._upwards = Axis(0.0, 1.0, 2)
         self._rows: list[dict[int, tuple[str, str]]] = []
         self._by_number: dict[int, Point] = {}
 
-    def show(
-        self,
-        trials: Sequence[TrialRecord],
-        objectives: tuple[Figure, Figure],
-        front: set[int],
-        running: TrialRecord | None,
-        prompts: int,
-        glyphs: Glyphs,
-    ) -> None:
-        """Take new points; painted only when something changed."""
-        across, upwards = objectives
-        points = [
-            Point(t.number, x, y, t.number in front, t.state == "dominated")
-            for t in trials
-            if t.state in MEASURED_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
-        ]
-        half = running.measured.get(across.key) if running else None
-        new = (points, objectives, half, prompts, glyphs)
-        if new != (self.points, self._objectives, self._half_known, self._prompts, self.glyphs):
-            self.points, self._objectives, self._half_known, self._prompts, self.glyphs = new
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return self.scene.points
+
+    def show(self, scene: Scene) -> None:
+        """Take a new scene; painted only where something changed."""
+        if scene != self.scene:
+            self.scene = scene
+            self._repaint()
+
+    def look_at(self, look: Look) -> None:
+        """Another axis or another zoom."""
+        if look != self.look:
+            self.look = look
             self._repaint()
 
     def put_cursor(self, number: int | None) -> None:
@@ -104,22 +162,28 @@ class ParetoPlot(Widget, can_focus=True):
         for row in rows - {None}:
             self._repaint_line(row or 0)
 
-    def toggle_logarithmic(self) -> None:
-        self.logarithmic = not self.logarithmic
-        self._repaint()
+    def next_zoom(self) -> Look:
+        """The look that follows: all of it, the front alone, the neighbourhood of the selected trial."""
+        zoom = ZOOMS[(ZOOMS.index(self.look.zoom) + 1) % len(ZOOMS)]
+        if zoom == "front" and len([point for point in self.points if point.front]) < 2:
+            zoom = "selected"
+        if zoom == "selected" and self._by_number.get(-1 if self.cursor is None else self.cursor) is None:
+            zoom = "all"
+        return Look(self.look.logarithmic, zoom, self._box_around() if zoom == "selected" else None)
 
     # Moves
 
     def action_walk(self, dx: int, dy: int) -> None:
         """To the nearest point in that direction, nearer to the axis of the move before nearer at all."""
-        here = next((p for p in self.points if p.number == self.cursor), None)
+        points = [point for point in self.points if not point.left_out and self._is_shown(point)]
+        here = self._by_number.get(-1 if self.cursor is None else self.cursor)
         if here is None:
-            if self.points:
-                self._move(min(self.points, key=lambda p: (not p.front, p.y, p.x)).number)
+            if points:
+                self._move(min(points, key=lambda p: (not p.front, p.y, p.x)).number)
             return
         x0, y0 = self._at(here)
         best, best_cost = None, math.inf
-        for point in self.points:
+        for point in points:
             x, y = self._at(point)
             ahead = (x - x0) * dx + (y0 - y) * dy
             aside = abs(y - y0) * 2 if dx else abs(x - x0) / 2
@@ -129,16 +193,23 @@ class ParetoPlot(Widget, can_focus=True):
             self._move(best.number)
 
     def on_click(self, event: events.Click) -> None:
-        near = [(abs(x - event.x) + 2 * abs(y - event.y), p.number) for p in self.points for x, y in [self._at(p)]]
+        points = (point for point in self.points if not point.left_out and self._is_shown(point))
+        near = [(abs(x - event.x) + 2 * abs(y - event.y), p.number) for p in points for x, y in [self._at(p)]]
         if near and min(near)[0] <= 3:
             self._move(min(near)[1])
-
-    def _at(self, point: Point) -> tuple[int, int]:
-        return self._cell(point.x, point.y)
 
     def _move(self, number: int) -> None:
         self.put_cursor(number)
         self.post_message(self.Highlighted(number))
+
+    def _at(self, point: Point) -> tuple[int, int]:
+        return self._cell(point.x, point.y)
+
+    def _cell(self, x: float, y: float) -> tuple[int, int]:
+        return _MARGIN + 1 + self._across.place(x), self._upwards.cells - 1 - self._upwards.place(y)
+
+    def _is_shown(self, point: Point) -> bool:
+        return self._across.shows(point.x) and self._upwards.shows(point.y)
 
     # Painting
 
@@ -165,33 +236,6 @@ class ParetoPlot(Widget, can_focus=True):
         super().notify_style_update()
         self._lines = []
 
-    def _measure(self) -> tuple[float, float]:
-        """The values at the ends of the axis across (their logarithms where it is logarithmic)."""
-        values = [p.x for p in self.points] + ([self._half_known] if self._half_known is not None else [])
-        if not values:
-            return 0.0, 1.0
-        if self.logarithmic:
-            logs = [math.log10(max(v, _TINY)) for v in values]
-            low, high = min(logs), max(logs)
-            return (low - 0.1, high + 0.1) if high - low < 0.2 else (low, high)
-        return min(0.0, *values), max(*values, _TINY)
-
-    def _measure_height(self) -> tuple[float, float]:
-        """The values at the ends of the axis upwards."""
-        if self._objectives[1].counted:
-            return 0.0, max(1, self._prompts)
-        values = [point.y for point in self.points]
-        return min(0.0, *values), max(_TINY, *values)
-
-    def _cell(self, x: float, y: float) -> tuple[int, int]:
-        width, height = self._inner
-        low, high = self._span
-        bottom, top = self._height
-        value = math.log10(max(x, _TINY)) if self.logarithmic else x
-        column = round((value - low) / (high - low) * (width - 1))
-        row = round((1 - (y - bottom) / (top - bottom)) * (height - 1))
-        return _MARGIN + 1 + column, max(0, min(height - 1, row))
-
     def render_line(self, y: int) -> Strip:
         if len(self._lines) != self.size.height:
             self._place()
@@ -200,89 +244,171 @@ class ParetoPlot(Widget, can_focus=True):
 
     def _row_of(self, number: int | None) -> int | None:
         point = self._by_number.get(number) if number is not None else None
-        return self._at(point)[1] if point else None
+        return self._at(point)[1] if point and self._is_shown(point) else None
+
+    def _line(self, y: int) -> Strip:
+        base = self.rich_style
+        styles = {"": base, **{n: base + self.get_component_rich_style(f"pareto-plot--{n}") for n in _STYLES}}
+        row = self._rows[y]
+        chosen = self._by_number.get(self.cursor) if self.cursor is not None else None
+        if chosen and self._is_shown(chosen) and self._at(chosen)[1] == y:
+            row = {**row, self._at(chosen)[0]: (self.scene.glyphs.chosen, "cursor")}
+        return Strip(_segments(row, self.size.width, styles), self.size.width)
 
     def _place(self) -> None:
         """Put everything but the cursor where it belongs."""
         width, height = self.size
-        # Once for all points: each of them asks.
-        self._inner = max(1, width - _MARGIN - 1), max(1, height - 2)
-        self._span, self._height = self._measure(), self._measure_height()
         self._by_number = {point.number: point for point in self.points}
         self._rows = [{} for _ in range(height)]
         if width < _MARGIN + 8 or height < 5:
             return
-        g, inner_width, inner_height = self.glyphs, *self._inner
-        cells: dict[tuple[int, int], tuple[str, str]] = {}
-        for row in range(inner_height):
-            cells[_MARGIN, row] = (g.down, "axis")
-        for column in range(inner_width):
-            cells[_MARGIN + 1 + column, inner_height] = (g.across, "axis")
+        legend = self._legend(width) if height >= _LEGEND_FROM else []
+        titled = height >= _TITLE_FROM
+        inner_width, inner_height = width - _MARGIN - 1, height - 2 - titled - len(legend)
+        self._measure(inner_width, inner_height)
+        g = self.scene.glyphs
+        cells: _Cells = {(_MARGIN, row): (g.down, "axis") for row in range(inner_height)}
+        cells |= {(_MARGIN + 1 + column, inner_height): (g.across, "axis") for column in range(inner_width)}
         cells[_MARGIN, inner_height] = (g.corner, "axis")
         self._draw_front(cells)
-        if self._half_known is not None:
+        for value in self.scene.running:
             # On the axis: a mark over the whole height would repaint every line twice a trial.
-            x, _ = self._cell(self._half_known, self._height[0])
-            cells[x, inner_height] = (g.here, "running")
-        for point in sorted(self.points, key=lambda p: (p.front, not p.dominated)):
-            glyph = g.front if point.front else g.dominated if point.dominated else g.complete
-            cells[self._at(point)] = (glyph, "front" if point.front else "point")
-        self._label(cells, inner_width, inner_height)
+            if self._across.shows(value):
+                cells[_MARGIN + 1 + self._across.place(value), inner_height] = (g.here, "running")
+        for point in sorted(self.points, key=_above):
+            if self._is_shown(point):
+                cells[self._at(point)] = _sign(point, g)
+        if (original := self.scene.original) and self._across.shows(original[0]) and self._upwards.shows(original[1]):
+            cells[self._cell(*original)] = (g.original, "original")
+        self._label(cells, titled)
+        for number, line in enumerate(legend):
+            cells |= {(x, height - len(legend) + number): cell for x, cell in line.items()}
         for (column, row), cell in cells.items():
             if 0 <= row < height and column < width:
                 self._rows[row][column] = cell
 
-    def _line(self, y: int) -> Strip:
-        names = ("axis", "point", "front", "running", "cursor")
-        base = self.rich_style
-        looks = {"": base, **{n: base + self.get_component_rich_style(f"pareto-plot--{n}") for n in names}}
-        row = self._rows[y]
-        chosen = self._by_number.get(self.cursor) if self.cursor is not None else None
-        if chosen and self._at(chosen)[1] == y:
-            row = {**row, self._at(chosen)[0]: (self.glyphs.selected, "cursor")}
-        return Strip(_segments(row, self.size.width, looks), self.size.width)
+    def _measure(self, width: int, height: int) -> None:
+        """The axes for a plot of so many cells."""
+        scene, look = self.scene, self.look
+        counted = scene.objectives[1].counted
+        box = look.box if look.zoom == "selected" else self._box_of_front() if look.zoom == "front" else None
+        if box:
+            self._across = axis(box[:2], width, logarithmic=look.logarithmic)
+            self._upwards = axis(box[2:], height)
+            return
+        original = [scene.original] if scene.original else []
+        xs = [*(point.x for point in self.points), *scene.running]
+        # On a logarithmic axis the original model, at 0, would push all else to the right: it stands at the left end.
+        xs += [] if look.logarithmic and xs else [x for x, _ in original]
+        self._across = axis(xs, width, logarithmic=look.logarithmic, from_zero=True)
+        if counted:
+            self._upwards = Axis(0.0, float(max(1, scene.prompts)), height)
+        else:
+            ys = [*(point.y for point in self.points), *(y for _, y in original)]
+            self._upwards = axis(ys, height, from_zero=True)
 
-    def _draw_front(self, cells: dict[tuple[int, int], tuple[str, str]]) -> None:
+    def _box_of_front(self) -> tuple[float, float, float, float] | None:
+        front = [point for point in self.points if point.front]
+        if not front:
+            return None
+        xs, ys = [point.x for point in front], [point.y for point in front]
+        spare = (max(xs) - min(xs)) / 20, (max(ys) - min(ys)) / 20
+        left = min(xs) if self.look.logarithmic else max(min(0.0, min(xs)), min(xs) - spare[0])
+        return left, max(xs) + spare[0], max(min(0.0, min(ys)), min(ys) - spare[1]), max(ys) + spare[1]
+
+    def _box_around(self) -> tuple[float, float, float, float] | None:
+        """A part of what is shown now, around the selected point."""
+        point = self._by_number.get(-1 if self.cursor is None else self.cursor)
+        if point is None:
+            return None
+        xs = [p.x for p in self.points if self._is_shown(p)] or [point.x]
+        wide, high = max(xs) - min(xs), abs(self._upwards.high - self._upwards.low)
+        x, y = max(wide, 1e-4) * _NEAR / 2, max(high, 1e-4) * _NEAR / 2
+        return max(0.0, point.x - x), point.x + x, max(0.0, point.y - y), point.y + y
+
+    def _draw_front(self, cells: _Cells) -> None:
+        """The steps between the points of the front, as far as they are in the ranges."""
         front = sorted((p for p in self.points if p.front), key=lambda p: p.x)
-        g, (inner_width, _) = self.glyphs, self._inner
+        g, left, right = self.scene.glyphs, _MARGIN + 1, _MARGIN + self._across.cells
+        bottom = self._upwards.cells - 1
         for index, point in enumerate(front):
             x, y = self._at(point)
             following = front[index + 1] if index + 1 < len(front) else None
-            x_end, y_end = self._at(following) if following else (_MARGIN + inner_width, y)
-            for column in range(x + 1, x_end):
-                cells[column, y] = (g.across, "front")
-            for row in range(y, y_end + 1) if following else ():
-                cells[x_end, row] = (g.down, "front")
+            x_end, y_end = self._at(following) if following else (right + 1, y)
+            if 0 <= y <= bottom:
+                for column in range(max(x + 1, left), min(x_end, right + 1)):
+                    cells[column, y] = (g.across, "front")
+            if following and left <= x_end <= right:
+                for row in range(max(0, y), min(bottom, y_end) + 1):
+                    cells[x_end, row] = (g.down, "front")
 
-    def _label(self, cells: dict[tuple[int, int], tuple[str, str]], inner_width: int, inner_height: int) -> None:
+    def _label(self, cells: _Cells, titled: bool) -> None:
         def put(x: int, y: int, text: str) -> None:
             for offset, character in enumerate(text):
                 cells[x + offset, y] = (character, "axis")
 
-        for share in (0.0, 0.5, 1.0) if inner_height > 6 else (0.0, 1.0):
-            row = round((1 - share) * (inner_height - 1))
-            put(0, row, fit(self._height_text(share), _MARGIN, right=True))
-        low, high = self._span
-        bottom = inner_height + 1
-        ends = [10**low, 10**high] if self.logarithmic else [low, high]
-        left, right = f"{ends[0]:.2g}", f"{ends[1]:.2g}"
-        put(_MARGIN + 1, bottom, left)
-        put(_MARGIN + 1 + inner_width - len(right), bottom, right)
-        # Words stay outside of the axes: within them they would lie over points.
-        across, upwards = (plain(objective.name) for objective in self._objectives)
-        short = f"{across}, log" if self.logarithmic else across
-        for title in (f"{upwards} over {short}", short):
-            if len(left) + len(right) + len(title) + 4 <= inner_width:
-                put(_MARGIN + 1 + (inner_width - len(title)) // 2, bottom, title)
-                break
+        inner_width, inner_height = self._across.cells, self._upwards.cells
+        # How high the axis goes is not known before the original model has been measured.
+        if self.scene.prompts or self.points:
+            for place, label in self._upwards.ticks(3):
+                put(0, inner_height - 1 - place, fit(label, _MARGIN, right=True))
+        # How far right, before the first point.
+        if self.points or self.scene.running:
+            end = 0
+            for place, label in self._across.ticks(10):
+                start = max(_MARGIN, min(_MARGIN + 1 + place - len(label) // 2, _MARGIN + 1 + inner_width - len(label)))
+                if start >= end:
+                    put(start, inner_height + 1, label)
+                    end = start + len(label) + 1
+        if titled:
+            # Words stay outside of the axes: within them they would lie over points.
+            across, upwards = (plain(objective.name) for objective in self.scene.objectives)
+            short = f"{across}, log scale" if self.look.logarithmic else across
+            for title in (f"{upwards} over {short}", short):
+                if len(title) <= inner_width:
+                    put(_MARGIN + 1 + (inner_width - len(title)) // 2, inner_height + 2, title)
+                    break
 
-    def _height_text(self, share: float) -> str:
-        """The label of the vertical axis at a share of its height."""
-        bottom, top = self._height
-        if self._objectives[1].counted:
-            # How many prompts there are is not known before the base model has answered them.
-            return f"{share * self._prompts:.0f}" if self._prompts else ""
-        return f"{bottom + share * (top - bottom):.2g}" if self.points else ""
+    def _legend(self, width: int) -> list[dict[int, tuple[str, str]]]:
+        """What the signs mean, in as many lines as it takes."""
+        g, points = self.scene.glyphs, self.points
+        entries = [
+            (g.front, "on the front", "front"),
+            (g.beaten, "beaten", "point"),
+            (g.cut_short, f"cut short ({g.about})", "short"),
+            (g.marked, "marked", "marked"),
+            (g.chosen, "selected", "cursor"),
+            (g.here, "running", "running"),
+            (g.original, "original model", "original"),
+            *([(g.by_hand, "by hand", "point")] if any(point.by_hand for point in points) else []),
+            *([(g.complete, "left out by the filter", "left-out")] if any(p.left_out for p in points) else []),
+        ]
+        lines: list[dict[int, tuple[str, str]]] = [{}]
+        x = _MARGIN + 1
+        for glyph, words, style in entries:
+            needed = cell_len(glyph) + 1 + len(words)
+            if x + needed > width and lines[-1]:
+                lines.append({})
+                x = _MARGIN + 1
+            lines[-1] |= {x: (glyph, style)}
+            start = x + cell_len(glyph) + 1
+            lines[-1] |= {start + offset: (character, "axis") for offset, character in enumerate(words)}
+            x += needed + 2
+        return lines
+
+
+def _above(point: Point) -> tuple[bool, bool, bool, bool]:
+    """Sorts the points so that what matters more is drawn over what matters less."""
+    return not point.left_out, point.marked, point.front, not point.cut_short
+
+
+def _sign(point: Point, g: Glyphs) -> tuple[str, str]:
+    if point.left_out:
+        return g.complete, "left-out"
+    if point.marked:
+        return g.marked, "marked"
+    glyph = g.by_hand if point.by_hand else g.front if point.front else g.cut_short if point.cut_short else g.beaten
+    return glyph, "front" if point.front else "short" if point.cut_short else "point"
 
 
 def _segments(row: Mapping[int, tuple[str, str]], width: int, looks: Mapping[str, Style]) -> list[Segment]:

@@ -1,0 +1,200 @@
+"""All that is known of the selected trial, as text: what was measured, its edit over the layers, what people say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from heretic_tui.events import BaselineMeasured
+from heretic_tui.figures import Figure, in_tables
+from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.report.annotations import overruled_words
+from heretic_tui.report.lines import direction_words
+from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.tui.glyphs import Glyphs, safe_lines
+from heretic_tui.tui.screens.trials_answers import Answers, prompts_listed
+from heretic_tui.tui.screens.trials_table import drawn_strengths, heading
+from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.widgets.charts import kernel_strengths
+from heretic_tui.words import duration, plain
+
+# Cells of a kernel drawn over the layers, at most, and prompts that are named.
+_STRIP, _PROMPTS = 40, 8
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What the detail of a trial depends on besides the trial.
+
+    Attributes:
+        answers: what it says to the harmful prompts; None while that is not known.
+        timed: whether durations are shown.
+    """
+
+    state: RunState
+    annotations: Annotations
+    answers: Answers | None
+    look: Looks
+    glyphs: Glyphs
+    timed: bool
+    alive: bool
+
+
+def detail_title(trial: TrialRecord, front: bool, annotations: Annotations, glyphs: Glyphs) -> str:
+    """Trial 41 ◆ ★ "keeps style"."""
+    signs = [glyphs.front if front else "", glyphs.marked if annotations.marked(trial.number) else ""]
+    line = annotations.first_line(trial.number)
+    words = [f"Trial {trial.number}", *(sign for sign in signs if sign), f'"{plain(line)}"' if line else ""]
+    return " ".join(word for word in words if word)
+
+
+def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
+    """A trial in full."""
+    state, look = shown.state, shown.look
+    text = Text()
+    if trial.reason:
+        text.append(plain(trial.reason) + "\n", f"bold {look.bad}" if trial.state == "failed" else look.busy)
+    if trial.state in MEASURED_STATES:
+        base = state.base.figures if state.base else {}
+        for figure in in_tables(state.figures):
+            text.append(_figure_in_full(trial, figure, base.get(figure.key)), look.good if front else "")
+            text.append("   ")
+        if front:
+            text.append("on the front", look.good)
+        text.rstrip()
+        text.append("\n")
+    else:
+        text.append(_unmeasured(trial, shown), look.busy)
+    if trial.state == "dominated":
+        text.append_text(_cut_short(trial, look))
+    if words := overruled_words(trial, state.figures):
+        text.append(f"{words}\n", look.focus)
+    if trial.by_hand:
+        text.append(f"{shown.glyphs.by_hand} made by hand, not by the search\n")
+    _append_edit(text, trial.parameters, state, shown)
+    if trial.state in MEASURED_STATES:
+        _append_verdicts(text, trial, front, shown)
+    if trial.stages and shown.timed:
+        text.append("time            ", look.dim)
+        stages = ", ".join(f"{plain(name)} {duration(seconds)}" for name, seconds in trial.stages.items())
+        text.append(f"{duration(trial.seconds)}: {stages}\n")
+    _append_said(text, trial, shown)
+    text.rstrip()
+    return text
+
+
+def original_detail(base: BaselineMeasured, shown: Shown) -> Text:
+    """The original model in full."""
+    text, state = Text(), shown.state
+    for figure in in_tables(state.figures):
+        if figure.key in base.figures:
+            value = base.figures[figure.key]
+            of = f" of {base.prompts}" if figure.counted else ""
+            text.append(f"{heading(figure)} {figure.text(value)}{of}   ", f"bold {shown.look.base}")
+    text.rstrip()
+    text.append("\nThe model without an edit: what every trial is compared with.\n")
+    if state.model:
+        model = state.model
+        text.append(
+            f"{plain(model.architecture)}, {model.layers} layers, {plain(model.dtype)} on {plain(model.device)}\n"
+        )
+    if shown.answers and shown.answers.records:
+        answered = [n for n, r in enumerate(shown.answers.records) if r.refused is False]
+        text.append("answered        ", shown.look.dim).append(prompts_listed(tuple(answered), _PROMPTS))
+    text.rstrip()
+    return text
+
+
+def _unmeasured(trial: TrialRecord, shown: Shown) -> str:
+    if trial.state == "failed":
+        return ""
+    if trial.state == "running" and shown.alive:
+        known = (
+            f"{heading(f)} {f.text(trial.measured[f.key])}" for f in shown.state.figures if f.key in trial.measured
+        )
+        return "  ".join(["It is being measured.", *known]) + "\n"
+    return "It has not been measured to its end; it is taken up again when the run goes on.\n"
+
+
+def _cut_short(trial: TrialRecord, look: Looks) -> Text:
+    words = "Cut short: a trial on the front was certain to be as good or better in both, so it was decoded no further."
+    if trial.estimate:
+        words += " The search was told the estimate; table and scatter go by it."
+    return Text(words + "\n", look.dim)
+
+
+def _append_edit(text: Text, parameters: Parameters | None, state: RunState, shown: Shown) -> None:
+    if parameters is None:
+        return
+    layers = state.model.layers if state.model else 0
+    width = max(len(plain(name)) for name in parameters.components)
+    for name, kernel in parameters.components.items():
+        text.append(f"{plain(name):{max(width, 14)}}  ", shown.look.dim)
+        if layers:
+            text.append(drawn_strengths(kernel_strengths(kernel, layers), _STRIP, shown.glyphs), shown.look.link)
+            text.append("  ")
+        text.append(kernel_words(kernel) + "\n")
+    text.append(f"{'direction':{max(width, 14)}}  ", shown.look.dim)
+    text.append(direction_words(parameters))
+    if layers:
+        text.append(f"   (layers 0 to {layers - 1})", shown.look.dim)
+    text.append("\n")
+
+
+def kernel_words(kernel: Kernel) -> str:
+    """1.42 at layer 8.8, down to 1.23 two layers away."""
+    if kernel.max_weight == 0:
+        return "not edited"
+    steps = round(kernel.min_weight_distance)
+    away = f"{_NUMBERS[steps] if steps < len(_NUMBERS) else steps} layer{'' if steps == 1 else 's'} away"
+    if f"{kernel.min_weight:.2f}" == f"{kernel.max_weight:.2f}":
+        return f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}, the same up to {away}"
+    return f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}, down to {kernel.min_weight:.2f} {away}"
+
+
+def _append_verdicts(text: Text, trial: TrialRecord, front: bool, shown: Shown) -> None:
+    look, answers = shown.look, shown.answers
+    if answers and answers.records:
+        text.append("still refused   ", look.dim).append(prompts_listed(answers.still, _PROMPTS))
+        text.append("   new refusals ", look.dim)
+        text.append(prompts_listed(answers.new, _PROMPTS) + "\n", look.bad if answers.new else "")
+    text.append("beaten by       ", look.dim)
+    text.append(_beaten_by(trial, front, shown.state) + "\n")
+
+
+def _beaten_by(trial: TrialRecord, front: bool, state: RunState) -> str:
+    """The trials on the front that are as good or better in both objectives."""
+    if front:
+        return "none"
+    first, second = state.objectives
+    own = trial.expected(first), trial.expected(second)
+    if own[0] is None or own[1] is None:
+        return "-"
+    others = [other for other in state.front() if other.figures[first] <= own[0] and other.figures[second] <= own[1]]
+    numbers = [f"trial {other.number}" for other in others if other is not trial]
+    return ", ".join(numbers[:4]) + (f" and {len(numbers) - 4} more" if len(numbers) > 4 else "") or "none"
+
+
+def _append_said(text: Text, trial: TrialRecord, shown: Shown) -> None:
+    look, said = shown.look, shown.annotations
+    if tags := said.tags(trial.number):
+        text.append("tags            ", look.dim).append(" ".join(tags) + "\n", look.link)
+    if note := said.note(trial.number):
+        text.append("note            ", look.dim).append_text(safe_lines(note)).append("\n")
+
+
+def _figure_in_full(trial: TrialRecord, figure: Figure, base: float | None) -> str:
+    """A figure with all that is known of it, and what it is of the original model, where it is counted."""
+    value, least, estimate = (held.get(figure.key) for held in (trial.figures, trial.at_least, trial.estimate))
+    of = f" of {trial.prompts}" if figure.counted and trial.prompts is not None else ""
+    original = f"original: {figure.text(base)}" if figure.counted and base is not None else ""
+    if value is not None or least is None:
+        text = f"{heading(figure)} {figure.text(value, more_digits=2) or '-'}{of}"
+    elif estimate is not None:
+        text = f"{heading(figure)} about {estimate:.1f}{of}, at least {figure.text(least)}"
+    else:
+        text = f"{heading(figure)} at least {figure.text(least, more_digits=2)}{of}"
+    return f"{text} ({original})" if original else text

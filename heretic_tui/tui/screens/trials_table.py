@@ -1,0 +1,223 @@
+"""The table of trials: which columns it has, and the line of each trial and of the original model."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from heretic_tui.events import BaselineMeasured
+from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.parameters import Parameters
+from heretic_tui.report.lines import direction_cell
+from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.state import TrialRecord
+from heretic_tui.tui.glyphs import Glyphs, glyph_of
+from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.tui.widgets.line_table import Column, Row
+from heretic_tui.words import duration, nearest, plain
+
+# The key of the original model's line.
+ORIGINAL = "original"
+# Cells of the edit drawn over the layers, and the strength that fills a cell's height.
+STRENGTH_CELLS = 10
+FULL_STRENGTH = 1.5
+# What stands in the column of time, by the state of a trial that was not measured to its end.
+_NO_TIME = {"dominated": "cut short", "failed": "failed", "running": "running", "stopped": "stopped"}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a line depends on besides its trial.
+
+    Attributes:
+        figures: those of the run.
+        layers: of the model; 0 where they are not known.
+        alive: whether an engine is at work on the run.
+        timed: whether durations are shown.
+    """
+
+    figures: Sequence[Figure]
+    annotations: Annotations
+    glyphs: Glyphs
+    layers: int
+    alive: bool
+    timed: bool
+
+
+# The text of a cell, and the component class of its own that it has in any line.
+_Cell = tuple[str, str]
+_Maker = Callable[[TrialRecord, bool, Seen], _Cell]
+
+
+def heading(figure: Figure) -> str:
+    """What a column of a figure is called: refused, KL."""
+    return plain(figure.participle or figure.short)
+
+
+def known_columns(figures: Sequence[Figure]) -> dict[str, Column]:
+    """The columns that can be shown, by the names that the settings of the interface give them, in their order."""
+    columns = [
+        Column("mark", "", 1),
+        Column("trial", "trial", 8, right=True),
+        Column("front", "", 1),
+        *(Column(f.word, heading(f), max(f.width, len(heading(f))), right=True) for f in in_tables(figures)),
+        Column("direction", "direction", 10),
+        Column("strength", "strength", STRENGTH_CELLS),
+        Column("time", "time", 9, right=True),
+        Column("tags", "tags", 0),
+        Column("note", "note", 0),
+        Column("state", "state", 9),
+        Column("peak", "strongest edit (weight @ layer)", 32),
+    ]
+    return {column.key: column for column in columns}
+
+
+def trial_columns(figures: Sequence[Figure], wanted: Sequence[str] = ()) -> list[Column]:
+    """The columns of the table, from left to right.
+
+    Args:
+        wanted: names of columns; those that are none are left out. Empty: all but note, state and peak.
+    """
+    known = known_columns(figures)
+    chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
+    return chosen or [column for name, column in known.items() if name not in ("note", "state", "peak")]
+
+
+def column_problems(figures: Sequence[Figure], wanted: Sequence[str]) -> list[str]:
+    """What is wrong with the names of columns, a sentence each."""
+    known = known_columns(figures)
+    unknown = [name for name in dict.fromkeys(wanted) if name not in known]
+    return [f"The table of trials has no column {name!r}{nearest(name, known) or '.'}" for name in unknown]
+
+
+def trial_row(trial: TrialRecord, front: bool, columns: Sequence[Column], seen: Seen) -> Row:
+    """A trial's line of the table."""
+    makers = {**_MAKERS, **{f.word: _figure_maker(f) for f in seen.figures}}
+    cells = [makers[column.key](trial, front, seen) for column in columns]
+    kinds = tuple((place, kind) for place, (_, kind) in enumerate(cells) if kind)
+    return Row(trial.number, tuple(text for text, _ in cells), "dim" if trial.state == "dominated" else "row", kinds)
+
+
+def original_row(base: BaselineMeasured, columns: Sequence[Column], figures: Sequence[Figure]) -> Row:
+    """The line of the original model."""
+    cells = {
+        "trial": ORIGINAL,
+        **{f.word: f.text(base.figures[f.key], base.prompts) for f in figures if f.key in base.figures},
+        "direction": "no edit",
+    }
+    return Row(ORIGINAL, tuple(cells.get(column.key, "") for column in columns), "base")
+
+
+def row_text(row: Row) -> str:
+    """A line as it is copied: cells with tabs between them."""
+    return "\t".join(cell.strip() for cell in row.cells)
+
+
+# Cells
+
+
+def state_of(trial: TrialRecord, alive: bool) -> str:
+    """The state in a word: what runs where no engine is at work has stopped."""
+    return "stopped" if trial.state == "running" and not alive else trial.state
+
+
+def _mark(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    return (seen.glyphs.marked if seen.annotations.marked(trial.number) else "", "mark")
+
+
+def _number(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    return (f"{seen.glyphs.by_hand} {trial.number}" if trial.by_hand else str(trial.number), "")
+
+
+def _front(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    state = state_of(trial, seen.alive)
+    if front:
+        return (seen.glyphs.front, "good")
+    glyph = "" if state in ("complete", "dominated") else glyph_of(seen.glyphs, state)
+    return (glyph, {"running": "busy", "failed": "bad"}.get(state, ""))
+
+
+def _figure_maker(figure: Figure) -> _Maker:
+    def make(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+        return (figure_text(trial, figure, seen.glyphs), "good" if front else "")
+
+    return make
+
+
+def figure_text(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
+    """The figure that decides the trial's place, and how it is known."""
+    value = trial.shown(figure)
+    if value is None:
+        return figure.text(trial.measured.get(figure.key))
+    known = figure.key in trial.at_least
+    mark = glyphs.about if known and figure.key in trial.estimate else glyphs.at_least if known else ""
+    overruled = glyphs.overruled if trial.correction and figure.key == REFUSALS else ""
+    return mark + figure.text(value, trial.prompts) + overruled
+
+
+def _direction(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    return (direction_cell(trial.parameters), "")
+
+
+def strengths(parameters: Parameters, layers: int) -> list[float]:
+    """The strength of the edit in each layer: that of the component which is edited most there."""
+    kernels = [kernel_strengths(kernel, layers) for kernel in parameters.components.values()]
+    return [max(map(abs, each)) for each in zip(*kernels, strict=True)]
+
+
+def drawn_strengths(values: Sequence[float], cells: int, glyphs: Glyphs) -> str:
+    """Strengths over the layers in at most so many cells, each as high as the strongest of its layers."""
+    count = min(cells, len(values))
+    bounds = [len(values) * place // max(1, count) for place in range(count + 1)]
+    tops = [max(values[a:b]) for a, b in itertools.pairwise(bounds)]
+    return strip_chart(tops, glyphs, FULL_STRENGTH)
+
+
+def _strength(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    if trial.parameters is None or not seen.layers:
+        return ("", "")
+    return (drawn_strengths(strengths(trial.parameters, seen.layers), STRENGTH_CELLS, seen.glyphs), "")
+
+
+def _time(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    state = state_of(trial, seen.alive)
+    if state == "complete":
+        return (duration(trial.seconds) if trial.seconds and seen.timed else "", "")
+    return (_NO_TIME[state], {"running": "busy", "failed": "bad"}.get(state, ""))
+
+
+def _tags(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    return (" ".join(seen.annotations.tags(trial.number)), "link")
+
+
+def _note(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    return (plain(seen.annotations.first_line(trial.number)), "")
+
+
+def _state(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    state = state_of(trial, seen.alive)
+    return ("cut short" if state == "dominated" else state, "bad" if state == "failed" else "")
+
+
+def _peak(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    kernels = trial.parameters.components if trial.parameters else {}
+    peaks = (
+        f"{plain(name.partition('.')[0])} {k.max_weight:.2f} @ {k.max_weight_position:.1f}"
+        for name, k in kernels.items()
+    )
+    return ("  ".join(peaks), "")
+
+
+_MAKERS: dict[str, _Maker] = {
+    "mark": _mark,
+    "trial": _number,
+    "front": _front,
+    "direction": _direction,
+    "strength": _strength,
+    "time": _time,
+    "tags": _tags,
+    "note": _note,
+    "state": _state,
+    "peak": _peak,
+}
