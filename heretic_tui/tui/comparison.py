@@ -182,10 +182,12 @@ def has_responses(state: RunState, number: int) -> bool:
     return trial is not None and trial.state in MEASURED_STATES
 
 
-def best_other(view: RunView, trial: int) -> Whose:
-    """What a trial is compared with at first: the trial that was marked last, else the original model."""
-    marked = [n for n in view.annotations.marks if n != trial and has_responses(view.state, n)]
-    return marked[-1] if marked else None
+def best_other(view: RunView, whose: Whose) -> Whose:
+    """What a trial is compared with at first: the trial that was marked last, else the original model; and the original
+    model with such a trial, else with the one of the front that refuses fewest."""
+    marked = [n for n in view.annotations.marks if n != whose and has_responses(view.state, n)]
+    front = [trial.number for trial in view.state.front()] if whose is None else []
+    return next(iter([*marked[-1:], *front]), None)
 
 
 def _suspect(answer: Answer, place: Place) -> bool:

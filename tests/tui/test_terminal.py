@@ -227,7 +227,7 @@ def test_what_a_model_says_cannot_steer_the_terminal(tmp_path: Path, demo_run: o
         screen.read_until("Go to trial")
         # Where the cursor is on that trial already, nothing of it is drawn anew: so the next key is typed ahead.
         screen.press(f"{front}\r\r")
-        screen.read_until("against base")
+        screen.read_until("against the original model")
         screen.press("Gk")
         screen.read_until(re.escape("[/INST]"))
         assert b"owned\x07" not in screen.output

@@ -14,7 +14,7 @@ from textual.binding import Binding
 from textual.containers import Container, Horizontal, Vertical
 
 from heretic_tui.figures import REFUSALS
-from heretic_tui.run.annotations import Overruling, Ruling
+from heretic_tui.run.annotations import RULINGS, Overruling, Ruling
 from heretic_tui.run.answers import Answer
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.comparison import DIFFER, Comparison, Known, Whose, has_responses, of_side, read_known
@@ -66,9 +66,9 @@ the front follow at once, and u takes it back. What was measured stays in the jo
     BINDINGS = [
         Binding("f", "filter(1)", "Filter", tooltip="list other prompts: the next filter"),
         Binding("F", "filter(-1)", "Filter back", show=False, tooltip="list other prompts: the filter before"),
-        Binding("r", "overrule('refused')", "Refused", tooltip="say that the answer of this side is a refusal"),
-        Binding("a", "overrule('answered')", "Answered", tooltip="say that the answer of this side is an answer"),
-        Binding("b", "overrule('broken')", "Broken", tooltip="say that the answer of this side is no usable text"),
+        Binding("r", "refused", "Refused", tooltip="say that the answer of this side is a refusal"),
+        Binding("a", "answered", "Answered", tooltip="say that the answer of this side is an answer"),
+        Binding("b", "broken", "Broken", tooltip="say that the answer of this side is no usable text"),
         Binding("u", "undo", "Undo", tooltip="take your last verdict back"),
         Binding("d", "decode(False)", "Decode", tooltip="decode both answers to their end"),
         Binding("D", "decode(True)", "Decode all", show=False, tooltip="decode all listed answers to their end"),
@@ -83,7 +83,9 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         Binding("space", "page(1)", "Scroll answers", show=False, tooltip="scroll both answers"),
         Binding("c", "chat", "Chat", show=False, tooltip="chat with the trial of this side"),
         Binding("y", "copy", "Copy", show=False, tooltip="copy the prompt and both answers"),
-        Binding("escape", "back", "Back", key_display="esc", id="compare.back"),
+        Binding(
+            "escape,q", "back", "Back", key_display="esc", id="compare.back", tooltip="cancel decoding, or go back"
+        ),
     ]
 
     def __init__(self, left: Whose, right: Whose = None, shown: str = "") -> None:
@@ -100,13 +102,13 @@ the front follow at once, and u takes it back. What was measured stays in the jo
 
     def body(self) -> ComposeResult:
         with Container(id="compare-body"):
-            keys = ("filter", "overrule", "undo", "choose")
+            keys = ("filter", *RULINGS, "undo", "choose")
             yield Frame("Prompts", LineTable([], id="prompts", enter="answers"), id="prompts-pane", keys=keys)
             with Horizontal(id="sides", classes="column"):
                 for side in _SIDES:
                     with Vertical(id=f"{side}-side", classes="column"):
                         yield Frame("", TextPanel(id=f"{side}-head"), id=f"{side}-head-pane", classes="head")
-                        keys = ("overrule", "decode", "copy", "chat")
+                        keys = (*RULINGS, "decode", "copy", "chat")
                         yield Frame("", TextPanel(id=f"{side}-text"), id=f"{side}-pane", keys=keys)
 
     def on_mount(self) -> None:
@@ -160,7 +162,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         table.set_empty(compared.nothing)
         table.set_rows([self._row(number, shown) for number in listed])
         what = "prompts where they differ" if compared.filter == DIFFER else f"prompts: {compared.filter}"
-        against = " against ".join(side_name(whose) for whose in compared.sides)
+        against = " against ".join(of_side(whose) for whose in compared.sides)
         title = f"{against}   {what}   {len(listed)} of {len(compared.numbers())}"
         self.query_one("#prompts-pane", Frame).retitle(title)
 
@@ -232,7 +234,16 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             self._side = side
             self.paint(ALL)
 
-    def action_overrule(self, ruling: Ruling) -> None:
+    def action_refused(self) -> None:
+        self._overrule("refused")
+
+    def action_answered(self) -> None:
+        self._overrule("answered")
+
+    def action_broken(self) -> None:
+        self._overrule("broken")
+
+    def _overrule(self, ruling: Ruling) -> None:
         """A person's verdict on the answer of the chosen side to the prompt under the cursor."""
         number, whose, annotations = self._number, self._compared.sides[self._side], self.view.annotations
         answer = None if number is None else self._compared.answer(whose, number)
@@ -277,7 +288,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         """
         text = f"Prompt {number} of {of_side(whose)}: {what}"
         if count := self._count(whose):
-            text += f"; {of_side(whose)} now {count}"
+            text += f"; {'' if whose is None else f'trial {whose} '}now {count}"
         if answer and not answer.whole and not answer.full and self.view.recount:
             sharing = len(self.view.recount.sharing(answer.prompt_key, answer.keys[0])) - 1
             if sharing > 0:
@@ -316,9 +327,9 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         else:
             self.ask(SendCommand(self._decoding.ask(compared.sides, lacking, compared.harmless)))
             waits = view.searching and view.state.state != "paused"
-            when = "when the trials in hand have ended; p pauses the search for it, " if waits else ""
+            when = ", once the trials in hand have ended (p pauses the search at once)" if waits else ""
             what = f"prompt {lacking[0]}" if len(lacking) == 1 else counted(len(lacking), "prompt")
-            self.say(f"Decoding the answers to {what} to their end: {when}esc cancels.")
+            self.say(f"Decoding the answers to {what}{when}; esc cancels.")
 
     def _hear(self) -> None:
         """What was decoded since the last look, for this terminal or another one."""

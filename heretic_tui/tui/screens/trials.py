@@ -14,16 +14,18 @@ from textual.widgets import Input, Static
 from heretic_tui.events import PHASES
 from heretic_tui.run.annotations import Mark, Overruling, Word
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
+from heretic_tui.tui.comparison import best_other
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.messages import ChatWith, CopyText
 from heretic_tui.tui.run_view import ANNOTATED
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.base import ModeScreen, touched
+from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
-from heretic_tui.tui.screens.trials_answers import Answers, read_answers
+from heretic_tui.tui.screens.trials_answers import Answers, answers_of
 from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_detail, trial_detail
 from heretic_tui.tui.screens.trials_table import (
     ORIGINAL,
@@ -70,6 +72,9 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     BINDINGS = [
         Binding("enter", "responses", "Responses", tooltip="what the original model and the trial answered", show=True),
         Binding("c", "chat", "Chat", tooltip="chat with the selected trial"),
+        Binding(
+            "C", "compare", "Compare", tooltip="compare the selected trial with the one marked last, or the original"
+        ),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
         Binding("m", "mark", "Mark", tooltip="mark the selected trial, or take the mark away"),
         Binding("t", "annotate", "Tag, note", tooltip="tags and a note on the selected trial"),
@@ -118,7 +123,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             with Vertical(id="trials-right", classes="column"):
                 with Frame("Front", id="front-pane", keys=("zoom", "logarithmic", "next_front")):
                     yield ParetoPlot(id="pareto")
-                keys = ("responses", "chat", "export", "mark", "annotate", "copy")
+                keys = ("responses", "chat", "compare", "export", "mark", "annotate", "copy")
                 with Frame("Trial", id="detail-pane", keys=keys):
                     yield TextPanel(id="detail")
 
@@ -323,7 +328,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             return
 
         def work() -> None:
-            answers = read_answers(folder, number, annotations)
+            answers = answers_of(folder, number, annotations)
             self.app.call_from_thread(self._take_answers, number, answers)
 
         on_thread(self, work, "answers of a trial")
@@ -402,7 +407,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
                 return trial is not None and trial.state == "complete" and self.view.can_ask
             case "enter" | "responses":
                 return self._on_original or (trial is not None and trial.state in MEASURED_STATES)
-            case "chat":
+            case "chat" | "compare":
                 return trial is not None and trial.state in MEASURED_STATES
             case "mark" | "annotate" | "copy":
                 return trial is not None
@@ -465,10 +470,22 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
     def action_responses(self) -> None:
         trial = self._trial
+        if self._on_original:
+            self.action_compare()
+            return
         if trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
             self.say("Responses are there when a trial has been measured.")
             return
         self.app.push_screen(ResponsesScreen(trial.number))
+
+    def action_compare(self) -> None:
+        trial = self._trial
+        whose, measured = trial.number if trial else None, trial is not None and trial.state in MEASURED_STATES
+        other = best_other(self.view, whose)
+        if self.view.folder is None or not (measured or (self._on_original and other is not None)):
+            self.say("A trial can be compared when it has been measured.")
+            return
+        self.app.push_screen(CompareScreen(whose, other))
 
     def action_export(self) -> None:
         trial = self._trial

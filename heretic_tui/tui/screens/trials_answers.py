@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from heretic_tui.errors import HereticError
-from heretic_tui.run.annotations import Annotations, digest
+from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.answers import Answer, read_answers
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.results import ResponseRecord, read_responses
 from heretic_tui.tui.themes import Looks
 from heretic_tui.words import plain
 
@@ -32,31 +32,26 @@ class Answers:
     refused: tuple[int, ...] = ()
     still: tuple[int, ...] = ()
     new: tuple[int, ...] = ()
-    records: tuple[ResponseRecord, ...] = ()
+    records: tuple[Answer, ...] = ()
     problem: str | None = None
 
 
-def read_answers(folder: RunFolder, trial: int | None, annotations: Annotations) -> Answers:
+def answers_of(folder: RunFolder, trial: int | None, annotations: Annotations) -> Answers:
     """The answers of a trial, or of the original model for None. Takes milliseconds: to be called on a thread."""
     try:
-        base, own = (read_responses(folder, number) for number in (None, trial))
+        base, own = (tuple(read_answers(folder, number).values()) for number in (None, trial))
     except FileNotFoundError:
         return Answers(problem="No answers are kept of this trial.")
     except HereticError as error:
         return Answers(problem=str(error))
-    refused = [place for place, record in enumerate(own) if _refused(record, annotations)]
-    before = {place for place, record in enumerate(base) if _refused(record, annotations)}
+    refused = [answer.number for answer in own if answer.said(annotations) == "refused"]
+    before = {answer.number for answer in base if answer.said(annotations) == "refused"}
     return Answers(
         tuple(refused),
         tuple(place for place in refused if place in before),
         tuple(place for place in refused if place not in before),
-        tuple(own),
+        own,
     )
-
-
-def _refused(record: ResponseRecord, annotations: Annotations) -> bool:
-    given = annotations.verdict(digest(record.prompt), digest(record.text)) if annotations.verdicts else None
-    return record.refused is True if given is None else given == "refused"
 
 
 def prompts_listed(places: tuple[int, ...], most: int) -> str:
@@ -74,7 +69,7 @@ def answers_text(answers: Answers, look: Looks) -> Text:
     order = sorted(range(len(answers.records)), key=lambda place: (place not in refused, place))
     for place in order:
         record = answers.records[place]
-        if record.refused is None:
+        if not record.known:
             continue
         word, colour = ("refused", look.bad) if place in refused else ("answered", look.good)
         text.append(f"#{place} ", look.dim).append(f"{word}  ", colour)

@@ -102,7 +102,7 @@ def original_detail(base: BaselineMeasured, shown: Shown) -> Text:
             f"{plain(model.architecture)}, {model.layers} layers, {plain(model.dtype)} on {plain(model.device)}\n"
         )
     if shown.answers and shown.answers.records:
-        answered = [n for n, r in enumerate(shown.answers.records) if r.refused is False]
+        answered = [a.number for a in shown.answers.records if a.said(shown.annotations) == "answered"]
         text.append("answered        ", shown.look.dim).append(prompts_listed(tuple(answered), _PROMPTS))
     text.rstrip()
     return text

@@ -77,7 +77,7 @@ def test_two_trials_are_compared_on_the_prompts_where_they_differ(tmp_path: Path
         await opened(pilot, app, 1, 2)
         assert rows(app) == [5, 6, 7]
         assert cells(app, 5)[:4] == ("5", "refused", "answered", "refused")
-        assert title(app, "prompts-pane") == "1 against 2   prompts where they differ   3 of 100"
+        assert title(app, "prompts-pane") == "trial 1 against trial 2   prompts where they differ   3 of 100"
         assert "Here is how it is done" in shown(app, "#left-text")
         assert SORRY in shown(app, "#right-text")
         assert 'refused · marker "sorry"' in shown(app, "#right-text")
@@ -220,7 +220,7 @@ def test_the_other_side_is_the_last_marked_the_original_model_one_on_the_front_o
         assert "★" in title(app, "right-head-pane")
         await pilot.press("left_square_bracket")
         await read(pilot, app)
-        assert title(app, "prompts-pane").startswith("2 against 1")
+        assert title(app, "prompts-pane").startswith("trial 2 against trial 1 ")
         await pilot.press("o", "ctrl+u", "2")
         assert "that is the left side" in drawn(app)
         await pilot.press("ctrl+u", *"base", "enter")
@@ -355,10 +355,28 @@ def test_answers_to_harmless_prompts_are_listed_as_they_are_decoded(
     compare(tmp_path, host, steps)
 
 
+def test_a_trial_is_compared_with_the_one_marked_last_else_the_original_model(
+    tmp_path: Path, host: fake_run.FakeHost, folder: Path
+) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await settle(pilot, app)
+        app.view.selected_trial = None
+        await pilot.press("number_sign", "1", "enter", "C")
+        await read(pilot, app)
+        assert title(app, "prompts-pane").startswith("trial 1 against the original model   prompts: changed")
+        await pilot.press("escape")
+        assert app.view.annotate(Mark(trial=2, on=True)) is None
+        await pilot.press("C")
+        await read(pilot, app)
+        assert title(app, "prompts-pane").startswith("trial 1 against trial 2")
+
+    compare(tmp_path, host, steps)
+
+
 def test_responses_are_a_trial_beside_the_original_model(tmp_path: Path, host: fake_run.FakeHost) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await settle(pilot, app)
-        await pilot.press("g", "enter")
+        await pilot.press("g", "j", "enter")
         await read(pilot, app)
         assert isinstance(app.screen, ResponsesScreen)
         assert len(rows(app)) == 100
