@@ -17,7 +17,8 @@ from heretic_tui.run.folder import RunFolder
 
 # Bytes that an address can have: 108 on Linux and 104 elsewhere, with the NUL at its end.
 _LONGEST = 103
-_WAITING = 8
+# Connections that the server has not looked at yet: more than it lets in.
+_WAITING = 64
 
 
 def listen(path: Path) -> socket.socket:
@@ -61,18 +62,18 @@ def connect(folder: RunFolder) -> socket.socket:
     process = f"process {holder}" if holder > 0 else "another process"
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # For a moment only: on this machine a connection is there at once or not at all.
-        made.settimeout(2.0)
+        # On one machine a connection is there at once or not at all.
+        made.setblocking(False)
         with _address(folder.socket) as address:
             made.connect(address)
         uid = peer(made)[1]
-        made.setblocking(False)
     except OSError as error:
         made.close()
         why = {
             FileNotFoundError: "it has no socket: an older version, another machine, or a file system without sockets",
             ConnectionRefusedError: "it listens on another machine, if at all",
             PermissionError: "it is another user's",
+            BlockingIOError: "it does not answer; try again",
         }.get(type(error), error.strerror or str(error))
         raise UsageError(
             f"run {folder.name} is running ({process}) and cannot be attached to ({why}). "

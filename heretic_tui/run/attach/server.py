@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from heretic_tui import __version__
-from heretic_tui.commands import Chat, Task
+from heretic_tui.commands import Chat, Samples, Task, Try
 from heretic_tui.control import Control
 from heretic_tui.events import Event
 from heretic_tui.run.attach import place
@@ -351,7 +351,7 @@ class AttachServer:
         client.link.close()
         for command in client.commands.values():
             # Nobody would read the answer.
-            if isinstance(command, Chat):
+            if isinstance(command, Chat | Samples | Try):
                 self._control.cancel(command)
         if client is self._controller:
             self._take_control_away()
