@@ -18,6 +18,7 @@ from heretic_tui.calls import Calls
 from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import HereticError
 from heretic_tui.report.notify import Notifier
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
@@ -318,22 +319,25 @@ class HereticApp(ThemedApp):
     @on(messages.ShowRun)
     def _show_run(self, message: messages.ShowRun) -> None:
         self._close_dialogs()
-        if self._runs.is_here(message.folder):
-            self.come_back()
-            self.switch_mode("trials")
-            return
-        self._look_at(FollowHost(message.folder))
+        if not self._return_to(message.folder):
+            self._look_at(FollowHost(message.folder))
 
     @on(messages.AttachRun)
     def _attach_run(self, message: messages.AttachRun) -> None:
-        if self._runs.is_here(message.folder):
-            self.come_back()
-            self.switch_mode("trials")
+        self._close_dialogs()
+        if self._return_to(message.folder):
             return
         try:
             self._look_at(AttachHost(message.folder))
         except HereticError as error:
             self.say(str(error), "error")
+
+    def _return_to(self, folder: RunFolder) -> bool:
+        """Show a run that is open, whether in view or left. Returns whether it is."""
+        if found := self._runs.return_to(folder):
+            self._show_trials()
+            self.tick()
+        return found
 
     def _look_at(self, host: FollowHost | AttachHost) -> None:
         if left := self._runs.look_at(host):

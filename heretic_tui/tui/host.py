@@ -3,12 +3,13 @@ is attached to, or a run folder that is only read."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui import events as ev
@@ -139,7 +140,7 @@ class ThreadHost:
         self.folder: RunFolder | None = None
         self.engine = Control()
         self._mailbox = Mailbox()
-        self.engine.tell = self._tell
+        self.engine.tell = self.hear
         self._server: AttachServer | None = None
         self._controller: str | None = None
         self._left = False
@@ -197,8 +198,8 @@ class ThreadHost:
     def join(self, timeout: float | None = None) -> None:
         self._thread.join(timeout)
 
-    def _tell(self, event: ev.Event) -> None:
-        """What has to be known at once, on whichever thread it was asked for."""
+    def hear(self, event: ev.Event) -> None:
+        """Something happened; called on whichever thread it did."""
         self._mailbox.put(event)
         if self._server:
             self._server.hear(event)
@@ -222,6 +223,18 @@ class ThreadHost:
     def _listener(self, state: RunState) -> Callable[[ev.Event], None]:
         return self._notifier.listener(state) if self._notifier else lambda event: None
 
+    @contextlib.contextmanager
+    def served(self, folder: RunFolder, records: Callable[[], int]) -> Iterator[AttachServer]:
+        """Within the block other terminals can attach to the run.
+
+        Args:
+            records: how many events the journal holds.
+        """
+        self._server = server = AttachServer(folder, self.engine, records)
+        server.screen = None if self._left else f"{terminal_name()} (process {os.getpid()})"
+        with attachable(server, lambda text: self._mailbox.put(ev.Notice(text=text, level="warning"))):
+            yield server
+
     def run_session(self) -> None:
         """What is done on the thread."""
         self._mailbox.put(ev.Notice(text="loading torch and transformers"))
@@ -238,11 +251,9 @@ class ThreadHost:
             # What earlier sessions did, so that the screen has the whole run.
             for event in read_events(session.folder.events):
                 self._mailbox.put(event)
-            self._server = server = AttachServer(session.folder, self.engine, lambda: session.records)
-            server.screen = None if self._left else f"{terminal_name()} (process {os.getpid()})"
             self._hear = self._listener(session.state)
-            session.listeners += [self._tell, settle_garbage, self._hear]
-            with attachable(server, lambda text: self._mailbox.put(ev.Notice(text=text, level="warning"))):
+            session.listeners += [self.hear, settle_garbage, self._hear]
+            with self.served(session.folder, lambda: session.records):
                 self.outcome = session.run(stay=True)
         finally:
             session.close()

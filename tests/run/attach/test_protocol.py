@@ -7,7 +7,7 @@ import socket
 import types
 import typing
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -31,8 +31,8 @@ def example(kind: Any) -> Any:
     if kind is Parameters:
         return Parameters.from_json(PARAMETERS)
     if is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{field.name: example(hints[field.name]) for field in fields(kind)})
+        hints, make = get_type_hints(kind), cast(Any, kind)
+        return make(**{field.name: example(hints[field.name]) for field in fields(kind)})
     if get_origin(kind) is Literal:
         return get_args(kind)[-1]
     if get_origin(kind) in (typing.Union, types.UnionType):
@@ -159,7 +159,7 @@ def test_what_cannot_be_sent_is_kept_and_sent_later() -> None:
         link.send(said)
         count += 1
     link.send(said)
-    read = []
+    read: list[Any] = []
     while len(read) <= count:
         read += list(reader.receive())
         link.flush()
