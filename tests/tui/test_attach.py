@@ -82,8 +82,10 @@ def test_a_run_without_a_terminal_is_controlled_from_one_after_the_other(tmp_pat
     assert "hello" not in lines
 
 
-def test_a_run_goes_from_its_command_to_its_end_without_a_terminal(tmp_path: Path) -> None:
-    started = detached(*demo(tmp_path, 2))
+def test_a_run_goes_from_its_command_to_its_end_without_a_terminal(
+    tiny_folder: Path, sets: list[str], tmp_path: Path
+) -> None:
+    started = detached("run", tiny_folder, *sets, "--runs-dir", tmp_path, "--n-trials", 2)
     assert started.returncode == 0, started.stderr
     run = run_of(tmp_path)
     until(lambda: run.holder() is None)
