@@ -69,6 +69,7 @@ def find_full_answers(bench: Workbench, asked: FullAnswers, state: RunState, wor
         for model in models:
             if model.new:
                 keep_full_answers(folder, model.trial, asked.harmless, model.kept)
+        for model in models:
             if model.new or ended:
                 there = sorted(set(asked.prompts) & model.kept.keys()) if ended else sorted(model.new)
                 _tell(asked, model.trial, there, ended, None, work)
