@@ -12,6 +12,7 @@ import pytest
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Asked, Chat, Command, FullAnswers, Samples, Sampling, Try
+from heretic_tui.engine.measuring.rows import decode_rows
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.session.judged import judged
 from heretic_tui.engine.session.workbench import Workbench
@@ -158,12 +159,9 @@ def test_answers_are_decoded_to_their_end_and_kept(run: Watched, monkeypatch: py
 
     def count(*given: Any, **options: Any) -> None:
         decoded.append(len(given[1]))
-        real(*given, **options)
+        decode_rows(*given, **options)
 
-    from heretic_tui.engine.session import full_answers
-
-    real = full_answers.decode_rows
-    monkeypatch.setattr(full_answers, "decode_rows", count)
+    monkeypatch.setattr("heretic_tui.engine.session.full_answers.decode_rows", count)
     again = ask(run, FullAnswers(301, (1,), (0, 1, 2), limit=60), ev.FullAnswersFound)
     assert decoded == [1]
     assert again.prompts == [0, 1, 2]

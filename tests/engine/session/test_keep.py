@@ -79,7 +79,7 @@ def test_an_edit_that_is_kept_becomes_a_trial_measured_in_full(flags: dict[str, 
     told = RunState.replay(read_events(run.session.folder.events))
     assert by_hand(told) == [4]
     shown = details(run.session.folder).to_json()["trials"]
-    assert [each["by_hand"] for each in shown] == [False, False, False, False, True, False]  # type: ignore[index,attr-defined]
+    assert [each["by_hand"] for each in shown] == [False, False, False, False, True, False]  # type: ignore[attr-defined]
     study = study_of(run)
     assert [study.by_hand(number) for number in range(6)] == [False, False, False, False, True, False]
     assert study.told(4) == (round(trial.figures["refusals"], 5), round(trial.figures["kl_divergence"], 5)) or (
