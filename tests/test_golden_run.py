@@ -122,7 +122,8 @@ def test_the_screen_shows_its_trials_layers_and_responses(runs: Path) -> None:
         assert "responses of trial 11: 100 of 100" in str(title.visual)
         await pilot.press("escape", "2")
         assert len(app.screen.query_one("#layer-table", LineTable).rows) == 11
-        assert "layer 9 (the best)" in text_of(app, "#layer-detail")
+        await pilot.pause()
+        assert "Layer 9 * (best)" in text_of(app, "#finding")
 
     async def go() -> None:
         app = HereticApp(

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 
-from rich.cells import cell_len
-from rich.text import Text
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.widgets import Log
+from textual.widgets import Input
 
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.keys import next_choice, scroll_bindings
-from heretic_tui.tui.log_lines import LEVELS
+from heretic_tui.tui.log_lines import LEVELS, LogLines
 from heretic_tui.tui.messages import CopyText
-from heretic_tui.tui.run_view import EVERYTHING
 from heretic_tui.tui.screens.base import ALL, ModeScreen
+from heretic_tui.tui.widgets.frame import Frame
+from heretic_tui.tui.widgets.log_panel import Entry, LogPanel
+from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.words import plain
 
 _LEVELS = (*LEVELS, "libraries")
-_MOST_LINES = 10_000
-_MOVED = 8
+_TITLES = {
+    "info": "Level: info and above (f changes)",
+    "warning": "Level: warning and above (f changes)",
+    "error": "Level: error (f changes)",
+    "libraries": "What libraries printed (f changes)",
+}
+# Bytes of engine.log that are read at once.
+_AT_ONCE = 1 << 20
 
 
 class LogScreen(ModeScreen):
     """Lines from a level upwards; a level of its own for what libraries print."""
 
     SCOPE = "log"
-    HELP_TEXT = "What the engine says. The last level shows what libraries printed, from the run folder's engine.log."
+    PANES = ("log-pane",)
+    HELP_TEXT = (
+        "What the engine says; errors and warnings are coloured. The last level shows what libraries printed, from the "
+        "run folder's engine.log. New lines come into view as long as the last one is; G goes there again."
+    )
     BINDINGS = [
-        Binding("f", "level", "Level", tooltip="info, warnings, errors, what libraries print"),
+        Binding("f", "level", "Level", tooltip="show another level: info, warnings, errors, what libraries printed"),
+        Binding("slash", "search", "Search", key_display="/", tooltip="search the log"),
+        Binding("n", "match(1)", "Next match", tooltip="go to the next match"),
+        Binding("N", "match(-1)", "Match before", show=False, tooltip="go to the match before"),
         *scroll_bindings(1, 12),
-        Binding("g,home", "end(0)", "First", show=False),
-        Binding("G,end", "end(1)", "Last", show=False),
-        Binding("y", "copy", "Copy", show=False, tooltip="copy what is shown"),
+        Binding("g,home", "first", "First", show=False, tooltip="go to the first line"),
+        Binding("G,end", "follow", "Follow the end", tooltip="go to the last line, and follow the end"),
+        Binding("y", "copy_log", "Copy", tooltip="copy the lines of this level"),
+        Binding("escape", "leave_search", "End the search", show=False),
     ]
 
     def __init__(self) -> None:
@@ -41,56 +56,55 @@ class LogScreen(ModeScreen):
         self._level = "info"
         self._shown = 0
         self._offset = 0
-        # As they were told; on the screen they are as narrow as it is.
-        self._lines: deque[str] = deque(maxlen=_MOST_LINES)
+        # What the lines are of: another run begins anew.
+        self._source: LogLines | RunFolder | None = None
 
     def body(self) -> ComposeResult:
-        yield Log(max_lines=_MOST_LINES, id="log", highlight=False)
+        keys = ("level", "search", "match", "follow", "copy_log")
+        with Frame(_TITLES["info"], id="log-pane", keys=keys):
+            yield LogPanel(id="log")
+            yield QuietInput(placeholder="search; enter keeps it, esc ends it", id="log-search")
+
+    def on_mount(self) -> None:
+        self.query_one("#log-search").display = False
+        self.query_one(LogPanel).focus()
+
+    @property
+    def panel(self) -> LogPanel:
+        return self.query_one(LogPanel)
 
     def paint(self, kinds: frozenset[str]) -> None:
-        log = self.query_one(Log)
-        log.border_title = f"from level {self._level}" if self._level != "libraries" else "what libraries print"
-        if EVERYTHING in kinds:
-            self._restart()
-        elif self._level == "libraries":
-            self._tail()
-        else:
-            self._append()
-
-    def _restart(self) -> None:
-        self.query_one(Log).clear()
-        self._lines.clear()
-        self._shown = self._offset = 0
+        source = self.view.folder if self._level == "libraries" else self.view.log_lines
+        if source is not self._source:
+            self._source = source
+            self.panel.clear()
+            self._shown = self._offset = 0
         if self._level == "libraries":
             self._tail()
         else:
             self._append()
+        self._retitle()
+
+    def _retitle(self) -> None:
+        panel, title = self.panel, _TITLES[self._level]
+        if panel.wanted:
+            here, all_of_them = panel.found
+            found = f"match {here} of {all_of_them}" if all_of_them else "no match"
+            title += f"  {plain(panel.wanted)}: {found}"
+        if not panel.follows:
+            title += "  scrolled up: G follows the end"
+        self.query_one("#log-pane", Frame).retitle(title)
 
     def _append(self) -> None:
         known = self.view.log_lines.lines
-        wanted = _LEVELS[_LEVELS.index(self._level) : 3]
-        lines = []
+        wanted = _LEVELS[_LEVELS.index(self._level) : len(LEVELS)]
+        entries = []
         for line in known[self._shown :]:
             if line.level in wanted:
-                clock = time.strftime("%H:%M:%S ", time.localtime(line.time)) if self.view.timed else ""
-                lines.append(clock + line.text)
+                clock = time.strftime("%H:%M:%S", time.localtime(line.time)) if self.view.timed else ""
+                entries.append(Entry(clock, line.level, line.text))
         self._shown = len(known)
-        self._write(lines)
-
-    def _write(self, lines: list[str]) -> None:
-        """Add lines; the rest of a long one is put below, indented."""
-        log = self.query_one(Log)
-        width = log.scrollable_content_region.width - _MOVED
-        shown: list[str] = []
-        for line in lines:
-            if width < _MOVED or cell_len(line) <= width + _MOVED:
-                shown.append(line)
-                continue
-            first, *rest = Text(line).wrap(self.app.console, width)
-            shown += [first.plain, *(" " * _MOVED + piece.plain for piece in rest)]
-        self._lines += lines
-        if shown:
-            log.write_lines(shown)
+        self.panel.add(entries)
 
     def _tail(self) -> None:
         folder = self.view.folder
@@ -99,28 +113,64 @@ class LogScreen(ModeScreen):
         try:
             with folder.log.open("rb") as file:
                 file.seek(self._offset)
-                data = file.read(1 << 20)
+                data = file.read(_AT_ONCE)
         except OSError:
             return
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
         # Progress bars of libraries rewrite their line; the last state of it says all.
         lines = [line.rsplit("\r", 1)[-1] for line in whole.decode(errors="replace").split("\n")[:-1]]
-        self._write([plain(line) for line in lines])
+        self.panel.add(Entry("", "info", plain(line)) for line in lines)
+
+    @on(LogPanel.Moved)
+    def _moved(self) -> None:
+        self._retitle()
+
+    @on(Input.Changed, "#log-search")
+    def _searching(self, event: Input.Changed) -> None:
+        self.panel.search(event.value)
+        self.refresh_bindings()
+
+    @on(Input.Submitted, "#log-search")
+    def _searched(self) -> None:
+        self._close_search()
+
+    def _close_search(self) -> None:
+        self.query_one("#log-search").display = False
+        self.panel.focus()
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "match":
+            return bool(self.panel.wanted) if self.is_mounted else False
+        return super().check_action(action, parameters)
 
     def action_level(self) -> None:
         self._level = next_choice(_LEVELS, self._level)
+        self._source = None
         self.paint(ALL)
 
+    def action_search(self) -> None:
+        box = self.query_one("#log-search", QuietInput)
+        box.display = True
+        box.focus()
+
+    def action_match(self, by: int) -> None:
+        self.panel.step(by)
+
+    def action_leave_search(self) -> None:
+        self.query_one("#log-search", QuietInput).value = ""
+        self._close_search()
+
     def action_scroll(self, lines: int) -> None:
-        self.query_one(Log).scroll_relative(y=lines, animate=False)
+        self.panel.move(lines)
 
-    def action_end(self, end: int) -> None:
-        log = self.query_one(Log)
-        if end:
-            log.scroll_end(animate=False)
-        else:
-            log.scroll_home(animate=False)
+    def action_first(self) -> None:
+        self.panel.go_to_end(False)
 
-    def action_copy(self) -> None:
-        self.ask(CopyText("\n".join(self._lines), "log"))
+    def action_follow(self) -> None:
+        self.panel.go_to_end(True)
+
+    def action_copy_log(self) -> None:
+        self.ask(CopyText("\n".join(entry.whole for entry in self.panel.entries), "log"))
