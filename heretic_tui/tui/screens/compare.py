@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
@@ -17,8 +18,9 @@ from heretic_tui.figures import REFUSALS
 from heretic_tui.run.annotations import RULINGS, Overruling, Ruling
 from heretic_tui.run.answers import Answer
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.tui.comparison import DIFFER, Comparison, Known, Whose, has_responses, of_side, read_known
+from heretic_tui.tui.comparison import DIFFER, HARMLESS, Comparison, Known, Whose, has_responses, of_side, read_known
 from heretic_tui.tui.decoding import Decoding
+from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import typed_number
 from heretic_tui.tui.messages import CancelCommand, ChatWith, CopyText, SendCommand
 from heretic_tui.tui.screens.base import ALL, SubScreen
@@ -38,6 +40,7 @@ from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import counted, plain
 
 _SIDES = ("left", "right")
+_TITLES = {DIFFER: "prompts where they differ", HARMLESS: HARMLESS}
 # What a person types for the original model.
 _BASE = ("base", "original")
 
@@ -161,7 +164,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         listed = compared.listed()
         table.set_empty(compared.nothing)
         table.set_rows([self._row(number, shown) for number in listed])
-        what = "prompts where they differ" if compared.filter == DIFFER else f"prompts: {compared.filter}"
+        what = _TITLES.get(compared.filter, f"prompts: {compared.filter}")
         against = " against ".join(of_side(whose) for whose in compared.sides)
         title = f"{against}   {what}   {len(listed)} of {len(compared.numbers())}"
         self.query_one("#prompts-pane", Frame).retitle(title)
@@ -170,7 +173,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         answers = [self._compared.answer(whose, number) for whose in shown]
         cells = [verdict_cell(answer, self.view.annotations, self.view.glyphs) for answer in answers]
         prompt = next((answer.prompt for answer in answers if answer), "")
-        words = plain(" ".join(prompt.split())) or "not decoded yet: d decodes it, D decodes all"
+        words = plain(" ".join(prompt.split())) or "not decoded yet: d decodes it, D all of them"
         kinds = tuple(
             (place, "base" if whose is None else kind)
             for place, (whose, (_, kind)) in enumerate(zip(shown, cells, strict=True), start=1)
@@ -198,9 +201,14 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             text = Text()
             if number is not None:
                 text = answer_text(answer, pair[1 - place], compared.place(answer), drawing, missing)
-                if self.has_class("-narrow") and answer:
-                    text = Text(f"{plain(answer.prompt)}\n\n", self.looks.dim).append_text(text)
+                if answer and not self._is_in_the_table(answer.prompt):
+                    text = safe_lines(answer.prompt, self.looks.dim).append("\n\n").append_text(text)
             self.query_one(f"#{side}-text", TextPanel).show(text)
+
+    def _is_in_the_table(self, prompt: str) -> bool:
+        """Whether a prompt can be read to its end where it is listed."""
+        room = self.query_one("#prompts", LineTable).shown_columns()[-1:]
+        return not self.has_class("-narrow") and any(cell_len(plain(prompt)) <= width for _, width in room)
 
     @on(LineTable.Highlighted, "#prompts")
     def _moved(self) -> None:
@@ -232,6 +240,8 @@ the front follow at once, and u takes it back. What was measured stays in the jo
     def action_side(self, side: int) -> None:
         if side != self._side:
             self._side = side
+            if self.has_class("-narrow") and self.pane == f"{_SIDES[1 - side]}-pane":
+                self.show_pane(f"{_SIDES[side]}-pane")
             self.paint(ALL)
 
     def action_refused(self) -> None:
@@ -325,7 +335,9 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         elif not view.can_ask:
             self.say(view.no_engine)
         else:
-            self.ask(SendCommand(self._decoding.ask(compared.sides, lacking, compared.harmless)))
+            # How the original model takes harmless prompts is what the sides are measured against.
+            asked = (*compared.sides, None) if compared.harmless else compared.sides
+            self.ask(SendCommand(self._decoding.ask(asked, lacking, compared.harmless)))
             waits = view.searching and view.state.state != "paused"
             when = ", once the trials in hand have ended (p pauses the search at once)" if waits else ""
             what = f"prompt {lacking[0]}" if len(lacking) == 1 else counted(len(lacking), "prompt")

@@ -4,6 +4,7 @@ prompt, and the head of each side."""
 from __future__ import annotations
 
 import difflib
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -115,8 +116,13 @@ def _differing(answer: Answer, other: Answer | None) -> list[tuple[int, int]]:
     """Where in an answer words are that the other one does not have there."""
     if other is None or not other.known or not other.text:
         return []
-    own = list(re.finditer(r"\S+", answer.text))[:_MOST_WORDS]
-    theirs = other.text.split()[:_MOST_WORDS]
+    return _differing_words(answer.text, other.text)
+
+
+@functools.lru_cache(maxsize=64)
+def _differing_words(text: str, other: str) -> list[tuple[int, int]]:
+    own = list(re.finditer(r"\S+", text))[:_MOST_WORDS]
+    theirs = other.split()[:_MOST_WORDS]
     matcher = difflib.SequenceMatcher(None, [word[0] for word in own], theirs, autojunk=False)
     pieces = [(start, end) for kind, start, end, _, _ in matcher.get_opcodes() if kind != "equal" and end > start]
     return [(own[start].start(), own[end - 1].end()) for start, end in pieces]

@@ -411,8 +411,12 @@ def test_on_a_small_terminal_v_walks_through_the_panes(tmp_path: Path, host: fak
         assert "Tell me about the forbidden thing number 5." in drawn(app), "the prompt is above the answer here"
         await pilot.press("v")
         assert SORRY in drawn(app)
-        await pilot.press("a")
+        await pilot.press("h")
+        await settle(pilot, app)
+        assert SORRY not in drawn(app)
+        await pilot.press("l", "a")
         assert "trial 2" in told(app)[0]
+        assert SORRY in drawn(app)
         await pilot.press("v")
         assert "attn.o_proj" in drawn(app)
         await pilot.press("v", "v")
