@@ -34,6 +34,7 @@ from heretic_tui.tui.screens.layers_text import (
     lens_table,
     lens_title,
     nearest_text,
+    shift_lines,
     shift_wanted,
     waiting,
 )
@@ -100,7 +101,13 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         Binding("m", "show('geometry')", "Geometry", tooltip="show the residual geometry as a table"),
         Binding("f", "show('shift')", "First-token shift", tooltip="show what the selected trial does to first tokens"),
         Binding("s", "show('cosines')", "Cosines", tooltip="show the cosines between the layers' directions"),
-        Binding("c", "show('compare')", "Compare", tooltip="compare the directions with those of another run"),
+        Binding(
+            "c",
+            "show('compare')",
+            "Compare: choose a run",
+            id="layers.compare",
+            tooltip="compare the directions with those of another run",
+        ),
         Binding("n", "next_peak", "Next peak", tooltip="go to the next layer that is better than those beside it"),
         Binding("x", "tweak", "Tweak from here", tooltip="tweak the selected trial's edit in the chat"),
         Binding("left,h", "across(-1)", "Layer before", show=False, tooltip="the layer before, or columns to the left"),
@@ -114,6 +121,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._view = "overview"
         # Whether the panes are to be painted anew for other sizes.
         self._stale = False
+        # Whether there was room for one pane alone.
+        self._narrow = False
         self._forget()
 
     def _forget(self) -> None:
@@ -246,7 +255,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def _curves(self, index: int, width: int, height: int) -> Text:
         state = self.view.state
         panels = panels_of(state, self._edit(), self.view.selected_trial)
-        title = Text("Log-odds change by layer" if state.analysis else "Directions by layer")
+        changes = state.analysis is not None and bool(state.analysis.layers[-1].effects)
+        title = Text("Log-odds change by layer" if changes else "Curves by layer")
         if panels:
             title.append_text(legend(panels[0].curves, self.looks, self.view.glyphs))
         self._retitle("curves", title)
@@ -257,7 +267,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     def _lens(self, index: int, width: int, height: int) -> Text:
         found = self.view.state.analysis
-        self._retitle("lens", lens_title(index))
+        self._retitle("lens", lens_title(index) if found else "Logit lens; promotes / suppresses")
         if found is None:
             return self._not_analysed()
         return lens_lines(found.layers[index], width, height, self.looks, self.view.glyphs)
@@ -286,7 +296,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         if trial is None or files is None:
             return Text("No trials yet.")
         if trial.number in files.shifts:
-            return self._lines(files.shift_lines(trial.number))
+            return shift_lines(files.shift_lines(trial.number), width, self.looks, self.view.glyphs)
         if self._asked and self.view.can_ask:
             words = (
                 f"Waiting: the engine measures the shift of trial {self._asked.trial} as soon as it can; esc cancels."
@@ -354,6 +364,16 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._stale = False
         if self.is_ready:
             self._paint()
+            narrow = self.has_class("-narrow")
+            if self.focused is None or narrow != self._narrow:
+                # What had the focus may be hidden at this size.
+                self._narrow = narrow
+                self._focus()
+
+    def _focus(self) -> None:
+        """Give the focus to the table, or where there is room for one pane, to what is in it."""
+        pane = self.query_one(f"#{self.pane}") if self.has_class("-narrow") else self
+        next(iter(pane.query("LineTable, TextPanel"))).focus()
 
     @on(LineTable.Highlighted, "#layer-table")
     def _highlighted(self) -> None:
@@ -405,8 +425,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.set_class(self._view == "geometry", "-only-table")
         alone = "layers-pane" if self._view in ("overview", "geometry") else "view-pane"
         self.show_pane(pane or alone)
-        if not self.has_class("-narrow"):
-            self.query_one(LineTable).focus()
+        self._focus()
         self._read()
         # When the panes have their new sizes.
         self.call_after_refresh(self.careful(self._paint))

@@ -13,13 +13,13 @@ from heretic_tui.layer_figures import LayerFigures, ScoredTokens, best_layer
 from heretic_tui.report.finding import Finding, finding
 from heretic_tui.report.layers import EFFECT_MEANINGS, EFFECT_WORDS
 from heretic_tui.run.state import RunState
-from heretic_tui.tui.glyphs import ASCII, Glyphs, fit
+from heretic_tui.tui.glyphs import ASCII, Glyphs, fit, to_ascii
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import bar, histogram, nearest_layers
 from heretic_tui.words import plain
 
 # Cells of a token with its score, and of the bar beside them.
-_TOKEN, _SCORE, _BAR = 14, 6, 8
+_TOKEN, _SCORE, _BAR = 15, 6, 8
 # The colour of each effect (tui/themes.py), in texts as in curves.
 EFFECT_LOOKS = {"stream": "link", "add": "focus", "edit": "dim"}
 
@@ -48,7 +48,7 @@ def waiting(state: RunState, alive: bool, wanted: str) -> str:
         wanted: what is missing, as the sentence begins.
     """
     if not alive:
-        return f"{wanted} This run ended before that."
+        return f"{wanted} This run ended before that." if state.opened else "No run is open."
     phase = state.phase
     steps = PHASES[: PHASES.index("search") + 1]
     words = [wanted]
@@ -185,7 +185,8 @@ def importance_text(found: ev.LayersAnalysed, index: int, width: int, look: Look
     for name, meaning in EFFECT_MEANINGS.items():
         if effect := row.effects.get(name):
             change = "not known" if effect.change is None else f"{effect.change:+.2f}"
-            error = f" +-{effect.error:.2f}" if effect.error is not None else ""
+            sign = "+-" if glyphs is ASCII else "\N{PLUS-MINUS SIGN}"
+            error = f" {sign}{effect.error:.2f}" if effect.error is not None else ""
             text.append(f"  {EFFECT_WORDS[name]:10} ", f"bold {getattr(look, EFFECT_LOOKS[name])}")
             text.append(f"{change}{error}".ljust(14))
             # Where it does not fit, the help says it.
@@ -201,6 +202,19 @@ def nearest_text(cosines: Sequence[Sequence[float]], index: int) -> str:
     """The other directions that are nearest, in a line."""
     near = ", ".join(f"{layer_name(other)} ({cosine:.3f})" for other, cosine in nearest_layers(cosines, index))
     return f"{layer_title(index)}: nearest other directions by cosine: {near}"
+
+
+def shift_lines(lines: Sequence[str], width: int, look: Looks, glyphs: Glyphs) -> Text:
+    """What a trial does to first tokens, from the lines of the report: broken below their beginnings, gains and losses
+    in their colours."""
+    text = Text()
+    for line in lines:
+        word = line.strip().partition(" ")[0]
+        style = {"gained": look.good, "lost": look.bad, "harmless": "bold", "harmful": "bold"}.get(word, "")
+        indent = len(line) - len(line.lstrip())
+        below = " " * (indent + (7 if word in ("gained", "lost") else 8 if indent else 0))
+        text.append(textwrap.fill(line, max(30, width), subsequent_indent=below) + "\n", style)
+    return Text(to_ascii(text.plain), spans=text.spans) if glyphs is ASCII else text
 
 
 def shift_wanted(trial: int, can_ask: bool, run: str) -> str:

@@ -204,6 +204,29 @@ def test_a_view_lies_beside_the_table_and_esc_leads_back(tmp_path: Path, folder:
     drive(make_app(tmp_path, host), steps, NORMAL)
 
 
+def test_the_keys_work_after_the_terminal_has_another_size(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await open_layers(pilot, app, host)
+        await pilot.press("w")
+        await read(pilot, app)
+        for size in (NARROW, HUGE, NORMAL):
+            await pilot.resize_terminal(*size)
+            await read(pilot, app)
+            assert "[importance]" in views(app)
+            assert app.screen.focused is not None
+            before = layer_table(app).place
+            await pilot.press("left")
+            assert layer_table(app).place == before - 1
+        lines = shown(app, "#view").splitlines()
+        width = app.screen.query_one("#view").size.width
+        assert width - 12 < max(map(len, lines)) <= width, "the text is made for the size that it has now"
+        assert app.screen.focused is layer_table(app)
+
+    drive(make_app(tmp_path, host), steps, NORMAL)
+
+
 def test_a_click_on_a_view_shows_it(tmp_path: Path, folder: Path) -> None:
     host = fake_run.FakeHost(folder)
 
