@@ -119,7 +119,7 @@ def _trial(event: ev.TrialFinished, state: RunState) -> str:
         return f"{event.number:>4}  {event.state}: {event.reason}  {done}"
     trial = state.trials[event.number]
     figures = "  ".join(_figure(trial, figure) for figure in state.figures)
-    mark = "◆ front" if state.on_front(event.number) else "by hand" if trial.by_hand else "       "
+    mark = "front  " if state.on_front(event.number) else "by hand" if trial.by_hand else "       "
     left = state.seconds_left()
     rest = f"  {duration(left)} left" if left else ""
     return f"{event.number:>4}  {figures}  {mark}  {duration(event.seconds)}  {done}{rest}"

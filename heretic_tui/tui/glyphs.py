@@ -94,8 +94,8 @@ class AsciiFrames(LineFilter):
     """Borders, scroll bars, carets and arrows of Textual's in ASCII; texts stay as they are."""
 
     _FRAMES = str.maketrans(
-        "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺▼▲",
-        "-|+++++++++-|++++-_" + "#" * 7 + "||||||--" + "v^",
+        "─│┌┐└┘├┤┬┴┼━┃┏┓┗┛╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺▼▲",
+        "-|+++++++++-|++++++++-_" + "#" * 7 + "||||||--" + "v^",
     )
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
