@@ -1,4 +1,4 @@
-"""What holds for every screen: its panes, its lines, its help, and that nothing but ASCII is drawn where that is asked."""
+"""What holds for every screen: its panes, its lines, its help, and that ASCII alone is drawn where that is asked."""
 
 from __future__ import annotations
 
