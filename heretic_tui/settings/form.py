@@ -12,7 +12,8 @@ from heretic_tui.errors import UsageError
 from heretic_tui.settings.describe import Setting, every_setting
 from heretic_tui.settings.older import with_present_names
 from heretic_tui.settings.schema import PromptSet, Settings
-from heretic_tui.settings.sources import load_settings
+from heretic_tui.settings.sources import WrongValue, load_settings
+from heretic_tui.settings.titles import title_of, value_words, whole_title
 from heretic_tui.settings.toml import toml_value
 from heretic_tui.words import without_passwords
 
@@ -21,21 +22,26 @@ _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting, or one part of a prompt set, as a form shows it. `value` and `default` are text as it is typed."""
+    """One setting, or one part of a prompt set, as a form shows it. `value` and `default` are text as it is typed.
+
+    Attributes:
+        title: what people call it.
+        words, default_words: value and default where they are only looked at.
+        choices: the values that it can have; empty where it is free.
+    """
 
     key: str
     name: str
     part: str | None
+    title: str
     group: str
     description: str
     value: str
     default: str
+    words: str
+    default_words: str
+    choices: tuple[str, ...]
     changed: bool
-
-    @property
-    def shown(self) -> str:
-        """The value where it is only looked at."""
-        return without_passwords(self.value)
 
 
 class SettingsForm:
@@ -53,8 +59,10 @@ class SettingsForm:
     def __init__(
         self, flags: Mapping[str, object], config: Path | None = None, base: Mapping[str, object] | None = None
     ) -> None:
-        self._given = with_present_names(flags, "the command line")
+        self._given: Mapping[str, object] = with_present_names(flags, "the command line")
         self._config, self._base = config, base
+        # What was given before each change, with what the change was; the latest last.
+        self._before: list[tuple[str, Mapping[str, object]]] = []
         self.settings = load_settings(flags, config=config, base=base)
         self._defaults = load_settings(environment=False)
 
@@ -80,14 +88,37 @@ class SettingsForm:
         Raises:
             UsageError: when it does not fit; nothing is changed then.
         """
-        given = self._with(key, text)
-        self.settings = self._load(given)
-        self._given = given
+        self._take(whole_title(key), self._with(key, text))
+
+    def update(self, what: str, values: Mapping[str, object]) -> None:
+        """Take several values, by the settings' names, as one change.
+
+        Args:
+            what: what the change is called.
+
+        Raises:
+            UsageError: when one does not fit; nothing is changed then.
+        """
+        self._take(what, {**self._given, **values})
 
     def reset(self, key: str) -> None:
         """Back to the built-in default."""
         name, _, part = key.partition(".")
         self.set(key, text_of(_value(self._defaults, Setting(name, part or None))))
+
+    def undo(self) -> str | None:
+        """Take the last change back. Returns what it was called, None where nothing was changed."""
+        if not self._before:
+            return None
+        what, given = self._before.pop()
+        self.settings, self._given = self._load(given), given
+        return what
+
+    def _take(self, what: str, given: Mapping[str, object]) -> None:
+        settings = self._load(given)
+        if settings != self.settings:
+            self._before.append((what, self._given))
+        self.settings, self._given = settings, given
 
     def entries(self) -> Iterator[Entry]:
         """All settings in the order of their groups."""
@@ -97,10 +128,14 @@ class SettingsForm:
                 key=setting.key,
                 name=setting.name,
                 part=setting.part,
+                title=title_of(setting.key),
                 group=setting.group,
                 description=setting.description,
                 value=text_of(now),
                 default=text_of(built_in),
+                words=_words(setting, now),
+                default_words=_words(setting, built_in),
+                choices=setting.choices if not setting.takes_several else (),
                 changed=now != built_in,
             )
 
@@ -124,9 +159,11 @@ class SettingsForm:
     def _load(self, given: Mapping[str, object]) -> Settings:
         try:
             return load_settings(given, config=self._config, base=self._base)
-        except UsageError as error:
-            # Where a wrong value comes from is before the user's eyes.
-            raise UsageError(str(error).replace(" (from the command line)", "", 1)) from error
+        except WrongValue as error:
+            # Which value is wrong, and where it comes from, is before the user's eyes.
+            title, setting = whole_title(error.setting.key), error.setting
+            end = error.hint or "."
+            raise UsageError(f"{title[:1].upper()}{title[1:]}: {setting.expected}{end}") from error
 
     def _with(self, key: str, text: str) -> dict[str, object]:
         """What is given so far, and a text for one setting."""
@@ -167,6 +204,11 @@ def _value(settings: Settings, setting: Setting) -> object:
     """The value of a setting; that of a prompt set is its dataset."""
     value: object = getattr(settings, setting.name)
     return getattr(value, setting.part or "dataset") if isinstance(value, PromptSet) else value
+
+
+def _words(setting: Setting, value: object) -> str:
+    words = value_words(setting.key, value)
+    return without_passwords(str(value)) if words is None else words
 
 
 def _flag(setting: Setting, value: object) -> list[str]:

@@ -26,16 +26,25 @@ def cached_models() -> list[str]:
     return sorted(name.removeprefix("models--").replace("--", "/", 1) for name in found)
 
 
-def folder_of(model: str) -> Path | None:
-    """A model's folder on this disk: as named, or the newest snapshot in the cache; None where there is neither."""
+def folder_of(model: str, commit: str | None = None) -> Path | None:
+    """A model's folder on this disk: as named, or a snapshot in the cache; None where there is neither.
+
+    Args:
+        commit: a commit, branch or tag; None: the newest snapshot.
+    """
     try:
         path = user_path(model)
     except UsageError:
         return None
     if model and os.path.isdir(path):
         return path
-    snapshots = hub_cache() / f"models--{model.replace('/', '--')}" / "snapshots"
+    cached = hub_cache() / f"models--{model.replace('/', '--')}"
+    snapshots = cached / "snapshots"
     try:
+        if commit:
+            named = cached / "refs" / commit
+            found = snapshots / (named.read_text().strip() if named.is_file() else commit)
+            return found if found.is_dir() else None
         return max(snapshots.iterdir(), key=lambda p: p.stat().st_mtime, default=None)
-    except OSError:
+    except (OSError, ValueError):
         return None

@@ -20,6 +20,20 @@ ENV_PREFIX = "HERETIC_TUI_"
 CONFIG_FILE = "heretic.toml"
 
 
+class WrongValue(UsageError):
+    """A value that does not fit its setting.
+
+    Attributes:
+        setting: that it was given for.
+        hint: the known value that was probably meant, as `words.nearest` says it.
+    """
+
+    def __init__(self, setting: Setting, origin: str, wrong: object) -> None:
+        self.setting = setting
+        self.hint = nearest(wrong, setting.choices) if isinstance(wrong, str) else ""
+        super().__init__(f"{setting.key} (from {origin}): expected {setting.expected}, not {quoted(wrong)}{self.hint}")
+
+
 def load_settings(
     given: Mapping[str, object] | None = None,
     /,
@@ -89,11 +103,7 @@ def validated(values: Mapping[str, object], where: str, origins: Mapping[str, st
         name, *rest = map(str, first["loc"])
         part = next((word for word in rest if name in DEFAULT_SETS and word in PromptSet.model_fields), None)
         setting = Setting(name, part)
-        wrong = first["input"]
-        hint = nearest(wrong, setting.choices) if isinstance(wrong, str) else ""
-        raise UsageError(
-            f"{setting.key} (from {origins.get(name, where)}): expected {setting.expected}, not {quoted(wrong)}{hint}"
-        ) from error
+        raise WrongValue(setting, origins.get(name, where), first["input"]) from error
 
 
 def _check_names(values: Mapping[str, object], where: str, origins: Mapping[str, str]) -> None:

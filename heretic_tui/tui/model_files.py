@@ -1,24 +1,19 @@
-"""What a model's files tell without loading it: architecture, layers, bytes; and whether they fit in memory."""
+"""Names of models and files as they are typed: how they may go on, what was meant, what lies there; and the memory that
+there is for a model."""
 
 from __future__ import annotations
 
+import difflib
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from heretic_tui.errors import UsageError
 from heretic_tui.files import read_json, user_path
+from heretic_tui.machine import MachineSample
 from heretic_tui.settings.model_names import cached_models, folder_of
-
-# Four bits a weight, scales, and what stays in 16 bits (embeddings, norms).
-_QUANTIZED = 0.32
-# Caches and activations beside the weights.
-_ROOM = 1.2
 
 
 @dataclass(frozen=True)
@@ -98,22 +93,40 @@ def _count(value: object) -> int | None:
     return value if isinstance(value, int) and value < 10**9 else None
 
 
-def devices() -> list[Device]:
-    """GPUs as nvidia-smi tells them, and the machine's memory. May take seconds: to be called on a thread."""
-    found = []
-    query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader,nounits"]
+def place_of_weights(machine: MachineSample) -> Device:
+    """Where a model goes on this machine: its GPUs together, or its memory where there are none."""
+    gpus = [gpu for gpu in machine.gpus if gpu.total is not None and gpu.used is not None]
+    if not gpus:
+        return Device("memory", machine.total - machine.used, machine.total)
+    total = sum(gpu.total or 0 for gpu in gpus)
+    name = f"GPU {gpus[0].index}" if len(gpus) == 1 else f"{len(gpus)} GPUs"
+    return Device(name, total - sum(gpu.used or 0 for gpu in gpus), total)
+
+
+def missing_model(model: str) -> str | None:
+    """Why there can be no model of a name that is not on this disk, with the nearest name that is; None for what may be
+    an id on the Hub."""
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=5, check=True)
-        for line in done.stdout.splitlines():
-            name, free, total = (part.strip() for part in line.rsplit(",", 2))
-            found.append(Device(name, int(free) << 20, int(total) << 20))
-    except (OSError, subprocess.SubprocessError, ValueError):
-        pass
-    memory = psutil.virtual_memory()
-    return [*found, Device("memory", memory.available, memory.total)]
+        there = user_path(model)
+    except UsageError as error:
+        return str(error)
+    if os.path.exists(there):
+        return None if os.path.isdir(there) else "That is a file: a model is a folder, or a Hub id."
+    if model.startswith((".", "/", "~")) or model.count("/") > 1:
+        return f"no such model folder: {there}"
+    return None
 
 
-def fits(facts: ModelFacts, device: Device) -> tuple[bool, bool]:
-    """Whether the weights, with room for caches, fit: as they are, and in 4 bits. (16-bit weights on the disk.)"""
-    needed = facts.weight_bytes * _ROOM
-    return needed <= device.free, needed * _QUANTIZED <= device.free
+def meant(typed: str, kinds: Sequence[str]) -> str | None:
+    """What was probably meant by a path that leads nowhere: the name in its folder that is nearest. None where none is
+    near.
+
+    Args:
+        kinds: endings of files that are wanted; none: only folders.
+    """
+    beginning = os.path.basename(typed.rstrip("/"))
+    start = typed.rstrip("/")[: -len(beginning)] if beginning else typed
+    names = {os.path.basename(path.rstrip("/")): path for path in path_completions(start or "./", kinds)}
+    close = difflib.get_close_matches(beginning, names, n=1, cutoff=0.6) if len(beginning) < 200 else []
+    found = names[close[0]] if close else None
+    return found.removeprefix("./") if found and not start else found

@@ -1,68 +1,323 @@
-"""What the screens show of the engine without a run: prompts, matrices, and what decided a verdict."""
+"""What the screens show of the engine without a run: a model's files, prompt sets, prompts as the model will see them,
+and what decides a verdict.
+
+A look reads files and takes seconds at its first call, for imports: looks are for threads."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import os
+import threading
+from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from heretic_tui.errors import HereticError
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.run.results import ResponseRecord
-from heretic_tui.settings.schema import Settings
-from heretic_tui.words import counted, quoted
+from heretic_tui.settings.model_names import folder_of
+from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
+from heretic_tui.tui.plan_looks import ModelLook, PromptView, SetLook, SetsLook, TextLook
+from heretic_tui.verdict import Verdict
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-def inspect_lines(settings: Settings) -> list[str]:
-    """What of a model would be edited, as lines. Takes seconds at the first call, for imports: to be called on a
-    thread.
-
-    Raises:
-        HereticError: when the model cannot be found, or cannot be edited.
-    """
-    from heretic_tui.engine.anatomy.inspect import inspect_model
-
-    return inspect_model(settings).lines()
-
-
-def preview_prompts(settings: Settings, name: str, count: int = 3) -> tuple[list[str], str]:
-    """The first prompts of a set as the model will see them, and a note where the chat template is not at hand. Takes
-    seconds at the first call, for imports: to be called on a thread.
-
-    Raises:
-        UsageError: when the set cannot be read.
-    """
-    from heretic_tui.engine.checkpoint.source import load_tokenizer
     from heretic_tui.engine.inputs.chat_template import ChatTemplate
-    from heretic_tui.engine.inputs.prompts import load_prompt_set
+    from heretic_tui.engine.inputs.prompts import PromptList
 
-    prompts = load_prompt_set(getattr(settings, name), name, settings.system_prompt).prompts
-    try:
-        tokenizer = load_tokenizer(settings)
-    except HereticError as error:
-        return [prompt.text for prompt in prompts[:count]], f" (without the chat template: {error})"
-    template = ChatTemplate(tokenizer)
-    shown = [
-        template.render(prompt.system_prompt, (("user", prompt.text),)) + (settings.response_prefix or "")
-        for prompt in prompts[:count]
-    ]
-    return shown, f" of {len(prompts)}"
+T = TypeVar("T")
+SETS = tuple(DEFAULT_SETS)
+
+# So many looks are remembered.
+_MOST = 200
+
+log = logging.getLogger(__name__)
 
 
-def prompt_facts(settings: Settings, name: str) -> tuple[list[str], str | None]:
-    """Lines about a set that lies on this disk, and what is wrong with it, None when nothing is. Reads all of it, and
-    imports what can read it: to be called on a thread. Data sets on the Hub are not looked for.
-
-    Args:
-        name: of the setting, such as good_prompts.
+class Looker:
+    """Looks at what settings name before a run starts, and remembers what it saw as long as the files are the same.
+    Nothing is fetched from the Hub unless it is said so. Several threads may ask; one look is taken at a time.
     """
-    from heretic_tui.engine.inputs.prompts import load_prompt_set, local_path
 
-    spec = getattr(settings, name)
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._known: dict[Hashable, object] = {}
+        # Data sets of the Hub that were read because the user asked.
+        self._fetched: set[Hashable] = set()
+
+    # Prompt sets
+
+    def prompt_set(self, settings: Settings, name: str) -> SetLook:
+        """A set by itself.
+
+        Args:
+            name: of the setting, such as good_prompts.
+        """
+
+        def look() -> SetLook:
+            found = self._prompts(settings, name)
+            if found is None:
+                return SetLook()
+            return SetLook(prompts=len(found.prompts), first=found.prompts[0].text, notes=tuple(found.notes))
+
+        return self._guarded(look, lambda problem: SetLook(problem=problem))
+
+    def fetch(self, settings: Settings, name: str) -> None:
+        """Let the next look at a set read it from the Hub."""
+        self._fetched.add(self._spec(settings, name))
+
+    def sets(self, settings: Settings) -> SetsLook:
+        """All sets that can be read, beside each other."""
+
+        def look() -> SetsLook:
+            from heretic_tui.engine.inputs.prompts import check_sets
+
+            loaded = {name: found for name in SETS if (found := self._readable(settings, name))}
+            try:
+                checked, notes = check_sets(loaded)
+            except UsageError as error:
+                at = next((name for name in sorted(SETS, key=len, reverse=True) if name in str(error)), SETS[0])
+                return SetsLook(problem=(at, str(error)))
+            unique = {name: len(set(found.prompts)) for name, found in loaded.items()}
+            return SetsLook(
+                kept={name: len(found.prompts) for name, found in checked.items()},
+                in_evaluation={
+                    name: unique[name] - len(checked[name].prompts) for name in loaded if "evaluation" not in name
+                },
+                twice={name: len(found.prompts) - unique[name] for name, found in loaded.items()},
+                notes=tuple(notes),
+            )
+
+        key = ("sets", *(self._set_key(settings, name) for name in SETS))
+        return self._guarded(lambda: self._once(key, look), lambda problem: SetsLook(problem=(SETS[0], problem)))
+
+    def _readable(self, settings: Settings, name: str) -> PromptList | None:
+        try:
+            return self._prompts(settings, name)
+        except UsageError:
+            return None
+
+    def _prompts(self, settings: Settings, name: str) -> PromptList | None:
+        """The prompts of a set; None for one on the Hub that the user has not asked for.
+
+        Raises:
+            UsageError: when it cannot be read.
+        """
+        from heretic_tui.engine.inputs.prompts import load_prompt_set, local_path
+
+        spec = getattr(settings, name)
+        with self._lock:
+            if local_path(spec.dataset, name) is None and self._spec(settings, name) not in self._fetched:
+                return None
+        key = ("prompts", name, self._set_key(settings, name))
+        return self._once(key, lambda: load_prompt_set(spec, name, settings.system_prompt))
+
+    @staticmethod
+    def _spec(settings: Settings, name: str) -> str:
+        spec: PromptSet = getattr(settings, name)
+        return spec.model_dump_json()
+
+    def _set_key(self, settings: Settings, name: str) -> Hashable:
+        spec = self._spec(settings, name)
+        return spec, settings.system_prompt, signature(getattr(settings, name).dataset), spec in self._fetched
+
+    # The model
+
+    def model(self, settings: Settings) -> ModelLook | None:
+        """A model by its files; None for one of the Hub of which nothing is on this disk."""
+
+        def look() -> ModelLook | None:
+            local, whole = self._local(settings)
+            return None if local is None else self._once(key, lambda: self._look_at_model(local, whole))
+
+        decides = (settings.quantization, settings.component_kinds, settings.edit_method, tuple(settings.dtypes))
+        key = ("model", self._model_key(settings), decides)
+        return self._guarded(look, lambda problem: ModelLook(problem=problem))
+
+    def _look_at_model(self, settings: Settings, whole: bool) -> ModelLook:
+        from heretic_tui.engine.anatomy.inspect import inspect_model
+        from heretic_tui.engine.checkpoint.stored import refuse_foreign_links, refuse_no_weights, weight_files
+        from heretic_tui.engine.checkpoint.tokenizer_files import other_template
+        from heretic_tui.engine.session.needs import needs_of
+
+        folder = Path(settings.model)
+        config, _, template = self._reading(settings)
+        if whole and not weight_files(folder):
+            refuse_no_weights(folder)
+        found = inspect_model(settings, weights=whole)
+        needs, notes = needs_of(found, config, settings), list(template.notes)
+        if note := other_template(folder):
+            notes.append(note)
+        try:
+            refuse_foreign_links(folder)
+        except UsageError as error:
+            notes.append(f"no trial can be exported as it stands: {error}")
+        anatomy = found.anatomy
+        return ModelLook(
+            whole=whole,
+            architecture=found.architecture,
+            layers=len(anatomy.layers),
+            hidden=found.hidden_size,
+            parameters=found.parameters,
+            weights=needs.weights,
+            quantized=needs.quantized,
+            edits=needs.edits,
+            edits_share=needs.edits_share,
+            token=needs.token,
+            edited=len(anatomy.writers),
+            found=len(anatomy.writers) + len(anatomy.missing),
+            rows=tuple(found.lines()),
+            notes=tuple(notes),
+        )
+
+    def _local(self, settings: Settings) -> tuple[Settings | None, bool]:
+        """The settings with the folder on this disk as the model, and whether all of it is there; None where nothing
+        is.
+
+        Raises:
+            UsageError: for what is no model.
+        """
+        folder = folder_of(settings.model, settings.model_commit)
+        if folder is None:
+            return None, False
+        from heretic_tui.engine.checkpoint.source import locate
+        from heretic_tui.engine.checkpoint.stored import weight_files
+
+        located = locate(settings.model)
+        if os.path.isdir(located):
+            return settings.model_copy(update={"model": located}), True
+        if not (folder / "config.json").is_file():
+            return None, False
+        try:
+            whole = bool(weight_files(folder))
+        except UsageError:
+            whole = False
+        return settings.model_copy(update={"model": str(folder), "model_commit": None}), whole
+
+    def _model_key(self, settings: Settings) -> Hashable:
+        folder = folder_of(settings.model, settings.model_commit)
+        return settings.model, settings.model_commit, settings.trust_remote_code, folder and signature(str(folder))
+
+    def _reading(self, settings: Settings) -> tuple[PretrainedConfig, PreTrainedTokenizerBase, ChatTemplate]:
+        """Configuration, tokenizer and chat template of a model.
+
+        Raises:
+            UsageError: when one of them is missing or cannot be used.
+        """
+
+        def look() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, ChatTemplate]:
+            from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
+            from heretic_tui.engine.inputs.chat_template import ChatTemplate
+
+            # The tokenizer comes second: it reads the configuration too, and would say less of it.
+            config = load_config(settings)
+            tokenizer = load_tokenizer(settings)
+            return config, tokenizer, ChatTemplate(tokenizer)
+
+        return self._once(("reading", self._model_key(settings)), look)
+
+    # Prompts on their way to the model
+
+    def text(self, settings: Settings, name: str) -> TextLook | None:
+        """Whether all prompts of a set reach the model; None where one of the two is not at hand."""
+
+        def look() -> TextLook | None:
+            local, _ = self._local(settings)
+            found = self._prompts(settings, name)
+            if local is None or found is None:
+                return None
+            return self._once(key, lambda: self._look_at_text(local, name, found))
+
+        decides = settings.response_prefix, settings.max_response_length
+        key = ("text", name, self._model_key(settings), self._set_key(settings, name), decides)
+        return self._guarded(look, lambda problem: TextLook(problem=problem))
+
+    def _look_at_text(self, settings: Settings, name: str, found: PromptList) -> TextLook:
+        from heretic_tui.engine.inputs.text_check import check_text
+
+        config, tokenizer, _ = self._reading(settings)
+        notes = check_text(tokenizer, config, settings, {name: found.prompts})
+        texts = [self._rendered(settings, prompt.system_prompt, prompt.text) for prompt in found.prompts]
+        lengths = [len(tokens) for tokens in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        return TextLook(longest=max(lengths), notes=tuple(notes))
+
+    def prompt(self, settings: Settings, name: str, number: int) -> PromptView | None:
+        """A prompt of a set as the model will see it; None for a set that is not at hand.
+
+        Args:
+            number: its place; one beyond the end is the first again.
+
+        Raises:
+            UsageError: when the set cannot be read.
+        """
+        found = self._prompts(settings, name)
+        if found is None:
+            return None
+        count = len(found.prompts)
+        prompt = found.prompts[number % count]
+        try:
+            local, _ = self._local(settings)
+            if local is None:
+                return PromptView(prompt.text, number % count, count, note="the model is not on this disk")
+            _, tokenizer, _ = self._reading(local)
+            text = self._rendered(local, prompt.system_prompt, prompt.text)
+        except HereticError as error:
+            return PromptView(prompt.text, number % count, count, note=str(error))
+        tokens = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+        return PromptView(text, number % count, count, tokens)
+
+    def _rendered(self, settings: Settings, system_prompt: str, text: str) -> str:
+        _, _, template = self._reading(settings)
+        return template.render(system_prompt, (("user", text),)) + (settings.response_prefix or "")
+
+    # What is remembered
+
+    def _once(self, key: Hashable, look: Callable[[], T]) -> T:
+        """What a look brings, or brought before; failures are remembered too."""
+        with self._lock:
+            if key not in self._known:
+                try:
+                    self._known[key] = look()
+                except UsageError as error:
+                    self._known[key] = error
+                while len(self._known) > _MOST:
+                    del self._known[next(iter(self._known))]
+            found = self._known[key]
+        if isinstance(found, UsageError):
+            raise found
+        return found  # type: ignore[return-value]
+
+    def _guarded(self, look: Callable[[], T], failed: Callable[[str], T]) -> T:
+        """What a look brings; what is wrong as a problem. Libraries raise whatever they like."""
+        try:
+            return look()
+        except HereticError as error:
+            return failed(str(error))
+        except Exception as error:
+            # It is shown as the problem.
+            log.warning("a look before the start failed", exc_info=True)
+            return failed(one_line(error))
+
+
+def signature(name: str) -> Hashable:
+    """What changes when a file does, or a file of a folder: sizes and times. None where nothing lies there."""
     try:
-        if local_path(spec.dataset, name) is None:
-            return ["A data set on the Hub: it is read when the run starts. w reads it now."], None
-        found = load_prompt_set(spec, name, settings.system_prompt)
-    except HereticError as error:
-        return [], str(error)
-    return [f"{counted(len(found.prompts), 'prompt')}, the first: {quoted(found.prompts[0].text)}", *found.notes], None
+        path = Path(name).expanduser()
+        if path.is_dir():
+            with os.scandir(path) as entries:
+                found = [(entry.name, entry.stat()) for entry in entries]
+            return tuple(sorted((name, at.st_size, at.st_mtime_ns) for name, at in found))
+        at = path.stat()
+        return str(path), at.st_size, at.st_mtime_ns
+    except (OSError, RuntimeError, ValueError):
+        return None
+
+
+def verdict_of(settings: Settings, text: str) -> Verdict:
+    """Whether a text is a refusal by the markers. Loads no heavy library: it can be called on the screen's thread."""
+    from heretic_tui.engine.metrics.judges.markers import Markers
+
+    return Markers.made(settings, ()).verdict(text)
 
 
 def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:

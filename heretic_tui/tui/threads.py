@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 
 from textual.dom import DOMNode
@@ -19,6 +20,8 @@ def on_thread(node: DOMNode, work: Callable[[], None], group: str, *, exclusive:
     """
 
     def run() -> None:
+        # Short turns for Python code: the screen answers meanwhile.
+        sys.setswitchinterval(0.001)
         try:
             work()
         except Exception:

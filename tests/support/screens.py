@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ def make_app(
     tmp_path: Path,
     host: fake_run.FakeHost | None = None,
     new_host: Callable[[Settings], fake_run.FakeHost] | None = None,
+    form_values: Mapping[str, object] | None = None,
     **options: Any,
 ) -> HereticApp:
     """An application with a model chosen, whose runs lie in `runs`.
@@ -28,9 +29,10 @@ def make_app(
     Args:
         host: of a run that is shown at once.
         new_host: makes hosts of the runs that are started; `host`, or one without a folder, where it is not given.
+        form_values: settings, in place of the model.
         options: of HereticApp.
     """
-    form = SettingsForm({"runs_dir": str(tmp_path / "runs"), "model": "acme/guarded-8b"})
+    form = SettingsForm({"runs_dir": str(tmp_path / "runs"), **(form_values or {"model": "acme/guarded-8b"})})
     new = new_host or (lambda settings: host or fake_run.FakeHost())
     return HereticApp(form, new, host, **{"timed": False, "strict": True, **options})
 

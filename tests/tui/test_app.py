@@ -323,13 +323,13 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(  # noqa: PLR0915 - 
         assert [row.cells[:2] for row in table.rows if row.key in ("old", "damaged")] == [
             ("damaged", ""), ("stopped", "3/60")
         ]  # fmt: skip
-        assert "run.json" in shown(app, "#setup-info")
+        assert "run.json" in shown(app, "#about")
         assert isinstance(app.screen, ModeScreen)
         app.screen.paint_all()
-        assert "run.json" in shown(app, "#setup-info"), "it stays while a person is at it"
+        assert "run.json" in shown(app, "#about"), "it stays while a person is at it"
         table.go_to("old")
         await pilot.pause()
-        assert "run.json" not in shown(app, "#setup-info"), "and no longer"
+        assert "run.json" not in shown(app, "#about"), "and no longer"
         await pilot.press("q")
         assert app.view.host is host
         assert isinstance(app.screen, ChoiceDialog), "it is asked of the run that would be cut off"

@@ -100,17 +100,20 @@ class Inspection:
         return found
 
 
-def inspect_model(settings: Settings) -> Inspection:
+def inspect_model(settings: Settings, weights: bool = True) -> Inspection:
     """Look at a model's configuration and the headers of its weight files, where they are there, and build it without
     weights.
+
+    Args:
+        weights: false leaves out the headers, for a folder that is not whole yet.
 
     Raises:
         UsageError: no such model, one that cannot be edited or built, or weights that are not what it says.
     """
     config = load_config(settings)
     folder = folder_of(settings.model)
-    files = list(folder.glob("*.safetensors")) if folder else []
-    if folder and Path(locate(settings.model)).is_dir() and (files := weight_files(folder)):
+    files = list(folder.glob("*.safetensors")) if weights and folder else []
+    if weights and folder and Path(locate(settings.model)).is_dir() and (files := weight_files(folder)):
         # A model in the cache of the Hub may have been downloaded only in part.
         check_weights(settings, config)
     network = build_empty(config, settings.trust_remote_code)

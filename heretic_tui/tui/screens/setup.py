@@ -1,9 +1,11 @@
-"""Setup: choose a model and prompts, change settings, start; and the earlier runs."""
+"""Setup: a plan of settings that is checked while it is typed, what the run will take, and prompts as the model will
+see them; and the earlier runs."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable
 from functools import partial
 
@@ -12,185 +14,322 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
 from heretic_tui.errors import HereticError
+from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.settings.form import Entry, SettingsForm
-from heretic_tui.settings.schema import PROMPT_FILES
+from heretic_tui.settings.presets import PRESETS, changes
+from heretic_tui.settings.schema import PROMPT_FILES, Settings
+from heretic_tui.settings.titles import title_of
 from heretic_tui.tui.host import resumed_settings
-from heretic_tui.tui.messages import CopyText, ShowRun, StartRun
-from heretic_tui.tui.model_files import Device, completions, devices, path_completions
+from heretic_tui.tui.messages import AddToQueue, CopyText, ShowRun, StartRun
+from heretic_tui.tui.model_files import completions, path_completions
+from heretic_tui.tui.outlook import Outlook, survey
+from heretic_tui.tui.preview import Looker
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import EVERYTHING
 from heretic_tui.tui.screens.base import ModeScreen
-from heretic_tui.tui.screens.dialogs import ChoiceDialog
-from heretic_tui.tui.screens.setup_settings import COMMON, START, setting_rows, setting_words
-from heretic_tui.tui.screens.setup_words import inspect_words, model_words, preview_words, prompt_words
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from heretic_tui.tui.screens.setup_before import before_words
+from heretic_tui.tui.screens.setup_find import FindDialog
+from heretic_tui.tui.screens.setup_markers import MarkersDialog
+from heretic_tui.tui.screens.setup_settings import COMMON, PRESET, SETS, about_words, plan_columns, plan_rows
+from heretic_tui.tui.screens.setup_words import edits_words, prompt_words
 from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.editor import Completer, Editor
-from heretic_tui.tui.widgets.info_panel import InfoPanel
-from heretic_tui.tui.widgets.line_table import Column, LineTable
+from heretic_tui.tui.widgets.frame import Frame
+from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.run_list import RunList
+from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 
-_SETS = tuple(name for name in COMMON if name.endswith("_prompts"))
 # Names that are told where there is more than one way to go on.
 _OFFERED = 8
+# Seconds until the user has stopped typing, or walking through the list; before that nothing is looked for.
+_PAUSE = 0.2
 
 
 class SetupScreen(ModeScreen):
-    """Settings as a list with a line to edit them in, what is known of the chosen one beside it, runs beneath."""
+    """Frames: the plan with a line to edit it in, what the run will take, a prompt, the matrices, the command."""
 
     SCOPE = "setup"
+    PANES = ("plan-pane", "before-pane", "preview-pane", "edits-pane", "command-pane", "runs-pane")
     HELP_TEXT = """
-Enter edits a setting, opens or closes a group, and starts on the first line. Leaving a line, by enter, esc, tab, the
-arrow keys or a click, takes what stands in it, unless that is wrong; tab completes models, folders and files of
-prompts. Settings that differ from their default carry a mark; backspace brings the default back. i shows what of the
-model would be edited. On a prompt set, w shows its first prompts as the model will see them.
+Everything is checked while you type: a value that can be used has a check mark, one that cannot has a cross and the
+reason beneath. Nothing is fetched from the Hub before the start, unless you press w on a data set.
 
-Earlier runs: tab goes there; enter opens one to look at (a run that is at work here goes on meanwhile), R resumes it
-with its own settings, D deletes it.
+Enter edits a setting; leaving the line, by enter, esc, tab, the arrow keys or a click, takes what stands in it, unless
+that is wrong. Tab completes models, folders and files of prompts. Space turns a switch on and off, goes through the
+choices of a setting, and shows the parts of a prompt set: split, column, texts around.
+
+Earlier runs: enter opens one to look at (a run that is at work here goes on meanwhile), R resumes it with its own
+settings, D deletes it.
 """
     BINDINGS = [
-        Binding("ctrl+s", "start", "Start"),
-        Binding("i", "inspect", "Inspect model", show=False, tooltip="what of the model would be edited"),
-        Binding("w", "preview", "Preview prompts", show=False),
-        Binding("backspace", "reset", "Default", show=False, tooltip="bring the default back"),
-        Binding("R", "resume", "Resume run"),
-        Binding("D", "delete", "Delete run", show=False),
+        Binding("ctrl+s", "start", "Start", tooltip="start the run"),
+        Binding("Q", "queue", "Queue", tooltip="add the run to the queue"),
+        Binding("slash", "find", "Find", tooltip="find a setting"),
+        Binding("P", "presets", "Presets", show=False, tooltip="choose a preset"),
+        Binding("u", "undo", "Undo", tooltip="undo the last change of a setting"),
+        Binding("backspace", "reset", "Default", show=False, tooltip="bring the default of the setting back"),
+        Binding("space", "turn", "Next value", show=False, tooltip="next value of the setting, or its parts"),
+        Binding("tab", "take_hint", "Complete", show=False, tooltip="take the value that is offered, or the next pane"),
+        Binding("n", "next_prompt(1)", "Next prompt", show=False),
+        Binding("N", "next_prompt(-1)", "Prompt before", show=False),
+        Binding("w", "whole_prompt", "Whole prompt", show=False, tooltip="the whole prompt; fetches a data set"),
+        Binding("i", "inspect", "Matrices", show=False, tooltip="list the matrices that are edited"),
+        Binding("m", "markers", "Markers", show=False, tooltip="edit and try the refusal markers"),
         Binding("y", "copy", "Copy command", show=False, tooltip="copy the command line that does the same"),
+        Binding("R", "resume", "Resume run", show=False, tooltip="resume the earlier run under the cursor"),
+        Binding("D", "delete", "Delete run", show=False, tooltip="delete the earlier run under the cursor"),
         Binding("escape", "leave_editor", "Leave the line", show=False),
     ]
 
     def __init__(self, form: SettingsForm) -> None:
         super().__init__()
         self.form = form
-        self._open: set[str] = set()
+        self._opened: set[str] = set()
         self._editing: str | None = None
-        self._machine: list[Device] = []
-        self._previewing = False
+        # What was typed for a setting and could not be taken: it stands in the line again when that is opened.
+        self._refused: dict[str, str] = {}
+        self._looker, self._machine = Looker(), MachineLooker()
+        self._outlook = Outlook(form.settings)
+        # The settings that are being looked at; those of the form, or with what is being typed.
+        self._surveyed: Settings | None = None
+        # The prompt that is shown: its set and its place.
+        self._set, self._number = SETS[1], 0
+        self._wanted_prompt: object = None
         self._finds = {
             "model": Completer(completions),
             "runs_dir": Completer(partial(path_completions, kinds=())),
-            **dict.fromkeys(_SETS, Completer(partial(path_completions, kinds=PROMPT_FILES))),
+            **dict.fromkeys(SETS, Completer(partial(path_completions, kinds=PROMPT_FILES))),
         }
 
     def body(self) -> ComposeResult:
-        columns = [Column("mark", "", 1), Column("name", "setting", 26), Column("value", "value", 0)]
-        with Horizontal(id="setup-body"):
-            with Vertical(id="setup-left"):
-                yield LineTable(columns, id="settings", enter="edit")
-                yield Editor(id="editor")
-                yield RunList()
-            yield InfoPanel(id="setup-info")
+        with Vertical(id="setup-body"):
+            with Horizontal(id="setup-top", classes="column"):
+                with Vertical(id="setup-left", classes="column"):
+                    yield Frame(
+                        "Plan",
+                        LineTable(plan_columns(()), id="settings", enter="edit", header=False, spill=True),
+                        Horizontal(Static(id="editor-name"), Editor(id="editor", compact=True), id="edit"),
+                        TextPanel(id="about"),
+                        keys=("reset", "turn", "find", "presets", "undo"),
+                        id="plan-pane",
+                    )
+                    yield Frame("Earlier runs", RunList(), keys=("resume", "delete"), id="runs-pane")
+                with Vertical(id="setup-middle", classes="column"):
+                    yield Frame("Before you start", TextPanel(id="before"), keys=("start", "queue"), id="before-pane")
+                    yield Frame(
+                        "Preview",
+                        TextPanel(id="preview"),
+                        keys=("next_prompt", "whole_prompt"),
+                        id="preview-pane",
+                    )
+                with Vertical(id="setup-right", classes="column"):
+                    yield Frame("What is edited", TextPanel(id="edits"), keys=("inspect",), id="edits-pane")
+            yield Frame("Same from the command line", TextPanel(id="command"), keys=("copy",), id="command-pane")
 
     def on_mount(self) -> None:
-        self.query_one("#editor", Input).display = False
-        self.query_one("#settings").focus()
+        self.query_one("#edit").display = False
+        self.query_one("#about", TextPanel).can_focus = False
+        self._table.focus()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         self._runs.load(self.form.settings.runs_dir)
-        # Asking the driver takes up to seconds: once for each time that the screen comes into view.
-        on_thread(self, self._look_at_machine, "machine")
+        self._look(self.form.settings)
 
     def on_screen_suspend(self) -> None:
         if self.is_ready:
             self._commit()
 
-    def _look_at_machine(self) -> None:
-        self._machine = devices()
-        self.app.call_from_thread(self._machine_known)
+    @property
+    def _table(self) -> LineTable:
+        return self.query_one("#settings", LineTable)
 
-    def _machine_known(self) -> None:
-        entry = self._entry()
-        if entry and entry.key == "model" and not self._previewing and self.is_ready:
-            self._paint_info()
+    def _panel(self, name: str) -> TextPanel:
+        return self.query_one(f"#{name}", TextPanel)
+
+    # Looking
+
+    def _look(self, settings: Settings, pause: float = 0.0) -> None:
+        """Look at everything that settings name, on a thread, and paint what is found."""
+        self._surveyed = settings
+
+        def run() -> None:
+            time.sleep(pause)
+            if self._surveyed is not settings:
+                return
+            for outlook in survey(settings, self._looker, self._machine):
+                if self._surveyed is not settings or not self.is_attached:
+                    return
+                self.app.call_from_thread(found, outlook)
+
+        def found(outlook: Outlook) -> None:
+            if self._surveyed is settings and self.is_ready:
+                self._outlook = outlook
+                offered = outlook.finding(self._editing or "")
+                self.query_one("#editor", Editor).instead = offered.instead if offered else None
+                self._open_what_is_wrong()
+                self._paint_plan()
+                self._paint_beside()
+                if outlook.complete:
+                    self._paint_prompt()
+
+        on_thread(self, run, "survey", exclusive=False)
+
+    def _open_what_is_wrong(self) -> None:
+        """Show the parts of a set that can be read but for its split or its column."""
+        for name in SETS:
+            finding = self._outlook.finding(name)
+            if finding and finding.state == "bad" and ("column" in finding.reason or "split" in finding.reason):
+                self._opened.add(name)
 
     # Painting
 
     def paint(self, kinds: frozenset[str]) -> None:
         if EVERYTHING in kinds:
-            self._paint_settings()
-            self._paint_info()
+            self._paint_plan()
+            self._paint_beside()
+            self._paint_prompt()
 
-    def _paint_settings(self) -> None:
-        rows = setting_rows(self.form, self._open, self.view.glyphs)
-        self.query_one("#settings", LineTable).set_rows(rows)
+    def _paint_plan(self) -> None:
+        rows = plan_rows(self.form, self._opened, self._outlook, self.view.glyphs, self._table.size.width)
+        self._table.set_columns(plan_columns(rows))
+        self._table.set_rows(rows)
+        self._paint_about()
 
     def _entry(self) -> Entry | None:
-        key = self.query_one("#settings", LineTable).cursor
+        key = self._table.cursor
         return next((e for e in self.form.entries() if e.key == key), None)
 
-    def _paint_info(self) -> None:
-        """Beside the settings: what the one under the cursor means, and what is known of the value it has, or has in
-        the line. Otherwise what is wrong with the run under the cursor."""
+    def _paint_about(self) -> None:
+        """Below the plan: what the setting under the cursor means, and what is wrong with what is typed."""
         if self._runs.has_focus and (run := self._runs.run) and run.problem:
-            self._previewing = True
-            self._info.show(Text(plain(run.problem), "bold red"))
+            self._panel("about").show(Text(plain(run.problem), self.looks.bad))
             return
-        entry, text, settings, problem = self._entry(), Text(), self.form.settings, None
-        if entry is None and not settings.model:
-            text.append("Choose a model: j, then enter. Or look at an earlier run: tab, then enter.")
-        elif entry is None:
-            text.append("The same from a shell:\n", "bold")
-            text.append(plain(self.form.command_line()))
-        else:
-            text = setting_words(entry)
-        editor = self.query_one("#editor", Input)
-        if self._editing:
-            try:
-                settings = self.form.tried(self._editing, editor.value)
-            except HereticError as error:
-                problem = str(error)
-                text.append(plain(problem) + "\n", "bold red")
-        editor.set_class(problem is not None, "-invalid")
-        self._previewing = False
-        glyphs, machine = self.view.glyphs, self._machine
-        if entry and not problem and entry.key == "model":
-            self._info.show_and_find(text, lambda: Text.assemble(text, "\n", model_words(settings.model, machine)))
-        elif entry and not problem and entry.name in _SETS:
-            name = entry.name
-            self._info.show_and_find(text, lambda: Text.assemble(text, "\n", prompt_words(settings, name, glyphs)))
-        else:
-            self._info.show(text)
+        text = about_words(self._entry(), self._outlook, self.looks)
+        if self._editing and (problem := self.form.check(self._editing, self._typed)):
+            text = Text(plain(problem), f"bold {self.looks.bad}")
+        elif self._table.cursor == PRESET:
+            text = Text("Preset\nHow much of a search: enter or P chooses, and says what it changes.")
+        self._panel("about").show(text)
 
-    @property
-    def _info(self) -> InfoPanel:
-        return self.query_one(InfoPanel)
+    def _paint_beside(self) -> None:
+        view, look = self.view, self.looks
+        notify = getattr(self.app, "interface").notify  # noqa: B009 - what ShowsRun does not promise
+        before = self._panel("before")
+        width = before.scrollable_content_region.width
+        before.show(before_words(self._outlook, notify, view.glyphs, look, view.timed, width))
+        self._panel("edits").show(edits_words(self._outlook, look))
+        self._panel("command").show(Text(plain(self.form.command_line())))
+
+    # The prompt
+
+    def _paint_prompt(self) -> None:
+        """Show a prompt of the set under the cursor, or of the one that was there last."""
+        entry = self._entry()
+        if entry and entry.name in SETS and entry.name != self._set:
+            self._set, self._number = entry.name, 0
+        name, number, settings, look = self._set, self._number, self._surveyed or self.form.settings, self.looks
+        wanted = self._wanted_prompt = (name, number, settings)
+        longest = self._outlook.longest.get(name)
+
+        def run() -> None:
+            time.sleep(_PAUSE)
+            if self._wanted_prompt is not wanted or not self.is_attached:
+                return
+            title = title_of(name)
+            try:
+                found = self._looker.prompt(settings, name, number)
+                words = prompt_words(found, settings, name, longest, look)
+                title += f"  ({found.number + 1:,} of {found.count:,})" if found else ""
+            except HereticError as error:
+                words = Text(plain(str(error)), look.bad)
+            self.app.call_from_thread(show, words, f"Preview: {title}")
+
+        def show(words: Text, title: str) -> None:
+            if self._wanted_prompt is wanted and self.is_ready:
+                self._panel("preview").show(words)
+                self.query_one("#preview-pane", Frame).retitle(title)
+
+        on_thread(self, run, "prompt", exclusive=False)
+
+    def action_next_prompt(self, by: int) -> None:
+        self._number += by
+        self._paint_prompt()
+
+    def action_whole_prompt(self) -> None:
+        """The prompt in a window of its own; a data set of the Hub is read first."""
+        settings, name = self.form.settings, self._set
+        finding = self._outlook.finding(name)
+        if finding and finding.state == "unknown":
+            self.say(f"Reading {getattr(settings, name).dataset} from the Hub.")
+            self._looker.fetch(settings, name)
+            self._look(settings)
+            return
+        title = str(self.query_one("#preview-pane", Frame).border_title)
+        self.app.push_screen(TextDialog(title, self._panel("preview").text))
+
+    def action_inspect(self) -> None:
+        self.app.push_screen(TextDialog("What is edited", edits_words(self._outlook, self.looks)))
 
     # Editing
 
     @on(LineTable.Highlighted, "#settings")
     def _highlighted(self) -> None:
-        self._paint_info()
+        self._paint_about()
+        entry = self._entry()
+        if entry and entry.name in SETS and entry.name != self._set:
+            self._paint_prompt()
 
     @on(LineTable.Selected, "#settings")
     def edit(self) -> None:
-        key = str(self.query_one("#settings", LineTable).cursor)
-        if key == START:
-            self.action_start()
+        key = str(self._table.cursor)
+        if key == PRESET:
+            self.action_presets()
         elif key.startswith("group:"):
-            self._open ^= {key.removeprefix("group:")}
-            self._paint_settings()
+            self._fold(key.removeprefix("group:"))
+        elif key == "refusal_markers":
+            self.action_markers()
         elif entry := self._entry():
             if entry.value in ("true", "false"):
-                self.form.set(key, "false" if entry.value == "true" else "true")
-                self._paint_settings()
-                self._paint_info()
-                return
-            self._editing = key
-            box = self.query_one("#editor", Input)
-            box.value = "" if entry.value == '""' and key == "model" else entry.value
-            box.placeholder = key
-            box.suggester = self._finds.get(key)
-            box.display = True
-            box.focus()
+                self._set_value(key, "false" if entry.value == "true" else "true")
+            else:
+                self._open_line(entry)
+
+    def _open_line(self, entry: Entry) -> None:
+        self._editing = entry.key
+        box = self.query_one("#editor", Editor)
+        self.query_one("#editor-name", Static).update(Text(f"{entry.title}: "))
+        value = "" if entry.value == '""' and entry.key == "model" else entry.value
+        box.value = self._refused.get(entry.key, value)
+        box.placeholder = entry.words
+        box.suggester = self._finds.get(entry.key)
+        if entry.choices:
+            box.suggester = Completer(lambda typed: [each for each in entry.choices if each.startswith(typed)])
+        finding = self._outlook.finding(entry.key)
+        box.instead = finding.instead if finding else None
+        self.query_one("#edit").display = True
+        box.focus()
+
+    @property
+    def _typed(self) -> str:
+        return self.query_one("#editor", Input).value
 
     @on(Input.Changed, "#editor")
     def _typing(self) -> None:
-        if self._editing:
-            self._paint_info()
+        if not self._editing:
+            return
+        try:
+            settings = self.form.tried(self._editing, self._typed)
+            self.query_one("#editor").remove_class("-invalid")
+        except HereticError:
+            self.query_one("#editor").add_class("-invalid")
+        else:
+            self._look(settings, _PAUSE)
+        self._paint_about()
 
     @on(Input.Submitted, "#editor")
     def _entered(self) -> None:
@@ -201,13 +340,13 @@ with its own settings, D deletes it.
     def _left(self, message: Editor.Left) -> None:
         if self._commit():
             self._leave()
-            self.query_one("#settings", LineTable).action_move(message.by)
+            self._table.action_move(message.by)
 
     @on(Editor.Offered)
     def _offered(self, message: Editor.Offered) -> None:
         names = [os.path.basename(name.rstrip("/")) + "/" * name.endswith("/") for name in message.names]
         more = f" and {len(names) - _OFFERED} more" if len(names) > _OFFERED else ""
-        self._info.show(Text("It may go on as: " + plain(", ".join(names[:_OFFERED])) + more))
+        self._panel("about").show(Text("It may go on as: " + plain(", ".join(names[:_OFFERED])) + more))
 
     @on(Input.Blurred, "#editor")
     def _blurred(self) -> None:
@@ -219,78 +358,160 @@ with its own settings, D deletes it.
         """Take the text of the line. Returns whether it is valid."""
         if not self._editing:
             return True
-        try:
-            self.form.set(self._editing, self.query_one("#editor", Input).value)
-        except HereticError:
-            self._paint_info()
+        key = self._editing
+        if not self._set_value(key, self._typed):
+            self._refused[key] = self._typed
             return False
-        self._paint_settings()
+        self._refused.pop(key, None)
         return True
+
+    def _set_value(self, key: str, text: str) -> bool:
+        try:
+            self.form.set(key, text)
+        except HereticError:
+            self._paint_about()
+            return False
+        self._changed()
+        return True
+
+    def _changed(self) -> None:
+        """The settings are others now."""
+        self._look(self.form.settings)
+        self._paint_plan()
+        self._paint_beside()
 
     def _leave(self) -> None:
         self._editing = None
-        self.query_one("#editor", Input).display = False
+        self.query_one("#edit").display = False
         if self.focused is None or self.focused.id == "editor":
-            self.query_one("#settings").focus()
-        self._paint_info()
+            self._table.focus()
+        self._paint_about()
 
     def action_leave_editor(self) -> None:
-        """Leave the line and keep its text, or drop it where it is not valid."""
+        """Leave the line and take its text, or keep it for the next time where it is not valid."""
         key = self._editing
-        if not self._commit():
-            self.say(f"{key} stays as it was.", "warning")
+        if key and not self._commit():
+            self.say(f"The {title_of(key)} stays as it was; enter brings back what you typed.", "warning")
+            self._look(self.form.settings)
         self._leave()
+
+    def action_turn(self) -> None:
+        """The next value of a switch or of a choice; the parts of a prompt set; what a group holds."""
+        entry, key = self._entry(), str(self._table.cursor)
+        if entry and entry.part is None and entry.name in SETS:
+            self._fold(entry.name)
+        elif entry and entry.value in ("true", "false"):
+            self._set_value(key, "false" if entry.value == "true" else "true")
+        elif entry and entry.choices:
+            now = entry.value if entry.value in entry.choices else entry.choices[0]
+            self._set_value(key, entry.choices[(entry.choices.index(now) + 1) % len(entry.choices)])
+        elif key.startswith("group:"):
+            self._fold(key.removeprefix("group:"))
+
+    def _fold(self, name: str) -> None:
+        self._opened ^= {name}
+        self._paint_plan()
+
+    def action_take_hint(self) -> None:
+        """Take the value that is offered for the setting under the cursor, else go to the next pane."""
+        finding = self._outlook.finding(str(self._table.cursor))
+        if self.focused is self._table and finding and finding.instead:
+            self._set_value(str(self._table.cursor), finding.instead)
+        else:
+            self.focus_next()
 
     def action_reset(self) -> None:
         if (entry := self._entry()) and entry.changed:
+            self._refused.pop(entry.key, None)
             self.form.reset(entry.key)
-            self._paint_settings()
-            self._paint_info()
+            self._changed()
+
+    def action_undo(self) -> None:
+        what = self.form.undo()
+        self.say(f"Undone: {what}." if what else "Nothing was changed here: there is nothing to undo.")
+        self._changed()
+
+    def action_find(self) -> None:
+        entries = sorted(self.form.entries(), key=lambda e: COMMON.index(e.key) if e.key in COMMON else len(COMMON))
+
+        def chosen(key: str | None) -> None:
+            if key is not None:
+                self._go_to(key)
+
+        self.app.push_screen(FindDialog(entries), chosen)
+
+    def _go_to(self, key: str) -> None:
+        """Put the cursor on a setting, and open its line."""
+        entry = next(e for e in self.form.entries() if e.key == key)
+        if entry.part:
+            self._opened.add(entry.name)
+        elif key not in COMMON:
+            self._opened.add(entry.group)
+        self._paint_plan()
+        self._table.focus()
+        self._table.go_to(key)
+        if entry.value not in ("true", "false") and key != "refusal_markers":
+            self._open_line(entry)
+
+    def action_presets(self) -> None:
+        settings = self.form.settings
+
+        def words(name: str, about: str, changed: dict[str, tuple[int, int]]) -> str:
+            steps = ", ".join(f"{title_of(key)} {now} to {then}" for key, (now, then) in changed.items())
+            return f"{name}, {about}: {steps or 'as it is'}"
+
+        choices = tuple((p.name[0], p.name, words(p.name, p.words, changes(p, settings))) for p in PRESETS)
+
+        def chosen(name: str | None) -> None:
+            preset = next((each for each in PRESETS if each.name == name), None)
+            if preset and (steps := changes(preset, self.form.settings)):
+                self.form.update(f"preset {preset.name}", preset.values)
+                told = ", ".join(f"{title_of(key)} {now} to {then}" for key, (now, then) in steps.items())
+                self.say(f"{preset.name}: {told}. u takes it back.")
+                self._changed()
+
+        self.app.push_screen(ChoiceDialog(Question("How much of a search?", "Other settings stay.", choices)), chosen)
+
+    def action_markers(self) -> None:
+        def taken(markers: list[str] | None) -> None:
+            if markers is not None and markers != self.form.settings.refusal_markers:
+                self.form.update("refusal markers", {"refusal_markers": markers})
+                self._changed()
+
+        self.app.push_screen(MarkersDialog(self.form.settings), taken)
 
     def action_copy(self) -> None:
         self.ask(CopyText(self.form.command_line(), "command line"))
-
-    # Preview
-
-    def action_preview(self) -> None:
-        entry, settings = self._entry(), self.form.settings
-        if entry is None or entry.name not in _SETS:
-            self.say("Put the cursor on a set of prompts first.")
-            return
-        self._preview("Reading the prompts and the chat template …", partial(preview_words, settings, entry.name))
-
-    def action_inspect(self) -> None:
-        settings = self.form.settings
-        if not settings.model:
-            self.say("Choose a model first: enter on the line `model`.")
-            return
-        self._preview("Building the model without its weights …", partial(inspect_words, settings))
-
-    def _preview(self, meanwhile: str, work: Callable[[], Text]) -> None:
-        self._previewing = True
-        self._info.show_and_find(Text(meanwhile), work)
 
     # Starting
 
     def works(self, action: str) -> bool:
         match action:
-            case "start":
+            case "start" | "queue":
                 return bool(self.form.settings.model)
             case "resume":
                 return bool(self._runs.rows)
+            case "inspect":
+                return bool(self.form.settings.model)
         return True
 
     def action_start(self) -> None:
+        self._begin(StartRun)
+
+    def action_queue(self) -> None:
+        self._begin(AddToQueue)
+
+    def _begin(self, message: Callable[[Settings], StartRun | AddToQueue]) -> None:
         if not self._commit():
             return
         if self._editing:
             self._leave()
         settings = self.form.settings
         if not settings.model:
-            self.say("Choose a model first: enter on the line `model`.")
-            self.query_one("#settings", LineTable).go_to("model")
+            self.say("Choose a model first: press enter on the line model.")
+            self._table.go_to("model")
             return
-        self.ask(StartRun(settings))
+        self.ask(message(settings))
 
     # Earlier runs
 
@@ -302,11 +523,11 @@ with its own settings, D deletes it.
     def _run_highlighted(self) -> None:
         # They are listed again while the user may look at something else.
         if self._runs.has_focus:
-            self._paint_info()
+            self._paint_about()
 
     @on(events.DescendantFocus, "#runs, #settings")
     def _list_entered(self) -> None:
-        self._paint_info()
+        self._paint_about()
 
     @on(LineTable.Selected, "#runs")
     def open_run(self) -> None:
@@ -318,7 +539,7 @@ with its own settings, D deletes it.
         if folder is None:
             return
         if folder.holder():
-            self.say(f"{folder.name} is at work in process {folder.holder()}: enter shows it.")
+            self.say(f"{folder.name} is running in process {folder.holder()}: enter shows it.")
             return
         try:
             settings = resumed_settings(folder, self.form.settings)
@@ -332,11 +553,11 @@ with its own settings, D deletes it.
         if folder is None or self.focused is not self._runs:
             return
         if folder.holder():
-            self.say(f"{folder.name} is at work in process {folder.holder()}.")
+            self.say(f"{folder.name} is running in process {folder.holder()}.")
             return
         exports = sorted(path.name for path in (folder.path / "exports").glob("*")) if folder.path.is_dir() else []
-        text = f"{folder.path}\nAll its trials and responses go" + (
-            f", and its exports: {', '.join(exports)}" * bool(exports)
+        text = f"{folder.path}\nAll its trials and responses will be deleted" + (
+            f", and its exports: {', '.join(exports)}." if exports else "."
         )
 
         def answered(answer: str | None) -> None:

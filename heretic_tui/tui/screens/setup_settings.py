@@ -1,70 +1,146 @@
-"""The settings as lines of Setup's table: the common ones, then the others by groups that open and close."""
+"""The settings as lines of the Plan on Setup: the common ones under headings, then the others by groups that open and
+close; beneath a value that cannot be used, why."""
 
 from __future__ import annotations
 
-from collections.abc import Container
+import os
+import textwrap
+from collections.abc import Container, Iterator, Sequence
 
 from rich.text import Text
 
 from heretic_tui.settings.form import Entry, SettingsForm
+from heretic_tui.settings.presets import PRESETS, preset_of
+from heretic_tui.settings.schema import PromptSet
 from heretic_tui.tui.glyphs import Glyphs
-from heretic_tui.tui.widgets.line_table import Row
+from heretic_tui.tui.outlook import Finding, Outlook
+from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import plain
 
-COMMON = (
-    "model",
-    "quantization",
-    "good_prompts",
-    "bad_prompts",
-    "good_evaluation_prompts",
-    "bad_evaluation_prompts",
-    "n_trials",
-    "n_startup_trials",
-    "batch_size",
-    "seed",
-)
-# Key of the line that starts the run. A group's line has the key `group:NAME`.
-START = "start"
+SETS = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+# The line that shows which preset the settings have.
+PRESET = "preset"
+_COMMON = {
+    "Model": ("model", "quantization", "dtypes"),
+    "Prompts": SETS,
+    "Search": (PRESET, "n_trials", "n_startup_trials", "early_stop", "seed"),
+    "Refusal is": ("refusal_markers", "judge"),
+}
+COMMON = tuple(key for keys in _COMMON.values() for key in keys)
+# Cells of a name, of what stands before a value, and of a note at most.
+_NAME = 24
+_BEFORE_VALUES = _NAME + 3
+_NOTE = 26
+# Lines that a reason takes at most; all of it stands below the table.
+_LINES = 2
 
 
-def setting_rows(form: SettingsForm, opened: Container[str], glyphs: Glyphs) -> list[Row]:
-    """All lines.
+def plan_rows(form: SettingsForm, opened: Container[str], outlook: Outlook, glyphs: Glyphs, width: int) -> list[Row]:
+    """All lines. A group's line has the key `group:NAME`; a line that the cursor passes over has a pair as its key.
 
     Args:
-        opened: the groups whose settings are shown.
+        opened: the groups, and the prompt sets, that show what they hold.
+        width: cells of a line.
     """
     entries = list(form.entries())
     by_key = {entry.key: entry for entry in entries}
-    ready = "Start" if form.settings.model else "Start: choose a model first"
-    rows = [Row(START, (f"{glyphs.running} {ready}   ctrl+s",), "group")]
-    rows += [_row(by_key[name], glyphs) for name in COMMON]
+    rows: list[Row] = []
+    for heading, keys in _COMMON.items():
+        rows += [Row(("gap", heading), ("",), caption=True)] if rows else []
+        rows.append(Row(("heading", heading), (heading.upper(),), "dim", caption=True))
+        for key in keys:
+            if key == PRESET:
+                rows.append(_preset_row(form))
+                continue
+            rows += _rows(by_key[key], form, outlook, glyphs, width)
+            parts = [entry for entry in entries if key in SETS and entry.name == key and entry.part]
+            for part in parts if key in opened else []:
+                rows += _rows(part, form, outlook, glyphs, width)
+    rows.append(Row(("gap", "groups"), ("",), caption=True))
     for group in dict.fromkeys(entry.group for entry in entries):
-        members = [entry for entry in entries if entry.group == group and entry.key not in COMMON]
+        members = [e for e in entries if e.group == group and e.key not in COMMON and e.name not in SETS]
+        if not members:
+            continue
         changed = sum(entry.changed for entry in members)
-        words = f" ({changed} changed)" if changed else ""
+        words = f"{changed} changed" if changed else "defaults"
+        bad = any((found := outlook.finding(e.key)) and found.state == "bad" for e in members)
         mark = glyphs.open if group in opened else glyphs.closed
-        rows.append(Row(f"group:{group}", (f"{mark} {group}{words}",), "group"))
+        title = f"{mark} {group} ({words})" + f" {glyphs.failed}" * bad
+        rows.append(Row(f"group:{group}", (title,), "changed" if changed else "group"))
         if group in opened:
-            rows += [_row(entry, glyphs) for entry in members]
+            for entry in members:
+                rows += _rows(entry, form, outlook, glyphs, width)
     return rows
 
 
-def setting_words(entry: Entry) -> Text:
-    """What a setting means, and its default."""
-    text = Text()
-    text.append(f"{entry.key}\n", "bold")
-    text.append(f"{plain(entry.description)}\n")
-    default = entry.default if entry.default not in ("", '""') else "unset" if not entry.default else "empty"
-    text.append(f"default: {plain(default)}\n", "dim")
+def plan_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """The columns for these lines: values take what names and notes leave."""
+    note = min(_NOTE, max((len(row.cells[3]) for row in rows if len(row.cells) > 3), default=0))
+    return Column("mark", "", 1), Column("name", "", _NAME), Column("value", "", 0), Column("note", "", max(1, note))
+
+
+def _preset_row(form: SettingsForm) -> Row:
+    now = preset_of(form.settings)
+    names = [(each, f"{each.name} {each.values['n_trials']}") for each in PRESETS]
+    words = [f"[{name}]" if each == now else f" {name} " for each, name in names]
+    return Row(PRESET, (" ", "preset", " ".join(words).strip(), "" if now else "none of them"), kinds=((3, "dim"),))
+
+
+def _set_words(spec: PromptSet, room: int, glyphs: Glyphs) -> str:
+    """A prompt set in a line: where it lies, its split, its column."""
+    more = f" {spec.split}" if spec.split else ""
+    more += f" : {spec.column}" if spec.column and spec.column != "text" else ""
+    return _path_words(spec.dataset, room - len(more), glyphs) + more
+
+
+def _path_words(path: str, room: int, glyphs: Glyphs) -> str:
+    """A path in so many cells: of a long one the end, which tells most."""
+    home = os.path.expanduser("~")
+    if path.startswith(f"{home}/"):
+        path = "~" + path.removeprefix(home)
+    return path if len(path) <= room or room < 8 else glyphs.ellipsis + path[len(path) - room + len(glyphs.ellipsis) :]
+
+
+def _rows(entry: Entry, form: SettingsForm, outlook: Outlook, glyphs: Glyphs, width: int) -> Iterator[Row]:
+    finding = outlook.finding(entry.key) or Finding("unknown")
+    mark, kind = {
+        "good": (glyphs.done, "good"),
+        "bad": (glyphs.failed, "bad"),
+        "looking": (glyphs.ellipsis[:1], "busy"),
+        "unknown": (" ", "dim"),
+    }[finding.state]
+    title = f"  {entry.title}" if entry.part else entry.title
+    value, room = entry.words, width - _BEFORE_VALUES - max(1, len(finding.note)) - 1
+    if not entry.part and entry.name in SETS:
+        value = _set_words(getattr(form.settings, entry.name), room, glyphs)
+    elif entry.key in ("model", "runs_dir"):
+        value = _path_words(value, room, glyphs)
+    kinds = ((0, kind), (2, "bad" if finding.state == "bad" else "mark" if entry.changed else "row"), (3, "dim"))
+    yield Row(entry.key, (mark, title, plain(value), finding.note), kinds=kinds)
+    for place, line in enumerate(_reason(finding, glyphs, width)):
+        yield Row(("reason", entry.key, place), (line,), "bad", caption=True)
+
+
+def _reason(finding: Finding, glyphs: Glyphs, width: int) -> list[str]:
+    indent = " " * 6
+    room = max(20, width - len(indent) - 1)
+    lines = textwrap.wrap(plain(finding.reason), room, max_lines=_LINES, placeholder=glyphs.ellipsis)
+    if finding.instead and finding.state == "unknown":
+        lines.append(f"tab takes {plain(finding.instead)}")
+    elif finding.instead:
+        lines.append(f"did you mean {plain(finding.instead)}?  (tab takes it)")
+    return [indent + line for line in lines]
+
+
+def about_words(entry: Entry | None, outlook: Outlook, look: Looks) -> Text:
+    """What the setting under the cursor means, with its key, its default, and what is wrong with its value."""
+    if entry is None:
+        return Text()
+    text = Text(entry.title[:1].upper() + entry.title[1:], "bold")
+    text.append(f"  {entry.key}" if entry.key != entry.title else "", look.dim)
+    text.append(f"\n{plain(entry.description)}", look.ink)
+    text.append(f"\ndefault: {plain(entry.default_words)}", look.dim)
+    if (finding := outlook.finding(entry.key)) and finding.reason:
+        text.append(f"\n{plain(finding.reason)}", look.bad)
     return text
-
-
-def _row(entry: Entry, glyphs: Glyphs) -> Row:
-    mark = glyphs.changed if entry.changed else " "
-    name = entry.name if entry.part is None else f"{_short(entry.name)}.{entry.part}"
-    value = entry.shown if entry.value not in ("", '""') else "unset" if not entry.value else "empty"
-    return Row(entry.key, (mark, name, plain(value)), "changed" if entry.changed else "row")
-
-
-def _short(name: str) -> str:
-    return name.replace("_evaluation_prompts", "_eval").replace("_prompts", "")

@@ -31,7 +31,13 @@ class Completer(Suggester):
 
 class Editor(QuietInput):
     """The line in which a setting is edited. Tab completes where there is something to complete, and leaves the line
-    where there is not, as the arrow keys up and down do."""
+    where there is not, as the arrow keys up and down do.
+
+    Attributes:
+        instead: what tab takes where nothing begins with what was typed.
+    """
+
+    instead: str | None = None
 
     BINDINGS = [
         Binding("tab", "complete", "Complete", show=False),
@@ -60,8 +66,13 @@ class Editor(QuietInput):
         if len(common) > len(self.value):
             self.value = common
             self.action_end()
-        elif names:
+        elif names and names != [self.value]:
             self.post_message(self.Offered(names))
+        elif self.instead:
+            self.value = self.instead
+            self.action_end()
+        elif names:
+            self.post_message(self.Left(1))
 
     def action_leave(self, by: int) -> None:
         self.post_message(self.Left(by))

@@ -38,12 +38,14 @@ class Row:
 
     Attributes:
         kinds: by the place of a cell, a component class of its own, such as good, bad, base, dim or mark.
+        caption: whether the first cell takes the whole line, and the cursor passes over it.
     """
 
     key: Hashable
     cells: tuple[str, ...]
     kind: str = "row"
     kinds: tuple[tuple[int, str], ...] = ()
+    caption: bool = False
 
 
 @dataclass
@@ -64,6 +66,9 @@ class LineTable(ScrollView, can_focus=True):
         columns: those that fit are drawn, from the left.
         rows: in the order shown.
         enter: what enter does, for the line of keys.
+
+    Args:
+        spill: whether the last text of a row takes the room of the empty cells behind it.
     """
 
     COMPONENT_CLASSES = {
@@ -123,10 +128,12 @@ class LineTable(ScrollView, can_focus=True):
         empty: str = "nothing here yet",
         enter: str = "",
         header: bool = True,
+        spill: bool = False,
     ) -> None:
         super().__init__(id=id)
         # Lines that the header takes.
         self._head = int(header)
+        self._spill = spill
         self.enter = enter
         self.columns = tuple(columns)
         self.rows: list[Row] = []
@@ -164,7 +171,11 @@ class LineTable(ScrollView, can_focus=True):
         moved = False
         if self.rows and (self.cursor not in self._places or (follow and at_end)):
             last = len(self.rows) - 1
+<<<<<<< HEAD
             self.cursor = self.rows[last if follow and at_end else min(max(place, above), last)].key
+=======
+            self.cursor = self.rows[self._selectable(last if follow and at_end else min(place, last), 1)].key
+>>>>>>> 710b0b2 (Setup: everything that can be known before the start is checked while one types, with what a run will take, a preview, presets, undo and a search for settings)
             moved = True
         elif not self.rows:
             self.cursor = None
@@ -235,7 +246,15 @@ class LineTable(ScrollView, can_focus=True):
 
     def _go(self, index: int) -> None:
         if self.rows:
-            self.go_to(self.rows[max(0, min(len(self.rows) - 1, index))].key)
+            self.go_to(self.rows[self._selectable(index, 1 if index > self.place else -1)].key)
+
+    def _selectable(self, index: int, step: int) -> int:
+        """The row at a place, or where that is a caption the next one that is none, else the last before it."""
+        last = len(self.rows) - 1
+        index = max(0, min(last, index))
+        ahead = range(index, last + 1) if step > 0 else range(index, -1, -1)
+        behind = range(index, -1, -1) if step > 0 else range(index, last + 1)
+        return next((place for place in (*ahead, *behind) if not self.rows[place].caption), index)
 
     def on_click(self, event: events.Click) -> None:
         if event.y < self._head:
@@ -250,7 +269,7 @@ class LineTable(ScrollView, can_focus=True):
             key = self.rows[index].key
             if key == self.cursor:
                 self.action_select()
-            else:
+            elif not self.rows[index].caption:
                 self.go_to(key)
 
     def _scroll_to_cursor(self) -> None:
@@ -309,8 +328,10 @@ class LineTable(ScrollView, can_focus=True):
         if row.key == self.cursor:
             name = "line-table--cursor" if self.has_focus else "line-table--cursor-blurred"
             over = self.get_component_rich_style(name)
-        if row.kind == "group":
+        if row.caption or row.kind == "group":
             return self._strip([fit(row.cells[0], width)], style + over, width)
+        if self._spill:
+            layout = _spilled(layout, row.cells)
         cells = [fit(cell, w, c.right) for (c, w), cell in zip(layout, row.cells, strict=False)]
         if not row.kinds:
             return self._strip(cells, style + over, width)
@@ -322,3 +343,12 @@ class LineTable(ScrollView, can_focus=True):
 
     def _strip(self, cells: list[str], style: Style, width: int) -> Strip:
         return Strip([Segment(fit(" ".join(cells), width), style)], width)
+
+
+def _spilled(layout: list[tuple[Column, int]], cells: Sequence[str]) -> list[tuple[Column, int]]:
+    """The widths where the last cell with text takes the room of those behind it."""
+    filled = max((place for place, cell in enumerate(cells[: len(layout)]) if cell), default=len(layout) - 1)
+    rest = sum(width + 1 for _, width in layout[filled + 1 :])
+    if not rest:
+        return layout
+    return [*layout[:filled], (layout[filled][0], layout[filled][1] + rest)]

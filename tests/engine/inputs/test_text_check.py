@@ -36,7 +36,7 @@ from heretic_tui.engine.session.chat import answer
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ChatEnded, Event
 from heretic_tui.settings.schema import Settings
-from heretic_tui.tui.preview import preview_prompts
+from heretic_tui.tui.preview import Looker
 from heretic_tui.work import Work
 from tests.support import tiny_models
 from tests.support.commands import Ended
@@ -351,8 +351,12 @@ def test_the_preview_is_what_the_engine_renders(tmp_path: Path) -> None:
             "response_prefix": "Well,",
         }
     )
-    shown, _ = preview_prompts(settings, "good_prompts")
-    assert shown == [f"user: {SYSTEM}\n\n{USER}\nWell,", f"user: {SYSTEM}\n\nWhy?\nWell,"]
+    looker = Looker()
+    seen = [looker.prompt(settings, "good_prompts", number) for number in (0, 1, 2, -1)]
+    first, second = f"user: {SYSTEM}\n\n{USER}\nWell,", f"user: {SYSTEM}\n\nWhy?\nWell,"
+    assert [view and view.text for view in seen] == [first, second, first, second], "and round again"
+    assert [view and (view.number, view.count) for view in seen] == [(0, 2), (1, 2), (0, 2), (1, 2)]
+    assert all(view and view.tokens and not view.note for view in seen)
 
 
 # The clock

@@ -1,43 +1,76 @@
-"""Setup: settings, completion, previews, and the earlier runs."""
+"""Setup: settings, checks while one types, completion, previews, presets, and the earlier runs."""
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.text import Text
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from heretic_tui.demo.settings import MODEL
+from heretic_tui.demo.settings import settings_of_the_demo
+from heretic_tui.events import PhaseFinished, TrialFinished
+from heretic_tui.machine import Looker as MachineLooker
+from heretic_tui.machine import MachineSample
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
+from heretic_tui.tui import messages
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.model_files import Device
-from heretic_tui.tui.screens.setup_words import model_words
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from heretic_tui.tui.screens.setup_find import ranked
 from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown
+from tests.support.screens import drive, make_app, settle, shown, told
+
+Press = Pilot[Any]
 
 
-async def edited(pilot: Pilot[Any], app: HereticApp, key: str, text: str) -> str:
-    """Go to a setting, type a text in its line, and wait for what is said of it."""
-    app.screen.query_one("#settings", LineTable).go_to(key)
+def settings_of(app: HereticApp) -> Settings:
+    assert app.form is not None
+    return app.form.settings
+
+
+def plan(app: HereticApp) -> LineTable:
+    return app.screen.query_one("#settings", LineTable)
+
+
+def line(app: HereticApp, key: str) -> tuple[str, ...]:
+    """The cells of a setting in the plan, and the reason beneath them."""
+    cells = next(row.cells for row in plan(app).rows if row.key == key)
+    reasons = [row.cells[0].strip() for row in plan(app).rows if isinstance(row.key, tuple) and row.key[1] == key]
+    return (*cells[2:], " ".join(reasons)) if reasons else (cells[0], *cells[2:])
+
+
+async def edited(pilot: Press, app: HereticApp, key: str, text: str) -> None:
+    """Go to a setting, type a text in its line, and wait for what is found out of it."""
+    plan(app).go_to(key)
     await pilot.press("enter", "ctrl+u", *text)
-    return await said(pilot, app)
+    await found(pilot, app)
 
 
-async def said(pilot: Pilot[Any], app: HereticApp) -> str:
+async def found(pilot: Press, app: HereticApp) -> None:
+    """Wait for what threads find."""
+    for _ in range(2):
+        await pilot.pause()
+        await app.workers.wait_for_complete()
     await pilot.pause()
-    await app.workers.wait_for_complete()
-    await pilot.pause()
-    return shown(app, "#setup-info")
+
+
+def before(app: HereticApp) -> str:
+    """What is said of the run before it starts, as one line."""
+    return " ".join(shown(app, "#before").split())
+
+
+def demo_app(tmp_path: Path, **given: object) -> HereticApp:
+    """Setup with the model and the prompts of the demo."""
+    form = SettingsForm({"runs_dir": str(tmp_path / "runs"), **given}, base=settings_of_the_demo())
+    return HereticApp(form, lambda settings: fake_run.FakeHost(), timed=False, strict=True)
 
 
 def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
@@ -47,85 +80,279 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         started.append(settings)
         return fake_run.FakeHost()
 
-    app = make_app(tmp_path, new_host=new_host)
-
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        table = app.screen.query_one("#settings", LineTable)
-        table.go_to("n_trials")
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await edited(pilot, app, "n_trials", "0")
+        assert "Number of trials: a whole number from 1 to 100,000." in shown(app, "#about")
         await pilot.press("enter")
-        app.screen.query_one("#editor", Input).value = "0"
-        await pilot.pause()
-        assert "expected a whole number from 1 to 100,000" in shown(app, "#setup-info")
+        assert settings_of(app).n_trials == 200, "a wrong value is not taken"
+        await pilot.press("escape")
+        assert "stays as it was" in told(app)[-1]
         await pilot.press("enter")
-        assert app.form is not None
-        assert app.form.settings.n_trials == 200, "a wrong value is not taken"
-        app.screen.query_one("#editor", Input).value = "75"
-        await pilot.press("enter")
-        assert app.form.settings.n_trials == 75
-        row = next(row for row in table.rows if row.key == "n_trials")
-        assert (row.cells[0].strip() != "", row.cells[2]) == (True, "75")
-        table.go_to("start")
-        await pilot.pause()
-        assert "--n-trials 75" in shown(app, "#setup-info")
-        table.go_to("n_trials")
+        assert app.screen.query_one("#editor", Input).value == "0", "and what was typed is not lost"
+        await pilot.press("7", "5", "enter")
+        assert settings_of(app).n_trials == 75, "what is typed takes the place of what stood there"
+        row = next(row for row in plan(app).rows if row.key == "n_trials")
+        assert (row.cells[2], dict(row.kinds)[2]) == ("75", "mark")
+        assert "--n-trials 75" in shown(app, "#command")
+        plan(app).go_to("n_trials")
         await pilot.press("backspace")
-        assert app.form.settings.n_trials == 200
-        table.go_to("group:Ablation")
+        assert settings_of(app).n_trials == 200
+        plan(app).go_to("group:Ablation")
         await pilot.press("enter")
-        assert any(row.key == "winsorization_quantile" for row in table.rows)
-        table.go_to("orthogonalize_direction")
+        plan(app).go_to("orthogonalize_direction")
         await pilot.press("enter")
-        assert app.form.settings.orthogonalize_direction is False
+        assert settings_of(app).orthogonalize_direction is False
+        plan(app).go_to("component_kinds")
+        await pilot.press("space")
+        assert settings_of(app).component_kinds == "fine"
+        await pilot.press("u")
+        assert settings_of(app).component_kinds == "coarse"
+        assert "Undone: kernels" in told(app)[-1]
         await pilot.press("ctrl+s")
         assert started[0].orthogonalize_direction is False
         assert app.current_mode == "trials"
 
-    drive(app, steps)
+    drive(make_app(tmp_path, new_host=new_host), steps, (120, 40))
 
 
-def test_what_of_a_model_would_be_edited_is_shown_before_it_is_loaded(tmp_path: Path) -> None:
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        assert app.form is not None
-        for model, words in ((MODEL, "editing 20 of 20 matrices"), (tmp_path / "none", "no such model folder")):
-            app.form.set("model", str(model))
-            await pilot.press("i")
-            await app.workers.wait_for_complete()
-            await pilot.pause()
-            assert words in shown(app, "#setup-info")
+def test_the_cursor_passes_over_headings_and_reasons(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        assert plan(app).cursor == "model"
+        await pilot.press("k")
+        assert plan(app).cursor == "model"
+        seen = []
+        for _ in range(12):
+            await pilot.press("j")
+            seen.append(plan(app).cursor)
+        assert seen[:4] == ["quantization", "dtypes", "good_prompts", "bad_prompts"]
+        assert all(isinstance(key, str) for key in seen)
+        await pilot.press("g")
+        assert plan(app).cursor == "model"
+
+    drive(make_app(tmp_path), steps, (120, 40))
+
+
+def test_a_setting_is_found_by_its_name_its_key_or_words() -> None:
+    entries = list(SettingsForm({}).entries())
+    for typed, key in (
+        ("number", "n_trials"),
+        ("n_startup", "n_startup_trials"),
+        ("harmful eval", "bad_evaluation_prompts"),
+        ("clamp", "winsorization_quantile"),
+        ("max_shard", "max_shard_size"),
+    ):
+        assert ranked(entries, typed)[0].key == key, typed
+    assert {entry.group for entry in ranked(entries, "analysis")[:2]} == {"Analysis"}
+    assert ranked(entries, "xyzzy") == []
+
+
+def test_a_number_is_changed_in_six_keys(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await pilot.press("slash", "n", "enter", "7", "5", "enter")
+        assert settings_of(app).n_trials == 75
+        assert plan(app).has_focus
+        await pilot.press("slash", *"winsor", "enter")
+        assert plan(app).cursor == "winsorization_quantile", "its group is opened"
+        await pilot.press("escape", "slash", "escape")
+        assert plan(app).has_focus
 
     drive(make_app(tmp_path), steps)
 
 
-def test_a_model_that_cannot_be_there_is_not_said_to_be_on_the_hub(tmp_path: Path) -> None:
-    for model, words in (
-        (str(tmp_path), "holds no model"),
-        (str(tmp_path / "none"), "no such model folder"),
-        ("~nobody-of-this-name/x", "no path"),
-        (__file__, "a file"),
-        ("acme/guarded-8b", "downloaded from the Hub"),
-    ):
-        assert words in model_words(model, []).plain
+def test_presets_say_what_they_change_and_are_taken_back(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await pilot.press("P")
+        assert isinstance(app.screen, ChoiceDialog)
+        assert "number of trials 200 to 500" in app.screen.question.answers[2][2]
+        await pilot.press("q")
+        assert (settings_of(app).n_trials, settings_of(app).n_startup_trials) == (60, 20)
+        assert "number of trials 200 to 60" in told(app)[-1]
+        assert "[quick 60]" in line(app, "preset")[1]
+        await pilot.press("u")
+        assert settings_of(app).n_trials == 200
+
+    drive(make_app(tmp_path), steps)
 
 
-def test_prompt_files_are_checked_as_they_are_typed(tmp_path: Path) -> None:
+def test_a_run_is_put_into_the_queue(tmp_path: Path) -> None:
+    asked: list[messages.AddToQueue] = []
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await pilot.press("Q")
+        await pilot.pause()
+        assert [message.settings.model for message in asked] == ["acme/guarded-8b"]
+
+    app = make_app(tmp_path)
+    post = app.post_message
+
+    def hear(message: Any) -> bool:
+        if isinstance(message, messages.AddToQueue):
+            asked.append(message)
+            return True
+        return post(message)
+
+    app.post_message = hear  # type: ignore[method-assign]
+    drive(app, steps)
+
+
+def test_markers_are_edited_and_tried_on_a_text(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await pilot.press("m", "d", "tab")
+        await pilot.press(*"Nope, never", "enter", "tab", *"I CANNOT do it")
+        assert "refused, by the marker 'i cannot'" in shown(app, "#marker-verdict")
+        await pilot.press("ctrl+u", *"Sure, here")
+        assert "answered" in shown(app, "#marker-verdict")
+        await pilot.press("ctrl+u", *"nope, never")
+        assert "'nope, never'" in shown(app, "#marker-verdict")
+        await pilot.press("ctrl+s")
+        markers = settings_of(app).refusal_markers
+        assert ("sorry" in markers, markers[-1]) == (False, "nope, never")
+        await pilot.press("m", "d", "escape")
+        assert settings_of(app).refusal_markers == markers
+
+    drive(make_app(tmp_path), steps)
+
+
+def test_all_that_can_be_known_of_the_demo_is_shown_before_the_start(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        known = before(app)
+        assert "Nothing to fix: ctrl+s starts." in known
+        assert "20 of 20 matrices" in known
+        assert "nothing to download" in known
+        assert "not known before the first trial" in known
+        assert "editing 20 of 20 matrices" in shown(app, "#edits")
+        assert line(app, "model")[0] == line(app, "bad_prompts")[0] != " "
+        preview = shown(app, "#preview")
+        assert "tokens (longest " in preview
+        title = app.screen.query_one("#preview-pane").border_title
+        await pilot.press("n")
+        await found(pilot, app)
+        assert shown(app, "#preview") != preview
+        assert app.screen.query_one("#preview-pane").border_title != title
+        await pilot.press("N", "N")
+        await found(pilot, app)
+        plan(app).go_to("good_prompts")
+        await found(pilot, app)
+        assert "harmless prompts (train)  (1 of " in str(app.screen.query_one("#preview-pane").border_title)
+        await pilot.press("w")
+        assert isinstance(app.screen, TextDialog)
+        assert app.screen.text.plain.startswith(preview[:20])
+        await pilot.press("escape", "i")
+        assert isinstance(app.screen, TextDialog)
+        assert "editing 20 of 20 matrices" in app.screen.text.plain
+
+    drive(demo_app(tmp_path), steps, (200, 50))
+
+
+def test_what_is_wrong_is_said_beneath_and_counted(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
     (tmp_path / "mine.csv").write_text("question,number\nWhat is it?,1\nWhy [b]?,2\n", encoding="utf-8")
 
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        assert app.form is not None
-        mine, table = str(tmp_path / "mine.csv"), app.screen.query_one("#settings", LineTable)
-        assert "no such file" in await edited(pilot, app, "bad_prompts", str(tmp_path / "mine.txt"))
-        await pilot.press("escape")
-        assert "number" in await edited(pilot, app, "bad_prompts", mine), "there are two columns"
-        await pilot.press("escape")
-        table.go_to("group:Prompts")
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await edited(pilot, app, "bad_prompts", str(tmp_path / "mime.csv"))
+        assert "no such file" in line(app, "bad_prompts")[-1]
+        assert f"did you mean {tmp_path / 'mine.csv'}?" in line(app, "bad_prompts")[-1]
+        await pilot.press("tab", "enter")
+        assert settings_of(app).bad_prompts.dataset == str(tmp_path / "mine.csv")
+        await found(pilot, app)
+        assert "question, number" in line(app, "bad_prompts")[-1], "there are two columns"
+        assert "1 thing to fix before starting: harmful prompts (train)" in before(app)
+        await edited(pilot, app, "bad_prompts.column", "other")
+        assert "no column 'other'" in line(app, "bad_prompts")[-1]
+        await edited(pilot, app, "bad_prompts.column", "question")
         await pilot.press("enter")
-        assert "no column 'other'" in await edited(pilot, app, "bad_prompts.column", "other")
+        await found(pilot, app)
+        assert line(app, "bad_prompts")[2] == "2"
+        await edited(pilot, app, "bad_prompts", "someone/data")
+        assert line(app, "bad_prompts")[2] == "on the Hub"
         await pilot.press("escape")
-        assert "2 prompts, the first: 'What is it?'" in await edited(pilot, app, "bad_prompts.column", "question")
+        await edited(pilot, app, "model", str(tmp_path / "empty"))
+        assert "holds no model" in line(app, "model")[-1]
+        for model, words in (
+            (str(tmp_path / "none"), "no such model folder"),
+            ("~nobody-of-this-name/x", "no path"),
+            (__file__, "a file"),
+        ):
+            await edited(pilot, app, "model", model)
+            assert words in line(app, "model")[-1]
+            assert "to fix before starting: model" in before(app)
+        await edited(pilot, app, "model", "acme/guarded-8b")
+        assert line(app, "model")[2] == "on the Hub"
         await pilot.press("enter")
-        table.go_to("bad_prompts")
-        assert "2 prompts, the first: 'What is it?'" in await said(pilot, app), "also while nothing is typed"
-        assert "Hub" in await edited(pilot, app, "bad_prompts", "someone/data")
+        await edited(pilot, app, "runs_dir", __file__)
+        await pilot.press("enter")
+        await found(pilot, app)
+        assert "to fix before starting: folder of runs" in before(app)
+
+    drive(make_app(tmp_path), steps, (120, 40))
+
+
+def test_prompts_that_the_evaluation_holds_too_are_counted(tmp_path: Path) -> None:
+    texts = {name: [f"Where is {name} {n}?" for n in range(12)] for name in ("a", "b", "c", "d")}
+    texts["b"] += ["  where is D 3?", "Where is b 1?"]
+    for name, lines in texts.items():
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines), encoding="utf-8")
+    names = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+    sets = {name: str(tmp_path / f"{letter}.txt") for name, letter in zip(names, "abcd", strict=True)}
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        assert line(app, "bad_prompts")[2] == "12, 1 in eval, 1 twice left out"
+        assert [line(app, name)[2] for name in names if name != "bad_prompts"] == ["12", "12", "12"]
+        assert "the evaluation sets hold the same" in before(app)
+        (tmp_path / "a.txt").write_text("\n".join(texts["c"]), encoding="utf-8")
+        app.switch_mode("log")
+        await pilot.pause()
+        app.switch_mode("setup")
+        await found(pilot, app)
+        assert "none is left" in line(app, "good_prompts")[-1], "a file that changed is read again"
+
+    drive(make_app(tmp_path, form_values={"model": "acme/guarded-8b", **sets}), steps, (120, 40))
+
+
+def test_files_beside_those_of_another_set_are_offered_by_their_names(tmp_path: Path) -> None:
+    for name in ("harmless_train", "harmless_eval", "restricted_train", "restricted_eval", "notes"):
+        (tmp_path / f"{name}.txt").write_text(f"What is {name}?\n", encoding="utf-8")
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await edited(pilot, app, "good_prompts", str(tmp_path / "harmless_t"))
+        await pilot.press("tab", "enter")
+        await found(pilot, app)
+        assert f"tab takes {tmp_path / 'restricted_train.txt'}" in line(app, "bad_prompts")[-1]
+        for _ in range(3):
+            await pilot.press("j", "tab")
+            await found(pilot, app)
+        sets = settings_of(app).model_dump()
+        names = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+        assert [Path(sets[name]["dataset"]).stem for name in names] == [
+            "harmless_train", "restricted_train", "harmless_eval", "restricted_eval",
+        ]  # fmt: skip
+
+    drive(make_app(tmp_path), steps, (120, 40))
+
+
+def test_the_time_is_that_of_an_earlier_run_of_the_model(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "runs" / "guarded-8b-1a2b3c4d")
+    folder.create()
+    folder.save_record(RunRecord(model="acme/guarded-8b"))
+    journal = Journal(folder.events)
+    for event in fake_run.story(trials=0, n_trials=9, running=False):
+        if not isinstance(event, PhaseFinished):
+            journal.append(event)
+    journal.append(PhaseFinished(phase="load", seconds=20.0))
+    journal.append(PhaseFinished(phase="directions", seconds=40.0))
+    journal.append(PhaseFinished(phase="directions", seconds=0.1, reused=True))
+    for number in range(6):
+        journal.append(
+            TrialFinished(number=number, state="complete", figures={"kl_divergence": 0.1, "refusals": 5}, seconds=3.0)
+        )
+    journal.close()
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        known = before(app)
+        assert "about 11:00: prepare 1:00 + 200 trials of 3.0 s (as guarded-8b-1a2b3c4d took, 6 trials)" in known
 
     drive(make_app(tmp_path), steps, (120, 40))
 
@@ -133,40 +360,77 @@ def test_prompt_files_are_checked_as_they_are_typed(tmp_path: Path) -> None:
 def test_a_preview_that_comes_late_is_not_shown_for_another_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    waits = threading.Event()
+    waits, begun = threading.Event(), threading.Event()
 
-    def preview(settings: Settings, name: str) -> Text:
-        if name == "good_prompts":
-            waits.wait(10)
-        return Text(f"preview of {name}")
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        looker: Any = app.screen._looker  # type: ignore[attr-defined]
+        look = looker.prompt
 
-    monkeypatch.setattr("heretic_tui.tui.screens.setup.preview_words", preview)
+        def late(settings: Settings, name: str, number: int) -> object:
+            if name == "good_prompts":
+                begun.set()
+                waits.wait(10)
+            return look(settings, name, number)
 
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        table = app.screen.query_one("#settings", LineTable)
-        table.go_to("good_prompts")
-        await pilot.press("w")
-        await asyncio.sleep(0.3)
-        table.go_to("bad_prompts")
+        monkeypatch.setattr(looker, "prompt", late)
+        plan(app).go_to("good_prompts")
+        while not begun.is_set():
+            await pilot.pause(0.02)
+        plan(app).go_to("bad_prompts")
         await pilot.pause()
-        await pilot.press("w")
         waits.set()
-        assert await said(pilot, app) == "preview of bad_prompts"
+        await found(pilot, app)
+        assert "harmful prompts (train)" in str(app.screen.query_one("#preview-pane").border_title)
+        assert "good" not in shown(app, "#preview")
+
+    (tmp_path / "good.txt").write_text("a good one\n", encoding="utf-8")
+    (tmp_path / "bad.txt").write_text("another\n", encoding="utf-8")
+    values = {"good_prompts": str(tmp_path / "good.txt"), "bad_prompts": str(tmp_path / "bad.txt")}
+    drive(make_app(tmp_path, form_values={"model": "acme/guarded-8b", **values}), steps)
+
+
+def test_the_machine_is_asked_on_a_thread_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    look = MachineLooker.look
+
+    def looked(self: MachineLooker) -> MachineSample:
+        asked.append(threading.get_ident())
+        return look(self)
+
+    monkeypatch.setattr(MachineLooker, "look", looked)
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        assert asked
+        assert threading.get_ident() not in asked
 
     drive(make_app(tmp_path), steps)
 
 
+def test_each_frame_is_reached_on_a_small_terminal(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        seen = []
+        for _ in range(6):
+            seen.append([frame.id for frame in app.screen.query("Frame") if frame.region.area])
+            await pilot.press("v")
+        assert seen == [[name] for name in app.screen.PANES]  # type: ignore[attr-defined]
+
+    drive(make_app(tmp_path), steps, (80, 24))
+
+
 def test_leaving_a_line_takes_what_stands_in_it_unless_it_is_wrong(tmp_path: Path) -> None:
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
         assert app.form is not None
-        table, editor = app.screen.query_one("#settings", LineTable), app.screen.query_one("#editor", Input)
+        table = app.screen.query_one("#settings", LineTable)
         for number, key in enumerate(("enter", "escape", "tab", "down", "up"), start=31):
             table.go_to("n_trials")
             await pilot.press("enter", "ctrl+u", *str(number), key)
             assert app.form.settings.n_trials == number
-            assert not editor.display
+            assert not app.screen.query_one("#edit").display
             assert table.has_focus
-        assert table.cursor == "bad_evaluation_prompts", "up went to the line above"
+        assert table.cursor == "preset", "up went to the line above"
         table.go_to("n_trials")
         await pilot.press("enter", "ctrl+u", "4", "1")
         await pilot.click("#runs")
@@ -177,13 +441,15 @@ def test_leaving_a_line_takes_what_stands_in_it_unless_it_is_wrong(tmp_path: Pat
         for key in ("escape", "enter", "tab"):
             await pilot.press("enter", "ctrl+u", "0", key)
             assert app.form.settings.n_trials == 41
-            assert editor.display == (key != "escape"), "what is wrong stays to be mended, or goes"
+            assert app.screen.query_one("#edit").display == (key != "escape"), (
+                "what is wrong stays to be mended, or goes"
+            )
             await pilot.press("escape")
         await pilot.press("enter", "ctrl+u", "4", "2", "ctrl+s")
         assert app.form.settings.n_trials == 42
         assert app.current_mode == "trials", "started with what stood in the line"
 
-    drive(make_app(tmp_path), steps)
+    drive(make_app(tmp_path), steps, (120, 40))
 
 
 def test_tab_completes_models_and_files_of_prompts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +459,7 @@ def test_tab_completes_models_and_files_of_prompts(tmp_path: Path, monkeypatch: 
         (tmp_path / name).touch()
     (tmp_path / "harmless").mkdir()
 
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
         editor = app.screen.query_one("#editor", Input)
         await edited(pilot, app, "model", "acm")
         await pilot.press("tab")
@@ -202,7 +468,7 @@ def test_tab_completes_models_and_files_of_prompts(tmp_path: Path, monkeypatch: 
         await edited(pilot, app, "bad_prompts", f"{tmp_path}/harm")
         await pilot.press("tab", "tab")
         assert editor.value == f"{tmp_path}/harm"
-        assert "harmful_eval.csv, harmful_train.csv, harmless/" in shown(app, "#setup-info")
+        assert "harmful_eval.csv, harmful_train.csv, harmless/" in shown(app, "#about")
         await pilot.press("f", "tab", "e", "tab")
         assert editor.value == f"{tmp_path}/harmful_eval.csv"
         await pilot.press("escape")
@@ -210,25 +476,6 @@ def test_tab_completes_models_and_files_of_prompts(tmp_path: Path, monkeypatch: 
         await edited(pilot, app, "bad_prompts", "harmful_t")
         await pilot.press("tab")
         assert editor.value == "harmful_train.csv"
-
-    drive(make_app(tmp_path), steps, (120, 40))
-
-
-def test_the_driver_of_the_gpu_is_asked_once_and_never_on_the_screens_thread(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-
-    def devices() -> list[Device]:
-        asked.append(threading.get_ident())
-        return [Device("GPU of the test", 1 << 40, 1 << 40)]
-
-    monkeypatch.setattr("heretic_tui.tui.screens.setup.devices", devices)
-
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
-        assert "GPU of the test: 1.1 TB free; fits" in await edited(pilot, app, "model", str(MODEL))
-        assert len(asked) == 1
-        assert asked[0] != threading.get_ident()
 
     drive(make_app(tmp_path), steps, (120, 40))
 
@@ -250,7 +497,7 @@ def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_pat
 
     app = make_app(tmp_path, new_host=new_host)
 
-    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
         await app.workers.wait_for_complete()
         await pilot.pause()
         runs = app.screen.query_one("#runs", LineTable)

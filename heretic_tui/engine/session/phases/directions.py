@@ -22,7 +22,7 @@ from heretic_tui.events import DirectionsFound
 from heretic_tui.work import Work
 
 # Share of the free memory that the products of matrices and directions may take.
-_BANK_SHARE = 0.1
+BANK_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def directions_of_run(
             }
             keep_tensors(run.folder, run.folder.directions, found)
         vectors = found["directions"]
-        share = memory_share(model.device, _BANK_SHARE)
+        share = memory_share(model.device, BANK_SHARE)
         directions = FoundDirections(vectors, EditBank(model.anatomy.writers, vectors, run.edit_method, share))
         along = found["good_along"], found["bad_along"]
         work.tell(

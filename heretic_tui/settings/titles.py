@@ -1,0 +1,125 @@
+"""What settings and their values are called where people set them up: "harmless prompts (train)", "drawn at start"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from heretic_tui.words import counted
+
+_SETS = {
+    "good_prompts": "harmless prompts (train)",
+    "bad_prompts": "harmful prompts (train)",
+    "good_evaluation_prompts": "harmless prompts (eval)",
+    "bad_evaluation_prompts": "harmful prompts (eval)",
+}
+_PARTS = {
+    "commit": "version",
+    "split": "split",
+    "column": "column",
+    "prefix": "text before each",
+    "suffix": "text behind each",
+    "system_prompt": "system prompt",
+}
+_TITLES = {
+    **_SETS,
+    "model": "model",
+    "model_commit": "version of the model",
+    "dtypes": "precision",
+    "quantization": "quantization",
+    "device_map": "device map",
+    "max_memory": "memory limits",
+    "trust_remote_code": "run the model's own code",
+    "system_prompt": "system prompt",
+    "max_response_length": "response length, tokens",
+    "response_prefix": "response prefix",
+    "chain_of_thought_skips": "thinking blocks closed",
+    "judge": "judge",
+    "refusal_markers": "refusal markers",
+    "direction_method": "direction method",
+    "orthogonalize_direction": "orthogonalize direction",
+    "edit_method": "edit method",
+    "component_kinds": "kernels",
+    "account_for_post_norm": "account for norms behind",
+    "full_normalization_lora_rank": "rank of a plain LoRA",
+    "winsorization_quantile": "winsorization quantile",
+    "keep_residuals": "keep residuals",
+    "layer_test_prompts": "prompts to test layers on",
+    "objectives": "objectives",
+    "figures": "further figures",
+    "n_trials": "number of trials",
+    "n_startup_trials": "random trials first",
+    "seed": "seed",
+    "early_stop": "early stop",
+    "storage": "trials are stored in",
+    "batch_size": "batch size",
+    "max_batch_size": "largest batch size",
+    "trials_at_once": "trials at once",
+    "runs_dir": "folder of runs",
+    "max_shard_size": "largest weight file",
+}
+# In place of an unset value (None), an empty text or list, and numbers that stand for no number.
+_IN_PLACE: Mapping[tuple[str, object], str] = {
+    ("model", ""): "not chosen",
+    ("model_commit", None): "the newest",
+    ("max_memory", None): "all there is",
+    ("system_prompt", ""): "none",
+    ("response_prefix", None): "found at start",
+    ("response_prefix", ""): "none",
+    ("layer_test_prompts", 0): "none",
+    ("seed", None): "drawn at start",
+    ("storage", None): "the run folder",
+    ("batch_size", 0): "auto",
+    ("trials_at_once", 0): "auto",
+    ("commit", None): "the newest",
+    ("split", None): "all of it",
+    ("column", None): "text, or the only one",
+    ("prefix", ""): "none",
+    ("suffix", ""): "none",
+    ("part:system_prompt", None): "as for all",
+    ("part:system_prompt", ""): "none",
+}
+
+
+def title_of(key: str) -> str:
+    """What a setting is called, or a part of a prompt set: `good_prompts.split` is "split"."""
+    name, _, part = key.partition(".")
+    return _PARTS.get(part, part) if part else _TITLES.get(name, name.replace("_", " "))
+
+
+def whole_title(key: str) -> str:
+    """The same as a sentence names it: "split of the harmful prompts (train)"."""
+    name, _, part = key.partition(".")
+    return f"{title_of(key)} of the {title_of(name)}" if part else title_of(name)
+
+
+def value_words(key: str, value: object) -> str | None:
+    """A value in words, where its text as it is typed would say less; None where it is its own best word."""
+    name, _, part = key.partition(".")
+    place = ("part:" if part == "system_prompt" else "") + (part or name)
+    match value:
+        case bool():
+            return "on" if value else "off"
+        case None | "":
+            return _IN_PLACE.get((place, value), "none")
+        case 0:
+            return _IN_PLACE.get((place, 0))
+        case dict():
+            return ", ".join(f"{device}: {amount}" for device, amount in value.items()) or "none"
+        case list():
+            return _list_words(name, value)
+    return None
+
+
+def _list_words(name: str, items: Sequence[object]) -> str:
+    if name == "refusal_markers":
+        return counted(len(items), "marker")
+    if name == "chain_of_thought_skips":
+        return counted(len(items), "kind")
+    if name == "dtypes":
+        first, *others = map(_dtype, items)
+        return f"{first}, else {', '.join(others)}" if others else first
+    return ", ".join(map(str, items)) or "none"
+
+
+def _dtype(name: object) -> str:
+    return "as stored" if name == "auto" else str(name)

@@ -1,0 +1,267 @@
+"""What is known of a run before it starts: of each setting whether it can be used, and what the run will take.
+
+It grows while a thread looks: every step of `survey` gives all that is known so far."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from heretic_tui.errors import HereticError
+from heretic_tui.files import user_path
+from heretic_tui.machine import Looker as MachineLooker
+from heretic_tui.machine import disk_free
+from heretic_tui.run.timing import EarlierTimes, earlier_times
+from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
+from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
+from heretic_tui.settings.titles import title_of
+from heretic_tui.tui.model_files import (
+    Device,
+    ModelFacts,
+    meant,
+    missing_model,
+    model_facts,
+    path_completions,
+    place_of_weights,
+)
+from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
+from heretic_tui.tui.preview import SETS, Looker
+from heretic_tui.words import counted
+
+# What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
+State = Literal["good", "bad", "looking", "unknown"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is known of the value of a setting.
+
+    Attributes:
+        note: a few words beside the value.
+        reason: why it cannot be used.
+        instead: the value that was probably meant, or lies beside those of other settings; tab takes it.
+    """
+
+    state: State
+    note: str = ""
+    reason: str = ""
+    instead: str | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """All that is known so far.
+
+    Attributes:
+        findings: by the key of a setting.
+        facts: of the model, read at once; `model` is known when its files were looked at.
+        longest: tokens of the longest prompt of each set that was looked at.
+        notes: what one should know, a sentence each.
+        download: what has to come from the Hub, in words.
+        free_disk: bytes where the run will lie; None where that cannot be told.
+        complete: whether nothing is being looked at any more.
+    """
+
+    settings: Settings
+    findings: Mapping[str, Finding] = field(default_factory=dict)
+    facts: ModelFacts | None = None
+    model: ModelLook | None = None
+    sets: SetsLook = field(default_factory=SetsLook)
+    longest: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    download: tuple[str, ...] = ()
+    device: Device | None = None
+    free_disk: int | None = None
+    times: EarlierTimes | None = None
+    complete: bool = False
+
+    def finding(self, key: str) -> Finding | None:
+        return self.findings.get(key)
+
+    @property
+    def to_fix(self) -> list[str]:
+        """Keys of the settings that no run can start with."""
+        return [key for key, finding in self.findings.items() if finding.state == "bad"]
+
+
+def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterator[Outlook]:
+    """Look at everything, what takes least first."""
+    findings: dict[str, Finding] = {
+        key: Finding("looking") for key in ("model", *SETS) if key != "model" or settings.model
+    }
+    known = Outlook(settings, findings)
+    known = replace(known, facts=model_facts(settings.model), findings={**findings, **_places(settings)})
+    known = _with(known, "model", _named_model(settings))
+    looks = {name: looker.prompt_set(settings, name) for name in SETS}
+    for name, look in looks.items():
+        known = _with(known, name, _set_finding(settings, name, look))
+    sets = looker.sets(settings)
+    known = _with_sets(known, sets, looks)
+    known = replace(known, download=_downloads(settings, looks))
+    yield known
+    times = earlier_times(_path(settings.runs_dir), _names_of(settings.model))
+    sample = machine.look()
+    known = replace(known, device=place_of_weights(sample), free_disk=disk_free(_path(settings.runs_dir)), times=times)
+    yield known
+    if settings.model and folder_of(settings.model, settings.model_commit) is not None:
+        model = looker.model(settings)
+        if model is not None:
+            known = replace(known, model=model, notes=(*known.notes, *model.notes))
+            known = _with(known, "model", _model_finding(settings, model))
+            yield known
+            if model.problem is None:
+                for name in SETS:
+                    known = _with_text(known, name, looker.text(settings, name))
+    yield replace(known, complete=True)
+
+
+def _with(known: Outlook, key: str, finding: Finding | None) -> Outlook:
+    return known if finding is None else replace(known, findings={**known.findings, key: finding})
+
+
+def _names_of(model: str) -> frozenset[str]:
+    folder = folder_of(model)
+    return frozenset({model, *([str(folder.resolve())] if folder else [])})
+
+
+def _path(text: str) -> Path:
+    try:
+        return user_path(text)
+    except HereticError:
+        return Path(text)
+
+
+# The model
+
+
+def _named_model(settings: Settings) -> Finding | None:
+    """What the name of a model tells by itself; None where its files have to be looked at."""
+    name = settings.model
+    if not name:
+        return Finding("bad", "", "Choose a model: a folder, or a Hub id.")
+    if folder_of(name, settings.model_commit) is not None:
+        return None
+    instead = meant(name, ())
+    if problem := missing_model(name):
+        return Finding("bad", "not there", problem, instead)
+    near = difflib.get_close_matches(name, cached_models(), n=1, cutoff=0.8)
+    return Finding("unknown", "on the Hub", instead=instead or next(iter(near), None))
+
+
+def _model_finding(settings: Settings, look: ModelLook) -> Finding:
+    if look.problem:
+        return Finding("bad", "cannot be used", look.problem)
+    if os.path.isdir(_path(settings.model)):
+        return Finding("good", "on this disk")
+    return Finding("good", "cached" if look.whole else "cached in part")
+
+
+# Prompt sets
+
+
+def _set_finding(settings: Settings, name: str, look: SetLook) -> Finding:
+    dataset = getattr(settings, name).dataset
+    if look.problem:
+        reason = look.problem.removeprefix(f"{name}: ").removeprefix(f"{dataset}: ")
+        gone = reason.startswith("no such file")
+        return Finding("bad", "", reason, meant(dataset, PROMPT_FILES) if gone else None)
+    if look.prompts is None:
+        return Finding("unknown", "cached" if _cached_data(dataset) else "on the Hub", instead=_beside(settings, name))
+    return Finding("good", f"{look.prompts:,}")
+
+
+def _beside(settings: Settings, name: str) -> str | None:
+    """A file beside those of the other sets whose name says that it is this one's; None where there is none, or where
+    the set was chosen."""
+    if getattr(settings, name) != DEFAULT_SETS[name]:
+        return None
+    kinds = _HARMLESS if name.startswith("good") else _HARMFUL
+    purpose = _EVALUATION if "evaluation" in name else _TRAINING
+    taken = {getattr(settings, other).dataset for other in SETS}
+    for folder in dict.fromkeys(
+        os.path.dirname(dataset) for dataset in sorted(taken) if os.path.isfile(_path(dataset))
+    ):
+        for path in path_completions(os.path.join(folder, "") if folder else "./", PROMPT_FILES):
+            words = set(re.split(r"[^a-z]+", os.path.basename(path).lower()))
+            if words & kinds and words & purpose and path.removeprefix("./") not in taken and not path.endswith("/"):
+                return path.removeprefix("./")
+    return None
+
+
+_HARMLESS = frozenset({"harmless", "good", "safe", "benign", "allowed"})
+_HARMFUL = frozenset({"harmful", "bad", "unsafe", "restricted", "refused", "evil"})
+_TRAINING = frozenset({"train", "training", "direction"})
+_EVALUATION = frozenset({"eval", "evaluation", "test", "heldout", "validation"})
+
+
+def _with_sets(known: Outlook, sets: SetsLook, looks: Mapping[str, SetLook]) -> Outlook:
+    known = replace(known, sets=sets, notes=(*(n for look in looks.values() for n in look.notes), *sets.notes))
+    if sets.problem:
+        name, reason = sets.problem
+        known = _with(known, name, Finding("bad", "", reason.removeprefix(f"{name}: ")))
+    for name, count in (sets.kept or {}).items():
+        gone = [(sets.in_evaluation or {}).get(name, 0), "in eval"], [(sets.twice or {}).get(name, 0), "twice"]
+        words = [f"{number:,} {what}" for number, what in gone if number]
+        left = " left out" if words and "evaluation" not in name else ""
+        known = _with(known, name, Finding("good", ", ".join([f"{count:,}", *words]) + left))
+    return known
+
+
+def _with_text(known: Outlook, name: str, look: TextLook | None) -> Outlook:
+    finding = known.finding(name)
+    if look is None or finding is None or finding.state != "good":
+        return known
+    if look.problem:
+        return _with(known, name, replace(finding, state="bad", reason=look.problem.removeprefix(f"{name}, ")))
+    return replace(
+        known, longest={**known.longest, name: look.longest}, notes=tuple(dict.fromkeys((*known.notes, *look.notes)))
+    )
+
+
+def _cached_data(dataset: str) -> bool:
+    return (hub_cache() / f"datasets--{dataset.replace('/', '--')}").is_dir()
+
+
+def _downloads(settings: Settings, looks: Mapping[str, SetLook]) -> tuple[str, ...]:
+    """What has to come from the Hub at the start."""
+    found = []
+    if settings.model and missing_model(settings.model) is None:
+        folder = folder_of(settings.model, settings.model_commit)
+        if folder is None:
+            found.append("the model")
+    unread = [name for name, look in looks.items() if look.prompts is None and not look.problem]
+    lacking = {dataset for name in unread if not _cached_data(dataset := getattr(settings, name).dataset)}
+    if lacking:
+        found.append(counted(len(lacking), "data set"))
+    return tuple(found)
+
+
+# Other places
+
+
+def _places(settings: Settings) -> dict[str, Finding]:
+    """Folders that a run writes to, where they cannot be used."""
+    try:
+        place = user_path(settings.runs_dir)
+    except HereticError as error:
+        return {"runs_dir": Finding("bad", "", str(error))}
+    there = next((each for each in (place, *place.absolute().parents) if os.path.exists(each)), None)
+    if there is None or not os.path.isdir(there):
+        return {"runs_dir": Finding("bad", "", f"{there} is no folder: no run can lie in it")}
+    if not os.access(there, os.W_OK | os.X_OK):
+        return {"runs_dir": Finding("bad", "", f"{there} cannot be written to")}
+    return {}
+
+
+def to_fix_words(outlook: Outlook) -> str:
+    """`1 thing to fix before starting: harmful prompts (eval)`."""
+    keys = outlook.to_fix
+    if not keys:
+        return ""
+    names = ", ".join(title_of(key) for key in keys)
+    return f"{counted(len(keys), 'thing')} to fix before starting: {names}"
