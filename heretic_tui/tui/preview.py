@@ -20,10 +20,8 @@ from heretic_tui.tui.plan_looks import ModelLook, PromptView, SetLook, SetsLook,
 from heretic_tui.verdict import Verdict
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
-
-    from heretic_tui.engine.inputs.chat_template import ChatTemplate
     from heretic_tui.engine.inputs.prompts import PromptList
+    from heretic_tui.engine.inputs.reading import Reading
 
 T = TypeVar("T")
 SETS = tuple(DEFAULT_SETS)
@@ -141,11 +139,11 @@ class Looker:
         from heretic_tui.engine.session.needs import needs_of
 
         folder = Path(settings.model)
-        config, _, template = self._reading(settings)
+        reading = self._reading(settings)
         if whole and not weight_files(folder):
             refuse_no_weights(folder)
         found = inspect_model(settings, weights=whole)
-        needs, notes = needs_of(found, config, settings), list(template.notes)
+        needs, notes = needs_of(found, reading.config, settings), list(reading.template.notes)
         if note := other_template(folder):
             notes.append(note)
         try:
@@ -198,23 +196,15 @@ class Looker:
         folder = folder_of(settings.model, settings.model_commit)
         return settings.model, settings.model_commit, settings.trust_remote_code, folder and signature(str(folder))
 
-    def _reading(self, settings: Settings) -> tuple[PretrainedConfig, PreTrainedTokenizerBase, ChatTemplate]:
-        """Configuration, tokenizer and chat template of a model.
+    def _reading(self, settings: Settings) -> Reading:
+        """How a model on this disk reads prompts.
 
         Raises:
-            UsageError: when one of them is missing or cannot be used.
+            UsageError: when it lacks something for it.
         """
+        from heretic_tui.engine.inputs.reading import Reading
 
-        def look() -> tuple[PretrainedConfig, PreTrainedTokenizerBase, ChatTemplate]:
-            from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
-            from heretic_tui.engine.inputs.chat_template import ChatTemplate
-
-            # The tokenizer comes second: it reads the configuration too, and would say less of it.
-            config = load_config(settings)
-            tokenizer = load_tokenizer(settings)
-            return config, tokenizer, ChatTemplate(tokenizer)
-
-        return self._once(("reading", self._model_key(settings)), look)
+        return self._once(("reading", self._model_key(settings)), lambda: Reading.of(settings))
 
     # Prompts on their way to the model
 
@@ -233,12 +223,9 @@ class Looker:
         return self._guarded(look, lambda problem: TextLook(problem=problem))
 
     def _look_at_text(self, settings: Settings, name: str, found: PromptList) -> TextLook:
-        from heretic_tui.engine.inputs.text_check import check_text
-
-        config, tokenizer, _ = self._reading(settings)
-        notes = check_text(tokenizer, config, settings, {name: found.prompts})
-        texts = [self._rendered(settings, prompt.system_prompt, prompt.text) for prompt in found.prompts]
-        lengths = [len(tokens) for tokens in tokenizer(texts, add_special_tokens=False)["input_ids"]]
+        reading = self._reading(settings)
+        notes = reading.check(settings, name, found.prompts)
+        lengths = reading.lengths([reading.text(settings, prompt) for prompt in found.prompts])
         return TextLook(longest=max(lengths), notes=tuple(notes))
 
     def prompt(self, settings: Settings, name: str, number: int) -> PromptView | None:
@@ -259,16 +246,11 @@ class Looker:
             local, _ = self._local(settings)
             if local is None:
                 return PromptView(prompt.text, number % count, count, note="the model is not on this disk")
-            _, tokenizer, _ = self._reading(local)
-            text = self._rendered(local, prompt.system_prompt, prompt.text)
+            reading = self._reading(local)
+            text = reading.text(local, prompt)
         except HereticError as error:
             return PromptView(prompt.text, number % count, count, note=str(error))
-        tokens = len(tokenizer(text, add_special_tokens=False)["input_ids"])
-        return PromptView(text, number % count, count, tokens)
-
-    def _rendered(self, settings: Settings, system_prompt: str, text: str) -> str:
-        _, _, template = self._reading(settings)
-        return template.render(system_prompt, (("user", text),)) + (settings.response_prefix or "")
+        return PromptView(text, number % count, count, reading.lengths([text])[0])
 
     # What is remembered
 

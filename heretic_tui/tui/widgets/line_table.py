@@ -171,11 +171,8 @@ class LineTable(ScrollView, can_focus=True):
         moved = False
         if self.rows and (self.cursor not in self._places or (follow and at_end)):
             last = len(self.rows) - 1
-<<<<<<< HEAD
-            self.cursor = self.rows[last if follow and at_end else min(max(place, above), last)].key
-=======
-            self.cursor = self.rows[self._selectable(last if follow and at_end else min(place, last), 1)].key
->>>>>>> 710b0b2 (Setup: everything that can be known before the start is checked while one types, with what a run will take, a preview, presets, undo and a search for settings)
+            wanted = last if follow and at_end else min(max(place, above), last)
+            self.cursor = self.rows[self._selectable(wanted, 1)].key
             moved = True
         elif not self.rows:
             self.cursor = None

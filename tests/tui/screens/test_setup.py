@@ -49,6 +49,8 @@ def line(app: HereticApp, key: str) -> tuple[str, ...]:
 
 async def edited(pilot: Press, app: HereticApp, key: str, text: str) -> None:
     """Go to a setting, type a text in its line, and wait for what is found out of it."""
+    if app.screen.query_one("#edit").display:
+        await pilot.press("escape")
     plan(app).go_to(key)
     await pilot.press("enter", "ctrl+u", *text)
     await found(pilot, app)
