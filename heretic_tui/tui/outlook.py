@@ -155,7 +155,8 @@ def _named_model(settings: Settings) -> Finding | None:
 
 def _model_finding(settings: Settings, look: ModelLook) -> Finding:
     if look.problem:
-        return Finding("bad", "cannot be used", look.problem)
+        # The path stands in the line above.
+        return Finding("bad", "cannot be used", look.problem.removeprefix(f"{_path(settings.model).resolve()} "))
     if os.path.isdir(_path(settings.model)):
         return Finding("good", "on this disk")
     return Finding("good", "cached" if look.whole else "cached in part")

@@ -282,6 +282,8 @@ def test_what_is_wrong_is_said_beneath_and_counted(tmp_path: Path) -> None:
         await edited(pilot, app, "model", "acme/guarded-8b")
         assert line(app, "model")[2] == "on the Hub"
         await pilot.press("enter")
+        plan(app).go_to("group:Run")
+        await pilot.press("enter")
         await edited(pilot, app, "runs_dir", __file__)
         await pilot.press("enter")
         await found(pilot, app)
