@@ -22,6 +22,7 @@ from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import ThreadHost
 from tests.support import fake_run
+from tools.pictures import for_any_font
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "screenshots"
@@ -38,7 +39,7 @@ async def draw(pilot: Pilot[Any], name: str) -> None:
     app: Any = pilot.app
     app.clear_notifications()
     await pilot.pause()
-    svg = pilot.app.export_screenshot(title="heretic-tui")
+    svg = for_any_font(pilot.app.export_screenshot(title="heretic-tui"))
     (OUT / f"{name}.svg").write_text(svg, encoding="utf-8")
     print(f"{name}.svg")
 
