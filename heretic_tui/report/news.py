@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from heretic_tui import events as ev
-from heretic_tui.figures import in_tables
 from heretic_tui.report.lines import figures_sentence
-from heretic_tui.run.state import STANDS_STILL, RunState, TrialRecord
+from heretic_tui.run.state import STANDS_STILL, RunState
 from heretic_tui.words import plain, without_passwords
 
 
@@ -98,7 +97,7 @@ class Newsroom:
         return self._news("stalled", f"the front has not moved for {STANDS_STILL} trials{self._fewest()}")
 
     def _fewest(self) -> str:
-        trial = fewest(self._state)
+        trial = self._state.fewest()
         return f"; trial {trial.number}: {figures_sentence(trial, self._state.figures[:2])}" if trial else ""
 
     def _news(self, what: str, text: str, reason: str = "") -> News:
@@ -118,15 +117,8 @@ class Newsroom:
         return News(what, plain(name + text), in_environment(facts), opened.folder if opened else None)
 
 
-def fewest(state: RunState) -> TrialRecord | None:
-    """The trial of the front with the least of what tables show first: the fewest refusals."""
-    first = in_tables(state.figures[:2])[0].key
-    second = next(key for key in state.objectives if key != first)
-    return min(state.front(), key=lambda trial: (trial.figures[first], trial.figures[second]), default=None)
-
-
 def _best_facts(state: RunState) -> dict[str, str]:
-    trial = fewest(state)
+    trial = state.fewest()
     if trial is None:
         return {"BEST_TRIAL": ""}
     short = {"refusals": "REFUSALS", "kl_divergence": "KL"}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from heretic_tui import events as ev
@@ -17,6 +18,8 @@ from heretic_tui.files import append, parse_json, read_bytes, trim_torn_line
 _HIGH_RATE_SECONDS = 1.0
 # Bytes that are read at once: a screen shows what it has, and answers keys, before it has all.
 BYTES_AT_ONCE = 1 << 24
+# Bytes of a line that hold its number, its time and its kind.
+_HEAD = 100
 
 
 class Journal:
@@ -63,14 +66,19 @@ class Journal:
         os.close(self._file)
 
 
-def read_events(path: Path) -> Iterator[ev.Event]:
+def read_events(path: Path, without: Collection[type[ev.Event]] = ()) -> Iterator[ev.Event]:
     """The events that this version knows, oldest first, each as one of the past.
+
+    Args:
+        without: kinds that are left out unread, for who needs few of them: most lines are of few kinds.
 
     Raises:
         UsageError: when the file cannot be read, or a line in the middle is damaged, with its number.
     """
     take = _Reader()
-    for number, record in enumerate(read_journal(path), start=1):
+    kinds = "|".join(kind.type for kind in without)
+    unread = re.compile(f'"type": "(?:{kinds})"'.encode()) if kinds else None
+    for number, record in _numbered(path, unread):
         try:
             event = take(record, past=True)
         except ValueError as error:
@@ -85,13 +93,20 @@ def read_journal(path: Path) -> Iterator[dict[str, object]]:
     Raises:
         UsageError: when the file cannot be read, or a line in the middle is no JSON object, with its number.
     """
+    return (record for _, record in _numbered(path, None))
+
+
+def _numbered(path: Path, unread: re.Pattern[bytes] | None) -> Iterator[tuple[int, dict[str, object]]]:
+    """Records with the numbers of their lines; none of lines that have `unread` near their beginning."""
     try:
         data = read_bytes(path)
     except FileNotFoundError:
         return
     for number, line in enumerate(_whole_lines(data), start=1):
+        if unread and unread.search(line, 0, _HEAD):
+            continue
         try:
-            yield _record(line)
+            yield number, _record(line)
         except UsageError as error:
             raise _damaged(path, number, error) from error
 

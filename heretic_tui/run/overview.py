@@ -140,7 +140,17 @@ def overview(folder: RunFolder) -> RunOverview:
         return RunOverview(folder=folder, state="damaged", problem=str(error))
     annotations = read_annotations(folder)
     correct(state, folder, annotations)
-    holder = folder.holder()
+    return overview_of(folder, state, model, annotations, folder.holder())
+
+
+def overview_of(
+    folder: RunFolder, state: RunState, model: str | None, annotations: Annotations, holder: int | None
+) -> RunOverview:
+    """The same, of a state that has been read, with people's verdicts counted.
+
+    Args:
+        holder: the process at work on the run; None where none is.
+    """
     front = state.front()
     return RunOverview(
         folder=folder,

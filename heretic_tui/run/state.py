@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
 from heretic_tui.errors import UsageError
-from heretic_tui.figures import REFUSALS, Figure, figures_of_before
+from heretic_tui.figures import REFUSALS, Figure, figures_of_before, in_tables
 from heretic_tui.parameters import Parameters
 
 DIED = "the process died"
@@ -312,6 +312,13 @@ class RunState:
         if self._front is None:
             self._front = pareto_front(self.trials.values(), self.objectives)
         return list(self._front)
+
+    def fewest(self) -> TrialRecord | None:
+        """The trial of the front with the least of what tables show first, of several the best in the other objective:
+        the one with the fewest refusals."""
+        first = in_tables(self.figures[:2])[0].key
+        second = next(key for key in self.objectives if key != first)
+        return min(self.front(), key=lambda trial: (trial.figures[first], trial.figures[second]), default=None)
 
     def on_front(self, number: int) -> bool:
         """Whether a trial is on the front."""
