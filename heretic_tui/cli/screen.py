@@ -118,8 +118,11 @@ def open_setup(
     from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.launch import open_screen
 
-    form = SettingsForm(given_settings(options), options.config, base)
-    return open_screen(streams, form, start=start, interface=given_interface(options))
+    given = given_settings(options)
+    form = SettingsForm(given, options.config, base)
+    # Who says nothing of a run wants to see those there are.
+    opens = "setup" if set(given) - {"runs_dir"} else "home"
+    return open_screen(streams, form, start=start, opens=opens, interface=given_interface(options))
 
 
 def has_terminal() -> bool:

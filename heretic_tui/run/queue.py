@@ -277,9 +277,13 @@ class QueueFile:
         """Pid of the process that works the queue off (-1 where it is not known); None where none does."""
         return lock.holder(self._work)
 
-    def run_at_work(self) -> str | None:
-        """The name of a run in this folder that a process holds; None where none does."""
-        return next((run.name for run in find_runs(self.runs_dir) if run.holder() is not None), None)
+    def run_at_work(self, but: int | None = None) -> str | None:
+        """The name of a run in this folder that a process holds; None where none does.
+
+        Args:
+            but: a process that does not count.
+        """
+        return next((run.name for run in find_runs(self.runs_dir) if run.holder() not in (None, but)), None)
 
 
 @contextlib.contextmanager

@@ -141,20 +141,7 @@ class SettingsForm:
 
     def command_line(self) -> str:
         """The command that does the same as Start, but for the password of a storage's URL."""
-        words = ["heretic-tui", "run", shlex.quote(self.settings.model)]
-        for setting in every_setting():
-            now = _value(self.settings, setting)
-            if setting.name != "model" and now != self._without_flag(setting):
-                words += _flag(setting, now)
-        return " ".join(words)
-
-    def _without_flag(self, setting: Setting) -> object:
-        """What a setting would be if it were left out of the command line."""
-        whole = Setting(setting.name)
-        if setting.part and _value(self.settings, whole) != _value(self._defaults, whole):
-            # A set with a dataset of its own begins from nothing, not from the built-in set's split and column.
-            return setting.field.get_default()
-        return _value(self._defaults, setting)
+        return command_line(self.settings)
 
     def _load(self, given: Mapping[str, object]) -> Settings:
         try:
@@ -174,6 +161,26 @@ class SettingsForm:
             # The whole set is written down, so that no source below adds to it; another dataset starts from defaults.
             value = {**now.model_dump(), part: value} if part else {"dataset": value}
         return {**self._given, name: value}
+
+
+def command_line(settings: Settings) -> str:
+    """The command that starts a run with these settings, but for the password of a storage's URL."""
+    defaults = load_settings(environment=False)
+    words = ["heretic-tui", "run", shlex.quote(settings.model)]
+    for setting in every_setting():
+        now = _value(settings, setting)
+        if setting.name != "model" and now != _without_flag(setting, settings, defaults):
+            words += _flag(setting, now)
+    return " ".join(words)
+
+
+def _without_flag(setting: Setting, settings: Settings, defaults: Settings) -> object:
+    """What a setting would be if it were left out of the command line."""
+    whole = Setting(setting.name)
+    if setting.part and _value(settings, whole) != _value(defaults, whole):
+        # A set with a dataset of its own begins from nothing, not from the built-in set's split and column.
+        return setting.field.get_default()
+    return _value(defaults, setting)
 
 
 def text_of(value: object) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -17,10 +19,14 @@ from heretic_tui import events as ev
 from heretic_tui.calls import Calls
 from heretic_tui.commands import MoreTrials
 from heretic_tui.errors import HereticError
+from heretic_tui.files import user_path
 from heretic_tui.report.notify import Notifier
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.queue import QueueFile
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.interface import Interface
+from heretic_tui.settings.local_files import check_local_files, with_whole_paths
+from heretic_tui.settings.record import to_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
 from heretic_tui.tui.announcements import announcement, told_of_control
@@ -30,10 +36,12 @@ from heretic_tui.tui.keys import named
 from heretic_tui.tui.modes import Mode
 from heretic_tui.tui.open_runs import OpenRuns
 from heretic_tui.tui.questions import Question
+from heretic_tui.tui.queue_worker import PATIENCE, QueueWorker
 from heretic_tui.tui.run_view import EVERYTHING, RunView
 from heretic_tui.tui.screens.base import Dialog, ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, more_trials_dialog
+from heretic_tui.tui.screens.home import HomeScreen
 from heretic_tui.tui.screens.layers import LayersScreen
 from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
@@ -44,9 +52,11 @@ from heretic_tui.tui.themed_app import ThemedApp
 TICK = 0.25
 # While an answer streams onto the chat.
 STREAM_TICK = 0.1
+QUEUE_TICK = 2.0
 _SMALLEST = (60, 16)
 # Key, name and title of each screen, as they stand in the line at the top.
 _MODES = (
+    ("0", "home", "Runs"),
     ("1", "setup", "Setup"),
     ("2", "layers", "Layers"),
     ("3", "trials", "Trials"),
@@ -70,6 +80,7 @@ class HereticApp(ThemedApp):
         form: the settings that Setup begins with; None while following.
         new_host: makes a host of settings; tests give one with a script.
         host: a run to show at once.
+        opens: the screen in view at first, where there is a form.
         interface: theme, keys and the like.
         notifier: calls the person at this terminal, which is the application's to write to while it runs.
         on_ready: called when the terminal is in the application's hands.
@@ -107,16 +118,15 @@ class HereticApp(ThemedApp):
         new_host: Callable[[Settings], Host],
         host: Host | None = None,
         *,
+        opens: str = "setup",
         interface: Interface = Interface(),  # noqa: B008 - frozen
         on_ready: Callable[[], None] = lambda: None,
         notifier: Notifier | None = None,
         timed: bool = True,
         strict: bool = False,
     ) -> None:
-        if form is None:
-            # Where a run of another process is followed there is nothing to set up. (Read by Textual's own
-            # initialisation.)
-            self.DEFAULT_MODE = "trials"  # type: ignore[misc]
+        # Where a run of another process is watched there is nothing to set up. (Read by Textual's own initialisation.)
+        self.DEFAULT_MODE = "trials" if form is None else opens  # type: ignore[misc]
         super().__init__(interface, css_path=stylesheet(), strict=strict)
         self.form = form
         self._runs = OpenRuns(lambda host: RunView(host, self.glyphs, timed))
@@ -131,15 +141,18 @@ class HereticApp(ThemedApp):
         }  # fmt: skip
         if form is not None:
             makers["setup"] = partial(SetupScreen, form)
+            makers["home"] = partial(HomeScreen, form, self._notifier.calls)
         self.modes = [Mode(key, name, title, makers[name]) for key, name, title in _MODES if name in makers]
         for mode in self.modes:
             self.add_mode(mode.name, mode.make)
+        self._queue = QueueWorker(self, self.say, self._notifier.tell)
         # By mode, the kinds of events that its screen has not painted yet.
         self._unpainted: dict[str, set[str]] = {mode.name: set() for mode in self.modes}
 
     def on_mount(self) -> None:
         self.set_interval(TICK, self.tick)
         self.set_interval(STREAM_TICK, self._stream_tick)
+        self.set_interval(QUEUE_TICK, self._look_at_queue)
         self._on_ready()
         if self._first_host:
             self.show_run(self._first_host)
@@ -212,7 +225,7 @@ class HereticApp(ThemedApp):
         if not self.is_running:
             return
         if self._runs.left_has_ended():
-            self.say("The run that was at work here has ended: enter on it among the runs of Setup shows it.")
+            self.say("The run that was at work here has ended: enter on it among the runs (0) shows it.")
         self._tell_control()
         taken = self.view.take()
         for event in taken.news:
@@ -254,7 +267,9 @@ class HereticApp(ThemedApp):
 
     def _announce(self, event: ev.Event) -> None:
         if isinstance(event, ev.RunFailed):
-            self.tell_failure(event)
+            # A run of the queue asks nobody: the next has its turn.
+            if not self._queue.has_begun(self.view.host):
+                self.tell_failure(event)
         elif told := announcement(event, self.view.state):
             self.say(told.text, told.severity)
 
@@ -342,8 +357,100 @@ class HereticApp(ThemedApp):
     def _look_at(self, host: FollowHost | AttachHost) -> None:
         if left := self._runs.look_at(host):
             name = left.folder.name if left.folder else "The run"
-            self.say(f"{name} goes on meanwhile: enter on it among the runs of Setup shows it again.")
+            self.say(f"{name} goes on meanwhile: enter on it among the runs (0) shows it again.")
         self._show_trials()
+
+    # The queue
+
+    @on(messages.QueueRun)
+    def _queue_run(self, message: messages.QueueRun) -> None:
+        """Put a run into the queue. It is worked off here where a run is at work; otherwise when somebody says so."""
+        settings = message.settings
+        try:
+            check_local_files(settings)
+            file = QueueFile(user_path(settings.runs_dir))
+            entry = file.add(to_record(with_whole_paths(settings)))
+            place = file.read().place(entry.id)
+        except HereticError as error:
+            self.say(str(error), "error")
+            return
+        then = "it starts after the run that is open here" if self.at_work else "Q on Runs starts the queue"
+        self.say(f"Queued as #{place}: {entry.model}; {then}.")
+
+    @on(messages.WorkQueue)
+    def _work_queue(self) -> None:
+        if self.form is None:
+            return
+        try:
+            self._queue.begin(user_path(self.form.settings.runs_dir), self.form.settings)
+        except HereticError as error:
+            self.say(str(error), "error")
+            return
+        # Who starts it does not want to be waited for.
+        self.last_key -= PATIENCE
+        self._look_at_queue()
+
+    def _look_at_queue(self) -> None:
+        """Look what comes next in the queue: the files on a thread, what follows from them here."""
+        host, form = self._runs.here, self.form
+        at_rest = isinstance(host, ThreadHost) and (host.engine.ready or not host.alive)
+        if form is None or not (self._queue.works or at_rest):
+            return
+        runs_dir = user_path(form.settings.runs_dir)
+
+        def look() -> None:
+            if self._queue.works:
+                seen = self._queue.find()
+                self.call_later(lambda: self._queue.look(seen))
+            elif host is not None and self._queue.is_to_begin(runs_dir, host):
+                self.call_later(self._work_queue_after, host)
+
+        self.run_worker(look, thread=True, exclusive=False, exit_on_error=False, group="queue")
+
+    def _work_queue_after(self, host: Host) -> None:
+        """The run here has come to its end, and others wait."""
+        if self.form and self._runs.here is host and not self._queue.works:
+            with suppress(HereticError):
+                self._queue.begin(user_path(self.form.settings.runs_dir), self.form.settings)
+
+    def busy_with(self) -> str:
+        host = self.at_work
+        if self._person_is_here and isinstance(self.screen, Dialog):
+            return "a question is open"
+        if not isinstance(host, ThreadHost):
+            return ""
+        name = host.folder.name if host.folder else "the run here"
+        if not host.engine.ready:
+            return f"it starts when {name} has ended"
+        if host.controller:
+            return f"{host.controller} controls {name}"
+        if host.engine.busy or (self.view.host is host and self.view.conversations.open):
+            return f"{name} has an answer or an export in hand"
+        if self._person_is_here:
+            return f"you are here; it starts {PATIENCE / 60:.0f} minutes after your last key, or with Q on Runs"
+        return ""
+
+    def close_run(self) -> bool:
+        host = self.at_work
+        if not isinstance(host, ThreadHost):
+            return True
+        if self.view.host is host:
+            self.view.keep_conversation()
+        host.engine.close()
+        return False
+
+    def begin_queued(self, settings: Settings) -> Host:
+        host = self._new_host(settings)
+        looks_elsewhere = self.view.host is not None and not self.view.host.here
+        if looks_elsewhere or self._person_is_here or self.current_mode in ("home", "setup"):
+            self._runs.begin_aside(host)
+        else:
+            self.show_run(host)
+        return host
+
+    @property
+    def _person_is_here(self) -> bool:
+        return time.monotonic() - self.last_key < PATIENCE
 
     @on(messages.SendCommand)
     def _send_command(self, message: messages.SendCommand) -> None:

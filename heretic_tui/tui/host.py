@@ -128,6 +128,7 @@ class ThreadHost:
 
     Attributes:
         engine: the control of the engine, whoever has control of the run.
+        failure: why the run failed; None unless it did.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class ThreadHost:
         self._hear = self._listener(RunState())
         self._thread = threading.Thread(target=self._work, name="engine")
         self.outcome = "interrupted"
+        self.failure: str | None = None
 
     def start(self) -> None:
         # Short turns for Python code: the screen answers while the engine computes.
@@ -216,7 +218,7 @@ class ThreadHost:
             self._failed(ev.RunFailed(text=one_line(error), traceback=traceback.format_exc()))
 
     def _failed(self, failure: ev.RunFailed) -> None:
-        self.outcome = "failed"
+        self.outcome, self.failure = "failed", failure.text
         self._mailbox.put(failure)
         self._hear(failure)
 

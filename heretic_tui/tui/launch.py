@@ -33,6 +33,7 @@ def open_screen(
     form: SettingsForm | None,
     host: Host | None = None,
     start: bool = False,
+    opens: str = "setup",
     interface: Interface | None = None,
 ) -> int:
     """Run the application until it is left; returns the exit status.
@@ -40,6 +41,7 @@ def open_screen(
     Args:
         form: what Setup begins with; None to only watch `host`.
         start: start the form's run at once.
+        opens: the screen in view at first.
         interface: theme, keys and the like; None: the built-in ones.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
@@ -60,7 +62,15 @@ def open_screen(
         if start and form is not None:
             host = new_host(form.settings)
         link = _Link(screen, streams.out)
-        app = HereticApp(form, new_host, host, interface=looks, notifier=notifier, on_ready=lambda: link.watch(app))
+        app = HereticApp(
+            form,
+            new_host,
+            host,
+            opens=opens,
+            interface=looks,
+            notifier=notifier,
+            on_ready=lambda: link.watch(app),
+        )
         app.driver_class = forgiving(app.driver_class)
         # Why the application itself failed is for the log; the terminal gets a line.
         app.error_console.file = real.text

@@ -52,6 +52,17 @@ class AttachRun(Message):
 
 
 @dataclass
+class QueueRun(Message):
+    """Put a run with these settings at the end of the queue."""
+
+    settings: Settings
+
+
+class WorkQueue(Message):
+    """Work the queue off in this process: its runs start one after another."""
+
+
+@dataclass
 class SendCommand(Message):
     """Ask the engine for something; it confirms by events."""
 

@@ -35,6 +35,20 @@ class OpenRuns:
         self._left = [view for view in self._left if view.attached]
         self._open(host)
 
+    @property
+    def here(self) -> Host | None:
+        """The host of the run of this process: the one at work, or else the one that ended last of those that are
+        open."""
+        ended = (view.host for view in (self.view, *reversed(self._left)) if view.host and view.host.here)
+        return self.at_work or next(ended, None)
+
+    def begin_aside(self, host: Host) -> None:
+        """Start a run, and have in view what is: it waits among those that were left for another."""
+        self._left = [view for view in self._left if view.attached]
+        view = self._new_view(host)
+        self._left.append(view)
+        view.start()
+
     def look_at(self, host: FollowHost | AttachHost) -> RunView | None:
         """Have another process's run in view. Returns the run that was left for it and goes on meanwhile."""
         left = self._put_aside()

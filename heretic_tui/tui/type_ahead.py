@@ -4,6 +4,7 @@ the screen that was shown when they arrived."""
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +25,9 @@ class TypeAhead(App[str]):
     application. A callback that is sent the same way after the key arrives when they are through with it. What they
     said to each other meanwhile, such as that a line was submitted, a second round waits for, and further ones while
     screens change.
+
+    Attributes:
+        last_key: when a key was pressed last, on the monotonic clock.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -31,6 +35,7 @@ class TypeAhead(App[str]):
         self._waiting: deque[events.Key | events.Paste] = deque()
         # The key under way; None when the next may come.
         self._under_way: object = None
+        self.last_key = time.monotonic()
 
     @property
     def keys_wait(self) -> bool:
@@ -41,6 +46,7 @@ class TypeAhead(App[str]):
         if not isinstance(event, events.Key | events.Paste) or event.is_forwarded:
             await super().on_event(event)
             return
+        self.last_key = time.monotonic()
         self._waiting.append(event)
         if self._under_way is None:
             await self._next()

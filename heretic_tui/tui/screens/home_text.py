@@ -29,7 +29,7 @@ COLUMNS = (
     Column("age", "", 6, right=True),
 )
 FIRST_STEPS = (
-    ("d", "demo on a bundled model, in a minute"),
+    ("d", "two-minute demo on a bundled model"),
     ("N", "new run from a model of your own"),
     ("?", "what the keys and the screens do"),
 )

@@ -1,0 +1,543 @@
+"""Home: all runs and the queue, the one under the cursor, this machine, and first steps."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Input
+
+from heretic_tui.calls import Calls
+from heretic_tui.demo.settings import settings_of_the_demo
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.files import user_path
+from heretic_tui.machine import Machine, disk_free
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.queue import Entry, Queue, QueueFile, kept_free, stop_time
+from heretic_tui.run.shelf import Glance, Shelf
+from heretic_tui.settings.form import SettingsForm, command_line
+from heretic_tui.settings.record import from_record
+from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.sources import load_settings
+from heretic_tui.tui.host import resumed_settings
+from heretic_tui.tui.messages import AttachRun, QueueRun, ShowRun, StartRun, WorkQueue
+from heretic_tui.tui.questions import Choice, Question
+from heretic_tui.tui.run_view import EVERYTHING
+from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog
+from heretic_tui.tui.screens.home_machine import machine_words
+from heretic_tui.tui.screens.home_text import (
+    COLUMNS,
+    FIRST_STEPS,
+    Key,
+    entry_row,
+    entry_words,
+    fits,
+    limits,
+    run_row,
+    run_words,
+    short_model,
+)
+from heretic_tui.tui.threads import on_thread
+from heretic_tui.tui.widgets.frame import Frame
+from heretic_tui.tui.widgets.line_table import LineTable
+from heretic_tui.tui.widgets.quiet_input import QuietInput
+from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import counted, plain, size_words
+
+# Of the keys that stand in the frame around the runs.
+_KEYS = ("enter", "attach", "resume", "new", "queue", "delete")
+# Seconds between two looks at the runs.
+_LOOK = 1.0
+
+
+class HomeScreen(ModeScreen):
+    """Runs, the selected run, this machine, first steps; on a narrow terminal one at a time."""
+
+    SCOPE = "home"
+    PANES = ("runs-pane", "run-pane", "machine-pane", "first-pane")
+    HELP_TEXT = """
+All runs of the runs folder, those at work first, and beneath them the queue: runs that start one after another. Enter
+opens a run to look at; a run that is at work in this terminal goes on meanwhile. R goes on with a run that was
+stopped. A attaches to one that is at work in another process, and controls it.
+
+The queue is worked off by this screen when the run in it has ended and nobody uses it, or without a screen by
+`heretic-tui queue run`. Q has all that can be done with it: add the run under the cursor, start it, a time after which
+no run starts, disk space that is to stay free. J and K move a run of the queue, D takes it out.
+
+Filter words: parts of the model, the state, a tag or a note; `marked`. All must fit.
+"""
+    BINDINGS = [
+        Binding("a", "attach", "Attach", tooltip="control a run that another process is at work on"),
+        Binding("R", "resume", "Resume", tooltip="go on with the run under the cursor"),
+        Binding("N", "new", "New run", tooltip="choose a model and prompts"),
+        Binding("Q", "queue", "Queue", tooltip="runs that start one after another"),
+        Binding("D", "delete", "Delete", tooltip="delete the run, or take it out of the queue"),
+        Binding("slash", "filter", "Filter", key_display="/"),
+        Binding("d", "demo", "Demo", show=False, tooltip="run the whole job on the small model that comes along"),
+        Binding("J", "move_entry(1)", "Start later", show=False, tooltip="move a run of the queue down"),
+        Binding("K", "move_entry(-1)", "Start earlier", show=False, tooltip="move a run of the queue up"),
+        Binding("escape", "leave_filter", "Clear filter", show=False),
+    ]
+
+    def __init__(self, form: SettingsForm, calls: Calls, machine: Machine | None = None) -> None:
+        super().__init__()
+        self.form = form
+        self._calls = calls
+        self._machine = machine or Machine()
+        self._shelf: Shelf | None = None
+        # What the thread has found, and what of it is shown.
+        self._found: Sequence[Glance] = ()
+        self._queue, self._queue_problem = Queue(), ""
+        self._worker: int | None = None
+        self._free: int | None = None
+        self._changes = self._shown_changes = 0
+        self._looking, self._looked = False, 0.0
+        self._filter = ""
+
+    def body(self) -> ComposeResult:
+        table = LineTable(COLUMNS, id="run-table", enter="open", empty="Looking for runs")
+        with Horizontal(id="home-body"):
+            with Vertical(id="home-left", classes="column"):
+                with Frame("Runs", id="runs-pane"):
+                    yield table
+                    yield QuietInput(placeholder="qwen done marked", id="run-filter", select_on_focus=False)
+                with Frame("This machine", id="machine-pane"):
+                    yield TextPanel(id="machine")
+            with Vertical(id="home-right", classes="column"):
+                with Frame("Run", id="run-pane"):
+                    yield TextPanel(id="run-text")
+                with Frame("First time here?", id="first-pane", keys=("demo", "new", "help")):
+                    yield TextPanel(id="first-text")
+
+    def on_mount(self) -> None:
+        self.query_one("#run-filter", Input).display = False
+        self.query_one("#run-table").focus()
+        if self.view.timed:
+            self._machine.start()
+
+    def on_unmount(self) -> None:
+        self._machine.stop()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        self._looked = 0.0
+        self._look()
+
+    # Looking
+
+    @property
+    def _runs_dir(self) -> Path:
+        try:
+            return user_path(self.form.settings.runs_dir)
+        except UsageError:
+            return Path(self.form.settings.runs_dir)
+
+    def ticked(self) -> None:
+        if not self._looking and time.monotonic() - self._looked >= _LOOK:
+            self._look()
+        if self._changes != self._shown_changes:
+            self._shown_changes = self._changes
+            self._paint_runs()
+            self._paint_run()
+        elif (glance := self._glance) and glance.at_work:
+            self._paint_run()
+        self._paint_machine()
+
+    def _look(self) -> None:
+        """Look which runs there are, on a thread; they are shown at the tick."""
+        if self._looking:
+            return
+        self._looking = True
+        on_thread(self, partial(self._look_at, self._runs_dir), "look", exclusive=False)
+
+    def _look_at(self, runs_dir: Path) -> None:
+        try:
+            if self._shelf is None or self._shelf.runs_dir != runs_dir:
+                self._shelf = Shelf(runs_dir)
+            file = QueueFile(runs_dir)
+            try:
+                queue, problem = file.read(), ""
+            except HereticError as error:
+                queue, problem = Queue(), str(error)
+            self._queue, self._queue_problem, self._worker = queue, problem, file.worker()
+            self._free = disk_free(runs_dir)
+            self._shelf.look(self._take)
+        finally:
+            self._looked = time.monotonic()
+            self._looking = False
+
+    def _take(self, glances: Sequence[Glance]) -> None:
+        # On the thread: the tick shows it.
+        self._found = glances
+        self._changes += 1
+
+    def _look_again(self) -> None:
+        """Something was changed here: it is to be seen at once."""
+        self._looked = 0.0
+        self._look()
+
+    # Painting
+
+    def paint(self, kinds: frozenset[str]) -> None:
+        if EVERYTHING in kinds:
+            self._paint_runs()
+            self._paint_run()
+            self._paint_machine()
+            self._paint_first()
+
+    def _paint_runs(self) -> None:
+        glyphs, now, timed = self.view.glyphs, time.time(), self.view.timed
+        several = {model for model, count in Counter(g.model for g in self._found).items() if count > 1}
+        shown = [glance for glance in self._found if fits(self._filter, glance)]
+        rows = [run_row(glance, glyphs, now, several, timed) for glance in shown]
+        at_work = next((glance.model for glance in self._found if glance.at_work), "")
+        after = f"after {short_model(at_work)}" if at_work else "" if self._worker else "Q starts it"
+        rows += [entry_row(self._queue, entry, glyphs, after) for entry in self._queue.entries]
+        table = self.query_one("#run-table", LineTable)
+        table.set_empty(self._nothing())
+        table.set_rows(rows)
+        self._retitle(len(shown))
+        self._show_keys()
+
+    def _retitle(self, shown: int) -> None:
+        at_work = sum(glance.at_work for glance in self._found)
+        parts = [counted(len(self._found), "run")] if self._found else []
+        if self._filter:
+            parts = [f"{shown} of {counted(len(self._found), 'run')} by filter {self._filter}"]
+        if at_work:
+            parts.append(f"{at_work} at work")
+        if waiting := len(self._queue.waiting):
+            parts.append(f"{waiting} queued")
+        self.query_one("#runs-pane", Frame).retitle(f"Runs ({', '.join(parts)})" if parts else "Runs")
+
+    def _nothing(self) -> str:
+        if self._queue_problem:
+            return self._queue_problem
+        if not self._changes:
+            return "Looking for runs"
+        return (
+            "No run fits the filter; esc clears it." if self._filter else "No runs yet. d runs the demo, N sets one up."
+        )
+
+    @property
+    def _key(self) -> Key:
+        cursor = self.query_one("#run-table", LineTable).cursor
+        return cursor if isinstance(cursor, Key) else Key()
+
+    @property
+    def _glance(self) -> Glance | None:
+        """The run under the cursor."""
+        name = self._key.run
+        return next((glance for glance in self._found if glance.name == name), None) if name else None
+
+    @property
+    def _entry(self) -> Entry | None:
+        """The entry of the queue under the cursor."""
+        number = self._key.entry
+        return next((entry for entry in self._queue.entries if entry.id == number), None) if number else None
+
+    def _paint_run(self) -> None:
+        frame, panel = self.query_one("#run-pane", Frame), self.query_one("#run-text", TextPanel)
+        now, look, glyphs = time.time(), self.looks, self.view.glyphs
+        if glance := self._glance:
+            frame.retitle(plain(glance.model))
+            if glance.word == "damaged":
+                panel.show(Text(plain(glance.overview.problem or ""), look.bad))
+                return
+            width = panel.scrollable_content_region.width
+            panel.show(run_words(glance, look, glyphs, width, now, self.view.timed))
+        elif entry := self._entry:
+            frame.retitle(f"Queue: {short_model(entry.model)}")
+            panel.show(entry_words(self._queue, entry, self._command(entry), look, now))
+        else:
+            frame.retitle("Run")
+            panel.show(Text("No run is selected.", look.dim))
+
+    def _paint_machine(self) -> None:
+        machine, panel = self._machine, self.query_one("#machine", TextPanel)
+        width = panel.scrollable_content_region.width
+        if width <= 0:
+            return
+        sample = machine.latest
+        frame = self.query_one("#machine-pane", Frame)
+        frame.retitle(f"This machine: {plain(sample.host)}" if sample and sample.host else "This machine")
+        now, free = time.monotonic(), self._free if self.view.timed else None
+        panel.show(machine_words(sample, machine.history, free, self._calls, self.looks, self.view.glyphs, width, now))
+
+    def _paint_first(self) -> None:
+        look, text = self.looks, Text()
+        for key, words in FIRST_STEPS:
+            text.append(f"{key:<3}", f"bold {look.focus}")
+            text.append(f"{words}\n", look.ink)
+        text.append("\nNothing leaves this machine unless you upload an export.", look.dim)
+        self.query_one("#first-text", TextPanel).show(text)
+
+    # Runs
+
+    def works(self, action: str) -> bool:
+        glance = self._glance if self.is_ready else None
+        match action:
+            case "attach":
+                return glance is not None and glance.at_work
+            case "resume":
+                problem = self._entry.problem if self.is_ready and self._entry else None
+                return problem is not None or (glance is not None and not glance.at_work and glance.word != "damaged")
+            case "enter" | "delete":
+                return self._key != Key()
+            case "filter":
+                return bool(self._found)
+        return True
+
+    @on(LineTable.Highlighted, "#run-table")
+    def _highlighted(self) -> None:
+        self._paint_run()
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        """In the lower border, the keys that do something with what is under the cursor."""
+        shown = ("select" if action == "enter" else action for action in _KEYS if self.works(action))
+        self.query_one("#runs-pane", Frame).set_keys(shown)
+
+    @on(LineTable.Selected, "#run-table")
+    def open_run(self) -> None:
+        if glance := self._glance:
+            self.ask(ShowRun(glance.folder))
+        elif self._entry:
+            self.action_queue()
+
+    def action_attach(self) -> None:
+        glance = self._glance
+        if glance is None:
+            self.say("Put the cursor on a run that is at work first.")
+        elif not glance.at_work:
+            self.say(f"Nothing is at work on {glance.name}: R goes on with it, enter opens it.")
+        else:
+            self.ask(AttachRun(glance.folder))
+
+    def action_resume(self) -> None:
+        if entry := self._entry:
+            if entry.problem:
+                self._change_queue(lambda file: file.retry(entry.id))
+            return
+        if (settings := self._resumed()) is not None:
+            self.ask(StartRun(settings))
+
+    def _resumed(self) -> Settings | None:
+        """The settings of the run under the cursor; told why where there are none to go on with."""
+        glance = self._glance
+        if glance is None:
+            self.say("Put the cursor on a run first.")
+            return None
+        if glance.folder.holder():
+            self.say(f"{glance.name} is running in process {glance.folder.holder()}: enter opens it, a controls it.")
+            return None
+        try:
+            return resumed_settings(glance.folder, self.form.settings)
+        except HereticError as error:
+            self.say(f"{glance.name} cannot be resumed: {error}", "error")
+            return None
+
+    async def action_new(self) -> None:
+        await self.app.run_action("app.mode('setup')")
+
+    def action_demo(self) -> None:
+        given = {"runs_dir": self.form.settings.runs_dir}
+        self.ask(StartRun(load_settings(given, base=settings_of_the_demo(), environment=False)))
+
+    # Filter
+
+    def action_filter(self) -> None:
+        box = self.query_one("#run-filter", Input)
+        box.display = True
+        box.focus()
+
+    def action_leave_filter(self) -> None:
+        box = self.query_one("#run-filter", Input)
+        box.value = self._filter = ""
+        box.display = False
+        self._paint_runs()
+        self.query_one("#run-table").focus()
+
+    @on(Input.Changed, "#run-filter")
+    def _filtering(self, event: Input.Changed) -> None:
+        self._filter = event.value.strip()
+        self._paint_runs()
+        self._paint_run()
+
+    @on(Input.Submitted, "#run-filter")
+    def _filtered(self) -> None:
+        self.query_one("#run-filter", Input).display = False
+        self.query_one("#run-table").focus()
+
+    # Deleting
+
+    def action_delete(self) -> None:
+        if entry := self._entry:
+            self._ask_to_remove(entry)
+            return
+        glance = self._glance
+        if glance is None:
+            self.say("Put the cursor on a run first.")
+        elif holder := glance.folder.holder():
+            self.say(f"{glance.name} is running in process {holder}: it cannot be deleted.")
+        else:
+            folder = glance.folder
+            # Thousands of files may have to be looked at.
+            on_thread(self, lambda: self.app.call_from_thread(self._ask_to_delete, folder, _size(folder.path)), "size")
+
+    def _ask_to_delete(self, folder: RunFolder, size: int) -> None:
+        if self.app.screen is not self:
+            return
+        exports = sorted(path.name for path in (folder.path / "exports").glob("*"))
+        text = f"{folder.path}, {size_words(size)}\nAll its trials and responses will be deleted" + (
+            f", and its exports: {', '.join(exports)}." if exports else "."
+        )
+        answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
+
+        def answered(answer: str | None) -> None:
+            if answer == "delete":
+                on_thread(self, partial(self._delete, folder), f"delete {folder.name}", exclusive=False)
+
+        self.app.push_screen(ChoiceDialog(Question(f"Delete {folder.name}?", text, answers)), answered)
+
+    def _delete(self, folder: RunFolder) -> None:
+        problems: list[str] = []
+        try:
+            # Nobody begins to write to it meanwhile.
+            folder.lock()
+        except UsageError as error:
+            self.say(f"{folder.name} is not deleted: {error}", "error")
+            return
+        try:
+            shutil.rmtree(folder.path, onerror=lambda call, path, error: problems.append(f"{path}: {error[1]}"))
+        finally:
+            folder.unlock()
+        if problems:
+            self.say(f"{folder.name} is deleted in part: {problems[0]}", "error")
+        self._looked = 0.0
+
+    def _ask_to_remove(self, entry: Entry) -> None:
+        def answered(answer: str | None) -> None:
+            if answer == "remove":
+                self._change_queue(lambda file: file.remove(entry.id))
+
+        text = f"{entry.model}\nIts settings are lost; what its run has done so far stays."
+        answers = ("n", "no", "no, keep it"), ("y", "remove", "take it out of the queue")
+        self.app.push_screen(ChoiceDialog(Question("Take it out of the queue?", text, answers)), answered)
+
+    # The queue
+
+    def action_move_entry(self, by: int) -> None:
+        if entry := self._entry:
+            self._change_queue(lambda file: file.move(entry.id, by))
+        else:
+            self.say("J and K move a run of the queue: put the cursor on one.")
+
+    def _change_queue(self, change: Callable[[QueueFile], object]) -> None:
+        file = QueueFile(self._runs_dir)
+        try:
+            change(file)
+            self._queue = file.read()
+        except HereticError as error:
+            self.say(str(error), "error")
+            return
+        self._paint_runs()
+        self._paint_run()
+
+    def _command(self, entry: Entry) -> str:
+        """The command that does what an entry does, or what is wrong with its settings."""
+        try:
+            return command_line(from_record(entry.settings, self.form.settings, "the queue"))
+        except HereticError as error:
+            return str(error)
+
+    def action_queue(self) -> None:
+        """All that can be done with the queue, as one question."""
+        entry, glance, queue = self._entry, self._glance, self._queue
+        answers: list[Choice] = []
+        if glance and not glance.at_work and glance.word != "damaged":
+            answers.append(("a", "add", f"add {plain(glance.model)}: it goes on where it stopped"))
+        if entry and entry.problem:
+            answers.append(("t", "retry", "try it again"))
+        if entry:
+            answers.append(("r", "remove", "take it out of the queue"))
+        if queue.waiting and self._worker is None:
+            answers.append(("s", "start", "start the queue in this terminal"))
+        answers += [
+            ("u", "until", "a time after which no run starts"),
+            ("f", "free", "disk space that is to stay free"),
+            ("c", "close", "close"),
+        ]
+        by = f"Process {self._worker} works it off." if self._worker else "Nobody works it off now."
+        waits = counted(len(queue.waiting), "run")
+        text = "\n".join([f"{waits} in the queue. {by}", *limits(queue, time.time())])
+        self.app.push_screen(ChoiceDialog(Question("Queue", text, tuple(answers))), self._queue_answered)
+
+    def _queue_answered(self, answer: str | None) -> None:
+        entry = self._entry
+        match answer:
+            case "add" if (settings := self._resumed()) is not None:
+                self.ask(QueueRun(settings))
+                self._looked = 0.0
+            case "retry" if entry:
+                self._change_queue(lambda file: file.retry(entry.id))
+            case "remove" if entry:
+                self._ask_to_remove(entry)
+            case "start":
+                self.ask(WorkQueue())
+            case "until":
+                self._ask_until()
+            case "free":
+                self._ask_free()
+
+    def _ask_until(self) -> None:
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._change_queue(lambda file: file.limit(stop_at=stop_time(text, time.time())))
+
+        check = _checked(lambda text: stop_time(text, time.time()))
+        dialog = LineDialog("No run starts after", "", "HH:MM, a date, both, or never", check)
+        self.app.push_screen(dialog, answered)
+
+    def _ask_free(self) -> None:
+        def answered(text: str | None) -> None:
+            if text is not None:
+                self._change_queue(lambda file: file.limit(keep_free=kept_free(text)))
+
+        title = "GB that are to stay free on the disk of the runs"
+        self.app.push_screen(LineDialog(title, "", "0: no limit", _checked(kept_free)), answered)
+
+
+def _checked(read: Callable[[str], object]) -> Callable[[str], str | None]:
+    """What is wrong with a text, None where nothing is."""
+
+    def check(text: str) -> str | None:
+        try:
+            read(text)
+        except UsageError as error:
+            return str(error)
+        return None
+
+    return check
+
+
+def _size(folder: Path) -> int:
+    """Bytes of all files in a folder; links are not followed."""
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and not path.is_symlink():
+                total += path.stat().st_size
+        except OSError:
+            continue
+    return total
