@@ -176,11 +176,11 @@ class RunView:
     def no_engine(self) -> str:
         """Where there is none: why, and what to do."""
         if self.host is None:
-            return "Start a run first: key 1."
+            return "Start a run first: 1 sets one up, 0 lists those there are."
         if self.alive:
             who = self.host.controller or ("Nobody" if self.host.attached else "Another process")
             return f"{who} controls this run: T takes control."
-        return "No engine is at work on this run: R among the runs of Setup resumes it."
+        return "No engine is at work on this run: R on Runs (0) resumes it."
 
     @property
     def searching(self) -> bool:

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from heretic_tui import events as ev
-from heretic_tui.run import shelf as shelf_module
 from heretic_tui.run.annotations import Annotations, Mark
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import read_events
 from heretic_tui.run.shelf import Glance, Shelf
 from tests.support.journals import opened, trial
 from tests.support.runs import DONE, append, make_run
@@ -73,13 +73,13 @@ def test_those_at_work_come_first_and_then_the_latest(tmp_path: Path) -> None:
 
 def test_only_what_changed_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
-    really = shelf_module.read_events
+    really = read_events
 
     def watched(path: Path, *rest: Any) -> Iterator[ev.Event]:
         read.append(path.parent.name)
         return really(path, *rest)
 
-    monkeypatch.setattr(shelf_module, "read_events", watched)
+    monkeypatch.setattr("heretic_tui.run.shelf.read_events", watched)
     runs = {name: make_run(tmp_path / name, [opened(), *trial(0, 0.5, 9), *DONE]) for name in ("a", "b", "c")}
     shelf = Shelf(tmp_path)
     looked(shelf)
