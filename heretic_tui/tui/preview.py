@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -300,6 +300,25 @@ def verdict_of(settings: Settings, text: str) -> Verdict:
     from heretic_tui.engine.metrics.judges.markers import Markers
 
     return Markers.made(settings, ()).verdict(text)
+
+
+def parameter_importances(
+    points: Sequence[tuple[Mapping[str, float | str], float]], layers: int, components: Sequence[str]
+) -> dict[str, float]:
+    """The share that each parameter of the search has in how an objective varies, the largest first. Takes seconds: to
+    be called on a thread.
+
+    Args:
+        points: what trials were made of, and their objective.
+
+    Raises:
+        HereticError: where there is too little to tell from.
+    """
+    from heretic_tui.engine.search.importance import importances
+    from heretic_tui.engine.search.study import hide_output_of_optuna
+
+    hide_output_of_optuna()
+    return importances(points, layers, components)
 
 
 def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:

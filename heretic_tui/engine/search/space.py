@@ -51,6 +51,10 @@ class Space:
 
     def makes(self, sampled: Sampled, parameters: Parameters) -> bool:
         """Whether a point lies in the space, and makes these parameters."""
+        return self.holds(sampled) and self.parameters(sampled) == parameters
+
+    def holds(self, sampled: Sampled) -> bool:
+        """Whether a point lies in the space."""
         for name, dimension in self.dimensions.items():
             value = sampled.get(name)
             if isinstance(dimension, FloatDistribution):
@@ -58,7 +62,7 @@ class Space:
                     return False
             elif value not in (GLOBAL, PER_LAYER):
                 return False
-        return self.parameters(sampled) == parameters
+        return True
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:

@@ -8,16 +8,18 @@ from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Horizontal, Vertical
+from textual.containers import Container
 from textual.widgets import Input, Static
 
 from heretic_tui.events import PHASES
 from heretic_tui.run.annotations import Mark, Overruling, Word
+from heretic_tui.run.search_progress import SearchProgress
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.comparison import best_other
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
+from heretic_tui.tui.importances import ImportanceKeeper, Importances
 from heretic_tui.tui.keys import next_choice, typed_number
-from heretic_tui.tui.messages import ChatWith, CopyText
+from heretic_tui.tui.messages import ChatWith, CopyText, TweakFrom
 from heretic_tui.tui.run_view import ANNOTATED
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.base import ModeScreen, touched
@@ -25,8 +27,9 @@ from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
-from heretic_tui.tui.screens.trials_answers import Answers, answers_of
+from heretic_tui.tui.screens.trials_answers import Answers, answers_of, answers_text
 from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_detail, trial_detail
+from heretic_tui.tui.screens.trials_progress import progress_text
 from heretic_tui.tui.screens.trials_table import (
     ORIGINAL,
     Seen,
@@ -55,7 +58,7 @@ class TrialsScreen(ModeScreen):
     """Table, scatter and detail; on a narrow terminal one at a time."""
 
     SCOPE = "trials"
-    PANES = ("trials-pane", "front-pane", "detail-pane")
+    PANES = ("trials-pane", "front-pane", "detail-pane", "progress-pane", "answers-pane")
     HELP_TEXT = """
 Each line is a trial: an edit, and what it did. Refused: harmful prompts that the edited model still refuses. KL: how
 far its answers to harmless prompts moved from the original's. Both are to be small; trials that no other beats are on
@@ -75,6 +78,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         Binding(
             "C", "compare", "Compare", tooltip="compare the selected trial with the one marked last, or the original"
         ),
+        Binding("x", "tweak", "Tweak", tooltip="turn the edit of the selected trial by its knobs"),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
         Binding("m", "mark", "Mark", tooltip="mark the selected trial, or take the mark away"),
         Binding("t", "annotate", "Tag, note", tooltip="tags and a note on the selected trial"),
@@ -109,23 +113,53 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._answers: tuple[int | None, Answers] | None = None
         # What would take back what was said of trials, the last at the end.
         self._undo: list[list[Word]] = []
+        # Which pane stands where there is no room for all.
+        self._turn = 0
+        self._progress = SearchProgress()
+        self._importances = ImportanceKeeper()
         # How a run's scatter was looked at, by the run's folder.
         self._looks: dict[str, Look] = {}
 
     def body(self) -> ComposeResult:
         self._columns = self._wanted_columns()
-        with Horizontal(id="trials-body"):
+        keys = ("responses", "chat", "compare", "tweak", "export", "mark", "annotate", "copy")
+        # A grid: which pane stands where follows from the width, and is in the stylesheet.
+        with Container(id="trials-body"):
             with Frame("Trials", id="trials-pane", keys=("sort", "filter", "mark", "annotate", "next_front")):
                 yield LineTable(self._columns, id="trial-table", enter="responses")
                 example = filter_example(self.view.state.figures)
                 yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
                 yield Static("", markup=False, id="filter-words")
-            with Vertical(id="trials-right", classes="column"):
-                with Frame("Front", id="front-pane", keys=("zoom", "logarithmic", "next_front")):
-                    yield ParetoPlot(id="pareto")
-                keys = ("responses", "chat", "compare", "export", "mark", "annotate", "copy")
-                with Frame("Trial", id="detail-pane", keys=keys):
-                    yield TextPanel(id="detail")
+            yield Frame("Front", ParetoPlot(id="pareto"), id="front-pane", keys=("zoom", "logarithmic", "next_front"))
+            yield Frame("Answers", TextPanel(id="answers"), id="answers-pane", keys=("responses",))
+            yield Frame("Progress of the search", TextPanel(id="progress"), id="progress-pane", keys=("stop", "more"))
+            yield Frame("Trial", TextPanel(id="detail"), id="detail-pane", keys=keys)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "next_pane":
+            return bool(self._turns)
+        return super().check_action(action, parameters)
+
+    @property
+    def _turns(self) -> tuple[int, ...]:
+        """What `v` turns through where a pane has no room: the front, the progress, the answers (heretic.tcss)."""
+        if self.has_class("-narrow"):
+            return tuple(range(len(self.PANES)))
+        if self.has_class("-normal") or (self.has_class("-wide") and self.has_class("-short")):
+            return (0, 1, 2)
+        if self.has_class("-huge"):
+            return (0, 1) if self.has_class("-short") else ()
+        return (0, 2)
+
+    def action_next_pane(self) -> None:
+        if self.has_class("-narrow"):
+            super().action_next_pane()
+            return
+        turns, now = self._turns, self._turn
+        self._turn = turns[(turns.index(now) + 1) % len(turns)] if now in turns else turns[1]
+        for turn in (1, 2):
+            self.set_class(self._turn == turn, f"-turn-{turn}")
+        self.call_after_refresh(self.careful(self.paint_all))
 
     def on_mount(self) -> None:
         self.query_one("#filter", Input).display = False
@@ -142,12 +176,14 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
             self._paint_detail()
+            self._paint_progress()
 
     def _take_run(self) -> None:
         """Another run may have other figures: columns are made for them, a filter by others is dropped."""
         figures, box = self.view.state.figures, self.query_one("#filter", Input)
         self._rows.clear()
         self._undo.clear()
+        self._progress, self._importances = SearchProgress(), ImportanceKeeper()
         self._answers = None
         self._columns = self._wanted_columns()
         self.query_one("#trial-table", LineTable).set_columns(self._columns)
@@ -286,6 +322,28 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
                 self._rows[trial.number, front] = known
         return known
 
+    def _paint_progress(self) -> None:
+        panel = self.query_one("#progress", TextPanel)
+        if not panel.size.width or not panel.is_on_screen:
+            return
+        view = self.view
+        self._progress.update(view.state)
+        keeper = self._importances
+        if task := keeper.task(view.state):
+
+            def work() -> None:
+                found = task()
+                self.app.call_from_thread(self._take_importances, keeper, found)
+
+            on_thread(self, work, "importances")
+        width = panel.scrollable_content_region.width
+        panel.show(progress_text(self._progress, keeper.found, view.state, self.looks, view.glyphs, width, view.timed))
+
+    def _take_importances(self, keeper: ImportanceKeeper, found: Importances) -> None:
+        keeper.take(found)
+        if self.is_ready and keeper is self._importances:
+            self._paint_progress()
+
     # The selected trial
 
     @property
@@ -309,6 +367,12 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         else:
             frame.retitle("Trial")
         self.query_one("#detail", TextPanel).show(text)
+        answers = self.query_one("#answers", TextPanel)
+        if answers.size.width:
+            whose = "the original model" if self._on_original else f"trial {trial.number}" if trial else ""
+            self.query_one("#answers-pane", Frame).retitle(f"Answers of {whose}" if whose else "Answers")
+            known = shown.answers
+            answers.show(answers_text(known, self.looks) if known else Text("No answers yet.", self.looks.dim))
 
     def _known_answers(self) -> Answers | None:
         whose = None if self._on_original else self.view.selected_trial
@@ -409,6 +473,8 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
                 return self._on_original or (trial is not None and trial.state in MEASURED_STATES)
             case "chat" | "compare":
                 return trial is not None and trial.state in MEASURED_STATES
+            case "tweak":
+                return trial is not None and trial.parameters is not None and self.view.can_ask
             case "mark" | "annotate" | "copy":
                 return trial is not None
             case "filter" | "sort":
@@ -472,11 +538,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         trial = self._trial
         if self._on_original:
             self.action_compare()
-            return
-        if trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
+        elif trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
             self.say("Responses are there when a trial has been measured.")
-            return
-        self.app.push_screen(ResponsesScreen(trial.number))
+        else:
+            self.app.push_screen(ResponsesScreen(trial.number))
 
     def action_compare(self) -> None:
         trial = self._trial
@@ -486,6 +551,13 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             self.say("A trial can be compared when it has been measured.")
             return
         self.app.push_screen(CompareScreen(whose, other))
+
+    def action_tweak(self) -> None:
+        trial = self._trial
+        if trial is None or trial.parameters is None:
+            self.say("Choose a trial: its edit is what you tweak.")
+        else:
+            self.ask(TweakFrom(trial.number))
 
     def action_export(self) -> None:
         trial = self._trial

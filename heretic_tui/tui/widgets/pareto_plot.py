@@ -25,8 +25,8 @@ from heretic_tui.words import plain
 
 # Cells for the labels to the left of the axis.
 _MARGIN = 5
-# Below so many lines there is no legend, and below fewer no title of the axis.
-_LEGEND_FROM, _TITLE_FROM = 14, 10
+# Lines of the plot itself, below which there is no legend, and below which there is no title of the axis.
+_LEGEND_FROM, _TITLE_FROM = 7, 6
 # The part of the ranges that is shown around the selected trial.
 _NEAR = 0.3
 ZOOMS = ("all", "front", "selected")
@@ -262,8 +262,11 @@ class ParetoPlot(Widget, can_focus=True):
         self._rows = [{} for _ in range(height)]
         if width < _MARGIN + 8 or height < 5:
             return
-        legend = self._legend(width) if height >= _LEGEND_FROM else []
-        titled = height >= _TITLE_FROM
+        # The axis and its labels take two lines.
+        titled = height - 3 >= _TITLE_FROM
+        legend = self._legend(width)
+        if height - 3 - len(legend) < _LEGEND_FROM:
+            legend = []
         inner_width, inner_height = width - _MARGIN - 1, height - 2 - titled - len(legend)
         self._measure(inner_width, inner_height)
         g = self.scene.glyphs

@@ -1,0 +1,153 @@
+"""Progress of the search, as text: whether it still finds better trials, what trials cost, and which parameters
+matter."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections.abc import Mapping, Sequence
+
+from rich.text import Text
+
+from heretic_tui.figures import Figure
+from heretic_tui.run.search_progress import AtLimit, SearchProgress
+from heretic_tui.run.state import STANDS_STILL, RunState
+from heretic_tui.tui.glyphs import Glyphs
+from heretic_tui.tui.importances import FEWEST, Importances
+from heretic_tui.tui.screens.trials_table import heading
+from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.widgets.charts import strip_chart
+from heretic_tui.words import counted, duration, plain
+
+# Cells of a label, of a value, and of a sparkline: at least and at most.
+_LABEL, _VALUE, _SPARK, _LONGEST_SPARK = 23, 7, 8, 32
+# Cells that words behind a sparkline take.
+_TAIL = 10
+# Parameters that are named.
+_MOST = 4
+
+
+def progress_text(
+    progress: SearchProgress,
+    found: Importances | None,
+    state: RunState,
+    look: Looks,
+    glyphs: Glyphs,
+    width: int,
+    timed: bool,
+) -> Text:
+    """The pane, for so many cells."""
+    if not progress.course or progress.reference is None:
+        return Text("Nothing to tell before the first trial has been measured.", look.dim)
+    text = Text(no_wrap=False)
+    first, second = state.figures[0], state.figures[1]
+    cells = max(_SPARK, min(_LONGEST_SPARK, width - _LABEL - _VALUE - _TAIL - 2))
+    gained = progress.gained(STANDS_STILL)
+    corner = (
+        f"of {heading(second)} {second.text(progress.reference[1])} x {plain(first.short)} {progress.reference[0]:g}"
+    )
+    grown = "" if gained is None else f", +{gained:.1%} in {STANDS_STILL} trials"
+    _row(text, "hypervolume", f"{progress.course[-1]:.3f}", spark(progress.course, cells, glyphs), "", look)
+    text.append(f"{'':{_LABEL}}{corner}{grown}\n", look.dim)
+    for number, at in enumerate(progress.at_limits(state)):
+        _row(text, _limit_words(at, first, second, number == 0), _value(at, second), spark(at.course, cells, glyphs),
+             f"trial {at.trial.number}" if at.trial else "", look)  # fmt: skip
+    if timed and progress.seconds:
+        latest = statistics.fmean(progress.seconds[-STANDS_STILL:])
+        _row(text, "time a trial", duration(latest), spark(progress.seconds, cells, glyphs, zero=True), "", look)
+    text.append_text(_matters(found, state, look))
+    text.append_text(_standstill(state, look))
+    text.rstrip()
+    return text
+
+
+def spark(values: Sequence[float | None], cells: int, glyphs: Glyphs, zero: bool = False) -> str:
+    """A course in at most so many cells: each as high as the mean of the values that fall into it.
+
+    Args:
+        zero: whether the lowest line is 0, and not the lowest value.
+    """
+    count = min(cells, len(values))
+    bounds = [len(values) * place // max(1, count) for place in range(count + 1)]
+    parts = [[v for v in values[a:b] if v is not None] for a, b in itertools.pairwise(bounds)]
+    means = [statistics.fmean(part) if part else None for part in parts]
+    known = [mean for mean in means if mean is not None]
+    if not known:
+        return ""
+    low, high = 0.0 if zero else min(known), max(known)
+    wide = high - low or 1.0
+    # Never an empty cell: that is one of which nothing is known.
+    least = 1.0 / (len(glyphs.bars) - 1)
+    shares = [0.0 if mean is None else max(least, (mean - low) / wide) for mean in means]
+    return strip_chart(shares, glyphs, 1.0)
+
+
+def _row(text: Text, label: str, value: str, drawn: str, tail: str, look: Looks) -> None:
+    text.append(f"{label:{_LABEL}}", look.dim).append(f"{value:<{_VALUE}}", "bold").append(drawn, look.link)
+    text.append(f"  {tail}\n" if tail else "\n", look.dim)
+
+
+def _limit_words(at: AtLimit, first: Figure, second: Figure, named: bool) -> str:
+    name = f"{'fewest' if second.counted else 'lowest'} {heading(second)}" if named else ""
+    limit = f"{plain(first.short)}<{at.limit:g}"
+    return f"{name:{_LABEL - 1 - len(limit)}}{limit} "
+
+
+def _value(at: AtLimit, second: Figure) -> str:
+    known = at.course[-1] if at.course else None
+    return "none" if known is None else second.text(int(known) if second.counted else known)
+
+
+def _matters(found: Importances | None, state: RunState, look: Looks) -> Text:
+    text = Text()
+    text.append(f"{'what matters':{_LABEL}}", look.dim)
+    if found is None:
+        return text.append(f"told from {FEWEST} measured trials on\n", look.dim)
+    if found.problem:
+        return text.append(f"{plain(found.problem)}\n", look.dim)
+    figures = {figure.key: figure for figure in state.figures}
+    lines = [
+        f"for {heading(figures[key])}: {', '.join(f'{words} {share:.0%}' for words, share in most_important(shares))}"
+        for key, shares in reversed(list(found.shares.items()))
+        if key in figures
+    ]
+    for number, line in enumerate(lines):
+        text.append(f"{'' if number == 0 else ' ' * _LABEL}{line}")
+        text.append(f"  (fANOVA, {counted(found.trials, 'trial')})\n" if number == len(lines) - 1 else "\n", look.dim)
+    return text
+
+
+def most_important(shares: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The parameters that matter most, in words; those of less than five per cent are left out."""
+    named = [(parameter_words(name), share) for name, share in shares.items() if share >= 0.05]
+    return named[:_MOST] or [(parameter_words(name), share) for name, share in list(shares.items())[:1]]
+
+
+def parameter_words(name: str) -> str:
+    """What a dimension of the search space is: attn strength, mlp layer, direction's layer."""
+    if name in _WORDS:
+        return _WORDS[name]
+    component, _, part = name.rpartition(".")
+    return f"{plain(component.partition('.')[0])} {_WORDS.get(part, plain(part))}"
+
+
+_WORDS = {
+    "direction_scope": "one direction or each layer's own",
+    "direction_index": "direction's layer",
+    "max_weight": "strength",
+    "max_weight_position": "layer",
+    "min_weight": "strength at its reach",
+    "min_weight_distance": "reach",
+}
+
+
+def _standstill(state: RunState, look: Looks) -> Text:
+    since = state.since_front_moved
+    if state.stands_still:
+        words = f"The front has not moved for {since} trials"
+        return Text(
+            f"{words} (S stops).\n" if state.phase == "search" and not state.outcome else f"{words}.\n", look.busy
+        )
+    if not since:
+        return Text("The latest trial moved the front.\n", look.good)
+    return Text(f"The front last moved {counted(since, 'trial')} ago.\n", look.dim)
