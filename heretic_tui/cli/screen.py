@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Subcommand
-from heretic_tui.cli.shared import add_model, given_settings, runs_dir
+from heretic_tui.cli.shared import add_model, find_run_of, given_settings, runs_dir
 from heretic_tui.errors import UsageError
 from heretic_tui.terminal import Streams
 
 if TYPE_CHECKING:
-    from heretic_tui.run.folder import RunFolder
     from heretic_tui.settings.interface import Interface
 
 
@@ -33,31 +32,31 @@ def _add_follow(parser: argparse.ArgumentParser) -> None:
     add_looks(parser)
 
 
+def _add_attach(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", metavar="RUN", nargs="?", help="name of a run, or its beginning [the one that runs]")
+    add_looks(parser)
+
+
 def _follow(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.run.folder import latest_run
     from heretic_tui.tui.host import FollowHost
 
     _check_terminal("`heretic-tui show RUN` prints a run")
-    host = FollowHost(_run_or_latest(options))
+    host = FollowHost(find_run_of(options, options.run) if options.run else latest_run(runs_dir(options)))
     from heretic_tui.tui.launch import open_screen
 
     return open_screen(streams, None, host, interface=given_interface(options))
 
 
 def _attach(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.run.folder import running_run
     from heretic_tui.tui.host import AttachHost
 
     _check_terminal("`heretic-tui show RUN` prints a run")
-    host = AttachHost(_run_or_latest(options))
+    host = AttachHost(find_run_of(options, options.run) if options.run else running_run(runs_dir(options)))
     from heretic_tui.tui.launch import open_screen
 
     return open_screen(streams, None, host, interface=given_interface(options))
-
-
-def _run_or_latest(options: argparse.Namespace) -> RunFolder:
-    from heretic_tui.run.folder import find_run, latest_run
-
-    where = runs_dir(options)
-    return find_run(where, options.run) if options.run else latest_run(where)
 
 
 OPEN = Subcommand(
@@ -78,9 +77,9 @@ FOLLOW = Subcommand(
 ATTACH = Subcommand(
     name="attach",
     usage="[RUN]",
-    summary="control a run that another terminal or no terminal works on, from this one",
+    summary="control from here a run that was started elsewhere, or that goes on without its screen",
     settings=RUNS_DIR,
-    add_arguments=_add_follow,
+    add_arguments=_add_attach,
     run=_attach,
 )
 

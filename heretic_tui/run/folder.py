@@ -247,6 +247,20 @@ def latest_run(runs_dir: Path) -> RunFolder:
     return max(runs, key=lambda run: run.events.stat().st_mtime)
 
 
+def running_run(runs_dir: Path) -> RunFolder:
+    """The run that a process is at work on.
+
+    Raises:
+        UsageError: when there is none, or more than one.
+    """
+    runs = [run for run in find_runs(runs_dir) if run.holder() is not None]
+    if len(runs) == 1:
+        return runs[0]
+    if not runs:
+        raise UsageError(f"no run of {runs_dir} is running (`heretic-tui runs` lists them)")
+    raise UsageError(f"more than one run is running: name one of {', '.join(run.name for run in runs)}")
+
+
 def find_run(runs_dir: Path, name: str) -> RunFolder:
     """A run by its folder name, the beginning of it, or the folder's path.
 

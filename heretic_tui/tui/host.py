@@ -364,6 +364,17 @@ class AttachHost(OtherProcess):
     def leave(self) -> None:
         self._attachment.leave()
 
+    def farewell(self) -> str | None:
+        """What the terminal is told when the screen is left: what becomes of the run; None where it is over."""
+        if not self.alive:
+            return None
+        name = self._folder.name
+        if self._attachment.ends_alone:
+            return f"{name} has done its trials, and its process ends: `heretic-tui follow {name}` shows the run"
+        asked = self._attachment.control.requested
+        becomes = {"stopping": "stops after the trial", "aborting": "is being stopped"}.get(asked, "goes on")
+        return f"{name} {becomes}: `heretic-tui attach {name}` controls it again"
+
 
 def resumed_settings(folder: RunFolder, own: Settings) -> Settings:
     """The settings to go on with a run that lies on the disk.

@@ -17,7 +17,7 @@ from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
 from heretic_tui.signals import interrupts, the_third_ends
 from heretic_tui.terminal import Output, Streams, output_to_log
-from heretic_tui.tui.host import Host, ThreadHost
+from heretic_tui.tui.host import AttachHost, Host, ThreadHost
 
 if TYPE_CHECKING:
     from textual.driver import Driver
@@ -179,10 +179,11 @@ def _wait_for_engine(app: HereticApp, result: str | None, link: _Link, streams: 
     host, out = app.view.host, streams.out
     if host is None:
         return DONE
+    farewell = host.farewell() if isinstance(host, AttachHost) else None
     host.leave()
     if not isinstance(host, ThreadHost):
-        if result == "detach" and host.attached and host.folder and host.alive:
-            out.write_lines(f"{host.folder.name} goes on: `heretic-tui attach {host.folder.name}` controls it again")
+        if farewell:
+            out.write_lines(farewell)
         return DONE
     host.engine.close()
     with interrupts(host.engine, streams.err, link.presses):

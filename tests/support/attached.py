@@ -25,14 +25,15 @@ class ServedRun:
         said: what the server told of who has control.
     """
 
-    def __init__(self, path: Path, uid: int | None = None) -> None:
+    def __init__(self, path: Path, uid: int | None = None, away: float = 600.0) -> None:
         self.folder = RunFolder(path)
         self.folder.create()
         self.folder.lock()
         self.journal = Journal(self.folder.events)
         self.control = Control()
         self.said: list[str] = []
-        self.server = AttachServer(self.folder, self.control, lambda: self.journal.records, uid, self.said.append)
+        records = lambda: self.journal.records  # noqa: E731
+        self.server = AttachServer(self.folder, self.control, records, uid, self.said.append, away)
         self.control.tell = self.server.hear
 
     def tell(self, *events: ev.Event) -> None:
@@ -49,8 +50,8 @@ class ServedRun:
 
 
 @contextmanager
-def served(path: Path, uid: int | None = None) -> Iterator[ServedRun]:
-    run = ServedRun(path, uid)
+def served(path: Path, uid: int | None = None, away: float = 600.0) -> Iterator[ServedRun]:
+    run = ServedRun(path, uid, away)
     try:
         run.server.start()
         yield run

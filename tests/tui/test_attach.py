@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -71,6 +72,7 @@ def test_a_run_without_a_terminal_is_controlled_from_one_after_the_other(tmp_pat
             first.read_until("leave it running")
             first.press("t")
             assert first.wait() == 0
+            assert "stops after the trial" in drawn(first.output)
         until(lambda: run.holder() is None)
     finally:
         if run.holder():
@@ -85,12 +87,16 @@ def test_a_run_without_a_terminal_is_controlled_from_one_after_the_other(tmp_pat
 def test_a_run_goes_from_its_command_to_its_end_without_a_terminal(
     tiny_folder: Path, sets: list[str], tmp_path: Path
 ) -> None:
-    started = detached("run", tiny_folder, *sets, "--runs-dir", tmp_path, "--n-trials", 2)
+    started = detached("run", tiny_folder, *sets, "--runs-dir", tmp_path, "--n-trials", 2, "--json")
     assert started.returncode == 0, started.stderr
     run = run_of(tmp_path)
+    told = json.loads(started.stdout)
+    assert (told["run"], told["folder"]) == (run.name, str(run.path))
+    assert run.holder() in (told["pid"], None)
     until(lambda: run.holder() is None)
     assert state_in(tmp_path).outcome == "done"
-    assert "2 of 2 done" in run.lines.read_text(encoding="utf-8")
+    lines = [json.loads(line) for line in run.lines.read_text(encoding="utf-8").splitlines()]
+    assert lines[-1]["type"] == "run_ended"
 
 
 def test_what_keeps_a_run_from_beginning_is_told_where_it_was_typed(tmp_path: Path) -> None:
@@ -148,4 +154,4 @@ def test_attaching_needs_a_terminal_and_a_run(tmp_path: Path) -> None:
     assert "needs a terminal" in done.stderr
     with terminal(*command[3:]) as screen:
         assert screen.wait() == 2
-        assert "no runs" in drawn(screen.output)
+        assert "is running" in drawn(screen.output)

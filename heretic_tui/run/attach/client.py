@@ -88,6 +88,12 @@ class Attachment:
         """The other terminal that controls the run; None where none is known."""
         return self.standing.controller if self._link and self.standing and not self.standing.yours else None
 
+    @property
+    def ends_alone(self) -> bool:
+        """Whether the run's process ends as soon as this terminal leaves: its search is over, and nobody else waits."""
+        standing = self.standing
+        return self.yours and standing is not None and standing.ready and not standing.screen
+
     def take_control(self, over: bool) -> None:
         """Ask for control; `take_news` tells what became of it.
 

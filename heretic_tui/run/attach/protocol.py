@@ -82,11 +82,13 @@ class Greeting:
 
 @dataclass(frozen=True)
 class Standing:
-    """Who controls the run (None: nobody; `yours`: whom this is told), and what the engine was asked for, as in
-    `control.Control`. `seen`: the number of the latest request that had been read."""
+    """Who controls the run (None: nobody; `yours`: whom this is told), whether the engine's process has a screen of its
+    own, and what the engine was asked for, as in `control.Control`. `seen`: the number of the latest request that had
+    been read."""
 
     controller: str | None
     yours: bool
+    screen: bool
     requested: str
     paused: bool
     in_trial: bool

@@ -51,6 +51,8 @@ _MOST_CLIENTS = 32
 _MOST_REQUESTS = 300
 # Bytes that wait for a terminal: it does not get what can be left out, and it is let go.
 _SLOW, _STALLED = 1 << 16, 1 << 21
+# Seconds that a session waits for a terminal that went away without a word: links drop, and people come back.
+_AWAY = 600.0
 # So many commands of each connection can be cancelled.
 _KEPT_COMMANDS = 1000
 
@@ -89,6 +91,7 @@ class AttachServer:
         control: of the session; what attached terminals ask for is asked of it.
         records: how many events the journal holds.
         uid: whose processes may connect.
+        away: seconds that the session waits for a terminal that had control and went away without a word.
         on_change: called on the server's thread with words for people, when control passes on.
 
     Attributes:
@@ -103,12 +106,16 @@ class AttachServer:
         records: Callable[[], int],
         uid: int | None = None,
         on_change: Callable[[str], None] = lambda text: None,
+        away: float = _AWAY,
     ) -> None:
         self._folder = folder
         self._control = control
         self._records = records
         self._uid = os.geteuid() if uid is None else uid
         self._on_change = on_change
+        self._away = away
+        # Until when it waits for it.
+        self._wait_until: float | None = None
         self.screen: str | None = None
         self._listening: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
@@ -170,7 +177,7 @@ class AttachServer:
     def _serve(self) -> None:
         try:
             while not self._ending:
-                for key, _ in self._selector.select(_PACE if self._clients else None):
+                for key, _ in self._selector.select(self._pace):
                     key.data()
                 self._pass_on()
         except Exception:
@@ -178,6 +185,12 @@ class AttachServer:
             log.exception("the run can no longer be attached to")
         finally:
             self._end()
+
+    @property
+    def _pace(self) -> float | None:
+        if self._clients:
+            return _PACE
+        return None if self._wait_until is None else max(0.0, self._wait_until - time.monotonic())
 
     def _accept(self) -> None:
         assert self._listening is not None
@@ -276,6 +289,7 @@ class AttachServer:
         if client is self._controller or (holder and not over):
             return
         self._controller, client.closing = client, False
+        self._wait_until = None
         self._on_change(f"{client.name} controls the run now")
         self._attend()
 
@@ -287,7 +301,8 @@ class AttachServer:
 
     def _attend(self) -> None:
         """Let the session know whether it has to wait for a terminal."""
-        self._control.attended = self._controller is not None and not self._controller.closing
+        controlled = self._controller is not None and not self._controller.closing
+        self._control.attended = controlled or self._wait_until is not None
         self._control.wake()
 
     # What is told
@@ -296,6 +311,9 @@ class AttachServer:
         if self._taken_back:
             self._take_control_away()
             self._taken_back = False
+        if self._wait_until is not None and time.monotonic() >= self._wait_until:
+            self._wait_until = None
+            self._attend()
         with self._lock:
             events, self._events = self._events, []
         self._heard = any(client.greeted for client in self._clients)
@@ -328,6 +346,7 @@ class AttachServer:
         standing = Standing(
             controller=self._controller.name if self._controller else self.screen,
             yours=yours,
+            screen=self.screen is not None,
             requested=control.requested,
             paused=control.paused,
             in_trial=control.in_trial,
@@ -354,6 +373,9 @@ class AttachServer:
             if isinstance(command, Chat | Samples | Try):
                 self._control.cancel(command)
         if client is self._controller:
+            # A screen of this process waits by itself.
+            if not client.closing and self.screen is None:
+                self._wait_until = time.monotonic() + self._away
             self._take_control_away()
 
     def _end(self) -> None:

@@ -91,7 +91,7 @@ def test_it_chats_goes_on_and_ends_when_the_terminal_has_left(
     screen.control.send(MoreTrials(3))
     screen.until(lambda: sum(is_ready(event) for event in screen.events) == 2)
     assert run.thread.is_alive()
-    screen.attachment.leave()
+    screen.control.close()
     assert run.end() == "done"
     assert run.session.state.finished == 3
     journal = run.session.folder.events.read_text(encoding="utf-8")
