@@ -36,6 +36,7 @@ PRESSES = {
     "chat": ["g", "n", "4"],
     "log": ["6"],
     "responses": ["g", "n", "enter", "f"],
+    "compare": ["g", "n", "m", "n", "C"],
     "export": ["g", "n", "e"],
     "help": ["question_mark"],
     "quit": ["q"],
@@ -57,7 +58,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     folder = tmp_path / "run"
     folder.mkdir()
     for number in (None, *range(24)):
-        fake_run.write_responses(folder, number, 91 if number is None else 20)
+        fake_run.write_responses(folder, number, 91 if number is None else 20 - number % 4)
     fake_run.write_views(folder)
     fake_run.write_directions(folder)
     fake_run.write_directions(tmp_path / "tuned", 1.2)
@@ -98,7 +99,7 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("screen", ["setup", "layers", "trials", "chat", "log", "responses", "export"])
+@pytest.mark.parametrize("screen", ["setup", "layers", "trials", "chat", "log", "responses", "compare", "export"])
 def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, screen)

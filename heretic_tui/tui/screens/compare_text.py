@@ -26,8 +26,10 @@ from heretic_tui.words import plain
 
 # Words of an answer that are compared; the rest of a longer one is not.
 _MOST_WORDS = 800
+# Of two answers that have less in common than this, all words differ: there is nothing to set off.
+_ALIKE = 0.2
 # Cells of a kernel drawn over the layers, and tokens that are named.
-_STRIP, _TOKENS = 32, 4
+_STRIP, _TOKENS = 32, 3
 
 
 def side_name(whose: Whose) -> str:
@@ -124,6 +126,8 @@ def _differing_words(text: str, other: str) -> list[tuple[int, int]]:
     own = list(re.finditer(r"\S+", text))[:_MOST_WORDS]
     theirs = other.split()[:_MOST_WORDS]
     matcher = difflib.SequenceMatcher(None, [word[0] for word in own], theirs, autojunk=False)
+    if matcher.ratio() < _ALIKE:
+        return []
     pieces = [(start, end) for kind, start, end, _, _ in matcher.get_opcodes() if kind != "equal" and end > start]
     return [(own[start].start(), own[end - 1].end()) for start, end in pieces]
 
@@ -192,14 +196,14 @@ def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, 
         sure = "it could not win any more" if state.surely_beaten(trial) else "with your verdicts it might still win"
         text.append(f"cut short: {sure}\n", look.dim)
     _append_edit(text, trial, state, drawing)
-    for name, found in (shift or {}).items():
-        if name.startswith("bad") and (words := _moved(found)):
-            text.append(f"first tokens moved most: {words}\n")
     said = [*(f"#{tag}" for tag in drawing.annotations.tags(whose))]
     if line := drawing.annotations.first_line(whose):
         said.append(f"note: {plain(line)}")
     if said:
-        text.append(" ".join(said), look.focus)
+        text.append(" ".join(said) + "\n", look.focus)
+    for name, found in (shift or {}).items():
+        if name.startswith("bad") and (words := _moved(found)):
+            text.append(f"first tokens: {words}\n")
     text.rstrip()
     return text
 
@@ -210,13 +214,13 @@ def _append_edit(text: Text, trial: TrialRecord, state: RunState, drawing: Drawi
         return
     layers = state.model.layers if state.model else 0
     for name, kernel in trial.parameters.components.items():
-        text.append(f"{plain(name):14.14} ", drawing.look.dim)
+        text.append(f"{plain(name.partition('.')[0]):4.12} ", drawing.look.dim)
         if layers:
             step = max(1, -(-layers // _STRIP))
             strengths = kernel_strengths(kernel, layers)
             shown = [max(strengths[start : start + step]) for start in range(0, layers, step)]
             text.append(f"{strip_chart(shown, drawing.glyphs, 1.5)} ", drawing.look.link)
-        text.append(f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}\n")
+        text.append(f"{kernel.max_weight:.2f} @ layer {kernel.max_weight_position:.1f}\n")
     index = trial.parameters.direction_index
     text.append("own direction per layer\n" if index is None else f"one direction, from layer {index:.1f}\n")
 
