@@ -132,7 +132,8 @@ class Coverage(Event):
 
     Attributes:
         rank_one: numbers in a LoRA of rank 1 of all that can be edited.
-        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where it was not told, or no adapter can.
+        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where no adapter can hold one, None where
+            it was not told.
     """
 
     type = "coverage"
@@ -142,7 +143,7 @@ class Coverage(Event):
     missing: list[str] = field(default_factory=list)
     partly: list[str] = field(default_factory=list)
     rank_one: int = 0
-    exact_as: str = ""
+    exact_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -100,7 +100,8 @@ def written(edited: str, made: str) -> Written:
         if tag in ("insert", "replace"):
             added += outside[first:last]
     moved = [line for line in added if line.strip()]
-    return Written(_text(inside + (["", *added] if moved else [])), len(moved))
+    parts = [part for part in (_text(inside), _text(added)) if part]
+    return Written("\n".join(parts), len(moved))
 
 
 def _place(lines: list[str]) -> tuple[int, int] | None:

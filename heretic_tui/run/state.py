@@ -144,8 +144,6 @@ class RunState:
     trials: dict[int, TrialRecord] = field(default_factory=dict)
     notices: list[ev.Notice] = field(default_factory=list)
     export: ev.ExportStarted | ev.ExportFinished | None = None
-    export_steps: dict[str, ev.ExportStep] = field(default_factory=dict)
-    exports: list[ev.ExportFinished] = field(default_factory=list)
     outcome: str | None = None
     reason: str | None = None
     ended: float | None = None
@@ -221,15 +219,10 @@ class RunState:
             case ev.RunEnded():
                 self.outcome, self.reason, self.ended = event.outcome, event.reason, event.time
                 self.progress = None
-            case ev.ExportStarted():
+            case ev.ExportStarted() | ev.ExportFinished():
                 self.export, self.progress = event, None
-                self.export_steps.clear()
             case ev.ExportStep():
-                self.export_steps[event.step] = event
                 self.progress = None
-            case ev.ExportFinished():
-                self.export, self.progress = event, None
-                self.exports.append(event)
 
     def _finish(self, event: ev.TrialFinished) -> None:
         self._forget_end(event.number)

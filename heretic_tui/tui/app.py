@@ -30,6 +30,7 @@ from heretic_tui.settings.record import to_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import clipboard, messages, questions
 from heretic_tui.tui.announcements import announcement, told_of_control
+from heretic_tui.tui.editor import edit_on_terminal
 from heretic_tui.tui.help import help_text, palette_commands
 from heretic_tui.tui.host import AttachHost, FollowHost, Host, ThreadHost
 from heretic_tui.tui.keys import named
@@ -41,6 +42,7 @@ from heretic_tui.tui.run_view import EVERYTHING, RunView
 from heretic_tui.tui.screens.base import Dialog, ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog, more_trials_dialog
+from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.home import HomeScreen
 from heretic_tui.tui.screens.layers import LayersScreen
 from heretic_tui.tui.screens.log import LogScreen
@@ -61,6 +63,7 @@ _MODES = (
     ("2", "layers", "Layers"),
     ("3", "trials", "Trials"),
     ("4", "chat", "Chat"),
+    ("5", "export", "Export"),
     ("6", "log", "Log"),
 )
 
@@ -137,7 +140,8 @@ class HereticApp(ThemedApp):
         self._notifier.to_terminal = self.steer_terminal
         self._notifier.problem = self._tell_from_thread
         makers: dict[str, Callable[[], Screen[None]]] = {
-            "layers": LayersScreen, "trials": TrialsScreen, "chat": ChatScreen, "log": LogScreen,
+            "layers": LayersScreen, "trials": TrialsScreen, "chat": ChatScreen, "export": ExportScreen,
+            "log": LogScreen,
         }  # fmt: skip
         if form is not None:
             makers["setup"] = partial(SetupScreen, form)
@@ -466,6 +470,22 @@ class HereticApp(ThemedApp):
     def _chat_with(self, message: messages.ChatWith) -> None:
         self.view.conversations.chosen = [message.trial]
         self.switch_mode("chat")
+
+    @on(messages.ExportTrial)
+    def _export_trial(self, message: messages.ExportTrial) -> None:
+        self.view.selected_trial = message.trial
+        self._unpainted["export"].add(EVERYTHING)
+        self.switch_mode("export")
+        self.tick()
+
+    @on(messages.EditText)
+    def _edit_text(self, message: messages.EditText) -> None:
+        try:
+            found = edit_on_terminal(self, message.text, message.name)
+        except HereticError as error:
+            self.say(str(error), "warning")
+        else:
+            message.done(found)
 
     @on(messages.CopyText)
     def _copy_text(self, message: messages.CopyText) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -88,6 +89,27 @@ class TweakFrom(Message):
     """Show the chat with the edit of this trial to be turned by its knobs."""
 
     trial: int
+
+
+@dataclass
+class ExportTrial(Message):
+    """Show the export of this trial."""
+
+    trial: int
+
+
+@dataclass
+class EditText(Message):
+    """Open a text in the person's editor, on the whole terminal.
+
+    Attributes:
+        name: of the file that the editor sees.
+        done: is handed what the person left; not called where that did not work, which is told.
+    """
+
+    text: str
+    name: str
+    done: Callable[[str], None]
 
 
 @dataclass

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
+from heretic_tui.tui.exports import ExportJob
 from heretic_tui.tui.run_view import RunView
 
 # A key, the answer that it gives, and its words, as a ChoiceDialog shows it.
@@ -99,3 +101,20 @@ def after_failure(failure: ev.RunFailed, can_retry: bool) -> Question:
     answers.append(("c", "close", "close; what is finished stays in the run folder"))
     text = failure.text + (f"\n\n{failure.traceback}" if failure.traceback else "")
     return Question("The run failed", text, tuple(answers))
+
+
+def before_cancelling_exports(jobs: Sequence[ExportJob]) -> Question:
+    """Answers: no, all, or the place of one of the exports."""
+    nothing = "What was written so far is removed: it leaves nothing behind. "
+    if len(jobs) == 1:
+        return Question(
+            f"Cancel the export of trial {jobs[0].trial}?",
+            f"{nothing if jobs[0].in_hand else ''}It goes to {jobs[0].out}.",
+            (("n", "no", "let it go on"), ("y", "all", "cancel it")),
+        )
+    each = [
+        (str(place + 1), str(place), f"cancel trial {job.trial} ({'in hand' if job.in_hand else 'waits'}: {job.out})")
+        for place, job in enumerate(jobs[:9])
+    ]
+    answers = (("n", "no", "let all go on"), *each, ("a", "all", f"cancel all {len(jobs)}"))
+    return Question("Cancel which export?", f"{nothing}The others go on.", answers)

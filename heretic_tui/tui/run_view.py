@@ -16,6 +16,7 @@ from heretic_tui.run.annotations import Annotations, Word
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.conversation import Conversations
+from heretic_tui.tui.exports import Exports
 from heretic_tui.tui.glyphs import UNICODE, Glyphs
 from heretic_tui.tui.host import Host
 from heretic_tui.tui.log_lines import LogLines
@@ -70,6 +71,7 @@ class RunView:
         self.state = RunState()
         self._newsroom = Newsroom(self.state)
         self.conversations = Conversations()
+        self.exports = Exports()
         self.log_lines = LogLines(self.state)
         self.selected_trial: int | None = None
         self.alive = False
@@ -98,12 +100,14 @@ class RunView:
             self.state.fold(event)
             self.log_lines.add(event)
             self.conversations.fold(event)
+            self.exports.fold(event)
             if call := self._newsroom.news_of(event):
                 calls.append(call)
             if isinstance(event, ev.ChatEnded):
                 problem = self.keep_conversation() or problem
         if was_alive and not self.alive:
             self.conversations.end("the engine has ended")
+            self.exports.drop()
             problem = self.keep_conversation() or problem
         if self.selected_trial not in self.state.trials:
             self.selected_trial = next(iter(self.state.trials), None)

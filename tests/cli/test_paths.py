@@ -73,7 +73,7 @@ def test_no_path_that_is_typed_brings_a_screen_down(tmp_path: Path) -> None:
             await pilot.press("ctrl+s")
             assert host.commands() == []
             assert "is no path" in shown(app, "#export-facts")
-        await pilot.press("escape", "1")
+        await pilot.press("1")
         app.screen.query_one("#settings", LineTable).go_to("model")
         await pilot.press("enter")
         for typed in NO_PATHS:

@@ -96,8 +96,9 @@ def preparation(n_trials: int = 60, layers: int = LAYERS) -> Iterator[ev.Event]:
         weight_bytes=538_060_032,        dtype="float32", device="cpu", quantization="none", thinking=True,
     )  # fmt: skip
     yield ev.Coverage(
-        editable=2 * layers, found=2 * layers, components={"attn.o_proj": layers, "mlp.down_proj": layers}
-    )
+        editable=2 * layers, found=2 * layers, components={"attn.o_proj": layers, "mlp.down_proj": layers},
+        rank_one=layers * (2 * 576 + 576 + 1536), exact_as="DoRA",
+    )  # fmt: skip
     yield ev.PhaseFinished(phase="load", seconds=1.2)
     yield ev.BatchSizeChosen(batch_size=32, tokens_per_second=812.0)
     yield ev.ResponsePrefixFound(prefix="", source="detected")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from textual.pilot import Pilot
-from textual.widgets import Input, Select
+from textual.widgets import Input
 
 from heretic_tui import events as ev
 from heretic_tui.demo.settings import settings_of_the_demo
@@ -48,13 +48,13 @@ def test_the_demo_from_setup_to_export_in_the_application(tmp_path: Path) -> Non
             assert app.view.state.finished == 12
             best = app.view.state.front()[0].number
             await pilot.press("number_sign", *str(best), "enter", "e")
-            app.screen.query_one("#kind", Select).value = "dora"
-            await pilot.pause()
+            # Merged, LoRA, DoRA.
+            await pilot.press("j", "j")
             out = Path(app.screen.query_one("#out", Input).value)
             assert out == app.view.folder.path / "exports" / f"trial-{best}-dora"  # type: ignore[union-attr]
             await pilot.press("ctrl+s")
             await until(pilot, lambda: isinstance(app.view.state.export, ev.ExportFinished))
-            await pilot.press("escape", "q")
+            await pilot.press("q")
         assert app.view.host is not None
         app.view.host.join()
 

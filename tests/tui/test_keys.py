@@ -18,7 +18,7 @@ from heretic_tui.control import Control
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog, TextDialog
-from heretic_tui.tui.screens.export import ExportScreen
+from heretic_tui.tui.screens.folder_dialog import FolderDialog
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.widgets.key_bar import KeyBar
 from heretic_tui.tui.widgets.message_box import MessageBox
@@ -55,7 +55,7 @@ DIALOGS: dict[str, Callable[[HereticApp], Any]] = {
     "more": lambda app: app.action_more(),
     "failure": lambda app: app.tell_failure(ev.RunFailed(text="out of memory")),
     "help": lambda app: app.action_help(),
-    "export": lambda app: app.push_screen(ExportScreen(1)),
+    "folders": lambda app: app.push_screen(FolderDialog(Path("/"))),
 }
 
 
@@ -253,8 +253,8 @@ def test_without_an_engine_no_key_promises_one_and_what_to_do_is_said(tmp_path: 
         await settle(pilot, app)
         assert "R among the runs of Setup resumes it" in shown(app, "#chat-status")
         await pilot.press("escape", "3", "e")
-        assert "heretic-tui export run --trial 0 FOLDER" in shown(app, "#export-facts")
-        await pilot.press("escape", "question_mark")
+        assert "heretic-tui export run --trial 0" in shown(app, "#export-facts")
+        await pilot.press("question_mark")
         assert isinstance(app.screen, TextDialog)
         assert "Abort now" not in app.screen.text.plain
 

@@ -53,7 +53,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     monkeypatch.setenv("TEXTUAL_COLOR_SYSTEM", "truecolor")
     # Paths and free space differ from machine to machine; pictures must not.
     monkeypatch.setattr(
-        "heretic_tui.tui.screens.export.shutil.disk_usage", lambda path: SimpleNamespace(free=5 * 10**11)
+        "heretic_tui.tui.screens.export_place.shutil.disk_usage", lambda path: SimpleNamespace(free=5 * 10**11)
     )
     folder = tmp_path / "run"
     folder.mkdir()

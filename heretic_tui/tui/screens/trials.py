@@ -19,13 +19,12 @@ from heretic_tui.tui.comparison import best_other
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
 from heretic_tui.tui.importances import ImportanceKeeper, Importances
 from heretic_tui.tui.keys import next_choice, typed_number
-from heretic_tui.tui.messages import ChatWith, CopyText, TweakFrom
+from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, TweakFrom
 from heretic_tui.tui.run_view import ANNOTATED
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.dialogs import LineDialog
-from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
 from heretic_tui.tui.screens.trials_answers import Answers, answers_of, answers_text
 from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_detail, trial_detail
@@ -564,7 +563,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if trial is None or trial.state != "complete":
             self.say("Only a trial that was measured in full can be exported.")
         elif self.view.folder is not None:
-            self.app.push_screen(ExportScreen(trial.number))
+            self.ask(ExportTrial(trial.number))
 
     def action_chat(self) -> None:
         trial = self._trial
