@@ -50,9 +50,9 @@ def before_quitting(view: RunView) -> Question | None:
     unsaved = f"The conversation is not kept: {talk.not_kept}." if talk.turns and talk.not_kept else ""
     more = f"\n\n{unsaved}" if unsaved else ""
     export = view.state.export if view.can_ask else None
+    left = "this terminal prints lines" if view.at_work else "`heretic-tui attach` controls it again"
     if view.searching and view.control is not None:
         in_trial = view.control.in_trial
-        left = "this terminal prints lines" if view.at_work else "`heretic-tui attach` controls it again"
         answers = (
             ("s", "stay", "cancel"),
             ("k", "detach", f"leave it running; {left}"),
