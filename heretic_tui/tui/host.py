@@ -232,9 +232,13 @@ class ThreadHost:
         Args:
             records: how many events the journal holds.
         """
-        self._server = server = AttachServer(folder, self.engine, records)
+
+        def say(text: str, level: str = "info") -> None:
+            self._mailbox.put(ev.Notice(text=text, level=level))
+
+        self._server = server = AttachServer(folder, self.engine, records, on_change=say)
         server.screen = None if self._left else f"{terminal_name()} (process {os.getpid()})"
-        with attachable(server, lambda text: self._mailbox.put(ev.Notice(text=text, level="warning"))):
+        with attachable(server, lambda text: say(text, "warning")):
             yield server
 
     def run_session(self) -> None:

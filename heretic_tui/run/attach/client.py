@@ -226,10 +226,10 @@ class Attachment:
     # The order of what comes by both ways
 
     def _late(self, known: int) -> Iterator[ev.Event]:
-        """Of what should have come before the last events: all but what has been overtaken."""
+        """Of what should have come before the last events: all but what the journal has overtaken."""
         while self._waiting and self._waiting[0][0] < known:
             _, event = self._waiting.popleft()
-            if not event.high_rate:
+            if not (event.high_rate and event.kept):
                 yield event
 
     def _due(self, records: int) -> Iterator[ev.Event]:

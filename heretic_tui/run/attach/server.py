@@ -49,7 +49,7 @@ _PATIENCE, _LAST_WORDS = 10.0, 0.5
 _MOST_CLIENTS = 32
 # Requests a second: more than any person makes. (A key that is held down repeats 30 times.)
 _MOST_REQUESTS = 300
-# Bytes that wait for a terminal: it does not get what can be left out, and it is let go.
+# Bytes that wait for a terminal: of what comes often it gets the latest alone, and it is let go.
 _SLOW, _STALLED = 1 << 16, 1 << 21
 # Seconds that a session waits for a terminal that went away without a word: links drop, and people come back.
 _AWAY = 600.0
@@ -76,6 +76,8 @@ class _Client:
     seen: int = 0
     told: Standing | None = None
     commands: dict[int, Task] = field(default_factory=dict)
+    # While much waits for it: by kind, the latest of what each overtakes.
+    held: dict[str, Told] = field(default_factory=dict)
     since: float = field(default_factory=time.monotonic)
     requests: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_REQUESTS))
 
@@ -326,6 +328,8 @@ class AttachServer:
             elif now - client.since > _PATIENCE:
                 self._let_go(client, "nothing was said")
             client.link.flush()
+            if len(client.link.waiting) <= _SLOW:
+                self._catch_up(client)
             if client.link.ended:
                 self._let_go(client)
             elif len(client.link.waiting) > _STALLED:
@@ -337,9 +341,18 @@ class AttachServer:
         for client in self._clients:
             # An answer is for whoever asked: others have requests of the same number.
             own = number is None or client.base <= number < client.base + NUMBERS
-            slow = event.high_rate and len(client.link.waiting) > _SLOW
-            if client.greeted and own and not slow:
+            if not client.greeted or not own:
+                continue
+            if event.high_rate and len(client.link.waiting) > _SLOW:
+                client.held[event.type] = told
+            else:
+                self._catch_up(client)
                 client.link.send(told)
+
+    def _catch_up(self, client: _Client) -> None:
+        for told in client.held.values():
+            client.link.send(told)
+        client.held.clear()
 
     def _tell_standing(self, client: _Client) -> None:
         control, yours = self._control, client is self._controller

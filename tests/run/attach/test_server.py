@@ -12,9 +12,17 @@ from typing import Any
 import pytest
 
 from heretic_tui import events as ev
-from heretic_tui.commands import Chat, Export, MoreTrials, Shift
+from heretic_tui.commands import Chat, Export, MoreTrials, Shift, Try
+from heretic_tui.parameters import Parameters
 from heretic_tui.run.attach import protocol
 from tests.support.attached import PATIENCE, Screen, ServedRun, served, until
+
+EDIT = {
+    "direction_index": None,
+    "components": {
+        "attn.o_proj": {"max_weight": 1.0, "max_weight_position": 2.0, "min_weight": 0.5, "min_weight_distance": 1.0}
+    },
+}
 
 
 def chat(number: int) -> Chat:
@@ -392,6 +400,26 @@ def test_a_terminal_that_does_not_read_is_let_go_and_holds_nothing_up(tmp_path: 
         watcher.take_control()
         assert watcher.attachment.yours
         stalled.socket.close()
+
+
+def test_a_terminal_that_reads_late_gets_the_latest_of_what_comes_often(tmp_path: Path) -> None:
+    with served(tmp_path / "run") as run:
+        screen = Screen(run.folder)
+        screen.take_control()
+        screen.control.send(Try(id=4, parameters=Parameters.from_json(EDIT)))
+        asked = next(command for command in iter(run.control.wait_command, None) if isinstance(command, Try))
+        for turn in range(300):
+            run.tell(
+                ev.TryAnswers(id=asked.id, answers=[ev.TriedAnswer(f"{turn} " + "x" * 20_000)]),
+                # Of another kind, so that each is passed on.
+                ev.Memory(where="gpu", used=turn, total=300),
+            )
+        run.tell(ev.TryEnded(id=asked.id, reason="end"))
+        screen.until(lambda: any(isinstance(event, ev.TryEnded) for event in screen.events))
+        told = [event for event in screen.events if isinstance(event, ev.TryAnswers)]
+        assert told[-1].id == 4
+        assert told[-1].answers[0].text.startswith("299 ")
+        assert isinstance([event for event in screen.events if hasattr(event, "id")][-1], ev.TryEnded)
 
 
 def test_too_many_connections_are_refused_and_leave_room_again(tmp_path: Path) -> None:
