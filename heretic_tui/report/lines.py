@@ -89,7 +89,7 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
 _STEPS = {
     "edit": "edit the weights",
     "write": "write",
-    "describe": "hashes, card and reproduce.json",
+    "describe": "hashes and reproduce.json",
     "load": "load what was written",
     "measure": "measure again",
     "upload": "upload",

@@ -99,9 +99,9 @@ class Exports:
 
     @property
     def latest(self) -> ExportJob | None:
-        """The one to show: in hand, or else the last that ended, or the first that waits."""
-        ended = [job for job in self.jobs if job.end is not None]
-        return self.in_hand or (ended[-1] if ended else next(iter(self.jobs), None))
+        """The one to show: in hand, or else the last that ended in this session, or the first that waits."""
+        ended = [job for job in self.jobs if job.end is not None and not job.end.past]
+        return self.in_hand or (ended[-1] if ended else next(iter(self.open), None))
 
     def ask(self, command: Export) -> ExportJob:
         """An export is asked for."""

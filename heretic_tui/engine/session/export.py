@@ -227,7 +227,7 @@ def build(
             save_processor(settings, beside)
             copy_missing_tensors(source_folder(settings), beside, work)
         sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
-        step.said = f"{counted(len(sizes), 'weight file')}, {size_words(sum(sizes))}"
+        step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
     return bench
 
 
@@ -241,7 +241,7 @@ def score_files(
         baseline = open_baseline(run, work, out if kind == "adapter" else None)
     with steps.taken("measure") as step:
         measured = baseline.measure_as_it_is()
-        step.said = f"{measured.prompts} harmful, {len(sets['good_evaluation_prompts'])} harmless"
+        step.said = f"{measured.prompts} + {len(sets['good_evaluation_prompts'])} prompts"
     return measured
 
 

@@ -233,7 +233,12 @@ The folder must not exist yet: it is there as a whole when it is written, or not
         hub = bool(self.query_one("#hub", Input).value.strip())
         text = steps_text(job, view, look, panel.size.width or 60, hub)
         shown = [job] if job else []
-        ended = [other for other in reversed(exports.jobs) if other.end is not None and other is not job]
+        # Of earlier sessions only what lies on the disk.
+        ended = [
+            other
+            for other in reversed(exports.jobs)
+            if other.end is not None and other is not job and not (other.end.past and other.failed)
+        ]
         text.append("\n")
         text.append_text(figures_text([*shown, *ended], view, look))
         waiting = [other for other in exports.jobs if other.waits and other is not job]
@@ -308,7 +313,10 @@ The folder must not exist yet: it is there as a whole when it is written, or not
             if place.free is not None:
                 text.append(f"; {size_words(place.free)} free", look.ink)
         problem = self._problem or place.problem or self._cannot()
-        if problem:
+        written = {Path(job.out) for job in view.exports.jobs if job.end is not None and not job.failed}
+        if place.folders and place.folders[0] in written and not self._problem:
+            text.append(f"\n{view.glyphs.done} It is written there. Name another folder to write it again.", look.good)
+        elif problem:
             text.append(f"\n{view.glyphs.failed} {plain(problem)}", look.bad)
         elif place.free is not None:
             words = "new folder" if count == 1 else "new folders, each its own"
@@ -499,7 +507,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
                 out=str(folder),
                 kind=form.kind,
                 dora=form.dora,
-                hub=(hub if number == trial.number else beside(hub, trial.number, number)) or None,
+                hub=(beside(hub, trial.number, number) if hub and number != trial.number else hub) or None,
                 private=self.query_one("#private", Checkbox).value,
                 token=token.value or None,
             )

@@ -38,7 +38,7 @@ def looked_at(folders: tuple[Path, ...], needed: int) -> Place:
     return Place(folders, free)
 
 
-def short_path(path: Path) -> str:
+def short_path(path: Path | str) -> str:
     """A path with ~ for the home folder."""
     text, home = str(path), os.path.expanduser("~")
     return f"~{text[len(home) :]}" if home != "/" and text.startswith(home + "/") else text

@@ -18,11 +18,12 @@ from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.exports import ExportJob
 from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.run_view import RunView
+from heretic_tui.tui.screens.export_place import short_path
 from heretic_tui.tui.themes import Looks
 from heretic_tui.words import duration, plain, size_words
 
 _BAR = 10
-_STEP_WIDTH = 32
+_STEP_WIDTH = 27
 # Figures of adapters are float32, whatever the model's are.
 _ADAPTER_BYTES = 4
 
@@ -103,7 +104,7 @@ def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:
     if note := view.annotations.first_line(trial.number):
         text.append(f'  "{plain(note)}"', look.dim)
     if trial.state != "complete":
-        text.append(f"\nIt is {trial.state}: only a complete trial can be exported.", look.bad)
+        text.append(f"\nIt is {trial.state}: only a complete trial can be exported; n takes the next one.", look.bad)
     return text
 
 
@@ -131,7 +132,8 @@ def steps_text(job: ExportJob | None, view: RunView, look: Looks, width: int, hu
     uploads = hub if job is None else bool(job.command and job.command.hub) or "upload" in job.steps
     if job is not None:
         text.append(f"trial {job.trial}", f"bold {look.link}")
-        text.append(f" {'to' if job.end is None or not job.failed else 'not in'} {plain(job.out)}\n\n", look.ink)
+        text.append(f" {'not written to' if job.failed else 'to'}\n", look.ink)
+        text.append(f"{_end_of(job.out, width, glyphs)}\n\n", look.ink)
     for number, name in enumerate(EXPORT_STEPS, start=1):
         if name == "upload" and not uploads:
             continue
@@ -149,7 +151,7 @@ def steps_text(job: ExportJob | None, view: RunView, look: Looks, width: int, hu
             text.append(f"{glyphs.failed} {words:{_STEP_WIDTH}}", look.bad)
             text.append(f"{'cancelled' if job.cancelled else 'failed'}\n", look.bad)
         else:
-            text.append(f"{glyphs.running} {words:{_STEP_WIDTH}}", look.busy)
+            text.append(f"{glyphs.running} {words}", look.busy)
             text.append_text(_progress(job.progress if job else None, step, view, look, width))
             text.append("\n")
     return text
@@ -159,9 +161,9 @@ def _progress(progress: Progress | None, step: ExportStep, view: RunView, look: 
     glyphs = view.glyphs
     if progress is None or not progress.total:
         gone = f"{duration(max(0, time.time() - step.time))}" if view.timed else ""
-        return Text(f"{gone:>7}", look.busy)
+        return Text(f"  {gone}", look.busy)
     filled = min(_BAR, round(_BAR * progress.done / progress.total))
-    bar = f"{glyphs.full * filled}{glyphs.empty * (_BAR - filled)}  " if width >= _STEP_WIDTH + 42 else " "
+    bar = f"{glyphs.full * filled}{glyphs.empty * (_BAR - filled)}  " if width >= _STEP_WIDTH + 42 else ""
     stage, _, unit = progress.stage.rpartition(", ")
     if unit == "MB":
         # Its own step says what happens to them.
@@ -169,7 +171,13 @@ def _progress(progress: Progress | None, step: ExportStep, view: RunView, look: 
     else:
         said = f"{progress.done} of {progress.total} {plain(stage or progress.stage)}"
     left = f"  {duration(progress.seconds_left)} left" if progress.seconds_left else ""
-    return Text(f"{bar}{said}{left}", look.busy)
+    return Text(f"  {bar}{said}{left}", look.busy)
+
+
+def _end_of(path: str, width: int, glyphs: Glyphs) -> str:
+    """A path in one line: its end where it is too long."""
+    shown, mark = plain(short_path(path)), glyphs.ellipsis
+    return shown if len(shown) <= width else f"{mark}{shown[len(mark) - width :]}"
 
 
 def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
@@ -218,6 +226,8 @@ def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
         elif job.end is None:
             within = _in_glyphs(tolerance_words(trial.prompts if trial else None), view.glyphs)
             text.append(f"they must be {within} of the trial\n", look.dim)
+        if job is not jobs[0] or job.steps == {}:
+            text.append(f"in {plain(short_path(job.out))}\n", look.dim)
         if job.end and job.end.url:
             text.append(f"uploaded: {plain(job.end.url)}\n", look.ink)
     return text
@@ -238,7 +248,7 @@ def waiting_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
     text = Text()
     for job in jobs:
         text.append(f"{view.glyphs.ellipsis} trial {job.trial} waits", look.busy)
-        text.append(f" to {plain(job.out)}\n", look.dim)
+        text.append(f" to {plain(short_path(job.out))}\n", look.dim)
     if jobs and view.searching:
         text.append("They wait for the running trials; the search goes on afterwards.\n", look.dim)
     return text
@@ -253,7 +263,9 @@ def card_lines(card: str, look: Looks, glyphs: Glyphs) -> Text:
     lines, text, own = safe_lines(card).plain.split("\n"), Text(), False
     if lines[0] == "---" and "---" in lines[1:]:
         end = lines.index("---", 1)
-        fields = f" {glyphs.complete} ".join(line.lstrip("- ") for line in lines[1:end])
+        fields = (
+            "\n".join(lines[1:end]).replace(":\n- ", ": ").replace("\n- ", ", ").replace("\n", f" {glyphs.complete} ")
+        )
         text.append(f"{fields}\n", look.dim)
         lines = lines[end + 1 :]
     for line in lines:

@@ -90,10 +90,10 @@ def test_an_export_is_asked_for_followed_step_by_step_and_measured(tmp_path: Pat
         )  # fmt: skip
         await settle(pilot, app)
         lines = shown(app, "#steps").splitlines()
-        assert [" ".join(line.split()) for line in lines[2:5]] == [
+        assert [" ".join(line.split()) for line in lines[3:6]] == [
             "✓ 1 edit the weights 4.1 s 60 matrices",
             "▶ 2 write 269 MB of 538 MB 11 s left",
-            "3 hashes, card and reproduce.json",
+            "3 hashes and reproduce.json",
         ]
         # It is left, and come back to.
         await pilot.press("3")
