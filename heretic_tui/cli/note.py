@@ -12,7 +12,7 @@ from heretic_tui.terminal import Streams
 from heretic_tui.words import plain, quoted
 
 if TYPE_CHECKING:
-    from heretic_tui.run.annotations import Overruling, Word
+    from heretic_tui.run.annotations import Annotations, Overruling, Word
     from heretic_tui.run.folder import RunFolder
 
 _BASE = "base"
@@ -59,16 +59,16 @@ def _note(options: argparse.Namespace, streams: Streams) -> int:
         words += [Note(trial=trial, note=options.note)] if options.note is not None else []
     elif options.mark is not None or options.tag or options.untag or options.note is not None:
         raise UsageError("the original model has verdicts alone: marks, tags and notes are those of trials")
-    overruled = [_overruling(folder, trial, text) for text in options.overrule]
     annotations = read_annotations(folder)
-    if words or overruled:
-        annotations.say(*words, *overruled)
+    words += [word for text in options.overrule for word in _overruling(folder, trial, text, annotations)]
+    if words:
+        annotations.say(*words)
     streams.err.write_lines(*annotations.problems)
     if trial is not None:
         mark = f"{MARK} " if annotations.marked(trial) else ""
         said = mark + said_of(annotations, trial)
         streams.out.write_lines(plain(f"trial {trial}: {said.strip() or 'nothing is said of it'}"))
-    if overruled:
+    if options.overrule:
         streams.out.write_lines(_counts(folder, trial))
     return DONE
 
@@ -79,9 +79,9 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _overruling(folder: RunFolder, trial: int | None, text: str) -> Overruling:
-    from heretic_tui.run.annotations import RULINGS, Overruling, digest
-    from heretic_tui.run.results import read_responses
+def _overruling(folder: RunFolder, trial: int | None, text: str, annotations: Annotations) -> list[Overruling]:
+    from heretic_tui.run.annotations import RULINGS
+    from heretic_tui.run.answers import read_answers
 
     number, _, word = text.partition("=")
     ruling = next((ruling for ruling in RULINGS if ruling == word), None)
@@ -89,15 +89,15 @@ def _overruling(folder: RunFolder, trial: int | None, text: str) -> Overruling:
         raise UsageError(f"--overrule {quoted(text)}: say such as 19=answered ({', '.join((*RULINGS, _JUDGE))})")
     whose = "the original model" if trial is None else f"trial {trial}"
     try:
-        responses = read_responses(folder, trial)
+        answers = read_answers(folder, trial)
     except FileNotFoundError:
         raise UsageError(f"run {folder.name} holds no responses of {whose}") from None
-    if int(number) >= len(responses):
-        raise UsageError(f"there is no prompt {number}: {whose} answered those from 0 to {len(responses) - 1}")
-    response = responses[int(number)]
-    if response.refused is None:
+    answer = answers.get(int(number)) if len(number) < 10 else None
+    if answer is None:
+        raise UsageError(f"there is no prompt {number[:20]}: {whose} answered those from 0 to {len(answers) - 1}")
+    if answer.judged is None:
         raise UsageError(f"{whose} was cut short before prompt {number} was decided: there is no verdict to overrule")
-    return Overruling(prompt=digest(response.prompt), text=digest(response.text), verdict=ruling)
+    return [answer.overruling(ruling, annotations)] if ruling else answer.not_overruled(annotations)
 
 
 def _counts(folder: RunFolder, trial: int | None) -> str:

@@ -116,6 +116,14 @@ class Answer:
         silent = ruling == judged and annotations.verdict(self.prompt_key, *others) is None
         return Overruling(prompt=self.prompt_key, text=first, verdict=None if silent else ruling)
 
+    def not_overruled(self, annotations: Annotations) -> list[Overruling]:
+        """What a person says who lets the judge's verdict stand."""
+        return [
+            Overruling(prompt=self.prompt_key, text=key, verdict=None)
+            for key in self.keys
+            if annotations.verdict(self.prompt_key, key)
+        ]
+
 
 def read_answers(folder: RunFolder, whose: int | None, harmless: bool = False) -> dict[int, Answer]:
     """The answers of a trial, or of the original model for None, by the place of the prompt. Takes milliseconds.

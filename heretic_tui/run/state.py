@@ -272,6 +272,11 @@ class RunState:
                 changed = True
         return changed
 
+    @property
+    def measured_base(self) -> ev.BaselineMeasured | None:
+        """`base` by the judge's verdicts alone."""
+        return replace(self.base, figures=self._base_as_measured) if self.base else None
+
     def surely_beaten(self, trial: TrialRecord) -> bool:
         """Whether a trial on the front is as good in both objectives as this one, at best, can be. So it was of every
         dominated trial when it was cut short; people's verdicts can change it."""

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.full_answers import FullAnswer, keep_full_answers
+from heretic_tui.verdict import Verdict
 from tests.support.exports import Heretic
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "version_1" / "model-c4a34d1c"
@@ -89,6 +92,23 @@ def test_a_front_that_follows_is_marked_in_the_list_of_runs(heretic: Heretic, fo
     out = heretic("runs").out
     assert "11: 1✎, 0.0068" in out
     assert "✎ counted by your verdicts" in out
+
+
+def test_a_verdict_on_an_answer_that_was_decoded_to_its_end_is_on_that_one_alone(
+    heretic: Heretic, folder: Path
+) -> None:
+    number = refused(folder, 0)[0]
+    record = json.loads((folder / "responses" / "trial-0000.json").read_text())[number]
+    answer = FullAnswer(
+        number=number, prompt=record["prompt"], text=record["text"] + " say. Take two.", tokens=9, ended="end",
+        limit=512, verdict=Verdict(True, record["marker"]), same=True,
+    )  # fmt: skip
+    keep_full_answers(RunFolder(folder), 0, False, {number: answer})
+    assert "1 verdict overruled: 1/100" in heretic("note", NAME, 0, "--overrule", f"{number}=answered").out
+    shown = json.loads(heretic("show", NAME, "--json").out)
+    assert [trial["number"] for trial in shown["trials"] if trial["overruled"]] == [0]
+    assert shown["base"]["figures"]["refusals"] == 100
+    assert "no verdict is overruled" in heretic("note", NAME, 0, "--overrule", f"{number}=judge").out
 
 
 def test_verdicts_on_the_original_model(heretic: Heretic, folder: Path) -> None:

@@ -68,6 +68,8 @@ def test_a_verdict_counts_wherever_the_response_was_given_and_the_front_follows(
     assert [t.figures["refusals"] for t in state.trials.values()] == [0, 0, 0]
     assert state.base is not None
     assert state.base.figures["refusals"] == 2
+    assert state.measured_base is not None
+    assert state.measured_base.figures["refusals"] == 4
     assert [t.number for t in state.front()] == [0]
     assert state.on_front(0)
     assert not state.on_front(1)

@@ -225,7 +225,7 @@ def test_p_says_what_it_does_and_help_names_no_dead_key(tmp_path: Path, folder: 
         assert not host.control.paused
         assert "Open" not in await helped("2", "f1"), "enter opens nothing there"
         words = await helped("3", "g", "enter", "f1")
-        assert "changed verdicts" in words
+        assert "list other prompts" in words
         for dead in ("Setup", "Chat", "Screen after"):
             assert dead not in words, "Responses are left first"
 

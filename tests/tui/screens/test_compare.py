@@ -16,6 +16,7 @@ from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.run.annotations import Annotations, Mark, Note, read_annotations
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.full_answers import FullAnswer, keep_full_answers
+from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
@@ -63,7 +64,7 @@ async def opened(pilot: Pilot[Any], app: HereticApp, left: int, right: int | Non
 
 async def read(pilot: Pilot[Any], app: HereticApp) -> None:
     """Until what a thread reads is on the screen."""
-    await pilot.pause()
+    await settle(pilot, app)
     await app.workers.wait_for_complete()
     await settle(pilot, app)
 
@@ -427,6 +428,24 @@ def test_on_a_small_terminal_v_walks_through_the_panes(tmp_path: Path, host: fak
         assert "prompts where they differ" in drawn(app)
 
     compare(tmp_path, host, steps, (80, 24))
+
+
+def test_in_ascii_not_one_other_character_of_ours_is_drawn(
+    tmp_path: Path, host: fake_run.FakeHost, folder: Path
+) -> None:
+    cut_short(folder)
+    Annotations(RunFolder(folder)).say(Mark(trial=2, on=True), Note(trial=2, note="mild"))
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await opened(pilot, app, 1, 2)
+        await pilot.press("l", "a", "b")
+        await settle(pilot, app)
+        text = drawn(app)
+        assert text.isascii(), {character for character in text if not character.isascii()}
+        assert "broken%" in text
+        assert "answered -> broken" in text
+
+    drive(make_app(tmp_path, host, interface=Interface(ascii=True)), steps, (120, 40))
 
 
 def test_a_screen_whose_run_is_no_longer_in_view_goes_away(
