@@ -118,6 +118,11 @@ def to_ascii(text: str) -> str:
     )
 
 
+def ours_in_ascii(text: str) -> str:
+    """A text with what we draw with in ASCII; other people's letters stay."""
+    return text.translate(_TO_ASCII)
+
+
 def safe_lines(text: str, style: str = "") -> Text:
     """Anybody's text: no markup, no control characters but line ends."""
     lines = text.expandtabs(4).replace("\r\n", "\n").split("\n")

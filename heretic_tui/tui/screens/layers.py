@@ -395,7 +395,13 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         return True if action == "next_pane" else super().check_action(action, parameters)
 
     def action_next_pane(self) -> None:
-        self._step(1)
+        if self.has_class("-narrow"):
+            # As on every screen; V walks through all views.
+            here = self.PANES.index(self.pane)
+            pane = self.PANES[(here + 1) % len(self.PANES)] if self._view in ("overview", "geometry") else self.PANES[0]
+            self._show("importance" if pane == "view-pane" else pane)
+        else:
+            self._step(1)
 
     def action_view_before(self) -> None:
         self._step(-1)

@@ -10,6 +10,7 @@ from textual.binding import Binding
 from textual.widgets import Input
 
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.tui.glyphs import ASCII, ours_in_ascii
 from heretic_tui.tui.keys import next_choice, scroll_bindings
 from heretic_tui.tui.log_lines import LEVELS, LogLines
 from heretic_tui.tui.messages import CopyText
@@ -102,7 +103,8 @@ class LogScreen(ModeScreen):
         for line in known[self._shown :]:
             if line.level in wanted:
                 clock = time.strftime("%H:%M:%S", time.localtime(line.time)) if self.view.timed else ""
-                entries.append(Entry(clock, line.level, line.text))
+                text = ours_in_ascii(line.text) if self.view.glyphs is ASCII else line.text
+                entries.append(Entry(clock, line.level, text))
         self._shown = len(known)
         self.panel.add(entries)
 
