@@ -322,6 +322,8 @@ class HereticApp(ThemedApp):
                 host.control.abort()
                 self.say("The run is being ended; what you asked for begins when it has.")
                 self._begin_after(host, settings)
+            elif answer == "queue":
+                self.post_message(messages.QueueRun(settings))
 
         name = host.folder.name if host.folder else "it"
         self._ask(questions.before_replacing(name), answered)
@@ -445,11 +447,16 @@ class HereticApp(ThemedApp):
 
     def begin_queued(self, settings: Settings) -> Host:
         host = self._new_host(settings)
-        looks_elsewhere = self.view.host is not None and not self.view.host.here
-        if looks_elsewhere or self._person_is_here or self.current_mode in ("home", "setup"):
+        if self.view.host is not None and not self.view.host.here:
+            # Another run is looked at.
             self._runs.begin_aside(host)
-        else:
-            self.show_run(host)
+            return host
+        if not self._person_is_here:
+            self._close_dialogs()
+        self._runs.show(host)
+        self._paint_everything()
+        if self.current_mode not in ("home", "setup"):
+            self.switch_mode("trials")
         return host
 
     @property

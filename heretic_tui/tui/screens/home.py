@@ -38,6 +38,8 @@ from heretic_tui.tui.screens.home_machine import machine_words
 from heretic_tui.tui.screens.home_text import (
     COLUMNS,
     FIRST_STEPS,
+    WIDE,
+    WIDE_COLUMNS,
     Key,
     entry_row,
     entry_words,
@@ -64,7 +66,7 @@ class HomeScreen(ModeScreen):
     """Runs, the selected run, this machine, first steps; on a narrow terminal one at a time."""
 
     SCOPE = "home"
-    PANES = ("runs-pane", "run-pane", "machine-pane", "first-pane")
+    PANES = ("home-runs", "home-run", "home-machine", "home-first")
     HELP_TEXT = """
 All runs of the runs folder, those at work first, and beneath them the queue: runs that start one after another. Enter
 opens a run to look at; a run that is at work in this terminal goes on meanwhile. R goes on with a run that was
@@ -108,15 +110,15 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         table = LineTable(COLUMNS, id="run-table", enter="open", empty="Looking for runs")
         with Horizontal(id="home-body"):
             with Vertical(id="home-left", classes="column"):
-                with Frame("Runs", id="runs-pane"):
+                with Frame("Runs", id="home-runs"):
                     yield table
                     yield QuietInput(placeholder="qwen done marked", id="run-filter", select_on_focus=False)
-                with Frame("This machine", id="machine-pane"):
+                with Frame("This machine", id="home-machine"):
                     yield TextPanel(id="machine")
             with Vertical(id="home-right", classes="column"):
-                with Frame("Run", id="run-pane"):
+                with Frame("Run", id="home-run"):
                     yield TextPanel(id="run-text")
-                with Frame("First time here?", id="first-pane", keys=("demo", "new", "help")):
+                with Frame("First time here?", id="home-first", keys=("demo", "new", "help")):
                     yield TextPanel(id="first-text")
 
     def on_mount(self) -> None:
@@ -202,8 +204,9 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         rows = [run_row(glance, glyphs, now, several, timed) for glance in shown]
         at_work = next((glance.model for glance in self._found if glance.at_work), "")
         after = f"after {short_model(at_work)}" if at_work else "" if self._worker else "Q starts it"
-        rows += [entry_row(self._queue, entry, glyphs, after) for entry in self._queue.entries]
+        rows += [entry_row(self._queue, entry, self._worker, glyphs, after) for entry in self._queue.entries]
         table = self.query_one("#run-table", LineTable)
+        table.set_columns(WIDE_COLUMNS if table.size.width >= WIDE else COLUMNS)
         table.set_empty(self._nothing())
         table.set_rows(rows)
         self._retitle(len(shown))
@@ -218,7 +221,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
             parts.append(f"{at_work} at work")
         if waiting := len(self._queue.waiting):
             parts.append(f"{waiting} queued")
-        self.query_one("#runs-pane", Frame).retitle(f"Runs ({', '.join(parts)})" if parts else "Runs")
+        self.query_one("#home-runs", Frame).retitle(f"Runs ({', '.join(parts)})" if parts else "Runs")
 
     def _nothing(self) -> str:
         if self._queue_problem:
@@ -247,7 +250,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         return next((entry for entry in self._queue.entries if entry.id == number), None) if number else None
 
     def _paint_run(self) -> None:
-        frame, panel = self.query_one("#run-pane", Frame), self.query_one("#run-text", TextPanel)
+        frame, panel = self.query_one("#home-run", Frame), self.query_one("#run-text", TextPanel)
         now, look, glyphs = time.time(), self.looks, self.view.glyphs
         if glance := self._glance:
             frame.retitle(plain(glance.model))
@@ -258,7 +261,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
             panel.show(run_words(glance, look, glyphs, width, now, self.view.timed))
         elif entry := self._entry:
             frame.retitle(f"Queue: {short_model(entry.model)}")
-            panel.show(entry_words(self._queue, entry, self._command(entry), look, now))
+            panel.show(entry_words(self._queue, entry, self._worker, self._command(entry), look, now))
         else:
             frame.retitle("Run")
             panel.show(Text("No run is selected.", look.dim))
@@ -269,7 +272,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         if width <= 0:
             return
         sample = machine.latest
-        frame = self.query_one("#machine-pane", Frame)
+        frame = self.query_one("#home-machine", Frame)
         frame.retitle(f"This machine: {plain(sample.host)}" if sample and sample.host else "This machine")
         now, free = time.monotonic(), self._free if self.view.timed else None
         panel.show(machine_words(sample, machine.history, free, self._calls, self.looks, self.view.glyphs, width, now))
@@ -306,7 +309,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
     def _show_keys(self) -> None:
         """In the lower border, the keys that do something with what is under the cursor."""
         shown = ("select" if action == "enter" else action for action in _KEYS if self.works(action))
-        self.query_one("#runs-pane", Frame).set_keys(shown)
+        self.query_one("#home-runs", Frame).set_keys(shown)
 
     @on(LineTable.Selected, "#run-table")
     def open_run(self) -> None:

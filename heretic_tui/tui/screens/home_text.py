@@ -11,6 +11,7 @@ from rich.text import Text
 from heretic_tui.events import PHASES
 from heretic_tui.figures import in_tables
 from heretic_tui.report.annotations import said_of
+from heretic_tui.report.queue import entry_state
 from heretic_tui.report.runs import base_text, counted_text, counted_trials
 from heretic_tui.run.queue import Entry, Queue, clock_words, limit_words
 from heretic_tui.run.shelf import Glance
@@ -28,6 +29,15 @@ COLUMNS = (
     Column("front", "front", 6, right=True),
     Column("age", "", 6, right=True),
 )
+# Where there is room for more.
+WIDE_COLUMNS = (
+    *(Column("model", "model", 32) if column.key == "model" else column for column in COLUMNS),
+    Column("base", "original", 8, right=True),
+    Column("time", "took", 10, right=True),
+    Column("marked", "marked", 0),
+)
+# Cells from which on the wide columns are shown.
+WIDE = 120
 FIRST_STEPS = (
     ("d", "two-minute demo on a bundled model"),
     ("N", "new run from a model of your own"),
@@ -75,8 +85,11 @@ def run_row(glance: Glance, glyphs: Glyphs, now: float, several: Collection[str]
         fewest_text(glance),
         f"{glyphs.front} {glance.front}" if glance.front else "",
         age(glance, now) if timed else "",
+        base_text(glance.overview),
+        in_minutes((now if glance.at_work else glance.ended) - glance.began) if timed and glance.began else "",
+        plain(", ".join(f"{trial} {said_of(glance.annotations, trial)}".strip() for trial in glance.annotations.marks)),
     )
-    kinds = [(0, _WORDS_TO_KINDS.get(glance.word, "busy")), (5, "dim")]
+    kinds = [(0, _WORDS_TO_KINDS.get(glance.word, "busy")), (5, "dim"), (6, "base"), (7, "dim"), (8, "mark")]
     if glance.front:
         kinds.append((4, "good"))
     if not glance.fewest:
@@ -84,13 +97,16 @@ def run_row(glance: Glance, glyphs: Glyphs, now: float, several: Collection[str]
     return Row(Key(run=glance.name), cells, "row", tuple(kinds))
 
 
-def entry_row(queue: Queue, entry: Entry, glyphs: Glyphs, after: str) -> Row:
+def entry_row(queue: Queue, entry: Entry, worker: int | None, glyphs: Glyphs, after: str) -> Row:
     """
     Args:
+        worker: pid of the process that works the queue off; None where none does.
         after: what the first of those that wait waits for.
     """
     place = queue.place(entry.id)
     state = f"{glyphs.failed} failed" if entry.problem else f"{glyphs.ellipsis} queued #{place}"
+    if place == 1 and entry.begun and worker is not None:
+        state, after = f"{glyphs.running} begun", ""
     said = plain(entry.problem) if entry.problem else after if place == 1 else ""
     trials = f"-/{entry.trials}" if entry.trials else ""
     kinds = ((0, "bad" if entry.problem else "dim"), (3, "bad" if entry.problem else "dim"))
@@ -234,16 +250,12 @@ def _curve(glance: Glance, look: Looks, glyphs: Glyphs, width: int) -> Text:
     return text
 
 
-def entry_words(queue: Queue, entry: Entry, command: str, look: Looks, now: float) -> Text:
+def entry_words(queue: Queue, entry: Entry, worker: int | None, command: str, look: Looks, now: float) -> Text:
     """An entry of the queue: what it waits for, and the settings that differ."""
     text = Text()
-    place = queue.place(entry.id)
+    text.append(f"{plain(entry_state(queue, entry, worker))}\n", look.bad if entry.problem else look.busy)
     if entry.problem:
-        text.append(f"failed: {plain(entry.problem)}\n", look.bad)
-        text.append("Q tries it again or removes it.\n", look.dim)
-    else:
-        text.append(f"queued as #{place}", look.busy)
-        text.append(", begun and interrupted\n" if entry.begun else "\n", look.ink)
+        text.append("R tries it again, D takes it out.\n", look.dim)
     text.append(f"added {clock(entry.added, now)}\n", look.dim)
     for line in limits(queue, now):
         text.append(f"{line}\n", look.dim)
