@@ -23,7 +23,7 @@ class Question:
 
 
 def before_replacing(name: str) -> Question:
-    """Answers: no, end.
+    """Answers: no, queue, end.
 
     Args:
         name: of the run that is at work.
@@ -31,7 +31,11 @@ def before_replacing(name: str) -> Question:
     return Question(
         "Close the open run?",
         "Only one model fits at a time. The open run can be resumed later.",
-        (("n", "no", "keep it"), ("y", "end", f"close {name} and start this")),
+        (
+            ("n", "no", "keep it"),
+            ("q", "queue", "keep it, and put this into the queue: it starts afterwards"),
+            ("y", "end", f"close {name} and start this"),
+        ),
     )
 
 

@@ -251,7 +251,7 @@ def test_without_an_engine_no_key_promises_one_and_what_to_do_is_said(tmp_path: 
         assert "T takes control" in shown(app, "#chat-status")
         host.alive = False
         await settle(pilot, app)
-        assert "R among the runs of Setup resumes it" in shown(app, "#chat-status")
+        assert "R on Runs (0) resumes it" in shown(app, "#chat-status")
         await pilot.press("escape", "3", "e")
         assert "heretic-tui export run --trial 0" in shown(app, "#export-facts")
         await pilot.press("question_mark")

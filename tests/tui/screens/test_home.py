@@ -41,7 +41,9 @@ async def look(pilot: Pilot[Any], app: HereticApp) -> None:
 
 
 def lines(app: HereticApp) -> list[str]:
-    return [" ".join(" ".join(row.cells).split()) for row in app.screen.query_one("#run-table", LineTable).rows]
+    """The rows as they are drawn, with one space between their cells."""
+    table = app.screen.query_one("#run-table", LineTable)
+    return [" ".join(" ".join(row.cells[: len(table.columns)]).split()) for row in table.rows]
 
 
 def three_runs(runs_dir: Path) -> None:
@@ -79,6 +81,16 @@ def test_runs_and_beneath_them_the_queue(tmp_path: Path) -> None:
         assert "heretic-tui run /models/olmo --n-trials 50" in shown(app, "#run-text").replace("\n", "")
 
     drive(make_app(tmp_path, opens="home"), steps, (120, 46))
+
+
+def test_a_wide_terminal_shows_more_of_each_run(tmp_path: Path) -> None:
+    three_runs(tmp_path / "runs")
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await look(pilot, app)
+        assert lines(app)[0] == "✓ done ★1 llama-8b 2/2 3/100 KL 0.1000 ◆ 1 96/100 1 keeps style"
+
+    drive(make_app(tmp_path, opens="home"), steps, (200, 50))
 
 
 def test_without_runs_the_list_says_what_to_do_and_the_first_steps_work(tmp_path: Path) -> None:
@@ -129,6 +141,12 @@ def test_to_open_an_old_run_leaves_the_one_at_work_alone_and_enter_comes_back_to
         await pilot.press("0", "G", "k", "k", "R")
         await pilot.pause()
         assert isinstance(app.screen, ChoiceDialog)
+        await pilot.press("q")
+        await settle(pilot, app)
+        assert app.at_work is host
+        assert [entry.model for entry in QueueFile(runs_dir).read().entries][-1] == "acme/gemma"
+        await pilot.press("R")
+        await pilot.pause()
         await pilot.press("escape")
         assert app.at_work is host
         await pilot.press("g", "D")
