@@ -14,16 +14,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Horizontal, Vertical
 
-from heretic_tui.figures import REFUSALS
-from heretic_tui.run.annotations import RULINGS, Overruling, Ruling
-from heretic_tui.run.answers import Answer
+from heretic_tui.run.annotations import RULINGS, Mark
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.comparison import DIFFER, HARMLESS, Comparison, Known, Whose, has_responses, of_side, read_known
-from heretic_tui.tui.decoding import Decoding
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import typed_number
-from heretic_tui.tui.messages import CancelCommand, ChatWith, CopyText, SendCommand
-from heretic_tui.tui.screens.base import ALL, SubScreen
+from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial
+from heretic_tui.tui.screens.base import ALL
+from heretic_tui.tui.screens.compare_decoding import CompareDecoding
 from heretic_tui.tui.screens.compare_text import (
     Drawing,
     answer_text,
@@ -37,7 +35,7 @@ from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
-from heretic_tui.words import counted, plain
+from heretic_tui.words import plain
 
 _SIDES = ("left", "right")
 _TITLES = {DIFFER: "prompts where they differ", HARMLESS: HARMLESS}
@@ -45,7 +43,7 @@ _TITLES = {DIFFER: "prompts where they differ", HARMLESS: HARMLESS}
 _BASE = ("base", "original")
 
 
-class CompareScreen(SubScreen):
+class CompareScreen(CompareDecoding):
     """The prompts in a table, and for each side a head and its answer to the prompt under the cursor.
 
     Args:
@@ -85,6 +83,8 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         Binding("N", "step(-1)", "Previous prompt", show=False),
         Binding("space", "page(1)", "Scroll answers", show=False, tooltip="scroll both answers"),
         Binding("c", "chat", "Chat", show=False, tooltip="chat with the trial of this side"),
+        Binding("e", "export", "Export", show=False, tooltip="export the trial of this side"),
+        Binding("m", "mark", "Mark", show=False, tooltip="mark the trial of this side, or take the mark away"),
         Binding("y", "copy", "Copy", show=False, tooltip="copy the prompt and both answers"),
         Binding(
             "escape,q", "back", "Back", key_display="esc", id="compare.back", tooltip="cancel decoding, or go back"
@@ -94,12 +94,6 @@ the front follow at once, and u takes it back. What was measured stays in the jo
     def __init__(self, left: Whose, right: Whose = None, shown: str = "") -> None:
         super().__init__()
         self._first = (left, right, shown)
-        # The side that r, a and b are for.
-        self._side = 0
-        # What a verdict of a person was before, with the place of its prompt and whose answer it is.
-        self._undo: list[tuple[Overruling, int, Whose]] = []
-        self._decoding = Decoding()
-        self._heard = 0
         self._version: tuple[int, int] = (-1, -1)
         self._folder: RunFolder | None = None
 
@@ -115,13 +109,14 @@ the front follow at once, and u takes it back. What was measured stays in the jo
                         yield Frame("", TextPanel(id=f"{side}-text"), id=f"{side}-pane", keys=keys)
 
     def on_mount(self) -> None:
-        self._compared = Comparison(self.view, *self._first)
-        self._folder, self._heard = self.view.folder, len(self.view.full_answers)
-        self._read()
+        self.compared = Comparison(self.view, *self._first)
+        self._folder = self.view.folder
+        self.listen()
+        self.read_answers()
 
-    def _read(self) -> None:
+    def read_answers(self) -> None:
         """Read the answers of both sides and of the original model, on a thread: files may be large, and disks slow."""
-        folder, recount, sides = self._folder, self.view.recount, self._compared.sides
+        folder, recount, sides = self._folder, self.view.recount, self.compared.sides
 
         def work() -> None:
             assert folder is not None
@@ -134,8 +129,8 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         on_thread(self, work, "answers")
 
     def _take(self, sides: tuple[Whose, Whose], known: Known) -> None:
-        if self.is_ready and sides == self._compared.sides:
-            self._compared.known = known
+        if self.is_ready and sides == self.compared.sides:
+            self.compared.known = known
             self.paint(ALL)
 
     # Painting
@@ -146,7 +141,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             # Another run is in view: these answers are not its.
             self.dismiss(None)
             return
-        self._hear()
+        self.hear()
         if self._version != (view.annotations.changes, view.corrected):
             self.paint(ALL)
 
@@ -156,9 +151,9 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         self._paint_sides()
 
     def _paint_rows(self) -> None:
-        table, compared, glyphs = self.query_one("#prompts", LineTable), self._compared, self.view.glyphs
+        table, compared, glyphs = self.query_one("#prompts", LineTable), self.compared, self.view.glyphs
         shown = list(dict.fromkeys([None, *compared.sides]))
-        arrow = compared.sides[self._side]
+        arrow = compared.sides[self.side]
         heads = [Column(side_name(w), (glyphs.closed if w == arrow else "") + side_name(w), 10) for w in shown]
         table.set_columns([Column("number", "#", 4, right=True), *heads, Column("prompt", "prompt", 0)])
         listed = compared.listed()
@@ -170,7 +165,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         self.query_one("#prompts-pane", Frame).retitle(title)
 
     def _row(self, number: int, shown: Sequence[Whose]) -> Row:
-        answers = [self._compared.answer(whose, number) for whose in shown]
+        answers = [self.compared.answer(whose, number) for whose in shown]
         cells = [verdict_cell(answer, self.view.annotations, self.view.glyphs) for answer in answers]
         prompt = next((answer.prompt for answer in answers if answer), "")
         words = plain(" ".join(prompt.split())) or "not decoded yet: d decodes it, D all of them"
@@ -182,9 +177,9 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         return row if prompt else replace(row, kind="dim")
 
     def _paint_sides(self) -> None:
-        view, compared = self.view, self._compared
+        view, compared = self.view, self.compared
         drawing = Drawing(view.annotations, self.looks, view.glyphs)
-        number = self._number
+        number = self.number
         pair = [None, None] if number is None else compared.pair(number)
         missing = "Not decoded yet: d decodes it." if compared.harmless else "No response is kept."
         for place, side in enumerate(_SIDES):
@@ -195,7 +190,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             shift = compared.known.shifts.get(whose) if compared.known and whose is not None else None
             self.query_one(f"#{side}-head", TextPanel).show(head_text(whose, view.state, shift, drawing))
             says = f"{of_side(whose)} says" if self.has_class("-tall") else title
-            arrow = f"{view.glyphs.closed} " if place == self._side else ""
+            arrow = f"{view.glyphs.closed} " if place == self.side else ""
             number_words = "" if number is None else f"   prompt {number}"
             self.query_one(f"#{side}-pane", Frame).retitle(Text(f"{arrow}{says}{number_words}", colour))
             text = Text()
@@ -218,7 +213,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
 
     @on(LineTable.Selected, "#prompts")
     def _selected(self) -> None:
-        side = _SIDES[self._side]
+        side = _SIDES[self.side]
         if self.has_class("-narrow"):
             self.show_pane(f"{side}-pane")
         else:
@@ -229,155 +224,49 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             if event.widget.id in (f"{side}-text", f"{side}-head"):
                 self.action_side(place)
 
-    @property
-    def _number(self) -> int | None:
-        """Place of the prompt under the cursor."""
-        key = self.query_one("#prompts", LineTable).cursor
-        return None if key is None else int(str(key))
+    def works(self, action: str) -> bool:
+        number = self.number
+        pair = [None, None] if number is None else self.compared.pair(number)
+        match action:
+            case "refused" | "answered" | "broken":
+                answer = pair[self.side]
+                return answer is not None and answer.known
+            case "undo":
+                return self.can_undo
+            case "decode":
+                return self.view.can_ask and number is not None
+            case "enter" | "copy":
+                return number is not None
+        return True
 
     # Verdicts
 
     def action_side(self, side: int) -> None:
-        if side != self._side:
-            self._side = side
+        if side != self.side:
+            self.side = side
             if self.has_class("-narrow") and self.pane == f"{_SIDES[1 - side]}-pane":
                 self.show_pane(f"{_SIDES[side]}-pane")
             self.paint(ALL)
 
-    def action_refused(self) -> None:
-        self._overrule("refused")
-
-    def action_answered(self) -> None:
-        self._overrule("answered")
-
-    def action_broken(self) -> None:
-        self._overrule("broken")
-
-    def _overrule(self, ruling: Ruling) -> None:
-        """A person's verdict on the answer of the chosen side to the prompt under the cursor."""
-        number, whose, annotations = self._number, self._compared.sides[self._side], self.view.annotations
-        answer = None if number is None else self._compared.answer(whose, number)
-        if number is None or answer is None or not answer.known:
-            self.say("There is no answer here to give a verdict on.")
-            return
-        was = answer.said(annotations)
-        if was == ruling:
-            self.say(f"Prompt {number} of {of_side(whose)} counts as {ruling} already.")
-            return
-        word = answer.overruling(ruling, annotations)
-        before = annotations.present(word)
-        assert isinstance(before, Overruling)
-        self._compared.keep(number)
-        if self._give(word):
-            self._undo.append((before, number, whose))
-            self._tell(number, whose, f"{was or 'no verdict'} {self.view.glyphs.becomes} {ruling}", answer)
-
-    def action_undo(self) -> None:
-        if not self._undo:
-            self.say("There is no verdict of yours to take back.")
-            return
-        before, number, whose = self._undo[-1]
-        if self._give(before):
-            self._undo.pop()
-            answer = self._compared.answer(whose, number)
-            said = answer.said(self.view.annotations) if answer else None
-            self._tell(number, whose, f"taken back{f', it counts as {said} again' if said else ''}", None)
-
-    def _give(self, word: Overruling) -> bool:
-        if problem := self.view.annotate(word):
-            self.say(problem, "error")
-            return False
-        self.paint(ALL)
-        return True
-
-    def _tell(self, number: int, whose: Whose, what: str, answer: Answer | None) -> None:
-        """What a verdict changed.
-
-        Args:
-            answer: that it was given on.
-        """
-        text = f"Prompt {number} of {of_side(whose)}: {what}"
-        if count := self._count(whose):
-            text += f"; {'' if whose is None else f'trial {whose} '}now {count}"
-        if answer and not answer.whole and not answer.full and self.view.recount:
-            sharing = len(self.view.recount.sharing(answer.prompt_key, answer.keys[0])) - 1
-            if sharing > 0:
-                text += f". {counted(sharing, 'answer')} more that began so too: d first decodes them to their end"
-        self.say(text)
-
-    def _count(self, whose: Whose) -> str:
-        """How many responses a side refuses now: 2/100."""
-        state = self.view.state
-        if self._compared.harmless:
-            return ""
-        if whose is None:
-            base = state.base
-            return f"{base.figures[REFUSALS]}/{base.prompts}" if base and REFUSALS in base.figures else ""
-        trial = state.trials.get(whose)
-        held = (trial.figures, trial.at_least) if trial else ({}, {})
-        count = next((each[REFUSALS] for each in held if REFUSALS in each), None)
-        least = "at least " if REFUSALS not in held[0] else ""
-        return "" if count is None or trial is None else f"{least}{count}/{trial.prompts}"
-
-    # Decoding to the end
-
-    def action_decode(self, listed: bool) -> None:
-        """Ask the engine for the whole answers: to the prompt under the cursor, or to all that are listed."""
-        compared, view = self._compared, self.view
-        numbers = compared.listed() if listed else [] if self._number is None else [self._number]
-        lacking = [n for n in numbers if any(answer is None or not answer.decoded for answer in compared.pair(n))]
-        if self._decoding.asked:
-            self.say("Answers are being decoded; esc cancels.")
-        elif not numbers:
-            self.say("No prompt is listed.")
-        elif not lacking:
-            self.say("Both answers are decoded to their end.")
-        elif not view.can_ask:
-            self.say(view.no_engine)
-        else:
-            # How the original model takes harmless prompts is what the sides are measured against.
-            asked = (*compared.sides, None) if compared.harmless else compared.sides
-            self.ask(SendCommand(self._decoding.ask(asked, lacking, compared.harmless)))
-            waits = view.searching and view.state.state != "paused"
-            when = ", once the trials in hand have ended (p pauses the search at once)" if waits else ""
-            what = f"prompt {lacking[0]}" if len(lacking) == 1 else counted(len(lacking), "prompt")
-            self.say(f"Decoding the answers to {what}{when}; esc cancels.")
-
-    def _hear(self) -> None:
-        """What was decoded since the last look, for this terminal or another one."""
-        told, self._heard = self.view.full_answers[self._heard :], len(self.view.full_answers)
-        if any(event.trial in (None, *self._compared.sides) and event.prompts for event in told):
-            self._read()
-        if said := self._decoding.hear(told, self.view.alive):
-            self.say(*said)
-
-    def action_back(self) -> None:
-        """Cancel what is being decoded; else go back to the screen before."""
-        if self._decoding.asked:
-            # The engine confirms it.
-            self.ask(CancelCommand(self._decoding.asked))
-        else:
-            self.dismiss(None)
-
     # Sides
 
     def _compare(self, left: Whose, right: Whose) -> None:
-        self._compared.compare(left, right)
-        self._read()
+        self.compared.compare(left, right)
+        self.read_answers()
 
     def action_swap(self) -> None:
-        left, right = self._compared.sides
-        self._side = 1 - self._side
+        left, right = self.compared.sides
+        self.side = 1 - self.side
         self._compare(right, left)
 
     def action_pair(self, by: int) -> None:
-        (left, right), choices = self._compared.sides, self._compared.others()
+        (left, right), choices = self.compared.sides, self.compared.others()
         if choices:
             place = choices.index(right) + by if right in choices else 0
             self._compare(left, choices[place % len(choices)])
 
     def action_choose(self) -> None:
-        (left, right), state = self._compared.sides, self.view.state
+        (left, right), state = self.compared.sides, self.view.state
 
         def check(text: str) -> str | None:
             number = typed_number(text)
@@ -398,7 +287,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
     # The rest
 
     def action_filter(self, by: int) -> None:
-        self._compared.next_filter(by)
+        self.compared.next_filter(by)
         self.paint(ALL)
 
     def action_step(self, by: int) -> None:
@@ -408,20 +297,42 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         for side in _SIDES:
             self.query_one(f"#{side}-text", TextPanel).action_scroll(10 * pages)
 
+    @property
+    def _trial(self) -> int | None:
+        """The trial of the chosen side, else that of the other one."""
+        sides = self.compared.sides
+        return next((whose for whose in (sides[self.side], *sides) if whose is not None), None)
+
     def action_chat(self) -> None:
-        sides = self._compared.sides
-        trial = next((whose for whose in (sides[self._side], *sides) if whose is not None), None)
-        if trial is not None:
-            self.dismiss(None)
-            self.ask(ChatWith(trial))
+        if self._trial is not None:
+            self.ask(ChatWith(self._trial))
+
+    def action_export(self) -> None:
+        trial = self.view.state.trials.get(-1 if self._trial is None else self._trial)
+        if trial is None or trial.state != "complete":
+            self.say("Only a trial that was measured in full can be exported.")
+        else:
+            self.ask(ExportTrial(trial.number))
+
+    def action_mark(self) -> None:
+        trial, annotations = self.compared.sides[self.side], self.view.annotations
+        if trial is None:
+            self.say("A mark is put on a trial.")
+        elif problem := self.view.annotate(Mark(trial=trial, on=not annotations.marked(trial))):
+            self.say(problem, "error")
+        else:
+            self.say(
+                f"Trial {trial} is marked." if annotations.marked(trial) else f"Trial {trial} is not marked any more."
+            )
+            self.paint(ALL)
 
     def action_copy(self) -> None:
-        number = self._number
+        number = self.number
         if number is None:
             return
-        pair = self._compared.pair(number)
+        pair = self.compared.pair(number)
         record: dict[str, str | None] = {"prompt": next((answer.prompt for answer in pair if answer), "")}
-        for whose, answer in zip(self._compared.sides, pair, strict=True):
+        for whose, answer in zip(self.compared.sides, pair, strict=True):
             known = answer is not None and answer.known
             text = answer.text + ("" if answer.whole else " […]") if answer and known else None
             record["base" if whose is None else f"trial {whose}"] = text

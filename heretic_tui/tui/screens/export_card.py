@@ -17,7 +17,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
     found = state.coverage
     coverage = f"{found.editable} of {found.found} matrices that write to the residual stream" if found else ""
     commit = state.opened.settings.get("model_commit")
-    base = state.base
+    base = state.measured_base
     return ExportRecord(
         model=state.opened.model,
         model_commit=str(commit) if commit else None,

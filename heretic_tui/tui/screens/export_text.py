@@ -200,8 +200,8 @@ def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
 
     heads = (f"{plain(f.participle or f.short):>{width}}" for f, width in zip(figures, widths, strict=True))
     text.append(f"{'':15}{''.join(heads)}\n", f"bold {look.dim}")
-    if state.base:
-        line("original model", MeasuredFigures(figures=state.base.figures, prompts=state.base.prompts), look.base)
+    if base := state.measured_base:
+        line("original model", MeasuredFigures(figures=base.figures, prompts=base.prompts), look.base)
     for job in jobs:
         trial, found = state.trials.get(job.trial), job.measured
         measured: MeasuredFigures | None = found.trial if found else None

@@ -378,6 +378,26 @@ def test_a_trial_is_compared_with_the_one_marked_last_else_the_original_model(
     compare(tmp_path, host, steps)
 
 
+def test_the_trial_of_a_side_is_marked_exported_and_chatted_with(tmp_path: Path, host: fake_run.FakeHost) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await opened(pilot, app, 1, 2)
+        await pilot.press("l", "m")
+        assert app.view.annotations.marks == [2]
+        assert "★" in title(app, "right-head-pane")
+        await pilot.press("m")
+        assert app.view.annotations.marks == []
+        await pilot.press("e")
+        await settle(pilot, app)
+        assert (app.current_mode, app.view.selected_trial) == ("export", 2)
+        await pilot.press("3")
+        assert isinstance(app.screen, CompareScreen), "one comes back to where one was"
+        await pilot.press("h", "c")
+        await settle(pilot, app)
+        assert app.current_mode == "chat"
+
+    compare(tmp_path, host, steps)
+
+
 def test_responses_are_a_trial_beside_the_original_model(tmp_path: Path, host: fake_run.FakeHost) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await settle(pilot, app)
