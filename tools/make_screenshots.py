@@ -72,7 +72,7 @@ async def from_the_demo(runs_dir: Path) -> None:
         await pilot.press("escape", "3", "e", "ctrl+s")
         await until(pilot, lambda: isinstance(app.view.state.export, ev.ExportFinished))
         await draw(pilot, "export")
-        await pilot.press("escape", "5")
+        await pilot.press("6")
         await draw(pilot, "log")
         await pilot.press("q")
     assert app.view.host is not None
