@@ -106,6 +106,11 @@ class SettingsForm:
         name, _, part = key.partition(".")
         self.set(key, text_of(_value(self._defaults, Setting(name, part or None))))
 
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a change to take back."""
+        return bool(self._before)
+
     def undo(self) -> str | None:
         """Take the last change back. Returns what it was called, None where nothing was changed."""
         if not self._before:

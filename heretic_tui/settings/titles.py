@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from heretic_tui.words import counted
@@ -90,6 +91,12 @@ def whole_title(key: str) -> str:
     """The same as a sentence names it: "split of the harmful prompts (train)"."""
     name, _, part = key.partition(".")
     return f"{title_of(key)} of the {title_of(name)}" if part else title_of(name)
+
+
+def with_titles(text: str) -> str:
+    """A sentence that names prompt sets by their settings, with what people call them: bad_evaluation_prompts is the
+    harmful prompts (eval)."""
+    return re.sub("|".join(_SETS), lambda found: _SETS[found[0]], text)
 
 
 def value_words(key: str, value: object) -> str | None:

@@ -19,7 +19,7 @@ from heretic_tui.machine import disk_free
 from heretic_tui.run.timing import EarlierTimes, earlier_times
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
 from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
-from heretic_tui.settings.titles import title_of
+from heretic_tui.settings.titles import title_of, with_titles
 from heretic_tui.tui.model_files import (
     Device,
     ModelFacts,
@@ -31,7 +31,7 @@ from heretic_tui.tui.model_files import (
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
 from heretic_tui.tui.preview import SETS, Looker
-from heretic_tui.words import counted
+from heretic_tui.words import counted, plain
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
 State = Literal["good", "bad", "looking", "unknown"]
@@ -80,8 +80,21 @@ class Outlook:
     times: EarlierTimes | None = None
     complete: bool = False
 
+    def __post_init__(self) -> None:
+        said = {key: replace(each, reason=with_titles(each.reason)) for key, each in self.findings.items()}
+        object.__setattr__(self, "findings", said)
+        object.__setattr__(self, "notes", tuple(map(with_titles, self.notes)))
+
     def finding(self, key: str) -> Finding | None:
         return self.findings.get(key)
+
+    def with_refused(self, refused: Mapping[str, str]) -> Outlook:
+        """The same, with what was typed for a setting and could not be taken beside its value."""
+        more = {
+            key: replace(self.finding(key) or Finding("unknown"), note=f"not {plain(text)[:20]}")
+            for key, text in refused.items()
+        }
+        return replace(self, findings={**self.findings, **more}) if more else self
 
     @property
     def to_fix(self) -> list[str]:

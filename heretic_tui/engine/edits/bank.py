@@ -53,6 +53,11 @@ class EditBank:
         self._norms: dict[str, Tensor] = {}
         self._products: dict[tuple[str, int], _Products] = {}
 
+    @property
+    def kept(self) -> int:
+        """Bytes of the products that are kept."""
+        return self._kept
+
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
         """The edits of one trial by the writer's name; layers out of the kernel's reach are absent.
 

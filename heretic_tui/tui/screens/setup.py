@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from rich.text import Text
@@ -80,10 +80,12 @@ settings, D deletes it.
         Binding("w", "whole_prompt", "Whole prompt", show=False, tooltip="the whole prompt; fetches a data set"),
         Binding("i", "inspect", "Matrices", show=False, tooltip="list the matrices that are edited"),
         Binding("m", "markers", "Markers", show=False, tooltip="edit and try the refusal markers"),
-        Binding("y", "copy", "Copy command", show=False, tooltip="copy the command line that does the same"),
+        Binding("y", "copy_command", "Copy command", show=False, tooltip="copy the command line that does the same"),
         Binding("R", "resume", "Resume run", show=False, tooltip="resume the earlier run under the cursor"),
         Binding("D", "delete", "Delete run", show=False, tooltip="delete the earlier run under the cursor"),
-        Binding("escape", "leave_editor", "Leave the line", show=False),
+        Binding(
+            "escape", "leave_editor", "Leave the line", show=False, tooltip="leave the line and keep what it holds"
+        ),
     ]
 
     def __init__(self, form: SettingsForm) -> None:
@@ -112,10 +114,10 @@ settings, D deletes it.
                 with Vertical(id="setup-left", classes="column"):
                     yield Frame(
                         "Plan",
-                        LineTable(plan_columns(()), id="settings", enter="edit", header=False, spill=True),
+                        LineTable(plan_columns(self._outlook), id="settings", enter="edit", header=False, spill=True),
                         Horizontal(Static(id="editor-name"), Editor(id="editor", compact=True), id="edit"),
                         TextPanel(id="about"),
-                        keys=("reset", "turn", "find", "presets", "undo"),
+                        keys=("complete", "leave_editor", "reset", "turn", "find", "presets", "undo"),
                         id="plan-pane",
                     )
                     yield Frame("Earlier runs", RunList(), keys=("resume", "delete"), id="runs-pane")
@@ -129,7 +131,9 @@ settings, D deletes it.
                     )
                 with Vertical(id="setup-right", classes="column"):
                     yield Frame("What is edited", TextPanel(id="edits"), keys=("inspect",), id="edits-pane")
-            yield Frame("Same from the command line", TextPanel(id="command"), keys=("copy",), id="command-pane")
+            yield Frame(
+                "Same from the command line", TextPanel(id="command"), keys=("copy_command",), id="command-pane"
+            )
 
     def on_mount(self) -> None:
         self.query_one("#edit").display = False
@@ -195,8 +199,10 @@ settings, D deletes it.
             self._paint_prompt()
 
     def _paint_plan(self) -> None:
-        rows = plan_rows(self.form, self._opened, self._outlook, self.view.glyphs, self._table.size.width)
-        self._table.set_columns(plan_columns(rows))
+        outlook = self._outlook.with_refused(self._refused)
+        width = self._table.scrollable_content_region.width
+        rows = plan_rows(self.form, self._opened, outlook, self.view.glyphs, width, tight=self.has_class("-short"))
+        self._table.set_columns(plan_columns(outlook))
         self._table.set_rows(rows)
         self._paint_about()
 
@@ -222,7 +228,7 @@ settings, D deletes it.
         before = self._panel("before")
         width = before.scrollable_content_region.width
         before.show(before_words(self._outlook, notify, view.glyphs, look, view.timed, width))
-        self._panel("edits").show(edits_words(self._outlook, look))
+        self._panel("edits").show(edits_words(self._outlook, view.glyphs, look))
         self._panel("command").show(Text(plain(self.form.command_line())))
 
     # The prompt
@@ -273,7 +279,7 @@ settings, D deletes it.
         self.app.push_screen(TextDialog(title, self._panel("preview").text))
 
     def action_inspect(self) -> None:
-        self.app.push_screen(TextDialog("What is edited", edits_words(self._outlook, self.looks)))
+        self.app.push_screen(TextDialog("What is edited", edits_words(self._outlook, self.view.glyphs, self.looks)))
 
     # Editing
 
@@ -376,6 +382,7 @@ settings, D deletes it.
 
     def _changed(self) -> None:
         """The settings are others now."""
+        self.refresh_bindings()
         self._look(self.form.settings)
         self._paint_plan()
         self._paint_beside()
@@ -427,9 +434,9 @@ settings, D deletes it.
             self._changed()
 
     def action_undo(self) -> None:
-        what = self.form.undo()
-        self.say(f"Undone: {what}." if what else "Nothing was changed here: there is nothing to undo.")
-        self._changed()
+        if what := self.form.undo():
+            self.say(f"Undone: {what}.")
+            self._changed()
 
     def action_find(self) -> None:
         entries = sorted(self.form.entries(), key=lambda e: COMMON.index(e.key) if e.key in COMMON else len(COMMON))
@@ -454,23 +461,18 @@ settings, D deletes it.
             self._open_line(entry)
 
     def action_presets(self) -> None:
-        settings = self.form.settings
-
-        def words(name: str, about: str, changed: dict[str, tuple[int, int]]) -> str:
-            steps = ", ".join(f"{title_of(key)} {now} to {then}" for key, (now, then) in changed.items())
-            return f"{name}, {about}: {steps or 'as it is'}"
-
-        choices = tuple((p.name[0], p.name, words(p.name, p.words, changes(p, settings))) for p in PRESETS)
+        steps = {each.name: _steps(changes(each, self.form.settings)) for each in PRESETS}
+        text = "\n".join(f"{each.name}: {steps[each.name] or 'changes nothing'}." for each in PRESETS)
+        choices = tuple((each.name[0], each.name, f"{each.name}: {each.words}") for each in PRESETS)
 
         def chosen(name: str | None) -> None:
             preset = next((each for each in PRESETS if each.name == name), None)
-            if preset and (steps := changes(preset, self.form.settings)):
+            if preset and steps[preset.name]:
                 self.form.update(f"preset {preset.name}", preset.values)
-                told = ", ".join(f"{title_of(key)} {now} to {then}" for key, (now, then) in steps.items())
-                self.say(f"{preset.name}: {told}. u takes it back.")
+                self.say(f"{preset.name}: {steps[preset.name]}. u takes it back.")
                 self._changed()
 
-        self.app.push_screen(ChoiceDialog(Question("How much of a search?", "Other settings stay.", choices)), chosen)
+        self.app.push_screen(ChoiceDialog(Question("How much of a search?", text, choices)), chosen)
 
     def action_markers(self) -> None:
         def taken(markers: list[str] | None) -> None:
@@ -480,10 +482,18 @@ settings, D deletes it.
 
         self.app.push_screen(MarkersDialog(self.form.settings), taken)
 
-    def action_copy(self) -> None:
+    def action_copy_command(self) -> None:
         self.ask(CopyText(self.form.command_line(), "command line"))
 
     # Starting
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        match action:
+            case "leave_editor":
+                return self._editing is not None
+            case "undo":
+                return self.form.can_undo
+        return super().check_action(action, parameters)
 
     def works(self, action: str) -> bool:
         match action:
@@ -567,3 +577,8 @@ settings, D deletes it.
 
         answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
         self.app.push_screen(ChoiceDialog(Question("Delete this run?", text, answers)), answered)
+
+
+def _steps(changed: Mapping[str, tuple[int, int]]) -> str:
+    """What a preset changes, in words."""
+    return ", ".join(f"{title_of(key)} {now} to {then}" for key, (now, then) in changed.items())

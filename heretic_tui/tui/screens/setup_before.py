@@ -32,7 +32,8 @@ def before_words(outlook: Outlook, notify: Notify, glyphs: Glyphs, look: Looks, 
     if words := to_fix_words(outlook):
         text.append(_hanging(f"{glyphs.failed} {words}", width, 2), f"bold {look.bad}")
     elif outlook.complete:
-        text.append(f"{glyphs.done} Nothing to fix: ctrl+s starts.\n", f"bold {look.good}")
+        more = " What lies on the Hub is checked then." if outlook.download else ""
+        text.append(_hanging(f"{glyphs.done} Nothing to fix: ctrl+s starts.{more}", width, 2), f"bold {look.good}")
     else:
         text.append(f"{glyphs.ellipsis[:1]} Looking at the files.\n", look.busy)
     text.append("\n")

@@ -69,7 +69,7 @@ class FindDialog(Dialog[str | None]):
             yield Static("Find a setting", markup=False, classes="dialog-title")
             yield QuietInput(placeholder="name, group or words", id="find-text", compact=True)
             yield LineTable(columns, id="found", header=False, empty="no setting fits")
-            yield Static("enter goes there · up and down choose · esc closes", markup=False, classes="dialog-keys")
+            yield Static("enter goes there, up and down choose, esc closes", markup=False, classes="dialog-keys")
 
     def on_mount(self) -> None:
         self.query_one("#found", LineTable).can_focus = False

@@ -45,7 +45,7 @@ class MarkersDialog(Dialog[list[str] | None]):
             yield QuietInput(placeholder="another marker: enter adds it", id="new-marker", compact=True)
             yield QuietInput(placeholder="a text to try them on", id="marker-text", compact=True)
             yield Static("", markup=False, id="marker-verdict")
-            yield Static("tab next line · d remove · ctrl+s take · esc cancel", markup=False, classes="dialog-keys")
+            yield Static("tab next line, d remove, ctrl+s take, esc cancel", markup=False, classes="dialog-keys")
 
     def on_mount(self) -> None:
         self._paint()

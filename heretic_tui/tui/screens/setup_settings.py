@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator
 
 from rich.text import Text
 
@@ -36,18 +36,21 @@ _NOTE = 26
 _LINES = 2
 
 
-def plan_rows(form: SettingsForm, opened: Container[str], outlook: Outlook, glyphs: Glyphs, width: int) -> list[Row]:
-    """All lines. A group's line has the key `group:NAME`; a line that the cursor passes over has a pair as its key.
+def plan_rows(
+    form: SettingsForm, opened: Container[str], outlook: Outlook, glyphs: Glyphs, width: int, tight: bool = False
+) -> list[Row]:
+    """All lines. A group's line has the key `group:NAME`; a line that the cursor passes over has a tuple as its key.
 
     Args:
         opened: the groups, and the prompt sets, that show what they hold.
         width: cells of a line.
+        tight: whether there are no blank lines between the groups.
     """
     entries = list(form.entries())
     by_key = {entry.key: entry for entry in entries}
     rows: list[Row] = []
     for heading, keys in _COMMON.items():
-        rows += [Row(("gap", heading), ("",), caption=True)] if rows else []
+        rows += [Row(("gap", heading), ("",), caption=True)] if rows and not tight else []
         rows.append(Row(("heading", heading), (heading.upper(),), "dim", caption=True))
         for key in keys:
             if key == PRESET:
@@ -57,7 +60,7 @@ def plan_rows(form: SettingsForm, opened: Container[str], outlook: Outlook, glyp
             parts = [entry for entry in entries if key in SETS and entry.name == key and entry.part]
             for part in parts if key in opened else []:
                 rows += _rows(part, form, outlook, glyphs, width)
-    rows.append(Row(("gap", "groups"), ("",), caption=True))
+    rows += [] if tight else [Row(("gap", "groups"), ("",), caption=True)]
     for group in dict.fromkeys(entry.group for entry in entries):
         members = [e for e in entries if e.group == group and e.key not in COMMON and e.name not in SETS]
         if not members:
@@ -74,10 +77,14 @@ def plan_rows(form: SettingsForm, opened: Container[str], outlook: Outlook, glyp
     return rows
 
 
-def plan_columns(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """The columns for these lines: values take what names and notes leave."""
-    note = min(_NOTE, max((len(row.cells[3]) for row in rows if len(row.cells) > 3), default=0))
-    return Column("mark", "", 1), Column("name", "", _NAME), Column("value", "", 0), Column("note", "", max(1, note))
+def plan_columns(outlook: Outlook) -> tuple[Column, ...]:
+    """The columns of the plan: values take what names and notes leave."""
+    note = _note_width(outlook)
+    return Column("mark", "", 1), Column("name", "", _NAME), Column("value", "", 0), Column("note", "", note)
+
+
+def _note_width(outlook: Outlook) -> int:
+    return max(1, min(_NOTE, max((len(finding.note) for finding in outlook.findings.values()), default=1)))
 
 
 def _preset_row(form: SettingsForm) -> Row:
@@ -111,7 +118,7 @@ def _rows(entry: Entry, form: SettingsForm, outlook: Outlook, glyphs: Glyphs, wi
         "unknown": (" ", "dim"),
     }[finding.state]
     title = f"  {entry.title}" if entry.part else entry.title
-    value, room = entry.words, width - _BEFORE_VALUES - max(1, len(finding.note)) - 1
+    value, room = entry.words, width - _BEFORE_VALUES - _note_width(outlook) - 2
     if not entry.part and entry.name in SETS:
         value = _set_words(getattr(form.settings, entry.name), room, glyphs)
     elif entry.key in ("model", "runs_dir"):

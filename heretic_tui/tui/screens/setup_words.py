@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from heretic_tui.settings.schema import Settings
-from heretic_tui.tui.glyphs import safe_lines
+from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.outlook import Outlook
 from heretic_tui.tui.plan_looks import PromptView
 from heretic_tui.tui.themes import Looks
@@ -30,7 +30,7 @@ def prompt_words(found: PromptView | None, settings: Settings, name: str, longes
     return text
 
 
-def edits_words(outlook: Outlook, look: Looks) -> Text:
+def edits_words(outlook: Outlook, glyphs: Glyphs, look: Looks) -> Text:
     """The matrices that are edited."""
     found = outlook.model
     if found is None:
@@ -41,5 +41,6 @@ def edits_words(outlook: Outlook, look: Looks) -> Text:
     text = Text()
     for row in found.rows:
         # Columns are for a terminal's width; a pane is narrower.
-        text.append(plain(" ".join(row.split())) + "\n", look.ink)
+        line = plain(" ".join(row.split()))
+        text.append((to_ascii(line) if glyphs is ASCII else line) + "\n", look.ink)
     return text

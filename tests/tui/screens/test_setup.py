@@ -89,6 +89,7 @@ def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
         assert settings_of(app).n_trials == 200, "a wrong value is not taken"
         await pilot.press("escape")
         assert "stays as it was" in told(app)[-1]
+        assert line(app, "n_trials")[1:] == ("200", "not 0")
         await pilot.press("enter")
         assert app.screen.query_one("#editor", Input).value == "0", "and what was typed is not lost"
         await pilot.press("7", "5", "enter")
@@ -165,13 +166,15 @@ def test_presets_say_what_they_change_and_are_taken_back(tmp_path: Path) -> None
     async def steps(pilot: Press, app: HereticApp) -> None:
         await pilot.press("P")
         assert isinstance(app.screen, ChoiceDialog)
-        assert "number of trials 200 to 500" in app.screen.question.answers[2][2]
+        assert "thorough: number of trials 200 to 500" in app.screen.question.text
         await pilot.press("q")
         assert (settings_of(app).n_trials, settings_of(app).n_startup_trials) == (60, 20)
         assert "number of trials 200 to 60" in told(app)[-1]
         assert "[quick 60]" in line(app, "preset")[1]
         await pilot.press("u")
         assert settings_of(app).n_trials == 200
+        await pilot.press("u")
+        assert settings_of(app).n_trials == 200, "there is nothing more to take back"
 
     drive(make_app(tmp_path), steps)
 
