@@ -32,13 +32,6 @@ class StartRun(Message):
 
 
 @dataclass
-class AddToQueue(Message):
-    """Let the run of these settings begin when those before it have ended."""
-
-    settings: Settings
-
-
-@dataclass
 class ShowRun(Message):
     """Show a run folder. A run that is at work here goes on meanwhile."""
 

@@ -1,16 +1,15 @@
 """Setup: a plan of settings that is checked while it is typed, what the run will take, and prompts as the model will
-see them; and the earlier runs."""
+see them."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from rich.text import Text
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -22,8 +21,7 @@ from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.presets import PRESETS, changes
 from heretic_tui.settings.schema import PROMPT_FILES, Settings
 from heretic_tui.settings.titles import title_of
-from heretic_tui.tui.host import resumed_settings
-from heretic_tui.tui.messages import AddToQueue, CopyText, ShowRun, StartRun
+from heretic_tui.tui.messages import CopyText, QueueRun, StartRun
 from heretic_tui.tui.model_files import completions, path_completions
 from heretic_tui.tui.outlook import Outlook, survey
 from heretic_tui.tui.preview import Looker
@@ -40,7 +38,6 @@ from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.editor import Completer, Editor
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable
-from heretic_tui.tui.widgets.run_list import RunList
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 
@@ -54,7 +51,7 @@ class SetupScreen(ModeScreen):
     """Frames: the plan with a line to edit it in, what the run will take, a prompt, the matrices, the command."""
 
     SCOPE = "setup"
-    PANES = ("plan-pane", "before-pane", "preview-pane", "edits-pane", "command-pane", "runs-pane")
+    PANES = ("plan-pane", "before-pane", "preview-pane", "edits-pane", "command-pane")
     HELP_TEXT = """
 Everything is checked while you type: a value that can be used has a check mark, one that cannot has a cross and the
 reason beneath. Nothing is fetched from the Hub before the start, unless you press w on a data set.
@@ -62,9 +59,6 @@ reason beneath. Nothing is fetched from the Hub before the start, unless you pre
 Enter edits a setting; leaving the line, by enter, esc, tab, the arrow keys or a click, takes what stands in it, unless
 that is wrong. Tab completes models, folders and files of prompts. Space turns a switch on and off, goes through the
 choices of a setting, and shows the parts of a prompt set: split, column, texts around.
-
-Earlier runs: enter opens one to look at (a run that is at work here goes on meanwhile), R resumes it with its own
-settings, D deletes it.
 """
     BINDINGS = [
         Binding("ctrl+s", "start", "Start", tooltip="start the run"),
@@ -81,8 +75,6 @@ settings, D deletes it.
         Binding("i", "inspect", "Matrices", show=False, tooltip="list the matrices that are edited"),
         Binding("m", "markers", "Markers", show=False, tooltip="edit and try the refusal markers"),
         Binding("y", "copy_command", "Copy command", show=False, tooltip="copy the command line that does the same"),
-        Binding("R", "resume", "Resume run", show=False, tooltip="resume the earlier run under the cursor"),
-        Binding("D", "delete", "Delete run", show=False, tooltip="delete the earlier run under the cursor"),
         Binding(
             "escape", "leave_editor", "Leave the line", show=False, tooltip="leave the line and keep what it holds"
         ),
@@ -120,7 +112,6 @@ settings, D deletes it.
                         keys=("complete", "leave_editor", "reset", "turn", "find", "presets", "undo"),
                         id="plan-pane",
                     )
-                    yield Frame("Earlier runs", RunList(), keys=("resume", "delete"), id="runs-pane")
                 with Vertical(id="setup-middle", classes="column"):
                     yield Frame("Before you start", TextPanel(id="before"), keys=("start", "queue"), id="before-pane")
                     yield Frame(
@@ -141,7 +132,6 @@ settings, D deletes it.
         self._table.focus()
 
     def on_screen_resume(self) -> None:
-        self._runs.load(self.form.settings.runs_dir)
         self._look(self.form.settings)
 
     def on_screen_suspend(self) -> None:
@@ -212,9 +202,6 @@ settings, D deletes it.
 
     def _paint_about(self) -> None:
         """Below the plan: what the setting under the cursor means, and what is wrong with what is typed."""
-        if self._runs.has_focus and (run := self._runs.run) and run.problem:
-            self._panel("about").show(Text(plain(run.problem), self.looks.bad))
-            return
         text = about_words(self._entry(), self._outlook, self.looks)
         if self._editing and (problem := self.form.check(self._editing, self._typed)):
             text = Text(plain(problem), f"bold {self.looks.bad}")
@@ -497,11 +484,7 @@ settings, D deletes it.
 
     def works(self, action: str) -> bool:
         match action:
-            case "start" | "queue":
-                return bool(self.form.settings.model)
-            case "resume":
-                return bool(self._runs.rows)
-            case "inspect":
+            case "start" | "queue" | "inspect":
                 return bool(self.form.settings.model)
         return True
 
@@ -509,9 +492,9 @@ settings, D deletes it.
         self._begin(StartRun)
 
     def action_queue(self) -> None:
-        self._begin(AddToQueue)
+        self._begin(QueueRun)
 
-    def _begin(self, message: Callable[[Settings], StartRun | AddToQueue]) -> None:
+    def _begin(self, message: Callable[[Settings], StartRun | QueueRun]) -> None:
         if not self._commit():
             return
         if self._editing:
@@ -522,61 +505,6 @@ settings, D deletes it.
             self._table.go_to("model")
             return
         self.ask(message(settings))
-
-    # Earlier runs
-
-    @property
-    def _runs(self) -> RunList:
-        return self.query_one(RunList)
-
-    @on(LineTable.Highlighted, "#runs")
-    def _run_highlighted(self) -> None:
-        # They are listed again while the user may look at something else.
-        if self._runs.has_focus:
-            self._paint_about()
-
-    @on(events.DescendantFocus, "#runs, #settings")
-    def _list_entered(self) -> None:
-        self._paint_about()
-
-    @on(LineTable.Selected, "#runs")
-    def open_run(self) -> None:
-        if folder := self._runs.folder:
-            self.ask(ShowRun(folder))
-
-    def action_resume(self) -> None:
-        folder = self._runs.folder
-        if folder is None:
-            return
-        if folder.holder():
-            self.say(f"{folder.name} is running in process {folder.holder()}: enter shows it.")
-            return
-        try:
-            settings = resumed_settings(folder, self.form.settings)
-        except HereticError as error:
-            self.say(f"{folder.name} cannot be resumed: {error}", "error")
-            return
-        self.ask(StartRun(settings))
-
-    def action_delete(self) -> None:
-        folder = self._runs.folder
-        if folder is None or self.focused is not self._runs:
-            return
-        if folder.holder():
-            self.say(f"{folder.name} is running in process {folder.holder()}.")
-            return
-        exports = sorted(path.name for path in (folder.path / "exports").glob("*")) if folder.path.is_dir() else []
-        text = f"{folder.path}\nAll its trials and responses will be deleted" + (
-            f", and its exports: {', '.join(exports)}." if exports else "."
-        )
-
-        def answered(answer: str | None) -> None:
-            if answer == "delete":
-                shutil.rmtree(folder.path, ignore_errors=True)
-                self._runs.load(self.form.settings.runs_dir)
-
-        answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
-        self.app.push_screen(ChoiceDialog(Question("Delete this run?", text, answers)), answered)
 
 
 def _steps(changed: Mapping[str, tuple[int, int]]) -> str:

@@ -13,7 +13,7 @@ from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.checkpoint.source import load_config
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
-from heretic_tui.engine.measuring.ragged_cache import RaggedCache
+from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
 from heretic_tui.engine.session.needs import Needs, needs_of
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.settings.sources import load_settings
@@ -45,5 +45,6 @@ def test_weights_edits_and_cache_are_those_of_the_model(tmp_path: Path, kind: st
     cache = RaggedCache(3, 7, 4)
     cache.begin(torch.arange(7)[None].expand(3, 7))
     network(torch.zeros(3, 7, dtype=torch.long), past_key_values=cache)
-    taken = sum(each.keys.nbytes + each.values.nbytes for each in cache.layers)
+    pairs = [keys_and_values(cache, layer) for layer in range(4)]
+    taken = sum(keys.nbytes + values.nbytes for keys, values in pairs)
     assert needs(folder, dtypes=["float32"]).token == taken // (3 * 7)

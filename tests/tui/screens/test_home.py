@@ -15,7 +15,9 @@ from heretic_tui.calls import Calls
 from heretic_tui.machine import Gpu, MachineSample
 from heretic_tui.run.annotations import Annotations, Mark, Note
 from heretic_tui.run.queue import QueueFile
+from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.glyphs import ASCII, UNICODE
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
@@ -308,6 +310,25 @@ def test_a_live_run_is_followed_and_a_damaged_one_says_why(tmp_path: Path) -> No
 
     drive(make_app(tmp_path, opens="home"), steps, (120, 46))
     live.unlock()
+
+
+def test_a_run_is_resumed_with_its_own_settings_where_it_lies(tmp_path: Path) -> None:
+    settings = load_settings({"model": "acme/guarded-8b", "n_trials": 7}, environment=False)
+    run = make_run(tmp_path / "runs" / "stopped", [opened(7), *trial(0, 0.2, 12)])
+    run.save_record(RunRecord(settings=settings.model_dump(mode="json"), model=settings.model))
+    started: list[Settings] = []
+
+    def new_host(settings: Settings) -> fake_run.FakeHost:
+        started.append(settings)
+        return fake_run.FakeHost()
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await look(pilot, app)
+        await pilot.press("R")
+        await settle(pilot, app)
+        assert [(each.n_trials, Path(each.runs_dir)) for each in started] == [(7, tmp_path / "runs")]
+
+    drive(make_app(tmp_path, opens="home", new_host=new_host), steps, (120, 46))
 
 
 LOOKS = Looks("white", "white", "white", "white", "white", "green", "red", "yellow", "magenta")

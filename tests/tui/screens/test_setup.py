@@ -1,4 +1,4 @@
-"""Setup: settings, checks while one types, completion, previews, presets, and the earlier runs."""
+"""Setup: settings, checks while one types, completion, previews, presets."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui import messages
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from heretic_tui.tui.screens.setup_find import ranked
 from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown, told
+from tests.support.screens import drive, make_app, shown, told
 
 Press = Pilot[Any]
 
@@ -180,7 +179,7 @@ def test_presets_say_what_they_change_and_are_taken_back(tmp_path: Path) -> None
 
 
 def test_a_run_is_put_into_the_queue(tmp_path: Path) -> None:
-    asked: list[messages.AddToQueue] = []
+    asked: list[messages.QueueRun] = []
 
     async def steps(pilot: Press, app: HereticApp) -> None:
         await pilot.press("Q")
@@ -191,7 +190,7 @@ def test_a_run_is_put_into_the_queue(tmp_path: Path) -> None:
     post = app.post_message
 
     def hear(message: Any) -> bool:
-        if isinstance(message, messages.AddToQueue):
+        if isinstance(message, messages.QueueRun):
             asked.append(message)
             return True
         return post(message)
@@ -419,7 +418,7 @@ def test_each_frame_is_reached_on_a_small_terminal(tmp_path: Path) -> None:
     async def steps(pilot: Press, app: HereticApp) -> None:
         await found(pilot, app)
         seen = []
-        for _ in range(6):
+        for _ in range(5):
             seen.append([frame.id for frame in app.screen.query("Frame") if frame.region.area])
             await pilot.press("v")
         assert seen == [[name] for name in app.screen.PANES]  # type: ignore[attr-defined]
@@ -440,10 +439,10 @@ def test_leaving_a_line_takes_what_stands_in_it_unless_it_is_wrong(tmp_path: Pat
         assert table.cursor == "preset", "up went to the line above"
         table.go_to("n_trials")
         await pilot.press("enter", "ctrl+u", "4", "1")
-        await pilot.click("#runs")
+        await pilot.click("#before")
         assert app.form.settings.n_trials == 41
         assert app.focused is not None
-        assert app.focused.id == "runs", "a click leaves the line, and goes where it was made"
+        assert app.focused.id == "before", "a click leaves the line, and goes where it was made"
         table.focus()
         for key in ("escape", "enter", "tab"):
             await pilot.press("enter", "ctrl+u", "0", key)
@@ -485,51 +484,3 @@ def test_tab_completes_models_and_files_of_prompts(tmp_path: Path, monkeypatch: 
         assert editor.value == "harmful_train.csv"
 
     drive(make_app(tmp_path), steps, (120, 40))
-
-
-def test_earlier_runs_are_opened_resumed_and_deleted_only_when_confirmed(tmp_path: Path) -> None:
-    settings = load_settings({"model": "acme/guarded-8b", "n_trials": 7}, environment=False)
-    folder = RunFolder(tmp_path / "runs" / "guarded-8b-1a2b3c4d")
-    folder.create()
-    folder.save_record(RunRecord(settings=settings.model_dump(mode="json"), model=settings.model))
-    journal = Journal(folder.events)
-    for event in fake_run.story(trials=3, n_trials=7, running=False):
-        journal.append(event)
-    journal.close()
-    started: list[Settings] = []
-
-    def new_host(settings: Settings) -> fake_run.FakeHost:
-        started.append(settings)
-        return fake_run.FakeHost()
-
-    app = make_app(tmp_path, new_host=new_host)
-
-    async def steps(pilot: Press, app: HereticApp) -> None:
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        runs = app.screen.query_one("#runs", LineTable)
-        assert [row.key for row in runs.rows] == [folder.name]
-        assert runs.rows[0].cells[1] == "3/7"
-        runs.focus()
-        await pilot.press("D", "escape")
-        assert folder.record.exists()
-        await pilot.press("enter")
-        await settle(pilot, app)
-        assert "FOLLOWING" in shown(app, "#top-line")
-        assert app.view.state.finished == 3
-        await pilot.press("1")
-        await app.workers.wait_for_complete()
-        app.screen.query_one("#runs").focus()
-        await pilot.press("R")
-        assert started[0].n_trials == 7
-        assert Path(started[0].runs_dir) == tmp_path / "runs"
-        assert app.view.host is not None
-        app.view.host.alive = False  # type: ignore[misc]
-        app.tick()
-        await pilot.press("1")
-        await app.workers.wait_for_complete()
-        app.screen.query_one("#runs").focus()
-        await pilot.press("D", "y")
-        assert not folder.path.exists()
-
-    drive(app, steps)
