@@ -69,6 +69,22 @@ def test_an_export_without_its_prompts_is_made_and_says_that_it_was_not_measured
     assert "were not measured" in (tmp_path / "out" / "README.md").read_text()
 
 
+def test_an_export_tells_of_the_note_and_of_overruled_verdicts_beside_what_was_measured(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    searched(heretic, tiny_folder, sets)
+    measured = json.loads(heretic("show", "model", "--json").out)["trials"][0]["figures"]
+    assert heretic("note", "model", 0, "--note", "mine *and* more", "--overrule", "0=broken").status == 0
+    out = tmp_path / "out"
+    assert heretic("export", "model", "--trial", "0", out).status == 0
+    record, card = record_of(out), (out / "README.md").read_text()
+    assert record["note"] == "mine *and* more"
+    assert (record["overruled"]["trial"], record["overruled"]["broken"]) == (1, 1)
+    assert record["trial"]["figures"] == measured
+    assert r"> mine \*and\* more" in card
+    assert "overruled by hand: of the trial 1 verdict" in card
+
+
 def test_an_export_takes_what_the_run_found_and_never_writes_to_it(
     heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
 ) -> None:
