@@ -67,7 +67,7 @@ class Hypervolume:
 
 
 class SearchProgress:
-    """The course of one run's search.
+    """The course of one run's search. Trials that a person chose are none of it.
 
     Attributes:
         reference: of both objectives, for the hypervolume; None before the first trial.
@@ -100,7 +100,7 @@ class SearchProgress:
         if len(self._taken) == state.finished:
             return changed
         for trial in state.trials.values():
-            if trial.number not in self._taken and trial.state in FINISHED:
+            if trial.number not in self._taken and trial.state in FINISHED and not trial.by_hand:
                 self._taken.add(trial.number)
                 self._take(trial, state)
         return True

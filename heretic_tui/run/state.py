@@ -118,6 +118,8 @@ class RunState:
         figures: those of its trials, the two objectives first.
         base: the unedited model; where people overruled verdicts (`base_correction`), refused responses are counted
             as they have it.
+        phases: seconds of those that the latest session has done.
+        phase_began: when the present one did, seconds since 1970.
         finished: number of trials that have an end (complete, dominated or failed), of the search's own: those that
             a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
@@ -138,6 +140,7 @@ class RunState:
     memory: ev.Memory | None = None
     phase: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
+    phase_began: float | None = None
     progress: ev.Progress | None = None
     state: str = "running"
     n_trials: int = 0
@@ -166,6 +169,8 @@ class RunState:
                 if self.objectives != objectives:
                     self._front = None
                 self.outcome = self.reason = self.ended = None
+                # A session goes through all phases anew, quickly where the folder holds what they found.
+                self.phases.clear()
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
@@ -190,7 +195,7 @@ class RunState:
             case ev.Memory():
                 self.memory = event
             case ev.PhaseStarted():
-                self.phase, self.progress = event.phase, None
+                self.phase, self.phase_began, self.progress = event.phase, event.time, None
             case ev.PhaseFinished():
                 self.phases[event.phase] = event.seconds
             case ev.Progress():

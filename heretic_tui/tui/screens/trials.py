@@ -11,10 +11,9 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.widgets import Input, Static
 
-from heretic_tui.events import PHASES
 from heretic_tui.run.annotations import Mark, Overruling, Word
 from heretic_tui.run.search_progress import SearchProgress
-from heretic_tui.run.state import FINISHED, MEASURED_STATES, TrialRecord
+from heretic_tui.run.state import FINISHED, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.tui.comparison import best_other
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
 from heretic_tui.tui.importances import ImportanceKeeper, Importances
@@ -43,6 +42,7 @@ from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.pareto_plot import Look, ParetoPlot, Scene, points_of
+from heretic_tui.tui.widgets.preparing import Preparing, is_preparing
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import done_of, plain
@@ -77,10 +77,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         Binding(
             "C", "compare", "Compare", tooltip="compare the selected trial with the one marked last, or the original"
         ),
-        Binding("x", "tweak", "Tweak", tooltip="turn the edit of the selected trial by its knobs"),
+        Binding("x", "tweak", "Tweak", show=False, tooltip="turn the edit of the selected trial by its knobs"),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
-        Binding("m", "mark", "Mark", tooltip="mark the selected trial, or take the mark away"),
-        Binding("t", "annotate", "Tag, note", tooltip="tags and a note on the selected trial"),
+        Binding("m", "mark", "Mark", show=False, tooltip="mark the selected trial, or take the mark away"),
+        Binding("t", "annotate", "Tag, note", show=False, tooltip="tags and a note on the selected trial"),
         Binding("u", "undo", "Undo", show=False, tooltip="take back the last mark, tag or note"),
         Binding("slash", "filter", "Filter", key_display="/", tooltip="show only trials that fit some words"),
         Binding("s", "sort", "Sort", tooltip="sort the table by the next column"),
@@ -99,6 +99,8 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         super().__init__()
         self._sort, self._reverse = "trial", False
         self._filter = ""
+        # The filter that the lines were listed by last.
+        self._listed_by = ""
         # What is wrong with the filter in its line; the one before is in use meanwhile.
         self._filter_problem = ""
         self._said, self._said_lines = Text(), 0
@@ -114,6 +116,8 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._undo: list[list[Word]] = []
         # Which pane stands where there is no room for all.
         self._turn = 0
+        # The run that what follows belongs to.
+        self._of: RunState | None = None
         self._progress = SearchProgress()
         self._importances = ImportanceKeeper()
         # How a run's scatter was looked at, by the run's folder.
@@ -122,6 +126,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     def body(self) -> ComposeResult:
         self._columns = self._wanted_columns()
         keys = ("responses", "chat", "compare", "tweak", "export", "mark", "annotate", "copy")
+        yield Preparing(id="preparing")
         # A grid: which pane stands where follows from the width, and is in the stylesheet.
         with Container(id="trials-body"):
             with Frame("Trials", id="trials-pane", keys=("sort", "filter", "mark", "annotate", "next_front")):
@@ -166,7 +171,22 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
     # Painting
 
+    def ticked(self) -> None:
+        self._paint_preparing()
+
+    def _paint_preparing(self) -> None:
+        """The steps in place of the panes, before the first trial."""
+        preparing = is_preparing(self.view)
+        if preparing != self.has_class("-preparing"):
+            self.set_class(preparing, "-preparing")
+            self.query_one("#steps" if preparing else "#trial-table").focus()
+            # Panes that come into view have a size when they have been laid out.
+            self.call_after_refresh(self.careful(self.paint_all))
+        if preparing:
+            self.query_one(Preparing).show(self.view)
+
     def paint(self, kinds: frozenset[str]) -> None:
+        self._paint_preparing()
         if touched(kinds, "run_opened"):
             self._take_run()
         if touched(kinds, ANNOTATED):
@@ -181,8 +201,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         """Another run may have other figures: columns are made for them, a filter by others is dropped."""
         figures, box = self.view.state.figures, self.query_one("#filter", Input)
         self._rows.clear()
-        self._undo.clear()
-        self._progress, self._importances = SearchProgress(), ImportanceKeeper()
+        if self._of is not self.view.state:
+            self._of = self.view.state
+            self._undo.clear()
+            self._progress, self._importances = SearchProgress(), ImportanceKeeper()
         self._answers = None
         self._columns = self._wanted_columns()
         self.query_one("#trial-table", LineTable).set_columns(self._columns)
@@ -225,7 +247,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if above and state.base:
             rows.insert(0, original_row(state.base, self._columns, state.figures))
         first = table.cursor is None
-        table.set_rows(rows, follow=self._sort == "trial" and not self._reverse, above=above)
+        # The last line of a filter is not the latest trial.
+        follow = self._sort == "trial" and not self._reverse and self._filter == self._listed_by
+        self._listed_by = self._filter
+        table.set_rows(rows, follow=follow, above=above)
         if first and self.view.selected_trial is not None:
             table.go_to(self.view.selected_trial)
         self._paint_title(front)
@@ -279,9 +304,6 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             return "No run is open: 1 sets one up."
         if not self.view.alive:
             return "This run ended before its first trial."
-        steps = PHASES[: PHASES.index("search") + 1]
-        if state.phase in steps[:-1]:
-            return f"No trials yet. Preparing: step {steps.index(state.phase) + 1} of {len(steps)}, {state.phase}"
         return "No trials yet."
 
     def _paint_words(self, shown: int) -> None:
@@ -291,8 +313,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             return
         state, alive, g = self.view.state, self.view.alive, self.view.glyphs
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
-        if begun := len(state.trials) - state.finished:
+        if begun := sum(trial.state not in FINISHED for trial in state.trials.values()):
             words.append(f"{begun} {'running' if alive else 'stopped'}")
+        if by_hand := sum(trial.by_hand for trial in state.trials.values()):
+            words.append(f"{by_hand} by hand")
         if self._filter:
             words.append(f"{shown} shown by {self._filter}")
         names = {f.word: heading(f) for f in state.figures} | {"layer": "direction", "seconds": "time"}

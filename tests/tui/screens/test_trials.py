@@ -12,12 +12,16 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from heretic_tui import events as ev
+from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.trials_table import ORIGINAL
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown
+from tests.support.screens import drawn, drive, make_app, settle, shown, told
 
 
 def cell(table: LineTable, key: object, column: str) -> str:
@@ -179,7 +183,7 @@ def test_a_trials_screen_without_trials_says_what_it_waits_for(tmp_path: Path, f
         app.show_run(host)
         host.push(*list(fake_run.preparation())[:2], ev.PhaseStarted(phase="response prefix"))
         await settle(pilot, app)
-        assert words(app).startswith("No trials yet. Preparing: step 3 of 8, response prefi")
+        assert "3 finding the response prefix" in shown(app, "#steps")
         host.alive = False
         await settle(pilot, app)
         assert words(app) == "This run ended before its first trial."
@@ -249,5 +253,212 @@ def test_words_never_lie_over_points_of_the_scatter(tmp_path: Path, folder: Path
         assert "100" in top
         assert not any(character.isalpha() for character in top)
         assert "refusals over KL divergence" in "\n".join(text_of(plot))
+
+    drive(make_app(tmp_path, host), steps, (150, 45))
+
+
+def test_the_steps_before_the_search_stand_in_place_of_the_trials(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await settle(pilot, app)
+        assert "Starting" in shown(app, "#steps")
+        host.push(
+            *list(fake_run.preparation())[:5],
+            ev.PhaseStarted(phase="batch size"),
+            ev.Progress(stage="batch size", done=3, total=12, seconds_left=9.0),
+        )
+        await settle(pilot, app)
+        lines = shown(app, "#steps").splitlines()
+        assert [line[0] for line in lines[:4]] == ["✓", "▶", " ", " "]
+        assert lines[1].startswith("▶ 2 finding the batch size")
+        assert "3/12" in lines[1]
+        assert lines[7].strip() == "8 searching: 60 trials"
+        assert "LlamaForCausalLM, 30 layers" in shown(app, "#found")
+        assert not app.screen.query_one("#trial-table").is_on_screen
+        assert "0" not in drawn(app).split("Found out so far")[0].split("Preparing")[1].replace("60 trials", "")
+        host.push(*list(fake_run.preparation())[5:], *finished(0, 0.1, 10))
+        await settle(pilot, app)
+        assert app.screen.query_one("#trial-table").has_focus
+        assert not app.screen.query_one("#steps").is_on_screen
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
+
+
+def test_the_mark_of_a_trial_its_tags_and_its_note_are_kept_shown_and_taken_back(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=10))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        title = app.screen.query_one("#detail-pane")
+        await pilot.press("g", "j", "m")
+        assert cell(table, 1, "mark") == "★"
+        assert "★1" in str(app.screen.query_one("#trials-pane").border_title)
+        await pilot.press("t", *"mild, keep", "tab", *"keeps style", "enter")
+        await settle(pilot, app)
+        assert app.view.annotations.tags(1) == ("mild", "keep")
+        assert cell(table, 1, "tags") == "mild keep"
+        assert 'Trial 1 ◆ ★ "keeps style"' in str(title.border_title)
+        assert Annotations(RunFolder(folder)).refresh(), "another process reads it"
+        await pilot.press("slash", *"tag:mild", "enter")
+        assert [row.key for row in table.rows] == [1]
+        await pilot.press("escape", "t", "ctrl+u", *"no/tag", "enter")
+        assert "a tag is one word" in shown(app, "#problem")
+        await pilot.press("escape", "m")
+        assert not app.view.annotations.marked(1)
+        await pilot.press("u")
+        assert app.view.annotations.marked(1), "the mark that was taken away comes back"
+        await pilot.press("u")
+        assert (app.view.annotations.tags(1), app.view.annotations.note(1)) == ((), "")
+        await pilot.press("u", "u")
+        assert not app.view.annotations.marked(1)
+        assert "no mark, tag or note" in told(app)[0]
+
+    drive(make_app(tmp_path, host), steps, (200, 50))
+
+
+def test_the_original_model_stands_above_the_trials_and_can_be_chosen(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=10))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        for _ in range(3):
+            await pilot.press("s")
+            assert table.rows[0].key == ORIGINAL
+        assert cell(table, ORIGINAL, "refusals") == "91/100"
+        await pilot.press("g")
+        assert table.place == 1, "the first trial, not the line above the list"
+        selected = app.view.selected_trial
+        await pilot.press("k")
+        assert "Original model" in str(app.screen.query_one("#detail-pane").border_title)
+        assert app.view.selected_trial == selected
+        await pilot.press("m")
+        assert not app.view.annotations.marks
+        for action in ("export", "mark", "annotate", "chat"):
+            assert not app.screen.works(action)  # type: ignore[attr-defined]
+        await pilot.press("enter")
+        assert isinstance(app.screen, CompareScreen)
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_columns_are_those_of_the_settings_and_a_wrong_name_is_told(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+    interface = Interface(columns={"trials": ["trial", "note", "refusal", "kl"]})
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=10))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        assert [column.key for column in table.columns] == ["trial", "note", "kl"]
+        assert told(app) == ["The table of trials has no column 'refusal': did you mean 'refusals'?"]
+
+    drive(make_app(tmp_path, host, interface=interface), steps)
+
+
+def test_the_scatter_has_the_original_model_what_a_filter_leaves_out_and_a_legend(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        trials = [*finished(0, 0.1, 10), *finished(1, 0.2, 40), *dominated(2, 0.3, 20, 50.0)]
+        host.push(*fake_run.preparation(), *trials)
+        host.push(ev.TrialStarted(number=3, parameters=fake_run.parameters(3)))
+        host.push(ev.Measured(number=3, metric="kl_divergence", value=0.25))
+        await settle(pilot, app)
+        plot = app.screen.query_one(ParetoPlot)
+        await pilot.press("number_sign", "1", "enter")
+        lines = text_of(plot)
+        legend = " ".join(" ".join(lines[-3:]).split())
+        for words in ("◆ on the front", "○ beaten", "◌ cut short", "★ marked", "+ selected", "▲ running"):
+            assert words in legend
+        drawn_points = "".join(lines[:-4])
+        assert {glyph for glyph in "◆○◌+□▲" if glyph in drawn_points} == set("◆◌+□▲"), "trial 1 is under the cursor"
+        assert "by hand" not in legend
+        await pilot.press("m", "slash", *"front", "enter")
+        assert {point.number: point.left_out for point in plot.points} == {0: False, 1: True, 2: True}
+        assert "left out by the filter" in " ".join(text_of(plot))
+
+    drive(make_app(tmp_path, host), steps, (150, 45))
+
+
+def test_zoom_and_scale_of_the_scatter_stay_with_the_run(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        trials = [*finished(0, 0.02, 60), *finished(1, 0.1, 10), *finished(2, 5.0, 90), *finished(3, 0.11, 12)]
+        host.push(*fake_run.preparation(), *trials)
+        await settle(pilot, app)
+        plot = app.screen.query_one(ParetoPlot)
+
+        def places() -> set[tuple[int, int]]:
+            return {plot._at(point) for point in plot.points if point.front}
+
+        (first, *_), all_of_it = sorted(places()), places()
+        await pilot.press("z")
+        assert len({x for x, _ in places()}) == 2, "the front fills the width"
+        assert max(x for x, _ in places()) - first[0] > 20 > max(x for x, _ in all_of_it) - first[0]
+        assert "zoom: the front" in str(app.screen.query_one("#front-pane").border_title)
+        await pilot.press("tab", "l")
+        assert app.view.selected_trial in (0, 1), "what is outside is passed over"
+        await pilot.press("escape", "z", "o")
+        look = plot.look
+        assert (look.zoom, look.logarithmic) == ("selected", True)
+        app.screen.paint_all()  # type: ignore[attr-defined]
+        assert plot.look == look
+        await pilot.press("z", "o")
+        assert places() == all_of_it
+
+    drive(make_app(tmp_path, host), steps, (150, 45))
+
+
+def test_panes_without_room_take_turns(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        def shows(*names: str) -> bool:
+            panes = ("trials", "front", "progress", "answers", "detail")
+            seen = {name for name in panes if app.screen.query_one(f"#{name}-pane").is_on_screen}
+            return seen == set(names)
+
+        host.push(*fake_run.story(trials=30))
+        await settle(pilot, app)
+        for size, turns in (
+            ((80, 24), [("trials",), ("front",), ("detail",), ("progress",), ("answers",)]),
+            ((120, 40), [("trials", "front", "detail"), ("trials", "progress", "detail")]),
+            ((150, 45), [("trials", "front", "progress", "detail"), ("trials", "front", "answers", "detail")]),
+            ((200, 50), [("trials", "front", "progress", "answers", "detail")]),
+        ):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            for names in turns:
+                assert shows(*names), (size, names)
+                await pilot.press("v")
+                await pilot.pause()
+            while not shows(*turns[0]):
+                await pilot.press("v")
+                await pilot.pause()
+
+    drive(make_app(tmp_path, host), steps, (80, 24))
+
+
+def test_the_progress_of_the_search_is_told(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.preparation(n_trials=200), *finished(0, 0.04, 30), *finished(1, 0.3, 2))
+        host.push(*[event for number in range(2, 23) for event in finished(number, 0.5, 60)])
+        await settle(pilot, app)
+        words = shown(app, "#progress")
+        assert re.search(r"hypervolume +0\.\d{3} +[▁▂▃▄▅▆▇█]+", words)
+        assert "of refused 91 x KL 1" in words
+        assert re.search(r"KL<0.05 30 .*trial 0\n +KL<0.1 30 .*trial 0\n +KL<0.5 2 .*trial 1\n", words)
+        assert "The front has not moved for 21 trials" not in words, "those drawn at random have not ended"
+        host.push(*[event for number in range(23, 70) for event in finished(number, 0.5, 60)])
+        await settle(pilot, app)
+        assert "The front has not moved for 68 trials (S stops)." in shown(app, "#progress")
 
     drive(make_app(tmp_path, host), steps, (150, 45))
