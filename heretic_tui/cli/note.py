@@ -68,7 +68,7 @@ def _note(options: argparse.Namespace, streams: Streams) -> int:
         mark = f"{MARK} " if annotations.marked(trial) else ""
         said = mark + said_of(annotations, trial)
         streams.out.write_lines(plain(f"trial {trial}: {said.strip() or 'nothing is said of it'}"))
-    if options.overrule:
+    if options.overrule or trial is None:
         streams.out.write_lines(_counts(folder, trial))
     return DONE
 
