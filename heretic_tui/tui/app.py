@@ -50,6 +50,7 @@ from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.themed_app import ThemedApp
+from heretic_tui.tui.threads import on_thread
 
 TICK = 0.25
 # While an answer streams onto the chat.
@@ -150,6 +151,7 @@ class HereticApp(ThemedApp):
         for mode in self.modes:
             self.add_mode(mode.name, mode.make)
         self._queue = QueueWorker(self, self.say, self._notifier.tell)
+        self._queue_looks = False
         # By mode, the kinds of events that its screen has not painted yet.
         self._unpainted: dict[str, set[str]] = {mode.name: set() for mode in self.modes}
 
@@ -400,18 +402,22 @@ class HereticApp(ThemedApp):
         """Look what comes next in the queue: the files on a thread, what follows from them here."""
         host, form = self._runs.here, self.form
         at_rest = isinstance(host, ThreadHost) and (host.engine.ready or not host.alive)
-        if form is None or not (self._queue.works or at_rest):
+        if form is None or self._queue_looks or not (self._queue.works or at_rest):
             return
         runs_dir = user_path(form.settings.runs_dir)
 
         def look() -> None:
-            if self._queue.works:
-                seen = self._queue.find()
-                self.call_later(lambda: self._queue.look(seen))
-            elif host is not None and self._queue.is_to_begin(runs_dir, host):
-                self.call_later(self._work_queue_after, host)
+            try:
+                if self._queue.works:
+                    seen = self._queue.find()
+                    self.call_later(lambda: self._queue.look(seen))
+                elif host is not None and self._queue.is_to_begin(runs_dir, host):
+                    self.call_later(self._work_queue_after, host)
+            finally:
+                self._queue_looks = False
 
-        self.run_worker(look, thread=True, exclusive=False, exit_on_error=False, group="queue")
+        self._queue_looks = True
+        on_thread(self, look, "queue", exclusive=False)
 
     def _work_queue_after(self, host: Host) -> None:
         """The run here has come to its end, and others wait."""

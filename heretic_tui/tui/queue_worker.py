@@ -74,6 +74,8 @@ class QueueWorker:
         self._host: Host | None = None
         self._said = ""
         self._done = self._failed = 0
+        # A run that has come to its end, how large its journal was then, and whether it ended by itself.
+        self._judged: tuple[Host | None, int, bool] = None, 0, False
 
     @property
     def works(self) -> bool:
@@ -113,10 +115,16 @@ class QueueWorker:
         next. Reads files: on a thread."""
         file = QueueFile(runs_dir)
         try:
-            ended = _ending(host)
-            return bool(file.read().waiting) and file.worker() is None and (ended.failed or ended.ended == "done")
-        except HereticError:
-            # Runs says what is wrong with the queue.
+            if not file.read().waiting or file.worker() is not None:
+                return False
+            # Whole journals are read: once for each end.
+            size = host.folder.events.stat().st_size if host.folder else 0
+            if self._judged[:2] != (host, size):
+                ended = _ending(host)
+                self._judged = host, size, ended.failed or ended.ended == "done"
+            return self._judged[2]
+        except (HereticError, OSError):
+            # Home says what is wrong with the queue.
             return False
 
     def find(self) -> Seen:

@@ -70,7 +70,7 @@ class HomeScreen(ModeScreen):
     HELP_TEXT = """
 All runs of the runs folder, those at work first, and beneath them the queue: runs that start one after another. Enter
 opens a run to look at; a run that is at work in this terminal goes on meanwhile. R goes on with a run that was
-stopped. A attaches to one that is at work in another process, and controls it.
+stopped. a attaches to one that is at work in another process, and controls it.
 
 The queue is worked off by this screen when the run in it has ended and nobody uses it, or without a screen by
 `heretic-tui queue run`. Q has all that can be done with it: add the run under the cursor, start it, a time after which

@@ -44,7 +44,7 @@ def machine_words(
     if sample.problem:
         text.append(f"{plain(sample.problem)}\n", look.bad)
     elif not sample.gpus:
-        text.append("GPU    none of NVIDIA's here: the CPU computes\n", look.dim)
+        text.append("GPU    none that a driver of NVIDIA knows\n", look.dim)
     load = "" if sample.load is None else f"load {sample.load:.1f}/{sample.cores} cores  "
     text.append("host   ", look.dim)
     text.append(load, _by_fill(look, (sample.load or 0) / max(1, sample.cores) / 1.5))

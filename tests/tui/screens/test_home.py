@@ -79,7 +79,7 @@ def test_runs_and_beneath_them_the_queue(tmp_path: Path) -> None:
         await pilot.press("j")
         assert "out of memory" in shown(app, "#run-text")
         await pilot.press("G")
-        assert "queued as #2" in shown(app, "#run-text")
+        assert "queued #2" in shown(app, "#run-text")
         assert "heretic-tui run /models/olmo --n-trials 50" in shown(app, "#run-text").replace("\n", "")
 
     drive(make_app(tmp_path, opens="home"), steps, (120, 46))
