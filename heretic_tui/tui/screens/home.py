@@ -274,8 +274,9 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         sample = machine.latest
         frame = self.query_one("#home-machine", Frame)
         frame.retitle(f"This machine: {plain(sample.host)}" if sample and sample.host else "This machine")
-        now, free = time.monotonic(), self._free if self.view.timed else None
-        panel.show(machine_words(sample, machine.history, free, self._calls, self.looks, self.view.glyphs, width, now))
+        now, free = time.monotonic(), self._free
+        looks, glyphs = self.looks, self.view.glyphs
+        panel.show(machine_words(sample, machine.history, free, self._calls, looks, glyphs, width, now))
 
     def _paint_first(self) -> None:
         look, text = self.looks, Text()

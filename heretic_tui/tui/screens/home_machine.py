@@ -13,7 +13,7 @@ from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.braille import ACROSS, DOWN, Dots
 from heretic_tui.words import duration, plain, size_words
 
-_BAR = 12
+_BAR = 10
 
 
 def machine_words(
@@ -75,11 +75,13 @@ def _gpu_line(gpu: Gpu, look: Looks, glyphs: Glyphs, width: int) -> Text:
     text = Text()
     text.append(f"GPU {gpu.index}  ", look.dim)
     name = plain(gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce "))
-    text.append(f"{name[:16]}  ", look.ink)
+    text.append(f"{name[:16].rstrip()}  ", look.ink)
     if gpu.busy is not None:
+        text.append("util ", look.dim)
         text.append_text(_bar(gpu.busy / 100, look, glyphs))
         text.append(f" {gpu.busy:3.0f} %  ", look.ink)
     if gpu.used is not None and gpu.total:
+        text.append("mem ", look.dim)
         text.append_text(_bar(gpu.used / gpu.total, look, glyphs))
         text.append(f" {gpu.used / 1e9:.1f}/{gpu.total / 1e9:.0f} GB", look.ink)
     rest = (
