@@ -46,12 +46,13 @@ def named(scope: str, bindings: Iterable[BindingType]) -> list[BindingType]:
 
 
 def shown_keys(screen: Screen[object], actions: Sequence[str]) -> list[str]:
-    """`key words` for each of the actions that leads anywhere now, in their order."""
+    """`key words` for each of the actions that leads anywhere now, in their order. An action has its parameters
+    where several keys call it with others."""
     by_action: dict[str, str] = {}
     for _, binding, enabled, _ in screen.active_bindings.values():
-        name = binding.action.partition("(")[0].rpartition(".")[2]
-        if enabled and name not in by_action:
-            by_action[name] = f"{key_of(binding)} {words_of(binding)}"
+        for name in (binding.action, binding.action.partition("(")[0].rpartition(".")[2]):
+            if enabled and name not in by_action:
+                by_action[name] = f"{key_of(binding)} {words_of(binding)}"
     return [by_action[name] for name in actions if name in by_action]
 
 

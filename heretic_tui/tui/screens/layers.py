@@ -59,6 +59,8 @@ _VIEWS = (
     ("cosines", "s", "cosines"),
     ("compare", "c", "compare"),
 )
+# Views whose keys stand below the overview.
+_LENS_KEYS = ("tokens", "map", "geometry", "compare")
 # In place of the overview where there is room for one pane: its panes.
 _NARROW = (
     ("layers-pane", "", "table"),
@@ -140,18 +142,18 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             with Frame("Layers", id="layers-pane", keys=("next_peak", "tweak", "copy")):
                 yield LineTable([], id="layer-table")
             with Vertical(id="layers-middle", classes="column"):
-                with Frame("Where refusal is mediated", id="finding-pane"):
+                with Frame("Where refusal is mediated", id="finding-pane", keys=("show('importance')",)):
                     yield TextPanel(id="finding")
-                with Frame("Change by layer", id="curves-pane"):
+                with Frame("Curves by layer", id="curves-pane", keys=("next_peak", "across(-1)", "across(1)")):
                     yield TextPanel(id="curves")
-                with Frame("", id="view-pane"):
+                with Frame("", id="view-pane", keys=("across(-1)", "across(1)", "back")):
                     yield TextPanel(id="view")
             with Vertical(id="layers-right", classes="column"):
-                with Frame("Map", id="map-pane"):
+                with Frame("Map", id="map-pane", keys=("show('map')",)):
                     yield TextPanel(id="map")
-                with Frame("First-token shift", id="shift-pane"):
+                with Frame("First-token shift", id="shift-pane", keys=("show('shift')",)):
                     yield TextPanel(id="shift")
-        with Frame("Logit lens", id="lens-pane"):
+        with Frame("Logit lens", id="lens-pane", keys=(*(f"show('{view}')" for view in _LENS_KEYS),)):
             yield TextPanel(id="lens")
 
     def on_mount(self) -> None:

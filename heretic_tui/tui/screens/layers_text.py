@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -213,7 +214,10 @@ def shift_lines(lines: Sequence[str], width: int, look: Looks, glyphs: Glyphs) -
         style = {"gained": look.good, "lost": look.bad, "harmless": "bold", "harmful": "bold"}.get(word, "")
         indent = len(line) - len(line.lstrip())
         below = " " * (indent + (7 if word in ("gained", "lost") else 8 if indent else 0))
-        text.append(textwrap.fill(line, max(30, width), subsequent_indent=below) + "\n", style)
+        # A token stays with its figure.
+        whole = re.sub(r"(?<=['\"]) (?=[-+\d])", "\N{NO-BREAK SPACE}", line)
+        filled = textwrap.fill(whole, max(30, width), subsequent_indent=below)
+        text.append(filled.replace("\N{NO-BREAK SPACE}", " ") + "\n", style)
     return Text(to_ascii(text.plain), spans=text.spans) if glyphs is ASCII else text
 
 

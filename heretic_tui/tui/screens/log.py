@@ -93,7 +93,7 @@ class LogScreen(ModeScreen):
             found = f"match {here} of {all_of_them}" if all_of_them else "no match"
             title += f"  {plain(panel.wanted)}: {found}"
         if not panel.follows:
-            title += "  scrolled up: G follows the end"
+            title += "  scrolled up (G: end)"
         self.query_one("#log-pane", Frame).retitle(title)
 
     def _append(self) -> None:

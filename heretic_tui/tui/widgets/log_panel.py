@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -148,9 +149,14 @@ class LogPanel(ScrollView, can_focus=True):
         clock = len(entry.clock)
         if width < 2 * _INDENT or cell_len(whole) <= width:
             return [_Line(place, whole, entry.level, clock)]
-        first, *rest = Text(whole).wrap(self.app.console, width - _INDENT)
-        below = [_Line(place, " " * _INDENT + piece.plain, entry.level, 0) for piece in rest]
-        return [_Line(place, first.plain, entry.level, clock), *below]
+        if cell_len(whole) == len(whole):
+            indent = " " * _INDENT
+            pieces = textwrap.wrap(whole, width, subsequent_indent=indent, replace_whitespace=False, tabsize=4)
+        else:
+            # Slower, and it knows which letters are two cells wide.
+            first, *rest = Text(whole).wrap(self.app.console, width - _INDENT)
+            pieces = [first.plain, *(" " * _INDENT + piece.plain for piece in rest)]
+        return [_Line(place, piece, entry.level, 0 if below else clock) for below, piece in enumerate(pieces)]
 
     # Search
 

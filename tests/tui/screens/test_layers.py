@@ -107,6 +107,9 @@ def test_table_finding_curves_and_logit_lens_are_seen_at_once(tmp_path: Path, fo
         for sentence in finding(fake_run.analysis().layers, fake_run.analysis().refusal).points:
             assert f"• {sentence}" in said
         assert "Mean norm: harmless 70.00, harmful 72.33" in said
+        borders = [str(frame.border_subtitle) for frame in app.screen.query(Frame)]
+        assert any("t tokens · o map · m geometry · c compare: choose a run" in words for words in borders)
+        assert any("h layer before · l next layer" in words for words in borders)
         assert title(app, "lens-pane") == "Layer 19 direction, logit lens; promotes / suppresses"
         assert "'Sorry'" in shown(app, "#lens")
         assert "\x1b" not in shown(app, "#lens")

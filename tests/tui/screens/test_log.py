@@ -101,7 +101,7 @@ def test_the_end_is_followed_unless_one_has_scrolled_up(tmp_path: Path, folder: 
         host.push(*(ev.Notice(text=f"unseen {number}") for number in range(5)))
         await settle(pilot, app)
         assert log.scroll_offset.y == top, "what is read stays where it is"
-        assert "scrolled up: G follows the end" in title(app)
+        assert "scrolled up (G: end)" in title(app)
         assert "unseen" not in drawn(app)
         await pilot.press("3", "6")
         await settle(pilot, app)
