@@ -23,7 +23,7 @@ from heretic_tui.settings.schema import PROMPT_FILES, Settings
 from heretic_tui.settings.titles import title_of
 from heretic_tui.tui.messages import CopyText, QueueRun, StartRun
 from heretic_tui.tui.model_files import completions, path_completions
-from heretic_tui.tui.outlook import Outlook, survey
+from heretic_tui.tui.outlook import Outlook, survey, to_fix_words
 from heretic_tui.tui.preview import Looker
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import EVERYTHING
@@ -128,6 +128,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
 
     def on_mount(self) -> None:
         self.query_one("#edit").display = False
+        self._panel("preview").show(Text("The prompt and the chat template are being read.", self.looks.dim))
         self.query_one("#about", TextPanel).can_focus = False
         self._table.focus()
 
@@ -436,6 +437,12 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
 
     def _go_to(self, key: str) -> None:
         """Put the cursor on a setting, and open its line."""
+        entry = self._show_setting(key)
+        if entry.value not in ("true", "false") and key != "refusal_markers":
+            self._open_line(entry)
+
+    def _show_setting(self, key: str) -> Entry:
+        """Put the cursor on a setting, in a group that is opened for it."""
         entry = next(e for e in self.form.entries() if e.key == key)
         if entry.part:
             self._opened.add(entry.name)
@@ -444,8 +451,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         self._paint_plan()
         self._table.focus()
         self._table.go_to(key)
-        if entry.value not in ("true", "false") and key != "refusal_markers":
-            self._open_line(entry)
+        return entry
 
     def action_presets(self) -> None:
         steps = {each.name: _steps(changes(each, self.form.settings)) for each in PRESETS}
@@ -503,6 +509,12 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         if not settings.model:
             self.say("Choose a model first: press enter on the line model.")
             self._table.go_to("model")
+            return
+        if self._outlook.settings == settings and (wrong := self._outlook.to_fix):
+            self.say(f"{to_fix_words(self._outlook)}.", "warning")
+            self._show_setting(wrong[0])
+            # It may have been mended outside meanwhile.
+            self._look(settings)
             return
         self.ask(message(settings))
 

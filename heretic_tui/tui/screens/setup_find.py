@@ -12,7 +12,9 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 
 from heretic_tui.settings.form import Entry
+from heretic_tui.settings.titles import whole_title
 from heretic_tui.tui.screens.base import Dialog
+from heretic_tui.tui.screens.setup_settings import path_words
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.words import plain
@@ -28,6 +30,8 @@ def ranked(entries: Sequence[Entry], typed: str) -> list[Entry]:
 
 
 _NO_FIT = 9
+# Cells of a value; of a longer one the end is shown.
+_VALUE = 24
 
 
 def _rank(entry: Entry, word: str) -> int:
@@ -64,7 +68,7 @@ class FindDialog(Dialog[str | None]):
         self._entries = entries
 
     def body(self) -> ComposeResult:
-        columns = [Column("title", "", 26), Column("value", "", 0), Column("group", "", 10)]
+        columns = [Column("title", "", 41), Column("value", "", 0), Column("group", "", 9)]
         with Vertical(classes="dialog", id="find"):
             yield Static("Find a setting", markup=False, classes="dialog-title")
             yield QuietInput(placeholder="name, group or words", id="find-text", compact=True)
@@ -82,7 +86,10 @@ class FindDialog(Dialog[str | None]):
 
     def _show(self, typed: str) -> None:
         table = self.query_one("#found", LineTable)
-        rows = [Row(e.key, (e.title, plain(e.words), e.group)) for e in ranked(self._entries, typed)]
+        rows = [
+            Row(e.key, (whole_title(e.key), path_words(plain(e.words), _VALUE, self.view.glyphs), e.group))
+            for e in ranked(self._entries, typed)
+        ]
         table.set_rows(rows)
         if rows:
             table.go_to(rows[0].key)

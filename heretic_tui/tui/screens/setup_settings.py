@@ -98,10 +98,10 @@ def _set_words(spec: PromptSet, room: int, glyphs: Glyphs) -> str:
     """A prompt set in a line: where it lies, its split, its column."""
     more = f" {spec.split}" if spec.split else ""
     more += f" : {spec.column}" if spec.column and spec.column != "text" else ""
-    return _path_words(spec.dataset, room - len(more), glyphs) + more
+    return path_words(spec.dataset, room - len(more), glyphs) + more
 
 
-def _path_words(path: str, room: int, glyphs: Glyphs) -> str:
+def path_words(path: str, room: int, glyphs: Glyphs) -> str:
     """A path in so many cells: of a long one the end, which tells most."""
     home = os.path.expanduser("~")
     if path.startswith(f"{home}/"):
@@ -122,7 +122,7 @@ def _rows(entry: Entry, form: SettingsForm, outlook: Outlook, glyphs: Glyphs, wi
     if not entry.part and entry.name in SETS:
         value = _set_words(getattr(form.settings, entry.name), room, glyphs)
     elif entry.key in ("model", "runs_dir"):
-        value = _path_words(value, room, glyphs)
+        value = path_words(value, room, glyphs)
     kinds = ((0, kind), (2, "bad" if finding.state == "bad" else "mark" if entry.changed else "row"), (3, "dim"))
     yield Row(entry.key, (mark, title, plain(value), finding.note), kinds=kinds)
     for place, line in enumerate(_reason(finding, glyphs, width)):

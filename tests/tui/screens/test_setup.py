@@ -290,6 +290,11 @@ def test_what_is_wrong_is_said_beneath_and_counted(tmp_path: Path) -> None:
         await pilot.press("enter")
         await found(pilot, app)
         assert "to fix before starting: folder of runs" in before(app)
+        plan(app).go_to("model")
+        await pilot.press("ctrl+s")
+        assert app.current_mode == "setup", "it would end at once"
+        assert "to fix before starting: folder of runs" in told(app)[-1]
+        assert plan(app).cursor == "runs_dir"
 
     drive(make_app(tmp_path), steps, (120, 40))
 
