@@ -236,6 +236,9 @@ class HereticApp(ThemedApp):
         taken = self.view.take()
         for event in taken.news:
             self._announce(event)
+        for call in taken.calls:
+            if call.what == "stalled":
+                self.say(call.text)
         if not isinstance(self.view.host, ThreadHost):
             # An engine of this process calls by itself. The user's command is run by the process of the engine alone.
             for call in taken.calls:

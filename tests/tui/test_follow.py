@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
-from textual.widgets import Log
+from textual.pilot import Pilot
 
 from heretic_tui import events as ev
 from heretic_tui.calls import Calls
@@ -16,7 +17,10 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import FollowHost
+from heretic_tui.tui.widgets.log_panel import LogPanel
 from tests.support import fake_run
+from tests.support.journals import opened, trial
+from tests.support.screens import drive, make_app, settle, told
 
 THEN = 1_500_000_000.0
 
@@ -52,7 +56,7 @@ def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_t
             assert not toasts
             await pilot.press("6")
             app.tick()
-            lines = list(app.screen.query_one(Log).lines)
+            lines = app.screen.query_one(LogPanel).lines
             when = time.strftime("%H:%M:%S", time.localtime(THEN))
             assert [line.split()[0] for line in lines if "long ago" in line or "/out" in line] == [when, when]
             # What happens from now on is news.
@@ -64,3 +68,20 @@ def test_the_past_of_a_short_run_is_told_with_its_own_time_and_without_bell_or_t
 
     asyncio.run(go())
     journal.close()
+
+
+def test_a_search_that_stands_still_is_said_and_calls_once(tmp_path: Path) -> None:
+    calls: list[str] = []
+    host, notifier = fake_run.FakeHost(), Notifier(Calls(osc="off"))
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        notifier.to_terminal = calls.append
+        host.push(opened(100), *trial(0, 0.1, 3))
+        for number in range(1, 30):
+            host.push(*trial(number, 0.2, 9))
+            await settle(pilot, app)
+        notifier.close()
+        assert any("the front has not moved for 20 trials; trial 0: 3 refused" in text for text in told(app))
+        assert calls == ["\x07"]
+
+    drive(make_app(tmp_path, host, notifier=notifier), steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -74,7 +75,8 @@ def calls_words(calls: Calls) -> str:
 def _gpu_line(gpu: Gpu, look: Looks, glyphs: Glyphs, width: int) -> Text:
     text = Text()
     text.append(f"GPU {gpu.index}  ", look.dim)
-    name = plain(gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce "))
+    # What it has of memory stands behind it.
+    name = re.sub(r" \d+GB.*", "", plain(gpu.name.removeprefix("NVIDIA ").removeprefix("GeForce ")))
     text.append(f"{name[:16].rstrip()}  ", look.ink)
     if gpu.busy is not None:
         text.append("util ", look.dim)
