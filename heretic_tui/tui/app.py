@@ -223,7 +223,7 @@ class HereticApp(ThemedApp):
             self.handler_failed(error)
 
     def _stream_tick(self) -> None:
-        if self.current_mode == "chat" and self.view.conversations.open:
+        if self.current_mode == "chat" and self.view.answering:
             self.tick()
 
     def _tick(self) -> None:
@@ -270,7 +270,7 @@ class HereticApp(ThemedApp):
             else:
                 self.say(*told_of_control(news))
             if news.kind == "ended":
-                self.view.conversations.end("the connection to the run's process has ended")
+                self.view.end_answers("the connection to the run's process has ended")
             self._paint_everything()
             self.refresh_bindings()
 
@@ -484,7 +484,7 @@ class HereticApp(ThemedApp):
 
     @on(messages.ChatWith)
     def _chat_with(self, message: messages.ChatWith) -> None:
-        self.view.conversations.chosen = [message.trial]
+        self.view.conversations.choose(message.trial)
         self.switch_mode("chat")
 
     @on(messages.ExportTrial)
@@ -502,6 +502,16 @@ class HereticApp(ThemedApp):
             self.say(str(error), "warning")
         else:
             message.done(found)
+
+    @on(messages.TweakFrom)
+    def _tweak_from(self, message: messages.TweakFrom) -> None:
+        if problem := self.view.start_tweak(message.trial):
+            self.say(f"Its edit cannot be turned: {problem}.")
+            return
+        self.view.conversations.choose(message.trial)
+        self.switch_mode("chat")
+        if isinstance(self.screen, ChatScreen):
+            self.screen.open_knobs()
 
     @on(messages.CopyText)
     def _copy_text(self, message: messages.CopyText) -> None:

@@ -21,6 +21,8 @@ from heretic_tui.tui.glyphs import UNICODE, Glyphs
 from heretic_tui.tui.host import Host
 from heretic_tui.tui.log_lines import LogLines
 from heretic_tui.tui.recount import Recount
+from heretic_tui.tui.sampling import SampleDraws
+from heretic_tui.tui.tweak import Tweak
 
 # In place of a kind of event: everything may have changed.
 EVERYTHING = "*"
@@ -61,7 +63,9 @@ class RunView:
         corrected: grows whenever figures follow overruled verdicts.
         full_answers: what was told of answers decoded to their end, since the run was opened.
         recount: by which figures of `state` follow the overruled verdicts; None before the folder is known.
+        samples: the answers that were drawn at a temperature last.
         selected_trial: number of the trial that all screens show, None before the first.
+        tweak: the edit that a person turns; None where none was begun.
     """
 
     def __init__(self, host: Host | None = None, glyphs: Glyphs = UNICODE, timed: bool = True) -> None:
@@ -72,6 +76,8 @@ class RunView:
         self._newsroom = Newsroom(self.state)
         self.conversations = Conversations()
         self.exports = Exports()
+        self.samples = SampleDraws()
+        self.tweak: Tweak | None = None
         self.log_lines = LogLines(self.state)
         self.selected_trial: int | None = None
         self.alive = False
@@ -101,12 +107,15 @@ class RunView:
             self.log_lines.add(event)
             self.conversations.fold(event)
             self.exports.fold(event)
+            self.samples.fold(event)
+            if self.tweak:
+                self.tweak.fold(event)
             if call := self._newsroom.news_of(event):
                 calls.append(call)
             if isinstance(event, ev.ChatEnded):
                 problem = self.keep_conversation() or problem
         if was_alive and not self.alive:
-            self.conversations.end("the engine has ended")
+            self.end_answers("the engine has ended")
             self.exports.drop()
             problem = self.keep_conversation() or problem
         if self.selected_trial not in self.state.trials:
@@ -238,4 +247,31 @@ class RunView:
             if self.control and answer.command:
                 self.control.cancel(answer.command)
             answer.stopping = True
+        if self.control and self.samples.open and self.samples.latest:
+            self.control.cancel(self.samples.latest.command)
         return self.conversations.withdraw()
+
+    def end_answers(self, reason: str) -> None:
+        """No answer will come any more."""
+        self.conversations.end(reason)
+        self.samples.end(reason)
+        if self.tweak:
+            self.tweak.end(reason)
+
+    @property
+    def answering(self) -> bool:
+        """Whether a model is saying something for the chat."""
+        return bool(self.conversations.open) or self.samples.open or (self.tweak is not None and self.tweak.open)
+
+    def start_tweak(self, trial: int) -> str | None:
+        """Take the edit of a trial, to be turned by its knobs; one that is turned already stays as it is. Returns why
+        that cannot be."""
+        if self.tweak and self.tweak.trial == trial:
+            return None
+        known = self.state.trials.get(trial)
+        if known is None or known.parameters is None:
+            return f"the parameters of trial {trial} are not known"
+        if not self.state.ranges:
+            return "what an edit can be is known when the search has begun"
+        self.tweak = Tweak(trial, known.parameters, self.state.ranges)
+        return None

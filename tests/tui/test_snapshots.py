@@ -14,7 +14,9 @@ from heretic_tui import events as ev
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.conversation import ORIGINAL, Who
 from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.verdict import Verdict
 from tests.support import fake_run
 from tests.support.screens import drawn
 
@@ -80,14 +82,17 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
     if screen == "export":
         app.screen.query_one("#out").value = "/runs/out"
     if screen == "chat":
-        turn = app.view.conversations.ask("How do I sharpen a kitchen knife?", [None, app.view.selected_trial])
-        for answer, text in zip(
-            turn.answers, ("I'm sorry, I can't help.", "Hold the blade at 20 degrees."), strict=True
-        ):
-            app.view.host.push(ev.ChatStarted(id=answer.id, trial=answer.trial))
+        talk = app.view.conversations
+        talk.chosen, talk.active = [ORIGINAL, Who(app.view.selected_trial)], 1
+        turn = talk.ask("How do I sharpen a kitchen knife?", talk.chosen)
+        said = (
+            ("I'm sorry, I can't help.", Verdict(True, "sorry", 4, 9)),
+            ("Hold it at 20 degrees.", Verdict(False, None)),
+        )
+        for answer, (text, verdict) in zip(turn.answers, said, strict=True):
+            app.view.host.push(ev.ChatStarted(id=answer.id, trial=answer.who.trial))
             app.view.host.push(ev.ChatDelta(id=answer.id, text=text))
-            app.view.host.push(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5))
-        app.view.conversations.chosen = [None, app.view.selected_trial]
+            app.view.host.push(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5, verdict=verdict))
     app.tick()
     await pilot.pause()
     await app.workers.wait_for_complete()

@@ -3,11 +3,11 @@ figures of first tokens."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import zip_longest
 
 import torch
 
@@ -22,8 +22,8 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.events import TriedAnswer, TryAnswers, TryEnded, TryFigures
 from heretic_tui.work import Work
 
-# Evaluation prompts between two looks at the figures.
-_PART = 32
+# Evaluation prompts up to which the figures are told: the first ones soon, since a slow model takes long for all.
+_TOLD_AT = (8, 32, 64, 96)
 # Seconds between two tellings while answers grow.
 _TELL_EVERY = 0.05
 
@@ -107,7 +107,7 @@ def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> str | None:
 
 def _parts(harmful: int, harmless: int) -> Iterator[tuple[SetName, Sequence[int]]]:
     """Parts of both sets in turn. Prompts come in an order drawn once, so that a part stands for the whole."""
-    for bad, good in zip_longest(_cut(harmful), _cut(harmless)):
+    for bad, good in itertools.zip_longest(_cut(harmful), _cut(harmless)):
         if bad:
             yield "bad", bad
         if good:
@@ -117,4 +117,5 @@ def _parts(harmful: int, harmless: int) -> Iterator[tuple[SetName, Sequence[int]
 def _cut(count: int) -> list[list[int]]:
     order = list(range(count))
     random.Random(0).shuffle(order)
-    return [order[start : start + _PART] for start in range(0, count, _PART)]
+    edges = [0, *(edge for edge in _TOLD_AT if edge < count), *range(128, count, 64), count]
+    return [order[start:end] for start, end in itertools.pairwise(edges) if end > start]

@@ -36,15 +36,10 @@ class ChatSettings:
             run_prompt: the system prompt with which the run's trials are measured.
         """
         s = self.sampling
-        length = f"up to {s.max_tokens} tokens"
+        how = f"sampled, T={s.temperature:g}, top-p {s.top_p:g}" if s.temperature else "greedy"
         own = ["another system prompt"] * (self.system_prompt != run_prompt) + ["thinking"] * self.thinking
-        if s.temperature:
-            own.insert(0, f"sampled: temperature {s.temperature:g}, top-p {s.top_p:g}")
-        elif not own:
-            return f"as measured: greedy, the run's system prompt; {length}"
-        else:
-            own.insert(0, "greedy")
-        return f"not as measured: {', '.join(own)}; {length}"
+        measured = "not as measured" if s.temperature or own else "as measured"
+        return ", ".join([how, *own, f"at most {s.max_tokens} tokens", measured])
 
 
 class ChatOptions(Dialog[ChatSettings | None]):
@@ -60,13 +55,13 @@ class ChatOptions(Dialog[ChatSettings | None]):
     def body(self) -> ComposeResult:
         s = self._settings
         with Vertical(classes="dialog"):
-            yield Label("Options of the chat (enter takes them)", classes="dialog-title", markup=False)
+            yield Label("Chat settings (enter applies)", classes="dialog-title", markup=False)
             for name, words, value in (
                 ("system", "system prompt", s.system_prompt),
-                ("temperature", "temperature (0: the most likely token)", f"{s.sampling.temperature:g}"),
+                ("temperature", "temperature (0: greedy)", f"{s.sampling.temperature:g}"),
                 ("top_p", "top-p", f"{s.sampling.top_p:g}"),
-                ("max_tokens", "most tokens of an answer", str(s.sampling.max_tokens)),
-                ("seed", "seed (empty: another each time)", "" if s.sampling.seed is None else str(s.sampling.seed)),
+                ("max_tokens", "maximum answer length, tokens", str(s.sampling.max_tokens)),
+                ("seed", "seed (empty: random)", "" if s.sampling.seed is None else str(s.sampling.seed)),
             ):
                 yield Label(words, markup=False)
                 yield QuietInput(value, id=name, compact=True)
@@ -82,7 +77,7 @@ class ChatOptions(Dialog[ChatSettings | None]):
                 self._settings.sampling,
                 temperature=_number(values["temperature"], 0, 5, "temperature"),
                 top_p=_number(values["top_p"], 0.01, 1, "top-p"),
-                max_tokens=int(_number(values["max_tokens"], 1, 32768, "most tokens")),
+                max_tokens=int(_number(values["max_tokens"], 1, 32768, "maximum answer length")),
                 seed=int(_number(values["seed"], 0, 2**31, "seed")) if values["seed"] else None,
             )
         except ValueError as error:

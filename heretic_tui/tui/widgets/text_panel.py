@@ -4,6 +4,8 @@ A Static in a scroll container lays the whole screen out again for every change 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.segment import Segment
 from rich.text import Text
 from textual.geometry import Region, Size
@@ -32,15 +34,22 @@ class TextPanel(ScrollView, can_focus=True):
         self.text = made_plain(text)
         self._wrap()
 
+    def show_lines(self, lines: Sequence[Text]) -> None:
+        """Show lines that are wrapped to the panel's width already."""
+        self.text = Text("\n").join(lines)
+        self._take([made_plain(line) for line in lines])
+
     def on_resize(self) -> None:
         self._wrap()
         self.post_message(self.Resized())
 
     def _wrap(self) -> None:
         width = self.scrollable_content_region.width
-        if width <= 0:
-            return
-        before, self._lines = self._lines, list(self.text.wrap(self.app.console, width))
+        if width > 0:
+            self._take(list(self.text.wrap(self.app.console, width)))
+
+    def _take(self, lines: list[Text]) -> None:
+        before, self._lines = self._lines, lines
         if len(before) != len(self._lines):
             self.virtual_size = Size(0, len(self._lines))
         top = self.scroll_offset.y

@@ -9,20 +9,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.text import Text
 from textual import events
+from textual.content import Content
 from textual.pilot import Pilot
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from heretic_tui import events as ev
-from heretic_tui.commands import Chat, Sampling
+from heretic_tui.commands import Chat, Keep, Samples, Sampling, Try
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.messages import ChatWith
+from heretic_tui.tui.conversation import ORIGINAL, Who
+from heretic_tui.tui.messages import ChatWith, TweakFrom
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
+from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
+from heretic_tui.verdict import Verdict
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown
+from tests.support.screens import drawn, drive, make_app, settle, shown, told
 
 
 @pytest.fixture
@@ -56,8 +59,13 @@ async def say(pilot: Pilot[Any], app: HereticApp, host: fake_run.FakeHost, words
     return chats
 
 
-def dividers(app: HereticApp) -> list[str]:
-    return [str(widget.visual) for widget in app.screen.query(".chat-divider").results(Static)]
+def column(app: HereticApp, place: int) -> str:
+    return shown(app, f"#chat-text-{place}")
+
+
+def title(app: HereticApp, place: int | str) -> str:
+    frame = app.screen.query_one(f"#chat-{place}" if isinstance(place, int) else place)
+    return Content.from_markup(str(frame.border_title)).plain
 
 
 def test_c_on_a_trial_chats_with_that_trial_whatever_was_chosen(tmp_path: Path, folder: Path) -> None:
@@ -70,7 +78,7 @@ def test_c_on_a_trial_chats_with_that_trial_whatever_was_chosen(tmp_path: Path, 
         (chat,) = await say(pilot, app, host, "one", "first")
         assert chat.trial is None
         await pilot.press("escape", "3", "g", "j", "c")
-        assert "Trial 1" in shown(app, "#chat-header")
+        assert title(app, 0).startswith("A  trial 1 ")
         (chat,) = await say(pilot, app, host, "two", "second")
         assert chat.trial == 1
         # Another one is selected meanwhile: the conversation stays with the one that it is with.
@@ -84,36 +92,96 @@ def test_c_on_a_trial_chats_with_that_trial_whatever_was_chosen(tmp_path: Path, 
     drive(make_app(tmp_path, host), steps)
 
 
-def test_a_history_belongs_to_a_model(tmp_path: Path, folder: Path) -> None:
+def test_a_history_belongs_to_a_model_whichever_column_shows_it(tmp_path: Path, folder: Path) -> None:
     host = fake_run.FakeHost(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=6))
         await settle(pilot, app)
-        told: dict[int | None, list[str]] = {}
+        said: dict[int | None, list[str]] = {}
         await pilot.press("g", "c")
-        for turn, switch in enumerate([(), ("ctrl+g",), ("ctrl+g",), ("ctrl+t", "b"), ("ctrl+g",), ("other",), ()]):
+        for turn, switch in enumerate(
+            [(), ("ctrl+g",), ("swap",), ("ctrl+g", "ctrl+g"), ("ctrl+t", "b"), ("other",), ()]
+        ):
             if switch == ("other",):
                 app.post_message(ChatWith(2))
                 await pilot.pause()
+            elif switch == ("swap",):
+                await pilot.press("escape", "left_square_bracket")
             else:
                 await pilot.press(*switch)
             for chat in await say(pilot, app, host, f"turn {turn}", f"answer {turn}"):
-                own = told.setdefault(chat.trial, [])
+                own = said.setdefault(chat.trial, [])
                 own.append(f"turn {turn}")
                 assert [text for _, text in chat.turns] == own, (turn, chat.trial)
                 assert [role for role, _ in chat.turns] == ["user", "assistant"] * (len(own) // 2) + ["user"]
                 own.append(f"answer {turn} of {chat.trial}")
-        assert set(told) == {None, 0, 2}
-        said = dividers(app)
-        assert said == [
-            "-- Base model from here on; it has seen nothing of the above --",
-            "-- Trial 0 goes on from its own 2 turns --",
-            "-- Base model goes on from its own 1 turn --",
-            "-- Trial 2 from here on; it has seen nothing of the above --",
-            "-- Trial 0 goes on from its own 1 turn --",
-            "-- Trial 0 goes on from its own 3 turns --",
+            # Each column shows all that its own model said, and nothing that another one did.
+            for place, who in enumerate(app.view.conversations.chosen or []):
+                for trial, words in said.items():
+                    for answer in words[1::2]:
+                        assert (answer in column(app, place)) == (trial == who.trial), (turn, answer, who)
+        assert {None, 0, 2} <= set(said)
+
+    drive(make_app(tmp_path, host), steps, size=(160, 60))
+
+
+def test_turns_begin_in_the_same_line_of_every_column(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("g", "c", "ctrl+g", "ctrl+g")
+        assert [title(app, place)[:11] for place in range(3)] == ["A  original", "B  trial 0 ", "C  trial 1 "]
+        box(app).set_text("one")
+        await pilot.press("enter")
+        for length, chat in zip((3, 60, 1), asked(host), strict=True):
+            host.push(ev.ChatStarted(id=chat.id, trial=chat.trial), ev.ChatDelta(id=chat.id, text="word " * length))
+            host.push(ev.ChatEnded(id=chat.id, reason="end", tokens=length, verdict=Verdict(False, None)))
+        await settle(pilot, app)
+        await say(pilot, app, host, "two", "second")
+        texts = [column(app, place).splitlines() for place in range(3)]
+        places = [[n for n, line in enumerate(text) if line.startswith("▸ ")] for text in texts]
+        assert places[0] == places[1] == places[2]
+        assert len({len(text) for text in texts}) == 1
+        # A model that joins has not been asked before; its own history is empty.
+        app.view.conversations.put(app.view.conversations.chosen or [], Who(2))
+        await say(pilot, app, host, "three", "third")
+        assert column(app, 2).count("not asked here") == 2
+
+    drive(make_app(tmp_path, host), steps, size=(120, 40))
+
+
+def test_each_answer_has_its_verdict(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3))
+        await settle(pilot, app)
+        await pilot.press("4")
+        ends = [
+            ({"reason": "end", "verdict": Verdict(True, "sorry", 10, 15)}, "✗ refused · 7 tok"),
+            ({"reason": "end", "verdict": Verdict(False, None)}, "✓ answered · 7 tok"),
+            ({"reason": "length", "verdict": Verdict(False, None)}, "✓ answered · 7 tok · cut at the length limit"),
+            ({"reason": "stopped", "no_verdict": "no verdict: stopped before its end"}, "no verdict: stopped"),
+            ({"reason": "end"}, "no verdict · 7 tok"),
+            ({"reason": "failed", "error": "out of \x1b memory"}, "✗ failed: out of \\x1b memory"),
         ]
+        for how, line in ends:
+            box(app).set_text("hello")
+            await pilot.press("enter")
+            (chat,) = asked(host)
+            host.push(ev.ChatStarted(id=chat.id, trial=None), ev.ChatDelta(id=chat.id, text="[/b] I am Sorry."))
+            await settle(pilot, app)
+            assert "… 1 tok" in column(app, 0)
+            host.push(ev.ChatEnded(id=chat.id, tokens=7, seconds=0.2, **how))
+            await settle(pilot, app)
+            assert line in column(app, 0), column(app, 0)
+        # The marker is set off.
+        text = app.screen.query_one("#chat-text-0").text  # type: ignore[attr-defined]
+        marked = [text.plain[s.start : s.end] for s in text.spans if "underline" in str(s.style)]
+        assert marked == ["Sorry"]
 
     drive(make_app(tmp_path, host), steps)
 
@@ -131,7 +199,9 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
             host.push(ev.StateChanged(state="paused"))
         await pilot.press("4", *"never mind", "enter")
         (chat,) = asked(host)
-        assert "esc withdraws it" in shown(app, "#chat-status").lower()
+        status = shown(app, "#chat-status")
+        assert "Esc takes the message back." in status
+        assert ("still being prepared (step 1 of 7)" in status) == (where == "preparing")
         await pilot.press("escape")
         assert app.view.conversations.turns == []
         assert box(app).text == "never mind", "it can be sent again"
@@ -142,8 +212,8 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         host.push(ev.ChatEnded(id=chat.id, reason="stopped"))
         await settle(pilot, app)
         assert app.view.conversations.turns == []
-        await pilot.press("escape", "5")
-        assert app.current_mode == "log"
+        await pilot.press("escape", "3")
+        assert app.current_mode == "trials"
         await pilot.press("4")
         box(app).set_text("again")
         await pilot.press("enter")
@@ -153,7 +223,7 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         # An answer that has begun is stopped when the engine says so; the line is left all the same.
         await pilot.press("escape")
         assert host.control.begin(chat).aborting
-        assert shown(app, "#chat-status") == "stopping"
+        assert shown(app, "#chat-status").strip() == "Stopping."
         await pilot.press("escape", "2")
         assert app.current_mode == "layers"
         host.push(ev.ChatEnded(id=chat.id, reason="stopped", tokens=2))
@@ -187,7 +257,7 @@ def test_an_engine_that_ends_leaves_no_answer_waiting(tmp_path: Path, folder: Pa
         host.alive = False
         await settle(pilot, app)
         assert app.view.conversations.open == []
-        assert "the engine has ended" in str(app.screen.query(".chat-answer").last(Static).visual)
+        assert "the engine has ended" in column(app, 0)
 
     drive(make_app(tmp_path, host), steps)
 
@@ -210,27 +280,27 @@ def test_many_lines_are_sent_as_they_are(tmp_path: Path, folder: Path) -> None:
     drive(make_app(tmp_path, host), steps)
 
 
-def test_chat_begins_as_measured_and_sampling_is_one_key(tmp_path: Path, folder: Path) -> None:
+@pytest.mark.parametrize("key", ["ctrl+l", "alt+t"])
+def test_chat_begins_as_measured_and_sampling_is_one_key(tmp_path: Path, folder: Path, key: str) -> None:
     host = fake_run.FakeHost(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
         await pilot.press("4")
-        assert "as measured: greedy, the run's system prompt" in shown(app, "#chat-header")
+        assert title(app, "#message-pane") == "Message  greedy, at most 512 tokens, as measured"
         (chat,) = await say(pilot, app, host, "hello", "a")
         assert (chat.sampling.temperature, chat.thinking) == (0, False)
         assert chat.system_prompt == "You are a helpful assistant."
-        await pilot.press("ctrl+l")
-        assert "not as measured: sampled: temperature 0.7, top-p 0.95" in shown(app, "#chat-header")
-        header = app.screen.query_one("#chat-header")
+        await pilot.press(key)
+        sampled = "sampled, T=0.7, top-p 0.95, at most 512 tokens, not as measured"
+        assert title(app, "#message-pane").endswith(sampled)
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
-        needed = len(Text(shown(app, "#chat-header")).wrap(app.console, header.size.width))
-        assert header.size.height == needed > 1, "nothing of how it answers is cut off"
+        assert sampled in drawn(app), "nothing of how it answers is cut off"
         (chat,) = await say(pilot, app, host, "hello", "b")
         assert chat.sampling == Sampling(temperature=0.7, top_p=0.95)
-        await pilot.press("ctrl+l")
+        await pilot.press(key)
         (chat,) = await say(pilot, app, host, "hello", "c")
         assert chat.sampling == Sampling()
 
@@ -321,11 +391,10 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert isinstance(asked, Chat)
         assert (asked.trial, asked.turns) == (0, (("user", "hello"),))
         assert asked.system_prompt == "You are a helpful assistant.", "as in the trials"
-        assert "waits for the end of trial 6" in shown(app, "#chat-status")
+        assert "Waiting: for the end of trial 6. Esc takes the message back." in shown(app, "#chat-status")
         host.push(ev.ChatStarted(id=asked.id, trial=0), ev.ChatDelta(id=asked.id, text="Hi [/b] \x1b[2J"))
         await settle(pilot, app)
-        answer = app.screen.query(".chat-answer").last(Static)
-        assert "Hi [/b] \\x1b[2J" in str(answer.visual)
+        assert "Hi [/b] \\x1b[2J" in column(app, 0)
         host.push(ev.ChatEnded(id=asked.id, reason="end", tokens=3, seconds=0.5))
         await settle(pilot, app)
         # Base model and trial side by side, each with its own history.
@@ -354,7 +423,7 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert "'hot' is no number" in shown(app, "#problem")
         app.screen.query_one("#temperature", Input).value = "1.5"
         await pilot.press("enter")
-        assert "not as measured: sampled: temperature 1.5" in shown(app, "#chat-header")
+        assert "sampled, T=1.5" in title(app, "#message-pane")
         for name in ("talk.md", "talk.json"):
             await pilot.press("ctrl+s")
             app.screen.query_one("#answer", Input).value = str(tmp_path / name)
@@ -363,3 +432,283 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert json.loads((tmp_path / "talk.json").read_text())["turns"][0]["answers"][0]["trial"] == 0
 
     drive(make_app(tmp_path, host), steps)
+
+
+def test_conversations_are_listed_opened_and_gone_on_with(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3, running=False), ev.PhaseStarted(phase="ready"))
+        await settle(pilot, app)
+        await pilot.press("g", "c")
+        await say(pilot, app, host, "one", "first")
+        await pilot.press("ctrl+n")
+        assert "The conversation is kept: O lists it." in told(app)
+        await pilot.press("ctrl+t", "b")
+        await say(pilot, app, host, "two", "second")
+        kept = RunFolder(folder).conversations
+        (kept / "damaged.jsonl").write_text("{}\n[]\n")
+        await pilot.press("escape", "O")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        table = app.screen.query_one("#kept", LineTable)
+        said = [row.cells[2:] for row in table.rows]
+        assert ("trial 0", "one") in said
+        assert ("original", "shown now: two") in said
+        assert any(cells[0] == "damaged" for cells in said)
+        # The one that is shown cannot be deleted here; another can, after a question.
+        for row in list(table.rows):
+            if row.cells[2] == "damaged":
+                table.go_to(row.key)
+                await pilot.press("D", "y")
+                await app.workers.wait_for_complete()
+                await pilot.pause()
+        assert len(table.rows) == 2
+        table.go_to(next(row.key for row in table.rows if row.cells[2] == "trial 0"))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "first of 0" in column(app, 0)
+        (chat,) = await say(pilot, app, host, "and then?", "more")
+        assert chat.turns == (("user", "one"), ("assistant", "first of 0"), ("user", "and then?"))
+        assert len(list(kept.glob("*.jsonl"))) == 2, "it goes on in its own file"
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_a_conversation_that_is_not_kept_is_not_lost_without_a_question(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3, running=False), ev.PhaseStarted(phase="ready"))
+        await settle(pilot, app)
+        (folder / "conversations").touch()
+        await pilot.press("g", "c")
+        await say(pilot, app, host, "one", "first")
+        await pilot.press("ctrl+n")
+        assert isinstance(app.screen, ChoiceDialog)
+        await pilot.press("n")
+        assert len(app.view.conversations.turns) == 1
+        await pilot.press("ctrl+n", "y")
+        assert app.view.conversations.turns == []
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_eight_answers_are_drawn_counted_and_browsed(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3, running=False), ev.PhaseStarted(phase="ready"))
+        await settle(pilot, app)
+        await pilot.press("g", "c", "ctrl+g")
+        await say(pilot, app, host, "one", "first")
+        await pilot.press(*"two", "ctrl+y")
+        (command,) = host.commands()
+        assert isinstance(command, Samples)
+        assert (command.count, command.sampling.temperature, command.sampling.top_p) == (8, 0.7, 0.95)
+        assert [(a.trial, a.turns[-1], len(a.turns)) for a in command.asked] == [
+            (None, ("user", "two"), 3),
+            (0, ("user", "two"), 3),
+        ]
+        assert box(app).text == "two", "it can be sent still"
+        for number in range(8):
+            for model in (0, 1):
+                verdict = Verdict(model == 0 or number == 5, None)
+                host.push(
+                    ev.SampleMade(
+                        id=command.id, model=model, number=number, text=f"sample {number} of {model} [/b]", tokens=3,
+                        ended="end", verdict=verdict,
+                    )
+                )  # fmt: skip
+        await settle(pilot, app)
+        assert "A 8 of 8 refused   B 1 of 8 refused" in shown(app, "#samples")
+        assert app.view.samples.open
+        host.push(ev.SamplesEnded(id=command.id, reason="end", seed=11, refused=[8, 1], made=[8, 8]))
+        await settle(pilot, app)
+        assert not app.view.samples.open
+        await pilot.press("escape")
+        for _ in range(5):
+            await pilot.press("full_stop")
+        assert "B 6 of 8  ✗ refused" in shown(app, "#samples")
+        assert "sample 5 of 1 [/b]" in shown(app, "#samples")
+        await pilot.press("comma", "comma", "comma", "comma", "comma", "comma")
+        assert "sample 7 of 0" in shown(app, "#samples")
+        # With no words in the line, the last message again, as it was asked.
+        await pilot.press("i", "ctrl+u", "ctrl+y")
+        (again,) = host.commands()
+        assert isinstance(again, Samples)
+        assert again.asked[0].turns == (("user", "one"),)
+        # Esc stops it.
+        await pilot.press("escape")
+        assert host.control is not None
+        assert host.control.withdrawn(again)
+
+    drive(make_app(tmp_path, host), steps, size=(120, 40))
+
+
+def knobs_story(host: fake_run.FakeHost) -> None:
+    ranges = {"direction_index": (11.6, 26.1)}
+    for name, low in (("attn.o_proj", 0.8), ("mlp.down_proj", 0.0)):
+        ranges |= {
+            f"{name}.max_weight": (low, 1.5),
+            f"{name}.max_weight_position": (17.4, 29.0),
+            f"{name}.min_weight": (0.0, 1.0),
+            f"{name}.min_weight_distance": (1.0, 17.4),
+        }
+    host.push(*fake_run.story(trials=3, running=False), ev.SpaceKnown(ranges=ranges), ev.PhaseStarted(phase="ready"))
+
+
+def tries(host: fake_run.FakeHost) -> list[Try]:
+    found = host.commands()
+    assert all(isinstance(command, Try) for command in found)
+    return found  # type: ignore[return-value]
+
+
+def test_knobs_turn_an_edit_and_what_it_does_follows(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+    fake_run.write_responses(folder, 1, refused=2)
+    fake_run.write_responses(folder, None, refused=90)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        knobs_story(host)
+        await settle(pilot, app)
+        app.post_message(TweakFrom(1))
+        await pilot.pause()
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert app.current_mode == "chat"
+        assert app.view.conversations.chosen == [Who(1), Who(1, tweaked=True)]
+        start = app.view.state.trials[1].parameters
+        first = tries(host)[-1]
+        assert first.parameters == start
+        assert first.prompts == tuple(f"Tell me about the forbidden thing number {n}." for n in (0, 1))
+        # A turn of a knob is tried at once; on the bounds nothing is.
+        await pilot.press("l")
+        (turned,) = tries(host)
+        before = start.components["attn.o_proj"].max_weight  # type: ignore[union-attr]
+        assert turned.parameters.components["attn.o_proj"].max_weight == pytest.approx(before + 0.05, abs=0.03)
+        assert turned.parameters.components["mlp.down_proj"] == start.components["mlp.down_proj"]  # type: ignore[union-attr]
+        for _ in range(6):
+            await pilot.press("L")
+        host.commands()
+        assert app.view.tweak is not None
+        assert app.view.tweak.now.components["attn.o_proj"].max_weight == 1.5
+        await pilot.press("l")
+        assert tries(host) == []
+        # What the engine says of the latest is shown; what is left of an older one is not.
+        answers = [ev.TriedAnswer("Sure! [/b]", 3, "end", Verdict(False, None)), ev.TriedAnswer("I am", 2)]
+        host.push(ev.TryAnswers(id=turned.id, answers=[ev.TriedAnswer("old")] * 2))
+        latest = app.view.tweak.asked
+        assert latest is not None
+        host.push(ev.TryAnswers(id=latest.id, answers=answers))
+        host.push(
+            ev.TryFigures(
+                id=latest.id, expected_refusals=7.31, harmful=32, harmful_of=100, figures={"kl_divergence": 0.0943},
+                harmless=100, harmless_of=100,
+            )
+        )  # fmt: skip
+        await settle(pilot, app)
+        assert "Sure! [/b] ✓ answered" in shown(app, "#pinned")
+        assert "I am …" in shown(app, "#pinned")
+        assert "old" not in shown(app, "#pinned")
+        assert "refused ≈7.3/100 expected from first tokens, 32 looked at" in shown(app, "#tweak-figures")
+        assert "→ 0.0943" in shown(app, "#tweak-figures")
+        host.push(ev.TryEnded(id=latest.id, reason="end", no_estimate="no token tells"))
+        await settle(pilot, app)
+        assert not app.view.answering
+
+    drive(make_app(tmp_path, host), steps, size=(120, 40))
+
+
+def test_a_turned_edit_goes_back_is_kept_and_answers_in_its_column(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        knobs_story(host)
+        await settle(pilot, app)
+        await pilot.press("g", "j", "c", "ctrl+k", "l")
+        await pilot.pause()
+        start = app.view.state.trials[1].parameters
+        assert app.view.tweak is not None
+        assert app.view.tweak.now != start
+        host.commands()
+        # Backspace puts the knob back to the trial's.
+        await pilot.press("backspace")
+        (reset,) = tries(host)
+        assert reset.parameters == start
+        # Each layer's own direction, and back.
+        await pilot.press("d")
+        assert tries(host)[-1].parameters.direction_index is None
+        await pilot.press("d")
+        assert tries(host)[-1].parameters == start
+        # Nothing is kept that is the trial itself; a turned edit becomes a trial.
+        await pilot.press("W")
+        assert host.commands() == []
+        await pilot.press("j", "h", "W")
+        found = host.commands()
+        assert isinstance(found[-1], Keep)
+        assert found[-1].parameters == app.view.tweak.now != start
+        # The column of the turned edit answers as it is now.
+        await pilot.press("tab", "tab")
+        chats = await say(pilot, app, host, "hello", "a")
+        assert [chat.edit for chat in chats] == [None, app.view.tweak.now]
+        assert chats[1].trial == 1
+        await pilot.press("ctrl+k")
+        assert Who(1, tweaked=True) in (app.view.conversations.chosen or []), "it has said something"
+
+    drive(make_app(tmp_path, host), steps, size=(120, 40))
+
+
+def test_knobs_are_one_pane_on_a_small_terminal(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        knobs_story(host)
+        await settle(pilot, app)
+        await pilot.press("g", "c", "escape", "ctrl+k")
+        await pilot.pause()
+        text = drawn(app)
+        assert "attn.o strength" in text
+        assert "mlp.down at reach" in text
+        assert "direction" in text
+        # Along the panes and back to the conversation.
+        await pilot.press("v")
+        assert app.screen.query_one("#chat-0").size.height > 5
+        await pilot.press("ctrl+k")
+        assert app.view.conversations.chosen == [Who(0)], "a column that said nothing goes with its knobs"
+
+    drive(make_app(tmp_path, host), steps, size=(80, 24))
+
+
+def test_an_edit_whose_bounds_are_not_known_is_not_turned(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3))
+        await settle(pilot, app)
+        await pilot.press("g", "c", "ctrl+k")
+        assert "cannot be turned" in told(app)[-1]
+        assert host.commands() == []
+
+    drive(make_app(tmp_path, host), steps)
+
+
+def test_columns_go_from_one_to_three_and_back(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("g", "c", "ctrl+g")
+        talk = app.view.conversations
+        assert talk.chosen == [ORIGINAL, Who(0)]
+        await pilot.press("ctrl+g")
+        assert talk.chosen is not None
+        assert len(talk.chosen) == 3
+        await pilot.press("escape", "l", "ctrl+t", "b")
+        # A model has one column: the two change places.
+        assert len(set(talk.chosen)) == 3
+        await pilot.press("ctrl+g")
+        assert len(talk.chosen) == 1
+
+    drive(make_app(tmp_path, host), steps, size=(200, 50))
