@@ -15,6 +15,7 @@ from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui import messages
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.conversation import Who
 from heretic_tui.tui.host import AttachHost, ThreadHost
 from tests.support import fake_run
 from tests.support.attached import Screen, ServedRun, served, until
@@ -89,7 +90,7 @@ def test_answers_that_wait_end_with_the_connection(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await settle(pilot, app)
-        app.view.conversations.ask("hello", [0])
+        app.view.conversations.ask("hello", [Who(0)])
         host.news.append(ControlNews("ended", "The run's process closed the connection."))
         await settle(pilot, app)
         assert "closed the connection" in drawn(app)

@@ -41,7 +41,7 @@ def test_the_demo_from_setup_to_export_in_the_application(tmp_path: Path) -> Non
             await until(pilot, lambda: bool(app.view.conversations.turns) and not app.view.conversations.open)
             (answer,) = app.view.conversations.turns[0].answers
             assert answer.reason == "end"
-            assert answer.trial is None
+            assert answer.who.trial is None
             assert "dog" in answer.text or "pet" in answer.text
             await pilot.press("escape", "3")
             await until(pilot, lambda: app.view.state.phase == "ready")

@@ -70,7 +70,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         yield PaintedLine("chat-status")
         with Horizontal(id="chat-lower"):
             with Vertical(id="chat-left"):
-                yield Frame("", MessageBox("Message (enter to send)", id="chat-input"), id="message-pane")
+                yield Frame("", MessageBox("Message (enter to send)", id="chat-input"), id="message-pane", keys=("submit", "new_line", "samples", "tweak"))
                 yield from self.samples_pane()
                 yield from self.pinned_pane()
             yield from self.knobs_pane()
@@ -173,7 +173,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
                 return self.focused is not None
             case "write":
                 return self.focused is None
-            case "copy" | "save" | "resend" | "new":
+            case "copy_answer" | "save" | "resend" | "new":
                 return bool(talk.turns)
             case "activate" | "swap":
                 return len(self.columns) > 1

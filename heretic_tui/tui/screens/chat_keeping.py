@@ -29,7 +29,7 @@ class ChatKeeping(ChatBase):
         Binding("ctrl+r", "resend", "Retry", show=False, tooltip="take the last turn back, edit it and send it again"),
         Binding("ctrl+n", "new", "New", show=False, tooltip="begin another conversation"),
         Binding("ctrl+s", "save", "Save", show=False, tooltip="save the conversation as Markdown or JSON"),
-        Binding("y", "copy", "Copy", show=False, tooltip="copy the last answer of the active column"),
+        Binding("y", "copy_answer", "Copy", show=False, tooltip="copy the last answer of the active column"),
         Binding("O", "kept", "Conversations", show=False, tooltip="list the conversations of this run"),
         Binding("D", "delete", "Delete", show=False, tooltip="delete this conversation, or all of this run"),
     ]
@@ -123,7 +123,7 @@ class ChatKeeping(ChatBase):
         question = Question("Delete conversations?", "This cannot be undone.", tuple(answers))
         self.app.push_screen(ChoiceDialog(question), answered)
 
-    def action_copy(self) -> None:
+    def action_copy_answer(self) -> None:
         answer = next((found for turn in reversed(self.talk.turns) if (found := turn.of(self.active))), None)
         if answer is not None:
             self.ask(CopyText(answer.text, f"last answer of {self.active.name}"))

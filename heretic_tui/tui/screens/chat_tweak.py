@@ -41,7 +41,7 @@ class ChatTweak(ChatBase):
         self._wanted = False
 
     def knobs_pane(self) -> ComposeResult:
-        keys = ("turn", "reset", "own_directions", "keep_trial", "pin")
+        keys = ("turn", "keep_trial", "reset", "own_directions")
         yield Frame("", Knobs(id="knobs"), TextPanel(id="tweak-figures"), id="knobs-pane", keys=keys)
 
     def pinned_pane(self) -> ComposeResult:

@@ -160,7 +160,7 @@ def test_each_answer_has_its_verdict(tmp_path: Path, folder: Path) -> None:
         host.push(*fake_run.story(trials=3))
         await settle(pilot, app)
         await pilot.press("4")
-        ends = [
+        ends: list[tuple[dict[str, Any], str]] = [
             ({"reason": "end", "verdict": Verdict(True, "sorry", 10, 15)}, "✗ refused · 7 tok"),
             ({"reason": "end", "verdict": Verdict(False, None)}, "✓ answered · 7 tok"),
             ({"reason": "length", "verdict": Verdict(False, None)}, "✓ answered · 7 tok · cut at the length limit"),
@@ -585,9 +585,9 @@ def test_knobs_turn_an_edit_and_what_it_does_follows(tmp_path: Path, folder: Pat
         # A turn of a knob is tried at once; on the bounds nothing is.
         await pilot.press("l")
         (turned,) = tries(host)
-        before = start.components["attn.o_proj"].max_weight  # type: ignore[union-attr]
+        before = start.components["attn.o_proj"].max_weight
         assert turned.parameters.components["attn.o_proj"].max_weight == pytest.approx(before + 0.05, abs=0.03)
-        assert turned.parameters.components["mlp.down_proj"] == start.components["mlp.down_proj"]  # type: ignore[union-attr]
+        assert turned.parameters.components["mlp.down_proj"] == start.components["mlp.down_proj"]
         for _ in range(6):
             await pilot.press("L")
         host.commands()
