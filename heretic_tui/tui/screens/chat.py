@@ -70,7 +70,12 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         yield PaintedLine("chat-status")
         with Horizontal(id="chat-lower"):
             with Vertical(id="chat-left"):
-                yield Frame("", MessageBox("Message (enter to send)", id="chat-input"), id="message-pane", keys=("submit", "new_line", "samples", "tweak"))
+                yield Frame(
+                    "",
+                    MessageBox("Message (enter to send)", id="chat-input"),
+                    id="message-pane",
+                    keys=("submit", "new_line", "samples", "tweak"),
+                )
                 yield from self.samples_pane()
                 yield from self.pinned_pane()
             yield from self.knobs_pane()

@@ -221,8 +221,8 @@ def tweak_figures(tweak: Tweak, state: RunState, drawing: Drawing) -> Text:
         before = trial.figures.get(figure.key) if trial else None
         text.append(f"{plain(figure.short)} ", style)
         if before is not None:
-            text.append(f"{figure.text(before)} {glyphs.becomes} ", look.dim)
-        text.append(f"{'' if whole else glyphs.about}{figure.text(figures.figures[figure.key])}", style)
+            text.append(f"{figure.text(before, more_digits=1)} {glyphs.becomes} ", look.dim)
+        text.append(f"{'' if whole else glyphs.about}{figure.text(figures.figures[figure.key], more_digits=1)}", style)
         text.append("\n" if whole else f" over {figures.harmless} of {figures.harmless_of}\n", look.dim)
     text.rstrip()
     return text

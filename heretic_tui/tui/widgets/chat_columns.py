@@ -45,7 +45,9 @@ class ChatColumns(Horizontal):
 
     def compose(self) -> ComposeResult:
         for place in range(MOST_COLUMNS):
-            yield Frame("", ChatColumn(id=f"chat-text-{place}"), id=f"chat-{place}", keys=("copy_answer", "activate", "swap"))
+            yield Frame(
+                "", ChatColumn(id=f"chat-text-{place}"), id=f"chat-{place}", keys=("copy_answer", "activate", "swap")
+            )
 
     def show(self, turns: Sequence[Turn], columns: Sequence[Who], titles: Sequence[Text], text: TurnText) -> None:
         """Show the turns in which any of the columns' models was asked.
