@@ -178,13 +178,13 @@ the front follow at once, and u takes it back. What was measured stays in the jo
 
     def _paint_sides(self) -> None:
         view, compared = self.view, self.compared
-        drawing = Drawing(view.annotations, self.looks, view.glyphs)
         number = self.number
         pair = [None, None] if number is None else compared.pair(number)
         missing = "Not decoded yet: d decodes it." if compared.harmless else "No response is kept."
         for place, side in enumerate(_SIDES):
             whose, answer = compared.sides[place], pair[place]
             colour = self.looks.base if whose is None else (self.looks.link, self.looks.focus)[place]
+            drawing = Drawing(view.annotations, self.looks, view.glyphs, colour)
             title = side_title(whose, view.state, view.annotations, view.glyphs)
             self.query_one(f"#{side}-head-pane", Frame).retitle(Text(title, colour))
             shift = compared.known.shifts.get(whose) if compared.known and whose is not None else None

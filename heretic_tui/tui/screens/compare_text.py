@@ -53,6 +53,8 @@ class Drawing:
     annotations: Annotations
     look: Looks
     glyphs: Glyphs
+    # Of the side.
+    colour: str
 
 
 def verdict_line(answer: Answer, drawing: Drawing) -> Text:
@@ -171,7 +173,7 @@ def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, 
     """All that is known of a side: figures, the shape of its edit, what it does to first tokens, what people say."""
     look, glyphs = drawing.look, drawing.glyphs
     if whose is None:
-        text = Text("The original model, without an edit.\n", look.base)
+        text = Text("The original model, without an edit.\n", drawing.colour)
         if words := base_overruled_words(state.base, state.base_correction):
             text.append(f"{glyphs.overruled} {words}\n", look.focus)
         return text
@@ -219,7 +221,7 @@ def _append_edit(text: Text, trial: TrialRecord, state: RunState, drawing: Drawi
             step = max(1, -(-layers // _STRIP))
             strengths = kernel_strengths(kernel, layers)
             shown = [max(strengths[start : start + step]) for start in range(0, layers, step)]
-            text.append(f"{strip_chart(shown, drawing.glyphs, 1.5)} ", drawing.look.link)
+            text.append(f"{strip_chart(shown, drawing.glyphs, 1.5)} ", drawing.colour)
         text.append(f"{kernel.max_weight:.2f} @ layer {kernel.max_weight_position:.1f}\n")
     index = trial.parameters.direction_index
     text.append("own direction per layer\n" if index is None else f"one direction, from layer {index:.1f}\n")
