@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
+from heretic_tui.report.lines import figures_sentence
 from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.messages import Severity
@@ -31,7 +32,7 @@ def told_of_control(news: ControlNews) -> tuple[str, Severity]:
     return news.text, "information"
 
 
-def announcement(event: ev.Event, state: RunState) -> Announcement | None:
+def announcement(event: ev.Event, state: RunState) -> Announcement | None:  # noqa: PLR0911 - one case an event
     """None for an event that the screens alone show.
 
     Args:
@@ -44,9 +45,12 @@ def announcement(event: ev.Event, state: RunState) -> Announcement | None:
             return Announcement(event.text, "error")
         case ev.ShiftFound() if event.error:
             return Announcement(f"first tokens of trial {event.trial}: {event.error}", "error")
-        case ev.TrialKept() if event.error and event.error != "cancelled":
-            return Announcement(f"not kept: {event.error}", "error")
-        case ev.TrialKept() if event.trial is not None:
+        case ev.TrialFinished() if event.state == "complete" and state.trials[event.number].by_hand:
+            figures = figures_sentence(state.trials[event.number], state.figures[:2])
+            return Announcement(f"trial {event.number}, chosen by hand, is measured: {figures}")
+        case ev.TrialKept() if event.error != "cancelled":
+            if event.error:
+                return Announcement(f"not kept: {event.error}", "error")
             return Announcement(f"kept as trial {event.trial}: it is measured now")
         case ev.FullAnswersFound() if event.error and event.error != "cancelled":
             return Announcement(f"answers to their end: {event.error}", "error")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
@@ -15,23 +16,34 @@ from heretic_tui.tui.conversation import MOST_COLUMNS, Answer, Turn, Who
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.text_panel import TextPanel
 
+# Lines that a step of the wheel scrolls.
+_WHEEL = 3
 # A turn in the column of a model.
 TurnText = Callable[[Turn, Who], Text]
 
 
 class ChatColumn(TextPanel):
-    """The text of one column."""
+    """The text of one column. It does not scroll by itself: all columns do together."""
 
     @dataclass
-    class Scrolled(Message):
-        """A person scrolled: the others follow."""
+    class Scroll(Message):
+        """A person scrolls by so many lines."""
 
-        line: float
+        lines: int
 
-    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        super().watch_scroll_y(old_value, new_value)
-        if round(old_value) != round(new_value):
-            self.post_message(self.Scrolled(new_value))
+    def action_scroll(self, lines: int) -> None:
+        self.post_message(self.Scroll(lines))
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        self._by_wheel(event, _WHEEL)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        self._by_wheel(event, -_WHEEL)
+
+    def _by_wheel(self, event: events.MouseEvent, lines: int) -> None:
+        event.stop()
+        event.prevent_default()
+        self.post_message(self.Scroll(lines))
 
 
 class ChatColumns(Horizontal):
@@ -41,7 +53,6 @@ class ChatColumns(Horizontal):
         super().__init__(id="chat-columns", classes="column")
         # Lines of each turn, by turn, model and width: those of turns that are over stay as they are.
         self._known: dict[tuple[int, Who, int], tuple[object, list[Text]]] = {}
-        self._follows = True
 
     def compose(self) -> ComposeResult:
         for place in range(MOST_COLUMNS):
@@ -56,23 +67,25 @@ class ChatColumns(Horizontal):
             text: makes a turn's text in a column; it is asked again when an answer has changed.
         """
         self._arrange(columns, titles)
-        panels = [self.query_one(f"#chat-text-{place}", ChatColumn) for place in range(len(columns))]
-        visible = [panel for panel in panels if panel.scrollable_content_region.width > 0]
-        at_end = all(panel.scroll_offset.y >= panel.max_scroll_y for panel in visible)
-        lines: list[list[Text]] = [[] for _ in columns]
+        # On a narrow terminal one column is in view; the others have no width.
+        shown = [
+            (who, panel)
+            for who, panel in (
+                (who, self.query_one(f"#chat-text-{place}", ChatColumn)) for place, who in enumerate(columns)
+            )
+            if panel.scrollable_content_region.width > 0
+        ]
+        at_end = all(panel.scroll_offset.y >= panel.max_scroll_y for _, panel in shown)
+        lines: list[list[Text]] = [[] for _ in shown]
         for turn in turns:
             if not any(turn.of(who) for who in columns):
                 continue
-            cells = [
-                self._lines(turn, who, panel.scrollable_content_region.width, text)
-                for who, panel in zip(columns, panels, strict=True)
-            ]
-            height = max(map(len, cells)) + 1
+            cells = [self._lines(turn, who, panel.scrollable_content_region.width, text) for who, panel in shown]
+            height = max(map(len, cells), default=0) + 1
             for column, cell in zip(lines, cells, strict=True):
                 column += [*cell, *[Text("")] * (height - len(cell))]
-        for panel, column in zip(panels, lines, strict=True):
-            if panel in visible:
-                panel.show_lines(column)
+        for (_, panel), column in zip(shown, lines, strict=True):
+            panel.show_lines(column)
         if at_end:
             self.to_end()
 
@@ -84,10 +97,8 @@ class ChatColumns(Horizontal):
         for panel in self.query(ChatColumn):
             panel.scroll_relative(y=lines, animate=False)
 
-    def on_chat_column_scrolled(self, message: ChatColumn.Scrolled) -> None:
-        for panel in self.query(ChatColumn):
-            if panel.scroll_y != message.line:
-                panel.scroll_to(y=message.line, animate=False)
+    def on_chat_column_scroll(self, message: ChatColumn.Scroll) -> None:
+        self.scroll_all(message.lines)
 
     def _arrange(self, columns: Sequence[Who], titles: Sequence[Text]) -> None:
         for place in range(MOST_COLUMNS):

@@ -712,3 +712,33 @@ def test_columns_go_from_one_to_three_and_back(tmp_path: Path, folder: Path) -> 
         assert len(talk.chosen) == 1
 
     drive(make_app(tmp_path, host), steps, size=(200, 50))
+
+
+def test_columns_scroll_together_at_any_size(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("g", "c", "ctrl+g", "ctrl+g")
+        for turn in range(4):
+            await say(pilot, app, host, f"turn {turn}", "word " * 150)
+        places = [app.screen.query_one(f"#chat-text-{place}") for place in range(3)]
+        assert len({panel.scroll_offset.y for panel in places}) == 1
+        assert places[0].scroll_offset.y == places[0].max_scroll_y > 0, "the end is in view"
+        await pilot.press("escape", "k", "k")
+        assert len({panel.scroll_offset.y for panel in places}) == 1
+        assert places[0].scroll_offset.y < places[0].max_scroll_y
+        # On a small terminal one column is in view, as tall as its own text, and the wider one has all again.
+        await pilot.resize_terminal(80, 24)
+        await pilot.pause()
+        await pilot.press("v")
+        await settle(pilot, app)
+        assert sum(panel.size.width > 0 for panel in places) == 1
+        assert places[1].virtual_size.height < 80
+        await pilot.resize_terminal(200, 50)
+        await settle(pilot, app)
+        assert all(panel.size.width > 0 for panel in places)
+        assert len({panel.virtual_size.height for panel in places}) == 1
+
+    drive(make_app(tmp_path, host), steps, size=(120, 40))
