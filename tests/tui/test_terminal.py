@@ -36,7 +36,7 @@ def test_the_run_outlives_its_terminal(tmp_path: Path) -> None:
 
 def test_the_screen_is_on_the_terminal_wherever_errors_lead_and_sigterm_ends_it(tmp_path: Path) -> None:
     with terminal("open", "--runs-dir", tmp_path, errors=tmp_path / "errors") as screen:
-        screen.read_until("Start")
+        screen.read_until("No runs yet")
         screen.process.send_signal(signal.SIGTERM)
         assert screen.wait() == 130
         assert b"\x1b[?1049l" in screen.output, "the terminal is given back"
@@ -63,7 +63,7 @@ def test_a_screen_without_a_terminal_does_not_spin(tmp_path: Path) -> None:
         assert screen.wait() == 2
         assert "no runs" in drawn(screen.output)
     with terminal("open", "--runs-dir", tmp_path) as screen:
-        screen.read_until("Start")
+        screen.read_until("No runs yet")
         screen.hang_up()
         # Nothing is at work: without a terminal there is nothing to stay for.
         assert screen.process.wait(timeout=PATIENCE) == 0
