@@ -81,15 +81,15 @@ def finding_text(state: RunState, alive: bool, index: int, width: int, look: Loo
             text.append(textwrap.fill(f"Note: {plain(note)}", max(20, width)) + "\n", look.busy)
         if points := found_of(state).points:
             text.append(listed(points, width, glyphs) + "\n\n")
-    text.append_text(_layer_facts(state, index, look))
+    text.append_text(_layer_facts(state, index, width, look))
     if index < len(directions.histograms):
         text.append("Projection onto the direction\n", "bold")
         text.append_text(histogram(directions.histograms[index], width, look, glyphs))
     return text
 
 
-def _layer_facts(state: RunState, index: int, look: Looks) -> Text:
-    """Two lines on a layer."""
+def _layer_facts(state: RunState, index: int, width: int, look: Looks) -> Text:
+    """Two lines on a layer, three where the AUC does not fit."""
     directions, found = state.directions, state.analysis
     assert directions is not None
     layer = directions.layers[index]
@@ -98,10 +98,12 @@ def _layer_facts(state: RunState, index: int, look: Looks) -> Text:
     text.append(
         f"  |r| {layer.difference_norm:.2f}   separation {layer.separation:.1f} sd   {layer.surviving:.0%} kept\n"
     )
-    text.append(f"Mean norm: harmless {layer.good_norm:.2f}, harmful {layer.bad_norm:.2f}")
+    norms = f"Mean norm: harmless {layer.good_norm:.2f}, harmful {layer.bad_norm:.2f}"
+    text.append(norms)
     apart = found.layers[index].separation if found else None
     if apart and apart.auc is not None and apart.auc_low is not None and apart.auc_high is not None:
-        text.append(f"   AUC {apart.auc:.3f} [{apart.auc_low:.2f}, {apart.auc_high:.2f}]")
+        area = f"AUC {apart.auc:.3f} [{apart.auc_low:.2f}, {apart.auc_high:.2f}]"
+        text.append(("   " if len(norms) + len(area) + 3 <= width else "\n") + area)
     return text.append("\n")
 
 
