@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input
+from textual.worker import WorkerCancelled
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Shift
@@ -52,8 +54,10 @@ async def open_layers(pilot: Pilot[Any], app: HereticApp, host: fake_run.FakeHos
 
 
 async def read(pilot: Pilot[Any], app: HereticApp) -> None:
-    """Wait until what is read on threads is painted."""
-    await app.workers.wait_for_complete()
+    """Wait until what is read on threads is painted. (What is read anew takes the place of what was begun.)"""
+    for _ in range(3):
+        with contextlib.suppress(WorkerCancelled):
+            await app.workers.wait_for_complete()
     await pilot.pause()
     await pilot.pause()
 
