@@ -23,7 +23,7 @@ class EarlierTimes:
     Attributes:
         run: the run's name.
         preparation: all phases before the search, as long as they took when they were first gone through.
-        trial: the mean of its trials, cut short or not.
+        trial: the mean from the end of one trial to that of the next, cut short or not.
         trials: how many they were.
     """
 
@@ -58,12 +58,19 @@ def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None
 
 def _times(folder: RunFolder) -> EarlierTimes | None:
     phases: dict[str, float] = {}
-    trials: dict[int, float] = {}
+    # Several trials are in hand at a time: what one takes is the time from the end of one to the end of the next.
+    search, trials, since = 0.0, 0, None
     for event in read_events(folder.events):
-        if isinstance(event, ev.PhaseFinished) and event.phase != "search" and not event.reused:
-            phases.setdefault(event.phase, event.seconds)
-        elif isinstance(event, ev.TrialFinished) and event.state in MEASURED_STATES and event.seconds > 0:
-            trials[event.number] = event.seconds
-    if len(trials) < _ENOUGH:
+        match event:
+            case ev.PhaseFinished() if event.phase != "search" and not event.reused:
+                phases.setdefault(event.phase, event.seconds)
+            case ev.TrialStarted() if since is None:
+                since = event.time
+            case ev.TrialFinished() if since is not None and event.state in MEASURED_STATES:
+                search, trials, since = search + max(0.0, event.time - since), trials + 1, event.time
+            case ev.RunOpened() | ev.StateChanged() | ev.RunEnded():
+                # What lies between two sessions, or in a pause, is no time of a trial.
+                since = None
+    if trials < _ENOUGH:
         return None
-    return EarlierTimes(folder.name, sum(phases.values()), sum(trials.values()) / len(trials), len(trials))
+    return EarlierTimes(folder.name, sum(phases.values()), search / trials, trials)

@@ -6,13 +6,17 @@ import os
 from pathlib import Path
 
 from heretic_tui import events as ev
+from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
 from heretic_tui.run.timing import EarlierTimes, earlier_times
 
+PARAMETERS = Parameters(None, {"attn.o_proj": Kernel(1.0, 2.0, 1.0, 2.0)})
+
 
 def make(runs: Path, name: str, model: str, seconds: list[float], at: int) -> RunFolder:
+    """A run of two sessions; `seconds` from the end of each trial of both to the next."""
     folder = RunFolder(runs / name)
     folder.create()
     folder.save_record(RunRecord(model=model))
@@ -21,9 +25,17 @@ def make(runs: Path, name: str, model: str, seconds: list[float], at: int) -> Ru
     journal.append(ev.PhaseFinished(phase="directions", seconds=5.0))
     journal.append(ev.PhaseFinished(phase="load", seconds=30.0))
     journal.append(ev.PhaseFinished(phase="directions", seconds=0.1, reused=True))
+    now = 100.0
     for number, each in enumerate(seconds):
-        journal.append(ev.TrialFinished(number=number, state="dominated" if number % 2 else "complete", seconds=each))
-    journal.append(ev.TrialFinished(number=99, state="failed", seconds=1000.0))
+        if number % 4 == 0:
+            # A session begins, long after the last one, with two trials in hand.
+            journal.append(ev.RunEnded(outcome="interrupted", time=now))
+            now += 5_000
+            journal.append(ev.TrialStarted(number=number, parameters=PARAMETERS, time=now))
+            journal.append(ev.TrialStarted(number=number + 1, parameters=PARAMETERS, time=now))
+        now += each
+        figures = {"kl_divergence": 0.1, "refusals": 5}
+        journal.append(ev.TrialFinished(number=number, state="complete", figures=figures, seconds=40.0, time=now))
     journal.append(ev.PhaseFinished(phase="search", seconds=500.0))
     journal.close()
     os.utime(folder.events, (at, at))

@@ -11,9 +11,10 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from heretic_tui.demo.settings import settings_of_the_demo
-from heretic_tui.events import PhaseFinished, TrialFinished
+from heretic_tui.events import PhaseFinished, TrialFinished, TrialStarted
 from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.machine import MachineSample
+from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
@@ -354,9 +355,12 @@ def test_the_time_is_that_of_an_earlier_run_of_the_model(tmp_path: Path) -> None
     journal.append(PhaseFinished(phase="load", seconds=20.0))
     journal.append(PhaseFinished(phase="directions", seconds=40.0))
     journal.append(PhaseFinished(phase="directions", seconds=0.1, reused=True))
+    journal.append(TrialStarted(number=0, parameters=Parameters(None, {}), time=1000.0))
     for number in range(6):
         journal.append(
-            TrialFinished(number=number, state="complete", figures={"kl_divergence": 0.1, "refusals": 5}, seconds=3.0)
+            TrialFinished(
+                number=number, state="complete", figures={"kl_divergence": 0.1, "refusals": 5}, time=1003.0 + 3 * number
+            )
         )
     journal.close()
 
