@@ -32,8 +32,9 @@ from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from heretic_tui.tui.screens.setup_before import before_words
 from heretic_tui.tui.screens.setup_find import FindDialog
 from heretic_tui.tui.screens.setup_markers import MarkersDialog
+from heretic_tui.tui.screens.setup_preview import PAUSE, PromptPane
 from heretic_tui.tui.screens.setup_settings import COMMON, PRESET, SETS, about_words, plan_columns, plan_rows
-from heretic_tui.tui.screens.setup_words import edits_words, prompt_words
+from heretic_tui.tui.screens.setup_words import edits_words
 from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.editor import Completer, Editor
 from heretic_tui.tui.widgets.frame import Frame
@@ -43,8 +44,6 @@ from heretic_tui.words import plain
 
 # Names that are told where there is more than one way to go on.
 _OFFERED = 8
-# Seconds until the user has stopped typing, or walking through the list; before that nothing is looked for.
-_PAUSE = 0.2
 
 
 class SetupScreen(ModeScreen):
@@ -91,9 +90,6 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         self._outlook = Outlook(form.settings)
         # The settings that are being looked at; those of the form, or with what is being typed.
         self._surveyed: Settings | None = None
-        # The prompt that is shown: its set and its place.
-        self._set, self._number = SETS[1], 0
-        self._wanted_prompt: object = None
         self._finds = {
             "model": Completer(completions),
             "runs_dir": Completer(partial(path_completions, kinds=())),
@@ -114,12 +110,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
                     )
                 with Vertical(id="setup-middle", classes="column"):
                     yield Frame("Before you start", TextPanel(id="before"), keys=("start", "queue"), id="before-pane")
-                    yield Frame(
-                        "Preview",
-                        TextPanel(id="preview"),
-                        keys=("next_prompt", "whole_prompt"),
-                        id="preview-pane",
-                    )
+                    yield PromptPane(self._looker)
                 with Vertical(id="setup-right", classes="column"):
                     yield Frame("What is edited", TextPanel(id="edits"), keys=("inspect",), id="edits-pane")
             yield Frame(
@@ -128,7 +119,6 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
 
     def on_mount(self) -> None:
         self.query_one("#edit").display = False
-        self._panel("preview").show(Text("The prompt and the chat template are being read.", self.looks.dim))
         self.query_one("#about", TextPanel).can_focus = False
         self._table.focus()
 
@@ -221,50 +211,30 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
 
     # The prompt
 
+    @property
+    def _prompt(self) -> PromptPane:
+        return self.query_one(PromptPane)
+
     def _paint_prompt(self) -> None:
         """Show a prompt of the set under the cursor, or of the one that was there last."""
-        entry = self._entry()
-        if entry and entry.name in SETS and entry.name != self._set:
-            self._set, self._number = entry.name, 0
-        name, number, settings, look = self._set, self._number, self._surveyed or self.form.settings, self.looks
-        wanted = self._wanted_prompt = (name, number, settings)
-        longest = self._outlook.longest.get(name)
-
-        def run() -> None:
-            time.sleep(_PAUSE)
-            if self._wanted_prompt is not wanted or not self.is_attached:
-                return
-            title = title_of(name)
-            try:
-                found = self._looker.prompt(settings, name, number)
-                words = prompt_words(found, settings, name, longest, look)
-                title += f"  ({found.number + 1:,} of {found.count:,})" if found else ""
-            except HereticError as error:
-                words = Text(plain(str(error)), look.bad)
-            self.app.call_from_thread(show, words, f"Preview: {title}")
-
-        def show(words: Text, title: str) -> None:
-            if self._wanted_prompt is wanted and self.is_ready:
-                self._panel("preview").show(words)
-                self.query_one("#preview-pane", Frame).retitle(title)
-
-        on_thread(self, run, "prompt", exclusive=False)
+        if (entry := self._entry()) and entry.name in SETS:
+            self._prompt.choose(entry.name)
+        self._prompt.look(self._surveyed or self.form.settings, self._outlook)
 
     def action_next_prompt(self, by: int) -> None:
-        self._number += by
+        self._prompt.step(by)
         self._paint_prompt()
 
     def action_whole_prompt(self) -> None:
         """The prompt in a window of its own; a data set of the Hub is read first."""
-        settings, name = self.form.settings, self._set
+        settings, name = self.form.settings, self._prompt.set_name
         finding = self._outlook.finding(name)
         if finding and finding.state == "unknown":
             self.say(f"Reading {getattr(settings, name).dataset} from the Hub.")
             self._looker.fetch(settings, name)
             self._look(settings)
             return
-        title = str(self.query_one("#preview-pane", Frame).border_title)
-        self.app.push_screen(TextDialog(title, self._panel("preview").text))
+        self.app.push_screen(TextDialog(str(self._prompt.border_title), self._prompt.text))
 
     def action_inspect(self) -> None:
         self.app.push_screen(TextDialog("What is edited", edits_words(self._outlook, self.view.glyphs, self.looks)))
@@ -275,7 +245,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
     def _highlighted(self) -> None:
         self._paint_about()
         entry = self._entry()
-        if entry and entry.name in SETS and entry.name != self._set:
+        if entry and self._prompt.set_name != entry.name in SETS:
             self._paint_prompt()
 
     @on(LineTable.Selected, "#settings")
@@ -322,7 +292,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         except HereticError:
             self.query_one("#editor").add_class("-invalid")
         else:
-            self._look(settings, _PAUSE)
+            self._look(settings, PAUSE)
         self._paint_about()
 
     @on(Input.Submitted, "#editor")
