@@ -88,9 +88,19 @@ class PhaseFinished(Event):
     reused: bool = False
 
 
+@dataclass(frozen=True)
+class Judged:
+    """How far a trial in hand is: so many of its responses have a verdict, and so many of these are refusals."""
+
+    trial: int
+    refused: int
+    judged: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress(Event):
-    """`done` of `total` steps of a stage within a phase; `seconds_left` is None while it cannot be told."""
+    """`done` of `total` steps of a stage within a phase; `seconds_left` is None while it cannot be told. `judged` are
+    the trials in hand while their responses are decoded (none in journals of older versions)."""
 
     type = "progress"
     high_rate = True
@@ -98,6 +108,7 @@ class Progress(Event):
     done: int
     total: int
     seconds_left: float | None = None
+    judged: list[Judged] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from heretic_tui.figures import Figure
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, RunState, TrialRecord
 
-# The reference for the hypervolume: a KL divergence of one nat is a model that answers otherwise.
-_KL, _KL_REFERENCE = "kl_divergence", 1.0
+# The reference of KL for the hypervolume is never more: at one nat a model answers otherwise.
+_KL, _MOST_KL = "kl_divergence", 1.0
 # Limits of KL that the field tells refusals at; others are taken where a front lies below or above all of them.
 _LIMITS = (0.05, 0.1, 0.5)
-_STEPS = (1.0, 2.0, 5.0)
+# 1, 2 and 5 times the powers of ten.
+_LADDER = tuple(float(f"{step}e{power}") for power in range(-9, 9) for step in (1, 2, 5))
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ class SearchProgress:
         self.course.append(self._volume.add(x, y) if trial.state == "complete" else self._volume.value)
 
     def _corner(self, state: RunState) -> tuple[float, float]:
-        """The bad corner of what is measured by the hypervolume: one nat of KL and what the original model has of the
-        second objective; where there is no such value, the largest that was found."""
+        """The bad corner of the hypervolume: of the first objective the round number above all that was measured, of KL
+        one nat at most; of the second what the original model has, or the largest that was measured."""
         first, second = state.objectives
         base = state.base.figures if state.base else {}
-        return _KL_REFERENCE if first == _KL else self._highest[0], base.get(second) or self._highest[1]
+        across = _LADDER[min(bisect.bisect_right(_LADDER, self._highest[0]), len(_LADDER) - 1)]
+        return min(_MOST_KL, across) if first == _KL else across, base.get(second) or self._highest[1]
 
     def gained(self, trials: int) -> float | None:
         """By how much of itself the hypervolume grew in the latest trials; None while there are fewer."""
@@ -167,6 +169,5 @@ def limits_of(values: Sequence[float], figure: Figure) -> tuple[float, ...]:
     low, high = min(values), max(values)
     if figure.key == _KL and low <= _LIMITS[1] and high > _LIMITS[0]:
         return _LIMITS
-    ladder = [step * 10.0**power for power in range(-9, 9) for step in _STEPS]
-    end = bisect.bisect_left(ladder, high) + 1
-    return tuple(float(f"{value:.6g}") for value in ladder[max(0, end - 3) : end])
+    end = bisect.bisect_left(_LADDER, high) + 1
+    return _LADDER[max(0, end - 3) : end]

@@ -47,7 +47,8 @@ class TrialRecord:
     """One trial. `figures` holds, by key, what was measured in full: of a dominated trial other figures are `at_least`
     so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
     made of; `by_hand`: a person chose it, not the search. Where people overruled verdicts, the count of refused
-    responses is as they have it: `correction` says how it was changed, None where it was not."""
+    responses is as they have it: `correction` says how it was changed, None where it was not. `so_far` is what a trial
+    in hand has: the refusals, and the responses with a verdict."""
 
     number: int
     parameters: Parameters | None
@@ -64,6 +65,7 @@ class TrialRecord:
     sampled: dict[str, float | str] = field(default_factory=dict)
     by_hand: bool = False
     correction: Correction | None = None
+    so_far: tuple[int, int] | None = None
     # What was measured of those that are corrected: of figures, at_least, estimate.
     _as_measured: tuple[dict[str, float], ...] = field(default=(), repr=False, compare=False)
 
@@ -200,6 +202,9 @@ class RunState:
                 self.phases[event.phase] = event.seconds
             case ev.Progress():
                 self.progress = event
+                for each in event.judged:
+                    if each.trial in self._in_hand:
+                        self._in_hand[each.trial].so_far = each.refused, each.judged
             case ev.SpaceKnown():
                 self.ranges = event.ranges
             case ev.TrialStarted():
@@ -309,6 +314,11 @@ class RunState:
     def running(self) -> TrialRecord | None:
         """The latest of the trials in hand."""
         return next(reversed(self._in_hand.values()), None)
+
+    @property
+    def in_hand(self) -> list[TrialRecord]:
+        """The trials that are being measured."""
+        return list(self._in_hand.values())
 
     def front(self) -> list[TrialRecord]:
         """Complete trials that no other beats (Pareto), by the second objective, then the first."""

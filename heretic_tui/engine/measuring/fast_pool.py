@@ -27,7 +27,7 @@ from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY
-from heretic_tui.events import Progress
+from heretic_tui.events import Judged, Progress
 from heretic_tui.work import Work
 
 # A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
@@ -65,7 +65,8 @@ class FastPool:
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
         self._cache: RaggedCache | None = None
-        self._report = work.progress(evaluation.responses_stage)
+        # When the latest job began to be decoded.
+        self._began = time.perf_counter()
         self._speculation = Speculation(len(evaluation.bad), cost)
         # Whether rows of one batch can have edits of their own.
         self.together = True
@@ -80,7 +81,7 @@ class FastPool:
         with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
             self._prefix_of(job)
-        self._report = self._work.progress(self._evaluation.responses_stage)
+        self._began = time.perf_counter()
 
     def advance(self) -> Job:
         while True:
@@ -293,14 +294,21 @@ class FastPool:
         self._speculation.add(line.row, line.response)
         with failures_of(line.job):
             line.job.found(line.row, self._evaluation.response(self._model, line.response, whole))
-        jobs = len(self._jobs)
-        done = sum(response is not None for job in self._jobs for response in job.responses)
-        if jobs == 1:
-            self._report(done, len(self._evaluation.bad))
+        self._tell_progress()
+
+    def _tell_progress(self) -> None:
+        judged = [job.judged for job in self._jobs]
+        done, total, left = sum(judged), len(judged) * len(self._evaluation.bad), None
+        stage = self._evaluation.responses_stage
+        if len(judged) == 1:
+            left = round((time.perf_counter() - self._began) / done * (total - done), 1) if done else None
         else:
             # Trials begin and end all the time, most before their last prompt: the time left cannot be known.
-            stage = f"{self._evaluation.responses_stage} of {jobs} trials"
-            self._work.tell(Progress(stage=stage, done=done, total=jobs * len(self._evaluation.bad), seconds_left=None))
+            stage = f"{stage} of {len(judged)} trials"
+        trials = [
+            Judged(j.number, j.refusals, n) for j, n in zip(self._jobs, judged, strict=True) if j.number is not None
+        ]
+        self._work.tell(Progress(stage=stage, done=done, total=total, seconds_left=left, judged=trials))
 
     def _compact(self) -> None:
         """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters: the last

@@ -86,6 +86,11 @@ class Job:
         return sum(response is not None and response.verdict.refused for response in self.responses)
 
     @property
+    def judged(self) -> int:
+        """Responses whose verdict is certain."""
+        return sum(response is not None for response in self.responses)
+
+    @property
     def ended(self) -> bool:
         begun = bool(self.responses or self.figures)
         whole = begun and None not in self.responses

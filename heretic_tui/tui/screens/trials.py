@@ -141,7 +141,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "next_pane":
-            return bool(self._turns)
+            return bool(self._turns) and not self.has_class("-preparing")
         return super().check_action(action, parameters)
 
     @property
@@ -196,6 +196,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             # Another trial's end can take the selected one off the front.
             self._paint_detail()
             self._paint_progress()
+            if touched(kinds, "trial_finished") and self._known_answers() is None:
+                self._look_up_answers()
+        elif touched(kinds, "progress"):
+            self._paint_running()
 
     def _take_run(self) -> None:
         """Another run may have other figures: columns are made for them, a filter by others is dropped."""
@@ -259,6 +263,12 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         plot.cursor = self.view.selected_trial if plot.cursor is None else plot.cursor
         plot.show(self._scene(front, {t.number for t in trials} if self._filter else None))
 
+    def _paint_running(self) -> None:
+        """What has been judged of the trials in hand: their lines alone."""
+        table, seen = self.query_one("#trial-table", LineTable), self._seen()
+        for trial in self.view.state.in_hand:
+            table.set_row(self._row(trial, False, seen))
+
     def _scene(self, front: set[int], fitting: set[int] | None) -> Scene:
         state = self.view.state
         objectives = across, upwards = state.figures[0], state.figures[1]
@@ -266,7 +276,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if base and upwards.key in base.figures:
             # Of what compares with the original model, it has nothing.
             original = base.figures.get(across.key, 0.0), base.figures[upwards.key]
-        in_hand = [t for t in state.trials.values() if t.state == "running"] if self.view.alive else []
+        in_hand = state.in_hand if self.view.alive else []
         return Scene(
             points_of(state.trials.values(), objectives, front, set(self.view.annotations.marks), fitting),
             objectives,

@@ -20,11 +20,9 @@ from heretic_tui.tui.widgets.charts import strip_chart
 from heretic_tui.words import counted, duration, plain
 
 # Cells of a label, of a value, and of a sparkline: at least and at most.
-_LABEL, _VALUE, _SPARK, _LONGEST_SPARK = 23, 7, 8, 32
+_LABEL, _VALUE, _SPARK, _LONGEST_SPARK = 25, 7, 6, 32
 # Cells that words behind a sparkline take.
 _TAIL = 10
-# Parameters that are named.
-_MOST = 4
 
 
 def progress_text(
@@ -55,7 +53,7 @@ def progress_text(
     if timed and progress.seconds:
         latest = statistics.fmean(progress.seconds[-STANDS_STILL:])
         _row(text, "time a trial", duration(latest), spark(progress.seconds, cells, glyphs, zero=True), "", look)
-    text.append_text(_matters(found, state, look))
+    text.append_text(_matters(found, state, look, width))
     text.append_text(_standstill(state, look))
     text.rstrip()
     return text
@@ -98,29 +96,29 @@ def _value(at: AtLimit, second: Figure) -> str:
     return "none" if known is None else second.text(int(known) if second.counted else known)
 
 
-def _matters(found: Importances | None, state: RunState, look: Looks) -> Text:
+def _matters(found: Importances | None, state: RunState, look: Looks, width: int) -> Text:
     text = Text()
-    text.append(f"{'what matters':{_LABEL}}", look.dim)
-    if found is None:
-        return text.append(f"told from {FEWEST} measured trials on\n", look.dim)
-    if found.problem:
-        return text.append(f"{plain(found.problem)}\n", look.dim)
+    if found is None or found.problem:
+        words = plain(found.problem or "") if found else f"told from {FEWEST} measured trials on"
+        return text.append(f"{'what matters':{_LABEL}}{words}\n", look.dim)
     figures = {figure.key: figure for figure in state.figures}
-    lines = [
-        f"for {heading(figures[key])}: {', '.join(f'{words} {share:.0%}' for words, share in most_important(shares))}"
-        for key, shares in reversed(list(found.shares.items()))
-        if key in figures
-    ]
-    for number, line in enumerate(lines):
-        text.append(f"{'' if number == 0 else ' ' * _LABEL}{line}")
-        text.append(f"  (fANOVA, {counted(found.trials, 'trial')})\n" if number == len(lines) - 1 else "\n", look.dim)
-    return text
+    for key, shares in reversed(list(found.shares.items())):
+        if key in figures:
+            text.append(f"{f'matters for {heading(figures[key])}':{_LABEL}}", look.dim)
+            text.append(f"{most_important(shares, width - _LABEL)}\n")
+    return text.append(f"{'':{_LABEL}}fANOVA of {counted(found.trials, 'trial')}\n", look.dim)
 
 
-def most_important(shares: Mapping[str, float]) -> list[tuple[str, float]]:
-    """The parameters that matter most, in words; those of less than five per cent are left out."""
-    named = [(parameter_words(name), share) for name, share in shares.items() if share >= 0.05]
-    return named[:_MOST] or [(parameter_words(name), share) for name, share in list(shares.items())[:1]]
+def most_important(shares: Mapping[str, float], width: int) -> str:
+    """The parameters that matter most, in words, as many as there is room for; one at least. Those of less than five
+    per cent are left out."""
+    words = ""
+    for name, share in shares.items():
+        longer = f"{words}{', ' if words else ''}{parameter_words(name)} {share:.0%}"
+        if words and (len(longer) > width or share < 0.05):
+            break
+        words = longer
+    return words
 
 
 def parameter_words(name: str) -> str:

@@ -149,6 +149,9 @@ def figure_text(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
     """The figure that decides the trial's place, and how it is known."""
     value = trial.shown(figure)
     if value is None:
+        if figure.key == REFUSALS and trial.so_far and trial.state == "running":
+            # Of those that were judged: 4 of the first 31.
+            return figure.text(*trial.so_far)
         return figure.text(trial.measured.get(figure.key))
     known = figure.key in trial.at_least
     mark = glyphs.about if known and figure.key in trial.estimate else glyphs.at_least if known else ""

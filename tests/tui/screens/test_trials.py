@@ -462,3 +462,23 @@ def test_the_progress_of_the_search_is_told(tmp_path: Path, folder: Path) -> Non
         assert "The front has not moved for 68 trials (S stops)." in shown(app, "#progress")
 
     drive(make_app(tmp_path, host), steps, (150, 45))
+
+
+def test_what_has_been_judged_of_a_trial_in_hand_is_counted_in_its_line(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3))
+        host.push(ev.TrialStarted(number=4, parameters=fake_run.parameters(4)))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        assert cell(table, 3, "refusals") == ""
+        judged = [ev.Judged(3, 4, 31), ev.Judged(4, 0, 2), ev.Judged(99, 1, 1)]
+        host.push(ev.Progress(stage="refusals of 2 trials", done=33, total=200, judged=judged))
+        await settle(pilot, app)
+        assert (cell(table, 3, "refusals"), cell(table, 4, "refusals")) == ("4/31", "0/2")
+        host.push(*finished(3, 0.1, 10)[1:])
+        await settle(pilot, app)
+        assert cell(table, 3, "refusals") == "10/100"
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
