@@ -50,9 +50,12 @@ def _config(options: argparse.Namespace, streams: Streams) -> int:
 
     if options.interface:
         from heretic_tui.settings.interface import load_interface
-        from heretic_tui.tui.actions import named_actions_of_the_application
+        from heretic_tui.tui.actions import named_actions
+        from heretic_tui.tui.app import HereticApp
 
-        streams.out.write(interface_toml(load_interface(), named_actions_of_the_application()))
+        assert HereticApp.BINDINGS, "all screens are imported"
+        actions = {name: (each.key, each.tooltip or each.description) for name, each in named_actions().items()}
+        streams.out.write(interface_toml(load_interface(), actions))
         return DONE
     streams.out.write(to_toml(user_settings(options)))
     return DONE

@@ -12,21 +12,13 @@ from heretic_tui.words import nearest, quoted
 
 def named_actions() -> dict[str, Binding]:
     """Every action of the application, its screens and widgets that has a name, by it; in the order of the names.
-    Screens and widgets must have been imported."""
+    Screens and widgets must have been imported, as tui/app.py does."""
     found: dict[str, Binding] = {}
     for cls in _ours(DOMNode):
         for binding in cls.__dict__.get("BINDINGS", ()):
             if isinstance(binding, Binding) and binding.id:
                 found.setdefault(binding.id, binding)
     return dict(sorted(found.items()))
-
-
-def named_actions_of_the_application() -> dict[str, tuple[str, str]]:
-    """By the name of each action its keys and what it does. Imports all screens."""
-    from heretic_tui.tui import app
-
-    assert app.HereticApp.BINDINGS
-    return {name: (binding.key, binding.tooltip or binding.description) for name, binding in named_actions().items()}
 
 
 def _ours(cls: type[DOMNode]) -> Iterator[type[DOMNode]]:

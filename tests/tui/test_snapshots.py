@@ -1,5 +1,6 @@
-"""Every screen as a picture, at three sizes; one in 16 colours, one without colours, one in ASCII. What the clock shows
-is left out of them. `pytest tests/tui/test_snapshots.py --snapshot-update` draws them again; look at each one then."""
+"""Every screen as a picture, at three sizes, light, in 16 colours and in ASCII; one without colours, and a tiny one.
+What the clock shows is left out of them.
+`pytest tests/tui/test_snapshots.py --snapshot-update` draws them again; look at each one then."""
 
 from __future__ import annotations
 
@@ -16,18 +17,18 @@ from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.conversation import ORIGINAL, Who
 from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.themes import ANSI, DARK, LIGHT
 from heretic_tui.verdict import Verdict
 from tests.support import fake_run
 from tests.support.screens import drawn
 
-SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x60": (200, 60)}
+SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x50": (200, 50)}
 
 # What is pressed, on the trials screen of a run in the middle of its search, to see each screen.
 PRESSES = {
     "setup": ["1"],
     "layers": ["2"],
-    "layers-curves": ["2", "v"],
-    "layers-cosines": ["2", "v", "v", "v"],
+    "layers-cosines": ["2", "s"],
     "layers-which": ["2", "w"],
     "layers-tokens": ["2", "t"],
     "layers-projection": ["2", "o", *["l"] * 20],
@@ -72,7 +73,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     return HereticApp(form, lambda settings: host, host, timed=False, strict=True, **options)
 
 
-async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") -> None:
+async def arrive(pilot: Pilot[Any], screen: str, theme: str = DARK) -> None:
     app: Any = pilot.app
     # Whatever colours the terminal has that the tests run in.
     app.theme = theme
@@ -103,8 +104,11 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = "textual-dark") ->
     assert not app.return_code, "an application that failed would be drawn as an empty terminal"
 
 
+SCREENS = ["setup", "layers", "trials", "chat", "log", "responses", "compare", "export"]
+
+
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("screen", ["setup", "layers", "trials", "chat", "log", "responses", "compare", "export"])
+@pytest.mark.parametrize("screen", SCREENS)
 def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, screen)
@@ -115,16 +119,7 @@ def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> N
 VIEWS = ("layers-which", "layers-tokens", "layers-projection", "layers-geometry", "layers-shift", "layers-compare")
 
 
-@pytest.mark.parametrize("size", ["80x24", "120x40"])
-@pytest.mark.parametrize("screen", VIEWS)
-def test_view_of_the_layers(app: HereticApp, snap_compare: Any, screen: str, size: str) -> None:
-    async def before(pilot: Pilot[Any]) -> None:
-        await arrive(pilot, screen)
-
-    assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
-
-
-@pytest.mark.parametrize("screen", ["layers-curves", "layers-cosines", "help", "quit"])
+@pytest.mark.parametrize("screen", [*VIEWS, "layers-cosines", "help", "quit"])
 def test_view(app: HereticApp, snap_compare: Any, screen: str) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, screen)
@@ -132,10 +127,11 @@ def test_view(app: HereticApp, snap_compare: Any, screen: str) -> None:
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
 
 
-@pytest.mark.parametrize("screen", ["trials", "export"])
-def test_16_colours(app: HereticApp, snap_compare: Any, screen: str) -> None:
+@pytest.mark.parametrize("theme", [LIGHT, ANSI])
+@pytest.mark.parametrize("screen", SCREENS)
+def test_other_colours(app: HereticApp, snap_compare: Any, screen: str, theme: str) -> None:
     async def before(pilot: Pilot[Any]) -> None:
-        await arrive(pilot, screen, "ansi-dark")
+        await arrive(pilot, screen, theme)
 
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
 
@@ -150,12 +146,20 @@ def test_no_colour(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.Monkey
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
 
 
-def test_ascii(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("screen", SCREENS)
+def test_ascii(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch, screen: str) -> None:
     app = make_app(tmp_path, monkeypatch, interface=Interface(ascii=True))
 
     async def before(pilot: Pilot[Any]) -> None:
-        await arrive(pilot, "trials")
+        await arrive(pilot, screen)
         text = drawn(app)
         assert text.isascii(), {c for c in text if not c.isascii()}
 
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+def test_a_tiny_terminal(app: HereticApp, snap_compare: Any) -> None:
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, "trials")
+
+    assert snap_compare(app, terminal_size=(40, 12), run_before=before)
