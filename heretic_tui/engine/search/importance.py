@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 
 import optuna
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import create_trial
 
 from heretic_tui.engine.search.space import Sampled, Space
@@ -28,6 +27,9 @@ def importances(points: Sequence[tuple[Sampled, float]], depth: int, components:
     Raises:
         HereticError: where there is too little to tell from.
     """
+    # It brings scikit-learn, and that a library which draws: no other part of the engine needs either.
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     space = Space(depth, components)
     dimensions = {name: each for name, each in space.dimensions.items() if not each.single()}
     inside = [(sampled, value) for sampled, value in points if space.holds(sampled)][-_MOST:]
