@@ -53,7 +53,7 @@ class FolderDialog(Dialog[Path | None]):
             yield Static("", markup=False, id="folder-here")
             yield LineTable([Column("name", "", 0)], id="folders", enter="open", header=False, empty="no folders here")
             yield Static("", markup=False, id="folder-problem")
-            keys = "enter open   space choose this one   h above   n new folder   . hidden   esc cancel"
+            keys = "enter open   space choose this one   h above   ~ home   n new folder   . hidden   esc cancel"
             yield Static(keys, markup=False, classes="hint")
 
     def on_mount(self) -> None:
