@@ -188,29 +188,44 @@ class Run:
 def tour(terminal: Recorder) -> None:
     """What the person does; docs/tour.md tells it in words."""
     run = Run()
-    # The list of runs is empty: the demo.
-    terminal.listen(5)
-    terminal.press("d", then=2)
-    terminal.wait(run.finished(5), 10)
-    terminal.wait(run.ready, 14)
+    # No runs yet: the demo.
+    terminal.wait(terminal.shows("First time here?"), 2)
+    terminal.listen(4)
+    terminal.press("d", then=1)
+    terminal.wait(run.finished(4), 9)
+    terminal.wait(run.ready, 16)
     terminal.listen(3)
-    # Two candidates of the front, marked; a note on the first.
-    terminal.press("s", then=2)
+    # Two candidates of the front are marked, the first with a note.
+    terminal.press("s", then=2.5)
     terminal.press("n", "m", then=1.2)
     terminal.press("t", "\t", then=0.8)
     terminal.type("answers all")
-    terminal.press("\r", then=1.5)
+    terminal.press("\r", then=1.2)
     terminal.press("n", "m", then=1.2)
-    # Compared where they differ, decoded to the end.
+    # They are compared where they differ, and decoded to their end.
     terminal.press("C", then=5)
-    terminal.press("d", then=4)
-    terminal.press("\x1b", then=1.5)
-    # Merged.
+    terminal.press("d", then=3)
+    terminal.press("\x1b", then=1.2)
+    # One is tweaked, and kept.
+    terminal.press("x", then=1)
+    terminal.wait(terminal.shows("expected from first tokens"), 3)
+    terminal.listen(3)
+    terminal.press("h", "h", "h", "h", then=1.2)
+    terminal.listen(2)
+    terminal.press("W", then=1)
+    terminal.wait(terminal.shows("kept as trial"), 3)
+    terminal.wait(lambda: any(trial.by_hand and trial.state == "complete" for trial in run.state.trials.values()), 4)
+    terminal.press("3", then=3)
+    # It is merged, into a new folder.
+    terminal.press("n", "n", then=1.2)
     terminal.press("e", then=4)
-    terminal.press("\x13", then=1)
-    terminal.wait(run.exported, 10)
-    terminal.listen(6)
-    terminal.press("q", then=2)
+    terminal.press("b", "~", "n", then=1)
+    terminal.type("models")
+    terminal.press("\r", " ", then=1)
+    terminal.press("\x13", then=0.5)
+    terminal.wait(run.exported, 8)
+    terminal.listen(7)
+    terminal.press("q", then=1)
 
 
 def environment() -> dict[str, str]:
