@@ -37,7 +37,7 @@ def test_looking_at_who_holds_a_run_never_takes_its_lock(tmp_path: Path, monkeyp
     assert run.holder() == os.getpid()
     code = f"from heretic_tui.run.folder import *; print(RunFolder(Path({str(run.path)!r})).holder())"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == str(os.getpid())
-    with pytest.raises(UsageError, match=f"is held by process {os.getpid()}"):
+    with pytest.raises(UsageError, match=f"is already running .process {os.getpid()}"):
         RunFolder(run.path).lock()
     assert run.holder() == os.getpid()
     run.unlock()
@@ -59,7 +59,7 @@ def test_locks_of_older_versions_are_seen_and_respected_and_their_looks_waited_o
     fcntl.flock(theirs, fcntl.LOCK_EX)
     os.pwrite(theirs, f"{os.getpid()}\n".encode(), 0)
     assert run.holder() == os.getpid()
-    with pytest.raises(UsageError, match=f"is held by process {os.getpid()}"):
+    with pytest.raises(UsageError, match=f"is already running .process {os.getpid()}"):
         run.lock()
     fcntl.flock(theirs, fcntl.LOCK_UN)
     assert run.holder() is None
