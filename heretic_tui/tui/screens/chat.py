@@ -113,7 +113,9 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             column_title(place, who, self.view.state, self.view.annotations, drawing)
             for place, who in enumerate(columns)
         ]
-        self.columns_view.show(self.talk.turns, columns, titles, self._turn_text)
+        names = " and ".join(who.name for who in columns)
+        empty = Text(f"Nothing is said yet. Write a message below: enter sends it to {names}.", drawing.look.dim)
+        self.columns_view.show(self.talk.turns, columns, titles, self._turn_text, empty)
         active = min(self.talk.active, len(columns) - 1)
         for place in range(MOST_COLUMNS):
             self.query_one(f"#chat-{place}").set_class(len(columns) > 1 and place == active, "-active")

@@ -22,9 +22,25 @@ class ChatWho(ChatBase):
     BINDINGS = [
         Binding("ctrl+t", "model", "Who", tooltip="who answers in this column: the original model or a trial"),
         Binding("ctrl+g", "columns", "Columns", tooltip="one, two or three models side by side"),
-        Binding("left,h", "activate(-1)", "Column left", show=False, tooltip="the column to the left"),
+        Binding(
+            "left,h",
+            "activate(-1)",
+            "Column",
+            key_display="h l",
+            show=False,
+            id="chat.column-left",
+            tooltip="the column to the left",
+        ),
         Binding("right,l", "activate(1)", "Column right", show=False, tooltip="the column to the right"),
-        Binding("left_square_bracket", "swap(-1)", "Move left", show=False, tooltip="move the active column left"),
+        Binding(
+            "left_square_bracket",
+            "swap(-1)",
+            "Move",
+            key_display="[ ]",
+            show=False,
+            id="chat.move-left",
+            tooltip="move the active column left",
+        ),
         Binding("right_square_bracket", "swap(1)", "Move right", show=False, tooltip="move the active column right"),
     ]
 

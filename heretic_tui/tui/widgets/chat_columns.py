@@ -60,11 +60,14 @@ class ChatColumns(Horizontal):
                 "", ChatColumn(id=f"chat-text-{place}"), id=f"chat-{place}", keys=("copy_answer", "activate", "swap")
             )
 
-    def show(self, turns: Sequence[Turn], columns: Sequence[Who], titles: Sequence[Text], text: TurnText) -> None:
+    def show(
+        self, turns: Sequence[Turn], columns: Sequence[Who], titles: Sequence[Text], text: TurnText, empty: Text
+    ) -> None:
         """Show the turns in which any of the columns' models was asked.
 
         Args:
             text: makes a turn's text in a column; it is asked again when an answer has changed.
+            empty: what the first column says where there is no turn.
         """
         self._arrange(columns, titles)
         # On a narrow terminal one column is in view; the others have no width.
@@ -86,6 +89,8 @@ class ChatColumns(Horizontal):
                 column += [*cell, *[Text("")] * (height - len(cell))]
         for (_, panel), column in zip(shown, lines, strict=True):
             panel.show_lines(column)
+        if shown and not lines[0]:
+            shown[0][1].show(empty)
         if at_end:
             self.to_end()
 

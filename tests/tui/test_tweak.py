@@ -1,0 +1,77 @@
+"""Knobs of an edit: bounds, steps, and the way back."""
+
+from __future__ import annotations
+
+import pytest
+
+from heretic_tui import events as ev
+from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.tui.tweak import MOST_PINNED, Tweak
+
+RANGES = {
+    "direction_index": (4.0, 9.0),
+    "attn.o_proj.max_weight": (0.0, 1.5),
+    "attn.o_proj.max_weight_position": (6.0, 10.0),
+    "attn.o_proj.min_weight": (0.0, 1.0),
+    "attn.o_proj.min_weight_distance": (1.0, 6.0),
+}
+START = Parameters(6.37, {"attn.o_proj": Kernel(1.03, 7.21, 0.515, 2.5)})
+
+
+def at(tweak: Tweak, label: str) -> Tweak:
+    tweak.at = [knob.label for knob in tweak.knobs].index(label)
+    return tweak
+
+
+def test_each_knob_turns_its_own_number_within_its_bounds_and_goes_back() -> None:
+    for label in ("attn.o strength", "attn.o layer", "attn.o reach", "attn.o at reach", "direction"):
+        tweak = at(Tweak(3, START, RANGES), label)
+        knob = tweak.knobs[tweak.at]
+        assert tweak.turn(1)
+        others = [other for other in tweak.knobs if other is not knob]
+        assert [tweak.value(o) for o in others] == pytest.approx([tweak.value(o, START) for o in others])
+        for _ in range(200):
+            tweak.turn(1, far=True)
+        assert tweak.value(knob) == knob.high
+        assert not tweak.turn(1)
+        for _ in range(200):
+            tweak.turn(-1, far=True)
+        assert tweak.value(knob) == knob.low
+        assert tweak.reset()
+        assert tweak.now == START
+        assert not tweak.changed
+
+
+def test_the_weight_at_the_reach_keeps_its_share_of_the_peak() -> None:
+    tweak = at(Tweak(3, START, RANGES), "attn.o strength")
+    for _ in range(20):
+        tweak.turn(-1, far=True)
+    assert tweak.now.components["attn.o_proj"] == Kernel(0.0, 7.21, 0.0, 2.5)
+    tweak.turn(1, far=True)
+    kernel = tweak.now.components["attn.o_proj"]
+    assert kernel.min_weight == pytest.approx(kernel.max_weight / 2)
+
+
+def test_what_is_said_of_an_older_edit_is_not_taken() -> None:
+    tweak = at(Tweak(3, START, RANGES), "direction")
+    tweak.pin("hello")
+    first = tweak.try_it()
+    tweak.turn(1)
+    second = tweak.try_it()
+    tweak.fold(ev.TryAnswers(id=first.id, answers=[ev.TriedAnswer("old")]))
+    tweak.fold(ev.TryEnded(id=first.id, reason="replaced"))
+    assert tweak.open
+    assert not tweak.answered
+    tweak.fold(ev.TryAnswers(id=second.id, answers=[ev.TriedAnswer("new")]))
+    tweak.fold(ev.TryEnded(id=second.id, reason="end"))
+    assert not tweak.open
+    assert tweak.answered == [("hello", ev.TriedAnswer("new"))]
+
+
+def test_pins_are_few_and_can_be_taken_off() -> None:
+    tweak = Tweak(3, START, RANGES)
+    for number in range(MOST_PINNED + 2):
+        assert tweak.pin(f"prompt {number}")
+    assert tweak.pinned == [f"prompt {number}" for number in range(2, MOST_PINNED + 2)]
+    assert not tweak.pin("prompt 3")
+    assert "prompt 3" not in tweak.pinned
