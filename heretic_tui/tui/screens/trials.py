@@ -447,7 +447,6 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     def _selected_anew(self) -> None:
         self._look_up_answers()
         self._paint_detail()
-        self.refresh_bindings()
 
     # Messages
 
