@@ -2,9 +2,9 @@
 
 python -m benchmarks.ui_latency
 
-The application runs on a pseudo-terminal of 120x40 with 2,000 more trials in its table and its scatter. A key moves the cursor; the
-time is taken until the detail of the trial it moved to has been drawn. The aims: p95 under 50 ms, p99 under 100 ms on
-two cores, and under 10 kB a second while nobody touches a key.
+The application runs on a pseudo-terminal of 120x40 with 2,000 more trials in its table and its scatter. A key moves the
+cursor; the time is taken until the detail of the trial it moved to has been drawn. The aims: p95 under 50 ms, p99 under
+100 ms on two cores, and under 7 kB a second while nobody touches a key.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.geometry import Region
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -44,7 +45,9 @@ class Frame(Vertical):
         """Another title; painted only where it differs. It is text, never markup."""
         content = Content.from_rich_text(title) if isinstance(title, Text) else Content(plain(title))
         if content != self._border_title:
-            self.border_title = content
+            # Its own line alone: Textual paints the whole pane, with all that is in it, where a title changes.
+            self._border_title = content
+            self.refresh(Region(-1, -1, self.outer_size.width, 1))
 
     def set_keys(self, keys: Iterable[str]) -> None:
         """Other actions for the lower border."""
@@ -64,4 +67,5 @@ class Frame(Vertical):
             words.append(each)
         content = Content(separator.join(words))
         if content != self._border_subtitle:
-            self.border_subtitle = content
+            self._border_subtitle = content
+            self.refresh(Region(-1, self.size.height, self.outer_size.width, 1))
