@@ -181,6 +181,12 @@ class Run:
     def ready(self) -> bool:
         return self.state.phase == "ready"
 
+    @property
+    def by_hand(self) -> int | None:
+        """The trial that was made by hand, when it has been measured."""
+        found = (trial.number for trial in self.state.trials.values() if trial.by_hand and trial.state == "complete")
+        return next(found, None)
+
     def exported(self) -> bool:
         return isinstance(self.state.export, ev.ExportFinished)
 
@@ -214,10 +220,11 @@ def tour(terminal: Recorder) -> None:
     terminal.listen(2)
     terminal.press("W", then=1)
     terminal.wait(terminal.shows("kept as trial"), 3)
-    terminal.wait(lambda: any(trial.by_hand and trial.state == "complete" for trial in run.state.trials.values()), 4)
+    terminal.wait(lambda: run.by_hand is not None, 4)
     terminal.press("3", then=3)
     # It is merged, into a new folder.
-    terminal.press("n", "n", then=1.2)
+    terminal.press("#", *str(run.by_hand), "\r", then=0.8)
+    terminal.listen(3)
     terminal.press("e", then=4)
     terminal.press("b", "~", "n", then=1)
     terminal.type("models")

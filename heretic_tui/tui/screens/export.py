@@ -56,7 +56,7 @@ class ExportScreen(ModeScreen):
     """What, steps and card; on a narrow terminal one at a time. It can be left while an export is written."""
 
     SCOPE = "export"
-    PANES = ("what-pane", "steps-pane", "card-pane")
+    PANES = ("what-pane", "export-steps-pane", "card-pane")
     HELP_TEXT = """
 Writes the selected trial as a model of its own, loads what was written, and measures it as the trial was measured.
 While that goes on, every other screen works; the search waits. Files that are exactly the trial differ from it by
@@ -124,7 +124,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
                     yield Static(Text("also export, one after another"), markup=False, id="also-words")
                     columns = [Column("trial", "", 14), Column("figures", "", 32), Column("note", "", 0)]
                     yield LineTable(columns, id="also", header=False, empty="no other trial is marked or on the front")
-                with Frame("Steps", id="steps-pane", keys=("cancel_exports",)):
+                with Frame("Steps", id="export-steps-pane", keys=("cancel_exports",)):
                     yield TextPanel(id="steps")
             with Frame("Model card", id="card-pane", keys=("edit_card",)):
                 yield TextPanel(id="card")
@@ -248,7 +248,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
             text.append("\n")
             text.append_text(waiting_text(waiting, view, look))
         panel.show(text)
-        pane = self.query_one("#steps-pane", Frame)
+        pane = self.query_one("#export-steps-pane", Frame)
         open_jobs = len(exports.open)
         pane.retitle("Steps" if not open_jobs else f"Steps: {counted(open_jobs, 'export')} to go")
         self.refresh_bindings()
@@ -521,7 +521,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
         self._paint_also()
         self._paint_steps()
         if self.has_class("-narrow"):
-            self.show_pane("steps-pane")
+            self.show_pane("export-steps-pane")
 
     def _refuse(self, problem: str) -> None:
         self._problem = problem
