@@ -24,7 +24,7 @@ from heretic_tui.run.journal import Tail
 from heretic_tui.run.overview import details, overview
 from heretic_tui.run.record import RunRecord
 from heretic_tui.run.state import RunState
-from heretic_tui.tui.host import FollowHost
+from heretic_tui.tui.other_process import FollowHost
 from tests.support import fake_run
 
 

@@ -19,7 +19,7 @@ from textual.widgets import Static
 from heretic_tui.demo.settings import FOLDER, MODEL, PROMPTS
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.host import FollowHost
+from heretic_tui.tui.other_process import FollowHost
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from tests.support import fake_run

@@ -39,7 +39,7 @@ def _add_attach(parser: argparse.ArgumentParser) -> None:
 
 def _follow(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.folder import latest_run
-    from heretic_tui.tui.host import FollowHost
+    from heretic_tui.tui.other_process import FollowHost
 
     _check_terminal("`heretic-tui show RUN` prints a run")
     host = FollowHost(find_run_of(options, options.run) if options.run else latest_run(runs_dir(options)))
@@ -50,7 +50,7 @@ def _follow(options: argparse.Namespace, streams: Streams) -> int:
 
 def _attach(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.folder import running_run
-    from heretic_tui.tui.host import AttachHost
+    from heretic_tui.tui.other_process import AttachHost
 
     _check_terminal("`heretic-tui show RUN` prints a run")
     host = AttachHost(find_run_of(options, options.run) if options.run else running_run(runs_dir(options)))

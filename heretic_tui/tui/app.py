@@ -32,10 +32,11 @@ from heretic_tui.tui import clipboard, messages, questions
 from heretic_tui.tui.announcements import announcement, told_of_control
 from heretic_tui.tui.editor import edit_on_terminal
 from heretic_tui.tui.help import help_text, palette_commands
-from heretic_tui.tui.host import AttachHost, FollowHost, Host, ThreadHost
+from heretic_tui.tui.host import Host, ThreadHost
 from heretic_tui.tui.keys import named
 from heretic_tui.tui.modes import Mode
 from heretic_tui.tui.open_runs import OpenRuns
+from heretic_tui.tui.other_process import AttachHost, FollowHost
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.queue_worker import PATIENCE, QueueWorker
 from heretic_tui.tui.run_view import EVERYTHING, RunView

@@ -1,5 +1,4 @@
-"""A run as a screen sees it: an engine thread in this process, a run that another process works on and this terminal
-is attached to, or a run folder that is only read."""
+"""A run as a screen sees it, and the engine as a thread of this process (`other_process.py` has the runs of others)."""
 
 from __future__ import annotations
 
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from heretic_tui import events as ev
 from heretic_tui.control import Control, Requests
-from heretic_tui.errors import HereticError, UsageError, one_line
-from heretic_tui.run.attach.client import Attachment, ControlNews
+from heretic_tui.errors import HereticError, one_line
+from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.attach.place import terminal_name
 from heretic_tui.run.attach.server import AttachServer, attachable
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.journal import Tail, read_events
+from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
 
 if TYPE_CHECKING:
@@ -273,111 +272,6 @@ def settle_garbage(event: ev.Event) -> None:
         gc.unfreeze()
         gc.collect()
         gc.freeze()
-
-
-class OtherProcess:
-    """What the hosts of a run have in common that another process works on, or none."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder: RunFolder | None = folder
-        self.settings: Settings | None = None
-        self._folder = folder
-
-    @property
-    def alive(self) -> bool:
-        return self._folder.holder() is not None
-
-    @property
-    def here(self) -> bool:
-        return False
-
-    def join(self, timeout: float | None = None) -> None:
-        pass
-
-
-class FollowHost(OtherProcess):
-    """A run folder that another process writes, or wrote: read only, from any number of terminals."""
-
-    def __init__(self, folder: RunFolder) -> None:
-        super().__init__(folder)
-        self._tail = Tail(folder.events)
-
-    def start(self) -> None:
-        pass
-
-    def take(self) -> list[ev.Event]:
-        return self._tail.take()
-
-    @property
-    def control(self) -> Requests | None:
-        return None
-
-    @property
-    def controller(self) -> str | None:
-        return None
-
-    @property
-    def attached(self) -> bool:
-        return False
-
-    def take_control(self, over: bool) -> None:
-        raise UsageError("this screen only watches the run: `heretic-tui attach` controls it")
-
-    def take_news(self) -> Sequence[ControlNews]:
-        return ()
-
-    def leave(self) -> None:
-        pass
-
-
-class AttachHost(OtherProcess):
-    """A run that another process works on, controlled from this terminal, or watched where another one controls it.
-
-    Raises:
-        UsageError: when the run cannot be attached to.
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        super().__init__(folder)
-        self._attachment = Attachment(folder)
-
-    def start(self) -> None:
-        self._attachment.take_control(over=False)
-
-    def take(self) -> list[ev.Event]:
-        return self._attachment.take()
-
-    @property
-    def control(self) -> Requests | None:
-        return self._attachment.control if self._attachment.yours else None
-
-    @property
-    def controller(self) -> str | None:
-        return self._attachment.controller
-
-    @property
-    def attached(self) -> bool:
-        return True
-
-    def take_control(self, over: bool) -> None:
-        self._attachment.take_control(over)
-
-    def take_news(self) -> Sequence[ControlNews]:
-        return self._attachment.take_news()
-
-    def leave(self) -> None:
-        self._attachment.leave()
-
-    def farewell(self) -> str | None:
-        """What the terminal is told when the screen is left: what becomes of the run; None where it is over."""
-        if not self.alive:
-            return None
-        name = self._folder.name
-        if self._attachment.ends_alone:
-            return f"{name} has done its trials, and its process ends: `heretic-tui follow {name}` shows the run"
-        asked = self._attachment.control.requested
-        becomes = {"stopping": "stops after the trial", "aborting": "is being stopped"}.get(asked, "goes on")
-        return f"{name} {becomes}: `heretic-tui attach {name}` controls it again"
 
 
 def resumed_settings(folder: RunFolder, own: Settings) -> Settings:

@@ -17,7 +17,8 @@ from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
 from heretic_tui.signals import interrupts, the_third_ends
 from heretic_tui.terminal import Output, Streams, output_to_log
-from heretic_tui.tui.host import AttachHost, Host, ThreadHost
+from heretic_tui.tui.host import Host, ThreadHost
+from heretic_tui.tui.other_process import AttachHost
 
 if TYPE_CHECKING:
     from textual.driver import Driver

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.tui.host import AttachHost, FollowHost, Host
+from heretic_tui.tui.host import Host
+from heretic_tui.tui.other_process import AttachHost, FollowHost
 from heretic_tui.tui.run_view import RunView
 
 

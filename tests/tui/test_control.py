@@ -16,7 +16,8 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui import messages
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.conversation import Who
-from heretic_tui.tui.host import AttachHost, ThreadHost
+from heretic_tui.tui.host import ThreadHost
+from heretic_tui.tui.other_process import AttachHost
 from tests.support import fake_run
 from tests.support.attached import Screen, ServedRun, served, until
 from tests.support.screens import drawn, drive, make_app, settle

@@ -15,7 +15,8 @@ from heretic_tui import events as ev
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.host import FollowHost, ThreadHost
+from heretic_tui.tui.host import ThreadHost
+from heretic_tui.tui.other_process import FollowHost
 
 
 def test_the_demo_from_setup_to_export_in_the_application(tmp_path: Path) -> None:

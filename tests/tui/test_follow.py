@@ -16,7 +16,7 @@ from heretic_tui.report.notify import Notifier
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.host import FollowHost
+from heretic_tui.tui.other_process import FollowHost
 from heretic_tui.tui.widgets.log_panel import LogPanel
 from tests.support import fake_run
 from tests.support.journals import opened, trial

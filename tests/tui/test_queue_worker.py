@@ -21,8 +21,9 @@ from heretic_tui.settings.record import to_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.host import FollowHost, ThreadHost
+from heretic_tui.tui.host import ThreadHost
 from heretic_tui.tui.messages import QueueRun, ShowRun
+from heretic_tui.tui.other_process import FollowHost
 from heretic_tui.tui.queue_worker import PATIENCE
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from tests.support.journals import opened, trial

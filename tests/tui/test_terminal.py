@@ -15,7 +15,7 @@ import pytest
 from heretic_tui.run.folder import find_runs
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
-from heretic_tui.tui.host import FollowHost
+from heretic_tui.tui.other_process import FollowHost
 from tests.support.terminals import PATIENCE, demo, drawn, state_in, terminal
 
 
