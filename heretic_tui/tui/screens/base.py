@@ -52,10 +52,12 @@ class RunScreen(Screen[ScreenResultType]):
     Attributes:
         SCOPE: the first part of the names of its actions in a keymap.
         HELP_TEXT: what it is for, and what no key says.
+        IDLE: what the second line says while no run is open.
     """
 
     SCOPE: ClassVar[str] = ""
     HELP_TEXT: ClassVar[str] = ""
+    IDLE: ClassVar[str] = "No run is open: 0 lists the runs, 1 sets one up."
 
     def __init_subclass__(cls, **options: Any) -> None:
         if cls.SCOPE and "BINDINGS" in cls.__dict__:
@@ -113,7 +115,7 @@ class RunScreen(Screen[ScreenResultType]):
         for top in self.query(TopLine):
             top.show(view, shows.modes, shows.current_mode)
         for now in self.query(NowLine):
-            now.show(view)
+            now.show(view, self.IDLE)
         for message in self.query(MessageLine):
             message.show(shows.told, view.timed)
 

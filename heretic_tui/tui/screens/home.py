@@ -66,6 +66,7 @@ class HomeScreen(ModeScreen):
     """Runs, the selected run, this machine, first steps; on a narrow terminal one at a time."""
 
     SCOPE = "home"
+    IDLE = "Choose a run, or set one up."
     PANES = ("home-runs", "home-run", "home-machine", "home-first")
     HELP_TEXT = """
 All runs of the runs folder, those at work first, and beneath them the queue: runs that start one after another. Enter

@@ -50,6 +50,7 @@ class SetupScreen(ModeScreen):
     """Frames: the plan with a line to edit it in, what the run will take, a prompt, the matrices, the command."""
 
     SCOPE = "setup"
+    IDLE = "Everything is checked while you type. ctrl+s starts."
     PANES = ("plan-pane", "before-pane", "preview-pane", "edits-pane", "command-pane")
     HELP_TEXT = """
 Everything is checked while you type: a value that can be used has a check mark, one that cannot has a cross and the

@@ -23,18 +23,22 @@ class NowLine(PaintedLine):
     def __init__(self) -> None:
         super().__init__("now-line")
 
-    def show(self, view: RunView) -> None:
+    def show(self, view: RunView, idle: str) -> None:
+        """
+        Args:
+            idle: what there is to do while no run is open.
+        """
         if width := self.size.width:
             text = Text(" ", no_wrap=True, overflow="crop")
-            text.append_text(joined(now_words(view, looks(self)), width - 2))
+            look = looks(self)
+            parts = now_words(view, look) if view.host else [(idle, look.dim)]
+            text.append_text(joined(parts, width - 2))
             self.put(text)
 
 
 def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     """What happens now, as (words, style), what matters most first."""
     state = view.state
-    if view.host is None:
-        return [("Choose a run, or set one up.", look.dim)]
     parts = [*_step(view, look), (best_words(state), f"bold {look.good}")]
     if view.timed and state.opened and state.opened.time:
         # How long a run took that was killed is not known.
@@ -50,8 +54,10 @@ def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
 def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:
     """The step of a preparation, or how far the search is."""
     state, glyphs = view.state, view.glyphs
-    if not view.alive or state.phase is None:
+    if not view.alive:
         return []
+    if state.phase is None:
+        return [(plain(state.notices[-1].text), look.busy)] if state.notices else []
     parts: list[tuple[str, str]] = []
     steps = PHASES[: PHASES.index("search")]
     if state.phase in steps:
