@@ -11,12 +11,12 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from heretic_tui.tui.glyphs import fit
+from heretic_tui.tui.widgets.steady_scroll import SteadyScroll
 
 # Cells that a column without a width of its own needs.
 _LEAST = 8
@@ -59,7 +59,7 @@ class _Told(Message):
         return self.table
 
 
-class LineTable(ScrollView, can_focus=True):
+class LineTable(SteadyScroll, can_focus=True):
     """Rows with a header and a cursor.
 
     Attributes:
@@ -177,7 +177,7 @@ class LineTable(ScrollView, can_focus=True):
         elif not self.rows:
             self.cursor = None
         if len(before) != len(self.rows):
-            self._resize_to(len(self.rows) + self._head)
+            self.resize_to(len(self.rows) + self._head)
         if self._places.get(self.cursor, 0) != place:
             self._scroll_to_cursor()
             self.refresh()
@@ -200,14 +200,6 @@ class LineTable(ScrollView, can_focus=True):
         if place is not None and self.rows[place] != row:
             self.rows[place] = row
             self._refresh_row(place)
-
-    def _resize_to(self, lines: int) -> None:
-        if self.show_vertical_scrollbar and min(lines, self.virtual_size.height) > self.size.height:
-            # The scroll bar stays: only its grip changes. Textual would lay out and repaint the whole screen.
-            self.set_reactive(LineTable.virtual_size, Size(0, lines))
-            self.vertical_scrollbar.window_virtual_size = lines
-        else:
-            self.virtual_size = Size(0, lines)
 
     @property
     def place(self) -> int:

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 from rich.segment import Segment
 from rich.text import Text
-from textual.geometry import Region, Size
+from textual.geometry import Region
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from heretic_tui.tui.glyphs import made_plain
 from heretic_tui.tui.keys import scroll_bindings
+from heretic_tui.tui.widgets.steady_scroll import SteadyScroll
 
 
-class TextPanel(ScrollView, can_focus=True):
+class TextPanel(SteadyScroll, can_focus=True):
     """Shows one text; `show` replaces it."""
 
     class Resized(Message):
@@ -50,8 +50,7 @@ class TextPanel(ScrollView, can_focus=True):
 
     def _take(self, lines: list[Text]) -> None:
         before, self._lines = self._lines, lines
-        if len(before) != len(self._lines):
-            self.virtual_size = Size(0, len(self._lines))
+        self.resize_to(len(self._lines))
         top = self.scroll_offset.y
         for y in range(self.size.height):
             old = before[top + y] if top + y < len(before) else None
