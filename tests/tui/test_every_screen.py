@@ -39,6 +39,11 @@ async def _open(pilot: Pilot[Any], app: HereticApp, host: fake_run.FakeHost, nam
     await settle(pilot, app)
 
 
+def _in_view(screen: PanedScreen[Any]) -> list[Frame]:
+    """The frames that are shown; the line that one writes in stays beside any of them."""
+    return [each for each in screen.query(Frame) if each.id != "message-pane" and each.size.width and each.size.height]
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> fake_run.FakeHost:
     folder = tmp_path / "run"
@@ -58,7 +63,7 @@ def test_a_screen_shows_titled_panes_at_every_size(tmp_path: Path, host: fake_ru
             await settle(pilot, app)
             screen = app.screen
             assert isinstance(screen, PanedScreen)
-            frames = [frame for frame in screen.query(Frame) if frame.size.width and frame.size.height]
+            frames = _in_view(screen)
             assert frames, f"no pane is shown at {size}"
             assert all(frame.border_title for frame in frames)
             lines = drawn(app).splitlines()
@@ -69,7 +74,7 @@ def test_a_screen_shows_titled_panes_at_every_size(tmp_path: Path, host: fake_ru
                 for _ in screen.PANES[1:]:
                     screen.action_next_pane()
                     await settle(pilot, app)
-                    (shown,) = (frame for frame in screen.query(Frame) if frame.size.width and frame.size.height)
+                    (shown,) = _in_view(screen)
                     assert shown.id == screen.pane
                     seen.add(screen.pane)
                 assert seen == set(screen.PANES)

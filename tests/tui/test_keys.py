@@ -88,7 +88,12 @@ def test_no_key_of_a_dialog_reaches_the_screen_beneath(
             await pilot.press({"#": "number_sign", "/": "slash"}.get(key, key))
             await keys_are_through(pilot, app)
             assert looks() == before, key
-            assert app.current_mode == "trials", key
+            # To edit the settings is an answer where a run has failed.
+            edits = dialog == "failure" and key == "e"
+            assert app.current_mode == ("setup" if edits else "trials"), key
+            if edits:
+                app.switch_mode("trials")
+                await pilot.pause()
             while app.screen is not beneath:
                 app.pop_screen()
                 await pilot.pause()
@@ -179,7 +184,6 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
         await pilot.press("g")
         for words in ("e export", "enter responses", "/ filter", "p pause", "q quit"):
             assert words in keys()
-        assert "v next pane" not in keys(), "all views are in view"
         await pilot.press("4")
         for words in ("1-6", "p pause", " q quit", "? help", "esc stop"):
             assert words not in keys(), "it would be typed"
