@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,22 +17,15 @@ from textual.widgets import Input
 
 from heretic_tui.calls import Calls
 from heretic_tui.demo.settings import settings_of_the_demo
-from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.files import user_path
+from heretic_tui.errors import HereticError
 from heretic_tui.machine import Machine, disk_free
-from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.queue import Entry, Queue, QueueFile, kept_free, stop_time
+from heretic_tui.run.queue import Queue, QueueFile
 from heretic_tui.run.shelf import Glance, Shelf
-from heretic_tui.settings.form import SettingsForm, command_line
-from heretic_tui.settings.record import from_record
-from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.sources import load_settings
-from heretic_tui.tui.host import resumed_settings
-from heretic_tui.tui.messages import AttachRun, QueueRun, ShowRun, StartRun, WorkQueue
-from heretic_tui.tui.questions import Choice, Question
+from heretic_tui.tui.messages import AttachRun, ShowRun, StartRun
 from heretic_tui.tui.run_view import EVERYTHING
-from heretic_tui.tui.screens.base import ModeScreen
-from heretic_tui.tui.screens.dialogs import ChoiceDialog, LineDialog
+from heretic_tui.tui.screens.home_delete import HomeDeleting
 from heretic_tui.tui.screens.home_machine import machine_words
 from heretic_tui.tui.screens.home_text import (
     COLUMNS,
@@ -44,7 +36,6 @@ from heretic_tui.tui.screens.home_text import (
     entry_row,
     entry_words,
     fits,
-    limits,
     run_row,
     run_words,
     short_model,
@@ -54,7 +45,7 @@ from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
-from heretic_tui.words import counted, plain, size_words
+from heretic_tui.words import counted, plain
 
 # Of the keys that stand in the frame around the runs.
 _KEYS = ("enter", "attach", "resume", "new", "queue", "delete")
@@ -62,7 +53,7 @@ _KEYS = ("enter", "attach", "resume", "new", "queue", "delete")
 _LOOK = 1.0
 
 
-class HomeScreen(ModeScreen):
+class HomeScreen(HomeDeleting):
     """Runs, the selected run, this machine, first steps; on a narrow terminal one at a time."""
 
     SCOPE = "home"
@@ -93,16 +84,13 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
     ]
 
     def __init__(self, form: SettingsForm, calls: Calls, machine: Machine | None = None) -> None:
-        super().__init__()
-        self.form = form
+        super().__init__(form)
         self._calls = calls
         self._machine = machine or Machine()
         self._shelf: Shelf | None = None
-        # What the thread has found, and what of it is shown.
-        self._found: Sequence[Glance] = ()
-        self._queue, self._queue_problem = Queue(), ""
-        self._worker: int | None = None
+        self._queue_problem = ""
         self._free: int | None = None
+        # How often the thread has found something, and how much of that is shown.
         self._changes = self._shown_changes = 0
         self._looking, self._looked = False, 0.0
         self._filter = ""
@@ -138,21 +126,13 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
 
     # Looking
 
-    @property
-    def _runs_dir(self) -> Path:
-        try:
-            return user_path(self.form.settings.runs_dir)
-        except UsageError:
-            return Path(self.form.settings.runs_dir)
-
     def ticked(self) -> None:
         if not self._looking and time.monotonic() - self._looked >= _LOOK:
             self._look()
         if self._changes != self._shown_changes:
             self._shown_changes = self._changes
-            self._paint_runs()
-            self._paint_run()
-        elif (glance := self._glance) and glance.at_work:
+            self.show_changes()
+        elif (glance := self.glance) and glance.at_work:
             self._paint_run()
         self._paint_machine()
 
@@ -161,7 +141,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         if self._looking:
             return
         self._looking = True
-        on_thread(self, partial(self._look_at, self._runs_dir), "look", exclusive=False)
+        on_thread(self, partial(self._look_at, self.runs_dir), "look", exclusive=False)
 
     def _look_at(self, runs_dir: Path) -> None:
         try:
@@ -172,7 +152,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
                 queue, problem = file.read(), ""
             except HereticError as error:
                 queue, problem = Queue(), str(error)
-            self._queue, self._queue_problem, self._worker = queue, problem, file.worker()
+            self.queue, self._queue_problem, self.worker = queue, problem, file.worker()
             self._free = disk_free(runs_dir)
             self._shelf.look(self._take)
         finally:
@@ -181,31 +161,32 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
 
     def _take(self, glances: Sequence[Glance]) -> None:
         # On the thread: the tick shows it.
-        self._found = glances
+        self.found = glances
         self._changes += 1
 
-    def _look_again(self) -> None:
-        """Something was changed here: it is to be seen at once."""
+    def look_soon(self) -> None:
         self._looked = 0.0
-        self._look()
 
     # Painting
 
+    def show_changes(self) -> None:
+        self._paint_runs()
+        self._paint_run()
+
     def paint(self, kinds: frozenset[str]) -> None:
         if EVERYTHING in kinds:
-            self._paint_runs()
-            self._paint_run()
+            self.show_changes()
             self._paint_machine()
             self._paint_first()
 
     def _paint_runs(self) -> None:
         glyphs, now, timed = self.view.glyphs, time.time(), self.view.timed
-        several = {model for model, count in Counter(g.model for g in self._found).items() if count > 1}
-        shown = [glance for glance in self._found if fits(self._filter, glance)]
+        several = {model for model, count in Counter(g.model for g in self.found).items() if count > 1}
+        shown = [glance for glance in self.found if fits(self._filter, glance)]
         rows = [run_row(glance, glyphs, now, several, timed) for glance in shown]
-        at_work = next((glance.model for glance in self._found if glance.at_work), "")
-        after = f"after {short_model(at_work)}" if at_work else "" if self._worker else "Q starts it"
-        rows += [entry_row(self._queue, entry, self._worker, glyphs, after) for entry in self._queue.entries]
+        at_work = next((glance.model for glance in self.found if glance.at_work), "")
+        after = f"after {short_model(at_work)}" if at_work else "" if self.worker else "Q starts it"
+        rows += [entry_row(self.queue, entry, self.worker, glyphs, after) for entry in self.queue.entries]
         table = self.query_one("#run-table", LineTable)
         table.set_columns(WIDE_COLUMNS if table.size.width >= WIDE else COLUMNS)
         table.set_empty(self._nothing())
@@ -214,13 +195,13 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         self._show_keys()
 
     def _retitle(self, shown: int) -> None:
-        at_work = sum(glance.at_work for glance in self._found)
-        parts = [counted(len(self._found), "run")] if self._found else []
+        at_work = sum(glance.at_work for glance in self.found)
+        parts = [counted(len(self.found), "run")] if self.found else []
         if self._filter:
-            parts = [f"{shown} of {counted(len(self._found), 'run')} by filter {self._filter}"]
+            parts = [f"{shown} of {counted(len(self.found), 'run')} by filter {self._filter}"]
         if at_work:
             parts.append(f"{at_work} at work")
-        if waiting := len(self._queue.waiting):
+        if waiting := len(self.queue.waiting):
             parts.append(f"{waiting} queued")
         self.query_one("#home-runs", Frame).retitle(f"Runs ({', '.join(parts)})" if parts else "Runs")
 
@@ -233,36 +214,19 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
             "No run fits the filter; esc clears it." if self._filter else "No runs yet. d runs the demo, N sets one up."
         )
 
-    @property
-    def _key(self) -> Key:
-        cursor = self.query_one("#run-table", LineTable).cursor
-        return cursor if isinstance(cursor, Key) else Key()
-
-    @property
-    def _glance(self) -> Glance | None:
-        """The run under the cursor."""
-        name = self._key.run
-        return next((glance for glance in self._found if glance.name == name), None) if name else None
-
-    @property
-    def _entry(self) -> Entry | None:
-        """The entry of the queue under the cursor."""
-        number = self._key.entry
-        return next((entry for entry in self._queue.entries if entry.id == number), None) if number else None
-
     def _paint_run(self) -> None:
         frame, panel = self.query_one("#home-run", Frame), self.query_one("#run-text", TextPanel)
         now, look, glyphs = time.time(), self.looks, self.view.glyphs
-        if glance := self._glance:
+        if glance := self.glance:
             frame.retitle(plain(glance.model))
             if glance.word == "damaged":
                 panel.show(Text(plain(glance.overview.problem or ""), look.bad))
                 return
             width = panel.scrollable_content_region.width
             panel.show(run_words(glance, look, glyphs, width, now, self.view.timed))
-        elif entry := self._entry:
+        elif entry := self.entry:
             frame.retitle(f"Queue: {short_model(entry.model)}")
-            panel.show(entry_words(self._queue, entry, self._worker, self._command(entry), look, now))
+            panel.show(entry_words(self.queue, entry, self.worker, self.command(entry), look, now))
         else:
             frame.retitle("Run")
             panel.show(Text("No run is selected.", look.dim))
@@ -290,17 +254,17 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
     # Runs
 
     def works(self, action: str) -> bool:
-        glance = self._glance if self.is_ready else None
+        glance = self.glance if self.is_ready else None
         match action:
             case "attach":
                 return glance is not None and glance.at_work
             case "resume":
-                problem = self._entry.problem if self.is_ready and self._entry else None
+                problem = self.entry.problem if self.is_ready and self.entry else None
                 return problem is not None or (glance is not None and not glance.at_work and glance.word != "damaged")
             case "enter" | "delete":
-                return self._key != Key()
+                return self.key != Key()
             case "filter":
-                return bool(self._found)
+                return bool(self.found)
         return True
 
     @on(LineTable.Highlighted, "#run-table")
@@ -315,13 +279,13 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
 
     @on(LineTable.Selected, "#run-table")
     def open_run(self) -> None:
-        if glance := self._glance:
+        if glance := self.glance:
             self.ask(ShowRun(glance.folder))
-        elif self._entry:
+        elif self.entry:
             self.action_queue()
 
     def action_attach(self) -> None:
-        glance = self._glance
+        glance = self.glance
         if glance is None:
             self.say("Put the cursor on a run that is at work first.")
         elif not glance.at_work:
@@ -330,27 +294,12 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
             self.ask(AttachRun(glance.folder))
 
     def action_resume(self) -> None:
-        if entry := self._entry:
+        if entry := self.entry:
             if entry.problem:
-                self._change_queue(lambda file: file.retry(entry.id))
+                self.change_queue(lambda file: file.retry(entry.id))
             return
-        if (settings := self._resumed()) is not None:
+        if (settings := self.resumed()) is not None:
             self.ask(StartRun(settings))
-
-    def _resumed(self) -> Settings | None:
-        """The settings of the run under the cursor; told why where there are none to go on with."""
-        glance = self._glance
-        if glance is None:
-            self.say("Put the cursor on a run first.")
-            return None
-        if glance.folder.holder():
-            self.say(f"{glance.name} is running in process {glance.folder.holder()}: enter opens it, a controls it.")
-            return None
-        try:
-            return resumed_settings(glance.folder, self.form.settings)
-        except HereticError as error:
-            self.say(f"{glance.name} cannot be resumed: {error}", "error")
-            return None
 
     async def action_new(self) -> None:
         await self.app.run_action("app.mode('setup')")
@@ -376,173 +325,9 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
     @on(Input.Changed, "#run-filter")
     def _filtering(self, event: Input.Changed) -> None:
         self._filter = event.value.strip()
-        self._paint_runs()
-        self._paint_run()
+        self.show_changes()
 
     @on(Input.Submitted, "#run-filter")
     def _filtered(self) -> None:
         self.query_one("#run-filter", Input).display = False
         self.query_one("#run-table").focus()
-
-    # Deleting
-
-    def action_delete(self) -> None:
-        if entry := self._entry:
-            self._ask_to_remove(entry)
-            return
-        glance = self._glance
-        if glance is None:
-            self.say("Put the cursor on a run first.")
-        elif holder := glance.folder.holder():
-            self.say(f"{glance.name} is running in process {holder}: it cannot be deleted.")
-        else:
-            folder = glance.folder
-            # Thousands of files may have to be looked at.
-            on_thread(self, lambda: self.app.call_from_thread(self._ask_to_delete, folder, _size(folder.path)), "size")
-
-    def _ask_to_delete(self, folder: RunFolder, size: int) -> None:
-        if self.app.screen is not self:
-            return
-        exports = sorted(path.name for path in (folder.path / "exports").glob("*"))
-        text = f"{folder.path}, {size_words(size)}\nAll its trials and responses will be deleted" + (
-            f", and its exports: {', '.join(exports)}." if exports else "."
-        )
-        answers = ("n", "no", "no, keep it"), ("y", "delete", "delete it; this cannot be undone")
-
-        def answered(answer: str | None) -> None:
-            if answer == "delete":
-                on_thread(self, partial(self._delete, folder), f"delete {folder.name}", exclusive=False)
-
-        self.app.push_screen(ChoiceDialog(Question(f"Delete {folder.name}?", text, answers)), answered)
-
-    def _delete(self, folder: RunFolder) -> None:
-        problems: list[str] = []
-        try:
-            # Nobody begins to write to it meanwhile.
-            folder.lock()
-        except UsageError as error:
-            self.say(f"{folder.name} is not deleted: {error}", "error")
-            return
-        try:
-            shutil.rmtree(folder.path, onerror=lambda call, path, error: problems.append(f"{path}: {error[1]}"))
-        finally:
-            folder.unlock()
-        if problems:
-            self.say(f"{folder.name} is deleted in part: {problems[0]}", "error")
-        self._looked = 0.0
-
-    def _ask_to_remove(self, entry: Entry) -> None:
-        def answered(answer: str | None) -> None:
-            if answer == "remove":
-                self._change_queue(lambda file: file.remove(entry.id))
-
-        text = f"{entry.model}\nIts settings are lost; what its run has done so far stays."
-        answers = ("n", "no", "no, keep it"), ("y", "remove", "take it out of the queue")
-        self.app.push_screen(ChoiceDialog(Question("Take it out of the queue?", text, answers)), answered)
-
-    # The queue
-
-    def action_move_entry(self, by: int) -> None:
-        if entry := self._entry:
-            self._change_queue(lambda file: file.move(entry.id, by))
-        else:
-            self.say("J and K move a run of the queue: put the cursor on one.")
-
-    def _change_queue(self, change: Callable[[QueueFile], object]) -> None:
-        file = QueueFile(self._runs_dir)
-        try:
-            change(file)
-            self._queue = file.read()
-        except HereticError as error:
-            self.say(str(error), "error")
-            return
-        self._paint_runs()
-        self._paint_run()
-
-    def _command(self, entry: Entry) -> str:
-        """The command that does what an entry does, or what is wrong with its settings."""
-        try:
-            return command_line(from_record(entry.settings, self.form.settings, "the queue"))
-        except HereticError as error:
-            return str(error)
-
-    def action_queue(self) -> None:
-        """All that can be done with the queue, as one question."""
-        entry, glance, queue = self._entry, self._glance, self._queue
-        answers: list[Choice] = []
-        if glance and not glance.at_work and glance.word != "damaged":
-            answers.append(("a", "add", f"add {plain(glance.model)}: it goes on where it stopped"))
-        if entry and entry.problem:
-            answers.append(("t", "retry", "try it again"))
-        if entry:
-            answers.append(("r", "remove", "take it out of the queue"))
-        if queue.waiting and self._worker is None:
-            answers.append(("s", "start", "start the queue in this terminal"))
-        answers += [
-            ("u", "until", "a time after which no run starts"),
-            ("f", "free", "disk space that is to stay free"),
-            ("c", "close", "close"),
-        ]
-        by = f"Process {self._worker} works it off." if self._worker else "Nobody works it off now."
-        waits = counted(len(queue.waiting), "run")
-        text = "\n".join([f"{waits} in the queue. {by}", *limits(queue, time.time())])
-        self.app.push_screen(ChoiceDialog(Question("Queue", text, tuple(answers))), self._queue_answered)
-
-    def _queue_answered(self, answer: str | None) -> None:
-        entry = self._entry
-        match answer:
-            case "add" if (settings := self._resumed()) is not None:
-                self.ask(QueueRun(settings))
-                self._looked = 0.0
-            case "retry" if entry:
-                self._change_queue(lambda file: file.retry(entry.id))
-            case "remove" if entry:
-                self._ask_to_remove(entry)
-            case "start":
-                self.ask(WorkQueue())
-            case "until":
-                self._ask_until()
-            case "free":
-                self._ask_free()
-
-    def _ask_until(self) -> None:
-        def answered(text: str | None) -> None:
-            if text is not None:
-                self._change_queue(lambda file: file.limit(stop_at=stop_time(text, time.time())))
-
-        check = _checked(lambda text: stop_time(text, time.time()))
-        dialog = LineDialog("No run starts after", "", "HH:MM, a date, both, or never", check)
-        self.app.push_screen(dialog, answered)
-
-    def _ask_free(self) -> None:
-        def answered(text: str | None) -> None:
-            if text is not None:
-                self._change_queue(lambda file: file.limit(keep_free=kept_free(text)))
-
-        title = "GB that are to stay free on the disk of the runs"
-        self.app.push_screen(LineDialog(title, "", "0: no limit", _checked(kept_free)), answered)
-
-
-def _checked(read: Callable[[str], object]) -> Callable[[str], str | None]:
-    """What is wrong with a text, None where nothing is."""
-
-    def check(text: str) -> str | None:
-        try:
-            read(text)
-        except UsageError as error:
-            return str(error)
-        return None
-
-    return check
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all files in a folder; links are not followed."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and not path.is_symlink():
-                total += path.stat().st_size
-        except OSError:
-            continue
-    return total
