@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -13,36 +12,22 @@ from textual.containers import Horizontal, Vertical
 from heretic_tui.commands import Shift
 from heretic_tui.layer_figures import GEOMETRY_COLUMNS, best_layer, peaks
 from heretic_tui.run.state import MEASURED_STATES
-from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand, TweakFrom
-from heretic_tui.tui.screens.base import ModeScreen, touched
+from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.layers_files import LayerFiles
+from heretic_tui.tui.screens.layers_panes import LayerPanes
 from heretic_tui.tui.screens.layers_table import (
     columns_of,
     geometry_columns,
     geometry_rows,
-    panels_of,
     rows_of,
-    strengths,
 )
 from heretic_tui.tui.screens.layers_text import (
-    finding_text,
-    found_of,
-    importance_text,
-    layer_title,
-    lens_lines,
-    lens_table,
-    lens_title,
-    nearest_text,
-    shift_lines,
-    shift_wanted,
     waiting,
 )
 from heretic_tui.tui.screens.run_choice import RunChoice
 from heretic_tui.tui.threads import on_thread
-from heretic_tui.tui.widgets.charts import heat_map
 from heretic_tui.tui.widgets.frame import Frame
-from heretic_tui.tui.widgets.layer_chart import draw, legend
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.tui.widgets.view_line import ViewLine
@@ -70,7 +55,7 @@ _NARROW = (
 )
 
 
-class LayersScreen(ModeScreen):
+class LayersScreen(LayerPanes):
     """A table of layers; beside it the finding, the curves and what the selected layer says, or one view alone."""
 
     SCOPE = "layers"
@@ -120,7 +105,6 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     def __init__(self) -> None:
         super().__init__()
-        self._view = "overview"
         # Whether the panes are to be painted anew for other sizes.
         self._stale = False
         # Whether there was room for one pane alone.
@@ -129,8 +113,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     def _forget(self) -> None:
         """What was known of the run before."""
-        self._files: LayerFiles | None = None
-        self._asked: Shift | None = None
+        self.files = self.asked = None
         self._placed = False
         self._drawn: int | None = None
         # Columns of the geometry that are out of sight to the left.
@@ -163,16 +146,16 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     def paint(self, kinds: frozenset[str]) -> None:
         folder = self.view.folder
-        if folder is not None and (self._files is None or self._files.folder is not folder):
+        if folder is not None and (self.files is None or self.files.folder is not folder):
             self._forget()
-            self._files = LayerFiles(folder)
+            self.files = LayerFiles(folder)
         if "shift_found" in kinds:
-            self._asked = None
+            self.asked = None
         came = touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found")
         if came or self.view.selected_trial != self._drawn:
             self._read()
             self._paint()
-        elif touched(kinds, "progress", "phase_started", "run_ended") and (self._waiting or self._asked):
+        elif touched(kinds, "progress", "phase_started", "run_ended") and (self._waiting or self.asked):
             self._paint()
 
     @property
@@ -180,20 +163,11 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         state = self.view.state
         return state.directions is None or state.analysis is None
 
-    @property
-    def _index(self) -> int:
-        """Residual index of the selected layer."""
-        return self.query_one(LineTable).place
-
-    def _edit(self) -> dict[str, list[float]]:
-        found = self.view.state.directions
-        return strengths(self.view.trial, len(found.layers) - 1) if found else {}
-
     def _paint(self) -> None:
         self._drawn = self.view.selected_trial
         self._paint_views()
         self._paint_table()
-        self._paint_side()
+        self.paint_side()
 
     def _paint_views(self) -> None:
         state, narrow = self.view.state, self.has_class("-narrow")
@@ -201,20 +175,20 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         if found := state.analysis:
             sets = [found.prompts.get(f"{name}_prompts", 0) for name in ("good", "bad")]
             more = f"{len(found.layers) - 1} layers, {sets[0]} harmless and {sets[1]} harmful prompts"
-        here = self.pane if narrow and self._view in ("overview", "geometry") else self._view
-        here = "geometry" if self._view == "geometry" else here
+        here = self.pane if narrow and self.shown in ("overview", "geometry") else self.shown
+        here = "geometry" if self.shown == "geometry" else here
         self.query_one(ViewLine).show(_NARROW if narrow else _VIEWS, here, more, self.looks)
 
     def _paint_table(self) -> None:
         table, state = self.query_one(LineTable), self.view.state
         pane = self.query_one("#layers-pane", Frame)
-        if self._view == "geometry":
+        if self.shown == "geometry":
             pane.retitle("Residual geometry")
             columns = geometry_columns(self._panned)
             rows = geometry_rows(state.analysis.layers, columns) if state.analysis else []
         else:
             pane.retitle("Layers")
-            edit = self._edit()
+            edit = self.edit()
             columns = columns_of(state, edit, self.view.selected_trial, table.size.width - 1)
             rows = rows_of(state, edit, columns, self.view.glyphs)
         table.set_empty(waiting(state, self.view.alive, "No directions yet.").replace("\n", " "))
@@ -230,130 +204,6 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self._placed = True
             if table.place == 0:
                 table.go_to(best.index)
-
-    def _paint_side(self) -> None:
-        """The panes that are in view, for the selected layer."""
-        index = self._index
-        makers: dict[str, Callable[[int, int, int], Text]] = {
-            "finding": self._finding, "curves": self._curves, "view": self._shown_view, "lens": self._lens,
-            "map": self._map, "shift": self._shift,
-        }  # fmt: skip
-        for name, make in makers.items():
-            panel = self.query_one(f"#{name}", TextPanel)
-            region = panel.scrollable_content_region
-            # As wide with a scroll bar as without.
-            width = region.width - (not panel.show_vertical_scrollbar)
-            if width > 0 and region.height > 0 and panel.is_on_screen:
-                panel.show(make(index, width, region.height))
-
-    def _retitle(self, pane: str, title: str | Text) -> None:
-        self.query_one(f"#{pane}-pane", Frame).retitle(title)
-
-    def _finding(self, index: int, width: int, height: int) -> Text:
-        state = self.view.state
-        self._retitle("finding", found_of(state).title)
-        return finding_text(state, self.view.alive, index, width, self.looks, self.view.glyphs)
-
-    def _curves(self, index: int, width: int, height: int) -> Text:
-        state = self.view.state
-        panels = panels_of(state, self._edit(), self.view.selected_trial)
-        changes = state.analysis is not None and bool(state.analysis.layers[-1].effects)
-        title = Text("Log-odds change by layer" if changes else "Curves by layer")
-        if panels:
-            title.append_text(legend(panels[0].curves, self.looks, self.view.glyphs))
-        self._retitle("curves", title)
-        chart = draw(panels, width, height, self.view.glyphs)
-        if chart is None:
-            return Text(waiting(state, self.view.alive, "Nothing to draw yet.") if not panels else "")
-        return chart.text(self.looks, self.view.glyphs, index - 1 if index else None)
-
-    def _lens(self, index: int, width: int, height: int) -> Text:
-        found = self.view.state.analysis
-        self._retitle("lens", lens_title(index) if found else "Logit lens; promotes / suppresses")
-        if found is None:
-            return self._not_analysed()
-        return lens_lines(found.layers[index], width, height, self.looks, self.view.glyphs)
-
-    def _not_analysed(self) -> Text:
-        return Text(waiting(self.view.state, self.view.alive, "The layers have not been analysed yet."))
-
-    def _map(self, index: int, width: int, height: int) -> Text:
-        files = self._files
-        self._retitle("map", self._map_title(index))
-        letters = self.view.glyphs is ASCII or self.app.no_color
-        drawn = files.map(index, width, height, self.looks, letters) if files else None
-        return drawn or Text(waiting(self.view.state, self.view.alive, "There is no map of this run yet."))
-
-    def _map_title(self, index: int) -> str:
-        name = layer_title(index, self.view.state.analysis)
-        return f"{name}, map by {self._files.map_words()}" if self._files else "Map"
-
-    def _shift_title(self) -> str:
-        trial = self.view.trial
-        return f"First-token shift of trial {trial.number}" if trial else "First-token shift"
-
-    def _shift(self, index: int, width: int, height: int) -> Text:
-        trial, files = self.view.trial, self._files
-        self._retitle("shift", self._shift_title())
-        if trial is None or files is None:
-            return Text("No trials yet.")
-        if trial.number in files.shifts:
-            return shift_lines(files.shift_lines(trial.number), width, self.looks, self.view.glyphs)
-        if self._asked and self.view.can_ask:
-            words = (
-                f"Waiting: the engine measures the shift of trial {self._asked.trial} as soon as it can; esc cancels."
-            )
-            progress = self.view.state.progress
-            return Text(words + (f"\n{plain(progress.stage)}: {progress.done} of {progress.total}" if progress else ""))
-        if self._view != "shift":
-            return Text(f"The first-token shift of trial {trial.number} has not been measured. f shows how.")
-        return Text(shift_wanted(trial.number, self.view.can_ask, files.folder.name))
-
-    def _shown_view(self, index: int, width: int, height: int) -> Text:
-        """The view that is shown alone."""
-        found, directions = self.view.state.analysis, self.view.state.directions
-        title = layer_title(index, found)
-        text = self._not_analysed()
-        match self._view:
-            case "importance" if found:
-                text = self._importance(index, width, height)
-            case "tokens":
-                title = lens_title(index)
-                if found:
-                    text = lens_table(found.layers[index], width, self.looks, self.view.glyphs)
-            case "map":
-                text = self._map(index, width, height)
-                title = self._map_title(index)
-            case "shift":
-                text = self._shift(index, width, height)
-                title = self._shift_title()
-            case "cosines":
-                title = "Cosines between the layers' directions"
-                text = Text(waiting(self.view.state, self.view.alive, "The directions are not known yet."))
-                if directions and index < len(directions.cosines):
-                    text = Text(nearest_text(directions.cosines, index) + "\n")
-                    text.append_text(heat_map(directions.cosines, index, width, self.looks, self.view.glyphs))
-            case "compare":
-                files = self._files
-                title = f"Compared with {plain(files.compared_with)}" if files and files.compared_with else "Compare"
-                text = self._lines(files.compared if files else []) or Text("Press c to choose a run to compare with.")
-        self._retitle("view", title)
-        return text
-
-    def _importance(self, index: int, width: int, height: int) -> Text:
-        state = self.view.state
-        assert state.analysis is not None
-        text = importance_text(state.analysis, index, width, self.looks, self.view.glyphs)
-        lines = len(text.wrap(self.app.console, width))
-        panels = panels_of(state, self._edit(), self.view.selected_trial)
-        chart = draw(panels, width, max(10, height - lines), self.view.glyphs)
-        if chart:
-            text.append_text(chart.text(self.looks, self.view.glyphs, index - 1 if index else None))
-        return text
-
-    def _lines(self, lines: list[str]) -> Text:
-        text = "\n".join(lines)
-        return Text(to_ascii(text) if self.view.glyphs is ASCII else text)
 
     @on(TextPanel.Resized)
     def _resized(self) -> None:
@@ -379,7 +229,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     @on(LineTable.Highlighted, "#layer-table")
     def _highlighted(self) -> None:
-        self._paint_side()
+        self.paint_side()
 
     @on(ViewLine.Chosen)
     def _chosen(self, message: ViewLine.Chosen) -> None:
@@ -400,7 +250,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         if self.has_class("-narrow"):
             # As on every screen; V walks through all views.
             here = self.PANES.index(self.pane)
-            pane = self.PANES[(here + 1) % len(self.PANES)] if self._view in ("overview", "geometry") else self.PANES[0]
+            pane = self.PANES[(here + 1) % len(self.PANES)] if self.shown in ("overview", "geometry") else self.PANES[0]
             self._show("importance" if pane == "view-pane" else pane)
         else:
             self._step(1)
@@ -411,27 +261,27 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def _step(self, by: int) -> None:
         narrow = self.has_class("-narrow")
         names = [name for name, _, _ in (_NARROW if narrow else _VIEWS)]
-        here = self.pane if narrow and self._view == "overview" else self._view
+        here = self.pane if narrow and self.shown == "overview" else self.shown
         self._show(names[(names.index(here) + by) % len(names)])
 
     def action_show(self, view: str) -> None:
-        again = view == self._view
+        again = view == self.shown
         self._show(view)
         if view == "compare":
             self._ask_other()
-        elif view == "map" and again and self._files:
-            self._files.next_method()
+        elif view == "map" and again and self.files:
+            self.files.next_method()
         elif view == "shift" and again:
             self._ask_shift()
-        self._paint_side()
+        self.paint_side()
 
     def _show(self, place: str) -> None:
         """Show a view, or a pane of the overview."""
         pane = place if place in self.PANES else ""
-        self._view = "overview" if pane else place
-        self.set_class(self._view not in ("overview", "geometry"), "-view")
-        self.set_class(self._view == "geometry", "-only-table")
-        alone = "layers-pane" if self._view in ("overview", "geometry") else "view-pane"
+        self.shown = "overview" if pane else place
+        self.set_class(self.shown not in ("overview", "geometry"), "-view")
+        self.set_class(self.shown == "geometry", "-only-table")
+        alone = "layers-pane" if self.shown in ("overview", "geometry") else "view-pane"
         self.show_pane(pane or alone)
         self._focus()
         self._read()
@@ -439,13 +289,13 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.call_after_refresh(self.careful(self._paint))
 
     def action_back(self) -> None:
-        if self._asked:
-            self.ask(CancelCommand(self._asked))
-        elif self._view != "overview":
+        if self.asked:
+            self.ask(CancelCommand(self.asked))
+        elif self.shown != "overview":
             self._show("overview")
 
     def action_across(self, by: int) -> None:
-        if self._view == "geometry":
+        if self.shown == "geometry":
             self._panned = max(0, min(len(GEOMETRY_COLUMNS) - 1, self._panned + by))
             self._paint_table()
         else:
@@ -457,7 +307,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         if not known:
             self.say("The layers have not been analysed yet.")
             return
-        here = self._index
+        here = self.index
         self.query_one(LineTable).go_to(next((index for index in known if index > here), known[0]))
 
     def action_tweak(self) -> None:
@@ -468,22 +318,22 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self.ask(TweakFrom(trial.number))
 
     def _ask_shift(self) -> None:
-        trial, files = self.view.trial, self._files
+        trial, files = self.view.trial, self.files
         if trial is None or trial.state != "complete":
             self.say("The first-token shift can be measured when a trial is complete.")
-        elif self.view.can_ask and files and not self._asked and trial.number not in files.shifts:
-            self._asked = Shift(trial.number)
-            self.ask(SendCommand(self._asked))
+        elif self.view.can_ask and files and not self.asked and trial.number not in files.shifts:
+            self.asked = Shift(trial.number)
+            self.ask(SendCommand(self.asked))
 
     def _ask_other(self) -> None:
-        files = self._files
+        files = self.files
         if files is None:
             return
 
         def answered(name: str | None) -> None:
             if name:
                 files.compared = [f"Reading {plain(name)} {self.view.glyphs.ellipsis}"]
-                self._paint_side()
+                self.paint_side()
                 self._work(lambda: files.compare(name), "compare")
 
         def offer() -> None:
@@ -494,7 +344,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         on_thread(self, offer, "others")
 
     def _read(self) -> None:
-        files, trial = self._files, self.view.selected_trial
+        files, trial = self.files, self.view.selected_trial
         if files is None:
             return
 
@@ -510,7 +360,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
         def run() -> None:
             work()
-            self.app.call_from_thread(self.careful(self._paint_side))
+            self.app.call_from_thread(self.careful(self.paint_side))
 
         on_thread(self, run, group)
 

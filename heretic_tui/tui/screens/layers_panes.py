@@ -1,0 +1,181 @@
+"""The panes beside the table of the Layers screen: what each shows of the selected layer, and the view shown alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.text import Text
+
+from heretic_tui.commands import Shift
+from heretic_tui.tui.glyphs import ASCII, to_ascii
+from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.screens.layers_files import LayerFiles
+from heretic_tui.tui.screens.layers_table import panels_of, strengths
+from heretic_tui.tui.screens.layers_text import (
+    finding_text,
+    found_of,
+    importance_text,
+    layer_title,
+    lens_lines,
+    lens_table,
+    lens_title,
+    nearest_text,
+    shift_lines,
+    shift_wanted,
+    waiting,
+)
+from heretic_tui.tui.widgets.charts import heat_map
+from heretic_tui.tui.widgets.frame import Frame
+from heretic_tui.tui.widgets.layer_chart import draw, legend
+from heretic_tui.tui.widgets.line_table import LineTable
+from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import plain
+
+
+class LayerPanes(ModeScreen):
+    """Makes the text of each pane for the selected layer, as wide and high as the pane is.
+
+    Attributes:
+        shown: the name of the view: `overview`, or one that is shown alone.
+        files: what was read of the run; None before there is one.
+        asked: the measurement of first tokens that was asked for and has not come.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shown = "overview"
+        self.files: LayerFiles | None = None
+        self.asked: Shift | None = None
+
+    @property
+    def index(self) -> int:
+        """Residual index of the selected layer."""
+        return self.query_one(LineTable).place
+
+    def edit(self) -> dict[str, list[float]]:
+        found = self.view.state.directions
+        return strengths(self.view.trial, len(found.layers) - 1) if found else {}
+
+    def paint_side(self) -> None:
+        """The panes that are in view, for the selected layer."""
+        index = self.index
+        makers: dict[str, Callable[[int, int, int], Text]] = {
+            "finding": self._finding, "curves": self._curves, "view": self._shown_view, "lens": self._lens,
+            "map": self._map, "shift": self._shift,
+        }  # fmt: skip
+        for name, make in makers.items():
+            panel = self.query_one(f"#{name}", TextPanel)
+            region = panel.scrollable_content_region
+            # As wide with a scroll bar as without.
+            width = region.width - (not panel.show_vertical_scrollbar)
+            if width > 0 and region.height > 0 and panel.is_on_screen:
+                panel.show(make(index, width, region.height))
+
+    def _retitle(self, pane: str, title: str | Text) -> None:
+        self.query_one(f"#{pane}-pane", Frame).retitle(title)
+
+    def _finding(self, index: int, width: int, height: int) -> Text:
+        state = self.view.state
+        self._retitle("finding", found_of(state).title)
+        return finding_text(state, self.view.alive, index, width, self.looks, self.view.glyphs)
+
+    def _curves(self, index: int, width: int, height: int) -> Text:
+        state = self.view.state
+        panels = panels_of(state, self.edit(), self.view.selected_trial)
+        changes = state.analysis is not None and bool(state.analysis.layers[-1].effects)
+        title = Text("Log-odds change by layer" if changes else "Curves by layer")
+        if panels:
+            title.append_text(legend(panels[0].curves, self.looks, self.view.glyphs))
+        self._retitle("curves", title)
+        chart = draw(panels, width, height, self.view.glyphs)
+        if chart is None:
+            return Text(waiting(state, self.view.alive, "Nothing to draw yet.") if not panels else "")
+        return chart.text(self.looks, self.view.glyphs, index - 1 if index else None)
+
+    def _lens(self, index: int, width: int, height: int) -> Text:
+        found = self.view.state.analysis
+        self._retitle("lens", lens_title(index) if found else "Logit lens; promotes / suppresses")
+        if found is None:
+            return self._not_analysed()
+        return lens_lines(found.layers[index], width, height, self.looks, self.view.glyphs)
+
+    def _not_analysed(self) -> Text:
+        return Text(waiting(self.view.state, self.view.alive, "The layers have not been analysed yet."))
+
+    def _map(self, index: int, width: int, height: int) -> Text:
+        files = self.files
+        self._retitle("map", self._map_title(index))
+        letters = self.view.glyphs is ASCII or self.app.no_color
+        drawn = files.map(index, width, height, self.looks, letters) if files else None
+        return drawn or Text(waiting(self.view.state, self.view.alive, "There is no map of this run yet."))
+
+    def _map_title(self, index: int) -> str:
+        name = layer_title(index, self.view.state.analysis)
+        return f"{name}, map by {self.files.map_words()}" if self.files else "Map"
+
+    def _shift_title(self) -> str:
+        trial = self.view.trial
+        return f"First-token shift of trial {trial.number}" if trial else "First-token shift"
+
+    def _shift(self, index: int, width: int, height: int) -> Text:
+        trial, files = self.view.trial, self.files
+        self._retitle("shift", self._shift_title())
+        if trial is None or files is None:
+            return Text("No trials yet.")
+        if trial.number in files.shifts:
+            return shift_lines(files.shift_lines(trial.number), width, self.looks, self.view.glyphs)
+        if self.asked and self.view.can_ask:
+            words = (
+                f"Waiting: the engine measures the shift of trial {self.asked.trial} as soon as it can; esc cancels."
+            )
+            progress = self.view.state.progress
+            return Text(words + (f"\n{plain(progress.stage)}: {progress.done} of {progress.total}" if progress else ""))
+        if self.shown != "shift":
+            return Text(f"The first-token shift of trial {trial.number} has not been measured. f shows how.")
+        return Text(shift_wanted(trial.number, self.view.can_ask, files.folder.name))
+
+    def _shown_view(self, index: int, width: int, height: int) -> Text:
+        """The view that is shown alone."""
+        found, directions = self.view.state.analysis, self.view.state.directions
+        title = layer_title(index, found)
+        text = self._not_analysed()
+        match self.shown:
+            case "importance" if found:
+                text = self._importance(index, width, height)
+            case "tokens":
+                title = lens_title(index)
+                if found:
+                    text = lens_table(found.layers[index], width, self.looks, self.view.glyphs)
+            case "map":
+                text = self._map(index, width, height)
+                title = self._map_title(index)
+            case "shift":
+                text = self._shift(index, width, height)
+                title = self._shift_title()
+            case "cosines":
+                title = "Cosines between the layers' directions"
+                text = Text(waiting(self.view.state, self.view.alive, "The directions are not known yet."))
+                if directions and index < len(directions.cosines):
+                    text = Text(nearest_text(directions.cosines, index) + "\n")
+                    text.append_text(heat_map(directions.cosines, index, width, self.looks, self.view.glyphs))
+            case "compare":
+                files = self.files
+                title = f"Compared with {plain(files.compared_with)}" if files and files.compared_with else "Compare"
+                text = self._lines(files.compared if files else []) or Text("Press c to choose a run to compare with.")
+        self._retitle("view", title)
+        return text
+
+    def _importance(self, index: int, width: int, height: int) -> Text:
+        state = self.view.state
+        assert state.analysis is not None
+        text = importance_text(state.analysis, index, width, self.looks, self.view.glyphs)
+        lines = len(text.wrap(self.app.console, width))
+        panels = panels_of(state, self.edit(), self.view.selected_trial)
+        chart = draw(panels, width, max(10, height - lines), self.view.glyphs)
+        if chart:
+            text.append_text(chart.text(self.looks, self.view.glyphs, index - 1 if index else None))
+        return text
+
+    def _lines(self, lines: list[str]) -> Text:
+        text = "\n".join(lines)
+        return Text(to_ascii(text) if self.view.glyphs is ASCII else text)
