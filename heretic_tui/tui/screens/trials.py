@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -11,23 +9,14 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.widgets import Input, Static
 
-from heretic_tui.run.annotations import Mark, Overruling, Word
-from heretic_tui.run.search_progress import SearchProgress
 from heretic_tui.run.state import FINISHED, MEASURED_STATES, RunState, TrialRecord
-from heretic_tui.tui.comparison import best_other
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
-from heretic_tui.tui.importances import ImportanceKeeper, Importances
 from heretic_tui.tui.keys import next_choice, typed_number
-from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, TweakFrom
+from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.run_view import ANNOTATED
-from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
-from heretic_tui.tui.screens.base import ModeScreen, touched
-from heretic_tui.tui.screens.compare import CompareScreen
+from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.dialogs import LineDialog
-from heretic_tui.tui.screens.responses import ResponsesScreen
-from heretic_tui.tui.screens.trials_answers import Answers, answers_of, answers_text
-from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_detail, trial_detail
-from heretic_tui.tui.screens.trials_progress import progress_text
+from heretic_tui.tui.screens.trials_search import TrialSearch
 from heretic_tui.tui.screens.trials_table import (
     ORIGINAL,
     Seen,
@@ -38,10 +27,9 @@ from heretic_tui.tui.screens.trials_table import (
     trial_columns,
     trial_row,
 )
-from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
-from heretic_tui.tui.widgets.pareto_plot import Look, ParetoPlot, Scene, points_of
+from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.preparing import Preparing, is_preparing
 from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
@@ -49,11 +37,9 @@ from heretic_tui.words import done_of, plain
 
 # Events that change the count of the trials, or the text in their place.
 _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
-# Answers are read when the cursor has stayed for so many seconds.
-_STAYED = 0.15
 
 
-class TrialsScreen(ModeScreen):
+class TrialsScreen(TrialSearch):
     """Table, scatter and detail; on a narrow terminal one at a time."""
 
     SCOPE = "trials"
@@ -108,20 +94,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._rows: dict[tuple[int, bool], Row] = {}
         self._columns: list[Column] = []
         self._columns_told = False
-        # Whether the cursor of the table is on the original model.
-        self._on_original = False
-        # The answers of the trial whose number is the first; None for the original model.
-        self._answers: tuple[int | None, Answers] | None = None
-        # What would take back what was said of trials, the last at the end.
-        self._undo: list[list[Word]] = []
         # Which pane stands where there is no room for all.
         self._turn = 0
         # The run that what follows belongs to.
         self._of: RunState | None = None
-        self._progress = SearchProgress()
-        self._importances = ImportanceKeeper()
-        # How a run's scatter was looked at, by the run's folder.
-        self._looks: dict[str, Look] = {}
 
     def body(self) -> ComposeResult:
         self._columns = self._wanted_columns()
@@ -171,6 +147,11 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
     # Painting
 
+    def show_changes(self) -> None:
+        self._rows.clear()
+        self._paint_trials()
+        self.paint_detail()
+
     def ticked(self) -> None:
         self._paint_preparing()
 
@@ -194,10 +175,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", ANNOTATED, *_COUNTS):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
-            self._paint_detail()
-            self._paint_progress()
-            if touched(kinds, "trial_finished") and self._known_answers() is None:
-                self._look_up_answers()
+            self.paint_detail()
+            self.paint_progress()
+            if touched(kinds, "trial_finished") and self.known_answers() is None:
+                self.look_up_answers()
         elif touched(kinds, "progress"):
             self._paint_running()
 
@@ -207,9 +188,9 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._rows.clear()
         if self._of is not self.view.state:
             self._of = self.view.state
-            self._undo.clear()
-            self._progress, self._importances = SearchProgress(), ImportanceKeeper()
-        self._answers = None
+            self.forget_undo()
+            self.forget_search()
+        self.forget_answers()
         self._columns = self._wanted_columns()
         self.query_one("#trial-table", LineTable).set_columns(self._columns)
         box.placeholder = filter_example(figures)
@@ -219,11 +200,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             parse_filter(self._filter, figures)
         except ValueError:
             box.value = self._filter = self._filter_problem = ""
-        self.query_one(ParetoPlot).look_at(self._looks.get(self._run_key, Look()))
-
-    @property
-    def _run_key(self) -> str:
-        return str(self.view.folder.path) if self.view.folder else ""
+        self.look_as_before()
 
     def _wanted_columns(self) -> list[Column]:
         """The columns of the settings of the interface; what is wrong with them is told once."""
@@ -234,12 +211,9 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
                 self.say(problem, "warning")
         return trial_columns(figures, wanted)
 
-    def _front(self) -> set[int]:
-        return {trial.number for trial in self.view.state.front()}
-
     def _paint_trials(self) -> None:
         state, annotations = self.view.state, self.view.annotations
-        front = self._front()
+        front = self.front()
         test = parse_filter(self._filter, state.figures, annotations)
         trials = [t for t in state.trials.values() if test(t, t.number in front)]
         table = self.query_one("#trial-table", LineTable)
@@ -261,30 +235,13 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._paint_words(len(trials))
         plot = self.query_one(ParetoPlot)
         plot.cursor = self.view.selected_trial if plot.cursor is None else plot.cursor
-        plot.show(self._scene(front, {t.number for t in trials} if self._filter else None))
+        plot.show(self.scene(front, {t.number for t in trials} if self._filter else None))
 
     def _paint_running(self) -> None:
         """What has been judged of the trials in hand: their lines alone."""
         table, seen = self.query_one("#trial-table", LineTable), self._seen()
         for trial in self.view.state.in_hand:
             table.set_row(self._row(trial, False, seen))
-
-    def _scene(self, front: set[int], fitting: set[int] | None) -> Scene:
-        state = self.view.state
-        objectives = across, upwards = state.figures[0], state.figures[1]
-        base, original = state.base, None
-        if base and upwards.key in base.figures:
-            # Of what compares with the original model, it has nothing.
-            original = base.figures.get(across.key, 0.0), base.figures[upwards.key]
-        in_hand = state.in_hand if self.view.alive else []
-        return Scene(
-            points_of(state.trials.values(), objectives, front, set(self.view.annotations.marks), fitting),
-            objectives,
-            original,
-            tuple(t.measured[across.key] for t in in_hand if across.key in t.measured),
-            base.prompts if base else 0,
-            self.view.glyphs,
-        )
 
     def _paint_title(self, front: set[int]) -> None:
         state, g, look = self.view.state, self.view.glyphs, self.looks
@@ -296,10 +253,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if marks := [number for number in self.view.annotations.marks if number in state.trials]:
             title.append(f" {self._dot} ").append(f"{g.marked}{len(marks)}", look.focus)
         self.query_one("#trials-pane", Frame).retitle(title)
-        upwards, across = (plain(figure.short) for figure in (state.figures[1], state.figures[0]))
-        zoom = self.query_one(ParetoPlot).look.zoom
-        words = {"all": "lower left is better", "front": "zoom: the front", "selected": "zoom: around the selected"}
-        self.query_one("#front-pane", Frame).retitle(f"Front: {upwards} against {across}   ({words[zoom]})")
+        self.paint_front_title()
 
     @property
     def _dot(self) -> str:
@@ -355,106 +309,19 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
                 self._rows[trial.number, front] = known
         return known
 
-    def _paint_progress(self) -> None:
-        panel = self.query_one("#progress", TextPanel)
-        if not panel.size.width or not panel.is_on_screen:
-            return
-        view = self.view
-        self._progress.update(view.state)
-        keeper = self._importances
-        if task := keeper.task(view.state):
-
-            def work() -> None:
-                found = task()
-                self.app.call_from_thread(self._take_importances, keeper, found)
-
-            on_thread(self, work, "importances")
-        width = panel.scrollable_content_region.width
-        panel.show(progress_text(self._progress, keeper.found, view.state, self.looks, view.glyphs, width, view.timed))
-
-    def _take_importances(self, keeper: ImportanceKeeper, found: Importances) -> None:
-        keeper.take(found)
-        if self.is_ready and keeper is self._importances:
-            self._paint_progress()
-
-    # The selected trial
-
-    @property
-    def _trial(self) -> TrialRecord | None:
-        """The trial under the cursor; None where it is on the original model."""
-        return None if self._on_original else self.view.trial
-
-    def _paint_detail(self) -> None:
-        view, trial = self.view, self._trial
-        frame, text = self.query_one("#detail-pane", Frame), Text("No trial is selected.")
-        shown = Shown(
-            view.state, view.annotations, self._known_answers(), self.looks, view.glyphs, view.timed, view.alive
-        )
-        if self._on_original and view.state.base:
-            frame.retitle(Text(f"{view.glyphs.original} Original model", self.looks.base))
-            text = original_detail(view.state.base, shown)
-        elif trial:
-            front = view.state.on_front(trial.number)
-            frame.retitle(detail_title(trial, front, view.annotations, view.glyphs))
-            text = trial_detail(trial, front, shown)
-        else:
-            frame.retitle("Trial")
-        self.query_one("#detail", TextPanel).show(text)
-        answers = self.query_one("#answers", TextPanel)
-        if answers.size.width:
-            whose = "the original model" if self._on_original else f"trial {trial.number}" if trial else ""
-            self.query_one("#answers-pane", Frame).retitle(f"Answers of {whose}" if whose else "Answers")
-            known = shown.answers
-            answers.show(answers_text(known, self.looks) if known else Text("No answers yet.", self.looks.dim))
-
-    def _known_answers(self) -> Answers | None:
-        whose = None if self._on_original else self.view.selected_trial
-        return self._answers[1] if self._answers and self._answers[0] == whose else None
-
-    def _look_up_answers(self) -> None:
-        """Read the answers of what is selected, when the cursor has stayed on it for a moment."""
-        whose, original = self.view.selected_trial, self._on_original
-        trial = self.view.state.trials.get(-1 if whose is None else whose)
-        if original or (trial and trial.state in MEASURED_STATES):
-            number = None if original else whose
-            self.set_timer(_STAYED, self.careful(lambda: self._read_answers(number)))
-
-    def _read_answers(self, number: int | None) -> None:
-        folder, annotations = self.view.folder, self.view.annotations
-        if not self._is_selected(number) or folder is None:
-            return
-
-        def work() -> None:
-            answers = answers_of(folder, number, annotations)
-            self.app.call_from_thread(self._take_answers, number, answers)
-
-        on_thread(self, work, "answers of a trial")
-
-    def _take_answers(self, number: int | None, answers: Answers) -> None:
-        if self.is_ready and self._is_selected(number):
-            self._answers = number, answers
-            self._paint_detail()
-
-    def _is_selected(self, number: int | None) -> bool:
-        return self._on_original if number is None else not self._on_original and self.view.selected_trial == number
-
     def _select(self, number: int) -> None:
-        self._on_original = False
+        self.on_original = False
         self.view.selected_trial = number
         self.query_one(ParetoPlot).put_cursor(number)
-        self._selected_anew()
-
-    def _selected_anew(self) -> None:
-        self._look_up_answers()
-        self._paint_detail()
+        self.selected_anew()
 
     # Messages
 
     @on(LineTable.Highlighted, "#trial-table")
     def _highlighted(self, message: LineTable.Highlighted) -> None:
         if message.key == ORIGINAL:
-            self._on_original = True
-            self._selected_anew()
+            self.on_original = True
+            self.selected_anew()
         elif message.key is not None:
             self._select(int(str(message.key)))
 
@@ -497,12 +364,12 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     # Actions
 
     def works(self, action: str) -> bool:
-        trial = self._trial
+        trial = self.trial
         match action:
             case "export":
                 return trial is not None and trial.state == "complete" and self.view.can_ask
             case "enter" | "responses":
-                return self._on_original or (trial is not None and trial.state in MEASURED_STATES)
+                return self.on_original or (trial is not None and trial.state in MEASURED_STATES)
             case "chat" | "compare":
                 return trial is not None and trial.state in MEASURED_STATES
             case "tweak":
@@ -534,23 +401,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._reverse = not self._reverse
         self._paint_trials()
 
-    def action_logarithmic(self) -> None:
-        look = self.query_one(ParetoPlot).look
-        # A zoom's ranges are values: they stay the same on another scale.
-        self._look_at(Look(not look.logarithmic, look.zoom, look.box))
-
-    def action_zoom(self) -> None:
-        self._look_at(self.query_one(ParetoPlot).next_zoom())
-
-    def _look_at(self, look: Look) -> None:
-        self._looks[self._run_key] = look
-        self.query_one(ParetoPlot).look_at(look)
-        self._paint_title(self._front())
-
     def action_next_front(self, by: int) -> None:
         numbers = [t.number for t in self.view.state.front()]
         if numbers:
-            here = None if self._on_original else self.view.selected_trial
+            here = None if self.on_original else self.view.selected_trial
             place = numbers.index(here) + by if here in numbers else 0
             self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(numbers[place % len(numbers)]))
 
@@ -566,95 +420,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if self.view.state.trials:
             self.app.push_screen(LineDialog("Go to trial", "", "", check), answered)
 
-    def action_responses(self) -> None:
-        trial = self._trial
-        if self._on_original:
-            self.action_compare()
-        elif trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
-            self.say("Responses are there when a trial has been measured.")
-        else:
-            self.app.push_screen(ResponsesScreen(trial.number))
-
-    def action_compare(self) -> None:
-        trial = self._trial
-        whose, measured = trial.number if trial else None, trial is not None and trial.state in MEASURED_STATES
-        other = best_other(self.view, whose)
-        if self.view.folder is None or not (measured or (self._on_original and other is not None)):
-            self.say("A trial can be compared when it has been measured.")
-            return
-        self.app.push_screen(CompareScreen(whose, other))
-
-    def action_tweak(self) -> None:
-        trial = self._trial
-        if trial is None or trial.parameters is None:
-            self.say("Choose a trial: its edit is what you tweak.")
-        else:
-            self.ask(TweakFrom(trial.number))
-
-    def action_export(self) -> None:
-        trial = self._trial
-        if trial is None or trial.state != "complete":
-            self.say("Only a trial that was measured in full can be exported.")
-        elif self.view.folder is not None:
-            self.ask(ExportTrial(trial.number))
-
-    def action_chat(self) -> None:
-        trial = self._trial
-        if trial is None or trial.state not in MEASURED_STATES:
-            self.say("A trial can chat when it has been measured; 4 opens the chat.")
-        else:
-            self.ask(ChatWith(trial.number))
-
-    def action_copy(self) -> None:
-        if (trial := self._trial) and trial.parameters:
-            self.ask(CopyText(json.dumps(trial.parameters.to_json(), indent=1), f"edit of trial {trial.number}"))
-
     def action_copy_line(self) -> None:
-        if trial := self._trial:
+        if trial := self.trial:
             row = self._row(trial, self.view.state.on_front(trial.number), self._seen())
             self.ask(CopyText(row_text(row), f"line of trial {trial.number}"))
-
-    # What people say of trials
-
-    def action_mark(self) -> None:
-        if (trial := self._trial) is None:
-            self.say("A mark is put on a trial: choose one.")
-            return
-        on = not self.view.annotations.marked(trial.number)
-        if self._annotate([Mark(trial=trial.number, on=on)]):
-            self.say(f"Trial {trial.number} is {'marked' if on else 'no longer marked'}. u takes that back.")
-
-    def action_annotate(self) -> None:
-        if (trial := self._trial) is None:
-            self.say("Tags and notes are put on a trial: choose one.")
-            return
-        number, annotations = trial.number, self.view.annotations
-
-        def answered(said: Said | None) -> None:
-            if said and (words := said.words(number, annotations)) and self._annotate(words):
-                self.say(f"Kept for trial {number}. u takes that back.")
-
-        self.app.push_screen(AnnotateDialog(number, annotations), answered)
-
-    def action_undo(self) -> None:
-        if not self._undo:
-            self.say("There is no mark, tag or note to take back.")
-            return
-        words = self._undo.pop()
-        numbers = sorted({word.trial for word in words if not isinstance(word, Overruling)})
-        if self._annotate(words, undo=True):
-            self.say(f"Taken back, of trial {', '.join(map(str, numbers))}.")
-
-    def _annotate(self, words: list[Word], undo: bool = False) -> bool:
-        """Say something of trials; whether that was kept."""
-        before = [self.view.annotations.present(word) for word in words]
-        if problem := self.view.annotate(*words):
-            self.say(problem, "error")
-            return False
-        if not undo:
-            # The last first: a tag that was taken away comes back in its place as far as it can.
-            self._undo.append(before[::-1])
-        self._rows.clear()
-        self._paint_trials()
-        self._paint_detail()
-        return True

@@ -1,0 +1,116 @@
+"""The part of Trials that does something with the selected trial: opens other screens for it, and keeps what people say
+of it."""
+
+from __future__ import annotations
+
+import json
+
+from heretic_tui.run.annotations import Mark, Overruling, Word
+from heretic_tui.run.state import MEASURED_STATES
+from heretic_tui.tui.comparison import best_other
+from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, TweakFrom
+from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
+from heretic_tui.tui.screens.compare import CompareScreen
+from heretic_tui.tui.screens.responses import ResponsesScreen
+from heretic_tui.tui.screens.trials_selected import TrialSelected
+
+
+class TrialActions(TrialSelected):
+    """Responses, comparison, chat, tweak, export and copy of the selected trial; marks, tags and notes, with undo."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What would take back what was said of trials, the last at the end.
+        self._undo: list[list[Word]] = []
+
+    def forget_undo(self) -> None:
+        """Another run is open: what was said of the one before is not taken back here."""
+        self._undo.clear()
+
+    def show_changes(self) -> None:
+        """Show what was said of trials."""
+        raise NotImplementedError
+
+    def action_responses(self) -> None:
+        trial = self.trial
+        if self.on_original:
+            self.action_compare()
+        elif trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
+            self.say("Responses are there when a trial has been measured.")
+        else:
+            self.app.push_screen(ResponsesScreen(trial.number))
+
+    def action_compare(self) -> None:
+        trial = self.trial
+        whose, measured = trial.number if trial else None, trial is not None and trial.state in MEASURED_STATES
+        other = best_other(self.view, whose)
+        if self.view.folder is None or not (measured or (self.on_original and other is not None)):
+            self.say("A trial can be compared when it has been measured.")
+            return
+        self.app.push_screen(CompareScreen(whose, other))
+
+    def action_tweak(self) -> None:
+        trial = self.trial
+        if trial is None or trial.parameters is None:
+            self.say("Choose a trial: its edit is what you tweak.")
+        else:
+            self.ask(TweakFrom(trial.number))
+
+    def action_export(self) -> None:
+        trial = self.trial
+        if trial is None or trial.state != "complete":
+            self.say("Only a trial that was measured in full can be exported.")
+        elif self.view.folder is not None:
+            self.ask(ExportTrial(trial.number))
+
+    def action_chat(self) -> None:
+        trial = self.trial
+        if trial is None or trial.state not in MEASURED_STATES:
+            self.say("A trial can chat when it has been measured; 4 opens the chat.")
+        else:
+            self.ask(ChatWith(trial.number))
+
+    def action_copy(self) -> None:
+        if (trial := self.trial) and trial.parameters:
+            self.ask(CopyText(json.dumps(trial.parameters.to_json(), indent=1), f"edit of trial {trial.number}"))
+
+    def action_mark(self) -> None:
+        if (trial := self.trial) is None:
+            self.say("A mark is put on a trial: choose one.")
+            return
+        on = not self.view.annotations.marked(trial.number)
+        if self._annotate([Mark(trial=trial.number, on=on)]):
+            self.say(f"Trial {trial.number} is {'marked' if on else 'no longer marked'}. u takes that back.")
+
+    def action_annotate(self) -> None:
+        if (trial := self.trial) is None:
+            self.say("Tags and notes are put on a trial: choose one.")
+            return
+        number, annotations = trial.number, self.view.annotations
+
+        def answered(said: Said | None) -> None:
+            if said and (words := said.words(number, annotations)) and self._annotate(words):
+                self.say(f"Kept for trial {number}. u takes that back.")
+
+        self.app.push_screen(AnnotateDialog(number, annotations), answered)
+
+    def action_undo(self) -> None:
+        if not self._undo:
+            self.say("There is no mark, tag or note to take back.")
+            return
+        words = self._undo.pop()
+        numbers = sorted({word.trial for word in words if not isinstance(word, Overruling)})
+        if self._annotate(words, undo=True):
+            self.say(f"Taken back, of trial {', '.join(map(str, numbers))}.")
+
+    def _annotate(self, words: list[Word], undo: bool = False) -> bool:
+        """Say something of trials; whether that was kept."""
+        before = [self.view.annotations.present(word) for word in words]
+        if problem := self.view.annotate(*words):
+            self.say(problem, "error")
+            return False
+        if not undo:
+            # The last first: a tag that was taken away comes back in its place as far as it can.
+            self._undo.append(before[::-1])
+        self.show_changes()
+        return True
