@@ -379,7 +379,7 @@ def test_a_preview_that_comes_late_is_not_shown_for_another_set(
 
     async def steps(pilot: Press, app: HereticApp) -> None:
         await found(pilot, app)
-        looker: Any = app.screen._looker  # type: ignore[attr-defined]
+        looker: Any = app.screen.looker  # type: ignore[attr-defined]
         look = looker.prompt
 
         def late(settings: Settings, name: str, number: int) -> object:
