@@ -282,7 +282,7 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
     app = make_app(tmp_path, host)
 
     async def listed(pilot: Pilot[Any], app: HereticApp) -> None:
-        app.screen._looked = 0.0  # type: ignore[attr-defined]
+        app.screen.look_soon()  # type: ignore[attr-defined]
         for _ in range(2):
             app.tick()
             await app.workers.wait_for_complete()

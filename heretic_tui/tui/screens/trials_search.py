@@ -8,7 +8,8 @@ from heretic_tui.tui.screens.trials_actions import TrialActions
 from heretic_tui.tui.screens.trials_progress import progress_text
 from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
-from heretic_tui.tui.widgets.pareto_plot import Look, ParetoPlot, Scene, points_of
+from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
+from heretic_tui.tui.widgets.pareto_scene import Look, Scene, points_of
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 

@@ -4,8 +4,8 @@ out by a filter, and a cursor that can be moved."""
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -17,10 +17,9 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from heretic_tui.figures import Figure, figures_of_before
-from heretic_tui.run.state import MEASURED_STATES, TrialRecord
-from heretic_tui.tui.glyphs import UNICODE, Glyphs, fit
+from heretic_tui.tui.glyphs import Glyphs, fit
 from heretic_tui.tui.widgets.axes import Axis, axis
+from heretic_tui.tui.widgets.pareto_scene import ZOOMS, Look, Point, Scene
 from heretic_tui.words import plain
 
 # Cells for the labels to the left of the axis.
@@ -29,83 +28,6 @@ _MARGIN = 5
 _LEGEND_FROM, _TITLE_FROM = 7, 6
 # The part of the ranges that is shown around the selected trial.
 _NEAR = 0.3
-ZOOMS = ("all", "front", "selected")
-
-
-@dataclass(frozen=True)
-class Point:
-    """A measured trial on the plot.
-
-    Attributes:
-        x, y: its first and its second objective; of one that was cut short, where it is expected to be.
-        left_out: whether a filter leaves it out.
-    """
-
-    number: int
-    x: float
-    y: float
-    front: bool
-    cut_short: bool
-    marked: bool = False
-    by_hand: bool = False
-    left_out: bool = False
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that is drawn but the cursor.
-
-    Attributes:
-        original: both objectives of the original model; None where they are not known.
-        running: the first objective of trials in hand, where it is known already.
-        prompts: that a count is of; 0 where that is not known.
-    """
-
-    points: tuple[Point, ...] = ()
-    objectives: tuple[Figure, Figure] = field(default_factory=figures_of_before)
-    original: tuple[float, float] | None = None
-    running: tuple[float, ...] = ()
-    prompts: int = 0
-    glyphs: Glyphs = UNICODE
-
-
-@dataclass(frozen=True)
-class Look:
-    """How the plot is looked at, and what a person chose of it.
-
-    Attributes:
-        zoom: one of ZOOMS.
-        box: of a zoom to the selected trial: the first objective from and to, the second from and to.
-    """
-
-    logarithmic: bool = False
-    zoom: str = "all"
-    box: tuple[float, float, float, float] | None = None
-
-
-def points_of(
-    trials: Iterable[TrialRecord],
-    objectives: tuple[Figure, Figure],
-    front: Collection[int],
-    marked: Collection[int],
-    fitting: Collection[int] | None,
-) -> tuple[Point, ...]:
-    """The points of the trials that have both objectives.
-
-    Args:
-        front, marked: numbers of those on the front, and of the marked ones.
-        fitting: numbers of those that a filter lets through; None where there is no filter.
-    """
-    across, upwards = objectives
-    return tuple(
-        Point(
-            t.number, x, y, t.number in front, t.state == "dominated", t.number in marked, t.by_hand,
-            fitting is not None and t.number not in fitting,
-        )
-        for t in trials
-        if t.state in MEASURED_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
-    )  # fmt: skip
-
 
 # A character and the name of its style.
 _Cells = dict[tuple[int, int], tuple[str, str]]

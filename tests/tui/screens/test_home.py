@@ -35,7 +35,7 @@ BASE = ev.BaselineMeasured(figures={"refusals": 96}, prompts=100)
 
 async def look(pilot: Pilot[Any], app: HereticApp) -> None:
     """Let the screen look at the runs, and show what it found."""
-    app.screen._looked = 0.0  # type: ignore[attr-defined]
+    app.screen.look_soon()  # type: ignore[attr-defined]
     for _ in range(2):
         app.tick()
         await app.workers.wait_for_complete()
