@@ -6,22 +6,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import selectors
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from heretic_tui import __version__
 from heretic_tui.commands import Chat, Samples, Task, Try
 from heretic_tui.control import Control
 from heretic_tui.events import Event
 from heretic_tui.run.attach import place
+from heretic_tui.run.attach.connected import Client, LetGo
 from heretic_tui.run.attach.protocol import (
-    NUMBERS,
     PROTOCOL,
     Ask,
     BadLine,
@@ -47,43 +44,12 @@ _PACE = 0.05
 # Seconds until a connection has to have said who it is, and seconds that the last words may take.
 _PATIENCE, _LAST_WORDS = 10.0, 0.5
 _MOST_CLIENTS = 32
-# Requests a second: more than any person makes. (A key that is held down repeats 30 times.)
-_MOST_REQUESTS = 300
 # Bytes that wait for a terminal: of what comes often it gets the latest alone, and it is let go.
 _SLOW, _STALLED = 1 << 16, 1 << 21
 # Seconds that a session waits for a terminal that went away without a word: links drop, and people come back.
 _AWAY = 600.0
-# So many commands of each connection can be cancelled.
-_KEPT_COMMANDS = 1000
 
 log = logging.getLogger(__name__)
-
-
-class LetGo(Exception):
-    """A connection is ended, for the reason that its other end is told."""
-
-
-@dataclass(eq=False)
-class _Client:
-    link: Link
-    pid: int
-    # Its own numbers begin here: another connection's, this process's and an earlier session's are others.
-    base: int = field(default_factory=lambda: (1 + secrets.randbelow(1 << 20)) * NUMBERS)
-    terminal: str = ""
-    greeted: bool = False
-    # Whether the session need not wait for it.
-    closing: bool = False
-    seen: int = 0
-    told: Standing | None = None
-    commands: dict[int, Task] = field(default_factory=dict)
-    # While much waits for it: by kind, the latest of what each overtakes.
-    held: dict[str, Told] = field(default_factory=dict)
-    since: float = field(default_factory=time.monotonic)
-    requests: deque[float] = field(default_factory=lambda: deque(maxlen=_MOST_REQUESTS))
-
-    @property
-    def name(self) -> str:
-        return f"{self.terminal} (process {self.pid})"
 
 
 class AttachServer:
@@ -121,8 +87,8 @@ class AttachServer:
         self.screen: str | None = None
         self._listening: socket.socket | None = None
         self._selector = selectors.DefaultSelector()
-        self._clients: list[_Client] = []
-        self._controller: _Client | None = None
+        self._clients: list[Client] = []
+        self._controller: Client | None = None
         self._lock = threading.Lock()
         self._events: list[tuple[int, Event]] = []
         self._heard = False
@@ -201,7 +167,7 @@ class AttachServer:
         except OSError:
             return
         connected.setblocking(False)
-        client = _Client(Link(connected), 0)
+        client = Client(Link(connected), 0)
         try:
             client.pid, uid = place.peer(connected)
         except OSError:
@@ -214,7 +180,7 @@ class AttachServer:
             self._clients.append(client)
             self._selector.register(connected, selectors.EVENT_READ, lambda: self._receive(client))
 
-    def _receive(self, client: _Client) -> None:
+    def _receive(self, client: Client) -> None:
         try:
             for said in client.link.receive():
                 self._obey(client, said)
@@ -227,11 +193,8 @@ class AttachServer:
         if client.link.ended:
             self._let_go(client)
 
-    def _obey(self, client: _Client, said: Said) -> None:
-        now = time.monotonic()
-        if len(client.requests) == _MOST_REQUESTS and now - client.requests[0] < 1.0:
-            raise LetGo(f"more than {_MOST_REQUESTS} requests a second")
-        client.requests.append(now)
+    def _obey(self, client: Client, said: Said) -> None:
+        client.count_request()
         if isinstance(said, Hello) and not client.greeted:
             if said.protocol != PROTOCOL:
                 raise LetGo(
@@ -256,7 +219,7 @@ class AttachServer:
         else:
             self._send(client, said)
 
-    def _ask(self, client: _Client, what: str) -> None:
+    def _ask(self, client: Client, what: str) -> None:
         control = self._control
         if what == "close":
             client.closing = True
@@ -272,21 +235,19 @@ class AttachServer:
                 "abort": control.abort,
             }[what]()
 
-    def _send(self, client: _Client, said: Send) -> None:
+    def _send(self, client: Client, said: Send) -> None:
         try:
             command = decode_command(said.name, said.command, client.base)
         except BadLine as error:
             client.link.send(Refused(str(error)))
             return
         if isinstance(command, Task):
-            client.commands[said.key] = command
-            if len(client.commands) > _KEPT_COMMANDS:
-                del client.commands[next(iter(client.commands))]
+            client.keep(said.key, command)
         self._control.send(command)
 
     # Who controls the run
 
-    def _give_control(self, client: _Client, over: bool) -> None:
+    def _give_control(self, client: Client, over: bool) -> None:
         holder = self._controller.name if self._controller else self.screen
         if client is self._controller or (holder and not over):
             return
@@ -329,7 +290,7 @@ class AttachServer:
                 self._let_go(client, "nothing was said")
             client.link.flush()
             if len(client.link.waiting) <= _SLOW:
-                self._catch_up(client)
+                client.catch_up()
             if client.link.ended:
                 self._let_go(client)
             elif len(client.link.waiting) > _STALLED:
@@ -339,22 +300,16 @@ class AttachServer:
         told = Told(after, event.to_json())
         number = getattr(event, "id", None)
         for client in self._clients:
-            # An answer is for whoever asked: others have requests of the same number.
-            own = number is None or client.base <= number < client.base + NUMBERS
-            if not client.greeted or not own:
+            # An answer is for whoever asked.
+            if not client.greeted or (number is not None and not client.asked(number)):
                 continue
             if event.high_rate and len(client.link.waiting) > _SLOW:
                 client.held[event.type] = told
             else:
-                self._catch_up(client)
+                client.catch_up()
                 client.link.send(told)
 
-    def _catch_up(self, client: _Client) -> None:
-        for told in client.held.values():
-            client.link.send(told)
-        client.held.clear()
-
-    def _tell_standing(self, client: _Client) -> None:
+    def _tell_standing(self, client: Client) -> None:
         control, yours = self._control, client is self._controller
         standing = Standing(
             controller=self._controller.name if self._controller else self.screen,
@@ -373,7 +328,7 @@ class AttachServer:
 
     # The end
 
-    def _let_go(self, client: _Client, why: str = "") -> None:
+    def _let_go(self, client: Client, why: str = "") -> None:
         if why and not client.link.ended:
             log.info("%s is let go: %s", client.name, why)
             client.link.send(Goodbye(why))
