@@ -26,7 +26,7 @@ from heretic_tui.tui.log_lines import LogLines
 from heretic_tui.words import plain, to_json
 from tests.support import fake_run
 from tests.support.commands import Ended
-from tests.support.screens import drawn
+from tests.support.screens import drawn, threads_end
 
 # A colour, a title, C1, a bell, DEL, line ends, directions, half a character, nothing to see, line and page separators.
 HOSTILE = "x\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\b\r\n\u202eb\u2066\udc9b\u200b\ufeff\u2028\x0b\x0c\U000e0041y"
@@ -230,7 +230,7 @@ def test_the_screens(hostile_run: Path, tmp_path: Path) -> None:
             ["e"], ["escape"], ["slash", "x", "escape"], ["4"], ["escape"], ["5"], ["f"], ["f"], ["f"],
         ):  # fmt: skip
             await pilot.press(*keys)
-            await app.workers.wait_for_complete()
+            await threads_end(app)
             await pilot.pause()
             app.tick()
             await pilot.pause()

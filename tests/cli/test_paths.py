@@ -20,7 +20,7 @@ from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown
+from tests.support.screens import drive, make_app, settle, shown, threads_end
 
 NO_PATHS = ["~n", "~no-such-user/model", "a" * 300, "/" + "b/" * 3000, "/tmp/x\0y", "/tmp/\ud800", "~\0"]
 
@@ -85,7 +85,7 @@ def test_no_path_that_is_typed_brings_a_screen_down(tmp_path: Path) -> None:
         assert app.form.settings.model == "~n"
         app.form.set("runs_dir", "~n")
         await pilot.press("2", "1")
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         assert app.is_running
 
     drive(make_app(tmp_path, host), steps)

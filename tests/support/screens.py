@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from textual.pilot import Pilot
 from textual.widgets import Static
+from textual.worker import WorkerCancelled
 
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
@@ -49,6 +50,16 @@ def drive(app: HereticApp, steps: Steps, size: tuple[int, int] = (100, 30)) -> N
             await steps(pilot, app)
 
     asyncio.run(go())
+
+
+async def threads_end(app: HereticApp) -> None:
+    """Wait for what screens do on threads; work that newer work took the place of is not waited for."""
+    while True:
+        try:
+            await app.workers.wait_for_complete()
+            return
+        except WorkerCancelled:
+            await asyncio.sleep(0)
 
 
 async def settle(pilot: Pilot[Any], app: HereticApp) -> None:

@@ -24,7 +24,7 @@ from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.now_line import NowLine
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, settle, shown, told
+from tests.support.screens import drive, make_app, settle, shown, threads_end, told
 
 
 def test_leaving_while_a_run_is_active_asks_first(tmp_path: Path, folder: Path) -> None:
@@ -285,7 +285,7 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
         app.screen.look_soon()  # type: ignore[attr-defined]
         for _ in range(2):
             app.tick()
-            await app.workers.wait_for_complete()
+            await threads_end(app)
         await settle(pilot, app)
 
     async def open_run(pilot: Pilot[Any], app: HereticApp, run: RunFolder) -> None:

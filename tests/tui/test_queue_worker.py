@@ -28,7 +28,7 @@ from heretic_tui.tui.queue_worker import PATIENCE
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from tests.support.journals import opened, trial
 from tests.support.runs import append, make_run
-from tests.support.screens import Steps, drive, make_app, settle, told
+from tests.support.screens import Steps, drive, make_app, settle, threads_end, told
 
 
 class Scripted(ThreadHost):
@@ -107,7 +107,7 @@ async def look(pilot: Pilot[Any], app: HereticApp, until: Callable[[], bool] | N
     end."""
     for _ in range(400 if until else 1):
         app._look_at_queue()
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         await settle(pilot, app)
         if until and until():
             return

@@ -25,7 +25,7 @@ from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
 from heretic_tui.verdict import Verdict
 from tests.support import fake_run
-from tests.support.screens import drawn, drive, make_app, settle, shown, told
+from tests.support.screens import drawn, drive, make_app, settle, shown, threads_end, told
 
 
 @pytest.fixture
@@ -449,7 +449,7 @@ def test_conversations_are_listed_opened_and_gone_on_with(tmp_path: Path, folder
         kept = RunFolder(folder).conversations
         (kept / "damaged.jsonl").write_text("{}\n[]\n")
         await pilot.press("escape", "O")
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         await pilot.pause()
         table = app.screen.query_one("#kept", LineTable)
         said = [row.cells[2:] for row in table.rows]
@@ -461,7 +461,7 @@ def test_conversations_are_listed_opened_and_gone_on_with(tmp_path: Path, folder
             if row.cells[2] == "damaged":
                 table.go_to(row.key)
                 await pilot.press("D", "y")
-                await app.workers.wait_for_complete()
+                await threads_end(app)
                 await pilot.pause()
         assert len(table.rows) == 2
         table.go_to(next(row.key for row in table.rows if row.cells[2] == "trial 0"))
@@ -574,7 +574,7 @@ def test_knobs_turn_an_edit_and_what_it_does_follows(tmp_path: Path, folder: Pat
         await settle(pilot, app)
         app.post_message(TweakFrom(1))
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         await pilot.pause()
         assert app.current_mode == "chat"
         assert app.view.conversations.chosen == [Who(1), Who(1, tweaked=True)]

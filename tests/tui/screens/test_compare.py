@@ -25,7 +25,7 @@ from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.verdict import Verdict
 from tests.support import fake_run
-from tests.support.screens import Steps, drawn, drive, make_app, settle, shown, told
+from tests.support.screens import Steps, drawn, drive, make_app, settle, shown, threads_end, told
 
 SORRY = "I'm sorry, but I can't help with that."
 
@@ -65,7 +65,7 @@ async def opened(pilot: Pilot[Any], app: HereticApp, left: int, right: int | Non
 async def read(pilot: Pilot[Any], app: HereticApp) -> None:
     """Until what a thread reads is on the screen."""
     await settle(pilot, app)
-    await app.workers.wait_for_complete()
+    await threads_end(app)
     await settle(pilot, app)
 
 

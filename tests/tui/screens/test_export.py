@@ -28,7 +28,7 @@ from heretic_tui.tui.screens.folder_dialog import FolderDialog
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from tests.support import fake_run
-from tests.support.screens import drawn, drive, make_app, settle, shown, told
+from tests.support.screens import drawn, drive, make_app, settle, shown, threads_end, told
 
 
 def result(trial: int, files: tuple[float, int] | None, approximate: str | None = None) -> dict[str, object]:
@@ -50,7 +50,7 @@ async def arrive(pilot: Pilot[Any], app: HereticApp, host: fake_run.FakeHost, *k
     host.push(*fake_run.story(trials=trials, running=False), ev.PhaseStarted(phase="ready"))
     await settle(pilot, app)
     await pilot.press("g", *keys, "e")
-    await app.workers.wait_for_complete()
+    await threads_end(app)
     await pilot.pause()
 
 
@@ -60,7 +60,7 @@ def type_out(app: HereticApp, out: Path) -> None:
 
 async def known(pilot: Pilot[Any], app: HereticApp) -> None:
     await pilot.pause()
-    await app.workers.wait_for_complete()
+    await threads_end(app)
     await pilot.pause()
 
 

@@ -28,7 +28,7 @@ from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
 from tests.support.journals import opened, trial
 from tests.support.runs import DONE, append, make_run
-from tests.support.screens import drawn, drive, make_app, settle, shown, told
+from tests.support.screens import drawn, drive, make_app, settle, shown, threads_end, told
 
 BASE = ev.BaselineMeasured(figures={"refusals": 96}, prompts=100)
 
@@ -38,7 +38,7 @@ async def look(pilot: Pilot[Any], app: HereticApp) -> None:
     app.screen.look_soon()  # type: ignore[attr-defined]
     for _ in range(2):
         app.tick()
-        await app.workers.wait_for_complete()
+        await threads_end(app)
     await settle(pilot, app)
 
 
@@ -175,7 +175,7 @@ def test_a_run_is_deleted_after_a_question_with_its_size(tmp_path: Path) -> None
 
         async def delete() -> str:
             await pilot.press("D")
-            await app.workers.wait_for_complete()
+            await threads_end(app)
             await pilot.pause()
             assert isinstance(app.screen, ChoiceDialog)
             return f"{app.screen.question.title} {app.screen.question.text}"
@@ -185,11 +185,11 @@ def test_a_run_is_deleted_after_a_question_with_its_size(tmp_path: Path) -> None
         assert "3 MB" in asked
         assert "mine" in asked
         await pilot.press("enter")
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         assert (runs_dir / "llama-8b").exists()
         await delete()
         await pilot.press("y")
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         assert not (runs_dir / "llama-8b").exists()
         await look(pilot, app)
         assert not any("llama" in line for line in lines(app))
@@ -204,11 +204,11 @@ def test_a_run_that_began_meanwhile_is_not_deleted(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await look(pilot, app)
         await pilot.press("D")
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         await pilot.pause()
         run.lock()
         await pilot.press("y")
-        await app.workers.wait_for_complete()
+        await threads_end(app)
         await settle(pilot, app)
         assert run.events.exists()
         assert any("is not deleted" in text for text in told(app))

@@ -27,7 +27,7 @@ from heretic_tui.tui.screens.run_choice import RunChoice
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
-from tests.support.screens import drawn, drive, make_app, settle, shown, told
+from tests.support.screens import drawn, drive, make_app, settle, shown, threads_end, told
 
 # Residual index of the layer that fake_run.analysis makes the best.
 BEST = 20
@@ -57,7 +57,7 @@ async def read(pilot: Pilot[Any], app: HereticApp) -> None:
     """Wait until what is read on threads is painted. (What is read anew takes the place of what was begun.)"""
     for _ in range(3):
         with contextlib.suppress(WorkerCancelled):
-            await app.workers.wait_for_complete()
+            await threads_end(app)
     await pilot.pause()
     await pilot.pause()
 

@@ -26,7 +26,7 @@ from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from heretic_tui.tui.screens.setup_find import ranked
 from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
-from tests.support.screens import drive, make_app, shown, told
+from tests.support.screens import drive, make_app, shown, threads_end, told
 
 Press = Pilot[Any]
 
@@ -60,7 +60,7 @@ async def found(pilot: Press, app: HereticApp) -> None:
     """Wait for what threads find."""
     for _ in range(2):
         await pilot.pause()
-        await app.workers.wait_for_complete()
+        await threads_end(app)
     await pilot.pause()
 
 
