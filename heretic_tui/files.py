@@ -177,3 +177,8 @@ def state_folder() -> Path:
         return Path(state).expanduser() / "heretic-tui"
     except RuntimeError:  # no such user
         return Path(state) / "heretic-tui"
+
+
+def default_runs_dir() -> Path:
+    """Where the runs are, unless the user says otherwise."""
+    return state_folder() / "runs"

@@ -50,7 +50,7 @@ def _note(options: argparse.Namespace, streams: Streams) -> int:
     trial = None if options.trial == _BASE else _number(options.trial)
     state = RunState.replay(read_events(folder.events))
     if trial is not None and trial not in state.trials:
-        raise UsageError(f"there is no trial {trial} in {folder.name} (`heretic-tui show {folder.name}` lists them)")
+        raise UsageError(f"there is no trial {trial} in {folder.name} (`heretic-tui show {folder.called}` lists them)")
     words: list[Word] = []
     if trial is not None:
         words += [Mark(trial=trial, on=options.mark)] if options.mark is not None else []

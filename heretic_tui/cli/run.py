@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from heretic_tui import __version__
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
 from heretic_tui.cli.screen import add_looks, has_terminal, open_setup
-from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, given_settings, user_settings
+from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings
 from heretic_tui.errors import DONE, INTERRUPTED, HereticError
 from heretic_tui.signals import interrupts
 from heretic_tui.terminal import Streams, output_to_log
@@ -87,8 +87,7 @@ def _with_lines(settings: Settings, streams: Streams, options: argparse.Namespac
         if options.json:
             out.write_lines(to_json({"run": folder.name, "folder": str(folder.path), "pid": pid}))
             return
-        # A folder of runs that was named here is not found by the name of the run alone.
-        run = folder.path if "runs_dir" in given_settings(options) else folder.name
+        run = folder.called
         out.write_lines(
             f"{folder.name} runs without this terminal (process {pid})",
             f"control it: heretic-tui attach {run}",
@@ -148,7 +147,7 @@ def run_with_lines(
             notifier.close()
         if not json and outcome == "done" and (front := session.state.front()):
             out.write_lines(
-                f"next: heretic-tui export {session.folder.name} --trial {front[0].number} OUT",
+                f"next: heretic-tui export {session.folder.called} --trial {front[0].number} OUT",
                 "      (more trials: the same command with a higher --n-trials; another run: another --seed)",
             )
     return DONE if outcome == "done" else INTERRUPTED

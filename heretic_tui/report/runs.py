@@ -45,7 +45,7 @@ def overview_table(runs: Sequence[RunOverview]) -> list[str]:
         said = annotation_lines(run.annotations)
         lines += [f"  {line}" for line in said[:_NOTES]]
         if len(said) > _NOTES:
-            lines.append(f"          and notes on {len(said) - _NOTES} more (heretic-tui show {name})")
+            lines.append(f"          and notes on {len(said) - _NOTES} more (heretic-tui show {run.folder.called})")
     if any(trial.correction for run in runs for trial in run.best):
         lines.append(f"{OVERRULED} counted by your verdicts, not the judge's")
     return [plain(line) for line in lines]

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from heretic_tui.errors import UsageError
-from heretic_tui.files import checksum, user_path
+from heretic_tui.files import checksum, default_runs_dir, user_path
 from heretic_tui.run import lock
 from heretic_tui.run.record import RunRecord, read_record, write_record
 
@@ -28,6 +29,13 @@ class RunFolder:
     @property
     def name(self) -> str:
         return self.path.name
+
+    @property
+    def called(self) -> str:
+        """What a command finds the run by in any terminal, as it is typed: its name where it is among the runs that are
+        looked for unless told otherwise, else its path."""
+        path = self.path.absolute()
+        return quote(path.name if path.parent == default_runs_dir().absolute() else str(path))
 
     @property
     def record(self) -> Path:
@@ -132,7 +140,7 @@ class RunFolder:
         except lock.HeldError as error:
             raise UsageError(
                 f"{self.name} is already running (process {error.pid or 'unknown'}). Control it: heretic-tui attach "
-                f"{self.name}. Watch it: heretic-tui follow {self.name}"
+                f"{self.called}. Watch it: heretic-tui follow {self.called}"
             ) from error
         except OSError as error:
             raise UsageError(f"cannot write to the run folder {self.path}: lock: {error.strerror}") from error

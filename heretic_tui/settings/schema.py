@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 
 from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
-from heretic_tui.files import parse_json, state_folder
+from heretic_tui.files import default_runs_dir, parse_json
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from heretic_tui.settings.older import in_first_words
 
@@ -70,7 +70,7 @@ DEFAULT_SETS = {
 
 
 def _default_runs_dir() -> str:
-    return str(state_folder() / "runs")
+    return str(default_runs_dir())
 
 
 # A number and a unit.

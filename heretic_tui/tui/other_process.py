@@ -113,9 +113,9 @@ class AttachHost(OtherProcess):
         """What the terminal is told when the screen is left: what becomes of the run; None where it is over."""
         if not self.alive:
             return None
-        name = self._folder.name
+        name, called = self._folder.name, self._folder.called
         if self._attachment.ends_alone:
-            return f"{name} has done its trials, and its process ends: `heretic-tui follow {name}` shows the run"
+            return f"{name} has done its trials, and its process ends: `heretic-tui follow {called}` shows the run"
         asked = self._attachment.control.requested
         becomes = {"stopping": "stops after the trial", "aborting": "is being stopped"}.get(asked, "goes on")
-        return f"{name} {becomes}: `heretic-tui attach {name}` controls it again"
+        return f"{name} {becomes}: `heretic-tui attach {called}` controls it again"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from heretic_tui.errors import UsageError
+from heretic_tui.files import default_runs_dir
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
 from heretic_tui.run.record import RunRecord
@@ -48,6 +50,26 @@ def test_looking_at_who_holds_a_run_never_takes_its_lock(tmp_path: Path, monkeyp
     with monkeypatch.context() as patched:
         patched.setattr(fcntl, "flock", taken)
         assert run.holder() is None
+
+
+def test_what_a_run_is_called_finds_it_in_any_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heretic: Heretic
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    elsewhere = folder_in(tmp_path / "my runs" / "one")
+    default = folder_in(default_runs_dir() / "two")
+    assert default.called == "two"
+    for run in (elsewhere, default):
+        run.lock()
+        with pytest.raises(UsageError, match="is already running") as caught:
+            RunFolder(run.path).lock()
+        run.unlock()
+        # As a shell reads what is to be typed.
+        _, _, typed = str(caught.value).partition("heretic-tui attach ")
+        name = shlex.split(typed)[0].removesuffix(".")
+        done = heretic("note", name, "7", runs_dir=None)
+        assert done.status == 2
+        assert f"there is no trial 7 in {run.name}" in done.err
 
 
 def test_locks_of_older_versions_are_seen_and_respected_and_their_looks_waited_out(

@@ -57,7 +57,7 @@ def connect(folder: RunFolder) -> socket.socket:
     holder = folder.holder()
     if holder is None:
         raise UsageError(
-            f"run {folder.name} is not running: nothing to attach to. Look at it: heretic-tui follow {folder.name}"
+            f"run {folder.name} is not running: nothing to attach to. Look at it: heretic-tui follow {folder.called}"
         )
     process = f"process {holder}" if holder > 0 else "another process"
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -77,7 +77,7 @@ def connect(folder: RunFolder) -> socket.socket:
         }.get(type(error), error.strerror or str(error))
         raise UsageError(
             f"run {folder.name} is running ({process}) and cannot be attached to ({why}). "
-            f"Watch it: heretic-tui follow {folder.name}"
+            f"Watch it: heretic-tui follow {folder.called}"
         ) from error
     if uid != os.geteuid():
         made.close()

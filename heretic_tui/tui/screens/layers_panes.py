@@ -132,7 +132,7 @@ class LayerPanes(ModeScreen):
             return Text(words + (f"\n{plain(progress.stage)}: {progress.done} of {progress.total}" if progress else ""))
         if self.shown != "shift":
             return Text(f"The first-token shift of trial {trial.number} has not been measured. f shows how.")
-        return Text(shift_wanted(trial.number, self.view.can_ask, files.folder.name))
+        return Text(shift_wanted(trial.number, self.view.can_ask, files.folder.called))
 
     def _shown_view(self, index: int, width: int, height: int) -> Text:
         """The view that is shown alone."""

@@ -50,11 +50,11 @@ def test_a_socket_that_a_crash_left_is_told_and_replaced(tmp_path: Path) -> None
     left = socket.socket(socket.AF_UNIX)
     left.bind(str(folder.socket))
     left.close()
-    with pytest.raises(UsageError, match=r"is not running.*heretic-tui follow run"):
+    with pytest.raises(UsageError, match=r"is not running.*heretic-tui follow /.*run$"):
         Attachment(folder)
     # Another process holds the run, and its socket does not answer.
     folder.lock()
-    with pytest.raises(UsageError, match=rf"is running \(process {os.getpid()}\).*heretic-tui follow run"):
+    with pytest.raises(UsageError, match=rf"is running \(process {os.getpid()}\).*heretic-tui follow /.*run$"):
         Attachment(folder)
     folder.unlock()
     with served(tmp_path / "run") as run:
