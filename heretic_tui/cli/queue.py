@@ -58,7 +58,7 @@ def _queue(options: argparse.Namespace, streams: Streams) -> int:
     action, *rest = options.words or ["list"]
     if action not in (*_ACTIONS, _ONE):
         raise UsageError(f"unknown action {quoted(action)}{nearest(action, _ACTIONS)} (see `heretic-tui queue --help`)")
-    if (options.until or options.keep_free) and action not in ("limits", "run"):
+    if (options.until, options.keep_free) != (None, None) and action not in ("limits", "run"):
         raise UsageError("--until and --keep-free are for `queue limits` and `queue run`")
     most = {"add": 1, "move": 2, _ONE: 1}.get(action, len(rest) if action in ("remove", "retry") else 0)
     if len(rest) > most:
@@ -117,9 +117,9 @@ def record_of(settings: Settings) -> dict[str, object]:
 def _set_limits(file: QueueFile, options: argparse.Namespace) -> None:
     from heretic_tui.run.queue import kept_free, stop_time
 
-    if options.until:
+    if options.until is not None:
         file.limit(stop_at=stop_time(options.until, time.time()))
-    if options.keep_free:
+    if options.keep_free is not None:
         file.limit(keep_free=kept_free(options.keep_free))
 
 

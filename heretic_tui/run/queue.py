@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -22,6 +22,9 @@ from heretic_tui.words import plain, quoted, size_words
 # Seconds that a change waits for another process that changes the queue.
 _PATIENCE, _STEP = 5.0, 0.05
 _MOST = 1000
+# Later times cannot be shown in every time zone.
+_LAST_YEAR = 9998
+_LAST_TIME = datetime(_LAST_YEAR + 1, 1, 2, tzinfo=UTC).timestamp()
 GB = 1e9
 
 
@@ -149,8 +152,10 @@ class QueueFile:
             found = read_object(Queue, {key: value for key, value in content.items() if key != "entries"})
         except Misfit as misfit:
             raise UsageError(f"{self.path} is damaged ({misfit}): move it away, and add the runs again") from misfit
+        if not _is_time(found.stop_at):
+            raise UsageError(f"{self.path} is damaged (stop_at is no time): move it away, and add the runs again")
         entries: list[Entry] = []
-        last = found.last_id
+        last = max(0, found.last_id)
         for record in listed[:_MOST]:
             entry = _entry(record)
             if entry is None or entry.id in {other.id for other in entries}:
@@ -308,9 +313,14 @@ def _alone(handle: int) -> Iterator[None]:
 
 def _entry(record: object) -> Entry | None:
     try:
-        return read_object(Entry, record) if isinstance(record, dict) else None
+        entry = read_object(Entry, record) if isinstance(record, dict) else None
     except Misfit:
         return None
+    return entry if entry and entry.id > 0 and _is_time(entry.added) and _is_time(entry.begun) else None
+
+
+def _is_time(moment: float | None) -> bool:
+    return moment is None or 0 <= moment <= _LAST_TIME
 
 
 # Limits, as people write and read them
@@ -334,8 +344,11 @@ def stop_time(text: str, now: float) -> float | None:
         if pattern == "%H:%M":
             found = present.replace(hour=found.hour, minute=found.minute, second=0, microsecond=0)
             found += timedelta(days=found.timestamp() <= now)
-        if found.timestamp() <= now:
+        # The year first: the system has no seconds for the first one and the last.
+        if found.year < 1970 or found.timestamp() <= now:
             raise UsageError(f"{quoted(text)} is past: no run of the queue would start")
+        if found.year > _LAST_YEAR:
+            raise UsageError(f"{quoted(text)} is too far away: say never")
         return found.timestamp()
     raise UsageError(f"a stop time is HH:MM, a date YYYY-MM-DD, both, or never, not {quoted(text)}")
 

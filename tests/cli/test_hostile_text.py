@@ -23,6 +23,7 @@ from heretic_tui.settings.form import SettingsForm
 from heretic_tui.terminal import Output
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.log_lines import LogLines
+from heretic_tui.verdict import Verdict
 from heretic_tui.words import plain, to_json
 from tests.support import fake_run
 from tests.support.commands import Ended
@@ -64,7 +65,7 @@ EVENTS = [
     ev.SampleMade(id=2, model=0, number=0, text="yes", tokens=3, ended="eos"),
     ev.SamplesEnded(id=2, reason="failed", refused=[1], made=[8], error="no"),
     ev.FullAnswersFound(id=3, trial=0, prompts=[0, 1], ended=True, error="no"),
-    ev.TryAnswers(id=4, answers=[ev.TriedAnswer("yes", 3, "eos", "refused")]),
+    ev.TryAnswers(id=4, answers=[ev.TriedAnswer("yes", 3, "end", Verdict(refused=True, marker="no"))]),
     ev.TryFigures(id=4, expected_refusals=1.5, harmful=5, harmful_of=9, figures={"kl": 0.1}, harmless=5, harmless_of=9),
     ev.TryEnded(id=4, reason="failed", error="no", no_estimate="none"),
     ev.TrialKept(id=5, trial=3, error="no"),

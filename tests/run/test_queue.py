@@ -73,7 +73,14 @@ def test_what_comes_next() -> None:
 def test_a_damaged_entry_costs_none_of_the_others(tmp_path: Path) -> None:
     file = filled(tmp_path, "a", "b")
     content = json.loads(file.path.read_text())
-    content["entries"] = [17, content["entries"][0], {"id": "x"}, content["entries"][0], content["entries"][1], None]
+    content["entries"] = [
+        17,
+        content["entries"][0],
+        {"id": -1},
+        content["entries"][0],
+        content["entries"][1],
+        {"id": 9, "added": 1e300},
+    ]
     content["newer"] = True
     file.path.write_text(json.dumps(content))
     queue = file.read()
@@ -83,7 +90,10 @@ def test_a_damaged_entry_costs_none_of_the_others(tmp_path: Path) -> None:
     assert [entry.model for entry in file.read().waiting] == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"entries": 3}', '{"entries": [], "stop_at": "soon"}', "\0"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"entries": 3}', '{"entries": [], "stop_at": "soon"}', '{"entries": [], "stop_at": 1e300}', "\0"],
+)
 def test_a_file_that_is_no_queue_is_one_line_and_is_not_written_over(tmp_path: Path, content: str) -> None:
     file = QueueFile(tmp_path)
     file.path.write_text(content)
@@ -143,7 +153,7 @@ def test_stop_times_and_limits_are_read_as_people_write_them() -> None:
     assert stop_time("2026-03-08", now) == at(2026, 3, 8)
     assert stop_time("2026-03-08 06:30", now) == at(2026, 3, 8, 6, 30)
     assert stop_time("never", now) is None
-    for wrong in ("7", "25:00", "tomorrow", "2026-03-05", ""):
+    for wrong in ("7", "25:00", "tomorrow", "2026-03-05", "0001-01-01", "9999-12-31", ""):
         with pytest.raises(UsageError):
             stop_time(wrong, now)
     assert kept_free("20") == 20 * GB
