@@ -7,7 +7,7 @@ import os
 import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias
 
 from heretic_tui.words import plain
 
@@ -17,7 +17,6 @@ HAPPENINGS = ("done", "failed", "stopped", "stalled", "exported", "queue")
 
 # Which notice of the desktop is sent: the one that the terminal is likely to know, or one of the two.
 Osc: TypeAlias = Literal["auto", "9", "777", "off"]
-OSC_CHOICES: tuple[str, ...] = get_args(Osc)
 
 
 @dataclass(frozen=True, kw_only=True)

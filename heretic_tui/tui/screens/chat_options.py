@@ -81,7 +81,7 @@ class ChatOptions(Dialog[ChatSettings | None]):
                 seed=int(_number(values["seed"], 0, 2**31, "seed")) if values["seed"] else None,
             )
         except ValueError as error:
-            self.query_one("#problem", Static).update(Text(str(error), "bold red"))
+            self.query_one("#problem", Static).update(Text(str(error), f"bold {self.looks.bad}"))
             return
         boxes = self.query(Checkbox)
         thinking = boxes.first().value if boxes else False

@@ -81,7 +81,8 @@ class LineDialog(Dialog[str | None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         problem = self._check(event.value)
-        self.query_one("#problem", Static).update(safe_lines(problem or self._hint, "bold red" if problem else ""))
+        style = f"bold {self.looks.bad}" if problem else ""
+        self.query_one("#problem", Static).update(safe_lines(problem or self._hint, style))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if self._check(event.value) is None and self.is_current:
