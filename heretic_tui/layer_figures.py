@@ -19,6 +19,11 @@ DIRECTION_COLUMNS = ("auc", "auc_low", "auc_high", *(f"{name}{end}" for name in 
 ScoredTokens = tuple[tuple[str, float], ...]
 
 
+def layer_name(index: int) -> str:
+    """A residual index as tables have it: emb for the embedding output, then the layers from 0."""
+    return "emb" if index == 0 else str(index - 1)
+
+
 @dataclass(frozen=True)
 class DirectionFigures:
     """Diagnostics of one residual index (0 is the embedding output).

@@ -15,6 +15,7 @@ from heretic_tui.layer_figures import (
     ScoredTokens,
     Separation,
     best_layer,
+    layer_name,
 )
 from heretic_tui.report.finding import finding
 from heretic_tui.run.results import SetShift
@@ -42,10 +43,6 @@ S: cosine similarity; |x|: norm; Silh: mean silhouette coefficient of the two se
 AUC: how well the direction separates held-out prompts (with its 95 % CI)
 changes of the refusal log-odds (that a response begins as a refusal):
 """ + "\n".join(f"  {EFFECT_WORDS[name]:10}  {meaning}" for name, meaning in EFFECT_MEANINGS.items())
-
-
-def layer_name(row: LayerFigures) -> str:
-    return "emb" if row.layer is None else str(row.layer)
 
 
 def columns_of(rows: Sequence[LayerFigures]) -> list[str]:
@@ -95,7 +92,8 @@ def geometry_text(found: LayersAnalysed) -> list[str]:
 
 
 def _table(rows: Sequence[LayerFigures], names: Sequence[str]) -> list[str]:
-    cells = [["layer", *names]] + [[layer_name(row), *(figure(n, row.geometry.get(n)) for n in names)] for row in rows]
+    cells = [["layer", *names]]
+    cells += [[layer_name(row.index), *(figure(n, row.geometry.get(n)) for n in names)] for row in rows]
     return _aligned(cells)
 
 
@@ -106,7 +104,7 @@ def _measured_table(rows: Sequence[LayerFigures], separations: Sequence[Separati
     for row, apart in zip(rows, separations, strict=True):
         span = f"{figure('auc', apart.auc_low)} - {figure('auc', apart.auc_high)}"
         figures = [figure("auc", apart.auc), span, *(figure(name, row.change(name)) for name in changes)]
-        cells.append([layer_name(row), *figures, "*" if row is best else ""])
+        cells.append([layer_name(row.index), *figures, "*" if row is best else ""])
     return _aligned(cells)
 
 
@@ -121,7 +119,7 @@ def tokens_text(rows: Sequence[LayerFigures], count: int) -> list[str]:
     for row in rows:
         # There is no direction at the embedding of a template's last token.
         if row.raises and row.lowers is not None:
-            lines.append(f"{layer_name(row):>5}  promotes    {scored(row.raises[:count])}")
+            lines.append(f"{layer_name(row.index):>5}  promotes    {scored(row.raises[:count])}")
             lines.append(f"{'':>5}  suppresses  {scored(row.lowers[:count])}")
     return [plain(line) for line in lines]
 

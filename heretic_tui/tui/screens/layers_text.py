@@ -10,7 +10,7 @@ from rich.text import Text
 
 from heretic_tui import events as ev
 from heretic_tui.events import PHASES
-from heretic_tui.layer_figures import LayerFigures, ScoredTokens, best_layer
+from heretic_tui.layer_figures import LayerFigures, ScoredTokens, best_layer, layer_name
 from heretic_tui.report.finding import Finding, finding
 from heretic_tui.report.layers import EFFECT_MEANINGS, EFFECT_WORDS
 from heretic_tui.run.state import RunState
@@ -23,11 +23,6 @@ from heretic_tui.words import plain
 _TOKEN, _SCORE, _BAR = 15, 6, 8
 # The colour of each effect (tui/themes.py), in texts as in curves.
 EFFECT_LOOKS = {"stream": "link", "add": "focus", "edit": "dim"}
-
-
-def layer_name(index: int) -> str:
-    """A residual index as tables have it."""
-    return "emb" if index == 0 else str(index - 1)
 
 
 def layer_title(index: int, found: ev.LayersAnalysed | None = None) -> str:

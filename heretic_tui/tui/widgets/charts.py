@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from heretic_tui.layer_figures import Histogram
+from heretic_tui.layer_figures import Histogram, layer_name
 from heretic_tui.parameters import Kernel
 from heretic_tui.tui.glyphs import ASCII, Glyphs
 from heretic_tui.tui.themes import Looks
@@ -60,7 +60,7 @@ def heat_map(cosines: Sequence[Sequence[float]], selected: int, width: int, look
     text.append(f"from {shades}\n", look.dim)
     for row in range(count):
         mark = ">" if row == selected else " "
-        text.append(f"{mark}{_layer_name(row):>3} ", f"bold {look.link}" if row == selected else look.dim)
+        text.append(f"{mark}{layer_name(row):>3} ", f"bold {look.link}" if row == selected else look.dim)
         for column in range(count):
             value = cosines[row][column]
             shade = glyphs.shades[min(4, int(abs(value) * 5))]
@@ -75,7 +75,3 @@ def nearest_layers(cosines: Sequence[Sequence[float]], index: int, count: int = 
     """The other residual indices whose directions are nearest, with their cosines."""
     others = [(i, value) for i, value in enumerate(cosines[index]) if i != index]
     return sorted(others, key=lambda pair: -abs(pair[1]))[:count]
-
-
-def _layer_name(index: int) -> str:
-    return "emb" if index == 0 else str(index - 1)
