@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,3 +15,8 @@ class Verdict:
     marker: str | None
     start: int | None = None
     end: int | None = None
+
+
+def verdict_word(refused: bool) -> Literal["refused", "answered"]:
+    """A verdict as people read it."""
+    return "refused" if refused else "answered"

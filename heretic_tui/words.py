@@ -34,6 +34,11 @@ def done_of(done: int, planned: int) -> str:
     return f"{done} of {planned} done" if done <= planned else f"{done} done, {planned} planned"
 
 
+def of_trial(number: int | None) -> str:
+    """Whose something is, as a sentence has it: trial 41; the original model for None."""
+    return "the original model" if number is None else f"trial {number}"
+
+
 def ranges(numbers: Iterable[int]) -> str:
     """2, 3, 4, 7 as "2-4, 7"."""
     spans: list[list[int]] = []

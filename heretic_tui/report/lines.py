@@ -10,7 +10,7 @@ from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.finding import finding
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
-from heretic_tui.words import done_of, duration, quantity
+from heretic_tui.words import done_of, duration, of_trial, quantity
 
 # A label, empty where a line goes on with the one before; and the text.
 Line: TypeAlias = tuple[str, str]
@@ -70,8 +70,10 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.ShiftFound():
             yield "tokens", event.error or f"what trial {event.trial} does to first tokens is known"
         case ev.FullAnswersFound() if event.ended:
-            whose = "the original model" if event.trial is None else f"trial {event.trial}"
-            yield "answers", event.error or f"{len(event.prompts)} answers of {whose} are decoded to their end"
+            yield (
+                "answers",
+                event.error or f"{len(event.prompts)} answers of {of_trial(event.trial)} are decoded to their end",
+            )
         case ev.TrialKept():
             chosen = f"trial {event.trial} was chosen by hand, and is measured"
             yield "by hand", f"not kept: {event.error}" if event.error else chosen

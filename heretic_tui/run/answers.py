@@ -12,7 +12,7 @@ from heretic_tui.run.annotations import Annotations, Overruling, Ruling, digest
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.full_answers import FullAnswer, read_full_answers
 from heretic_tui.run.results import ResponseRecord, read_responses
-from heretic_tui.verdict import Verdict
+from heretic_tui.verdict import Verdict, verdict_word
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ class Answer:
         """What it counts as: a person's verdict, else the judge's; None where there is none."""
         if ruling := self.ruling(annotations):
             return ruling
-        judged = self.judged
-        return None if judged is None else "refused" if judged else "answered"
+        return None if self.judged is None else verdict_word(self.judged)
 
     def overruled(self, annotations: Annotations) -> bool:
         """Whether a person gave another verdict than the judge."""
@@ -112,7 +111,7 @@ class Answer:
         """What a person says who calls it so. The judge's own verdict is not said again: to go back to it is to say
         nothing."""
         first, *others = self.keys
-        judged = None if self.judged is None else "refused" if self.judged else "answered"
+        judged = None if self.judged is None else verdict_word(self.judged)
         silent = ruling == judged and annotations.verdict(self.prompt_key, *others) is None
         return Overruling(prompt=self.prompt_key, text=first, verdict=None if silent else ruling)
 

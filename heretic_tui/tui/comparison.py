@@ -15,6 +15,7 @@ from heretic_tui.run.state import MEASURED_STATES, RunState
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.preview import marker_place
 from heretic_tui.tui.run_view import RunView
+from heretic_tui.words import of_trial
 
 # A trial's number; None for the original model.
 Whose = int | None
@@ -29,11 +30,6 @@ _FILTERS = (DIFFER, ALL_PROMPTS, REFUSED, SUSPECT, BROKEN, HARMLESS)
 _FILTERS_OF_ONE = (ALL_PROMPTS, CHANGED, SUSPECT, REFUSED, BROKEN, HARMLESS)
 # A refusal that comes this late may be a caveat in an answer.
 _LATE = 80
-
-
-def of_side(whose: Whose) -> str:
-    """As a sentence has it: trial 41; the original model."""
-    return "the original model" if whose is None else f"trial {whose}"
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ def read_known(folder: RunFolder, sides: Sequence[Whose]) -> Known:
             answers[whose, False] = read_answers(folder, whose)
             answers[whose, True] = read_answers(folder, whose, harmless=True)
         except FileNotFoundError:
-            problem = problem or f"No responses of {of_side(whose)} are kept."
+            problem = problem or f"No responses of {of_trial(whose)} are kept."
         except HereticError as error:
             problem = problem or f"The responses cannot be read: {error}"
         if whose is not None and (shift := read_shift(folder, whose)):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from heretic_tui.tui.conversation import Answer, Turn
+from heretic_tui.verdict import verdict_word
 
 
 def to_json(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
@@ -26,4 +27,4 @@ def to_markdown(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
 def _verdict(answer: Answer) -> str:
     if answer.verdict is None:
         return answer.no_verdict or "no verdict"
-    return "refused" if answer.verdict.refused else "answered"
+    return verdict_word(answer.verdict.refused)

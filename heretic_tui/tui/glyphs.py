@@ -47,6 +47,8 @@ class Glyphs:
     down: str = "│"
     corner: str = "└"
     ellipsis: str = "…"
+    # Between facts, and before the items of a list.
+    dot: str = "·"
     marked: str = "★"
     # A verdict or a count that a person overruled; what something becomes.
     overruled: str = "✎"
@@ -67,7 +69,7 @@ UNICODE = Glyphs()
 ASCII = Glyphs(
     front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
     selected="@", changed="*", here="^", at_least=">=", about="~", closed=">", open="v", full="#", empty=".",
-    across="-", at=":", down="|", corner="+", ellipsis="...",
+    across="-", at=":", down="|", corner="+", ellipsis="...", dot="-",
     marked="!", overruled="%", becomes="->",
     shades=" .:+#", bars=" _.-:=+*#",
     beaten="o", cut_short=",", original="O", by_hand="h", chosen="+", rising="^", falling="v",

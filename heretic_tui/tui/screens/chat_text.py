@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from heretic_tui.events import PHASES, TriedAnswer
-from heretic_tui.figures import in_tables
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.conversation import Answer, Turn, Who
@@ -17,6 +16,7 @@ from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.sampling import Drawn
 from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.trial_figures import figures_of
 from heretic_tui.tui.tweak import Tweak
 from heretic_tui.tui.widgets.painted_line import joined
 from heretic_tui.verdict import Verdict
@@ -84,7 +84,7 @@ def answer_line(answer: Answer, waits_for: str, drawing: Drawing) -> Text:
     elif answer.reason == "stopped":
         facts.append("stopped")
     text = verdict_words(answer.verdict, answer.no_verdict, drawing)
-    return text.append(f" {glyphs.complete} {_dotted(facts, glyphs)}", look.dim)
+    return text.append(f" {glyphs.dot} {_dotted(facts, glyphs)}", look.dim)
 
 
 def verdict_words(verdict: Verdict | None, why_none: str | None, drawing: Drawing) -> Text:
@@ -103,7 +103,7 @@ def _pace(tokens: int, seconds: float, drawing: Drawing) -> list[str]:
 
 
 def _dotted(parts: Sequence[str], glyphs: Glyphs) -> str:
-    return f" {glyphs.complete} ".join(parts)
+    return f" {glyphs.dot} ".join(parts)
 
 
 def column_title(place: int, who: Who, state: RunState, annotations: Annotations, drawing: Drawing) -> Text:
@@ -120,12 +120,7 @@ def column_title(place: int, who: Who, state: RunState, annotations: Annotations
     signs = [glyphs.front] * state.on_front(who.trial) + [glyphs.marked] * annotations.marked(who.trial)
     text.append("".join(f" {sign}" for sign in signs))
     if trial := state.trials.get(who.trial):
-        values = []
-        for figure in in_tables(state.figures)[:2]:
-            sign = glyphs.about if figure.key in trial.estimate else ""
-            value = figure.text(trial.shown(figure), trial.prompts) or "-"
-            values.append(f"{'' if figure.counted else figure.short + ' '}{sign}{value}")
-        text.append(f" ({', '.join(values)})")
+        text.append(f" ({', '.join(figures_of(trial, state.figures, glyphs))})")
     return text
 
 
@@ -192,7 +187,7 @@ def samples_text(drawn: Drawn, at: int, drawing: Drawing) -> Text:
             text.append("not drawn" if drawn.ended else glyphs.ellipsis, look.dim)
             continue
         text.append_text(verdict_words(sample.verdict, None, drawing))
-        text.append(f" {glyphs.complete} {sample.tokens} tok\n", look.dim)
+        text.append(f" {glyphs.dot} {sample.tokens} tok\n", look.dim)
         text.append_text(marked_text(sample.text, sample.verdict, look))
     return text
 

@@ -16,7 +16,7 @@ from textual.containers import Container, Horizontal, Vertical
 
 from heretic_tui.run.annotations import RULINGS, Mark
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.tui.comparison import DIFFER, HARMLESS, Comparison, Known, Whose, has_responses, of_side, read_known
+from heretic_tui.tui.comparison import DIFFER, HARMLESS, Comparison, Known, Whose, has_responses, read_known
 from heretic_tui.tui.glyphs import safe_lines
 from heretic_tui.tui.keys import typed_number
 from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial
@@ -35,7 +35,7 @@ from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.tui.widgets.text_panel import TextPanel
-from heretic_tui.words import plain
+from heretic_tui.words import of_trial, plain
 
 _SIDES = ("left", "right")
 _TITLES = {DIFFER: "prompts where they differ", HARMLESS: HARMLESS}
@@ -160,7 +160,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         table.set_empty(compared.nothing)
         table.set_rows([self._row(number, shown) for number in listed])
         what = _TITLES.get(compared.filter, f"prompts: {compared.filter}")
-        against = " against ".join(of_side(whose) for whose in compared.sides)
+        against = " against ".join(of_trial(whose) for whose in compared.sides)
         title = f"{against}   {what}   {len(listed)} of {len(compared.numbers())}"
         self.query_one("#prompts-pane", Frame).retitle(title)
 
@@ -189,7 +189,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             self.query_one(f"#{side}-head-pane", Frame).retitle(Text(title, colour))
             shift = compared.known.shifts.get(whose) if compared.known and whose is not None else None
             self.query_one(f"#{side}-head", TextPanel).show(head_text(whose, view.state, shift, drawing))
-            says = f"{of_side(whose)} says" if self.has_class("-tall") else title
+            says = f"{of_trial(whose)} says" if self.has_class("-tall") else title
             arrow = f"{view.glyphs.closed} " if place == self.side else ""
             number_words = "" if number is None else f"   prompt {number}"
             self.query_one(f"#{side}-pane", Frame).retitle(Text(f"{arrow}{says}{number_words}", colour))
@@ -281,7 +281,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
                 self._compare(left, typed_number(text))
 
         hint = "the number of a trial, or base for the original model"
-        dialog = LineDialog(f"Compare {of_side(left)} with", side_name(right), hint, check)
+        dialog = LineDialog(f"Compare {of_trial(left)} with", side_name(right), hint, check)
         self.app.push_screen(dialog, answered)
 
     # The rest

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from heretic_tui.figures import REFUSALS, in_tables
+from heretic_tui.figures import in_tables
 from heretic_tui.report.annotations import base_overruled_words, overruled_words
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.answers import Answer, looks_broken
@@ -21,7 +21,9 @@ from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.comparison import Place, Whose
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.trial_figures import figures_of
 from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.verdict import verdict_word
 from heretic_tui.words import plain
 
 # Words of an answer that are compared; the rest of a longer one is not.
@@ -73,9 +75,9 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         text.append(f"{sign} {said}", colour)
     verdict = answer.verdict
     if answer.overruled(drawing.annotations):
-        text.append(f" {glyphs.overruled} by you; the judge: {'refused' if answer.judged else 'answered'}", look.focus)
+        text.append(f" {glyphs.overruled} by you; the judge: {verdict_word(bool(answer.judged))}", look.focus)
     elif answer.judged_otherwise and verdict:
-        text.append(f"; on the whole text the judge says {'refused' if verdict.refused else 'answered'}", look.busy)
+        text.append(f"; on the whole text the judge says {verdict_word(verdict.refused)}", look.busy)
     facts = []
     if verdict and verdict.refused:
         facts.append(f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty")
@@ -90,7 +92,7 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         facts.append("decoded anew it begins otherwise than as it was measured")
     if looks_broken(answer.text) and said != "broken":
         facts.append("looks broken")
-    text.append(f" {glyphs.complete} " + f" {glyphs.complete} ".join(facts), look.dim)
+    text.append(f" {glyphs.dot} " + f" {glyphs.dot} ".join(facts), look.dim)
     return text
 
 
@@ -154,19 +156,7 @@ def side_title(whose: Whose, state: RunState, annotations: Annotations, glyphs: 
         return " ".join(["original model", *texts])
     signs = [glyphs.front] * state.on_front(whose) + [glyphs.marked] * annotations.marked(whose)
     trial = state.trials.get(whose)
-    return " ".join([f"trial {whose}", *signs, *([figures_text(trial, state, glyphs)] if trial else [])])
-
-
-def figures_text(trial: TrialRecord, state: RunState, glyphs: Glyphs) -> str:
-    """3/100 KL 0.0812, with signs for what is an estimate, at least so much, or overruled by hand."""
-    texts = []
-    for figure in in_tables(state.figures)[:2]:
-        least = figure.key in trial.at_least
-        sign = glyphs.about if least and figure.key in trial.estimate else glyphs.at_least if least else ""
-        value = figure.text(trial.shown(figure), trial.prompts)
-        hand = glyphs.overruled if figure.key == REFUSALS and trial.correction else ""
-        texts.append(f"{'' if figure.counted else figure.short + ' '}{sign}{value or '-'}{hand}")
-    return " ".join(texts)
+    return " ".join([f"trial {whose}", *signs, *(figures_of(trial, state.figures, glyphs) if trial else [])])
 
 
 def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, drawing: Drawing) -> Text:

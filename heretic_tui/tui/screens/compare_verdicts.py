@@ -5,10 +5,10 @@ from __future__ import annotations
 from heretic_tui.figures import REFUSALS
 from heretic_tui.run.annotations import Overruling, Ruling
 from heretic_tui.run.answers import Answer
-from heretic_tui.tui.comparison import Comparison, Whose, of_side
+from heretic_tui.tui.comparison import Comparison, Whose
 from heretic_tui.tui.screens.base import ALL, SubScreen
 from heretic_tui.tui.widgets.line_table import LineTable
-from heretic_tui.words import counted
+from heretic_tui.words import counted, of_trial
 
 
 class CompareVerdicts(SubScreen):
@@ -55,7 +55,7 @@ class CompareVerdicts(SubScreen):
             return
         was = answer.said(annotations)
         if was == ruling:
-            self.say(f"Prompt {number} of {of_side(whose)} counts as {ruling} already.")
+            self.say(f"Prompt {number} of {of_trial(whose)} counts as {ruling} already.")
             return
         word = answer.overruling(ruling, annotations)
         before = annotations.present(word)
@@ -89,7 +89,7 @@ class CompareVerdicts(SubScreen):
         Args:
             answer: that it was given on.
         """
-        text = f"Prompt {number} of {of_side(whose)}: {what}"
+        text = f"Prompt {number} of {of_trial(whose)}: {what}"
         if count := self._count(whose):
             text += f"; {'' if whose is None else f'trial {whose} '}now {count}"
         if answer and not answer.whole and not answer.full and self.view.recount:

@@ -263,9 +263,7 @@ def card_lines(card: str, look: Looks, glyphs: Glyphs) -> Text:
     lines, text, own = safe_lines(card).plain.split("\n"), Text(), False
     if lines[0] == "---" and "---" in lines[1:]:
         end = lines.index("---", 1)
-        fields = (
-            "\n".join(lines[1:end]).replace(":\n- ", ": ").replace("\n- ", ", ").replace("\n", f" {glyphs.complete} ")
-        )
+        fields = "\n".join(lines[1:end]).replace(":\n- ", ": ").replace("\n- ", ", ").replace("\n", f" {glyphs.dot} ")
         text.append(f"{fields}\n", look.dim)
         lines = lines[end + 1 :]
     for line in lines:

@@ -15,7 +15,7 @@ from heretic_tui.report.queue import entry_state
 from heretic_tui.report.runs import base_text, counted_text, counted_trials
 from heretic_tui.run.queue import Entry, Queue, clock_words, limit_words
 from heretic_tui.run.shelf import Glance
-from heretic_tui.tui.glyphs import ASCII, Glyphs
+from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.braille import braille_curve
 from heretic_tui.tui.widgets.line_table import Column, Row
@@ -74,7 +74,7 @@ def run_row(glance: Glance, glyphs: Glyphs, now: float, several: Collection[str]
         timed: whether what depends on the clock is shown.
     """
     marks = len(glance.annotations.marks)
-    state = f"{state_glyph(glance, glyphs)} {glance.word}" + f" {star(glyphs)}{marks}" * bool(marks)
+    state = f"{state_glyph(glance, glyphs)} {glance.word}" + f" {glyphs.marked}{marks}" * bool(marks)
     model = glance.model
     if model in several:
         model += f" ({glance.name.rpartition('-')[2][:4]})"
@@ -123,10 +123,6 @@ def state_glyph(glance: Glance, glyphs: Glyphs) -> str:
     return glyph
 
 
-def star(glyphs: Glyphs) -> str:
-    return "m" if glyphs is ASCII else "★"
-
-
 def fewest_text(glance: Glance) -> str:
     """3/100 KL 0.0812; why it failed where there is no trial on the front."""
     if glance.fewest is None:
@@ -163,7 +159,6 @@ def fits(words: str, glance: Glance) -> bool:
 def run_words(glance: Glance, look: Looks, glyphs: Glyphs, width: int, now: float, timed: bool = True) -> Text:
     """Base model, seed, progress, times, the curve of the fewest refusals so far, marked trials with their notes."""
     overview, text = glance.overview, Text()
-    dot = "-" if glyphs is ASCII else "·"
     base = base_text(overview)
     text.append("original ", look.dim)
     text.append(f"{base} refused" if "/" in base else base or "not measured yet", look.base)
@@ -177,7 +172,7 @@ def run_words(glance: Glance, look: Looks, glyphs: Glyphs, width: int, now: floa
     text.append_text(_curve(glance, look, glyphs, width))
     for trial in glance.annotations.trials:
         marked = glance.annotations.marked(trial)
-        text.append(f"{star(glyphs) if marked else dot} ", look.focus if marked else look.dim)
+        text.append(f"{glyphs.marked if marked else glyphs.dot} ", look.focus if marked else look.dim)
         text.append(f"trial {trial}  ", look.ink)
         text.append(f"{plain(said_of(glance.annotations, trial))}\n", look.ink)
     return text

@@ -249,15 +249,11 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if state.trials:
             title.append(f"  {len(state.trials)}")
         if front:
-            title.append(f" {self._dot} ").append(f"{g.front}{len(front)}", look.good).append(" on the front")
+            title.append(f" {g.dot} ").append(f"{g.front}{len(front)}", look.good).append(" on the front")
         if marks := [number for number in self.view.annotations.marks if number in state.trials]:
-            title.append(f" {self._dot} ").append(f"{g.marked}{len(marks)}", look.focus)
+            title.append(f" {g.dot} ").append(f"{g.marked}{len(marks)}", look.focus)
         self.query_one("#trials-pane", Frame).retitle(title)
         self.paint_front_title()
-
-    @property
-    def _dot(self) -> str:
-        return "-" if self.view.glyphs.front.isascii() else "\N{MIDDLE DOT}"
 
     def _nothing(self) -> str:
         """The text in place of the trials while there are none to show."""

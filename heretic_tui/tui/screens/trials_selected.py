@@ -11,6 +11,7 @@ from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_
 from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.text_panel import TextPanel
+from heretic_tui.words import of_trial
 
 # Answers are read when the cursor has stayed for so many seconds.
 _STAYED = 0.15
@@ -55,7 +56,7 @@ class TrialSelected(ModeScreen):
         self.query_one("#detail", TextPanel).show(text)
         answers = self.query_one("#answers", TextPanel)
         if answers.size.width:
-            whose = "the original model" if self.on_original else f"trial {trial.number}" if trial else ""
+            whose = of_trial(None) if self.on_original else of_trial(trial.number) if trial else ""
             self.query_one("#answers-pane", Frame).retitle(f"Answers of {whose}" if whose else "Answers")
             known = shown.answers
             answers.show(answers_text(known, self.looks) if known else Text("No answers yet.", self.looks.dim))

@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.lines import direction_cell
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
+from heretic_tui.tui.trial_figures import figure_text
 from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import duration, nearest, plain
@@ -143,20 +144,6 @@ def _figure_maker(figure: Figure) -> _Maker:
         return (figure_text(trial, figure, seen.glyphs), "good" if front else "")
 
     return make
-
-
-def figure_text(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
-    """The figure that decides the trial's place, and how it is known."""
-    value = trial.shown(figure)
-    if value is None:
-        if figure.key == REFUSALS and trial.so_far and trial.state == "running":
-            # Of those that were judged: 4 of the first 31.
-            return figure.text(*trial.so_far)
-        return figure.text(trial.measured.get(figure.key))
-    known = figure.key in trial.at_least
-    mark = glyphs.about if known and figure.key in trial.estimate else glyphs.at_least if known else ""
-    overruled = glyphs.overruled if trial.correction and figure.key == REFUSALS else ""
-    return mark + figure.text(value, trial.prompts) + overruled
 
 
 def _direction(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
