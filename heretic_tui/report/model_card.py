@@ -17,6 +17,13 @@ from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.words import counted, plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# The prompt sets, by the names of their settings.
+_SETS = {
+    "good_prompts": "harmless prompts",
+    "bad_prompts": "harmful prompts",
+    "good_evaluation_prompts": "harmless evaluation prompts",
+    "bad_evaluation_prompts": "harmful evaluation prompts",
+}
 
 
 def write_card(folder: Path, record: ExportRecord, own: str = "") -> None:
@@ -49,7 +56,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     front["tags"] = ["abliterated", "heretic-tui"]
     figures = in_tables(record.figures)
     rows: list[tuple[str, MeasuredFigures]] = [
-        ("base model", record.base),
+        ("original model", record.base),
         (f"trial {record.trial.number}, edit attached in float32", record.trial),
     ]
     if exported:
@@ -93,7 +100,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
     lines += [
         f"Directions: {_method(DIRECTION_METHODS, str(settings['direction_method']))}; "
-        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the good mean. "
+        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
         "edited modules were left as they are.",
         "",
@@ -101,12 +108,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"{'This trial was chosen by hand, not by the search. ' if record.trial.by_hand else ''}"
         f"Judge: {_method(JUDGES, str(settings['judge']))}.",
         "",
-        "Prompts: "
-        + "; ".join(
-            f"{key.replace('_', ' ')} {_code(_source(settings[key]))}"
-            for key in ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
-        )
-        + ".",
+        "Prompts: " + "; ".join(f"{words} {_code(_source(settings[key]))}" for key, words in _SETS.items()) + ".",
         "",
         "To make these files again: `heretic-tui reproduce reproduce.json OUT`.",
         "",
@@ -121,10 +123,10 @@ def _overruled(record: ExportRecord) -> list[str]:
         return []
     counts = [
         ("trial", found.trial, found.trial_refusals, record.trial),
-        ("base", found.base, found.base_refusals, record.base),
+        ("original model", found.base, found.base_refusals, record.base),
     ]
     said = [
-        f"of the {'base model' if whose == 'base' else whose} {counted(verdicts, 'verdict')}, with which it refuses "
+        f"of the {whose} {counted(verdicts, 'verdict')}, with which it refuses "
         f"{refusals} of {measured.prompts} in place of {measured.figures.get(REFUSALS)} as measured"
         for whose, verdicts, refusals, measured in counts
         if verdicts

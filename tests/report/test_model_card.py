@@ -40,9 +40,9 @@ def test_overruled_verdicts_are_told_beside_what_was_measured(record: ExportReco
         f"overruled by hand: of the trial 3 verdicts, with which it refuses 2 of {prompts} in place of {measured} as "
         "measured. The table has what was measured.\n1 response of the trial made no usable text." in card
     )
-    assert "base model 0" not in card
+    assert "original model 0" not in card
     card = card_text(replace(record, overruled=replace(found, trial=0, base=1, broken=0, base_refusals=99)))
-    assert "overruled by hand: of the base model 1 verdict, with which it refuses 99 of" in card
+    assert "overruled by hand: of the original model 1 verdict, with which it refuses 99 of" in card
     assert "usable" not in card
 
 

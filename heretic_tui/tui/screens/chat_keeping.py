@@ -115,7 +115,7 @@ class ChatKeeping(ChatBase):
                 else:
                     talk.forget()
             except OSError as error:
-                self.say(f"cannot delete: {one_line(error)}", "error")
+                self.say(f"The conversations cannot be deleted: {one_line(error)}", "error")
                 return
             talk.clear()
             self.paint_chat()
@@ -162,7 +162,7 @@ class ChatKeeping(ChatBase):
         try:
             path.write_text(make(self.talk.turns, header), encoding="utf-8", errors="replace")
         except OSError as error:
-            self.say(f"cannot write {path}: {error.strerror}", "error")
+            self.say(f"{path} cannot be written: {error.strerror}", "error")
         else:
             self.talk.not_kept = None
-            self.say(f"saved: {path}")
+            self.say(f"The conversation is saved: {path}")

@@ -191,5 +191,5 @@ def test_a_name_cannot_leave_its_place_in_the_card() -> None:
         assert "deliberately reduced" in body
         headings = [line for line in body.splitlines() if line.startswith("#")]
         assert len(headings) == 3, headings
-        assert "good prompts ``` a`b``c\\n# heading train` ```" in body
+        assert "harmless prompts ``` a`b``c\\n# heading train` ```" in body
     assert "base_model: owner/name" in card_text(replace(record, model="owner/name"))

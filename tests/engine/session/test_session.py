@@ -72,7 +72,12 @@ def test_the_phases_and_the_state_that_their_events_add_up_to(run: Run) -> None:
         "load", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready",
     ]  # fmt: skip
     stages = {event.stage for event in run.of(ev.Progress)}
-    assert {"KL divergence", "refusals", "residuals of good prompts", "residuals of bad prompts"} <= stages
+    assert {
+        "KL divergence",
+        "refusals",
+        "residuals of harmless prompts (train)",
+        "residuals of harmful prompts (train)",
+    } <= stages
     (coverage,) = run.of(ev.Coverage)
     assert (coverage.editable, coverage.found, coverage.missing) == (8, 8, [])
     state = run.state()

@@ -19,6 +19,7 @@ from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_dam
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
 from heretic_tui.errors import UsageError
 from heretic_tui.events import DirectionsFound
+from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 
 # Share of the free memory that the products of matrices and directions may take.
@@ -58,7 +59,7 @@ def directions_of_run(
             run.require("directions")
             for name in ("good_prompts", "bad_prompts"):
                 with run.naming((name, len(run.sets[name]))):
-                    progress = work.progress(f"residuals of {name.replace('_', ' ')}")
+                    progress = work.progress(f"residuals of {title_of(name)}")
                     gathered[name] = gather_residuals(
                         model, tokens[name], run.settings.winsorization_quantile, progress
                     )

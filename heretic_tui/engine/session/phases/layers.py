@@ -36,6 +36,7 @@ from heretic_tui.errors import UsageError, one_line
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def gather_all(
         if name in known:
             found[name] = known[name]
         else:
-            progress = work.progress(f"residuals of {name.replace('_', ' ')}")
+            progress = work.progress(f"residuals of {title_of(name)}")
             found[name] = gather_residuals(model, tokens[name], settings.winsorization_quantile, progress).each
     store = ResidualStore.of(found)
     if keep:
