@@ -106,7 +106,7 @@ async def look(pilot: Pilot[Any], app: HereticApp, until: Callable[[], bool] | N
     """Let the application look at the queue: once, or until something is so, for what is closed takes a moment to
     end."""
     for _ in range(400 if until else 1):
-        app._look_at_queue()
+        app.look_at_queue()
         await threads_end(app)
         await settle(pilot, app)
         if until and until():
@@ -195,7 +195,7 @@ def test_a_bad_entry_costs_none_of_the_others(tmp_path: Path) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await pilot.press("0", "Q")
         await pilot.pause()
-        app._work_queue()
+        app.work_queue()
         await look(pilot, app, lambda: len(hosts.made) == 1)
         assert ran(hosts) == ["acme/good"]
         bad, code, good = file.read().entries
@@ -270,7 +270,7 @@ def test_what_is_queued_is_checked_and_a_second_worker_is_refused(tmp_path: Path
             await settle(pilot, app)
             assert any(said in text for text in told(app)), model
         with file.working():
-            app._work_queue()
+            app.work_queue()
             await settle(pilot, app)
             assert any("works this queue off already" in text for text in told(app))
 
