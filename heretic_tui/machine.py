@@ -172,6 +172,7 @@ class Looker:
         nvml, self._nvml = self._nvml, None
         self._problem, self._ask_again_at = problem, time.monotonic() + _ASK_AGAIN
         if nvml:
+            # Why it does not answer is told already.
             with suppress(Exception):
                 nvml.nvmlShutdown()
 

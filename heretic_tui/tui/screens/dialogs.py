@@ -74,7 +74,7 @@ class LineDialog(Dialog[str | None]):
         self._title, self._value, self._hint, self._check = title, value, hint, check
 
     def body(self) -> ComposeResult:
-        with Vertical(classes="dialog small"):
+        with Vertical(classes="dialog"):
             yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
             yield QuietInput(self._value, id="answer")
             yield Static(safe_lines(self._hint), markup=False, id="problem")

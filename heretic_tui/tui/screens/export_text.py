@@ -20,6 +20,7 @@ from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.screens.export_place import short_path
 from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.words import duration, plain, size_words
 
 _BAR = 10
@@ -162,8 +163,8 @@ def _progress(progress: Progress | None, step: ExportStep, view: RunView, look: 
     if progress is None or not progress.total:
         gone = f"{duration(max(0, time.time() - step.time))}" if view.timed else ""
         return Text(f"  {gone}", look.busy)
-    filled = min(_BAR, round(_BAR * progress.done / progress.total))
-    bar = f"{glyphs.full * filled}{glyphs.empty * (_BAR - filled)}  " if width >= _STEP_WIDTH + 42 else ""
+    drawn = "".join(gauge(progress.done / progress.total, _BAR, glyphs))
+    bar = f"{drawn}  " if width >= _STEP_WIDTH + 42 else ""
     stage, _, unit = progress.stage.rpartition(", ")
     if unit == "MB":
         # Its own step says what happens to them.

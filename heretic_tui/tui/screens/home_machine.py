@@ -12,6 +12,7 @@ from heretic_tui.machine import HISTORY, STEP, Gpu, MachineSample
 from heretic_tui.tui.glyphs import ASCII, Glyphs
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.braille import ACROSS, DOWN, Dots
+from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.words import duration, plain, size_words
 
 _BAR = 10
@@ -101,10 +102,8 @@ def _gpu_line(gpu: Gpu, look: Looks, glyphs: Glyphs, width: int) -> Text:
 
 
 def _bar(share: float, look: Looks, glyphs: Glyphs) -> Text:
-    filled = max(0, min(_BAR, round(_BAR * share)))
-    text = Text(glyphs.full * filled, _by_fill(look, share))
-    text.append(glyphs.empty * (_BAR - filled), look.frame)
-    return text
+    full, empty = gauge(share, _BAR, glyphs)
+    return Text(full, _by_fill(look, share)).append(empty, look.frame)
 
 
 def _by_fill(look: Looks, share: float) -> str:

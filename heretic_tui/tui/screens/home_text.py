@@ -18,6 +18,7 @@ from heretic_tui.run.shelf import Glance
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.braille import braille_curve
+from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import plain
 
@@ -187,8 +188,8 @@ def _progress(glance: Glance, look: Looks, glyphs: Glyphs) -> Text:
         return text
     text.append(f"{glance.word}  ", getattr(look, _WORDS_TO_KINDS.get(glance.word, "busy"), look.ink))
     if planned:
-        filled = min(_BAR, round(_BAR * done / planned))
-        text.append(f"{glyphs.full * filled}{glyphs.empty * (_BAR - filled)} ", look.good)
+        drawn = "".join(gauge(done / planned, _BAR, glyphs))
+        text.append(f"{drawn} ", look.good)
         text.append(f"{done}/{planned}", look.ink)
     text.append("\n")
     return text

@@ -38,6 +38,12 @@ def bar(share: float, width: int, glyphs: Glyphs) -> str:
     return (glyphs.full * (eighths // 8) + _EIGHTHS[eighths % 8]).rstrip()
 
 
+def gauge(share: float, width: int, glyphs: Glyphs) -> tuple[str, str]:
+    """The full and the empty cells of a bar that is always `width` cells wide."""
+    filled = max(0, min(width, round(width * share)))
+    return glyphs.full * filled, glyphs.empty * (width - filled)
+
+
 def histogram(layer: Histogram, width: int, look: Looks, glyphs: Glyphs) -> Text:
     """How harmless and harmful prompts spread along a layer's direction: two rows of bars over one axis."""
     top = max(*layer.good, *layer.bad, 1)

@@ -11,6 +11,7 @@ from heretic_tui.figures import in_tables
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.themes import Looks, looks
+from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.tui.widgets.painted_line import PaintedLine, joined
 from heretic_tui.words import duration, plain, size_words
 
@@ -68,9 +69,9 @@ def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:
         done, total = state.finished, state.n_trials
     else:
         return parts
-    filled = min(_BAR, round(_BAR * done / max(1, total)))
+    drawn = "".join(gauge(done / max(1, total), _BAR, glyphs))
     stage = f"{plain(progress.stage)} " if progress and state.phase in ("search", "ready") else ""
-    parts.append((f"{stage}{glyphs.full * filled}{glyphs.empty * (_BAR - filled)} {done}/{total}", look.good))
+    parts.append((f"{stage}{drawn} {done}/{total}", look.good))
     return parts
 
 

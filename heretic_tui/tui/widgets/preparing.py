@@ -17,6 +17,7 @@ from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.themes import Looks, looks
 from heretic_tui.tui.threads import on_thread
+from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.now_line import STEP_WORDS
 from heretic_tui.tui.widgets.text_panel import TextPanel
@@ -116,8 +117,8 @@ def _of_the_step(state: RunState, earlier: EarlierPhases, now: float | None, gly
     """How far the present step is."""
     parts = []
     if (progress := state.progress) and progress.total:
-        filled = min(_BAR, round(_BAR * progress.done / progress.total))
-        parts.append(f"{glyphs.full * filled}{glyphs.empty * (_BAR - filled)} {progress.done}/{progress.total}")
+        drawn = "".join(gauge(progress.done / progress.total, _BAR, glyphs))
+        parts.append(f"{drawn} {progress.done}/{progress.total}")
     if now is not None and state.phase_began is not None:
         usual = earlier.seconds.get(state.phase or "")
         of = f" of about {duration(usual)}" if usual else ""
