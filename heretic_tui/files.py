@@ -33,6 +33,12 @@ def user_path(text: str) -> Path:
     return path
 
 
+def short_path(path: Path | str) -> str:
+    """A path with ~ for the home folder."""
+    text, home = str(path), os.path.expanduser("~")
+    return f"~{text[len(home) :]}" if home != "/" and text.startswith(home + "/") else text
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a regular file.
 

@@ -15,6 +15,7 @@ from textual.widgets import Checkbox, Input, Label, Static
 
 from heretic_tui.commands import Export
 from heretic_tui.errors import UsageError
+from heretic_tui.files import short_path
 from heretic_tui.run.exports import beside
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand
@@ -23,7 +24,7 @@ from heretic_tui.tui.questions import before_cancelling_exports
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.export_own_card import ExportCard
-from heretic_tui.tui.screens.export_place import short_path, token_words
+from heretic_tui.tui.screens.export_place import token_words
 from heretic_tui.tui.screens.export_text import (
     also_cells,
     figures_text,

@@ -7,6 +7,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from heretic_tui.files import short_path
+
 
 @dataclass(frozen=True)
 class Place:
@@ -36,12 +38,6 @@ def looked_at(folders: tuple[Path, ...], needed: int) -> Place:
     if needed > free:
         return Place(folders, free, "There is not enough room on that disk.")
     return Place(folders, free)
-
-
-def short_path(path: Path | str) -> str:
-    """A path with ~ for the home folder."""
-    text, home = str(path), os.path.expanduser("~")
-    return f"~{text[len(home) :]}" if home != "/" and text.startswith(home + "/") else text
 
 
 def token_words() -> str:

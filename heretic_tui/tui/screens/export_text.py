@@ -10,6 +10,7 @@ from rich.text import Text
 
 from heretic_tui.events import EXPORT_STEPS, ExportStep, Progress
 from heretic_tui.figures import Figure, in_tables
+from heretic_tui.files import short_path
 from heretic_tui.report.lines import export_step_words
 from heretic_tui.report.tolerance import compared, tolerance_words
 from heretic_tui.run.card_text import BEGIN, END
@@ -18,7 +19,6 @@ from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.exports import ExportJob
 from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.run_view import RunView
-from heretic_tui.tui.screens.export_place import short_path
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.words import duration, plain, size_words

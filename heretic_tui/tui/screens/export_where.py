@@ -9,9 +9,10 @@ from rich.text import Text
 from textual.widgets import Input, Static
 
 from heretic_tui.errors import UsageError
+from heretic_tui.files import short_path
 from heretic_tui.tui.exports import default_folder
 from heretic_tui.tui.screens.export_choice import ExportChoice
-from heretic_tui.tui.screens.export_place import Place, looked_at, short_path
+from heretic_tui.tui.screens.export_place import Place, looked_at
 from heretic_tui.tui.screens.folder_dialog import FolderDialog
 from heretic_tui.tui.threads import on_thread
 from heretic_tui.words import plain, size_words

@@ -200,11 +200,11 @@ def _times(glance: Glance, now: float) -> str:
     if glance.began is None:
         return ""
     if not glance.at_work:
-        return f"took {in_minutes(glance.ended - glance.began)}, ended {clock(glance.ended, now)}"
+        return f"took {in_minutes(glance.ended - glance.began)}, ended {clock_words(glance.ended, now)}"
     gone = f"{in_minutes(now - glance.began)} gone"
     if glance.seconds_left is None:
         return gone
-    return f"{gone}, {in_minutes(glance.seconds_left)} left ({clock(now + glance.seconds_left, now)})"
+    return f"{gone}, {in_minutes(glance.seconds_left)} left ({clock_words(now + glance.seconds_left, now)})"
 
 
 def in_minutes(seconds: float) -> str:
@@ -213,12 +213,6 @@ def in_minutes(seconds: float) -> str:
     if minutes < 2:
         return f"{round(max(0.0, seconds))} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
-
-
-def clock(moment: float, now: float) -> str:
-    """15:42, or with its date where that is another day."""
-    then = time.localtime(moment)
-    return time.strftime("%H:%M" if then[:3] == time.localtime(now)[:3] else "%d %b %H:%M", then)
 
 
 def _curve(glance: Glance, look: Looks, glyphs: Glyphs, width: int) -> Text:
@@ -252,7 +246,7 @@ def entry_words(queue: Queue, entry: Entry, worker: int | None, command: str, lo
     text.append(f"{plain(entry_state(queue, entry, worker))}\n", look.bad if entry.problem else look.busy)
     if entry.problem:
         text.append("R tries it again, D takes it out.\n", look.dim)
-    text.append(f"added {clock(entry.added, now)}\n", look.dim)
+    text.append(f"added {clock_words(entry.added, now)}\n", look.dim)
     for line in limits(queue, now):
         text.append(f"{line}\n", look.dim)
     text.append("\nIts settings, as a command:\n", look.dim)

@@ -3,12 +3,12 @@ close; beneath a value that cannot be used, why."""
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Container, Iterator
 
 from rich.text import Text
 
+from heretic_tui.files import short_path
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.presets import PRESETS, preset_of
 from heretic_tui.settings.schema import PromptSet
@@ -103,9 +103,7 @@ def _set_words(spec: PromptSet, room: int, glyphs: Glyphs) -> str:
 
 def path_words(path: str, room: int, glyphs: Glyphs) -> str:
     """A path in so many cells: of a long one the end, which tells most."""
-    home = os.path.expanduser("~")
-    if path.startswith(f"{home}/"):
-        path = "~" + path.removeprefix(home)
+    path = short_path(path)
     return path if len(path) <= room or room < 8 else glyphs.ellipsis + path[len(path) - room + len(glyphs.ellipsis) :]
 
 
