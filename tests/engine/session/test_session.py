@@ -102,8 +102,8 @@ def test_a_finished_run_goes_on_with_more_trials_and_computes_nothing_twice(run:
 
 def test_residuals_are_kept_with_their_size_said_before_and_gathered_again_when_lost(run: Run) -> None:
     run.go(1)
-    (note,) = [e.text for e in run.of(ev.Notice) if "MB are kept" in e.text]
-    assert note.startswith("residuals of 36 prompts: 0.0 MB")
+    (note,) = [e.text for e in run.of(ev.Notice) if "residuals" in e.text]
+    assert note.startswith("Kept the residuals of 36 prompts (0.0 MB) in residuals.safetensors")
     size = run.path.residuals.stat().st_size
     run.path.residuals.unlink()
     before = run.path.geometry.read_text(encoding="utf-8")
