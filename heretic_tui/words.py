@@ -136,6 +136,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
 def size_words(number: float) -> str:
     """1.2 GB, 340 MB."""
     for limit, unit in ((1e15, "PB"), (1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
-        if number >= limit:
+        # 999.5 would be rounded to 1e+03.
+        if number >= 0.9995 * limit:
             return f"{number / limit:.3g} {unit}"
     return f"{number / 1e3:.0f} kB"

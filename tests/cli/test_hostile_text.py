@@ -29,6 +29,7 @@ from tests.support import fake_run
 from tests.support.commands import Ended
 from tests.support.screens import drawn, threads_end
 
+LONG = "long " * 20_000
 # A colour, a title, C1, a bell, DEL, line ends, directions, half a character, nothing to see, line and page separators.
 HOSTILE = "x\x1b[2J\x1b]0;owned\x07\x9b31m\x7f\b\r\n\u202eb\u2066\udc9b\u200b\ufeff\u2028\x0b\x0c\U000e0041y"
 
@@ -167,6 +168,23 @@ def hostile_run(tmp_path: Path) -> Path:
             json.dumps([{k: v if k == "marker" else poisoned(v) for k, v in row.items()} for row in responses])
         )
     folder.log.write_text(HOSTILE, encoding="utf-8", errors="surrogateescape")
+    said = [
+        *({"time": 1.0, "type": "note", "trial": number, "note": HOSTILE + LONG[:3000]} for number in range(18)),
+        *({"time": 1.0, "type": "mark", "trial": number, "on": True} for number in range(18)),
+        {"time": 1.0, "type": "tag", "trial": 0, "tag": HOSTILE, "on": True},
+        {"time": HOSTILE, "type": HOSTILE, "note": LONG},
+    ]
+    folder.annotations.write_text("".join(json.dumps(each) + "\n" for each in said))
+    folder.card(0).write_text(HOSTILE + LONG, encoding="utf-8", errors="replace")
+    folder.conversations.mkdir()
+    answer = {"trial": 0, "text": HOSTILE + LONG, "ended": "failed", "error": HOSTILE, "no_verdict": HOSTILE}
+    talk = [
+        {HOSTILE: HOSTILE},
+        {"user": HOSTILE + LONG, "answers": [answer], HOSTILE: HOSTILE, "system_prompt": HOSTILE},
+    ]
+    (folder.conversations / "good.jsonl").write_text("".join(json.dumps(each) + "\n" for each in talk))
+    (folder.conversations / "bad\x1b]0;owned\x07.jsonl").write_text(HOSTILE.replace("\udc9b", ""))
+    (folder.conversations / "worse.jsonl").mkdir()
     return path
 
 
@@ -238,6 +256,10 @@ def test_the_screens(hostile_run: Path, tmp_path: Path) -> None:
         for keys in (
             ["escape"], ["1"], ["2"], ["v"], ["v"], ["v"], ["3"], ["enter"], ["down"], ["escape"], ["t"], ["escape"],
             ["e"], ["escape"], ["slash", "x", "escape"], ["4"], ["escape"], ["5"], ["f"], ["f"], ["f"],
+            ["escape"], ["0"], ["down"], ["up"], ["slash", "o", "w", "enter"], ["escape"], ["Q"], ["escape"], ["6"],
+            ["3"], ["t"], ["escape"], ["c"], ["escape"], ["escape"], ["O"], ["down"], ["enter"], ["escape"],
+            ["3"], ["home"], ["C"], ["f"], ["f"], ["F"], ["o"], ["escape"], ["full_stop"], ["escape"],
+            ["3"], ["home"], ["e"], ["tab"], ["escape"], ["E"], ["escape"], ["b"], ["escape"],
         ):  # fmt: skip
             await pilot.press(*keys)
             await threads_end(app)
