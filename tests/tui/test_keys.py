@@ -185,14 +185,14 @@ def test_the_line_of_keys_shows_what_works_now(tmp_path: Path, folder: Path) -> 
         for words in ("e export", "enter responses", "/ filter", "p pause", "q quit"):
             assert words in keys()
         await pilot.press("4")
-        for words in ("1-6", "p pause", " q quit", "? help", "esc stop"):
+        for words in ("0-6", "p pause", " q quit", "? help", "esc stop"):
             assert words not in keys(), "it would be typed"
         for words in ("esc leave the line", "F1 help", "^q quit"):
             assert words in keys()
         await pilot.press(*"hello", "enter")
         assert "esc stop" in keys()
         await pilot.press("escape", "escape")
-        for words in ("1-6 screens", "p pause", "? help", "q quit", "i write"):
+        for words in ("0-6 screens", "p pause", "? help", "q quit", "i write"):
             assert words in keys()
         host.push(ev.PhaseStarted(phase="ready"))
         await settle(pilot, app)
