@@ -18,9 +18,11 @@ from textual.pilot import Pilot
 
 from heretic_tui import events as ev
 from heretic_tui.demo.settings import FOLDER, settings_of_the_demo
+from heretic_tui.run.annotations import Note
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import ThreadHost
+from heretic_tui.tui.themes import DARK
 from tests.support import fake_run
 from tools.pictures import for_any_font
 
@@ -36,46 +38,56 @@ async def until(pilot: Pilot[Any], true: Callable[[], bool]) -> None:
 
 async def draw(pilot: Pilot[Any], name: str) -> None:
     await pilot.pause(0.6)
-    app: Any = pilot.app
-    app.clear_notifications()
-    await pilot.pause()
     svg = for_any_font(pilot.app.export_screenshot(title="heretic-tui"))
     (OUT / f"{name}.svg").write_text(svg, encoding="utf-8")
     print(f"{name}.svg")
 
 
 async def from_the_demo(runs_dir: Path) -> None:
-    """One picture a screen, of a run from its first trial to its export."""
+    """A picture of each screen, of a run from its first trial to its export."""
     # A copy under a short name: no picture shows where this checkout lies.
-    shutil.copytree(FOLDER, runs_dir / "demo", ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
-    base = json.loads(json.dumps(settings_of_the_demo()).replace(str(FOLDER), str(runs_dir / "demo")))
+    demo = runs_dir / "demo"
+    shutil.copytree(FOLDER, demo, ignore=shutil.ignore_patterns("*.py*", "__pycache__"))
+    (demo / "model").rename(demo / "potions-2M")
+    settings = json.dumps(settings_of_the_demo()).replace(str(FOLDER / "model"), str(demo / "potions-2M"))
+    base = json.loads(settings.replace(str(FOLDER), str(demo)))
     form = SettingsForm({"runs_dir": str(runs_dir / "runs"), "seed": 0}, base=base)
     app = HereticApp(form, ThreadHost)
     async with app.run_test(size=SIZE) as pilot:
-        app.theme = "textual-dark"
+        app.theme = DARK
+        await pilot.press("1", "j", "j")
+        await pilot.pause(6)
         await draw(pilot, "setup")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: app.view.state.finished >= 24)
-        await draw(pilot, "trials-running")
         await until(pilot, lambda: app.view.state.phase == "ready")
         best = next(t for t in app.view.state.front() if t.figures["refusals"] == 0)
-        await pilot.press("number_sign", *str(best.number), "enter")
+        mildest = next(t for t in reversed(app.view.state.front()) if t.figures["refusals"] < 10)
+        for number, note in ((mildest.number, "mildest that is ok"), (best.number, "answers all")):
+            await pilot.press("number_sign", *str(number), "enter", "m")
+            app.view.annotate(Note(trial=number, note=note))
+        await pilot.resize_terminal(150, 46)
+        await pilot.pause(2)
         await draw(pilot, "trials")
-        await pilot.press("enter", "f")
-        await draw(pilot, "responses")
+        await pilot.resize_terminal(*SIZE)
+        await pilot.press("C")
+        await draw(pilot, "compare")
         await pilot.press("escape", "2")
         await draw(pilot, "layers")
-        await pilot.press("4", "ctrl+g")
-        await pilot.press(*"What is the potion of honey made of?", "enter")
-        await until(pilot, lambda: not app.view.conversations.open)
+        await pilot.press("3", "c", "ctrl+g", "ctrl+k", "right", "right")
+        await pilot.pause(2)
+        await pilot.press("i", *"What is the potion of honey made of?", "enter")
+        await until(pilot, lambda: bool(app.view.conversations.turns) and not app.view.conversations.open)
+        await pilot.press("escape", "ctrl+k")
         await draw(pilot, "chat")
         await pilot.press("escape", "3", "e", "ctrl+s")
         await until(pilot, lambda: isinstance(app.view.state.export, ev.ExportFinished))
         await draw(pilot, "export")
-        await pilot.press("6")
-        await draw(pilot, "log")
-        await pilot.press("q")
+        await pilot.press("escape", "0")
+        await pilot.pause(2)
+        await draw(pilot, "home")
     assert app.view.host is not None
+    if app.view.host.control:
+        app.view.host.control.close()
     app.view.host.join()
 
 
@@ -85,12 +97,10 @@ async def from_a_script(folder: Path) -> None:
     host.push(*fake_run.story())
     app = HereticApp(SettingsForm({"model": "acme/guarded-8b"}), lambda settings: host, host, timed=False)
     async with app.run_test(size=(80, 24)) as pilot:
-        app.theme = "textual-dark"
+        app.theme = DARK
         app.tick()
         await pilot.press("g", "n")
         await draw(pilot, "trials-80x24")
-        await pilot.press("v")
-        await draw(pilot, "scatter-80x24")
 
 
 def to_png(svg: Path) -> None:

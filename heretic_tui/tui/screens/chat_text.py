@@ -49,7 +49,8 @@ def turn_text(turn: Turn, answer: Answer | None, waits_for: str, drawing: Drawin
     look, glyphs = drawing.look, drawing.glyphs
     if answer is None:
         return Text(f"{glyphs.closed} not asked here", look.dim)
-    text = Text(f"{glyphs.closed} ", f"bold {look.link}")
+    # The style of a text itself would be that of all that is put behind it.
+    text = Text.assemble((f"{glyphs.closed} ", f"bold {look.link}"))
     text.append_text(safe_lines(turn.user, f"bold {look.link}"))
     text.append("\n\n")
     if answer.text:
