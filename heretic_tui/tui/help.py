@@ -18,7 +18,7 @@ from heretic_tui.tui.themes import looks
 def help_text(app: App[str], screen: Screen[object]) -> Text:
     """How to close it, the keys of the screen, what the screen says of itself, and the keys that work everywhere."""
     look = looks(app)
-    text = Text("esc closes this help.\n", look.dim)
+    text = Text.assemble(("esc closes this help.\n", look.dim))
     own, wider = _keys_by_place(app, screen)
     for title, entries in (("This screen", own), ("Everywhere", wider)):
         if not entries:

@@ -91,7 +91,7 @@ def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:
     if trial is None:
         return Text("No trial is selected: 3 shows the trials.", look.dim)
     state, base = view.state, view.state.base
-    text = Text(f"trial {trial.number}", f"bold {look.link}")
+    text = Text.assemble((f"trial {trial.number}", f"bold {look.link}"))
     if view.annotations.marked(trial.number):
         text.append(f" {view.glyphs.marked}", look.focus)
     for figure in in_tables(state.figures):
