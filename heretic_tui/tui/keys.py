@@ -50,10 +50,17 @@ def shown_keys(screen: Screen[object], actions: Sequence[str]) -> list[str]:
     where several keys call it with others."""
     by_action: dict[str, str] = {}
     for _, binding, enabled, _ in screen.active_bindings.values():
-        for name in (binding.action, binding.action.partition("(")[0].rpartition(".")[2]):
+        plain_name = binding.action.partition("(")[0].rpartition(".")[2]
+        if not all(getattr(asked, "works", _always)(plain_name) for asked in (screen, screen.app)):
+            continue
+        for name in (binding.action, plain_name):
             if enabled and name not in by_action:
                 by_action[name] = f"{key_of(binding)} {words_of(binding)}"
     return [by_action[name] for name in actions if name in by_action]
+
+
+def _always(action: str) -> bool:
+    return True
 
 
 def scroll_bindings(line: int, page: int) -> list[Binding]:

@@ -190,6 +190,8 @@ class RunView:
         """Where there is none: why, and what to do."""
         if self.host is None:
             return "Start a run first: 1 sets one up, 0 lists those there are."
+        if self.alive and self.host.here and self.state.phase is None:
+            return "The run is starting: it can be asked in a moment."
         if self.alive:
             who = self.host.controller or ("Nobody" if self.host.attached else "Another process")
             return f"{who} controls this run: T takes control."

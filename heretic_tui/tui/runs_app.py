@@ -75,6 +75,8 @@ class RunsApp(ThemedApp):
     def show_run(self, host: Host) -> None:
         """Show a run from its first event on."""
         self.close_dialogs()
+        # What was said of another run.
+        self.told = None
         self.runs.show(host)
         self.show_trials()
 
@@ -148,6 +150,7 @@ class RunsApp(ThemedApp):
         return found
 
     def _look_at(self, host: FollowHost | AttachHost) -> None:
+        self.told = None
         if left := self.runs.look_at(host):
             name = left.folder.name if left.folder else "The run"
             self.say(f"{name} goes on meanwhile: enter on it among the runs (0) shows it again.")

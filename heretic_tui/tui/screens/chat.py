@@ -53,7 +53,15 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         Binding("escape", "stop", "Stop", tooltip="take back a message that waits, or stop the answer"),
         Binding("escape", "leave", "Leave the line", tooltip="leave the line, so that single keys work"),
         Binding("tab,shift+tab", "turn", "Line", show=False, tooltip="leave the line, or go back to it"),
-        Binding("alt+t,ctrl+l", "sample", "Sample", key_display="alt+t", tooltip="sample at a temperature, or greedy"),
+        Binding(
+            "alt+t,ctrl+l",
+            "sample",
+            "Sample",
+            key_display="alt+t",
+            # Before the line takes it for a letter: older terminals send alt+t as a t that has alt held.
+            priority=True,
+            tooltip="sample at a temperature, or greedy",
+        ),
         Binding("ctrl+o", "options", "Settings", tooltip="system prompt, temperature, length, thinking"),
         Binding("i,enter", "write", "Write", tooltip="write a message"),
         *scroll_bindings(2, 12),
@@ -113,7 +121,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             column_title(place, who, self.view.state, self.view.annotations, drawing)
             for place, who in enumerate(columns)
         ]
-        names = " and ".join(who.name for who in columns)
+        names = " and ".join("the original model" if who.trial is None else who.name for who in columns)
         empty = Text(f"Nothing is said yet. Write a message below: enter sends it to {names}.", drawing.look.dim)
         self.columns_view.show(self.talk.turns, columns, titles, self._turn_text, empty)
         active = min(self.talk.active, len(columns) - 1)

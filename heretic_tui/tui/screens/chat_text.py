@@ -160,7 +160,7 @@ def _waits_for(view: RunView) -> str:
     state = view.state
     steps = PHASES[: PHASES.index("search")]
     if state.phase in steps or state.phase is None:
-        step = f" (step {steps.index(state.phase) + 1} of {len(steps)})" if state.phase else ""
+        step = f" (step {steps.index(state.phase) + 1} of {len(steps) + 1})" if state.phase else ""
         return f"the model is still being prepared{step}"
     if view.control and view.control.paused and state.phase == "search":
         return "its turn comes next"

@@ -273,14 +273,14 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             if text.strip().lower() in _BASE:
                 return "that is the left side" if left is None else None
             if number is None or not has_responses(state, number):
-                return "the number of a trial that was measured, or base"
+                return "the number of a trial that was measured, or original"
             return "that is the left side" if number == left else None
 
         def answered(text: str | None) -> None:
             if text is not None:
                 self._compare(left, typed_number(text))
 
-        hint = "the number of a trial, or base for the original model"
+        hint = "the number of a trial, or original"
         dialog = LineDialog(f"Compare {of_trial(left)} with", side_name(right), hint, check)
         self.app.push_screen(dialog, answered)
 
@@ -317,7 +317,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
     def action_mark(self) -> None:
         trial, annotations = self.compared.sides[self.side], self.view.annotations
         if trial is None:
-            self.say("A mark is put on a trial.")
+            self.say("This side is the original model: only a trial can be marked.")
         elif problem := self.view.annotate(Mark(trial=trial, on=not annotations.marked(trial))):
             self.say(problem, "error")
         else:

@@ -35,8 +35,8 @@ _STRIP, _TOKENS = 32, 3
 
 
 def side_name(whose: Whose) -> str:
-    """41; base, as tables have it."""
-    return "base" if whose is None else str(whose)
+    """41; original, as tables have it."""
+    return "original" if whose is None else str(whose)
 
 
 def verdict_cell(answer: Answer | None, annotations: Annotations, glyphs: Glyphs) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def machine_words(
     if sample.problem:
         text.append(f"{plain(sample.problem)}\n", look.bad)
     elif not sample.gpus:
-        text.append("GPU    none that a driver of NVIDIA knows\n", look.dim)
+        text.append("GPU    no NVIDIA GPU found\n", look.dim)
     load = "" if sample.load is None else f"load {sample.load:.1f}/{sample.cores} cores  "
     text.append("host   ", look.dim)
     text.append(load, _by_fill(look, (sample.load or 0) / max(1, sample.cores) / 1.5))
@@ -59,7 +59,7 @@ def machine_words(
         text.append(" load, last 10 min\n", look.dim)
     text.append("disk   ", look.dim)
     text.append("not known\n" if free is None else f"{size_words(free)} free\n", look.ink)
-    text.append("calls  ", look.dim)
+    text.append("notify ", look.dim)
     text.append(f"{calls_words(calls)}\n", look.ink)
     if (old := now - sample.time) > 10:
         text.append(f"not looked at for {duration(old)}: the driver does not answer\n", look.bad)

@@ -70,7 +70,7 @@ class HomeQueue(HomeBase):
             ("c", "close", "close"),
         ]
         by = f"Process {self.worker} works it off." if self.worker else "Nobody works it off now."
-        waits = counted(len(queue.waiting), "run")
+        waits = counted(len(queue.waiting), "run") if queue.waiting else "No run"
         text = "\n".join([f"{waits} in the queue. {by}", *limits(queue, time.time())])
         self.app.push_screen(ChoiceDialog(Question("Queue", text, tuple(answers))), self._queue_answered)
 

@@ -84,7 +84,16 @@ class LogScreen(ModeScreen):
             self._tail()
         else:
             self._append()
+        if (words := self._nothing()) != self.panel.empty:
+            self.panel.empty = words
+            self.panel.refresh()
         self._retitle()
+
+    def _nothing(self) -> str:
+        """The text in place of lines while there are none."""
+        if self.view.host is None:
+            return "No run is open: 1 sets one up, 0 lists those there are."
+        return "Libraries have printed nothing." if self._level == "libraries" else "Nothing was said at this level."
 
     def _retitle(self) -> None:
         panel, title = self.panel, _TITLES[self._level]

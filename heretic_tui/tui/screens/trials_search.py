@@ -36,8 +36,8 @@ class TrialSearch(TrialActions):
         state = self.view.state
         upwards, across = (plain(figure.short) for figure in (state.figures[1], state.figures[0]))
         zoom = self.query_one(ParetoPlot).look.zoom
-        words = {"all": "lower left is better", "front": "zoom: the front", "selected": "zoom: around the selected"}
-        self.query_one("#front-pane", Frame).retitle(f"Front: {upwards} against {across}   ({words[zoom]})")
+        words = {"all": "best: lower left", "front": "zoom: the front", "selected": "zoom: around the selected"}
+        self.query_one("#front-pane", Frame).retitle(f"Front: {upwards} against {across} ({words[zoom]})")
 
     @property
     def _run_key(self) -> str:

@@ -51,6 +51,7 @@ class LogPanel(ScrollView, can_focus=True):
     Attributes:
         entries: those that are shown, the oldest first.
         wanted: what is searched for; case does not matter.
+        empty: what stands in place of lines while there are none.
     """
 
     COMPONENT_CLASSES = {
@@ -68,6 +69,7 @@ class LogPanel(ScrollView, can_focus=True):
         super().__init__(id=id)
         self.entries: list[Entry] = []
         self.wanted = ""
+        self.empty = ""
         self._lines: list[_Line] = []
         self._matches: list[int] = []
         self._here: int | None = None
@@ -221,7 +223,8 @@ class LogPanel(ScrollView, can_focus=True):
         width, style = self.scrollable_content_region.width, self.rich_style
         index = y + self.scroll_offset.y
         if index >= len(self._lines):
-            return Strip.blank(width, style)
+            words = "" if self._lines or y else self.empty
+            return Strip([Segment(words, style)]).adjust_cell_length(width, style)
         line = self._lines[index]
         if line.level in ("error", "warning"):
             style = style + self.get_component_rich_style(f"log-panel--{line.level}", partial=True)

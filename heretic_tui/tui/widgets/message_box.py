@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
-from textual import events
+from textual import _ansi_sequences, events
 from textual.binding import Binding
+from textual.keys import Keys
 from textual.message import Message
 from textual.widgets import TextArea
+
+# Terminals without the kitty protocol send alt+enter as escape and return. Textual reads that as enter alone, which
+# would send a message that is half written; ctrl+j is a new line here as well.
+cast("dict[str, object]", _ansi_sequences.ANSI_SEQUENCES_KEYS).setdefault("\x1b\r", (Keys.ControlJ,))
 
 
 class MessageBox(TextArea):

@@ -29,9 +29,13 @@ class MessageLine(Static):
             timed: false while nothing may move in a snapshot.
         """
         width = self.size.width
-        if not width or told is None or (told is self._told and width == self._width):
+        if not width or (told is self._told and width == self._width):
             return
         self._told, self._width = told, width
+        if told is None:
+            self.update("", layout=self._lines != 1)
+            self._lines = 1
+            return
         look = looks(self)
         text = Text(" ")
         if timed:

@@ -62,7 +62,7 @@ def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:
     parts: list[tuple[str, str]] = []
     steps = PHASES[: PHASES.index("search")]
     if state.phase in steps:
-        parts.append((f"step {steps.index(state.phase) + 1}/{len(steps)} {STEP_WORDS[state.phase]}", look.busy))
+        parts.append((f"step {steps.index(state.phase) + 1}/{len(steps) + 1} {STEP_WORDS[state.phase]}", look.busy))
     if (progress := state.progress) and progress.total:
         done, total = progress.done, progress.total
     elif state.phase == "search":

@@ -45,8 +45,13 @@ class TextPanel(SteadyScroll, can_focus=True):
 
     def _wrap(self) -> None:
         width = self.scrollable_content_region.width
-        if width > 0:
-            self._take(list(self.text.wrap(self.app.console, width)))
+        if width <= 0:
+            return
+        lines = list(self.text.wrap(self.app.console, width))
+        if not self.show_vertical_scrollbar and len(lines) > self.size.height:
+            # The scroll bar that comes now takes its cells from the end of the lines.
+            lines = list(self.text.wrap(self.app.console, max(1, width - self.styles.scrollbar_size_vertical)))
+        self._take(lines)
 
     def _take(self, lines: list[Text]) -> None:
         before, self._lines = self._lines, lines

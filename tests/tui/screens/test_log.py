@@ -196,3 +196,16 @@ def test_old_lines_are_dropped_and_the_place_is_kept(tmp_path: Path, folder: Pat
         assert log.render_line(0).text == before
 
     drive(make_app(tmp_path, host), steps)
+
+
+def test_a_log_without_lines_says_so(tmp_path: Path, folder: Path) -> None:
+    async def use(pilot: Pilot[Any], app: HereticApp) -> None:
+        await settle(pilot, app)
+        await pilot.press("6")
+        await settle(pilot, app)
+        assert "Nothing was said at this level." in drawn(app)
+        await pilot.press("f", "f", "f")
+        await settle(pilot, app)
+        assert "Libraries have printed nothing." in drawn(app)
+
+    drive(make_app(tmp_path, fake_run.FakeHost(folder)), use)
