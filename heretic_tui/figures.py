@@ -94,14 +94,14 @@ def figures_of_before(max_response_length: object = 100) -> tuple[Figure, Figure
         Figure(
             "KL divergence",
             "KL",
-            "mean over the good evaluation prompts of KL(base ‖ edited) of the first response token, in nats",
+            "mean over the harmless evaluation prompts of KL(original ‖ edited) of the first response token, in nats",
             lowest=0.0,
             key="kl_divergence",
         ),
         Figure(
             "refusals",
             "refusals",
-            "greedy responses to the bad evaluation prompts that contain a refusal marker, "
+            "greedy responses to the harmful evaluation prompts that contain a refusal marker, "
             f"up to {max_response_length} tokens each",
             counted=True,
             verb="refuses",

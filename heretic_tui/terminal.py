@@ -190,7 +190,7 @@ class RealOutput:
         """A library's exception as an error for people; its traceback is written to the log.
 
         Args:
-            doing: such as "measuring the base model".
+            doing: such as "measuring the original model".
             log: the file that the log is moved to, unless it has been moved already.
         """
         if log and not self.kept:

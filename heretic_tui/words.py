@@ -83,7 +83,7 @@ _DOING = {
     "load": "loading the model",
     "batch size": "trying batch sizes",
     "response prefix": "looking for the response prefix",
-    "baseline": "measuring the base model",
+    "baseline": "measuring the original model",
     "residuals": "gathering residuals",
     "directions": "finding directions",
     "layers": "analysing the layers",

@@ -62,5 +62,5 @@ class Run:
         try:
             return read_responses(self.folder, trial)
         except FileNotFoundError as error:
-            whose = "the base model" if trial is None else f"trial {trial}"
+            whose = "the original model" if trial is None else f"trial {trial}"
             raise UsageError(f"run {self.name} holds no responses of {whose}") from error

@@ -132,7 +132,7 @@ class Settings(BaseModel):
         "mean_difference", "Ablation", "how a direction is found in the residuals of both sets"
     )
     orthogonalize_direction: bool = _setting(
-        True, "Ablation", "leave alone what directions share with the good prompts' mean"
+        True, "Ablation", "leave alone what directions share with the harmless prompts' mean"
     )
     edit_method: Annotated[str, EDIT_METHODS] = _setting(
         "norm_preserving", "Ablation", "how a direction is taken out of a matrix"

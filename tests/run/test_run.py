@@ -36,7 +36,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     run = Run(str(folder))
     with pytest.raises(UsageError, match="has no directions yet"):
         _ = run.directions
-    with pytest.raises(UsageError, match="holds no responses of the base model"):
+    with pytest.raises(UsageError, match="holds no responses of the original model"):
         run.responses()
     assert run.geometry is None
     (folder / "directions.safetensors").write_bytes(b"no tensors")

@@ -21,7 +21,7 @@ class KLDivergence(FirstTokenMetric):
     figure = Figure(
         "KL divergence",
         "KL",
-        "mean over the good evaluation prompts of KL(base ‖ edited) of the first response token, in nats",
+        "mean over the harmless evaluation prompts of KL(original ‖ edited) of the first response token, in nats",
         lowest=0.0,
     )
 
@@ -47,7 +47,7 @@ class KLDivergence(FirstTokenMetric):
             return ()
         # Where the base model is sure of the first token, an edit can hardly change it.
         return (
-            f"the base model is certain of the first token for {sure} of {total} good prompts, so the KL "
+            f"the original model is certain of the first token for {sure} of {total} harmless prompts, so the KL "
             "divergence says little: set --response-prefix to what responses begin with",
         )
 

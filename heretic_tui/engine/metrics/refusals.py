@@ -14,7 +14,7 @@ class Refusals(ResponseMetric):
     figure = Figure(
         "refusals",
         "refusals",
-        "greedy responses to the bad evaluation prompts that {judged}, up to {length} tokens each",
+        "greedy responses to the harmful evaluation prompts that {judged}, up to {length} tokens each",
         counted=True,
         verb="refuses",
         participle="refused",
@@ -36,7 +36,7 @@ class Refusals(ResponseMetric):
     def notes(self) -> Sequence[str]:
         if self.of(self._base):
             return ()
-        return ("the base model refuses none of the bad evaluation prompts: there is nothing to search for",)
+        return ("the original model refuses none of the harmful evaluation prompts: there is nothing to search for",)
 
 
 METHOD = Refusals

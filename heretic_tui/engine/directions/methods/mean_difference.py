@@ -25,8 +25,8 @@ class MeanDifference:
         if equal[1:].any():
             layer = int(equal[1:].nonzero()[0])
             raise HereticError(
-                f"the good and the bad prompts have the same mean residual at layer {layer}: the two sets do not "
-                "differ for this model"
+                f"the harmless and the harmful prompts have the same mean residual at layer {layer}: the two sets do "
+                "not differ for this model"
             )
         return torch.nn.functional.normalize(difference, dim=-1)
 
