@@ -188,7 +188,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
         exports = view.exports
         job = exports.latest
         hub = bool(self.query_one("#hub", Input).value.strip())
-        text = steps_text(job, view, look, panel.size.width or 60, hub)
+        text = steps_text(job, view, look, (panel.size.width or 60) - 1, hub)
         shown = [job] if job else []
         # Of earlier sessions only what lies on the disk.
         ended = [

@@ -24,7 +24,7 @@ from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import counted, duration, plain, quantity, size_words
 
 _STEPS = PHASES[: PHASES.index("search")]
-_BAR, _NAME = 16, 30
+_BAR, _NAME = 10, 30
 # Notices that are shown, the latest.
 _NOTICES = 8
 
