@@ -62,6 +62,11 @@ class ExportWhere(ExportChoice):
             self._place = Place((), problem=str(error))
             self.paint_facts()
             return
+        if not folders:
+            # No trial is selected: nothing would be written.
+            self._place = Place(())
+            self.paint_facts()
+            return
         form = self.chosen_form()
         needed = (form.size if form else 0) * max(1, len(folders))
 

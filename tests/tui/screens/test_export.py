@@ -361,3 +361,20 @@ def test_it_is_drawn_with_ascii_characters_where_only_they_are_known(
         assert isinstance(app.screen, ExportScreen)
 
     drive(make_app(tmp_path, host, interface=Interface(ascii=True)), steps, size)
+
+
+def test_a_folder_that_is_typed_before_there_is_a_trial_is_no_failure(
+    tmp_path: Path, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.preparation())
+        await settle(pilot, app)
+        await pilot.press("5")
+        app.screen.query_one("#out", Input).value = str(tmp_path / "out")
+        await known(pilot, app)
+        assert "No trial is selected" in drawn(app)
+
+    drive(make_app(tmp_path, host), steps)
+    assert "work for the screen failed" not in caplog.text
