@@ -108,10 +108,10 @@ def _write(
 def _card_of(file: Path) -> str:
     """The person's part of the card, from a file of theirs."""
     from heretic_tui.files import read_bytes
-    from heretic_tui.run.card_text import own_part
+    from heretic_tui.run.card_text import checked, own_part
 
     try:
-        return own_part(read_bytes(file).decode("utf-8"))
+        return checked(own_part(read_bytes(file).decode("utf-8")), str(file))
     except FileNotFoundError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -37,7 +37,7 @@ def read_card_text(folder: RunFolder, trial: int) -> str:
     """
     path = folder.card(trial)
     try:
-        return _checked(read_bytes(path).decode("utf-8"), str(path))
+        return checked(read_bytes(path).decode("utf-8"), str(path))
     except FileNotFoundError:
         return ""
     except UnicodeDecodeError:
@@ -51,12 +51,17 @@ def keep_card_text(folder: RunFolder, trial: int, text: str) -> None:
         UsageError: when it is too long.
         HereticError: when it cannot be written.
     """
-    text = _checked(text, "your text for the card")
+    text = checked(text, "your text for the card")
     with replaced(folder.card(trial)) as beside:
         beside.write_text(text, encoding="utf-8", errors="replace")
 
 
-def _checked(text: str, where: str) -> str:
+def checked(text: str, where: str) -> str:
+    """The text.
+
+    Raises:
+        UsageError: where it is longer than what a card holds.
+    """
     if len(text) > LONGEST:
         raise UsageError(f"{where} has more than {LONGEST:,} characters")
     return text

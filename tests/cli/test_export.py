@@ -33,6 +33,10 @@ def test_several_trials_each_with_its_folder_and_its_card(
     before = (
         (tmp_path / "mine-1" / "README.md").read_text().replace(END, f"And more.\n{END}").replace("deliberately", "")
     )
+    (tmp_path / "long.md").write_text("a" * 300_000)
+    done = heretic("export", "model", "--trial", 0, tmp_path / "again", "--card", tmp_path / "long.md")
+    assert done.status == 2
+    assert "has more than 200,000 characters" in done.err
     (tmp_path / "card.md").write_text(before)
     done = heretic("export", "model", "--trial", 0, tmp_path / "again", "--card", tmp_path / "card.md")
     assert done.status == 0, done.err
