@@ -101,7 +101,11 @@ class TrialRecord:
     def expected(self, key: str) -> float | None:
         """What decides the place of a trial among others, in a table and on a plot: a figure of it, or where it was not
         measured to the end the estimate of it, or what is certain."""
-        return next((held[key] for held in (self.figures, self.estimate, self.at_least) if key in held), None)
+        # Asked for each of thousands of trials whenever one of them changes.
+        for held in (self.figures, self.estimate, self.at_least):
+            if key in held:
+                return held[key]
+        return None
 
     def shown(self, figure: Figure) -> float | None:
         """The same as it is shown: a count as a whole number, never less than is certain."""

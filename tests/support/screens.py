@@ -14,6 +14,7 @@ from textual.worker import WorkerCancelled
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.widgets.painted_line import PaintedLine
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from tests.support import fake_run
 
@@ -69,7 +70,7 @@ async def settle(pilot: Pilot[Any], app: HereticApp) -> None:
 
 def shown(app: HereticApp, selector: str) -> str:
     widget = app.screen.query_one(selector)
-    return widget.text.plain if isinstance(widget, TextPanel) else str(cast(Static, widget).visual)
+    return widget.text.plain if isinstance(widget, TextPanel | PaintedLine) else str(cast(Static, widget).visual)
 
 
 def drawn(app: HereticApp) -> str:

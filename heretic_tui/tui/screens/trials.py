@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -172,14 +174,14 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             self._take_run()
         if touched(kinds, ANNOTATED):
             self._rows.clear()
-        if touched(kinds, "trial_started", "trial_finished", "run_opened", "measured", ANNOTATED, *_COUNTS):
+        if touched(kinds, "trial_started", "trial_finished", "run_opened", ANNOTATED, *_COUNTS):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
             self.paint_detail()
             self.paint_progress()
             if touched(kinds, "trial_finished") and self.known_answers() is None:
                 self.look_up_answers()
-        elif touched(kinds, "progress"):
+        elif touched(kinds, "progress", "measured"):
             self._paint_running()
 
     def _take_run(self) -> None:
@@ -238,10 +240,14 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         plot.show(self.scene(front, {t.number for t in trials} if self._filter else None))
 
     def _paint_running(self) -> None:
-        """What has been judged of the trials in hand: their lines alone."""
+        """What has been measured and judged of the trials in hand: their lines alone."""
         table, seen = self.query_one("#trial-table", LineTable), self._seen()
         for trial in self.view.state.in_hand:
             table.set_row(self._row(trial, False, seen))
+        plot = self.query_one(ParetoPlot)
+        plot.show(replace(plot.scene, running=self.running_values()))
+        if self.view.trial in self.view.state.in_hand:
+            self.paint_detail()
 
     def _paint_title(self, front: set[int]) -> None:
         state, g, look = self.view.state, self.view.glyphs, self.looks

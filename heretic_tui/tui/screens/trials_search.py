@@ -59,15 +59,19 @@ class TrialSearch(TrialActions):
         if base and upwards.key in base.figures:
             # Of what compares with the original model, it has nothing.
             original = base.figures.get(across.key, 0.0), base.figures[upwards.key]
-        in_hand = state.in_hand if self.view.alive else []
         return Scene(
             points_of(state.trials.values(), objectives, front, set(self.view.annotations.marks), fitting),
             objectives,
             original,
-            tuple(t.measured[across.key] for t in in_hand if across.key in t.measured),
+            self.running_values(),
             base.prompts if base else 0,
             self.view.glyphs,
         )
+
+    def running_values(self) -> tuple[float, ...]:
+        """The first objective of the trials in hand, where it is known already."""
+        key, in_hand = self.view.state.figures[0].key, self.view.state.in_hand if self.view.alive else []
+        return tuple(trial.measured[key] for trial in in_hand if key in trial.measured)
 
     def paint_progress(self) -> None:
         panel = self.query_one("#progress", TextPanel)
