@@ -225,6 +225,9 @@ class HereticApp(QueueApp):
             if settings is None or answer in (None, "close"):
                 return
             if answer == "edit":
+                if self.form:
+                    # Those of the run, which may have been resumed from the list.
+                    self.form.update("the settings of the run that failed", settings.model_dump(mode="json"))
                 self.action_mode("setup")
                 return
             again = settings

@@ -45,7 +45,8 @@ def palette_commands(app: App[str], screen: Screen[object]) -> Iterator[SystemCo
     seen: set[str] = set()
     for node, binding in _bindings_in_view(app, screen):
         words = _sentence(binding)
-        if words not in seen:
+        # What moves a cursor has no object, and nobody looks for it by its name.
+        if words not in seen and (binding.tooltip or binding.show):
             seen.add(words)
             scope = getattr(node, "SCOPE", "") if node is screen else ""
             title = f"{scope.capitalize()}: {words}" if scope else words[:1].upper() + words[1:]

@@ -48,7 +48,9 @@ class TinyScreen(Dialog[None]):
             "tiny-state": joined(run_words(view, look), width),
             "tiny-progress": joined(progress, width) or Text("nothing runs", look.dim),
             "tiny-best": Text(best, look.good, no_wrap=True, overflow="crop"),
-            "tiny-keys": Text("p pause  q quit  (60x16 for more)", look.dim, no_wrap=True, overflow="crop"),
+            "tiny-keys": Text(
+                f"{'p pause  ' * view.searching}q quit  (60x16 for more)", look.dim, no_wrap=True, overflow="crop"
+            ),
         }
         for name, text in lines.items():
             self.query_one(f"#{name}", PaintedLine).put(text)
