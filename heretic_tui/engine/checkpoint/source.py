@@ -235,13 +235,16 @@ def download(settings: Settings, work: Work) -> bool:
     there is nothing to do."""
     if Path(locate(settings.model)).is_dir():
         return False
-    report, lock = work.progress("download, MB"), threading.Lock()
+    report, lock, ended = work.progress("download, MB"), threading.Lock(), threading.Event()
 
     # At run time it takes no parameter of its type.
     class Bar(tqdm):  # type: ignore[type-arg]
         """Sees the bytes arrive; called from several threads."""
 
         def display(self, *args: object, **options: object) -> None:
+            # A bar draws itself once more when it is collected, which may be after the end of the run.
+            if ended.is_set():
+                return
             work.checkpoint()
             if self.unit != "B" or not self.total or not self.n:
                 return
@@ -267,6 +270,8 @@ def download(settings: Settings, work: Work) -> bool:
         raise
     except Exception as error:
         raise UsageError(unavailable(settings, error)) from error
+    finally:
+        ended.set()
     return True
 
 

@@ -53,7 +53,7 @@ def test_a_run_from_the_hub(hub: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events[-1]["outcome"] == "done"
+    assert events[-1].get("outcome") == "done", events[-1]
     assert events[0]["run"].startswith("tiny-")
     assert next(event for event in events if event["type"] == "trial_finished")["prompts"] == 4
     run = events[0]["run"]
