@@ -221,7 +221,7 @@ class RunView:
         if self.host.control is None:
             # Without its process: that is told where there is more room.
             terminal = (self.host.controller or "").partition(" (")[0]
-            return f"{terminal} controls" if terminal else "FOLLOWING" if self.alive else ""
+            return f"{terminal} controls" if terminal else "FOLLOWING"
         requested = self.host.control.requested if self.alive else "running"
         confirmed = self.state.state == requested or (self.state.state, requested) == ("paused", "pausing")
         return "" if requested == "running" or confirmed else f"{requested} {self.glyphs.ellipsis}"

@@ -16,11 +16,11 @@ from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.conversation import ORIGINAL, Who
-from heretic_tui.tui.screens.base import ModeScreen
+from heretic_tui.tui.screens.base import PanedScreen
 from heretic_tui.tui.themes import ANSI, DARK, LIGHT
 from heretic_tui.verdict import Verdict
 from tests.support import fake_run
-from tests.support.screens import drawn
+from tests.support.screens import drawn, threads_end
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x50": (200, 50)}
 
@@ -96,10 +96,15 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = DARK) -> None:
             app.view.host.push(ev.ChatEnded(id=answer.id, reason="end", tokens=9, seconds=0.5, verdict=verdict))
     app.tick()
     await pilot.pause()
-    await app.workers.wait_for_complete()
-    if isinstance(app.screen, ModeScreen):
-        # Once more when everything has its size.
-        app.screen.paint_all()
+    await threads_end(app)
+    await pilot.pause()
+    for _ in range(2):
+        # Once more when everything has its size, and when what is looked up on threads has come.
+        if isinstance(app.screen, PanedScreen):
+            app.screen.paint_all()
+        await pilot.pause()
+        await threads_end(app)
+        app.tick()
         await pilot.pause()
     assert not app.return_code, "an application that failed would be drawn as an empty terminal"
 
