@@ -41,7 +41,6 @@ PRESSES = {
     "responses": ["g", "n", "enter", "f"],
     "compare": ["g", "n", "m", "n", "C"],
     "export": ["g", "n", "e"],
-    "help": ["question_mark"],
     "quit": ["q"],
 }
 
@@ -124,7 +123,7 @@ def test_screen(app: HereticApp, snap_compare: Any, screen: str, size: str) -> N
 VIEWS = ("layers-which", "layers-tokens", "layers-projection", "layers-geometry", "layers-shift", "layers-compare")
 
 
-@pytest.mark.parametrize("screen", [*VIEWS, "layers-cosines", "help", "quit"])
+@pytest.mark.parametrize("screen", [*VIEWS, "layers-cosines", "quit"])
 def test_view(app: HereticApp, snap_compare: Any, screen: str) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, screen)
