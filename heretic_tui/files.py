@@ -39,6 +39,11 @@ def short_path(path: Path | str) -> str:
     return f"~{text[len(home) :]}" if home != "/" and text.startswith(home + "/") else text
 
 
+def nearest_there(path: Path) -> Path:
+    """A path, or the first folder above it that is there: where it will lie once it is made."""
+    return next(each for each in (path, *path.absolute().parents) if os.path.exists(each))
+
+
 def read_bytes(path: Path) -> bytes:
     """The content of a regular file.
 

@@ -80,7 +80,7 @@ class KeptConversation:
 
 def kept_conversations(folder: RunFolder) -> list[KeptConversation]:
     """All conversations of a run, the latest first. Damaged ones are told of, and cost no other."""
-    paths = sorted(folder.conversations.glob("*.jsonl"), key=_changed, reverse=True)
+    paths = sorted(folder.conversations.glob("*.jsonl"), key=kept_at, reverse=True)
     return [read_conversation(path) for path in paths]
 
 
@@ -140,7 +140,8 @@ def delete_conversations(folder: RunFolder) -> None:
         shutil.rmtree(folder.conversations)
 
 
-def _changed(path: Path) -> float:
+def kept_at(path: Path) -> float:
+    """When a conversation was written last, seconds since 1970; 0 where its file is gone."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -1,7 +1,9 @@
-"""How long the steps before a search took in earlier runs of the same model, from their journals."""
+"""How long earlier runs of the same model took on this machine, from their journals: what a new one will take, as far
+as anybody knows."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping
@@ -11,11 +13,14 @@ from pathlib import Path
 
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError
-from heretic_tui.run.folder import RunFolder, find_runs
+from heretic_tui.run.folder import RunFolder, latest_first
 from heretic_tui.run.journal import read_events
+from heretic_tui.run.state import MEASURED_STATES
 
 # The latest runs are looked at; a machine changes, and so do models.
 _MOST = 5
+# A search of fewer trials says little: the first ones wait for what later ones find done.
+_ENOUGH = 5
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,13 @@ def earlier_phases(runs_dir: Path, model: str, but: str) -> EarlierPhases:
     Args:
         but: name of the run that is asked about, which is none of the earlier ones.
     """
+    others = (run for run in _latest_first(runs_dir) if run.name != but)
+    known = list(itertools.islice(filter(None, (_phases_of(run, model) for run in others)), _MOST))
     found: dict[str, list[float]] = defaultdict(list)
-    with suppress(HereticError, OSError):
-        runs = [run for run in find_runs(runs_dir) if run.name != but and run.events.is_file()]
-        runs.sort(key=lambda run: run.events.stat().st_mtime, reverse=True)
-        counted = 0
-        for run in runs:
-            if counted < _MOST and (seconds := _phases_of(run, model)):
-                counted += 1
-                for phase, each in seconds.items():
-                    found[phase].append(each)
-        return EarlierPhases({phase: statistics.median(each) for phase, each in found.items()}, counted)
-    return EarlierPhases()
+    for seconds in known:
+        for phase, each in seconds.items():
+            found[phase].append(each)
+    return EarlierPhases({phase: statistics.median(each) for phase, each in found.items()}, len(known))
 
 
 def _phases_of(run: RunFolder, model: str) -> dict[str, float]:
@@ -60,3 +60,61 @@ def _phases_of(run: RunFolder, model: str) -> dict[str, float]:
                 case ev.TrialStarted():
                     break
     return found
+
+
+@dataclass(frozen=True)
+class EarlierTimes:
+    """In seconds.
+
+    Attributes:
+        run: the run's name.
+        preparation: all phases before the search, as long as they took when they were first gone through.
+        trial: the mean from the end of one trial to that of the next, cut short or not.
+        trials: how many they were.
+    """
+
+    run: str
+    preparation: float
+    trial: float
+    trials: int
+
+
+def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None:
+    """Those of the latest run of a model that says something; None where there is none.
+
+    Args:
+        models: what the model is called in run.json: as it was typed, and by its absolute path.
+    """
+    for run in _latest_first(runs_dir):
+        # A run that is damaged is no other's to tell.
+        with suppress(HereticError):
+            if run.read_record().model in models and (times := _times_of(run)):
+                return times
+    return None
+
+
+def _times_of(run: RunFolder) -> EarlierTimes | None:
+    phases: dict[str, float] = {}
+    # Several trials are in hand at a time: what one takes is the time from the end of one to the end of the next.
+    search, trials, since = 0.0, 0, None
+    for event in read_events(run.events):
+        match event:
+            case ev.PhaseFinished() if event.phase != "search" and not event.reused:
+                phases.setdefault(event.phase, event.seconds)
+            case ev.TrialStarted() if since is None:
+                since = event.time
+            case ev.TrialFinished() if since is not None and event.state in MEASURED_STATES:
+                search, trials, since = search + max(0.0, event.time - since), trials + 1, event.time
+            case ev.RunOpened() | ev.StateChanged() | ev.RunEnded():
+                # What lies between two sessions, or in a pause, is no time of a trial.
+                since = None
+    if trials < _ENOUGH:
+        return None
+    return EarlierTimes(run.name, sum(phases.values()), search / trials, trials)
+
+
+def _latest_first(runs_dir: Path) -> list[RunFolder]:
+    """The runs of a folder; none where it cannot be read: it only tells how long things take."""
+    with suppress(HereticError):
+        return latest_first(runs_dir)
+    return []

@@ -249,10 +249,21 @@ def latest_run(runs_dir: Path) -> RunFolder:
     Raises:
         UsageError: when there is no run.
     """
-    runs = [run for run in find_runs(runs_dir) if run.events.is_file()]
+    runs = latest_first(runs_dir)
     if not runs:
         raise UsageError(f"no runs in {runs_dir}")
-    return max(runs, key=lambda run: run.events.stat().st_mtime)
+    return runs[0]
+
+
+def latest_first(runs_dir: Path) -> list[RunFolder]:
+    """The runs that something happened in, the one that it happened in last first."""
+    found = []
+    for run in find_runs(runs_dir):
+        # One that is deleted meanwhile is none any more.
+        with suppress(OSError):
+            if run.events.is_file():
+                found.append((run.events.stat().st_mtime, run))
+    return [run for _, run in sorted(found, key=lambda each: each[0], reverse=True)]
 
 
 def running_run(runs_dir: Path) -> RunFolder:

@@ -13,7 +13,7 @@ from pathlib import Path
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError
 from heretic_tui.figures import in_tables
-from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.journal import Tail, read_events
@@ -138,8 +138,7 @@ class Shelf:
         except HereticError as error:
             damaged = RunOverview(folder=folder, state="damaged", problem=str(error))
             return Glance(overview=damaged, word="damaged", pid=pid, ended=_changed(folder), reason=str(error))
-        annotations = Annotations(folder)
-        annotations.refresh()
+        annotations = read_annotations(folder)
         correct(state, folder, annotations)
         opened = state.opened
         return Glance(

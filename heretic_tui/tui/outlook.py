@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 from heretic_tui.errors import HereticError
-from heretic_tui.files import user_path
+from heretic_tui.files import nearest_there, user_path
 from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.machine import disk_free
-from heretic_tui.run.timing import EarlierTimes, earlier_times
+from heretic_tui.run.earlier import EarlierTimes, earlier_times
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
 from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
 from heretic_tui.settings.titles import title_of, with_titles
@@ -264,8 +264,8 @@ def _places(settings: Settings) -> dict[str, Finding]:
         place = user_path(settings.runs_dir)
     except HereticError as error:
         return {"runs_dir": Finding("bad", "", str(error))}
-    there = next((each for each in (place, *place.absolute().parents) if os.path.exists(each)), None)
-    if there is None or not os.path.isdir(there):
+    there = nearest_there(place)
+    if not there.is_dir():
         return {"runs_dir": Finding("bad", "", f"{there} is no folder: no run can lie in it")}
     if not os.access(there, os.W_OK | os.X_OK):
         return {"runs_dir": Finding("bad", "", f"{there} cannot be written to")}

@@ -100,6 +100,7 @@ class QueueApp(ControlApp):
     def _work_queue_after(self, host: Host) -> None:
         """The run here has come to its end, and others wait."""
         if self.form and self.runs.here is host and not self.queue.works:
+            # Another process may work it off by now; what else is wrong with the queue is told on Runs.
             with suppress(HereticError):
                 self.queue.begin(user_path(self.form.settings.runs_dir), self.form.settings)
 

@@ -17,10 +17,15 @@ def figure_text(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
             # Of those that were judged: 4 of the first 31.
             return figure.text(*trial.so_far)
         return figure.text(trial.measured.get(figure.key))
-    known = figure.key in trial.at_least
-    mark = glyphs.about if known and figure.key in trial.estimate else glyphs.at_least if known else ""
     overruled = glyphs.overruled if trial.correction and figure.key == REFUSALS else ""
-    return mark + figure.text(value, trial.prompts) + overruled
+    return sign_of(trial, figure, glyphs) + figure.text(value, trial.prompts) + overruled
+
+
+def sign_of(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
+    """What stands before a figure that was not measured to its end: about so much, or at least; empty where it was."""
+    if figure.key not in trial.at_least:
+        return ""
+    return glyphs.about if figure.key in trial.estimate else glyphs.at_least
 
 
 def figures_of(trial: TrialRecord, figures: Sequence[Figure], glyphs: Glyphs) -> list[str]:

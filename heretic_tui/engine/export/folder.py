@@ -13,7 +13,7 @@ from pathlib import Path
 
 from heretic_tui.engine.export.temporary import temporary_folder
 from heretic_tui.errors import UsageError
-from heretic_tui.files import write_failure
+from heretic_tui.files import nearest_there, write_failure
 from heretic_tui.words import quoted
 
 
@@ -48,7 +48,7 @@ def check_place(out: Path) -> None:
     """
     if os.path.lexists(out):
         raise UsageError(f"{out} exists already: choose another folder, or move it away")
-    there = _nearest(out)
+    there = nearest_there(out.absolute().parent)
     try:
         # What is written carries its name, and libraries take names in UTF-8 only.
         str(out).encode()
@@ -58,11 +58,6 @@ def check_place(out: Path) -> None:
         raise UsageError(f"cannot write {quoted(str(out), 200)}: its name is not UTF-8; choose another") from error
     except OSError as error:
         raise UsageError(f"cannot write {out}: {there}: {error.strerror or error}; choose another folder") from error
-
-
-def _nearest(out: Path) -> Path:
-    """The folder that `out` will lie in, or the first above it that is there."""
-    return next(parent for parent in out.absolute().parents if parent.exists())
 
 
 def _umask() -> int:
@@ -77,7 +72,7 @@ def check_space(out: Path, needed: int) -> None:
     Raises:
         UsageError: when the disk that `out` is to lie on has less than `needed` bytes free.
     """
-    free = shutil.disk_usage(_nearest(out)).free
+    free = shutil.disk_usage(nearest_there(out.absolute().parent)).free
     if free < needed:
         raise UsageError(f"cannot write {out}: {_size(needed)} are needed and {_size(free)} are free on that disk")
 

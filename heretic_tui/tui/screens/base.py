@@ -112,12 +112,17 @@ class RunScreen(Screen[ScreenResultType]):
     def paint_lines(self) -> None:
         """Paint the lines that all screens have."""
         shows, view = cast(ShowsRun, self.app), self.view
-        for top in self.query(TopLine):
-            top.show(view, shows.modes, shows.current_mode)
-        for now in self.query(NowLine):
-            now.show(view, self.IDLE)
-        for message in self.query(MessageLine):
-            message.show(shows.told, view.timed)
+        # They are children of the screen: a search through all widgets, at each tick, would take longer than they do.
+        for line in self.children:
+            match line:
+                case TopLine():
+                    line.show(view, shows.modes, shows.current_mode)
+                case NowLine():
+                    line.show(view, self.IDLE)
+                case MessageLine():
+                    line.show(shows.told, view.timed)
+                case KeyBar():
+                    line.show()
 
     def careful(self, work: Callable[[], None]) -> Callable[[], None]:
         """For what a timer or a repaint calls: Textual takes the application down where such a call fails."""
@@ -169,11 +174,6 @@ class PanedScreen(RunScreen[ScreenResultType]):
 
     def paint(self, kinds: frozenset[str]) -> None:
         raise NotImplementedError
-
-    def paint_lines(self) -> None:
-        super().paint_lines()
-        for keys in self.query(KeyBar):
-            keys.show()
 
     def paint_all(self) -> None:
         """Paint the screen again if it is shown."""

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from heretic_tui.errors import one_line
-from heretic_tui.run.conversations import KeptConversation, KeptTurn, kept_conversations
+from heretic_tui.run.conversations import KeptConversation, KeptTurn, kept_at, kept_conversations
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.conversation import Who
 from heretic_tui.tui.questions import Question
@@ -74,7 +74,7 @@ class KeptDialog(Dialog[KeptConversation | None]):
         table.set_rows([self._row(kept) for kept in found])
 
     def _row(self, kept: KeptConversation) -> Row:
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(_changed(kept.path)))
+        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(kept_at(kept.path)))
         mark = "shown now: " if kept.path == self._shown else ""
         if kept.problem:
             return Row(str(kept.path), (when, "-", "damaged", plain(kept.problem)), kind="bad")
@@ -116,10 +116,3 @@ def _with(turns: tuple[KeptTurn, ...]) -> str:
     """Who was asked."""
     whom = dict.fromkeys(Who(a.trial, a.edit is not None).name for turn in turns for a in turn.answers)
     return ", ".join(name.removesuffix(" model") for name in whom)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from heretic_tui.figures import in_tables
 from heretic_tui.report.annotations import base_overruled_words, overruled_words
+from heretic_tui.report.lines import direction_words
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.answers import Answer, looks_broken
 from heretic_tui.run.results import SetShift
@@ -21,8 +22,8 @@ from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.comparison import Place, Whose
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.themes import Looks
-from heretic_tui.tui.trial_figures import figures_of
-from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.tui.trial_figures import figures_of, sign_of
+from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.verdict import verdict_word
 from heretic_tui.words import plain
 
@@ -174,7 +175,7 @@ def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, 
     base = state.base.figures if state.base else {}
     for figure in in_tables(state.figures):
         known = figure.text(trial.shown(figure), more_digits=1) or "-"
-        sign = glyphs.about if figure.key in trial.estimate else glyphs.at_least if figure.key in trial.at_least else ""
+        sign = sign_of(trial, figure, glyphs)
         if figure.counted:
             original = f" (original: {base[figure.key]})" if figure.key in base else ""
             name = figure.participle or figure.short
@@ -208,13 +209,10 @@ def _append_edit(text: Text, trial: TrialRecord, state: RunState, drawing: Drawi
     for name, kernel in trial.parameters.components.items():
         text.append(f"{plain(name.partition('.')[0]):4.12} ", drawing.look.dim)
         if layers:
-            step = max(1, -(-layers // _STRIP))
-            strengths = kernel_strengths(kernel, layers)
-            shown = [max(strengths[start : start + step]) for start in range(0, layers, step)]
-            text.append(f"{strip_chart(shown, drawing.glyphs, 1.5)} ", drawing.colour)
+            drawn = drawn_strengths(kernel_strengths(kernel, layers), _STRIP, drawing.glyphs)
+            text.append(f"{drawn} ", drawing.colour)
         text.append(f"{kernel.max_weight:.2f} @ layer {kernel.max_weight_position:.1f}\n")
-    index = trial.parameters.direction_index
-    text.append("own direction per layer\n" if index is None else f"one direction, from layer {index:.1f}\n")
+    text.append(f"{direction_words(trial.parameters)}\n")
 
 
 def _moved(found: SetShift) -> str:

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from heretic_tui.files import short_path
+from heretic_tui.files import nearest_there, short_path
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Place:
 def looked_at(folders: tuple[Path, ...], needed: int) -> Place:
     """Whether the folders can be made, and how much room there is where they will lie."""
     try:
-        there = next((path for path in folders[0].absolute().parents if os.path.exists(path)), Path("/"))
+        there = nearest_there(folders[0].absolute().parent)
         free = shutil.disk_usage(there).free
     except OSError as error:
         return Place(folders, problem=f"Nothing is known of that disk: {error.strerror or error}.")

@@ -15,9 +15,9 @@ from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.screens.trials_answers import Answers, prompts_listed
-from heretic_tui.tui.screens.trials_table import drawn_strengths, heading
+from heretic_tui.tui.screens.trials_table import heading
 from heretic_tui.tui.themes import Looks
-from heretic_tui.tui.widgets.charts import kernel_strengths
+from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.words import duration, plain
 
 # Cells of a kernel drawn over the layers, at most, and prompts that are named.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +13,7 @@ from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.trial_figures import figure_text
-from heretic_tui.tui.widgets.charts import kernel_strengths, strip_chart
+from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import duration, nearest, plain
 
@@ -22,7 +21,6 @@ from heretic_tui.words import duration, nearest, plain
 ORIGINAL = "original"
 # Cells of the edit drawn over the layers, and the strength that fills a cell's height.
 STRENGTH_CELLS = 10
-FULL_STRENGTH = 1.5
 # What stands in the column of time, by the state of a trial that was not measured to its end.
 _NO_TIME = {"dominated": "cut short", "failed": "failed", "running": "running", "stopped": "stopped"}
 
@@ -154,14 +152,6 @@ def strengths(parameters: Parameters, layers: int) -> list[float]:
     """The strength of the edit in each layer: that of the component which is edited most there."""
     kernels = [kernel_strengths(kernel, layers) for kernel in parameters.components.values()]
     return [max(map(abs, each)) for each in zip(*kernels, strict=True)]
-
-
-def drawn_strengths(values: Sequence[float], cells: int, glyphs: Glyphs) -> str:
-    """Strengths over the layers in at most so many cells, each as high as the strongest of its layers."""
-    count = min(cells, len(values))
-    bounds = [len(values) * place // max(1, count) for place in range(count + 1)]
-    tops = [max(values[a:b]) for a, b in itertools.pairwise(bounds)]
-    return strip_chart(tops, glyphs, FULL_STRENGTH)
 
 
 def _strength(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:

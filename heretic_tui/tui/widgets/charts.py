@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 from rich.text import Text
@@ -13,6 +14,7 @@ from heretic_tui.tui.themes import Looks
 
 _SHADES_FROM = (0.0, 0.2, 0.4, 0.6, 0.8)
 _EIGHTHS = " ▏▎▍▌▋▊▉"
+_FULL_STRENGTH = 1.5
 # Cells of the names of both sets.
 _NAMES = 9
 
@@ -27,6 +29,14 @@ def strip_chart(values: Sequence[float], glyphs: Glyphs, highest: float | None =
     top = highest or max((abs(v) for v in values), default=0.0) or 1.0
     steps = len(glyphs.bars) - 1
     return "".join(glyphs.bars[min(steps, max(0, -(-int(abs(v) / top * steps * 100) // 100)))] for v in values)
+
+
+def drawn_strengths(values: Sequence[float], cells: int, glyphs: Glyphs) -> str:
+    """Strengths over the layers in at most so many cells, each as high as the strongest of its layers."""
+    count = min(cells, len(values))
+    bounds = [len(values) * place // max(1, count) for place in range(count + 1)]
+    tops = [max(values[a:b]) for a, b in itertools.pairwise(bounds)]
+    return strip_chart(tops, glyphs, _FULL_STRENGTH)
 
 
 def bar(share: float, width: int, glyphs: Glyphs) -> str:

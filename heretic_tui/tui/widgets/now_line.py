@@ -89,7 +89,7 @@ STEP_WORDS = {
 
 def best_words(state: RunState) -> str:
     """The trial of the front that is lowest in the second objective, as a sentence; empty while there is none."""
-    best = next(iter(state.front()), None)
+    best = state.fewest()
     if best is None:
         return ""
     lowest, other = in_tables(state.figures[:2])
