@@ -113,6 +113,7 @@ def _screen_on(out: Output) -> Iterator[TextIO]:
     system: Any = sys
     before = sys.__stdout__, sys.__stderr__
     with os.fdopen(os.dup(out.fileno()), "w", encoding="utf-8", errors="replace") as screen:
+        _ask_the_terminal_its_size(screen)
         system.__stdout__ = system.__stderr__ = screen
         try:
             yield screen
@@ -121,6 +122,15 @@ def _screen_on(out: Output) -> Iterator[TextIO]:
             # The terminal may be closed: what it was not sent is dropped.
             with contextlib.suppress(OSError):
                 screen.close()
+
+
+def _ask_the_terminal_its_size(screen: TextIO) -> None:
+    """Forget COLUMNS and LINES where the terminal says how large it is: Textual would believe them, and never notice
+    that the window has another size. (Shells and `docker exec` hand them on.)"""
+    with contextlib.suppress(OSError):
+        if all(os.get_terminal_size(screen.fileno())):
+            for name in ("COLUMNS", "LINES"):
+                os.environ.pop(name, None)
 
 
 class _Link:

@@ -23,6 +23,8 @@ from heretic_tui.run.journal import read_events
 from heretic_tui.run.state import RunState
 
 PATIENCE = 120
+# What tells a program about the terminal it runs in.
+_OF_THE_TERMINAL = ("TMUX", "STY", "COLUMNS", "LINES")
 
 
 class Terminal:
@@ -34,12 +36,13 @@ class Terminal:
         size: tuple[int, int] = (100, 30),
         errors: Path | None = None,
         program: Sequence[str] = ("-m", "heretic_tui"),
+        variables: dict[str, str] | None = None,
     ) -> None:
         self.master, slave = pty.openpty()
         self.resize(*size)
-        # The terminal that the tests themselves run in may be a tmux.
-        inherited = {name: value for name, value in os.environ.items() if name not in ("TMUX", "STY")}
-        environment = {**inherited, "TERM": "xterm-256color"}
+        # The terminal that the tests themselves run in may be a tmux, and is of another size.
+        inherited = {name: value for name, value in os.environ.items() if name not in _OF_THE_TERMINAL}
+        environment = {**inherited, "TERM": "xterm-256color", **(variables or {})}
         stderr = os.open(errors, os.O_WRONLY | os.O_CREAT) if errors else os.dup(slave)
         self.process = subprocess.Popen(
             [sys.executable, *program, *arguments],

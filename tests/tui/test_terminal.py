@@ -101,6 +101,15 @@ def test_a_storm_of_resizes(tmp_path: Path, demo_run: object) -> None:
         assert screen.wait() == 0
 
 
+def test_the_size_is_that_of_the_terminal_whatever_the_environment_says(tmp_path: Path, demo_run: object) -> None:
+    runs_dir, variables = demo_run.runs_dir, {"COLUMNS": "60", "LINES": "16"}  # type: ignore[attr-defined]
+    with terminal("follow", "--runs-dir", runs_dir, size=(120, 40), variables=variables) as screen:
+        # On 60 columns the table would be alone.
+        screen.read_until("refusals over KL divergence")
+        screen.press("q")
+        assert screen.wait() == 0
+
+
 def test_what_a_model_says_cannot_steer_the_terminal(tmp_path: Path, demo_run: object) -> None:
     import shutil
 
