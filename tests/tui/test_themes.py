@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.color import Color
 from textual.pilot import Pilot
 
 from heretic_tui.settings.interface import Interface, load_interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.dialogs import TextDialog
 from heretic_tui.tui.themes import ANSI, DARK, LIGHT, THEMES, looks
+from heretic_tui.tui.widgets.frame import Frame
 from tests.support import fake_run
 from tests.support.screens import drawn, drive, make_app, settle, told
 
@@ -77,6 +79,21 @@ def test_a_theme_that_is_chosen_is_there_the_next_time(
 
     drive(make_app(tmp_path, fake_run.FakeHost(folder)), steps)
     assert load_interface().theme == "nord"
+
+
+def test_titles_take_the_colours_of_a_theme_that_is_chosen(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=5))
+        await settle(pilot, app)
+        app.theme = LIGHT
+        await settle(pilot, app)
+        title = app.screen.query_one("#trials-pane", Frame).border_title
+        assert title
+        assert Color.parse(looks(app).good).css in title
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
 
 
 def test_a_theme_that_does_not_exist_is_told(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ class Frame(Vertical):
     def retitle(self, title: str | Text) -> None:
         """Another title; painted only where it differs. It is text, never markup."""
         content = Content.from_rich_text(title) if isinstance(title, Text) else Content(plain(title))
-        if content != self._border_title:
+        # Contents of the same text are equal to Textual, whatever their colours.
+        if self._border_title is None or not content.is_same(self._border_title):
             # Its own line alone: Textual paints the whole pane, with all that is in it, where a title changes.
             self._border_title = content
             self.refresh(Region(-1, -1, self.outer_size.width, 1))
