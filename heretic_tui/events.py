@@ -261,13 +261,18 @@ class Measured(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFinished(Event):
-    """`state` is complete, dominated, failed (with `reason`) or stopped (interrupted; taken up again on resume).
+    """`state` is complete, dominated, screened, failed (with `reason`) or stopped (interrupted; taken up again on
+    resume). A screened trial was not decoded: cheap figures say that it is probably beaten, or that others come first.
+    It may be decoded later (TrialTakenUp) and ends then once more.
 
     Attributes:
         figures: by key, those that were measured in full.
         at_least: of a dominated trial, by key: what is certain of its other figures. It was certain to be dominated
             (Pareto) by one that was measured in full, and was decoded no further.
-        estimate: by key, what the sampler was told in their place.
+        estimate: by key, what stands in the place of figures that were not measured in full.
+        error: by key, the standard error of an estimate, where it is known.
+        looked_at: of a screened trial, the evaluation prompts that its figures rest on, by the name of the set (good,
+            bad).
         prompts: number of bad evaluation prompts, None where none was decoded.
     """
 
@@ -277,6 +282,8 @@ class TrialFinished(Event):
     figures: dict[str, float] = field(default_factory=dict)
     at_least: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, float] = field(default_factory=dict)
+    error: dict[str, float] = field(default_factory=dict)
+    looked_at: dict[str, int] = field(default_factory=dict)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -284,11 +291,24 @@ class TrialFinished(Event):
 
     def impossible(self, figures: Sequence[Figure]) -> str | None:
         """What of it cannot be in a run with these figures, the two objectives first; None where nothing is."""
-        known = {"complete": self.figures, "dominated": {**self.figures, **self.at_least}}.get(self.state)
+        known = {
+            "complete": self.figures,
+            "dominated": {**self.figures, **self.at_least},
+            "screened": {**self.figures, **self.estimate},
+        }.get(self.state)
         if known is not None and any(objective.key not in known for objective in figures[:2]):
             return "a measured trial has no figures"
         values = [(f, held[f.key]) for held in (self.figures, self.at_least) for f in figures if f.key in held]
         return next((said for figure, value in values if (said := figure.problem(value, self.prompts))), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialTakenUp(Event):
+    """The verdicts of a screened trial are decoded now, since it could be on the front. It ends once more after that
+    (TrialFinished, with the seconds of both)."""
+
+    type = "trial_taken_up"
+    number: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,9 @@ from heretic_tui.parameters import Parameters
 DIED = "the process died"
 # A trial in one of these states has an end; others are taken up again.
 MEASURED_STATES = ("complete", "dominated")
-FINISHED = (*MEASURED_STATES, "failed")
+# Those of trials that have figures, or estimates of them.
+KNOWN_STATES = (*MEASURED_STATES, "screened")
+FINISHED = (*KNOWN_STATES, "failed")
 # The time left is reckoned from so many trials.
 _LATEST = 20
 # A front that so many trials in a row have not moved is one that stands still.
@@ -48,7 +50,8 @@ class TrialRecord:
     so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
     made of; `by_hand`: a person chose it, not the search. Where people overruled verdicts, the count of refused
     responses is as they have it: `correction` says how it was changed, None where it was not. `so_far` is what a trial
-    in hand has: the refusals, and the responses with a verdict."""
+    in hand has: the refusals, and the responses with a verdict. A screened trial has estimates (`error`: their standard
+    errors) from the prompts that were `looked_at`; `taken_up`: its verdicts are being decoded."""
 
     number: int
     parameters: Parameters | None
@@ -56,11 +59,14 @@ class TrialRecord:
     figures: dict[str, float] = field(default_factory=dict)
     at_least: dict[str, float] = field(default_factory=dict)
     estimate: dict[str, float] = field(default_factory=dict)
+    error: dict[str, float] = field(default_factory=dict)
+    looked_at: dict[str, int] = field(default_factory=dict)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
     reason: str | None = None
     attempts: int = 1
+    taken_up: bool = False
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
     by_hand: bool = False
@@ -126,8 +132,8 @@ class RunState:
             as they have it.
         phases: seconds of those that the latest session has done.
         phase_began: when the present one did, seconds since 1970.
-        finished: number of trials that have an end (complete, dominated or failed), of the search's own: those that
-            a person chose are none of the `n_trials` that were planned.
+        finished: number of trials that have an end (complete, dominated, screened or failed), of the search's own:
+            those that a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
@@ -180,7 +186,11 @@ class RunState:
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
-                    trial.state, trial.reason = "stopped", DIED
+                    if trial.taken_up:
+                        # It is still what it was before.
+                        trial.taken_up, trial.so_far = False, None
+                    else:
+                        trial.state, trial.reason = "stopped", DIED
                 self._in_hand.clear()
                 if isinstance(self.export, ev.ExportStarted):
                     self.export = None
@@ -222,6 +232,10 @@ class RunState:
                 for number in numbers:
                     if number in self.trials:
                         self.trials[number].measured[event.metric] = event.value
+            case ev.TrialTakenUp():
+                if (taken := self.trials.get(event.number)) and taken.state == "screened":
+                    taken.taken_up, taken.attempts = True, taken.attempts + 1
+                    self._in_hand[event.number] = taken
             case ev.TrialFinished():
                 self._finish(event)
             case ev.TargetChanged():
@@ -242,18 +256,20 @@ class RunState:
         self._forget_end(event.number)
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)
-        trial.state = event.state
+        before = trial.seconds if trial.taken_up else 0.0
+        trial.state, trial.taken_up = event.state, False
         trial.correction, trial._as_measured = None, ()
         trial.figures = event.figures
         trial.at_least = event.at_least
         trial.estimate = event.estimate
+        trial.error, trial.looked_at = event.error, event.looked_at
         trial.prompts = event.prompts
         trial.seconds = event.seconds
         trial.stages = event.stages
         trial.reason = event.reason
         self.finished += trial.state in FINISHED and not trial.by_hand
-        if trial.state in MEASURED_STATES and not trial.by_hand:
-            self._times.append(trial.seconds)
+        if trial.state in KNOWN_STATES and not trial.by_hand:
+            self._times.append(trial.seconds - before)
         if _can_be_compared(trial, self.objectives):
             if self._front is None:
                 others = (other for other in self.trials.values() if other is not trial)
@@ -374,7 +390,7 @@ class RunState:
         """Time the rest of the search will take by the mean of the latest trials; None until one has finished."""
         if not self._times:
             return None
-        # The mean: dominated trials take a fraction of the time of others, and both kinds will come.
+        # The mean: screened and dominated trials take a fraction of the time of others, and all kinds will come.
         return statistics.fmean(self._times) * max(0, self.n_trials - self.finished)
 
 

@@ -18,6 +18,7 @@ FORMER_NAMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 # Settings that came later, with the value that older runs behaved like.
 _CAME_LATER: Mapping[str, object] = {
     "early_stop": True,
+    "screening": "off",
     "direction_method": "mean_difference",
     "objectives": ["kl_divergence", "refusals"],
     "judge": "markers",

@@ -171,6 +171,12 @@ class Settings(BaseModel):
     early_stop: bool = _setting(
         True, "Search", "decode a trial no further once it is certain to be dominated by another"
     )
+    screening: Literal["off", "safe", "fast"] = _setting(
+        "off",
+        "Search",
+        "decode only trials that could be on the front by cheap estimates: all within two standard errors of it (safe) "
+        "or one (fast); off = every trial",
+    )
     storage: str | None = _setting(None, "Search", "Optuna storage URL; unset: a journal in the run folder")
 
     batch_size: int = _setting(0, "Run", "prompts in one batch; 0 = find out", ge=0, le=100_000)

@@ -51,6 +51,7 @@ _TITLES = {
     "n_startup_trials": "random trials first",
     "seed": "seed",
     "early_stop": "early stop",
+    "screening": "screening",
     "storage": "trials are stored in",
     "batch_size": "batch size",
     "max_batch_size": "largest batch size",

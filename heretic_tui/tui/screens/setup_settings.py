@@ -24,7 +24,7 @@ PRESET = "preset"
 _COMMON = {
     "Model": ("model", "quantization", "dtypes"),
     "Prompts": SETS,
-    "Search": (PRESET, "n_trials", "n_startup_trials", "early_stop", "seed"),
+    "Search": (PRESET, "n_trials", "n_startup_trials", "screening", "early_stop", "seed"),
     "Refusal is": ("refusal_markers", "judge"),
 }
 COMMON = tuple(key for keys in _COMMON.values() for key in keys)
