@@ -263,16 +263,17 @@ class Measured(Event):
 class TrialFinished(Event):
     """`state` is complete, dominated, screened, failed (with `reason`) or stopped (interrupted; taken up again on
     resume). A screened trial was not decoded: cheap figures say that it is probably beaten, or that others come first.
-    It may be decoded later (TrialTakenUp) and ends then once more.
+    It may be decoded later (TrialsTakenUp) and ends then once more.
 
     Attributes:
         figures: by key, those that were measured in full.
         at_least: of a dominated trial, by key: what is certain of its other figures. It was certain to be dominated
             (Pareto) by one that was measured in full, and was decoded no further.
-        estimate: by key, what stands in the place of figures that were not measured in full.
+        estimate: by key, what stands in the place of figures that were not measured in full; of a complete trial that
+            was screened before, what had been estimated.
         error: by key, the standard error of an estimate, where it is known.
-        looked_at: of a screened trial, the evaluation prompts that its figures rest on, by the name of the set (good,
-            bad).
+        looked_at: of a trial that is screened, or was, the evaluation prompts that its estimates rest on, by the name
+            of the set (good, bad).
         prompts: number of bad evaluation prompts, None where none was decoded.
     """
 
@@ -303,12 +304,12 @@ class TrialFinished(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrialTakenUp(Event):
-    """The verdicts of a screened trial are decoded now, since it could be on the front. It ends once more after that
-    (TrialFinished, with the seconds of both)."""
+class TrialsTakenUp(Event):
+    """The verdicts of some screened trials are decoded now, since they could be on the front. Each ends once more after
+    that (TrialFinished, with the seconds of both)."""
 
-    type = "trial_taken_up"
-    number: int
+    type = "trials_taken_up"
+    numbers: list[int]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,7 +51,8 @@ class TrialRecord:
     made of; `by_hand`: a person chose it, not the search. Where people overruled verdicts, the count of refused
     responses is as they have it: `correction` says how it was changed, None where it was not. `so_far` is what a trial
     in hand has: the refusals, and the responses with a verdict. A screened trial has estimates (`error`: their standard
-    errors) from the prompts that were `looked_at`; `taken_up`: its verdicts are being decoded."""
+    errors) from the prompts that were `looked_at`; `taken_up`: decoding its verdicts has begun, now or before the run
+    was interrupted. `ended_as`: how many ends of trials the journal had with its own."""
 
     number: int
     parameters: Parameters | None
@@ -67,6 +68,7 @@ class TrialRecord:
     reason: str | None = None
     attempts: int = 1
     taken_up: bool = False
+    ended_as: int = 0
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
     by_hand: bool = False
@@ -137,6 +139,7 @@ class RunState:
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
+        taken_up_after: how many ends of trials the journal had when some were last taken up.
     """
 
     opened: ev.RunOpened | None = None
@@ -165,6 +168,8 @@ class RunState:
     finished: int = 0
     front_moved_at: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    taken_up_after: int = 0
+    _ends: int = field(default=0, repr=False, compare=False)
     # Those in hand, by number; the times of the latest that were measured; the front, in its order, None
     # when it has to be computed again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
@@ -186,10 +191,8 @@ class RunState:
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
-                    if trial.taken_up:
-                        # It is still what it was before.
-                        trial.taken_up, trial.so_far = False, None
-                    else:
+                    trial.so_far = None
+                    if not trial.taken_up:
                         trial.state, trial.reason = "stopped", DIED
                 self._in_hand.clear()
                 if isinstance(self.export, ev.ExportStarted):
@@ -232,10 +235,12 @@ class RunState:
                 for number in numbers:
                     if number in self.trials:
                         self.trials[number].measured[event.metric] = event.value
-            case ev.TrialTakenUp():
-                if (taken := self.trials.get(event.number)) and taken.state == "screened":
-                    taken.taken_up, taken.attempts = True, taken.attempts + 1
-                    self._in_hand[event.number] = taken
+            case ev.TrialsTakenUp():
+                self.taken_up_after = self._ends
+                for trial in (self.trials[number] for number in event.numbers if number in self.trials):
+                    if trial.state == "screened":
+                        trial.taken_up, trial.attempts = True, trial.attempts + 1
+                        self._in_hand[trial.number] = trial
             case ev.TrialFinished():
                 self._finish(event)
             case ev.TargetChanged():
@@ -257,6 +262,8 @@ class RunState:
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)
         before = trial.seconds if trial.taken_up else 0.0
+        self._ends += 1
+        trial.ended_as = self._ends
         trial.state, trial.taken_up = event.state, False
         trial.correction, trial._as_measured = None, ()
         trial.figures = event.figures
