@@ -1,4 +1,5 @@
-"""What can be asked of a running engine: more trials, answers of several kinds, an edit tried or kept, an export."""
+"""What can be asked of a running engine: more trials, answers of several kinds, an edit tried or kept, a
+screened trial decoded, an export."""
 
 from __future__ import annotations
 
@@ -117,6 +118,15 @@ class Keep:
     parameters: Parameters
 
 
+@dataclass(frozen=True)
+class TakeUp:
+    """Decode the verdicts of a screened trial now, whatever its estimates say. It is told as one that the search takes
+    up by itself: TrialTakenUp, then TrialFinished once more. Nothing happens where the trial is not screened (any
+    more)."""
+
+    trial: int
+
+
 @dataclass(frozen=True, eq=False)
 class Export:
     """Write a trial to the folder `out`, and then to the Hub repository `hub` where one is given. The token is used,
@@ -149,4 +159,4 @@ Answering = Chat | Samples | FullAnswers | Try
 Task = Answering | Keep | Export | Shift
 """What takes long, and can be cancelled by itself."""
 
-Command = MoreTrials | Task | Close
+Command = MoreTrials | TakeUp | Task | Close
