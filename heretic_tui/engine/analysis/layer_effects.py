@@ -13,36 +13,10 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.hooks import change_output
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.refusal_tokens import RefusalTokens, likelier_tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.partial_pass import PartialPass, replays_exactly
 from heretic_tui.work import ProgressReport
-
-# Refusals begin with few tokens: those that make up this share of what bad prompts' first tokens have over good ones'.
-_SHARE = 0.9
-_MOST_TOKENS = 10
-_LEAST = 0.005
-# Below this difference in probability the first token does not tell a refusal from an answer.
-TELLING = 0.2
-
-
-@dataclass(frozen=True)
-class RefusalTokens:
-    """The tokens that refusals begin with, and their mean probability together after bad and after good prompts."""
-
-    ids: list[int]
-    each: list[tuple[float, float]]
-
-    @property
-    def bad(self) -> float:
-        return sum(bad for bad, _ in self.each)
-
-    @property
-    def good(self) -> float:
-        return sum(good for _, good in self.each)
-
-    @property
-    def telling(self) -> bool:
-        return self.bad - self.good >= TELLING
 
 
 @dataclass(frozen=True)
@@ -92,17 +66,7 @@ def find_refusal_tokens(model: ChatModel, bad: Sequence[Tokens], good: Sequence[
 
         model.in_batches(tokens, add)
         means.append(total / len(tokens))
-    difference = means[0] - means[1]
-    top = difference.topk(min(_MOST_TOKENS, len(difference)))
-    whole = float(difference.clamp(min=0).sum())
-    ids: list[int] = []
-    covered = 0.0
-    for token, more in zip(top.indices.tolist(), top.values.tolist(), strict=True):
-        if ids and (covered >= _SHARE * whole or more < _LEAST):
-            break
-        ids.append(token)
-        covered += more
-    return RefusalTokens(ids, [(float(means[0][token]), float(means[1][token])) for token in ids])
+    return likelier_tokens(*means)
 
 
 def try_layers(

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import residual_geometry
-from heretic_tui.engine.analysis.layer_effects import LayerEffects, RefusalTokens
+from heretic_tui.engine.analysis.layer_effects import LayerEffects
 from heretic_tui.engine.analysis.logit_lens import Reading
 from heretic_tui.engine.analysis.projections import principal_components, turned
 from heretic_tui.engine.analysis.separation import area_under_curve
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
+from heretic_tui.engine.measuring.refusal_tokens import RefusalTokens
 from heretic_tui.engine.tensor_files import kept_tensors
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import write_json
@@ -92,13 +93,6 @@ def first_tokens_of_refusals(
         good=_round(effects.good) if effects else None,
         ids=tuple(tokens.ids),
     )
-
-
-def recorded_refusal_tokens(found: FirstTokens) -> RefusalTokens | None:
-    """The tokens of refusals that a record holds; None where an older version wrote it."""
-    if len(found.ids) != len(found.tokens):
-        return None
-    return RefusalTokens(list(found.ids), [(bad, good) for _, bad, good in found.tokens])
 
 
 def save_analysis(folder: RunFolder, found: LayersAnalysed) -> None:

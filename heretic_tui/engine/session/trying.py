@@ -69,14 +69,14 @@ def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> str | None:
     """Look at the evaluation prompts part by part. Returns why no refusals can be expected from first tokens."""
     evaluation, pool = bench.baseline.evaluation, bench.baseline.pool
     metrics = evaluation.metrics.first_tokens
-    found = bench.refusal_tokens
-    if found is None:
-        why = "the original model refuses none of the harmful prompts"
-    elif not found.telling:
-        why = "the first token does not tell refusals from answers in this model"
-    else:
-        why = None
-    telling = found.ids if found and why is None else []
+    openings, why = bench.openings, None
+    if openings is None:
+        refused = any(response.verdict.refused for response in bench.baseline.responses)
+        why = (
+            "the first token does not tell refusals from answers in this model"
+            if refused
+            else "the original model refuses none of the harmful prompts"
+        )
     expected = torch.zeros(0, dtype=torch.float64)
     values = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
     looked: list[int] = []
@@ -84,20 +84,17 @@ def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> str | None:
         id=asked.id, expected_refusals=None, harmful=0, harmful_of=len(evaluation.bad), figures={}, harmless=0,
         harmless_of=len(evaluation.good),
     )  # fmt: skip
-    for name, part in _parts(len(evaluation.bad) if telling else 0, len(evaluation.good) if metrics else 0):
-        for rows, logits in pool.first_logits(job, name, part):
-            if name == "bad":
-                refusing = logits.double().softmax(dim=-1)[:, telling].sum(dim=-1)
-                expected = torch.cat([expected, refusing.cpu()])
-            else:
+    for name, part in _parts(len(evaluation.bad) if openings else 0, len(evaluation.good) if metrics else 0):
+        if name == "bad" and openings:
+            expected = torch.cat([expected, openings.per_prompt(pool, job, part)])
+            mean = float(expected.mean())
+            now = replace(now, expected_refusals=round(mean * len(evaluation.bad), 2), harmful=len(expected))
+        else:
+            for rows, logits in pool.first_logits(job, name, part):
                 log_probabilities = torch.log_softmax(logits, dim=-1)
                 for key, metric in metrics.items():
                     values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
                 looked += rows
-        if name == "bad":
-            mean = float(expected.mean())
-            now = replace(now, expected_refusals=round(mean * len(evaluation.bad), 2), harmful=len(expected))
-        else:
             seen = {key: each[looked] for key, each in values.items()}
             figures = of_first_tokens(evaluation.metrics, seen, len(evaluation.bad))
             now = replace(now, figures=figures, harmless=len(looked))

@@ -10,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
-from heretic_tui.engine.analysis.layer_effects import RefusalTokens, find_refusal_tokens
-from heretic_tui.engine.analysis.record import recorded_refusal_tokens
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.base_model import keep_responses, kept_responses
 from heretic_tui.engine.measuring.job import Job
+from heretic_tui.engine.measuring.openings import Openings, find_openings, mean_first_tokens
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.chat import LiveModel
@@ -33,12 +32,9 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.results import SetShift, read_geometry
+from heretic_tui.run.results import SetShift
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
-
-# Of each set, to find what refusals begin with, where the layers are not tried on any.
-_PROMPTS_LOOKED_AT = 16
 
 
 @dataclass(frozen=True)
@@ -135,23 +131,19 @@ class Workbench(EditBench):
         return job
 
     @cached_property
-    def refusal_tokens(self) -> RefusalTokens | None:
-        """The tokens that refusals begin with, as the analysis of the layers found them, or found now; None where the
-        base model refuses no evaluation prompt, or no responses are judged.
+    def openings(self) -> Openings | None:
+        """How refusals of the model begin; None where the base model refuses no evaluation prompt, no responses are
+        judged, or the first token does not tell refusals from answers.
 
         Raises:
             torch.OutOfMemoryError: when a single row is too much.
             Aborted: from the control, between batches.
         """
-        kept = read_geometry(self.run.folder)
-        if kept and kept.refusal and (known := recorded_refusal_tokens(kept.refusal)):
-            return known
-        asked = zip(self.tokens["bad_evaluation_prompts"], self.baseline.responses, strict=False)
-        refused = [prompt for prompt, response in asked if response.verdict.refused]
-        count = self.run.settings.layer_test_prompts or _PROMPTS_LOOKED_AT
-        if not refused:
-            return None
-        return find_refusal_tokens(self.model, refused[:count], self.tokens["good_evaluation_prompts"][:count])
+        baseline = self.baseline
+        base, good = Job(None, {}, self.model.depth, compared=False), len(baseline.evaluation.good)
+        refused = [row for row, response in enumerate(baseline.responses) if response.verdict.refused]
+        answers = mean_first_tokens(baseline.pool, base, "good", range(good))
+        return find_openings(baseline.pool, base, refused, len(baseline.evaluation.bad), answers)
 
     def keep_responses(self, trial: int, responses: Sequence[Response | None]) -> None:
         """Write the responses of a trial to the run folder."""
