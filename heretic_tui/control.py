@@ -1,12 +1,13 @@
 """Pause, stop after this trial, abort: what can be asked of an engine; one object that it looks at between batches and
-tokens, and the queue of commands that wait for a trial's end."""
+tokens, and the queue of commands."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from heretic_tui.commands import Chat, Close, Command, FullAnswers, Keep, MoreTrials, Samples, Task, Try
@@ -79,7 +80,9 @@ class Control:
     Attributes:
         in_trial: whether "after this trial" means anything at this moment.
         attended: whether another terminal controls the run: a session that was closed waits for its commands too.
-        serve: called while the trials are held, at first and after each command: what can be obeyed meanwhile.
+        serve: called at each checkpoint of the session: what is done beside its work gets its turn there. Returns
+            whether there is more of it; while the work is held it is called again then.
+        spare: called where memory has run out: drops what is done beside the work. Returns whether there was any.
         emit: the session's; states are told by it where there is one.
         tell: takes what has to be known at once, on whichever thread it was asked for.
     """
@@ -99,6 +102,8 @@ class Control:
         # Whether the engine waits for `resume`.
         self._held = False
         self._tasks: list[tuple[Task, Control]] = []
+        # Of the command that is worked on at this moment.
+        self._acting: Control | None = None
         self._cancelled: set[Task] = set()
         # Whether a command was begun or withdrawn: whichever came first.
         self._fates: dict[Task, str] = {}
@@ -108,7 +113,8 @@ class Control:
         self._closed = self._dismissed = False
         self.in_trial = False
         self.attended = False
-        self.serve: Callable[[], None] = nothing
+        self.serve: Callable[[], bool] = nothing
+        self.spare: Callable[[], bool] = nothing
         self.emit: Emit | None = None
         self.tell: Emit = _unheard
 
@@ -143,8 +149,7 @@ class Control:
         return False
 
     def begin(self, command: Task) -> Control:
-        """The control of a command whose turn has come; aborted already where it was cancelled before. Until its end
-        the session's checkpoints are the command's: a pause holds no command, and each can be cancelled alone."""
+        """The control of a command whose turn has come; aborted already where it was cancelled before."""
         control = Control(self)
         self._tasks.append((command, control))
         # In this order: `cancel`, on another thread, looks for the task after it has noted the command.
@@ -164,9 +169,19 @@ class Control:
         """Whether a command was cancelled, before its turn or after."""
         return command in self._cancelled
 
-    def end(self) -> None:
-        """The latest command in hand has ended."""
-        self._tasks.pop()
+    def end(self, command: Task) -> None:
+        """A command in hand has ended."""
+        self._tasks = [pair for pair in self._tasks if pair[0] is not command]
+
+    @contextmanager
+    def acting(self, task: Control) -> Iterator[None]:
+        """Within the block the session's checkpoints are those of a command in hand: a pause does not hold it, and it
+        can be cancelled alone."""
+        before, self._acting = self._acting, task
+        try:
+            yield
+        finally:
+            self._acting = before
 
     def cancel(self, command: Task) -> None:
         """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched. What waits
@@ -274,7 +289,8 @@ class Control:
         return not self._go.is_set()
 
     def clock(self) -> float:
-        """Seconds, from an arbitrary moment on, that do not pass while the engine is paused."""
+        """Seconds, from an arbitrary moment on, that do not pass while the engine is paused, or works on what is done
+        beside."""
         return time.perf_counter() - self._paused_for
 
     def tell_state(self) -> None:
@@ -289,24 +305,26 @@ class Control:
             self.emit(StateChanged(state=state))
 
     def checkpoint(self) -> None:
-        """Wait here while paused.
+        """Let what is done beside have its turn; wait here while paused.
 
         Raises:
             Aborted: when an abort was asked for.
         """
-        if self._tasks:
-            self._tasks[-1][1].checkpoint()
+        if self._acting:
+            self._acting.checkpoint()
             return
+        start = time.perf_counter()
         if self.paused and not self._abort.is_set():
-            start, self._held = time.perf_counter(), True
+            self._held = True
             self.tell_state()
             while self.paused and not self._abort.is_set():
                 self._wake.clear()
-                self.serve()
-                if self.paused and not self._abort.is_set():
+                if not self.serve() and self.paused and not self._abort.is_set():
                     self._wake.wait()
             self._held = False
-            self._paused_for += time.perf_counter() - start
+        elif not self._abort.is_set():
+            self.serve()
+        self._paused_for += time.perf_counter() - start
         self.tell_state()
         if self._abort.is_set():
             raise Aborted
@@ -331,8 +349,9 @@ def _when_withdrawn(command: Task) -> Event | None:
     return None
 
 
-def nothing() -> None:
-    """Obeys no command while the trials are held."""
+def nothing() -> bool:
+    """Nothing is done beside."""
+    return False
 
 
 def _unheard(event: Event) -> None:

@@ -43,15 +43,20 @@ class Work:
         return report
 
     def checkpoint(self) -> None:
-        """Wait here while paused.
+        """Let what is done beside have its turn; wait here while paused. Nothing but edits may be on a model here.
 
         Raises:
             Aborted: when an abort was asked for.
         """
         self._control.checkpoint()
 
+    def spare(self) -> bool:
+        """Memory has run out: drop what is done beside this work. Returns whether there was any, so that it can be
+        tried once more."""
+        return self._control.spare()
+
     def clock(self) -> float:
-        """Seconds, from an arbitrary moment on, that do not pass while the work is paused."""
+        """Seconds, from an arbitrary moment on, that do not pass while the work is paused or others have their turn."""
         return self._control.clock()
 
     def heard_by(self, listener: Emit) -> Work:

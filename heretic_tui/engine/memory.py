@@ -50,11 +50,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
-def halving(size: int, attempt: Callable[[int], T], halve: Callable[[int], int]) -> T:
+def halving(
+    size: int, attempt: Callable[[int], T], halve: Callable[[int], int], spare: Callable[[], bool] = lambda: False
+) -> T:
     """What `attempt(size)` returns; where memory runs out, what it returns with half of the size, and so on.
 
     Args:
         halve: called with the size that was too much, before the next attempt; returns a smaller one, at least 1.
+        spare: called first: whether something else was dropped, so that the same size may do.
 
     Raises:
         RuntimeError: from an attempt, where it is no lack of memory (or torch.OutOfMemoryError: where the size is 1).
@@ -63,8 +66,11 @@ def halving(size: int, attempt: Callable[[int], T], halve: Callable[[int], int])
         try:
             return attempt(size)
         except RuntimeError as error:
-            if not is_out_of_memory(error) or size == 1:
+            if not is_out_of_memory(error):
+                raise
+            spared = spare()
+            if size == 1 and not spared:
                 raise
         # Not above: there the error's traceback still holds the tensors that are in the way.
-        size = halve(size)
+        size = size if spared else halve(size)
         release_blocks()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +14,13 @@ from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.hooks import Replacement, replace_outputs
 
+# By the writer's name; none for the base model.
+Edits = Mapping[str, Edit]
+# A block within which edits are attached.
+Attached = AbstractContextManager[None]
 
-def stacked(writers: tuple[Writer, ...], trials: Sequence[Mapping[str, Edit]]) -> dict[str, Edit]:
+
+def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, Edit]:
     """The edits of several trials side by side: a (trials, d_in), b and c (trials, d_out); a trial that leaves a
     matrix alone has an edit of nothing there."""
     result: dict[str, Edit] = {}
@@ -41,8 +47,8 @@ _depth = 0
 
 @contextmanager
 def edits_aside() -> Iterator[None]:
-    """Within the block the edits that are attached outside of it change nothing: for a chat
-    with another trial while one waits."""
+    """Within the block the edits that are attached outside of it change nothing: for a chat with another trial between
+    two steps of those in hand."""
     global _depth
     _depth += 1
     try:
@@ -57,9 +63,7 @@ def _in_force() -> Callable[[], bool]:
 
 
 @contextmanager
-def attached(
-    writers: tuple[Writer, ...], edits: Mapping[str, Edit], trial_of_row: Tensor | None = None
-) -> Iterator[None]:
+def attached(writers: tuple[Writer, ...], edits: Edits, trial_of_row: Tensor | None = None) -> Iterator[None]:
     """Within the block the live model computes as if its matrices were the edited ones; after it, nothing is left.
 
     Args:
@@ -81,6 +85,17 @@ def attached(
         for group in stacks.values():
             stack.enter_context(transformed_products(group, _in_force()))
         yield
+
+
+def under(writers: tuple[Writer, ...], edits_of_row: Sequence[Edits]) -> Callable[[], Attached]:
+    """Makes blocks within which each row of a batch is computed under its own edits. Rows of one model have the same
+    object."""
+    models = {id(edits): edits for edits in edits_of_row}
+    if len(models) == 1:
+        return partial(attached, writers, edits_of_row[0])
+    number = {each: at for at, each in enumerate(models)}
+    of_row = torch.tensor([number[id(edits)] for edits in edits_of_row])
+    return partial(attached, writers, stacked(writers, list(models.values())), of_row)
 
 
 def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Replacement:

@@ -3,26 +3,29 @@
 A line is one prompt of one trial: a row of the batch, and a line of a cache that is allocated once. When a line's
 verdict is certain, when its trial is certain to be dominated, or when it has ended, it leaves at once, and a prompt
 that waits takes its place. So the batch stays full, where one trial's last prompts alone would waste it.
+
+Lines that are no trial's (extra_lines.py) can join while prompts are decoded. They are the first lines of the cache.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import Cache
 
-from heretic_tui.engine.edits.attach import attached, stacked
+from heretic_tui.engine.edits.attach import Attached, attached, under
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.extra_lines import ExtraLine
 from heretic_tui.engine.measuring.job import Evaluation, Job, SetName, failures_of, measure_first_tokens
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
-from heretic_tui.engine.measuring.ragged_cache import RaggedCache
+from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -64,6 +67,10 @@ class FastPool:
         self._prefixes: WeakKeyDictionary[Job, PrefixStates] = WeakKeyDictionary()
         self._waiting: dict[Job, list[int]] = {}
         self._lines: list[_Line] = []
+        self._extra: list[ExtraLine] = []
+        # Whether lines can join at this moment, and how often the extra lines have changed.
+        self._open = False
+        self._changes = 0
         self._cache: RaggedCache | None = None
         # When the latest job began to be decoded.
         self._began = time.perf_counter()
@@ -124,7 +131,7 @@ class FastPool:
             self._lines = [_Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
             found = [filled.logits]
             for step in tokens[:-1]:
-                found.append(self._forward([[token] for token in step])[:, -1])
+                found.append(self._forward(self._lines, [[token] for token in step])[:, -1])
                 for line in self._lines:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
@@ -142,14 +149,14 @@ class FastPool:
         chunks = self.prefill.chunks(name, rows)
         while chunks:
             chunk = chunks.pop(0)
-            filled = halving(len(chunk), partial(attempt, chunk), self._shrink)
+            filled = halving(len(chunk), partial(attempt, chunk), self._shrink, self._work.spare)
             self.tokens["prompts"] += filled.tokens
             if left := chunk[len(filled.rows) :]:
                 chunks = self.prefill.chunks(name, [row for some in (left, *chunks) for row in some])
             yield filled
 
     def _shrink(self, rows: int) -> int:
-        if not self._lines:
+        if not self._lines and not self._extra:
             self._cache = None
         return self._model.shrink(min(rows, self._model.batch_size))
 
@@ -163,7 +170,7 @@ class FastPool:
 
     def _admit(self) -> None:
         """Let waiting prompts in where lines are free, the jobs in turn."""
-        capacity = self._model.batch_size
+        capacity = max(1, self._model.batch_size - len(self._extra))
         free = capacity - len(self._lines)
         if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
             return
@@ -188,7 +195,8 @@ class FastPool:
         start = clock()
         for filled in self._passes("bad", rows, job):
             with torch.inference_mode():
-                lengths = self.prefill.put("bad", filled, self._prefixes[job], self._slots(), len(self._lines))
+                first = len(self._extra) + len(self._lines)
+                lengths = self.prefill.put("bad", filled, self._prefixes[job], self._slots(), first)
                 tokens = self._choose(filled.logits[:, None])
             added = [_Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
             self._lines += added
@@ -203,10 +211,17 @@ class FastPool:
         """One token after the other for all lines, until a line leaves or further prompts have to begin."""
         if not self._lines:
             return
-        before, more = len(self._lines), False
-        with self._edits_of_lines(), torch.inference_mode():
+        before, changes, more = len(self._lines), self._changes, False
+        with self._edits_of(self._lines)(), torch.inference_mode():
             while len(self._lines) == before and not more:
-                self._work.checkpoint()
+                self._open = self.together
+                try:
+                    self._work.checkpoint()
+                finally:
+                    self._open = False
+                if self._changes != changes:
+                    # Lines that have joined, or left: rows are others now.
+                    return
                 start = time.perf_counter()
                 lines = self._lines
                 self._step()
@@ -219,17 +234,18 @@ class FastPool:
 
     def _step(self) -> None:
         """Take the last token of every line through the model, and guesses at the next ones where that saves time."""
-        lines, speculation = self._lines, self._speculation
+        lines, extra, speculation = self._lines, self._extra, self._speculation
         block = speculation.block([(line.row, line.response) for line in lines])
         last = self._evaluation.length - 1
         guesses = [
             speculation.guess(line.row, line.response, min(block - 1, last - len(line.response))) for line in lines
         ]
-        tokens = [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
+        tokens = [line.tokens[-1:] for line in extra]
+        tokens += [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
         # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
-        logits = self._forward([row + row[-1:] * (block - len(row)) for row in tokens])
+        logits = self._forward([*extra, *lines], [row + row[-1:] * (block - len(row)) for row in tokens])
         tried = right = 0
-        for line, guess, chosen in zip(lines, guesses, self._choose(logits), strict=True):
+        for line, guess, chosen in zip(lines, guesses, self._choose(logits)[len(extra) :], strict=True):
             line.cached += 1
             self._take(line, chosen[0])
             for guessed, token, following in zip(guess, chosen, chosen[1:], strict=False):
@@ -243,22 +259,30 @@ class FastPool:
                 self._take(line, following)
         speculation.learn(tried, right)
 
-    def _forward(self, tokens: list[Tokens]) -> Tensor:
-        """Raw logits (lines, tokens, vocabulary) of the next tokens of all lines."""
+    def _forward(self, lines: Sequence[_Line | ExtraLine], tokens: list[Tokens]) -> Tensor:
+        """Raw logits (lines, tokens, vocabulary) of the next tokens of the first lines of the cache, which are these.
+        What extra lines wait for is handed to them."""
         model, cache = self._model, self._slots()
         ids = torch.tensor(tokens, device=model.device)
-        cached = torch.tensor([line.cached for line in self._lines], device=model.device)
+        cached = torch.tensor([line.cached for line in lines], device=model.device)
         positions = cached[:, None] + torch.arange(ids.shape[1], device=model.device)
         if ids.shape[1] > 1:
             # A model may have no positions beyond the longest response. What lies there is never looked at.
-            ends = [line.cached - len(line.response) + self._evaluation.length for line in self._lines]
+            ends = [line.cached + self._most_left(line) for line in lines]
             positions = positions.minimum(torch.tensor(ends, device=model.device)[:, None])
         width = cache.begin(positions)
         # Columns are positions, so this is causality and the end of the shorter lines at once.
         visible = torch.arange(width, device=model.device) <= positions[:, None, :, None]
         self.tokens["decoding"] += ids.numel()
         self.steps += 1
-        return model.logits(ids, model.as_attention_mask(visible), positions, cache)
+        logits = model.logits(ids, model.as_attention_mask(visible), positions, cache)
+        for line, given in zip(self._extra, logits, strict=False):
+            line.logits = given[0]
+        return logits
+
+    def _most_left(self, line: _Line | ExtraLine) -> int:
+        """Tokens behind the next one that a line can have yet, at most."""
+        return 0 if isinstance(line, ExtraLine) else self._evaluation.length - len(line.response)
 
     def _choose(self, logits: Tensor) -> list[Tokens]:
         """The most likely token of each line at each position, or `NO_TOKEN`; logits (lines, positions, vocabulary)."""
@@ -326,7 +350,7 @@ class FastPool:
         staying = set(alive)
         gaps = [place for place, line in enumerate(self._lines[: len(alive)]) if line not in staying]
         sources = [place for place in range(len(alive), len(self._lines)) if self._lines[place] in staying]
-        self._slots().move(sources, gaps, max((self._lines[place].cached for place in sources), default=0))
+        self._move(sources, gaps, max((self._lines[place].cached for place in sources), default=0))
         for source, gap in zip(sources, gaps, strict=True):
             self._lines[gap] = self._lines[source]
         del self._lines[len(alive) :]
@@ -336,21 +360,32 @@ class FastPool:
         del self._waiting[job]
         self._prefixes.pop(job, None)
         self._compact()
-        if not self._jobs:
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Free the cache where nothing is in it."""
+        if not self._jobs and not self._extra:
             self._cache = None
 
+    def _move(self, sources: Sequence[int], targets: Sequence[int], width: int) -> None:
+        """Copy lines of trials over others, by their places among them."""
+        before = len(self._extra)
+        self._slots().move([before + place for place in sources], [before + place for place in targets], width)
+
     def _begin_again(self, error: Exception) -> None:
-        """Memory ran out: all lines wait again, and fewer of them are let in."""
+        """Memory ran out: all lines wait again, and fewer of them are let in where there was nothing beside them."""
+        spared = self._work.spare()
         lines = min(len(self._lines) or self._model.batch_size, self._model.batch_size)
         for job in self._jobs:
-            if lines == 1:
+            if lines == 1 and not spared:
                 job.error = error
             again = {line.row for line in self._lines if line.job is job}
             for row in again:
                 job.begun.pop(row, None)
             self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
         self._lines.clear()
-        self._shrink(lines)
+        if not spared:
+            self._shrink(lines)
         release_blocks()
 
     def _slots(self) -> RaggedCache:
@@ -359,16 +394,51 @@ class FastPool:
             self._cache = RaggedCache(self._model.batch_size, longest, self._model.depth)
         return self._cache
 
-    @contextmanager
-    def _edits_of_lines(self) -> Iterator[None]:
-        """Within the block each line's row is computed under the edits of its job."""
-        writers = self._model.anatomy.writers
-        jobs = list(dict.fromkeys(line.job for line in self._lines))
-        if len(jobs) == 1:
-            with attached(writers, jobs[0].edits):
-                yield
-            return
-        place = {job: number for number, job in enumerate(jobs)}
-        rows = torch.tensor([place[line.job] for line in self._lines])
-        with attached(writers, stacked(writers, [job.edits for job in jobs]), rows):
-            yield
+    def _edits_of(self, lines: Sequence[_Line]) -> Callable[[], Attached]:
+        """Makes blocks within which the extra lines, and behind them these, are computed under their edits."""
+        edits = [line.edits for line in self._extra] + [line.job.edits for line in lines]
+        return under(self._model.anatomy.writers, edits)
+
+    # Extra lines
+
+    def join(self, line: ExtraLine, cache: Cache) -> bool:
+        number, lines = len(self._extra), len(self._lines)
+        # Trials keep the greater part of the batch.
+        if not self._open or 2 * number + 2 > self._model.batch_size or not self.holds(line):
+            return False
+        slots = self._slots()
+        if number + lines >= slots.lines or any(
+            keys_and_values(cache, layer)[0].shape[2] != line.cached for layer in range(self._model.depth)
+        ):
+            return False
+        with torch.inference_mode():
+            # The first line of a trial makes room at its end.
+            if self._lines:
+                self._move([0], [lines], self._lines[0].cached)
+                self._lines.append(self._lines.pop(0))
+            for layer in range(self._model.depth):
+                slots.put(layer, number, 0, *keys_and_values(cache, layer))
+        self._extra.append(line)
+        self._changes += 1
+        return True
+
+    def leave(self, line: ExtraLine) -> None:
+        place, slots = self._extra.index(line), self._slots()
+        last = self._extra[-1]
+        if line is not last:
+            slots.move([len(self._extra) - 1], [place], last.cached)
+            self._extra[place] = last
+        if self._lines:
+            # Before there is one less: the place is that of the last extra line.
+            self._move([len(self._lines) - 1], [-1], self._lines[-1].cached)
+            self._lines.insert(0, self._lines.pop())
+        self._extra.pop()
+        self._changes += 1
+        self._let_go()
+
+    def holds(self, line: ExtraLine) -> bool:
+        return len(line.tokens) <= self._slots().capacity
+
+    def step_extra(self) -> None:
+        with self._edits_of([])(), torch.inference_mode():
+            self._choose(self._forward(self._extra, [line.tokens[-1:] for line in self._extra]))

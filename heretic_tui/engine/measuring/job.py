@@ -29,6 +29,7 @@ from heretic_tui.engine.measuring.checked import (
     verdict_of,
 )
 from heretic_tui.engine.measuring.early_stop import EarlyStop
+from heretic_tui.engine.measuring.extra_lines import Lines
 from heretic_tui.engine.measuring.odds import Odds, refusals_to_lose
 from heretic_tui.engine.metrics.base import FIRST_TOKENS, RESPONSES, Metrics, Response
 from heretic_tui.engine.metrics.judges.base import Judge
@@ -159,8 +160,9 @@ class Job:
 SetName = Literal["good", "bad"]
 
 
-class Pool(Protocol):
-    """Takes jobs in, measures them, and gives them back when they have ended."""
+class Pool(Lines, Protocol):
+    """Takes jobs in, measures them, and gives them back when they have ended. Between two of its steps other lines can
+    join its batch (extra_lines.py)."""
 
     def start(self, job: Job) -> None:
         """Take a job in, and measure its figures of first tokens. What goes wrong ends up in the job's `error`."""

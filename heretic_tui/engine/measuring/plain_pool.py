@@ -6,10 +6,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from torch import Tensor
+from transformers.cache_utils import Cache
 
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.extra_lines import ExtraLine
 from heretic_tui.engine.measuring.job import Evaluation, Job, SetName, failures_of, measure_first_tokens, timed
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
@@ -58,6 +60,20 @@ class PlainPool:
             with attached(model.anatomy.writers, job.edits):
                 model.in_batches([tokens[row] for row in chunk], keep)
             yield from parts
+
+    # Nothing shares a batch here.
+
+    def join(self, line: ExtraLine, cache: Cache) -> bool:
+        return False
+
+    def leave(self, line: ExtraLine) -> None:
+        raise AssertionError("no line has joined")
+
+    def holds(self, line: ExtraLine) -> bool:
+        return False
+
+    def step_extra(self) -> None:
+        raise AssertionError("no line has joined")
 
     def _decode(self, job: Job) -> None:
         evaluation, model, order = self._evaluation, self._model, job.order()

@@ -1,24 +1,18 @@
-"""Rows of one batch decoded on request, each under the edits of its own model: what samples, full answers and an edit
-that is tried are made of."""
+"""Rows of one batch decoded on request, each under the edits of its own model, a step at a time: what samples, full
+answers and an edit that is tried are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
-
 from heretic_tui.engine.anatomy.writers import Writer
-from heretic_tui.engine.edits.attach import attached, stacked
-from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.edits.attach import Attached, Edits, under
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.model.chat_model import Batch, ChatModel
-from heretic_tui.engine.model.decoding import Choose, Heard, decode_batch
-
-# By the writer's name; none for the base model.
-Edits = Mapping[str, Edit]
+from heretic_tui.engine.memory import is_out_of_memory, release_blocks
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import Choose, Heard, Steps, decode_batch
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +35,9 @@ def decode_rows(
     heard: Heard,
     choose: Callable[[], Choose] | None = None,
     together: bool = True,
-) -> None:
-    """Answer prompts under edits, as many at once as the model's batch size lets.
+) -> Steps[None]:
+    """Answer prompts under edits, as many at once as the model's batch size lets. Between two steps nothing is left on
+    the model.
 
     Args:
         heard: as for `decode_batch`; where memory runs out, some rows begin anew.
@@ -54,19 +49,29 @@ def decode_rows(
         torch.OutOfMemoryError: when a single row is too much.
         Aborted: from the control, between tokens.
     """
-    most, size = [row.most for row in rows], model.batch_size
-
-    def decode(group: Sequence[int], batch: Batch) -> None:
-        named = Batch([group[row] for row in batch.rows], batch.ids, batch.mask, batch.positions)
-        edited = partial(_edited, model.anatomy.writers, rows)
-        decode_batch(model, named, most, heard, choose() if choose else None, edited)
-
-    try:
-        for group in [list(range(len(rows)))] if together else _by_edits(rows):
-            model.in_batches([rows[place].tokens for place in group], partial(decode, group))
-    finally:
-        # Where these took too much memory, the trials of a search need not.
-        model.batch_size = size
+    tokens, most = [row.tokens for row in rows], [row.most for row in rows]
+    edited = partial(_edited, model.anatomy.writers, rows)
+    # Where these take too much memory, the trials of a search need not.
+    size = model.batch_size
+    for group in [list(range(len(rows)))] if together else _by_edits(rows):
+        left = sorted(group, key=lambda place: -len(tokens[place]))
+        while left:
+            some = left[:size]
+            if not model.padding_safe:
+                some = [place for place in some if len(tokens[place]) == len(tokens[some[0]])]
+            model.work.checkpoint()
+            try:
+                yield from decode_batch(
+                    model, model.batch(some, tokens), most, heard, choose() if choose else None, edited
+                )
+                left = left[len(some) :]
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or len(some) == 1:
+                    raise
+            # Not above: there the error's traceback still holds the tensors that are in the way.
+            size = len(some) // 2
+            release_blocks()
 
 
 def room(model: ChatModel, tokens: Tokens, most: int) -> int:
@@ -82,15 +87,6 @@ def _by_edits(rows: Sequence[Row]) -> list[list[int]]:
     return list(groups.values())
 
 
-@contextmanager
-def _edited(writers: tuple[Writer, ...], rows: Sequence[Row], places: Sequence[int]) -> Iterator[None]:
-    """Within the block lines are computed under the edits of these rows."""
-    models = {id(rows[place].edits): rows[place].edits for place in places}
-    if len(models) == 1:
-        with attached(writers, next(iter(models.values()))):
-            yield
-        return
-    number = {each: at for at, each in enumerate(models)}
-    of_line = torch.tensor([number[id(rows[place].edits)] for place in places])
-    with attached(writers, stacked(writers, list(models.values())), of_line):
-        yield
+def _edited(writers: tuple[Writer, ...], rows: Sequence[Row], places: Sequence[int]) -> Callable[[], Attached]:
+    """Makes blocks within which lines are computed under the edits of these rows."""
+    return under(writers, [rows[place].edits for place in places])

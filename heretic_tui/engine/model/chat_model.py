@@ -219,7 +219,7 @@ class ChatModel:
             rows = order[done : done + self.batch_size]
             if not self.padding_safe:
                 rows = [row for row in rows if len(tokens[row]) == len(tokens[rows[0]])]
-            done += halving(len(rows), partial(attempt, rows), self.shrink)
+            done += halving(len(rows), partial(attempt, rows), self.shrink, self.work.spare)
             if progress:
                 progress(done, len(order))
 

@@ -1,11 +1,11 @@
 """Decoding token by token through the model's own cache, the way that works with every architecture: one step of it,
-a batch to its end, the greedy continuation of many rows, and the choice of a token by sampling."""
+a batch to its end step by step, the greedy continuation of many rows, and the choice of a token by sampling."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import LongTensor, Tensor
@@ -16,23 +16,29 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.work import ProgressReport
 
+T = TypeVar("T")
+
 # Tokens between two looks at a response: turning tokens into text takes time too.
 LOOK_EVERY = 4
 
 
 class Decoding:
-    """A batch whose rows go on token by token: `next_logits`, then `take` the tokens that are chosen, and again."""
+    """A batch whose rows go on token by token: `next_logits`, then `take` the tokens that are chosen, and again.
+
+    Attributes:
+        cache: of all tokens but those that were taken last.
+    """
 
     def __init__(self, model: ChatModel, batch: Batch) -> None:
         self._model = model
-        self._cache = model.new_cache()
+        self.cache = model.new_cache()
         # Tokens that are not in the cache yet, and the mask of all until then.
         self._ids, self._mask, self._positions = batch.ids, batch.mask, batch.positions
 
     def next_logits(self) -> Tensor:
         """Take the tokens that are not in the cache yet through the model. Returns raw float32 logits of those that
         come next, (rows, vocabulary)."""
-        return self._model.next_token_logits(self._ids, self._mask, self._positions, self._cache)
+        return self._model.next_token_logits(self._ids, self._mask, self._positions, self.cache)
 
     def take(self, tokens: Tensor) -> None:
         """Let each row go on with a token, (rows,) int64 on the model's device."""
@@ -44,7 +50,7 @@ class Decoding:
         """Let all rows but these leave the batch, after `next_logits` and before `take`; (kept,) int64 on the model's
         device."""
         # Unlike its method for selecting rows, this one knows the states of linear attention too.
-        self._cache.reorder_cache(cast(LongTensor, rows))
+        self.cache.reorder_cache(cast(LongTensor, rows))
         self._mask, self._positions = self._mask[rows], self._positions[rows]
 
 
@@ -83,7 +89,7 @@ def greedy(
             return over
 
         # A batch that runs out of memory is decoded again from its prompts.
-        for row, response in decode_batch(model, batch, [max_new_tokens] * len(tokens), heard).items():
+        for row, response in _to_its_end(decode_batch(model, batch, [max_new_tokens] * len(tokens), heard)).items():
             responses[row] = response
         done += len(batch.rows)
 
@@ -96,8 +102,10 @@ def greedy(
 Heard = Callable[[int, Tokens, str | None], bool]
 # The next token of each line of a batch, from logits (lines, vocabulary) and the row of each line.
 Choose = Callable[[Tensor, Sequence[int]], list[int]]
-# Within the block, so many lines, of these rows, are computed as they are to be.
-Edited = Callable[[Sequence[int]], AbstractContextManager[None]]
+# Makes, for so many lines of these rows, the blocks within which they are computed as they are to be.
+Edited = Callable[[Sequence[int]], Callable[[], AbstractContextManager[None]]]
+# Decodes a step at a time, and comes to a place where other work can be done between two of them.
+Steps = Generator[None, None, T]
 
 
 def decode_batch(
@@ -106,10 +114,10 @@ def decode_batch(
     most: Sequence[int],
     heard: Heard,
     choose: Choose | None = None,
-    edited: Edited = lambda rows: nullcontext(),
-) -> dict[int, Tokens]:
+    edited: Edited = lambda rows: nullcontext,
+) -> Steps[dict[int, Tokens]]:
     """Continue the rows of a batch, each up to an end token (left out), to its `most` tokens, or where that is enough.
-    Rows that have ended leave the batch at once.
+    Rows that have ended leave the batch at once. Between two steps nothing is left on the model.
 
     Args:
         most: tokens at most, by row (at least 1).
@@ -125,26 +133,36 @@ def decode_batch(
     responses: dict[int, Tokens] = {row: [] for row in batch.rows}
     alive = list(batch.rows)
     decoding = Decoding(model, batch)
-    while alive:
-        lines = len(alive)
-        with edited(alive):
-            # Edits that differ by row are those of these lines until one of them leaves.
-            while len(alive) == lines:
-                logits = decoding.next_logits()
+    while True:
+        # Edits that differ by row are those of these lines until one of them leaves.
+        lines, block = len(alive), edited(alive)
+        while len(alive) == lines:
+            with torch.inference_mode():
+                with block():
+                    logits = decoding.next_logits()
                 tokens = (choose or _most_likely)(logits, alive)
                 staying = [
                     line
                     for line, (row, token) in enumerate(zip(alive, tokens, strict=True))
                     if not _over(model, responses[row], token, most[row], row, heard)
                 ]
+                if not staying:
+                    return responses
                 if len(staying) < len(alive):
                     alive = [alive[line] for line in staying]
-                    if not alive:
-                        break
                     decoding.keep(torch.tensor(staying, device=logits.device))
                 decoding.take(torch.tensor([tokens[line] for line in staying], device=logits.device))
-                model.work.checkpoint()
-    return responses
+            yield
+            model.work.checkpoint()
+
+
+def _to_its_end(steps: Steps[T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: T = end.value
+            return found
 
 
 def _over(model: ChatModel, response: Tokens, token: int, most: int, row: int, heard: Heard) -> bool:

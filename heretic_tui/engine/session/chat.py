@@ -10,11 +10,13 @@ import torch
 
 from heretic_tui.commands import Chat, Sampling
 from heretic_tui.control import Aborted
+from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.measuring.extra_lines import ExtraLine, Lines
 from heretic_tui.engine.measuring.rows import room
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import Decoding, greedy, pick
+from heretic_tui.engine.model.decoding import Steps, greedy, pick
 from heretic_tui.engine.session.judged import judged
 from heretic_tui.errors import HereticError
 from heretic_tui.events import ChatDelta, ChatEnded
@@ -46,9 +48,12 @@ class LiveModel:
         return self.model.response_prefix + self.model.decode(tokens)
 
 
-def answer(model: ChatModel, judge: Judge, chat: Chat, work: Work) -> None:
-    """Let the model, with whatever edit is attached to it, answer; tell the text as it comes, then a ChatEnded with the
-    judge's verdict. The response prefix, where there is one, is part of the answer.
+def answer(model: ChatModel, judge: Judge, chat: Chat, edits: Edits, pool: Lines, work: Work) -> Steps[None]:
+    """Let the model answer under edits, a token at a time; tell the text as it comes, then a ChatEnded with the judge's
+    verdict. The response prefix, where there is one, is part of the answer.
+
+    Args:
+        pool: where trials are measured, the answer's line joins their batch; its tokens are the same up to rounding.
 
     Raises:
         HereticError: when the conversation is longer than the model can read, or its logits are not finite.
@@ -63,27 +68,29 @@ def answer(model: ChatModel, judge: Judge, chat: Chat, work: Work) -> None:
     most = room(model, tokens, chat.sampling.max_tokens)
     if prefix := "" if chat.thinking else model.response_prefix:
         work.tell(ChatDelta(id=chat.id, text=prefix))
-    decoding = Decoding(model, model.batch([0], [tokens]))
+    line = ExtraLine(model, pool, tokens, edits)
     try:
-        with torch.inference_mode():
-            while len(made) < most:
-                work.checkpoint()
-                logits = decoding.next_logits()[0]
-                if logits.isnan().any():
-                    raise HereticError("the model's logits are not numbers: there is nothing to pick a token from")
-                token = pick(logits, chat.sampling, generator)
-                if token in model.end_tokens:
-                    reason = "end"
-                    break
-                made.append(token)
-                text = model.decode(made)
-                # A character of several tokens is not whole before its last one.
-                if not text.endswith("\ufffd") and len(text) > len(shown):
-                    work.tell(ChatDelta(id=chat.id, text=text[len(shown) :]))
-                    shown = text
-                decoding.take(torch.tensor([token], device=logits.device))
+        while len(made) < most:
+            work.checkpoint()
+            logits = line.next_logits()
+            if logits.isnan().any():
+                raise HereticError("the model's logits are not numbers: there is nothing to pick a token from")
+            token = pick(logits, chat.sampling, generator)
+            if token in model.end_tokens:
+                reason = "end"
+                break
+            made.append(token)
+            text = model.decode(made)
+            # A character of several tokens is not whole before its last one.
+            if not text.endswith("\ufffd") and len(text) > len(shown):
+                work.tell(ChatDelta(id=chat.id, text=text[len(shown) :]))
+                shown = text
+            line.take(token)
+            yield
     except Aborted:
         reason = "stopped"
+    finally:
+        line.leave()
     text = model.decode(made)
     if rest := text[len(shown) :]:
         work.tell(ChatDelta(id=chat.id, text=rest))

@@ -8,10 +8,10 @@ import time
 from dataclasses import dataclass, field
 
 from heretic_tui.commands import FullAnswers
-from heretic_tui.control import Aborted
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.rows import Row, decode_rows, room
+from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.session.judged import judged
 from heretic_tui.engine.session.samples import parameters_of_trial
 from heretic_tui.engine.session.workbench import Workbench
@@ -40,7 +40,7 @@ class _Answers:
     new: list[int] = field(default_factory=list)
 
 
-def find_full_answers(bench: Workbench, asked: FullAnswers, state: RunState, work: Work) -> None:
+def find_full_answers(bench: Workbench, asked: FullAnswers, state: RunState, work: Work) -> Steps[None]:
     """Decode what the run folder does not hold yet, the models and prompts that are asked for in one batch; keep it,
     and tell which are there as they come. The last event of each model says that it has ended.
 
@@ -85,9 +85,9 @@ def find_full_answers(bench: Workbench, asked: FullAnswers, state: RunState, wor
         return False
 
     try:
-        decode_rows(bench.model, rows, heard, together=bench.baseline.together)
-    except Aborted:
-        # What has come is kept.
+        yield from decode_rows(bench.model, rows, heard, together=bench.baseline.together)
+    except Exception:
+        # What has come is kept, whatever ends the rest.
         tell(ended=False)
         raise
     tell(ended=True)

@@ -40,15 +40,18 @@ def obey_export(
     part = work.under(task).part(Progress, Notice, ExportStep)
     result, url, problem = None, None, None
     try:
-        part.checkpoint()
-        if export.hub:
-            check_access(export.hub, export.token)
-        let_go()
-        # An export that was not measured counts as failed.
-        result = export_trial(folder, export.trial, out, export.kind, export.dora, {}, own, part, keep_unmeasured=False)
-        if export.hub:
-            with Steps(export.trial, part).taken("upload") as step:
-                step.said = url = upload(out, export.hub, export.private, export.token, part)
+        with control.acting(task):
+            part.checkpoint()
+            if export.hub:
+                check_access(export.hub, export.token)
+            let_go()
+            # An export that was not measured counts as failed.
+            result = export_trial(
+                folder, export.trial, out, export.kind, export.dora, {}, own, part, keep_unmeasured=False
+            )
+            if export.hub:
+                with Steps(export.trial, part).taken("upload") as step:
+                    step.said = url = upload(out, export.hub, export.private, export.token, part)
     except Aborted:
         kept = "the folder is whole and measured, nothing was uploaded" if result else "nothing was left behind"
         problem = f"cancelled: {kept}"
@@ -56,7 +59,7 @@ def obey_export(
         log.exception("the export failed")
         problem = one_line(error)
     finally:
-        control.end()
+        control.end(export)
     record = result.to_json() if result else None
     work.tell(ExportFinished(trial=export.trial, out=str(out), result=record, url=url, error=problem))
 
@@ -73,10 +76,11 @@ def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, co
     task = control.begin(shift)
     problem = None
     try:
-        task.checkpoint()
-        bench = ready()
-        parameters = state.trials[shift.trial].required_parameters
-        write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, work.under(task))))
+        with control.acting(task):
+            task.checkpoint()
+            bench = ready()
+            parameters = state.trials[shift.trial].required_parameters
+            write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, work.under(task))))
     except Aborted:
         if not task.aborting:
             raise
@@ -85,5 +89,5 @@ def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, co
         log.exception("the look at trial %d failed", shift.trial)
         problem = one_line(error)
     finally:
-        control.end()
+        control.end(shift)
     work.tell(ShiftFound(trial=shift.trial, error=problem))

@@ -12,7 +12,7 @@ from heretic_tui.commands import Asked, Samples
 from heretic_tui.control import Aborted
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.rows import Row, decode_rows, room
-from heretic_tui.engine.model.decoding import Choose, pick
+from heretic_tui.engine.model.decoding import Choose, Steps, pick
 from heretic_tui.engine.search.sampler import seed_of
 from heretic_tui.engine.session.chat import seed_for
 from heretic_tui.engine.session.judged import judged
@@ -27,7 +27,7 @@ from heretic_tui.work import Work
 _MOST = 64
 
 
-def make_samples(bench: Workbench, samples: Samples, state: RunState, work: Work) -> None:
+def make_samples(bench: Workbench, samples: Samples, state: RunState, work: Work) -> Steps[None]:
     """Draw the answers; tell each as it ends, then a SamplesEnded. An answer's tokens depend on the seed, its model and
     its number alone, as far as rounding goes.
 
@@ -78,7 +78,7 @@ def make_samples(bench: Workbench, samples: Samples, state: RunState, work: Work
 
     reason = "end"
     try:
-        decode_rows(model, rows, heard, choose, bench.baseline.together)
+        yield from decode_rows(model, rows, heard, choose, bench.baseline.together)
     except Aborted:
         reason = "stopped"
     seconds = round(time.perf_counter() - start, 3)

@@ -25,14 +25,13 @@ from heretic_tui.commands import (
     Try,
 )
 from heretic_tui.control import Aborted, Control, nothing
-from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
 from heretic_tui.engine.memory import free_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.answers import Answers
 from heretic_tui.engine.session.obey import obey_export, obey_shift
-from heretic_tui.engine.session.obey_answers import obey_answering
 from heretic_tui.engine.session.opening import begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.phases.phase import RunInputs
@@ -90,7 +89,8 @@ class Session:
         self._n_trials = settings.n_trials
         self._failures = 0
         control.emit = self.emit
-        # Those that wait for the trials in hand to end, and those that came while the run was paused.
+        self._answers = Answers(self._make_ready, self.state, control, self._work)
+        # Those that wait for the trials in hand to end, and those that came between two of their steps.
         self._exports: list[Export] = []
         self._waiting: list[Command] = []
         # The phase that the session has come to after all preparation: search or ready.
@@ -170,6 +170,7 @@ class Session:
             self._work.note(note, "warning")
 
     def _end(self, outcome: str, reason: str | None = None) -> str:
+        self._answers.stop()
         self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
 
@@ -206,16 +207,17 @@ class Session:
             start = time.perf_counter()
             self._at = "search"
             self.emit(ev.PhaseStarted(phase="search", again=not planned))
-            self._control.serve = self._obey_while_paused
+            self._control.serve, self._control.spare = self._serve, self._answers.spare
             while self._run_trials(planned):
                 self._export_those_that_wait()
         except Aborted:
+            self._answers.stop()
             if self._control.closing:
                 raise
             while self._keeps:
                 self.emit(ev.TrialKept(id=self._keeps.popleft().id, error="cancelled"))
         finally:
-            self._control.serve = nothing
+            self._control.serve = self._control.spare = nothing
         if start is not None:
             self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
         if self.workbench is None:
@@ -237,11 +239,13 @@ class Session:
             may_ask = not self._control.stopping and not self._exports
             while may_ask and self._keeps:
                 trials.keep(self._keeps.popleft())
+            wanted = self._n_trials, len(self._keeps)
             ended = trials.next(self._n_trials if planned else 0, may_ask)
             if ended is not None:
                 self._count_failures(ended)
                 self.emit(memory_in_use())
-            obeyed = self._obey_those_that_wait()
+            # More may have been asked for while it went on.
+            obeyed = self._obey_those_that_wait() or wanted != (self._n_trials, len(self._keeps))
             if self._exports and not trials.in_hand:
                 return True
             if ended is None and not obeyed:
@@ -273,7 +277,10 @@ class Session:
             if self._keeps:
                 self._control.work()
                 return self._keeps[0]
-            command = self._waiting.pop(0) if self._waiting else self._control.wait_command()
+            if not (command := self._next_command()):
+                if self._answers.turn():
+                    continue
+                command = self._control.wait_command()
             self._obey(command)
             if isinstance(command, MoreTrials):
                 self._control.work()
@@ -283,15 +290,18 @@ class Session:
     def _next_command(self) -> Command | None:
         return self._waiting.pop(0) if self._waiting else self._control.next_command()
 
-    def _obey_while_paused(self) -> None:
-        """A pause holds trials: models answer, and what trials there are to be is noted. All else waits."""
+    def _serve(self) -> bool:
+        """Between two steps of trials, and while they are held: models answer, a step each, and what trials there are
+        to be is noted. All else waits. Returns whether there is more to answer."""
         # While the model is loaded again, after an export, there is no model to answer.
-        while self.workbench and (command := self._control.next_command()):
+        if self.workbench is None:
+            return False
+        while command := self._control.next_command():
             if isinstance(command, Answering | MoreTrials | Keep):
-                with edits_aside():
-                    self._obey(command)
+                self._obey(command)
             else:
                 self._waiting.append(command)
+        return self._answers.turn()
 
     def _obey_those_that_wait(self) -> bool:
         """Obey commands until none waits; exports wait. Returns whether there was any."""
@@ -314,10 +324,12 @@ class Session:
                 self._n_trials = command.n_trials
                 self.emit(ev.TargetChanged(n_trials=command.n_trials))
             case Chat() | Samples() | FullAnswers() | Try():
-                obey_answering(command, self._make_ready, self.state, self._control, self._work)
+                self._answers.ask(command)
             case Keep():
                 self._take_keep(command)
             case Export():
+                # It drops the model, which they refer to.
+                self._answers.finish()
                 obey_export(command, self.folder, self._settings, self.let_go, self._control, self._work)
             case Shift():
                 obey_shift(command, self._make_ready, self.state, self._control, self._work)

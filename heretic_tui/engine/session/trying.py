@@ -17,6 +17,7 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.checked import of_first_tokens, per_prompt
 from heretic_tui.engine.measuring.job import Job, SetName
 from heretic_tui.engine.measuring.rows import Row, decode_rows, room
+from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.session.judged import judged
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.events import TriedAnswer, TryAnswers, TryEnded, TryFigures
@@ -28,7 +29,7 @@ _TOLD_AT = (8, 32, 64, 96)
 _TELL_EVERY = 0.05
 
 
-def try_edit(bench: Workbench, asked: Try, work: Work) -> None:
+def try_edit(bench: Workbench, asked: Try, work: Work) -> Steps[None]:
     """Tell what an edit does: first the answers, token by token, since those are what is read; then what is expected of
     all harmful prompts and the figures over the harmless ones, from a part of them at first, and better with each
     further part; then a TryEnded.
@@ -40,12 +41,12 @@ def try_edit(bench: Workbench, asked: Try, work: Work) -> None:
     """
     start = time.perf_counter()
     job = bench.job(None, asked.parameters)
-    _answer(bench, asked, job, work)
-    why = _measure(bench, asked, job, work)
+    yield from _answer(bench, asked, job, work)
+    why = yield from _measure(bench, asked, job, work)
     work.tell(TryEnded(id=asked.id, reason="end", seconds=round(time.perf_counter() - start, 3), no_estimate=why))
 
 
-def _answer(bench: Workbench, asked: Try, job: Job, work: Work) -> None:
+def _answer(bench: Workbench, asked: Try, job: Job, work: Work) -> Steps[None]:
     """Answer the prompts, in one batch."""
     model, judge = bench.model, bench.baseline.evaluation.judge
     tokens = model.encode([Prompt(text, bench.run.settings.system_prompt) for text in asked.prompts])
@@ -62,10 +63,11 @@ def _answer(bench: Workbench, asked: Try, job: Job, work: Work) -> None:
             work.tell(TryAnswers(id=asked.id, answers=list(answers)))
         return False
 
-    decode_rows(model, [Row(each, job.edits, room(model, each, asked.max_tokens)) for each in tokens], heard)
+    rows = [Row(each, job.edits, room(model, each, asked.max_tokens)) for each in tokens]
+    yield from decode_rows(model, rows, heard)
 
 
-def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> str | None:
+def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> Steps[str | None]:
     """Look at the evaluation prompts part by part. Returns why no refusals can be expected from first tokens."""
     evaluation, pool = bench.baseline.evaluation, bench.baseline.pool
     metrics = evaluation.metrics.first_tokens
@@ -95,10 +97,12 @@ def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> str | None:
                 for key, metric in metrics.items():
                     values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
                 looked += rows
+                yield
             seen = {key: each[looked] for key, each in values.items()}
             figures = of_first_tokens(evaluation.metrics, seen, len(evaluation.bad))
             now = replace(now, figures=figures, harmless=len(looked))
         work.tell(now)
+        yield
     return why
 
 

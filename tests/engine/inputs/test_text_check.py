@@ -32,13 +32,13 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.session.chat import answer
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ChatEnded, Event
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.preview import Looker
 from heretic_tui.work import Work
 from tests.support import tiny_models
+from tests.support.chats import say
 from tests.support.commands import Ended
 
 Heretic = Callable[..., Ended]
@@ -122,12 +122,12 @@ def test_a_conversation_ends_where_positions_do(make_model: Callable[..., Any]) 
     learnt = make_model("gpt2")  # with 256 positions
     learnt.end_tokens = frozenset()
     events: list[Event] = []
-    answer(learnt, Markers([]), Chat(1, None, (("user", "x" * 245),), ""), Work(events.append))
+    say(learnt, Markers([]), Chat(1, None, (("user", "x" * 245),), ""), Work(events.append))
     assert isinstance(events[-1], ChatEnded)
     # Of 256 positions the question takes 248, and the last token of the answer needs none.
     assert (events[-1].reason, events[-1].tokens) == ("length", 9)
     with pytest.raises(UsageError, match="the conversation has 257 tokens, and the model has 256 positions"):
-        answer(learnt, Markers([]), Chat(1, None, (("user", "x" * 254),), ""), Work(events.append))
+        say(learnt, Markers([]), Chat(1, None, (("user", "x" * 254),), ""), Work(events.append))
 
 
 def test_of_several_templates_the_default_is_taken() -> None:

@@ -14,6 +14,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Asked, Chat, Command, FullAnswers, Samples, Sampling, Try
 from heretic_tui.engine.measuring.rows import decode_rows
 from heretic_tui.engine.metrics.judges.markers import Markers
+from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.session.judged import judged
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.parameters import Kernel, Parameters
@@ -157,9 +158,9 @@ def test_answers_are_decoded_to_their_end_and_kept(run: Watched, monkeypatch: py
     # A second look decodes nothing that is there.
     decoded: list[int] = []
 
-    def count(*given: Any, **options: Any) -> None:
+    def count(*given: Any, **options: Any) -> Steps[None]:
         decoded.append(len(given[1]))
-        decode_rows(*given, **options)
+        return decode_rows(*given, **options)
 
     monkeypatch.setattr("heretic_tui.engine.session.full_answers.decode_rows", count)
     again = ask(run, FullAnswers(301, (1,), (0, 1, 2), limit=60), ev.FullAnswersFound)

@@ -16,9 +16,9 @@ from heretic_tui.control import Control
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.decoding import greedy, pick
-from heretic_tui.engine.session.chat import answer
 from heretic_tui.errors import HereticError
 from heretic_tui.work import Work
+from tests.support.chats import say
 
 JUDGE = Markers(["sorry"], [("<think>", "</think>")])
 LOGITS = torch.log(torch.tensor([0.1, 0.5, 0.15, 0.25]))
@@ -48,7 +48,7 @@ def test_an_answer_is_what_generate_gives_and_comes_in_pieces(make_model: Callab
     model = make_model()
     said: list[ev.Event] = []
     chat = Chat(7, None, (("user", "Hello there"),), "Be short.", Sampling(temperature=0, max_tokens=20))
-    answer(model, JUDGE, chat, Work(said.append))
+    say(model, JUDGE, chat, Work(said.append))
     tokens = torch.tensor([model.encode_turns("Be short.", chat.turns, False)])
     made = model.network.generate(tokens, attention_mask=torch.ones_like(tokens), max_new_tokens=20, do_sample=False)
     expected = [token for token in made[0, tokens.shape[1] :].tolist() if token not in model.end_tokens]
@@ -65,7 +65,7 @@ def test_a_stopped_answer_keeps_what_was_said(make_model: Callable[..., Any]) ->
         said.append(event)
         control.abort()
 
-    answer(make_model(), JUDGE, Chat(1, None, (("user", "Hello"),), "", Sampling(max_tokens=500)), Work(hear, control))
+    say(make_model(), JUDGE, Chat(1, None, (("user", "Hello"),), "", Sampling(max_tokens=500)), Work(hear, control))
     assert isinstance(said[-1], ev.ChatEnded)
     assert said[-1].reason in ("stopped", "end")
     assert said[-1].tokens < 500
@@ -80,11 +80,11 @@ def test_an_answer_begins_with_the_response_prefix_as_trials_do(make_model: Call
     model.response_prefix = "As we know"
     chat = Chat(1, None, (("user", "Hello there"),), "Be short.", Sampling(max_tokens=6))
     said: list[ev.Event] = []
-    answer(model, JUDGE, chat, Work(said.append))
+    say(model, JUDGE, chat, Work(said.append))
     (measured,) = greedy(model, model.encode([Prompt("Hello there", "Be short.")]), 6)
     assert deltas(said) == "As we know" + model.decode(measured)
     thought: list[ev.Event] = []
-    answer(model, JUDGE, replace(chat, thinking=True), Work(thought.append))
+    say(model, JUDGE, replace(chat, thinking=True), Work(thought.append))
     assert not deltas(thought).startswith("As we know")
 
 
@@ -92,7 +92,7 @@ def test_a_model_that_ends_at_once_says_nothing(make_model: Callable[..., Any]) 
     model = make_model()
     model.end_tokens = frozenset(range(model.network.config.vocab_size))
     said: list[ev.Event] = []
-    answer(model, JUDGE, Chat(1, None, (("user", "Hello"),), ""), Work(said.append))
+    say(model, JUDGE, Chat(1, None, (("user", "Hello"),), ""), Work(said.append))
     assert [(type(event), getattr(event, "reason", None)) for event in said] == [(ev.ChatEnded, "end")]
 
 
@@ -100,4 +100,4 @@ def test_no_token_is_picked_from_what_is_no_number(make_model: Callable[..., Any
     model = make_model()
     model.network.lm_head.weight.data.fill_(float("nan"))
     with pytest.raises(HereticError, match="not numbers"):
-        answer(model, JUDGE, Chat(1, None, (("user", "Hello"),), ""), Work())
+        say(model, JUDGE, Chat(1, None, (("user", "Hello"),), ""), Work())

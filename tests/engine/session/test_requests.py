@@ -233,9 +233,10 @@ def test_what_is_asked_for_during_a_command_is_told_before_it_can_be_done() -> N
     chat = ask(1)
     task = control.begin(chat)
     control.pause()
-    task.checkpoint()
+    with control.acting(task):
+        control.checkpoint()
     assert said == [ev.StateChanged(state="pausing", time=said[0].time)]
-    control.end()
+    control.end(chat)
     control.stop_after_trial()
     control.checkpoint()
     assert states_in(said) == ["pausing", "stopping"]

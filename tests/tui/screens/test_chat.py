@@ -206,7 +206,7 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         assert app.view.conversations.turns == []
         assert box(app).text == "never mind", "it can be sent again"
         assert host.control.begin(chat).aborting
-        host.control.end()
+        host.control.end(chat)
         # The engine's word of it, whether it had begun or not, is nobody's any more.
         host.push(ev.ChatStarted(id=chat.id, trial=None), ev.ChatDelta(id=chat.id, text="late"))
         host.push(ev.ChatEnded(id=chat.id, reason="stopped"))
@@ -411,7 +411,7 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert host.control is not None
         assert host.control.begin(base).aborting
         assert host.control.begin(trial).aborting
-        host.control.end()
+        host.control.end(trial)
         host.push(ev.ChatEnded(id=base.id, reason="stopped"), ev.ChatEnded(id=trial.id, reason="stopped"))
         await settle(pilot, app)
         await pilot.press("ctrl+r")
