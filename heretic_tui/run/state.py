@@ -139,7 +139,7 @@ class RunState:
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
-        taken_up_after: how many ends of trials the journal had when some were last taken up.
+        taken_up_after: how many ends of trials the journal had when those that were taken up last first were.
     """
 
     opened: ev.RunOpened | None = None
@@ -236,11 +236,13 @@ class RunState:
                     if number in self.trials:
                         self.trials[number].measured[event.metric] = event.value
             case ev.TrialsTakenUp():
-                self.taken_up_after = self._ends
-                for trial in (self.trials[number] for number in event.numbers if number in self.trials):
-                    if trial.state == "screened":
-                        trial.taken_up, trial.attempts = True, trial.attempts + 1
-                        self._in_hand[trial.number] = trial
+                taken = [self.trials[number] for number in event.numbers if number in self.trials]
+                taken = [trial for trial in taken if trial.state == "screened"]
+                if not any(trial.taken_up for trial in taken):
+                    self.taken_up_after = self._ends
+                for trial in taken:
+                    trial.taken_up, trial.attempts = True, trial.attempts + 1
+                    self._in_hand[trial.number] = trial
             case ev.TrialFinished():
                 self._finish(event)
             case ev.TargetChanged():
@@ -258,6 +260,12 @@ class RunState:
                 self.progress = None
 
     def _finish(self, event: ev.TrialFinished) -> None:
+        known = self.trials.get(event.number)
+        if known is not None and known.taken_up and event.state == "stopped":
+            # It is still what it was before it was taken up.
+            known.so_far = None
+            self._in_hand.pop(event.number, None)
+            return
         self._forget_end(event.number)
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)

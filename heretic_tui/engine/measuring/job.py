@@ -55,6 +55,7 @@ class Job:
         front: those two figures of trials that the search has found; a job that is certain to be dominated by one of
             them stops. Empty: it is measured in full, whatever comes out.
         odds: what earlier trials tell, None where nothing is known.
+        known: figures of first tokens that were measured before; empty where they are to be measured.
         figures: those of first tokens by key, once they are measured.
         responses: one for each bad evaluation prompt; None while its verdict is not certain. Empty where no figure
             needs them.
@@ -72,6 +73,7 @@ class Job:
     stopping: tuple[str, str] | None = None
     front: Sequence[tuple[float, int]] = ()
     odds: Odds | None = None
+    known: Mapping[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     responses: list[Response | None] = field(default_factory=list)
     begun: dict[int, int] = field(default_factory=dict)
@@ -263,6 +265,9 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
     """
     metrics = evaluation.metrics.first_tokens
     if not job.compared or not metrics:
+        return
+    if job.known:
+        job.found_first_tokens(job.known)
         return
     with timed(job, evaluation.first_tokens_stage, work):
         values = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}

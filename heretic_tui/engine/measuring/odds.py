@@ -144,8 +144,11 @@ class History:
     def before(self, number: int) -> Odds:
         """What was known when trials with smaller numbers had ended. (What is known now depends on which trial ended
         first.)"""
-        latest = self._numbers[: bisect.bisect_left(self._numbers, number)][-_REMEMBERED:]
-        return Odds([self._base, *(past for n in latest if (past := self._past(n)))])
+        return self.of(self._numbers[: bisect.bisect_left(self._numbers, number)])
+
+    def of(self, numbers: Sequence[int]) -> Odds:
+        """What some of the trials tell, in rising order of their numbers."""
+        return Odds([self._base, *(past for n in numbers[-_REMEMBERED:] if (past := self._past(n)))])
 
     def _past(self, number: int) -> Past | None:
         if number not in self._trials:

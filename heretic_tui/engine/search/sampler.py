@@ -6,6 +6,7 @@ import bisect
 import copy
 import hashlib
 from collections.abc import Container, Mapping, Sequence
+from types import MappingProxyType
 from typing import cast
 
 import optuna
@@ -73,10 +74,18 @@ class Shown:
         return [trial for trial in self._trials if trial.state in states]
 
 
-def trials_shown(trials: list[FrozenTrial], known: int) -> list[FrozenTrial]:
+def trials_shown(
+    trials: list[FrozenTrial], known: int, values: Mapping[int, tuple[float, float]] = MappingProxyType({})
+) -> list[FrozenTrial]:
     """The trials that the sampler learns from, in their order: those that were known to have ended, up to its
-    limit; and those in hand then, as running."""
-    complete = [trial for trial in trials[:known] if trial.state == TrialState.COMPLETE]
+    limit; and those in hand then, as running.
+
+    Args:
+        values: of both objectives, in place of those that were told, by the trial's number.
+    """
+    complete = [
+        _with_values(trial, values.get(trial.number)) for trial in trials[:known] if trial.state == TrialState.COMPLETE
+    ]
     if len(complete) > MOST_LEARNED:
         ranks = front_ranks([(trial.values[0], trial.values[1]) for trial in complete])
         places = sorted(range(len(complete)), key=lambda place: (ranks[place], place))
@@ -89,6 +98,14 @@ def trials_shown(trials: list[FrozenTrial], known: int) -> list[FrozenTrial]:
         trial.state, trial.values = TrialState.RUNNING, None
         in_hand.append(trial)
     return complete + in_hand
+
+
+def _with_values(trial: FrozenTrial, values: tuple[float, float] | None) -> FrozenTrial:
+    if values is None:
+        return trial
+    changed = copy.copy(trial)
+    changed.values = list(values)
+    return changed
 
 
 def front_ranks(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -60,19 +60,25 @@ class Search:
         """Number of trials that the study knows, in whatever state."""
         return len(self._trials())
 
-    def ask(self, number: int, known: int | None = None) -> Parameters:
+    def ask(
+        self,
+        number: int,
+        known: int | None = None,
+        values: Mapping[int, tuple[float, float]] = MappingProxyType({}),
+    ) -> Parameters:
         """The parameters of a trial: new ones, or those that were asked for before and have no result yet.
 
         Args:
             known: trials with lower numbers count as ended, others as running, whatever their state is now;
                 None for all.
+            values: of both objectives, in place of those that were told, by the trial's number.
 
         Raises:
             HereticError: when the study holds another number of trials, or a result for this one.
         """
         trials = self._trials()
         if number == len(trials):
-            shown = trials_shown(trials, number if known is None else known)
+            shown = trials_shown(trials, number if known is None else known, values)
             own = sum(BY_HAND not in trial.user_attrs for trial in trials)
             sampler = Sampler(self._n_startup_trials, seed_of(self._seed, own))
             self._add(sampler.draw(shown, number, self._space.dimensions), number)

@@ -87,6 +87,8 @@ class Session:
             self.folder.unlock()
             raise
         self._n_trials = settings.n_trials
+        # Trials that have to be decoded before the search is done.
+        self._undecided = 0
         self._failures = 0
         control.emit = self.emit
         self._answers = Answers(self._make_ready, self.state, control, self._work)
@@ -143,7 +145,8 @@ class Session:
             reason = f"while {doing(self.state.phase)}: {one_line(error)}"
             self._end("failed", reason)
             raise HereticError(f"{reason} (details: {self.folder.log})") from error
-        return self._end("done" if self.state.finished >= self._n_trials else "interrupted")
+        whole = self.state.finished >= self._n_trials and not self._undecided
+        return self._end("done" if whole else "interrupted")
 
     def close(self) -> None:
         self._journal.close()
@@ -249,6 +252,7 @@ class Session:
             if self._exports and not trials.in_hand:
                 return True
             if ended is None and not obeyed:
+                self._undecided = trials.undecided(self._n_trials)
                 return False
 
     @staticmethod

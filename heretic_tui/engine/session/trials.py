@@ -4,6 +4,9 @@ Several trials are in hand at once. Trial n is asked for as soon as trial n - k 
 knows of those alone, whatever else has ended since. So the course of a search does not depend on which trial ends
 first, nor on a stop, an abort or a crash.
 
+With screening trials are looked at without decoding, one after the other (screener.py). After every round of them, and
+at the end, those that could be on the front are taken up: their verdicts are decoded, several together.
+
 A trial that a person chose (`keep`) takes the next number that is free and is measured beside the others, in full. The
 search passes over its number, and learns from it as from any trial.
 
@@ -14,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from heretic_tui import events as ev
@@ -23,16 +27,17 @@ from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Screener, known_figures
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.run.results import read_responses
-from heretic_tui.run.state import DIED, FINISHED, MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import DIED, FINISHED, KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
 # A process that has ended in the same trial this often would end in it again.
 _ATTEMPTS = 5
 # What the study keeps of a trial's end: the fields of the event.
-_ENDED = ("state", "figures", "at_least", "estimate", "prompts", "seconds", "stages", "reason")
+_ENDED = ("state", "figures", "at_least", "estimate", "error", "looked_at", "prompts", "seconds", "stages", "reason")
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +62,7 @@ class Trials:
         self._own = 0
         self._stopping = workbench.baseline.evaluation.metrics.stopping
         self._history: History | None = None
+        self._screener = self._screened()
         self._recover()
         self._reconcile()
         if self._stopping:
@@ -79,7 +85,9 @@ class Trials:
         try:
             while True:
                 self._work.checkpoint()
-                while may_ask and self._asked < self._told + self._bench.baseline.trials_at_once:
+                if may_ask and self._take_up_those_that_are_due(n_trials):
+                    continue
+                while may_ask and self._asked < self._told + self._at_once(self._asked):
                     by_hand = self._is_by_hand(self._asked)
                     if not by_hand and self._own >= n_trials:
                         break
@@ -97,12 +105,19 @@ class Trials:
                     return None
         except Aborted:
             for job in self._in_hand:
-                self._finish(job, "stopped", reason="interrupted")
+                self._fail(job, "interrupted", "stopped")
             self._in_hand.clear()
             self._bench.baseline.pool.cancel()
             raise
         finally:
             self._control.in_trial = bool(self._in_hand)
+
+    def undecided(self, n_trials: int) -> int:
+        """How many of the trials that have ended could be on the front and have to be decoded before a search of so
+        many is done."""
+        if self._screener is None or self._own < n_trials:
+            return 0
+        return len(self._screener.to_take_up(self._told, len(self._state.trials), at_the_end=True))
 
     def keep(self, keep: Keep) -> None:
         """Make an edit that was chosen by hand the next trial, and begin to measure it. It can be cancelled alone."""
@@ -138,6 +153,57 @@ class Trials:
         # Figures without parameters tell nothing.
         return trial is not None and trial.state in FINISHED and trial.parameters is not None
 
+    # Screening
+
+    def _screened(self) -> Screener | None:
+        """What screens the trials; None where every trial is decoded."""
+        bench = self._bench
+        if bench.run.settings.screening == "off" or self._stopping is None or bench.openings is None:
+            return None
+        return Screener(bench.run.settings.screening, self._stopping, bench.baseline, bench.openings, self._state)
+
+    def _is_looked_at(self, number: int) -> bool:
+        """Whether a trial is looked at before it is decoded, if it ever is."""
+        return self._screener is not None and number >= CALIBRATING
+
+    def _at_once(self, number: int) -> int:
+        """How many trials may be in hand with this one. Those that are looked at end before the next is asked for."""
+        return 1 if self._is_looked_at(number) else self._bench.baseline.trials_at_once
+
+    def _take_up_those_that_are_due(self, n_trials: int) -> bool:
+        """After a round of trials, and at the end, take up those that could be on the front, if there are any left."""
+        at_the_end = self._own >= n_trials > 0
+        due = at_the_end or (self._own > CALIBRATING and self._own % ROUND == 0)
+        if self._screener is None or not due or self._in_hand or self._asked > self._told:
+            return False
+        numbers = self._screener.to_take_up(self._told, self._bench.baseline.trials_at_once, at_the_end)
+        if numbers:
+            self._take_up(numbers)
+        return bool(numbers)
+
+    def _take_up(self, numbers: Sequence[int]) -> None:
+        """Begin to decode some trials that were screened."""
+        assert self._screener is not None
+        self._work.tell(ev.TrialsTakenUp(numbers=list(numbers)))
+        # What was known when they were first taken up: an interruption changes nothing.
+        front, decoded = self._screener.front_when_taken_up(), self._screener.decoded_when_taken_up()
+        for number in numbers:
+            trial = self._state.trials[number]
+            job = Job(number, {}, 0)
+            if trial.attempts > _ATTEMPTS:
+                self._fail(job, f"the process died {_ATTEMPTS} times while this trial was in hand")
+                continue
+            with failures_of(job):
+                begun = self._bench.job(number, trial.parameters)
+                begun.known = known_figures(trial, self._bench.baseline.evaluation.metrics.first_tokens) or {}
+                begun.odds = self._history.of(sorted(decoded)) if self._history else None
+                if self._stopping and self._bench.run.settings.early_stop:
+                    begun.stopping, begun.front = self._stopping, [(one, int(other)) for one, other in front]
+                self._in_hand.append(begun)
+                self._bench.baseline.pool.start(begun)
+            if job.error:
+                self._conclude(job)
+
     def _ask(self, number: int, by_hand: bool) -> bool | None:
         """Take a trial in hand. Returns false where it failed at once, None where there is nothing to measure: it has
         ended in an earlier session, or is in hand already."""
@@ -149,11 +215,12 @@ class Trials:
     def _begin(self, number: int, by_hand: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Begin to measure a trial. Returns false where it failed at once."""
         study, earlier = self._study, self._state.trials.get(number)
+        cheaply = self._is_looked_at(number) and not by_hand
         # What was told when this trial is asked for, not what has ended by chance since.
-        known = max(0, number - self._bench.baseline.trials_at_once + 1)
+        known = max(0, number - self._at_once(number) + 1)
         clock = self._work.clock
         start = clock()
-        parameters = study.ask(number, known)
+        parameters = study.ask(number, known, self._screener.shown(known) if self._screener else {})
         sampling = clock() - start
         attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
         sampled = study.sampled(number)
@@ -162,13 +229,16 @@ class Trials:
         )
         job = Job(number, {}, 0)
         if attempt > _ATTEMPTS:
-            self._finish(job, "failed", reason=f"the process died {_ATTEMPTS} times while this trial was in hand")
+            self._fail(job, f"the process died {_ATTEMPTS} times while this trial was in hand")
             return False
         self._control.in_trial = True
         with failures_of(job):
             begun = self._bench.job(number, parameters)
             begun.given_up = given_up
             begun.add("sampling", sampling)
+            if cheaply and self._screener:
+                self._finish(begun, self._screener.ended(begun, self._screener.measure(begun, self._work)))
+                return True
             begun.odds = self._history.before(known) if self._history else None
             # What a person chose is measured in full, whatever comes out.
             if self._stopping and self._bench.run.settings.early_stop and not by_hand:
@@ -180,6 +250,9 @@ class Trials:
                 ]
             self._in_hand.append(begun)
             self._bench.baseline.pool.start(begun)
+            if self._screener:
+                with failures_of(begun):
+                    self._screener.add_expected(begun)
             return True
         self._in_hand = [other for other in self._in_hand if other.number != number]
         return self._conclude(job)
@@ -195,7 +268,7 @@ class Trials:
             jobs, self._in_hand = self._in_hand, []
             self._bench.baseline.pool.cancel()
             for job in jobs:
-                self._finish(job, "failed", reason=one_line(error))
+                self._fail(job, one_line(error))
             return False
         self._in_hand.remove(job)
         succeeded = self._conclude(job)
@@ -207,7 +280,7 @@ class Trials:
     def _conclude(self, job: Job) -> bool:
         assert job.number is not None
         if job.given_up():
-            self._finish(job, "failed", reason="cancelled")
+            self._fail(job, "cancelled")
             return True
         evaluation, responses = self._bench.baseline.evaluation, job.responses
         figures: dict[str, float] = {}
@@ -218,44 +291,40 @@ class Trials:
                 figures, at_least = evaluation.figures(job), evaluation.at_least(job)
         if job.error:
             log.error("trial %d failed", job.number, exc_info=job.error)
-            self._finish(job, "failed", reason=one_line(job.error))
+            self._fail(job, one_line(job.error))
             return False
         if responses:
             self._bench.keep_responses(job.number, responses)
+        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures)
         if job.dominated and job.stopping:
             estimate = {job.stopping[1]: round(job.estimate(), 2)}
-            self._finish(job, "dominated", figures, at_least, estimate)
-        else:
-            if self._history and self._stopping:
-                whole = [response for response in responses if response]
-                self._history.add(job.number, figures[self._stopping[0]], whole)
-            self._finish(job, "complete", figures)
+            ended = replace(ended, state="dominated", at_least=at_least, estimate=estimate)
+        elif self._history and self._stopping:
+            whole = [response for response in responses if response]
+            self._history.add(job.number, figures[self._stopping[0]], whole)
+        self._finish(job, ended)
         return True
 
-    def _finish(
-        self,
-        job: Job,
-        state: str,
-        figures: dict[str, float] | None = None,
-        at_least: dict[str, float] | None = None,
-        estimate: dict[str, float] | None = None,
-        reason: str | None = None,
-    ) -> None:
+    def _fail(self, job: Job, reason: str, state: str = "failed") -> None:
         assert job.number is not None
+        self._finish(job, ev.TrialFinished(number=job.number, state=state, reason=reason))
+
+    def _finish(self, job: Job, ended: ev.TrialFinished) -> None:
+        """Tell the end of a trial, with the time that it took."""
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
-        self._work.tell(
-            ev.TrialFinished(
-                number=job.number,
-                state=state,
-                prompts=len(job.responses) or None,
-                seconds=round(sum(stages.values()), 3),
-                stages=stages,
-                figures=figures or {},
-                at_least=at_least or {},
-                estimate=estimate or {},
-                reason=reason,
-            )
-        )
+        earlier = self._state.trials.get(ended.number)
+        if earlier and earlier.taken_up and ended.state in MEASURED_STATES:
+            # What was found before it was taken up is a part of it.
+            stages = {
+                name: round(earlier.stages.get(name, 0.0) + stages.get(name, 0.0), 3)
+                for name in {**earlier.stages, **stages}
+            }
+            figures = {**earlier.figures, **ended.figures}
+            ended = replace(ended, figures=figures, looked_at=earlier.looked_at)
+            if ended.state == "complete":
+                ended = replace(ended, estimate=earlier.estimate, error=earlier.error)
+        seconds = round(sum(stages.values()), 3)
+        self._work.tell(replace(ended, prompts=len(job.responses) or None, seconds=seconds, stages=stages))
 
     def _tell(self, number: int) -> None:
         """Tell the study how a trial ended, unless it knows."""
@@ -270,7 +339,7 @@ class Trials:
 
     def _values(self, trial: TrialRecord) -> tuple[float, float] | None:
         """What the study is told of both objectives; None for a trial that failed."""
-        if trial.state not in MEASURED_STATES:
+        if trial.state not in KNOWN_STATES:
             return None
         known = {**dict.fromkeys(self._state.objectives, 0.0), **trial.estimate, **trial.figures}
         first, second = (compared(known[key]) for key in self._state.objectives)
@@ -317,14 +386,17 @@ class Trials:
             trial = self._state.trials.get(number)
             agrees = self._agrees(number, trial)
             if agrees and not self._study.is_open(number):
-                agrees = self._has_ended(number) and self._study.told(number) == self._values(
-                    self._state.trials[number]
-                )
+                agrees = self._has_ended(number) and self._told_as_it_ended(number)
             if not agrees:
                 wrong.append(number)
         if wrong:
             log.warning("the study differs from the events from trial %d on, and is entered again", min(wrong))
             self._study.forget(wrong)
+
+    def _told_as_it_ended(self, number: int) -> bool:
+        trial = self._state.trials[number]
+        # Of one that was screened the study keeps what was expected at first; the sampler is shown what is known now.
+        return bool(trial.looked_at) or self._study.told(number) == self._values(trial)
 
     def _agrees(self, number: int, recorded: TrialRecord | None) -> bool:
         """Whether a trial of the study is whole, and has the parameters that were recorded, if any were."""
