@@ -20,7 +20,6 @@ from heretic_tui.engine.measuring.checked import of_first_tokens, per_prompt
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool, SetName, timed
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.measuring.openings import Openings
-from heretic_tui.engine.metrics.expected_refusals import EXPECTED_REFUSALS
 from heretic_tui.work import Work
 
 # Standard errors within which a trial is decoded, by the setting.
@@ -31,6 +30,9 @@ _PARTS = (0.125, 0.25, 0.5, 1.0)
 _FEWEST = 12
 # In which order prompts are looked at: any, but always the same, and none that a file may have (by kind, by length).
 _ORDER = 20261128
+
+# What the stage is called in which responses are looked at that are not decoded.
+_EXPECTING = "expected refusals"
 
 Front = Sequence[tuple[float, float]]
 
@@ -128,7 +130,7 @@ def measure_cheaply(
                 log_probabilities = torch.log_softmax(logits, dim=-1)
                 for key, metric in metrics.first_tokens.items():
                     values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
-        with timed(job, EXPECTED_REFUSALS.name, work):
+        with timed(job, _EXPECTING, work):
             if rows_bad:
                 refused[rows_bad] = openings.per_prompt(pool, job, rows_bad)
         seen["good"] += rows_good

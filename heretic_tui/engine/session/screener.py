@@ -24,8 +24,8 @@ from heretic_tui.engine.measuring.screening import (
     measure_cheaply,
     refusals_of,
 )
-from heretic_tui.engine.metrics.expected_refusals import EXPECTED_REFUSALS
 from heretic_tui.engine.session.phases.baseline import Baseline
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
@@ -53,8 +53,8 @@ class Screener:
         self._baseline = baseline
         self._openings = openings
         self._state = state
-        self._base = float(openings.base.sum()), baseline.figures[self._counted]
-        self._calibration: tuple[tuple[tuple[float, float], ...], Calibration] | None = None
+        self._base = float(openings.base.sum()), int(baseline.figures[self._counted])
+        self._calibration: tuple[tuple[tuple[float, int], ...], Calibration] | None = None
 
     def measure(self, job: Job, work: Work) -> Cheap:
         """Look at a trial without decoding it: until it is certain to be beaten, or all prompts have been looked at.
@@ -71,12 +71,12 @@ class Screener:
     def add_expected(self, job: Job) -> None:
         """Add the expected refusals to a trial that is decoded in any case."""
         rows = range(len(self._baseline.evaluation.bad))
-        job.figures[EXPECTED_REFUSALS.key] = float(self._openings.per_prompt(self._baseline.pool, job, rows).sum())
+        job.figures[EXPECTED_REFUSALS] = float(self._openings.per_prompt(self._baseline.pool, job, rows).sum())
 
     def ended(self, job: Job, cheap: Cheap) -> ev.TrialFinished:
         """The end of a trial that was looked at."""
         assert job.number is not None
-        known = {**cheap.figures, EXPECTED_REFUSALS.key: cheap.expected}
+        known = {**cheap.figures, EXPECTED_REFUSALS: cheap.expected}
         counted = refusals_of(cheap.expected, self._calibrated(job.number))
         estimates = {key: each for key, each in known.items() if each.error}
         estimates[self._counted] = counted
@@ -152,9 +152,9 @@ class Screener:
     def _calibrated(self, before: int) -> Calibration:
         """By the trials with lower numbers that were decoded, and the base model."""
         points = tuple(
-            (compared(trial.measured_figures[EXPECTED_REFUSALS.key]), trial.measured_figures[self._counted])
+            (compared(trial.figures[EXPECTED_REFUSALS]), int(trial.measured_figures[self._counted]))
             for trial in self._state.trials.values()
-            if trial.state == "complete" and trial.number < before and EXPECTED_REFUSALS.key in trial.figures
+            if trial.state == "complete" and trial.number < before and EXPECTED_REFUSALS in trial.figures
         )
         if self._calibration is None or self._calibration[0] != points:
             self._calibration = points, Calibration([self._base, *points], len(self._baseline.evaluation.bad))
@@ -165,7 +165,7 @@ class Screener:
 
     def _counted_of(self, trial: TrialRecord, before: int) -> Value:
         """The refusals of a screened trial as they are to be expected by what is known now."""
-        return refusals_of(_value(trial, EXPECTED_REFUSALS.key), self._calibrated(before))
+        return refusals_of(_value(trial, EXPECTED_REFUSALS), self._calibrated(before))
 
 
 def _value(trial: TrialRecord, key: str) -> Value:

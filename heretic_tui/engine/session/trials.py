@@ -30,6 +30,7 @@ from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Screener, known_figures
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import DIED, FINISHED, KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
@@ -295,6 +296,8 @@ class Trials:
             return False
         if responses:
             self._bench.keep_responses(job.number, responses)
+        if EXPECTED_REFUSALS in job.figures:
+            figures[EXPECTED_REFUSALS] = job.figures[EXPECTED_REFUSALS]
         ended = ev.TrialFinished(number=job.number, state="complete", figures=figures)
         if job.dominated and job.stopping:
             estimate = {job.stopping[1]: round(job.estimate(), 2)}
