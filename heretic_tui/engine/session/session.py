@@ -22,6 +22,7 @@ from heretic_tui.commands import (
     MoreTrials,
     Samples,
     Shift,
+    TakeUp,
     Try,
 )
 from heretic_tui.control import Aborted, Control, nothing
@@ -99,6 +100,8 @@ class Session:
         self._at: str | None = None
         # Edits that are to become trials, and are none yet.
         self._keeps: deque[Keep] = deque()
+        # Screened trials that are to be decoded.
+        self._take_ups: deque[TakeUp] = deque()
 
     @property
     def _storage(self) -> str | Path:
@@ -242,7 +245,9 @@ class Session:
             may_ask = not self._control.stopping and not self._exports
             while may_ask and self._keeps:
                 trials.keep(self._keeps.popleft())
-            wanted = self._n_trials, len(self._keeps)
+            while may_ask and self._take_ups:
+                trials.take_up(self._take_ups.popleft().trial)
+            wanted = self._n_trials, len(self._keeps) + len(self._take_ups)
             ended = trials.next(self._n_trials if planned else 0, may_ask)
             if ended is not None:
                 self._count_failures(ended)
@@ -271,16 +276,16 @@ class Session:
 
     # Commands
 
-    def _go_on(self) -> MoreTrials | Keep | None:
+    def _go_on(self) -> MoreTrials | Keep | TakeUp | None:
         """Obey commands until one asks for trials, which is returned, or the session is to end (None)."""
         if self._control.closing:
             return None
         self._control.rest()
         self._export_those_that_wait()
         while not self._control.closing:
-            if self._keeps:
+            if self._keeps or self._take_ups:
                 self._control.work()
-                return self._keeps[0]
+                return self._keeps[0] if self._keeps else self._take_ups[0]
             if not (command := self._next_command()):
                 if self._answers.turn():
                     continue
@@ -301,7 +306,7 @@ class Session:
         if self.workbench is None:
             return False
         while command := self._control.next_command():
-            if isinstance(command, Answering | MoreTrials | Keep):
+            if isinstance(command, Answering | MoreTrials | Keep | TakeUp):
                 self._obey(command)
             else:
                 self._waiting.append(command)
@@ -331,6 +336,8 @@ class Session:
                 self._answers.ask(command)
             case Keep():
                 self._take_keep(command)
+            case TakeUp():
+                self._take_ups.append(command)
             case Export():
                 # It drops the model, which they refer to.
                 self._answers.finish()

@@ -92,11 +92,14 @@ class Trials:
                     by_hand = self._is_by_hand(self._asked)
                     if not by_hand and self._own >= n_trials:
                         break
-                    failed = self._ask(self._asked, by_hand) is False
+                    if self._is_looked_at(self._asked) and self._in_hand:
+                        # What is being decoded comes first.
+                        break
+                    begun = self._ask(self._asked, by_hand)
                     self._asked += 1
                     self._own += not by_hand
-                    if failed:
-                        return False
+                    if begun is False or (begun and not self._in_hand):
+                        return begun
                 if self._told < self._asked and self._has_ended(self._told):
                     self._tell(self._told)
                     self._told += 1
@@ -134,6 +137,17 @@ class Trials:
         self._study.enter(number, keep.parameters, {}, by_hand=True)
         self._begin(number, by_hand=True, given_up=partial(self._control.cancelled, keep))
         self._work.tell(ev.TrialKept(id=keep.id, trial=number))
+
+    def take_up(self, number: int) -> None:
+        """Begin to decode a screened trial that a person chose; nothing where it is none, or is in hand."""
+        trial = self._state.trials.get(number)
+        if (
+            self._screener
+            and trial
+            and trial.state == "screened"
+            and not any(j.number == number for j in self._in_hand)
+        ):
+            self._take_up([number])
 
     @property
     def in_hand(self) -> bool:

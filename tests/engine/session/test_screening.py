@@ -1,0 +1,161 @@
+"""Screening: what is decoded, what is told of the rest, and that the course of a search is the same after a kill."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heretic_tui import events as ev
+from heretic_tui.commands import TakeUp
+from heretic_tui.control import Control
+from heretic_tui.demo.settings import settings_of_the_demo
+from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.search.space import Space
+from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.screener import CALIBRATING
+from heretic_tui.engine.session.session import Session
+from heretic_tui.engine.session.trials import Trials
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import read_events
+from heretic_tui.run.state import RunState
+from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
+
+TRIALS, STARTUP = 44, 20
+
+
+def session_of(runs_dir: Path, control: Control, **given: Any) -> Session:
+    settings: dict[str, Any] = {"screening": "safe", "seed": 3, "n_trials": TRIALS, "n_startup_trials": STARTUP}
+    settings |= {"runs_dir": str(runs_dir), "layer_test_prompts": 0, "keep_residuals": False, **given}
+    return Session(check_inputs(load_settings(settings, base=settings_of_the_demo(), environment=False)), control)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    """A search of the demo model that nothing interrupted, with its model still in memory."""
+    session = session_of(tmp_path_factory.mktemp("whole"), Control())
+    assert session.run() == "done"
+    yield session
+    session.close()
+
+
+def course(state: RunState) -> list[Any]:
+    return [
+        (n, t.parameters, t.state, t.figures.get("refusals"), t.at_least, t.estimate, t.error, t.looked_at)
+        for n, t in sorted(state.trials.items())
+    ]
+
+
+def assert_same(found: RunState, expected: RunState) -> None:
+    for one, other in zip(course(found), course(expected), strict=True):
+        assert one == other
+    for number, trial in found.trials.items():
+        assert trial.figures == pytest.approx(expected.trials[number].figures, abs=1e-5)
+
+
+def trials_on(whole: Session, folder: RunFolder, state: RunState, said: list[ev.Event]) -> Trials:
+    assert whole.workbench
+    bench = replace(whole.workbench, run=replace(whole.workbench.run, folder=folder))
+    space = Space(bench.model.depth, bench.model.anatomy.components)
+
+    def emit(event: ev.Event) -> None:
+        state.fold(event)
+        said.append(event)
+
+    study = Search(folder.study, whole.folder.name, 3, STARTUP, space)
+    return Trials(study, bench, state, Control(), Work(emit))
+
+
+def copy_of(whole: Session, to: Path) -> RunFolder:
+    shutil.copytree(whole.folder.path, to, ignore=shutil.ignore_patterns("*.safetensors", "lock"))
+    return RunFolder(to)
+
+
+def test_the_front_is_decoded_and_nothing_that_could_be_on_it_is_left(whole: Session, tmp_path: Path) -> None:
+    state = whole.state
+    states = {name: [t for t in state.trials.values() if t.state == name] for name in ("complete", "screened")}
+    assert len(states["complete"]) >= CALIBRATING
+    assert len(states["screened"]) > TRIALS // 4, "most of the time is saved"
+    assert all(trial.number >= CALIBRATING for trial in states["screened"])
+    assert all({"refusals"} <= trial.estimate.keys() for trial in states["screened"])
+    assert all(trial.error["refusals"] > 0 for trial in states["screened"])
+    assert any(0 < t.looked_at["good"] < 100 for t in states["screened"]), "some were beaten by a part of the prompts"
+    for trial in state.front():
+        assert trial.state == "complete"
+        assert len(whole.workbench.kept_responses(trial.number) or ()) == 100  # type: ignore[union-attr]
+    folder = copy_of(whole, tmp_path / "copy")
+    assert trials_on(whole, folder, state, []).undecided(TRIALS) == 0
+
+
+def test_what_was_decoded_after_all_has_the_figures_of_any_measurement(whole: Session) -> None:
+    bench, state = whole.workbench, whole.state
+    assert bench
+    taken = [t for t in state.trials.values() if t.state == "complete" and t.looked_at]
+    assert taken
+    for trial in taken[:3]:
+        measured = bench.measure(trial.parameters).figures
+        assert measured["refusals"] == trial.figures["refusals"]
+        assert measured["kl_divergence"] == pytest.approx(trial.figures["kl_divergence"], abs=1e-6)
+
+
+def test_stopped_and_aborted_by_turns_a_search_goes_the_same_way(whole: Session, tmp_path: Path) -> None:
+    events = read_events(whole.folder.events)
+    taken_up = [n for n, event in enumerate(events) if isinstance(event, ev.TrialsTakenUp)]
+    ends = random.Random(5).sample(range(2, TRIALS), 4)
+    for cut, end in enumerate([*sorted(ends), TRIALS]):
+        control = Control()
+        session = session_of(tmp_path / "runs", control, batch_size=(7, 30, 100)[cut % 3])
+        told = 0
+
+        def listen(event: ev.Event, session: Session = session, control: Control = control, end: int = end) -> None:
+            nonlocal told
+            told += isinstance(event, ev.TrialFinished)
+            if session.state.finished >= end and isinstance(event, ev.TrialFinished | ev.TrialsTakenUp) and told > 1:
+                (control.abort if cut % 2 else control.stop_after_trial)()
+
+        session.listeners.append(listen)
+        assert session.run() == "interrupted"
+        session.close()
+    session = session_of(tmp_path / "runs", Control())
+    assert session.run() == "done"
+    session.close()
+    assert_same(session.state, whole.state)
+    assert taken_up
+
+
+def test_events_cut_anywhere_lead_to_the_same_trials(whole: Session, tmp_path: Path) -> None:
+    lines = whole.folder.events.read_bytes().splitlines(keepends=True)
+    taken = [i for i, line in enumerate(lines) if b'"trials_taken_up"' in line]
+    # In the midst of rounds, and anywhere.
+    cuts = [taken[0] + 1, taken[0] + 2, taken[-1] + 1, *random.Random(2).sample(range(taken[0], len(lines)), 4)]
+    for number, cut in enumerate(cuts):
+        folder = copy_of(whole, tmp_path / str(number))
+        folder.events.write_bytes(b"".join(lines[:cut]))
+        state = RunState.replay(read_events(folder.events))
+        assert state.opened
+        state.fold(state.opened)
+        trials = trials_on(whole, folder, state, [])
+        while trials.next(TRIALS, may_ask=True) is not None:
+            pass
+        assert_same(state, whole.state)
+
+
+def test_a_screened_trial_is_taken_up_by_hand(whole: Session, tmp_path: Path) -> None:
+    folder = copy_of(whole, tmp_path / "copy")
+    state = RunState.replay(read_events(folder.events))
+    chosen = next(t.number for t in state.trials.values() if t.state == "screened")
+    said: list[ev.Event] = []
+    trials = trials_on(whole, folder, state, said)
+    trials.take_up(TakeUp(chosen).trial)
+    while trials.next(TRIALS, may_ask=True) is not None:
+        pass
+    assert state.trials[chosen].state in ("complete", "dominated")
+    assert [type(event) for event in said if not isinstance(event, ev.Progress)][:1] == [ev.TrialsTakenUp]
+    trials.take_up(chosen)
+    assert not trials.in_hand
