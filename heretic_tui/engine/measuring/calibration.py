@@ -14,8 +14,14 @@ Values = NDArray[np.float64]
 _FOLDS = 48
 # Points that are to be near enough for their residuals to count fully.
 _NEAR = 6
-# Residuals that are assumed before any is known, each of the size that chance alone would make.
-_ASSUMED = 1.0
+# Residuals that are assumed before any is known, and their size: a share of the prompts.
+_ASSUMED, _SIZE = 1.0, 0.03
+# With more points than these the first and the last one are left out of the error.
+_ENDS = 4
+# Where no point lies near, a smooth curve decides: it counts as a point of this weight in each hundredth of the range.
+_TRUST, _GRID = 0.25, 100
+# What is assumed of the curve before there are points, its slope and offset in log-odds, and how firmly.
+_CURVE, _FIRMNESS = np.array([1.5, 0.0]), np.diag([1.0, 0.25])
 # Verdicts are whole numbers: no estimate is surer than this.
 _LEAST = 0.5
 
@@ -52,8 +58,12 @@ class Calibration:
         distances = np.abs(self._expected - expected)
         width = float(np.sort(distances)[min(_NEAR, len(distances)) - 1]) + 1.0
         weights = np.exp(-0.5 * (distances / width) ** 2)
+        if len(distances) > _ENDS:
+            # Without the first or the last point the curve ends before it: how far it is off there says nothing of
+            # places between points.
+            weights[[0, -1]] = 0.0
         known = float(weights.sum())
-        squares = float((weights * self._residuals**2).sum()) + _ASSUMED * self._by_chance(value) ** 2
+        squares = float((weights * self._residuals**2).sum()) + _ASSUMED * (_SIZE * self._prompts) ** 2
         error = np.sqrt(squares / (known + _ASSUMED)) * _inflated(known + _ASSUMED)
         # Beyond the points nothing says how the curve goes on: as far as the figure itself goes on, at most.
         beyond = max(self._expected[0] - expected, expected - self._expected[-1], 0.0)
@@ -80,9 +90,38 @@ class Calibration:
 
 
 def _fitted(expected: Values, measured: Values, prompts: int, at: Values) -> Values:
-    """The isotonic curve through points, at some places; flat beyond them."""
+    """The isotonic curve through points, at some places; flat beyond them. Between points that lie far apart it
+    follows a smooth curve that fits all of them."""
+    grid = np.linspace(0.0, prompts, _GRID + 1)
     curve = IsotonicRegression(y_min=0.0, y_max=float(prompts), increasing=True, out_of_bounds="clip")
-    return np.asarray(curve.fit(expected, measured).predict(at), dtype=np.float64)
+    places = np.concatenate([expected, grid])
+    values = np.concatenate([measured, _smooth(expected, measured, prompts, grid)])
+    weights = np.concatenate([np.ones(len(expected)), np.full(len(grid), _TRUST)])
+    return np.asarray(curve.fit(places, values, sample_weight=weights).predict(at), dtype=np.float64)
+
+
+def _smooth(expected: Values, measured: Values, prompts: int, at: Values) -> Values:
+    """The log-odds of a refusal as a line of the expected log-odds, at some places (Platt 1999): by penalised
+    likelihood, with Newton's steps."""
+    line = _CURVE.copy()
+    features = np.stack([_log_odds(expected, prompts), np.ones_like(expected)], axis=1)
+    for _ in range(25):
+        shares = _shares(features @ line)
+        slope = features.T @ (measured - prompts * shares) - _FIRMNESS @ (line - _CURVE)
+        curvature = features.T @ (features * (prompts * shares * (1 - shares) + 1e-6)[:, None]) + _FIRMNESS
+        step = np.clip(np.linalg.solve(curvature, slope), -2.0, 2.0)
+        line += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return np.asarray(prompts * _shares(line[0] * _log_odds(at, prompts) + line[1]), dtype=np.float64)
+
+
+def _log_odds(expected: Values, prompts: int) -> Values:
+    return np.asarray(np.log((expected + 0.5) / (prompts - expected + 0.5)), dtype=np.float64)
+
+
+def _shares(log_odds: Values) -> Values:
+    return np.asarray(1 / (1 + np.exp(-np.clip(log_odds, -12, 12))), dtype=np.float64)
 
 
 def _inflated(points: float) -> float:

@@ -253,7 +253,7 @@ class Session:
                 self._count_failures(ended)
                 self.emit(memory_in_use())
             # More may have been asked for while it went on.
-            obeyed = self._obey_those_that_wait() or wanted != (self._n_trials, len(self._keeps))
+            obeyed = self._obey_those_that_wait() or wanted != (self._n_trials, len(self._keeps) + len(self._take_ups))
             if self._exports and not trials.in_hand:
                 return True
             if ended is None and not obeyed:
