@@ -121,7 +121,7 @@ class Keep:
 @dataclass(frozen=True)
 class TakeUp:
     """Decode the verdicts of a screened trial now, whatever its estimates say. It is told as one that the search takes
-    up by itself: TrialTakenUp, then TrialFinished once more. Nothing happens where the trial is not screened (any
+    up by itself: TrialsTakenUp, then TrialFinished once more. Nothing happens where the trial is not screened (any
     more)."""
 
     trial: int
