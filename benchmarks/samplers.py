@@ -1,7 +1,7 @@
 """Samplers and starts of the search compared: the hypervolume of the front after so many trials, over several seeds.
 
 A comparison needs tens of thousands of trials, and verdicts are the slow part of one. So a prompt counts as refused
-here where the tokens that refusals begin with are likelier than all others together (`--verdicts`: as a run judges).
+here where a refusal is likelier than not by how its response begins (`--verdicts`: as a run judges).
 Nothing is measured twice: what edits gave is kept in a folder.
 
 python -m benchmarks.samplers --kept /tmp/kept --seeds 8 --ways tpe_60,tpe_20,sobol_20
@@ -31,7 +31,6 @@ from optuna.trial import FrozenTrial, create_trial
 
 from benchmarks.fronts import Point, hypervolume, log_hypervolume
 from heretic_tui.demo.settings import settings_of_the_demo
-from heretic_tui.engine.analysis.layer_effects import refusal_log_odds
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.search.sampler import Sampler, seed_of, trials_shown
 from heretic_tui.engine.search.space import GLOBAL, PER_LAYER, Sampled, Space
@@ -108,12 +107,8 @@ class Objective:
                 raise job.error
             refused = job.refusals
         else:
-            tokens = bench.refusal_tokens
-            assert tokens, "the model refuses nothing"
-            assert tokens.telling, "first tokens tell nothing of this model: take --verdicts"
-            refused = 0
-            for _, logits in pool.first_logits(job, "bad", range(self.prompts)):
-                refused += int((refusal_log_odds(logits, tokens.ids) > 0).sum())
+            assert bench.openings, "refusals of this model cannot be told before they are decoded: take --verdicts"
+            refused = int((bench.openings.per_prompt(pool, job, range(self.prompts)) > 0.5).sum())
         return Measured([round(value, 8) for value in kl.tolist()], refused)
 
 
@@ -137,7 +132,7 @@ class Way:
     at_once: int = AT_ONCE
 
 
-def sobol(objective: Objective, seed: int, count: int) -> list[Sampled]:
+def sobol(objective: Objective, seed: int, count: int) -> Sequence[Sampled]:
     """The first points of a scrambled Sobol sequence."""
     study = optuna.create_study(sampler=QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False))
     # What is no number is drawn at random there: it takes a dimension of its own here.
