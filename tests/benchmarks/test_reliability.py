@@ -29,17 +29,16 @@ def test_on_the_logarithmic_scale_halves_count_the_same() -> None:
     assert step == pytest.approx(math.log(2) / math.log(1 / LEAST_KL))
 
 
-def finished(number: int, state: str, refusals: float, **more: dict[str, float]) -> ev.TrialFinished:
-    known = {"estimate": {"refusals": refusals}} if state == "screened" else {"figures": {"refusals": refusals}}
-    return ev.TrialFinished(number=number, state=state, **{**known, **more})
+def screened(number: int, estimate: float, error: float) -> ev.TrialFinished:
+    return ev.TrialFinished(number=number, state="screened", estimate={"refusals": estimate}, error={"refusals": error})
 
 
 def test_estimates_of_trials_that_were_decoded_after_all_are_compared() -> None:
     told = [
-        finished(0, "screened", 12.5, error={"refusals": 2.0}),
-        finished(1, "screened", 40.0, error={"refusals": 3.0}),
-        finished(2, "complete", 5),
-        finished(0, "complete", 15),
+        screened(0, 12.5, 2.0),
+        screened(1, 40.0, 3.0),
+        ev.TrialFinished(number=2, state="complete", figures={"refusals": 5}),
+        ev.TrialFinished(number=0, state="complete", figures={"refusals": 15}),
     ]
     assert taken_up(told, "refusals") == [Estimate(12.5, 2.0, 15)]
     assert taken_up(told, "kl_divergence") == []
