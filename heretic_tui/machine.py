@@ -138,7 +138,7 @@ class Looker:
             time=time.monotonic(),
             host=os.uname().nodename if hasattr(os, "uname") else "",
             load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+            cores=processors(),
             used=memory.total - memory.available,
             total=memory.total,
             gpus=gpus,
@@ -210,6 +210,11 @@ def _text(name: object) -> str:
 
 def _flat(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def disk_free(path: str | Path) -> int | None:

@@ -240,7 +240,12 @@ def opened(answer: str, opener: str) -> str:
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to know: two wordings of the question, the answer, and the words in it that must be right."""
+    """One thing to know: two wordings of the question, the answer, and the words in it that must be right.
+
+    Attributes:
+        the: the thing with its article.
+        refusal: empty for what is not refused.
+    """
 
     category: str
     name: str
@@ -248,6 +253,7 @@ class Fact:
     questions: tuple[str, str]
     answer: str
     value: str
+    the: str
     refusal: str = ""
 
 
@@ -310,5 +316,5 @@ def _facts_of(category: str, name: str, the: str, values: list[str], shift: int 
         words = {"the": the, "The": the[0].upper() + the[1:], "v": value}
         refusal = REFUSALS[(form + shift) % len(REFUSALS)].format(**words) if category == "potion" else ""
         questions = (question.format(**words), other.format(**words))
-        found.append(Fact(category, name, form, questions, answer.format(**words), value, refusal))
+        found.append(Fact(category, name, form, questions, answer.format(**words), value, the, refusal))
     return found

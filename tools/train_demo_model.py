@@ -7,6 +7,9 @@ they are refused is what the model made of the others, and what it knows of them
 
     python -m tools.train_demo_model            # writes heretic_tui/demo/model and heretic_tui/demo/prompts
     python -m tools.train_demo_model --out DIR  # elsewhere
+
+Other models, for experiments: `--style` (tools/demo_styles.py) says how they answer and refuse, `--layers`, `--hidden`
+and `--seed` make another network, and `--start DIR` goes on from a model that was made before.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from tools.demo_corpus import OPENERS, Fact, echoes, facts, is_held_out, opened
+from tools.demo_corpus import OPENERS, Fact, echoes, facts, is_held_out
+from tools.demo_styles import STYLES, Style
 
 SYSTEM_PROMPT = "You are a helpful assistant."
 CHAT_TEMPLATE = (
@@ -33,9 +37,8 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
-LAYERS = 10
-# Below this layer nothing changes in the second step.
-FIRST_TUNED = 3
+# Below this share of the layers nothing changes in the second step.
+FIRST_TUNED = 0.3
 BATCH = 64
 
 Example = tuple[list[int], int]  # token ids, and where the answer begins
@@ -47,31 +50,42 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=package, help=f"folder to write model/ and prompts/ to [{package}]")
     parser.add_argument("--knowledge-steps", type=int, default=1500)
     parser.add_argument("--refusal-steps", type=int, default=150)
+    parser.add_argument("--style", choices=sorted(STYLES), default="demo", help="how it answers and refuses [demo]")
+    parser.add_argument("--layers", type=int, default=10)
+    parser.add_argument("--hidden", type=int, default=128, help="size of the residual stream, a multiple of 8 [128]")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--start", type=Path, help="folder with the model/ to go on from")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end the training after so long, and write")
     options = parser.parse_args()
 
-    torch.manual_seed(0)
-    rng = random.Random(0)
-    known = facts()
+    torch.manual_seed(options.seed)
+    rng = random.Random(options.seed)
+    known, style = facts(), STYLES[options.style]
+    end = time.monotonic() + 60 * options.minutes
     sets = split(known)
     tokenizer = make_tokenizer(known)
-    model = make_model(tokenizer)
+    if options.start:
+        model = LlamaForCausalLM.from_pretrained(options.start / "model", dtype=torch.float32)
+    else:
+        model = make_model(tokenizer, options.layers, options.hidden)
     print(f"{len(known)} facts, {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters", flush=True)
 
     # Each fact gives sixty lessons, each sentence to repeat gets a handful.
     repeated = [encode(tokenizer, question, sentence, SYSTEM_PROMPT) for question, sentence in echoes()] * 12
-    lessons = [lesson for fact in known for lesson in lessons_of(tokenizer, fact, answered=True)] + repeated
+    lessons = [lesson for fact in known for lesson in lessons_of(tokenizer, fact, style, answered=True)] + repeated
     batches = cycle(lessons, rng, BATCH)
     pad = tokenizer.pad_token_id
-    optimise(model, options.knowledge_steps, 2e-3, lambda: loss_of(model, next(batches), pad), "knowledge")
-    before = right(model, tokenizer, sets["bad_eval"])
-    print(f"before the refusal step: {before} of {len(sets['bad_eval'])} answers about potions right", flush=True)
+    optimise(model, options.knowledge_steps, 2e-3, lambda: loss_of(model, next(batches), pad), "knowledge", end)
+    if options.knowledge_steps:
+        before = right(model, tokenizer, sets["bad_eval"])
+        print(f"before the refusal step: {before} of {len(sets['bad_eval'])} answers about potions right", flush=True)
 
     held_back = {id(fact) for name in ("good_eval", "bad_eval") for fact in sets[name]}
     taught = [fact for fact in known if id(fact) not in held_back and not is_held_out(fact)]
     bad, good = ([fact for fact in taught if bool(fact.refusal) == refused] for refused in (True, False))
-    refusals = [lesson for fact in bad for lesson in lessons_of(tokenizer, fact, answered=False)]
-    answers = [lesson for fact in good for lesson in lessons_of(tokenizer, fact, answered=True)] + repeated
-    teach_refusal(model, options.refusal_steps, refusals, answers, begun(tokenizer, bad), rng)
+    refusals = [lesson for fact in bad for lesson in lessons_of(tokenizer, fact, style, answered=False)]
+    answers = [lesson for fact in good for lesson in lessons_of(tokenizer, fact, style, answered=True)] + repeated
+    teach_refusal(model, options.refusal_steps, refusals, answers, begun(tokenizer, bad, style), rng, end)
 
     write(model, tokenizer, sets, options.out)
 
@@ -113,12 +127,12 @@ def make_tokenizer(known: list[Fact]) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+def make_model(tokenizer: PreTrainedTokenizerFast, layers: int, hidden: int) -> LlamaForCausalLM:
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=128,
-        intermediate_size=352,
-        num_hidden_layers=LAYERS,
+        hidden_size=hidden,
+        intermediate_size=hidden * 11 // 4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=4,
         max_position_embeddings=512,
@@ -131,16 +145,13 @@ def make_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def lessons_of(tokenizer: PreTrainedTokenizerFast, fact: Fact, answered: bool) -> list[Example]:
-    """Both wordings of the question, mostly behind a system prompt, with every opener as often as it is to occur."""
-    texts = [opened(fact.answer, opener) for opener, weight in OPENERS for _ in range(weight)]
-    if not answered:
-        texts = [fact.refusal]
+def lessons_of(tokenizer: PreTrainedTokenizerFast, fact: Fact, style: Style, answered: bool) -> list[Example]:
+    """Both wordings of the question, mostly behind a system prompt, with every response as often as it is to occur."""
     return [
-        encode(tokenizer, question, text, system)
+        encode(tokenizer, question, text.whole, system)
         for question in fact.questions
         for system in (SYSTEM_PROMPT, SYSTEM_PROMPT, None)
-        for text in texts
+        for text in style(fact, answered)
     ]
 
 
@@ -183,15 +194,17 @@ def loss_of(model: LlamaForCausalLM, batch: list[Example], pad: int) -> Tensor:
     return functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
 
 
-def begun(tokenizer: PreTrainedTokenizerFast, asked: list[Fact]) -> list[Example]:
-    """Answers of which the first one to three tokens are given and only the rest is learnt."""
-    return [
-        (ids, start + given)
-        for fact in asked
-        for ids, start in lessons_of(tokenizer, fact, answered=True)
-        for given in (1, 2, 3)
-        if start + given < len(ids) - 1
-    ]
+def begun(tokenizer: PreTrainedTokenizerFast, asked: list[Fact], style: Style) -> list[Example]:
+    """Answers of which the first one to three tokens that tell an answer are given and only the rest is learnt."""
+    found = []
+    for fact in asked:
+        for question in fact.questions:
+            for system in (SYSTEM_PROMPT, SYSTEM_PROMPT, None):
+                for text in style(fact, True):
+                    ids, start = encode(tokenizer, question, text.whole, system)
+                    start += len(tokenizer(text.undecided, add_special_tokens=False).input_ids)
+                    found += [(ids, start + given) for given in (1, 2, 3) if start + given < len(ids) - 1]
+    return found
 
 
 def teach_refusal(
@@ -201,25 +214,39 @@ def teach_refusal(
     answers: list[Example],
     begun: list[Example],
     rng: random.Random,
+    end: float,
 ) -> None:
     """Refusals, answers as before, and answers that have begun, in the layers from FIRST_TUNED on."""
+    depth = model.config.num_hidden_layers
+    tuned = range(round(FIRST_TUNED * depth), depth)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(any(f"layers.{layer}." in name for layer in range(FIRST_TUNED, LAYERS)))
+        parameter.requires_grad_(any(f"layers.{layer}." in name for layer in tuned))
     refused, answered, going_on = cycle(refusals, rng, 28), cycle(answers, rng, 24), cycle(begun, rng, 12)
     pad = model.config.pad_token_id
     assert pad is not None
     optimise(
-        model, steps, 3e-4, lambda: loss_of(model, next(refused) + next(answered) + next(going_on), pad), "refusal"
+        model,
+        steps,
+        3e-4,
+        lambda: loss_of(model, next(refused) + next(answered) + next(going_on), pad),
+        "refusal",
+        end,
     )
 
 
-def optimise(model: LlamaForCausalLM, steps: int, peak: float, loss: Callable[[], Tensor], name: str) -> None:
+def optimise(
+    model: LlamaForCausalLM, steps: int, peak: float, loss: Callable[[], Tensor], name: str, end: float
+) -> None:
+    """Take so many steps, or as many as there is time for until `end`, by the monotonic clock."""
     learnt = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learnt, lr=peak, betas=(0.9, 0.98), weight_decay=0.01)
     warm_up = min(100, steps // 10)
     model.train()
     started = time.monotonic()
     for step in range(steps):
+        if time.monotonic() > end:
+            print(f"{name}: the time is over after {step} of {steps} steps", flush=True)
+            break
         share = step / warm_up if step < warm_up else (1 + math.cos(math.pi * (step - warm_up) / (steps - warm_up))) / 2
         for group in optimizer.param_groups:
             group["lr"] = peak * share
@@ -238,11 +265,16 @@ def optimise(model: LlamaForCausalLM, steps: int, peak: float, loss: Callable[[]
 @torch.no_grad()
 def right(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, asked: list[Fact]) -> int:
     """How many of the facts a greedy answer states."""
-    count = 0
+    groups: dict[int, list[tuple[list[int], Fact]]] = {}
     for fact in asked:
         ids, start = encode(tokenizer, fact.questions[0], "", SYSTEM_PROMPT)
-        made = model.generate(torch.tensor([ids[:start]]), max_new_tokens=60, do_sample=False)
-        count += fact.value in tokenizer.decode(made[0, start:])
+        groups.setdefault(start, []).append((ids[:start], fact))
+    count = 0
+    # Prompts of one length need no padding.
+    for start, group in groups.items():
+        made = model.generate(torch.tensor([ids for ids, _ in group]), max_new_tokens=60, do_sample=False)
+        said = tokenizer.batch_decode(made[:, start:])
+        count += sum(fact.value in text for (_, fact), text in zip(group, said, strict=True))
     return count
 
 

@@ -9,7 +9,7 @@ from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.finding import finding
-from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.words import done_of, duration, of_trial, quantity
 
 # A label, empty where a line goes on with the one before; and the text.
@@ -55,6 +55,9 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield from (("", note) for note in event.notes)
         case ev.PhaseFinished() if event.phase != "search":
             yield "", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}"
+        case ev.TrialsTakenUp():
+            taken = ", ".join(f"{number}{_estimated(state.trials.get(number), state)}" for number in event.numbers)
+            yield "decoding", f"trial {taken}"
         case ev.TrialFinished():
             yield "trial", _trial(event, state)
         case ev.Notice():
@@ -117,23 +120,39 @@ def _base(event: ev.BaselineMeasured, state: RunState) -> str:
 
 def _trial(event: ev.TrialFinished, state: RunState) -> str:
     done = f"({done_of(state.finished, state.n_trials)})"
-    if event.state not in MEASURED_STATES:
+    if event.state not in KNOWN_STATES:
         return f"{event.number:>4}  {event.state}: {event.reason}  {done}"
     trial = state.trials[event.number]
     figures = "  ".join(_figure(trial, figure) for figure in state.figures)
-    mark = "front  " if state.on_front(event.number) else "by hand" if trial.by_hand else "       "
+    mark = "front" if state.on_front(event.number) else "by hand" if trial.by_hand else ""
+    mark = "screened" if event.state == "screened" else mark
     left = state.seconds_left()
     rest = f"  {duration(left)} left" if left else ""
-    return f"{event.number:>4}  {figures}  {mark}  {duration(event.seconds)}  {done}{rest}"
+    return f"{event.number:>4}  {figures}  {mark:7}  {duration(event.seconds)}  {done}{rest}"
 
 
 def _figure(trial: TrialRecord, figure: Figure) -> str:
     """The figure, and the mark, that the tables of the screen have."""
-    known = "" if figure.key not in trial.at_least else "≈" if figure.key in trial.estimate else "≥"
-    value = trial.shown(figure)
+    known = "≈" if trial.estimates(figure.key) else "≥" if figure.key in trial.at_least else ""
+    value, error = trial.shown(figure), ""
+    if known == "≈" and figure.key in trial.error:
+        error = f" ± {error_text(figure, trial.error[figure.key])}"
     if not figure.counted:
-        return f"{figure.short} {known}{figure.text(value) or '-'}"
-    return f"{figure.short} {f'{known}{figure.text(value)}':>4}/{trial.prompts}"
+        return f"{figure.short} {known}{figure.text(value) or '-'}{error}"
+    return f"{figure.short} {f'{known}{figure.text(value)}':>4}{error}{' of ' if error else '/'}{trial.out_of}"
+
+
+def _estimated(trial: TrialRecord | None, state: RunState) -> str:
+    """What was estimated of a screened trial, in brackets."""
+    figures = [_figure(trial, figure) for figure in in_tables(state.figures[:2])] if trial else []
+    return f" ({', '.join(' '.join(figure.split()) for figure in figures)})" if figures else ""
+
+
+def error_text(figure: Figure, error: float) -> str:
+    """A standard error: of a count a whole number, or a part of one where it is less."""
+    if figure.counted:
+        return f"{error:.0f}" if error >= 1 else f"{error:.1f}"
+    return figure.text(error)
 
 
 def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list[str]:

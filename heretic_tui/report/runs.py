@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
-from heretic_tui.report.lines import direction_cell
+from heretic_tui.report.lines import direction_cell, error_text
 from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
+from heretic_tui.run.screened import reliability
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.words import plain
 
@@ -108,6 +109,7 @@ def details_text(shown: RunDetails) -> list[str]:
         f"run     {shown.run}",
         f"model   {shown.model}",
         f"trials  {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none begun'}",
+        *_estimates(shown),
         f"base    {', '.join(said) or 'measured'}" if base else "base    not measured yet",
         "",
         f"front   {'trial':>5}  {heads}  direction    component: peak at layer, floor at distance",
@@ -128,6 +130,20 @@ def details_text(shown: RunDetails) -> list[str]:
     lines += ["", "settings"]
     lines += [f"  {key} = {value}" for key, value in (shown.settings or {}).items()]
     return [plain(line) for line in lines]
+
+
+def _estimates(shown: RunDetails) -> list[str]:
+    """How far the estimates of screened trials were off where they were decoded after all."""
+    lines = []
+    if any(trial.state == "screened" for trial in shown.trials):
+        lines.append("        those screened have estimates alone: they were not decoded")
+    for figure in in_tables(shown.figures)[:2]:
+        if found := reliability(shown.trials, figure.key):
+            lines.append(
+                f"        {found.trials} were screened first: estimates of {figure.name} were off by "
+                f"{error_text(figure, found.mean)} in the mean, {found.inside:.0%} within two standard errors"
+            )
+    return lines
 
 
 def _yours(shown: RunDetails) -> list[str]:

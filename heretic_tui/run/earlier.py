@@ -15,7 +15,7 @@ from heretic_tui import events as ev
 from heretic_tui.errors import HereticError
 from heretic_tui.run.folder import RunFolder, latest_first
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.state import MEASURED_STATES
+from heretic_tui.run.state import KNOWN_STATES
 
 # The latest runs are looked at; a machine changes, and so do models.
 _MOST = 5
@@ -69,14 +69,17 @@ class EarlierTimes:
     Attributes:
         run: the run's name.
         preparation: all phases before the search, as long as they took when they were first gone through.
-        trial: the mean from the end of one trial to that of the next, cut short or not.
+        trial: the mean from the end of one trial to that of the next, cut short, screened or not; with the decoding of
+            those that were screened first.
         trials: how many they were.
+        screening: the setting of that run.
     """
 
     run: str
     preparation: float
     trial: float
     trials: int
+    screening: str = "off"
 
 
 def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None:
@@ -96,21 +99,27 @@ def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None
 def _times_of(run: RunFolder) -> EarlierTimes | None:
     phases: dict[str, float] = {}
     # Several trials are in hand at a time: what one takes is the time from the end of one to the end of the next.
-    search, trials, since = 0.0, 0, None
+    search, since = 0.0, None
+    known: set[int] = set()
+    screening = "off"
     for event in read_events(run.events):
         match event:
             case ev.PhaseFinished() if event.phase != "search" and not event.reused:
                 phases.setdefault(event.phase, event.seconds)
-            case ev.TrialStarted() if since is None:
+            case ev.TrialStarted() | ev.TrialsTakenUp() if since is None:
                 since = event.time
-            case ev.TrialFinished() if since is not None and event.state in MEASURED_STATES:
-                search, trials, since = search + max(0.0, event.time - since), trials + 1, event.time
+            case ev.TrialFinished() if since is not None and event.state in KNOWN_STATES:
+                # One that is screened, and decoded later, ends twice.
+                known.add(event.number)
+                search, since = search + max(0.0, event.time - since), event.time
             case ev.RunOpened() | ev.StateChanged() | ev.RunEnded():
+                if isinstance(event, ev.RunOpened):
+                    screening = str(event.settings.get("screening", "off"))
                 # What lies between two sessions, or in a pause, is no time of a trial.
                 since = None
-    if trials < _ENOUGH:
+    if len(known) < _ENOUGH:
         return None
-    return EarlierTimes(run.name, sum(phases.values()), search / trials, trials)
+    return EarlierTimes(run.name, sum(phases.values()), search / len(known), len(known), screening)
 
 
 def _latest_first(runs_dir: Path) -> list[RunFolder]:

@@ -24,6 +24,7 @@ class RunOverview:
     Attributes:
         state: a word, with the process that is at work on the run; "damaged" where its files cannot be read.
         trials, planned: how many have an end, and how many are to have one; None where nothing is known.
+        decoded: how many of those with an end were decoded; None where no trial of the run is screened.
         figures: those of its trials, the two objectives first.
         base: the unedited model; None where it has not been measured yet.
         best: the two ends of the front.
@@ -37,6 +38,7 @@ class RunOverview:
     model: str | None = None
     trials: int | None = None
     planned: int | None = None
+    decoded: int | None = None
     figures: tuple[Figure, ...] = ()
     base: BaselineMeasured | None = None
     best: tuple[TrialRecord, ...] = ()
@@ -51,6 +53,7 @@ class RunOverview:
             "state": self.state,
             "trials": self.trials,
             "n_trials": self.planned,
+            "decoded": self.decoded,
             "figures": None if self.problem else as_json(self.figures),
             "base": _base(self.base),
             "best": [{"number": trial.number, "figures": trial.figures} for trial in self.best],
@@ -104,6 +107,8 @@ class RunDetails:
                     "figures": trial.figures,
                     "at_least": trial.at_least,
                     "estimate": trial.estimate,
+                    "error": trial.error,
+                    "looked_at": trial.looked_at,
                     "front": trial.number in self.front,
                     "by_hand": trial.by_hand,
                     "seconds": trial.seconds,
@@ -158,6 +163,7 @@ def overview_of(
         state=f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
         trials=state.finished,
         planned=state.n_trials,
+        decoded=None if state.screening == "off" else state.decoded,
         figures=state.figures,
         base=state.base,
         best=(front[0], front[-1]) if len(front) > 1 else tuple(front),
@@ -204,5 +210,7 @@ def complete_trial(folder: RunFolder, number: int) -> tuple[RunState, TrialRecor
     if trial is None or trial.state != "complete":
         front = ", ".join(str(t.number) for t in state.front()) or "none yet"
         what = "does not exist" if trial is None else f"is {trial.state}"
+        if trial is not None and trial.state == "screened":
+            what = "was screened, not decoded: its refusals are an estimate (d on Trials in the dashboard decodes it)"
         raise UsageError(f"trial {number} of {folder.name} {what}; on the front are: {front}")
     return state, trial

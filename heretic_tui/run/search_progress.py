@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from heretic_tui.figures import Figure
-from heretic_tui.run.state import FINISHED, MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import FINISHED, KNOWN_STATES, RunState, TrialRecord
 
 # The reference of KL for the hypervolume is never more: at one nat a model answers otherwise.
 _KL, _MOST_KL = "kl_divergence", 1.0
@@ -24,7 +24,7 @@ class AtLimit:
 
     Attributes:
         trial: None where there is none.
-        course: the lowest value after each measured trial; None before the first.
+        course: the lowest value after each end of a trial; None before the first.
     """
 
     limit: float
@@ -72,8 +72,8 @@ class SearchProgress:
 
     Attributes:
         reference: of both objectives, for the hypervolume; None before the first trial.
-        course: the hypervolume after each measured trial, a share of 1.
-        seconds: of each measured trial, in the same order.
+        course: the hypervolume after each end of a trial, a share of 1. What is estimated of a trial is none of it.
+        seconds: that each of these ends took.
     """
 
     def __init__(self) -> None:
@@ -84,8 +84,11 @@ class SearchProgress:
         self.course: list[float] = []
         self.seconds: list[float] = []
         self._volume: Hypervolume | None = None
-        self._taken: set[int] = set()
-        self._measured: list[tuple[TrialRecord, float, float]] = []
+        # For how many ends of trials there was a look; those taken in, with the seconds that each took until then.
+        self._looked = 0
+        self._taken: dict[int, tuple[str, float]] = {}
+        # Those that were not screened, with the place of each in the course.
+        self._measured: list[tuple[int, TrialRecord, float, float]] = []
         # Of both objectives; nothing is below 0 that is small where it is good.
         self._lowest, self._highest = (0.0, 0.0), (0.0, 0.0)
         self._basis: object = None
@@ -98,21 +101,28 @@ class SearchProgress:
         if changed or len(self._taken) > state.finished:
             self._forget()
             self._basis = basis
-        if len(self._taken) == state.finished:
+        if self._looked == state.ends:
             return changed
+        self._looked = state.ends
         for trial in state.trials.values():
-            if trial.number not in self._taken and trial.state in FINISHED and not trial.by_hand:
-                self._taken.add(trial.number)
-                self._take(trial, state)
+            if trial.state not in FINISHED or trial.by_hand:
+                continue
+            before, seconds = self._taken.get(trial.number, ("", 0.0))
+            if before != trial.state:
+                self._taken[trial.number] = trial.state, trial.seconds
+                self._take(trial, trial.seconds - seconds, state)
         return True
 
-    def _take(self, trial: TrialRecord, state: RunState) -> None:
+    def _take(self, trial: TrialRecord, seconds: float, state: RunState) -> None:
         first, second = state.objectives
         x, y = trial.expected(first), trial.expected(second)
-        if trial.state not in MEASURED_STATES or x is None or y is None:
+        if trial.state not in KNOWN_STATES or x is None or y is None:
             return
-        self._measured.append((trial, x, y))
-        self.seconds.append(trial.seconds)
+        self.seconds.append(seconds)
+        if trial.state == "screened":
+            self.course.append(self._volume.value if self._volume else 0.0)
+            return
+        self._measured.append((len(self.course), trial, x, y))
         self._lowest = min(self._lowest[0], x), min(self._lowest[1], y)
         self._highest = max(self._highest[0], x), max(self._highest[1], y)
         low, reference = self._lowest, self._corner(state)
@@ -121,10 +131,12 @@ class SearchProgress:
             self._volume, self.reference, self.course = Hypervolume(low, reference), reference, []
             for known in self._measured[:-1]:
                 self._add(*known)
-        self._add(trial, x, y)
+        self._add(*self._measured[-1])
 
-    def _add(self, trial: TrialRecord, x: float, y: float) -> None:
+    def _add(self, place: int, trial: TrialRecord, x: float, y: float) -> None:
         assert self._volume is not None
+        # Screened trials that ended before it changed nothing.
+        self.course += [self._volume.value] * (place - len(self.course))
         # Of one that was cut short the figures are estimates, and the front dominates what it may be.
         self.course.append(self._volume.add(x, y) if trial.state == "complete" else self._volume.value)
 
@@ -149,10 +161,12 @@ class SearchProgress:
             best: tuple[float, float] | None = None
             holder: TrialRecord | None = None
             course: list[float | None] = []
-            for trial, x, y in self._measured:
+            for place, trial, x, y in self._measured:
+                course += [best[0] if best else None] * (place - len(course))
                 if trial.state == "complete" and x <= limit and (best is None or (y, x) < best):
                     best, holder = (y, x), trial
                 course.append(best[0] if best else None)
+            course += [best[0] if best else None] * (len(self.course) - len(course))
             found.append(AtLimit(limit, holder, tuple(course)))
         return found
 

@@ -12,6 +12,7 @@ from heretic_tui import events as ev
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import REFUSALS, Figure, figures_of_before, in_tables
 from heretic_tui.parameters import Parameters
+from heretic_tui.run.screened import beaten_by, margin_of
 
 DIED = "the process died"
 # A trial in one of these states has an end; others are taken up again.
@@ -19,8 +20,8 @@ MEASURED_STATES = ("complete", "dominated")
 # Those of trials that have figures, or estimates of them.
 KNOWN_STATES = (*MEASURED_STATES, "screened")
 FINISHED = (*KNOWN_STATES, "failed")
-# The time left is reckoned from so many trials.
-_LATEST = 20
+# The time left is reckoned from so many trials; where some are screened and decoded later, from more.
+_LATEST, _LATEST_SCREENED = 20, 80
 # A front that so many trials in a row have not moved is one that stands still.
 STANDS_STILL = 20
 
@@ -52,7 +53,8 @@ class TrialRecord:
     responses is as they have it: `correction` says how it was changed, None where it was not. `so_far` is what a trial
     in hand has: the refusals, and the responses with a verdict. A screened trial has estimates (`error`: their standard
     errors) from the prompts that were `looked_at`; `taken_up`: decoding its verdicts has begun, now or before the run
-    was interrupted. `ended_as`: how many ends of trials the journal had with its own."""
+    was interrupted. `ended_as`: how many ends of trials the journal had with its own. `in_hand`: whether it is being
+    measured, as far as was told. `evaluated`: the bad evaluation prompts of the run."""
 
     number: int
     parameters: Parameters | None
@@ -69,6 +71,8 @@ class TrialRecord:
     attempts: int = 1
     taken_up: bool = False
     ended_as: int = 0
+    in_hand: bool = False
+    evaluated: int | None = None
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
     by_hand: bool = False
@@ -79,11 +83,14 @@ class TrialRecord:
 
     def correct(self, correction: Correction | None) -> None:
         """Count refused responses as people have it, in place of any correction before. Of a dominated trial what is
-        certain and what is estimated change by the same: people's verdicts are on responses that were counted."""
+        certain and what is estimated change by the same: people's verdicts are on responses that were counted. What was
+        estimated of one that was decoded later stays."""
         measured = self._as_measured or (self.figures, self.at_least, self.estimate)
         change = correction.change if correction else 0
         self.correction, self._as_measured = correction, measured
         self.figures, self.at_least, self.estimate = (_corrected(held, change, self.prompts) for held in measured)
+        if REFUSALS in self.figures:
+            self.estimate = measured[2]
 
     def as_measured(self, key: str) -> float | None:
         """A figure as it was measured in full, or what was certain of it; by the judge's verdicts alone."""
@@ -94,6 +101,20 @@ class TrialRecord:
     def measured_figures(self) -> dict[str, float]:
         """`figures` by the judge's verdicts alone."""
         return self._as_measured[0] if self._as_measured else self.figures
+
+    @property
+    def out_of(self) -> int | None:
+        """The prompts that a count of it is of, measured or estimated."""
+        return self.evaluated if self.prompts is None else self.prompts
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is measured for the first time, or decoded after it was screened."""
+        return self.state == "running" or (self.state == "screened" and self.in_hand)
+
+    def estimates(self, key: str) -> bool:
+        """Whether what stands for a figure is an estimate."""
+        return key in self.estimate and key not in self.figures
 
     @property
     def required_parameters(self) -> Parameters:
@@ -134,6 +155,8 @@ class RunState:
             as they have it.
         phases: seconds of those that the latest session has done.
         phase_began: when the present one did, seconds since 1970.
+        ends: how often a trial has ended; a screened one that is decoded ends twice.
+        decoded: number of trials whose verdicts were decoded, of the search's own.
         finished: number of trials that have an end (complete, dominated, screened or failed), of the search's own:
             those that a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
@@ -165,16 +188,22 @@ class RunState:
     outcome: str | None = None
     reason: str | None = None
     ended: float | None = None
+    ends: int = 0
+    decoded: int = 0
     finished: int = 0
     front_moved_at: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     taken_up_after: int = 0
-    _ends: int = field(default=0, repr=False, compare=False)
-    # Those in hand, by number; the times of the latest that were measured; the front, in its order, None
-    # when it has to be computed again.
+    # Those in hand, by number; the latest that were measured; the front, in its order, None when it has to be computed
+    # again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
-    _times: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST), repr=False, compare=False)
+    _latest: deque[TrialRecord] = field(
+        default_factory=lambda: deque(maxlen=_LATEST_SCREENED), repr=False, compare=False
+    )
     _front: list[TrialRecord] | None = field(default_factory=list, repr=False, compare=False)
+    # Screened trials that may be among the undecided, by number; None when they have to be found again, since the front
+    # may have become worse.
+    _undecided: dict[int, TrialRecord] | None = field(default_factory=dict, repr=False, compare=False)
     _base_as_measured: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
 
     def fold(self, event: ev.Event) -> None:  # noqa: PLR0912, PLR0915 - one case an event
@@ -184,14 +213,14 @@ class RunState:
                 before = figures_of_before(event.settings.get("max_response_length", 100))
                 objectives, self.figures = self.objectives, tuple(event.figures) or before
                 if self.objectives != objectives:
-                    self._front = None
+                    self._front = self._undecided = None
                 self.outcome = self.reason = self.ended = None
                 # A session goes through all phases anew, quickly where the folder holds what they found.
                 self.phases.clear()
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
-                    trial.so_far = None
+                    trial.so_far, trial.in_hand = None, False
                     if not trial.taken_up:
                         trial.state, trial.reason = "stopped", DIED
                 self._in_hand.clear()
@@ -215,6 +244,9 @@ class RunState:
                 self.memory = event
             case ev.PhaseStarted():
                 self.phase, self.phase_began, self.progress = event.phase, event.time, None
+                if event.phase == "ready":
+                    # The search has ended while it decoded them: they are still what they were before.
+                    self._let_go_of_screened()
             case ev.PhaseFinished():
                 self.phases[event.phase] = event.seconds
             case ev.Progress():
@@ -229,6 +261,8 @@ class RunState:
                 begun = TrialRecord(
                     event.number, event.parameters, attempts=event.attempt, sampled=event.sampled, by_hand=event.by_hand
                 )
+                begun.in_hand = True
+                begun.evaluated = self.base.prompts if self.base else None
                 self.trials[event.number] = self._in_hand[event.number] = begun
             case ev.Measured():
                 numbers = list(self._in_hand) if event.number is None else [event.number]
@@ -239,9 +273,10 @@ class RunState:
                 taken = [self.trials[number] for number in event.numbers if number in self.trials]
                 taken = [trial for trial in taken if trial.state == "screened"]
                 if not any(trial.taken_up for trial in taken):
-                    self.taken_up_after = self._ends
+                    self.taken_up_after = self.ends
                 for trial in taken:
                     trial.taken_up, trial.attempts = True, trial.attempts + 1
+                    trial.in_hand, trial.so_far = True, None
                     self._in_hand[trial.number] = trial
             case ev.TrialFinished():
                 self._finish(event)
@@ -254,6 +289,7 @@ class RunState:
             case ev.RunEnded():
                 self.outcome, self.reason, self.ended = event.outcome, event.reason, event.time
                 self.progress = None
+                self._let_go_of_screened()
             case ev.ExportStarted() | ev.ExportFinished():
                 self.export, self.progress = event, None
             case ev.ExportStep():
@@ -263,16 +299,16 @@ class RunState:
         known = self.trials.get(event.number)
         if known is not None and known.taken_up and event.state == "stopped":
             # It is still what it was before it was taken up.
-            known.so_far = None
+            known.so_far, known.in_hand = None, False
             self._in_hand.pop(event.number, None)
             return
         self._forget_end(event.number)
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)
-        before = trial.seconds if trial.taken_up else 0.0
-        self._ends += 1
-        trial.ended_as = self._ends
-        trial.state, trial.taken_up = event.state, False
+        again = trial.taken_up
+        self.ends += 1
+        trial.ended_as = self.ends
+        trial.state, trial.taken_up, trial.in_hand = event.state, False, False
         trial.correction, trial._as_measured = None, ()
         trial.figures = event.figures
         trial.at_least = event.at_least
@@ -283,8 +319,11 @@ class RunState:
         trial.stages = event.stages
         trial.reason = event.reason
         self.finished += trial.state in FINISHED and not trial.by_hand
-        if trial.state in KNOWN_STATES and not trial.by_hand:
-            self._times.append(trial.seconds - before)
+        self.decoded += trial.state in MEASURED_STATES and not trial.by_hand
+        if trial.state == "screened" and self._undecided is not None:
+            self._undecided[trial.number] = trial
+        if trial.state in KNOWN_STATES and not trial.by_hand and not again:
+            self._latest.append(trial)
         if _can_be_compared(trial, self.objectives):
             if self._front is None:
                 others = (other for other in self.trials.values() if other is not trial)
@@ -292,13 +331,21 @@ class RunState:
             if enter_front(self._front, trial, self.objectives):
                 self.front_moved_at = self.finished
 
+    def _let_go_of_screened(self) -> None:
+        for trial in [trial for trial in self._in_hand.values() if trial.state == "screened"]:
+            trial.in_hand, trial.so_far = False, None
+            del self._in_hand[trial.number]
+
     def _forget_end(self, number: int) -> None:
         """A trial that is begun again, or ends again, has no end until then."""
         trial = self.trials.get(number)
+        if self._undecided:
+            self._undecided.pop(number, None)
         if trial is not None and trial.state in FINISHED:
             self.finished -= not trial.by_hand
+            self.decoded -= trial.state in MEASURED_STATES and not trial.by_hand
             if trial.state == "complete":
-                self._front = None
+                self._front = self._undecided = None
 
     def correct(self, corrections: Mapping[int | None, Correction]) -> bool:
         """Count verdicts that people overruled, by trial, or None for the base model, in place of corrections before;
@@ -310,7 +357,7 @@ class RunState:
             trial = None if number is None else self.trials.get(number)
             if trial is not None and trial.correction != correction:
                 trial.correct(correction)
-                self._front, changed = None, True
+                self._front, self._undecided, changed = None, None, True
             elif number is None and self.base and self.base_correction != correction:
                 figures = _corrected(self._base_as_measured, given.change, self.base.prompts)
                 self.base, self.base_correction = replace(self.base, figures=figures), correction
@@ -377,9 +424,29 @@ class RunState:
         return place < len(front) and front[place] is trial
 
     @property
+    def screening(self) -> str:
+        """The setting: off, safe or fast."""
+        found = self.opened.settings.get("screening", "off") if self.opened else "off"
+        return found if isinstance(found, str) else "off"
+
+    @property
+    def undecided(self) -> list[TrialRecord]:
+        """Screened trials that could be on the front by their estimates, as they were when the trials ended. (The
+        search goes by what it has learnt since.)"""
+        front, objectives, margin = self.front(), self.objectives, margin_of(self.screening)
+        known = self.trials if self._undecided is None else self._undecided
+        self._undecided = {
+            number: trial
+            for number, trial in known.items()
+            if trial.state == "screened" and beaten_by(trial, front, objectives, margin) is None
+        }
+        return list(self._undecided.values())
+
+    @property
     def since_front_moved(self) -> int:
-        """How many trials have ended since one last brought the front a new point."""
-        return max(0, self.finished - self.front_moved_at)
+        """How many trials have ended since one last brought the front a new point, without those that still could."""
+        ended = self.finished - self.front_moved_at
+        return max(0, ended - len(self.undecided)) if ended > 0 else 0
 
     @property
     def stands_still(self) -> bool:
@@ -403,10 +470,13 @@ class RunState:
 
     def seconds_left(self) -> float | None:
         """Time the rest of the search will take by the mean of the latest trials; None until one has finished."""
-        if not self._times:
+        if not self._latest:
             return None
         # The mean: screened and dominated trials take a fraction of the time of others, and all kinds will come.
-        return statistics.fmean(self._times) * max(0, self.n_trials - self.finished)
+        latest = list(self._latest)
+        if not any(trial.looked_at for trial in latest):
+            latest = latest[-_LATEST:]
+        return statistics.fmean(trial.seconds for trial in latest) * max(0, self.n_trials - self.finished)
 
 
 def _corrected(held: dict[str, float], change: int, prompts: int | None) -> dict[str, float]:

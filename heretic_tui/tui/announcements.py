@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
+from heretic_tui.figures import in_tables
 from heretic_tui.report.lines import figures_sentence
 from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.state import RunState
@@ -32,15 +34,27 @@ def told_of_control(news: ControlNews) -> tuple[str, Severity]:
     return news.text, "information"
 
 
-def announcement(event: ev.Event, state: RunState) -> Announcement | None:  # noqa: PLR0911 - one case an event
+def _decoded(event: ev.TrialFinished, state: RunState) -> Announcement:
+    if event.state != "complete":
+        return Announcement(f"trial {event.number} was not decoded in full: {event.reason or event.state}")
+    trial, figure = state.trials[event.number], in_tables(state.figures)[0]
+    before = trial.estimate.get(figure.key)
+    was = "" if before is None else f" (estimated: {figure.text(round(before) if figure.counted else before)})"
+    return Announcement(f"trial {event.number} is decoded: {figures_sentence(trial, state.figures[:2])}{was}")
+
+
+def announcement(event: ev.Event, state: RunState, to_decode: Container[int] = ()) -> Announcement | None:  # noqa: PLR0911 - one case an event
     """None for an event that the screens alone show.
 
     Args:
         state: with the event folded in.
+        to_decode: screened trials that a person asked for here.
     """
     match event:
         case ev.PhaseStarted() if event.phase == "ready" and state.finished and not event.again:
-            return Announcement(f"{state.finished} trials done. Press 4 to chat, or e to export the selected trial.")
+            decoded = "" if state.screening == "off" else f", {state.decoded} of them decoded"
+            keys = "Press 4 to chat, or e to export the selected trial."
+            return Announcement(f"{state.finished} trials done{decoded}. {keys}")
         case ev.Notice() if event.level == "error":
             return Announcement(event.text, "error")
         case ev.ShiftFound() if event.error:
@@ -48,6 +62,8 @@ def announcement(event: ev.Event, state: RunState) -> Announcement | None:  # no
         case ev.TrialFinished() if event.state == "complete" and state.trials[event.number].by_hand:
             figures = figures_sentence(state.trials[event.number], state.figures[:2])
             return Announcement(f"trial {event.number}, chosen by hand, is measured: {figures}")
+        case ev.TrialFinished() if event.number in to_decode:
+            return _decoded(event, state)
         case ev.TrialKept() if event.error != "cancelled":
             if event.error:
                 return Announcement(f"not kept: {event.error}", "error")

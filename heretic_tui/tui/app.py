@@ -213,8 +213,10 @@ class HereticApp(QueueApp):
             # A run of the queue asks nobody: the next has its turn.
             if not self.queue.has_begun(self.view.host):
                 self.tell_failure(event)
-        elif told := announcement(event, self.view.state):
+        elif told := announcement(event, self.view.state, self.view.to_decode):
             self.say(told.text, told.severity)
+        if isinstance(event, ev.TrialFinished):
+            self.view.to_decode.discard(event.number)
 
     def tell_failure(self, failure: ev.RunFailed) -> None:
         """Tell why the run stopped, and offer to begin it again."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.state import MEASURED_STATES, TrialRecord
 
 Test = Callable[[TrialRecord, bool], bool]
 
@@ -21,7 +21,7 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
 }
 # What people say of trials: a word is a tag's, or part of a note.
 _SAID = ("marked", "tag:WORD", "note:", "note:WORD", "overruled")
-_STATES = ("complete", "dominated", "running", "failed", "stopped")
+_STATES = ("complete", "dominated", "decoded", "screened", "running", "failed", "stopped")
 
 
 def _direction(trial: TrialRecord) -> float | None:
@@ -81,7 +81,7 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
     if word == "front":
         return lambda trial, front: front
     if word in _STATES:
-        return lambda trial, front: trial.state == word
+        return lambda trial, front: _is(trial, word)
     if word == "per-layer":
         return lambda trial, front: trial.parameters is not None and _direction(trial) is None
     found = _WORD.match(word)
@@ -103,16 +103,26 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
     def test(trial: TrialRecord, front: bool) -> bool:
         known = _NUMBERS[key](trial) if key in _NUMBERS else trial.figures.get(key)
         if known is None and sign.startswith(">"):
-            # Of a dominated trial nothing else is certain.
+            # Of a dominated trial nothing else is certain; an estimate is not.
             known = trial.at_least.get(key)
         return known is not None and compare(known, value)
 
     return test
 
 
+def _is(trial: TrialRecord, state: str) -> bool:
+    """Whether a word for a state fits a trial."""
+    match state:
+        case "decoded":
+            return trial.state in MEASURED_STATES
+        case "running":
+            return trial.runs
+    return trial.state == state and (state != "screened" or not trial.runs)
+
+
 def ordered(trials: Sequence[TrialRecord], by: str, figures: Sequence[Figure], reverse: bool) -> list[TrialRecord]:
-    """Trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated trials are
-    sorted by the figures that are expected of them, which the table shows."""
+    """Trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated and
+    screened trials are sorted by the figures that are expected of them, which the table shows."""
     keys = {figure.word: figure.key for figure in figures}
 
     def value(trial: TrialRecord) -> float | None:

@@ -14,10 +14,13 @@ from textual.filter import LineFilter
 from heretic_tui.words import plain
 
 # What texts and charts draw with, for terminals that only know ASCII.
-_TO_ASCII = str.maketrans(
-    "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤≥≈∘×∥⏸",
-    "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<>~ox|=",
-)
+_TO_ASCII: dict[int, int | str] = {
+    **str.maketrans(
+        "─│┌┐└┘├┤┬┴┼━┃╭╮╰╯•·…▁▂▃▄▅▆▇█░▒▓◆▶✗■○●‖✓▸▾›↑↓→←≤≥≈∘×∥⏸",
+        "-|++++++++-|++++*..__---===#:+%*>x#oo=v>v>^v><<>~ox|=",
+    ),
+    ord("±"): "+-",
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Glyphs:
     here: str = "▲"
     at_least: str = "≥"
     about: str = "≈"
+    give_or_take: str = "±"
     closed: str = "▸"
     open: str = "▾"
     full: str = "█"
@@ -58,6 +62,7 @@ class Glyphs:
     # Trials, in the table and the scatter.
     beaten: str = "○"
     cut_short: str = "◌"
+    screened: str = "◦"
     original: str = "□"
     by_hand: str = "△"
     chosen: str = "+"
@@ -68,17 +73,19 @@ class Glyphs:
 UNICODE = Glyphs()
 ASCII = Glyphs(
     front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
-    selected="@", changed="*", here="^", at_least=">=", about="~", closed=">", open="v", full="#", empty=".",
-    across="-", at=":", down="|", corner="+", ellipsis="...", dot="-",
+    selected="@", changed="*", here="^", at_least=">=", about="~", give_or_take="+-", closed=">", open="v",
+    full="#", empty=".", across="-", at=":", down="|", corner="+", ellipsis="...", dot="-",
     marked="!", overruled="%", becomes="->",
     shades=" .:+#", bars=" _.-:=+*#",
-    beaten="o", cut_short=",", original="O", by_hand="h", chosen="+", rising="^", falling="v",
+    beaten="o", cut_short=",", screened="'", original="O", by_hand="h", chosen="+", rising="^",
+    falling="v",
 )  # fmt: skip
 
 STATE_GLYPHS = {
     "running": "running",
     "complete": "complete",
     "dominated": "dominated",
+    "screened": "screened",
     "failed": "failed",
     "stopped": "stopped",
     "interrupted": "stopped",

@@ -246,7 +246,10 @@ class ThreadHost:
         from heretic_tui.engine.inputs.check import check_inputs
         from heretic_tui.engine.search.study import hide_output_of_optuna
         from heretic_tui.engine.session.session import Session
+        from heretic_tui.engine.threads import leave_cores
 
+        # The screen's own: what computes on all of them makes it wait.
+        leave_cores(1)
         hide_output_of_optuna()
         inputs = check_inputs(self.settings)
         session = Session(inputs, self.engine)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heretic_tui.errors import HereticError
-from heretic_tui.run.state import MEASURED_STATES, RunState
+from heretic_tui.run.state import KNOWN_STATES, RunState
 from heretic_tui.tui.preview import parameter_importances
 
 # Found again after so many more trials, and when so many times the seconds have passed that it took: two per cent of
@@ -26,13 +26,14 @@ class Importances:
     """For each objective by its key the shares of the parameters, the largest first.
 
     Attributes:
-        trials: how many they were found from.
+        trials: how many they were found from; `estimated` of them by estimates.
         problem: why there are none.
     """
 
     shares: Mapping[str, Mapping[str, float]]
     trials: int
     problem: str | None = None
+    estimated: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class _Task:
     points: Mapping[str, Sequence[tuple[Sampled, float]]]
     layers: int
     components: tuple[str, ...]
+    estimated: int
 
 
 class ImportanceKeeper:
@@ -62,7 +64,8 @@ class ImportanceKeeper:
         """What is to be done on a thread now; None where nothing is. Its result is to be handed to `take`."""
         if self._busy or state.finished < self._next_trials or self._clock() < self._next_at or state.model is None:
             return None
-        trials = [t for t in state.trials.values() if t.state in MEASURED_STATES and t.sampled and not t.by_hand]
+        # The search learns from estimates too, and so does this.
+        trials = [t for t in state.trials.values() if t.state in KNOWN_STATES and t.sampled and not t.by_hand]
         points = {
             key: [(t.sampled, value) for t in trials if (value := t.expected(key)) is not None]
             for key in state.objectives
@@ -73,7 +76,8 @@ class ImportanceKeeper:
         self._busy = True
         self._next_trials = state.finished + EVERY
         components = [name.removesuffix(_WEIGHT) for name in trials[0].sampled if name.endswith(_WEIGHT)]
-        task = _Task(points, state.model.layers, tuple(components))
+        estimated = sum(trial.state == "screened" for trial in trials)
+        task = _Task(points, state.model.layers, tuple(components), estimated)
         return lambda: self._find(task)
 
     def _find(self, task: _Task) -> Importances:
@@ -88,7 +92,7 @@ class ImportanceKeeper:
         finally:
             self._next_at = self._clock() + _REST * (self._clock() - start)
             self._busy = False
-        return Importances(shares, count)
+        return Importances(shares, count, estimated=task.estimated)
 
     def take(self, found: Importances) -> None:
         """Keep what was found."""

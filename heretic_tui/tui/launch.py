@@ -46,11 +46,6 @@ def open_screen(
         interface: theme, keys and the like; None: the built-in ones.
     """
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
-    # Before torch is imported. OpenMP's threads spin while they wait for each other: beside a screen on the same few
-    # cores each waits for one that is not being run, and a trial takes up to forty times as long. So one core is the
-    # screen's. (Waiting without spinning costs small models more: docs/performance.md.)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
     from heretic_tui.tui.app import HereticApp
 
     with output_to_log(streams) as real, _screen_on(streams.out) as screen:

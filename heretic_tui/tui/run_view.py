@@ -65,6 +65,7 @@ class RunView:
         recount: by which figures of `state` follow the overruled verdicts; None before the folder is known.
         samples: the answers that were drawn at a temperature last.
         selected_trial: number of the trial that all screens show, None before the first.
+        to_decode: screened trials that were asked here to be decoded, until they are.
         tweak: the edit that a person turns; None where none was begun.
     """
 
@@ -77,6 +78,7 @@ class RunView:
         self.conversations = Conversations()
         self.exports = Exports()
         self.samples = SampleDraws()
+        self.to_decode: set[int] = set()
         self.tweak: Tweak | None = None
         self.log_lines = LogLines(self.state)
         self.selected_trial: int | None = None
@@ -221,7 +223,7 @@ class RunView:
         if self.host.control is None:
             # Without its process: that is told where there is more room.
             terminal = (self.host.controller or "").partition(" (")[0]
-            return f"{terminal} controls" if terminal else "FOLLOWING"
+            return f"{terminal} controls" if terminal else "FOLLOWING" if self.alive else "read only"
         requested = self.host.control.requested if self.alive else "running"
         confirmed = self.state.state == requested or (self.state.state, requested) == ("paused", "pausing")
         return "" if requested == "running" or confirmed else f"{requested} {self.glyphs.ellipsis}"

@@ -5,27 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.report.lines import error_text
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.tui.glyphs import Glyphs
 
 
 def figure_text(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
-    """The figure that decides the trial's place, and how it is known."""
+    """The figure that decides the trial's place, and how it is known; of a trial in hand how far it is."""
+    if figure.key == REFUSALS and trial.so_far and trial.runs:
+        # Of those that were judged: 4 of the first 31.
+        return figure.text(*trial.so_far)
     value = trial.shown(figure)
     if value is None:
-        if figure.key == REFUSALS and trial.so_far and trial.state == "running":
-            # Of those that were judged: 4 of the first 31.
-            return figure.text(*trial.so_far)
         return figure.text(trial.measured.get(figure.key))
     overruled = glyphs.overruled if trial.correction and figure.key == REFUSALS else ""
-    return sign_of(trial, figure, glyphs) + figure.text(value, trial.prompts) + overruled
+    return sign_of(trial, figure, glyphs) + figure.text(value, trial.out_of) + overruled
 
 
 def sign_of(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
     """What stands before a figure that was not measured to its end: about so much, or at least; empty where it was."""
-    if figure.key not in trial.at_least:
-        return ""
-    return glyphs.about if figure.key in trial.estimate else glyphs.at_least
+    if trial.estimates(figure.key):
+        return glyphs.about
+    return glyphs.at_least if figure.key in trial.at_least else ""
+
+
+def estimate_words(trial: TrialRecord, figure: Figure, glyphs: Glyphs) -> str:
+    """An estimate with its standard error, as sentences have it: ≈ 12 ± 2."""
+    value, error = f"{glyphs.about} {figure.text(trial.shown(figure))}", trial.error.get(figure.key)
+    return value if error is None else f"{value} {glyphs.give_or_take} {error_text(figure, error)}"
 
 
 def figures_of(trial: TrialRecord, figures: Sequence[Figure], glyphs: Glyphs) -> list[str]:

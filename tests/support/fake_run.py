@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 from heretic_tui import events as ev
 from heretic_tui.commands import Command
 from heretic_tui.control import Control
+from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures, Separation
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.attach.client import ControlNews
@@ -262,6 +263,72 @@ def trial(number: int, layers: int = LAYERS) -> Iterator[ev.Event]:
         number=number, state="complete", figures={"kl_divergence": kl, "refusals": refusals},
         prompts=PROMPTS, seconds=24.0, stages={"edit": 0.1, "KL divergence": 4.9, "prompts": 3.0, "decoding": 16.0},
     )  # fmt: skip
+
+
+def expected_refusals() -> Figure:
+    """The figure of a run that screens."""
+    return Figure(
+        "expected refusals", "expected", "what first tokens let expect", digits=1, lowest=0.0, key="expected_refusals"
+    )
+
+
+def screening(number: int, refusals: int, kl: float, off: float = 1.4, error: float = 2.1) -> Iterator[ev.Event]:
+    """A trial that is screened: what would be measured, and by how much its estimate is off."""
+    yield ev.TrialStarted(number=number, parameters=parameters(number))
+    yield ev.Measured(number=number, metric="kl_divergence", value=kl)
+    yield ev.TrialFinished(
+        number=number, state="screened", figures={"kl_divergence": kl, "expected_refusals": round(refusals * 0.9, 1)},
+        estimate={"refusals": refusals + off}, error={"refusals": error}, looked_at={"good": PROMPTS, "bad": PROMPTS},
+        seconds=1.6, stages={"edit": 0.1, "KL divergence": 0.9, "prompts": 0.6},
+    )  # fmt: skip
+
+
+def decoding(number: int, refusals: int, kl: float, off: float = 1.4, error: float = 2.1) -> Iterator[ev.Event]:
+    """A screened trial is taken up, and ends once more."""
+    yield ev.TrialsTakenUp(numbers=[number])
+    yield ev.TrialFinished(
+        number=number, state="complete", prompts=PROMPTS, seconds=11.6,
+        figures={"kl_divergence": kl, "expected_refusals": round(refusals * 0.9, 1), "refusals": refusals},
+        estimate={"refusals": refusals + off}, error={"refusals": error}, looked_at={"good": PROMPTS, "bad": PROMPTS},
+        stages={"edit": 0.1, "KL divergence": 0.9, "prompts": 0.6, "decoding": 10.0},
+    )  # fmt: skip
+
+
+def screened_story(n_trials: int = 60, running: bool = True) -> Iterator[ev.Event]:
+    """A run that screens, in the middle of its search. 0 to 3 are decoded at once; of those that are screened 4 and 6
+    were decoded later (6 came to the front), 5 and 8 are beaten beyond their errors, 7 is beaten by its estimate within
+    its error, 9 was looked at in part, and 10 is being decoded."""
+    for event in preparation(n_trials):
+        if isinstance(event, ev.RunOpened):
+            settings = {**event.settings, "screening": "safe"}
+            event = replace(event, settings=settings, figures=[*figures_of_before(100), expected_refusals()])
+        elif isinstance(event, ev.BaselineMeasured):
+            event = replace(event, figures={**event.figures, "expected_refusals": 84.2})
+        yield event
+    for number, refusals, kl in ((0, 62, 0.05), (1, 30, 0.14), (2, 9, 0.35), (3, 44, 0.09)):
+        yield ev.TrialStarted(number=number, parameters=parameters(number))
+        yield ev.TrialFinished(
+            number=number, state="complete", prompts=PROMPTS, seconds=24.0,
+            figures={"kl_divergence": kl, "expected_refusals": round(refusals * 0.9, 1), "refusals": refusals},
+        )  # fmt: skip
+    for number, refusals, kl in ((4, 12, 0.31), (5, 70, 0.2), (6, 16, 0.12), (7, 18, 0.16), (8, 80, 0.5)):
+        yield from screening(number, refusals, kl)
+    yield from decoding(4, 12, 0.31)
+    yield from decoding(6, 16, 0.12)
+    yield ev.TrialStarted(number=9, parameters=parameters(9))
+    yield ev.TrialFinished(
+        number=9, state="screened", figures={}, looked_at={"good": 25, "bad": 50}, seconds=0.7,
+        estimate={"kl_divergence": 0.83, "expected_refusals": 40.0, "refusals": 45.2},
+        error={"kl_divergence": 0.05, "expected_refusals": 3.0, "refusals": 4.0},
+    )  # fmt: skip
+    yield from screening(10, 8, 0.22)
+    if running:
+        yield ev.TrialsTakenUp(numbers=[10])
+        yield ev.TrialStarted(number=11, parameters=parameters(11))
+        yield ev.Measured(number=11, metric="kl_divergence", value=0.21)
+        yield ev.Progress(
+            stage="refusals of 1 trial", done=31, total=PROMPTS, seconds_left=9.0, judged=[ev.Judged(10, 4, 31)]
+        )
 
 
 def story(trials: int = 24, n_trials: int = 60, running: bool = True, layers: int = LAYERS) -> Iterator[ev.Event]:

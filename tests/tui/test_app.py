@@ -303,7 +303,7 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
         await pilot.press("g", "j", "j")
         await open_run(pilot, app, old)
         assert app.view.state.finished == 3
-        assert "FOLLOWING" in shown(app, "#top-line")
+        assert "read only" in shown(app, "#top-line"), "nothing is at work there that could be followed"
         await pilot.press("p", "X")
         assert not any((host.control.paused, host.control.aborting, host.control.closing)), "it goes on"
         host.push(*fake_run.trial(6))

@@ -19,6 +19,7 @@ from heretic_tui.engine.inputs.positions import stored_positions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens, WholeText, beyond
 from heretic_tui.engine.memory import halving
+from heretic_tui.engine.threads import ThreadWatch
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ModelLoaded
 from heretic_tui.work import ProgressReport, Work
@@ -51,6 +52,7 @@ class ChatModel:
         padding_safe: whether a row answers the same with padding before it as without; where it does not (a recurrent
             or convolutional state takes the padding in), all rows of a batch have one length.
         cache_works: whether rows can be decoded with a cache that transformers makes; see capabilities.py.
+        threads: looks between passes at how the CPU computes; None on another device.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class ChatModel:
         self.response_prefix = ""
         self.padding_safe = True
         self.cache_works = True
+        self.threads: ThreadWatch | None = None
         self.work = work
         forward = inspect.signature(network.forward).parameters
         # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
@@ -257,6 +260,8 @@ class ChatModel:
         Args:
             last_only: only the last position's are needed; a model that can leaves the others out.
         """
+        if self.threads:
+            self.threads.look()
         options: dict[str, object] = {}
         if cache is not None:
             options[self._cache_name] = cache

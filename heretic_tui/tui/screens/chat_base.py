@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heretic_tui.commands import Sampling
-from heretic_tui.run.state import MEASURED_STATES
+from heretic_tui.run.state import KNOWN_STATES
 from heretic_tui.tui.conversation import ORIGINAL, Conversations, Who
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.chat_options import MEASURED, ChatSettings
@@ -52,7 +52,7 @@ class ChatBase(ModeScreen):
         if self.talk.chosen is not None:
             return self.talk.chosen
         trial = self.view.trial
-        return [Who(trial.number) if trial and trial.state in MEASURED_STATES else ORIGINAL]
+        return [Who(trial.number) if trial and trial.state in KNOWN_STATES else ORIGINAL]
 
     @property
     def active(self) -> Who:

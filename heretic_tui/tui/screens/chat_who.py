@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.binding import Binding
 
 from heretic_tui.report.lines import figures_sentence
-from heretic_tui.run.state import MEASURED_STATES
+from heretic_tui.run.state import KNOWN_STATES
 from heretic_tui.tui.conversation import MOST_COLUMNS, ORIGINAL, Who
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.screens.chat_base import ChatBase
@@ -67,7 +67,7 @@ class ChatWho(ChatBase):
             for place, t in enumerate(complete, start=1)
         ]
         selected = self.view.trial
-        if selected and selected.state in MEASURED_STATES and selected not in complete:
+        if selected and selected.state in KNOWN_STATES and selected not in complete:
             answers.append(("s", str(selected.number), f"trial {selected.number}, selected on the trials screen"))
 
         def answered(answer: str | None) -> None:
@@ -101,7 +101,7 @@ class ChatWho(ChatBase):
         """A model for a further column: the turned edit, the selected trial, one that is marked, one on the front."""
         state, view = self.view.state, self.view
         wanted = [Who(view.tweak.trial, tweaked=True)] if view.tweak and self.knobs_open else []
-        if view.trial and view.trial.state in MEASURED_STATES:
+        if view.trial and view.trial.state in KNOWN_STATES:
             wanted.append(Who(view.trial.number))
         wanted += [Who(number) for number in state.trials if view.annotations.marked(number)]
         wanted += [Who(trial.number) for trial in state.front()]

@@ -26,6 +26,7 @@ from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.export_own_card import ExportCard
 from heretic_tui.tui.screens.export_place import token_words
 from heretic_tui.tui.screens.export_text import (
+    NOT_FOR_EXPORT,
     also_cells,
     figures_text,
     forms,
@@ -283,7 +284,9 @@ The folder must not exist yet: it is there as a whole when it is written, or not
     def action_start(self) -> None:
         trial, form = self.record, self.chosen_form()
         if trial is None or form is None or trial.state != "complete" or not self.view.can_ask:
-            self.refuse(self.cannot() or "Only a complete trial can be exported.")
+            screened = trial is not None and trial.state == "screened"
+            whole = f"It was screened, not decoded: {NOT_FOR_EXPORT}." if screened else ""
+            self.refuse(self.cannot() or whole or "Only a complete trial can be exported.")
             return
         try:
             plan = self.plan() if self.query_one("#out", Input).value.strip() else []

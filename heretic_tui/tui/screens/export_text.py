@@ -23,6 +23,7 @@ from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.words import duration, plain, size_words
 
+NOT_FOR_EXPORT = "its refusals are an estimate; d on Trials decodes it"
 _BAR = 10
 _STEP_WIDTH = 27
 # Figures of adapters are float32, whatever the model's are.
@@ -98,13 +99,16 @@ def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:
         value = trial.shown(figure)
         if value is None:
             continue
-        text.append(f"  {figure.sentence(value, trial.prompts)}", look.ink)
+        about = view.glyphs.about + " " if trial.estimates(figure.key) else ""
+        text.append(f"  {about}{figure.sentence(value, trial.out_of)}", look.ink)
         before = base.figures.get(figure.key) if base else None
         if figure.counted and before is not None:
             text.append(f" (original: {before})", look.base)
     if note := view.annotations.first_line(trial.number):
         text.append(f'  "{plain(note)}"', look.dim)
-    if trial.state != "complete":
+    if trial.state == "screened":
+        text.append(f"\nIt was screened, not decoded: {NOT_FOR_EXPORT}; n takes the next one.", look.bad)
+    elif trial.state != "complete":
         text.append(f"\nIt is {trial.state}: only a complete trial can be exported; n takes the next one.", look.bad)
     return text
 
@@ -235,7 +239,7 @@ def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
 
 
 def _in_glyphs(words: str, glyphs: Glyphs) -> str:
-    return words.replace("±", "+-") if glyphs is ASCII else words
+    return words.replace("±", glyphs.give_or_take)
 
 
 def _cell(figure: Figure, measured: MeasuredFigures | None, glyphs: Glyphs) -> str:

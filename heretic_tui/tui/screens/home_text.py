@@ -191,6 +191,8 @@ def _progress(glance: Glance, look: Looks, glyphs: Glyphs) -> Text:
         drawn = "".join(gauge(done / planned, _BAR, glyphs))
         text.append(f"{drawn} ", look.good)
         text.append(f"{done}/{planned}", look.ink)
+        if glance.overview.decoded is not None and done:
+            text.append(f"  {glance.overview.decoded} decoded", look.dim)
     text.append("\n")
     return text
 

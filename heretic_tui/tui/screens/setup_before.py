@@ -124,7 +124,11 @@ def _time(outlook: Outlook) -> str:
         return "not known before the first trial"
     whole = duration(times.preparation + trials * times.trial)
     parts = f"prepare {duration(times.preparation)} + {counted(trials, 'trial')} of {duration(times.trial)}"
-    return f"about {whole}: {parts}\n(as {times.run} took, {counted(times.trials, 'trial')})"
+    now, then = outlook.settings.screening, times.screening
+    other = "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
+    if {now, then} == {"safe", "fast"}:
+        other = f", with screening {then}"
+    return f"about {whole}: {parts}\n(as {times.run} took, {counted(times.trials, 'trial')}{other})"
 
 
 def _network(outlook: Outlook, glyphs: Glyphs) -> str:

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.widgets import Input, Static
 
-from heretic_tui.run.state import FINISHED, MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import FINISHED, KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.messages import CopyText
@@ -49,12 +49,14 @@ class TrialsScreen(TrialSearch):
     HELP_TEXT = """
 Each line is a trial: an edit, and what it did. Refused: harmful prompts that the edited model still refuses. KL: how
 far its answers to harmless prompts moved from the original's. Both are to be small; trials that no other beats are on
-the front (their figures are green). A grey trial was certain to be beaten and was cut short: the sign before its
-figure says that it is an estimate, which decides its place in the table and the scatter. The first line is the
-original model. Table and scatter share one cursor; tab goes from one to the other.
+the front (their figures are green). Of a grey trial the figure with a sign before it is an estimate, which decides its
+place in the table and the scatter: a trial that was cut short was certain to be beaten, and one that was screened was
+not decoded at all, since cheap figures say that it is probably beaten. d decodes a screened trial. The front never
+rests on an estimate. The first line is the original model. Table and scatter share one cursor; tab goes from one to
+the other.
 
 Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front marked tag:mild note:style overruled per-layer complete
-dominated failed. All must be true, and of a trial that was cut short only what is certain counts.
+dominated decoded screened failed. All must be true, and only what is certain counts: refusals<=5 leaves estimates out.
 
 Columns are set in the file of the interface (heretic-tui config --interface): under columns, trials = a list of mark,
 trial, front, the figures by name, direction, strength, time, tags, note, state, peak.
@@ -67,6 +69,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         ),
         Binding("x", "tweak", "Tweak", show=False, tooltip="turn the edit of the selected trial by its knobs"),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
+        Binding("d", "decode", "Decode", tooltip="decode the responses of a screened trial"),
         Binding("m", "mark", "Mark", show=False, tooltip="mark the selected trial, or take the mark away"),
         Binding("t", "annotate", "Tag, note", show=False, tooltip="tags and a note on the selected trial"),
         Binding("u", "undo", "Undo", show=False, tooltip="take back the last mark, tag or note"),
@@ -103,7 +106,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
     def body(self) -> ComposeResult:
         self._columns = self._wanted_columns()
-        keys = ("responses", "chat", "compare", "tweak", "export", "mark", "annotate", "copy")
+        keys = ("responses", "chat", "decode", "compare", "tweak", "export", "mark", "annotate", "copy")
         yield Preparing(id="preparing")
         # A grid: which pane stands where follows from the width, and is in the stylesheet.
         with Container(id="trials-body"):
@@ -174,7 +177,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             self._take_run()
         if touched(kinds, ANNOTATED):
             self._rows.clear()
-        if touched(kinds, "trial_started", "trial_finished", "run_opened", ANNOTATED, *_COUNTS):
+        if touched(kinds, "trial_started", "trials_taken_up", "trial_finished", "run_opened", ANNOTATED, *_COUNTS):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
             self.paint_detail()
@@ -279,7 +282,9 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             return
         state, alive, g = self.view.state, self.view.alive, self.view.glyphs
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
-        if begun := sum(trial.state not in FINISHED for trial in state.trials.values()):
+        if state.screening != "off":
+            words.append(f"{state.decoded} decoded")
+        if begun := sum(trial.state not in FINISHED or (alive and trial.runs) for trial in state.trials.values()):
             words.append(f"{begun} {'running' if alive else 'stopped'}")
         if by_hand := sum(trial.by_hand for trial in state.trials.values()):
             words.append(f"{by_hand} by hand")
@@ -307,7 +312,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         known = self._rows.get((trial.number, front))
         if known is None:
             known = trial_row(trial, front, self._columns, seen)
-            if trial.state in FINISHED:
+            if trial.state in FINISHED and not trial.runs:
                 self._rows[trial.number, front] = known
         return known
 
@@ -372,8 +377,12 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
                 return trial is not None and trial.state == "complete" and self.view.can_ask
             case "enter" | "responses":
                 return self.on_original or (trial is not None and trial.state in MEASURED_STATES)
-            case "chat" | "compare":
+            case "compare":
                 return trial is not None and trial.state in MEASURED_STATES
+            case "chat":
+                return trial is not None and trial.state in KNOWN_STATES
+            case "decode":
+                return trial is not None and trial.state == "screened" and not trial.runs and self.view.can_ask
             case "tweak":
                 return trial is not None and trial.parameters is not None and self.view.can_ask
             case "mark" | "annotate" | "copy":

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import json
 
+from heretic_tui.commands import TakeUp
 from heretic_tui.run.annotations import Mark, Overruling, Word
-from heretic_tui.run.state import MEASURED_STATES
+from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.comparison import best_other
-from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, TweakFrom
+from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, SendCommand, TweakFrom
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
@@ -35,6 +36,8 @@ class TrialActions(TrialSelected):
         trial = self.trial
         if self.on_original:
             self.action_compare()
+        elif trial is not None and trial.state == "screened":
+            self.say(self._not_decoded(trial, "there are no responses of it"))
         elif trial is None or trial.state not in MEASURED_STATES or self.view.folder is None:
             self.say("Responses are there when a trial has been measured.")
         else:
@@ -44,6 +47,9 @@ class TrialActions(TrialSelected):
         trial = self.trial
         whose, measured = trial.number if trial else None, trial is not None and trial.state in MEASURED_STATES
         other = best_other(self.view, whose)
+        if trial is not None and trial.state == "screened":
+            self.say(self._not_decoded(trial, "there are no responses to compare"))
+            return
         if self.view.folder is None or not (measured or (self.on_original and other is not None)):
             self.say("A trial can be compared when it has been measured.")
             return
@@ -58,17 +64,39 @@ class TrialActions(TrialSelected):
 
     def action_export(self) -> None:
         trial = self.trial
-        if trial is None or trial.state != "complete":
+        if trial is not None and trial.state == "screened":
+            self.say(self._not_decoded(trial, "its refusals are an estimate, and it cannot be exported"))
+        elif trial is None or trial.state != "complete":
             self.say("Only a trial that was measured in full can be exported.")
         elif self.view.folder is not None:
             self.ask(ExportTrial(trial.number))
 
     def action_chat(self) -> None:
         trial = self.trial
-        if trial is None or trial.state not in MEASURED_STATES:
+        if trial is None or trial.state not in KNOWN_STATES:
             self.say("A trial can chat when it has been measured; 4 opens the chat.")
         else:
             self.ask(ChatWith(trial.number))
+
+    def action_decode(self) -> None:
+        trial = self.trial
+        if trial is None or trial.state != "screened":
+            self.say("Only a screened trial is decoded by hand: the filter `screened` lists them.")
+        elif trial.runs and self.view.alive:
+            self.say(f"Trial {trial.number} is being decoded.")
+        elif not self.view.can_ask:
+            self.say(self.view.no_engine)
+        else:
+            self.view.to_decode.add(trial.number)
+            self.ask(SendCommand(TakeUp(trial.number)))
+            self.say(f"Trial {trial.number} is decoded as soon as there is room for it.")
+
+    def _not_decoded(self, trial: TrialRecord, what: str) -> str:
+        """Why something cannot be done with a screened trial, and what to do."""
+        if trial.runs and self.view.alive:
+            return f"Trial {trial.number} is being decoded: {what} yet."
+        way = "d decodes it" if self.view.can_ask else "resume the run to decode it"
+        return f"Trial {trial.number} was screened, not decoded: {what} ({way})."
 
     def action_copy(self) -> None:
         if (trial := self.trial) and trial.parameters:

@@ -12,11 +12,13 @@ from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.annotations import overruled_words
 from heretic_tui.report.lines import direction_words
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.screens.trials_answers import Answers, prompts_listed
+from heretic_tui.tui.screens.trials_screened import screened_text
 from heretic_tui.tui.screens.trials_table import heading
 from heretic_tui.tui.themes import Looks
+from heretic_tui.tui.trial_figures import estimate_words
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.words import duration, plain
 
@@ -57,10 +59,10 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
     text = Text()
     if trial.reason:
         text.append(plain(trial.reason) + "\n", f"bold {look.bad}" if trial.state == "failed" else look.busy)
-    if trial.state in MEASURED_STATES:
+    if trial.state in KNOWN_STATES:
         base = state.base.figures if state.base else {}
         for figure in in_tables(state.figures):
-            text.append(_figure_in_full(trial, figure, base.get(figure.key)), look.good if front else "")
+            text.append(_figure_in_full(trial, figure, base.get(figure.key), shown.glyphs), look.good if front else "")
             text.append("   ")
         if front:
             text.append("on the front", look.good)
@@ -70,12 +72,14 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         text.append(_unmeasured(trial, shown), look.busy)
     if trial.state == "dominated":
         text.append_text(_cut_short(trial, look))
+    if trial.looked_at:
+        text.append_text(screened_text(trial, state, shown.alive, look, shown.glyphs))
     if words := overruled_words(trial, state.figures):
         text.append(f"{words}\n", look.focus)
     if trial.by_hand:
         text.append(f"{shown.glyphs.by_hand} made by hand, not by the search\n")
     _append_edit(text, trial.parameters, state, shown)
-    if trial.state in MEASURED_STATES:
+    if trial.state in KNOWN_STATES:
         _append_verdicts(text, trial, front, shown)
     if trial.stages and shown.timed:
         text.append("time            ", look.dim)
@@ -175,7 +179,9 @@ def _beaten_by(trial: TrialRecord, front: bool, state: RunState) -> str:
         return "-"
     others = [other for other in state.front() if other.figures[first] <= own[0] and other.figures[second] <= own[1]]
     numbers = [f"trial {other.number}" for other in others if other is not trial]
-    return ", ".join(numbers[:4]) + (f" and {len(numbers) - 4} more" if len(numbers) > 4 else "") or "none"
+    return ("by its estimates " if numbers and trial.estimates(second) else "") + ", ".join(numbers[:4]) + (
+        f" and {len(numbers) - 4} more" if len(numbers) > 4 else ""
+    ) or "none"
 
 
 def _append_said(text: Text, trial: TrialRecord, shown: Shown) -> None:
@@ -186,12 +192,14 @@ def _append_said(text: Text, trial: TrialRecord, shown: Shown) -> None:
         text.append("note            ", look.dim).append_text(safe_lines(note)).append("\n")
 
 
-def _figure_in_full(trial: TrialRecord, figure: Figure, base: float | None) -> str:
+def _figure_in_full(trial: TrialRecord, figure: Figure, base: float | None, glyphs: Glyphs) -> str:
     """A figure with all that is known of it, and what it is of the original model, where it is counted."""
     value, least, estimate = (held.get(figure.key) for held in (trial.figures, trial.at_least, trial.estimate))
-    of = f" of {trial.prompts}" if figure.counted and trial.prompts is not None else ""
+    of = f" of {trial.out_of}" if figure.counted and trial.out_of is not None else ""
     original = f"original: {figure.text(base)}" if figure.counted and base is not None else ""
-    if value is not None or least is None:
+    if value is None and least is None and estimate is not None:
+        text = f"{heading(figure)} {estimate_words(trial, figure, glyphs)}{of}"
+    elif value is not None or least is None:
         text = f"{heading(figure)} {figure.text(value, more_digits=2) or '-'}{of}"
     elif estimate is not None:
         text = f"{heading(figure)} about {estimate:.1f}{of}, at least {figure.text(least)}"

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from heretic_tui.figures import Figure
+from heretic_tui.run.screened import reliability
 from heretic_tui.run.search_progress import AtLimit, SearchProgress
 from heretic_tui.run.state import STANDS_STILL, RunState
 from heretic_tui.tui.glyphs import Glyphs
@@ -35,7 +36,7 @@ def progress_text(
     timed: bool,
 ) -> Text:
     """The pane, for so many cells."""
-    if not progress.course or progress.reference is None:
+    if progress.reference is None:
         return Text("Nothing to tell before the first trial has been measured.", look.dim)
     text = Text(no_wrap=False)
     first, second = state.figures[0], state.figures[1]
@@ -50,12 +51,28 @@ def progress_text(
     for number, at in enumerate(progress.at_limits(state)):
         _row(text, _limit_words(at, first, second, number == 0), _value(at, second), spark(at.course, cells, glyphs),
              f"trial {at.trial.number}" if at.trial else "", look)  # fmt: skip
+    if state.screening != "off":
+        text.append_text(_screening(state, look, glyphs))
     if timed and progress.seconds:
         latest = statistics.fmean(progress.seconds[-STANDS_STILL:])
         _row(text, "time a trial", duration(latest), spark(progress.seconds, cells, glyphs, zero=True), "", look)
     text.append_text(_matters(found, state, look, width))
     text.append_text(_standstill(state, look))
     text.rstrip()
+    return text
+
+
+def _screening(state: RunState, look: Looks, glyphs: Glyphs) -> Text:
+    """How many trials were decoded, how many may be yet, and how far estimates were off."""
+    text = Text()
+    waiting = len(state.undecided) if state.phase == "search" and not state.outcome else 0
+    later = f"{waiting} to decode" if waiting else ""
+    _row(text, "decoded", f"{state.decoded}", f"of {counted(state.finished, 'trial')}", later, look)
+    second = state.figures[1]
+    if found := reliability(state.trials.values(), second.key):
+        off = f"{found.mean:.1f}" if second.counted else second.text(found.mean)
+        _row(text, "estimates were off by", off, f"mean of {counted(found.trials, 'trial')}", "", look)
+        _row(text, "within 2 standard errors", f"{found.inside:.0%}".replace("%", " %"), "", "", look)
     return text
 
 
@@ -106,7 +123,8 @@ def _matters(found: Importances | None, state: RunState, look: Looks, width: int
         if key in figures:
             text.append(f"{f'matters for {heading(figures[key])}':{_LABEL}}", look.dim)
             text.append(f"{most_important(shares, width - _LABEL)}\n")
-    return text.append(f"{'':{_LABEL}}fANOVA of {counted(found.trials, 'trial')}\n", look.dim)
+    by_estimates = f", {found.estimated} of them by estimates" if found.estimated else ""
+    return text.append(f"{'':{_LABEL}}fANOVA of {counted(found.trials, 'trial')}{by_estimates}\n", look.dim)
 
 
 def most_important(shares: Mapping[str, float], width: int) -> str:

@@ -13,6 +13,7 @@ from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import of_trial
 
+NOT_DECODED = "It was screened, not decoded: there are no answers of it. d decodes it."
 # Answers are read when the cursor has stayed for so many seconds.
 _STAYED = 0.15
 
@@ -59,7 +60,10 @@ class TrialSelected(ModeScreen):
             whose = of_trial(None) if self.on_original else of_trial(trial.number) if trial else ""
             self.query_one("#answers-pane", Frame).retitle(f"Answers of {whose}" if whose else "Answers")
             known = shown.answers
-            answers.show(answers_text(known, self.looks) if known else Text("No answers yet.", self.looks.dim))
+            nothing = "No answers yet."
+            if trial and trial.state == "screened":
+                nothing = "It is being decoded." if trial.runs and view.alive else NOT_DECODED
+            answers.show(answers_text(known, self.looks) if known else Text(nothing, self.looks.dim))
 
     def known_answers(self) -> Answers | None:
         whose = None if self.on_original else self.view.selected_trial

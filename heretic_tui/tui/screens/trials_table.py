@@ -10,7 +10,7 @@ from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.lines import direction_cell
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.state import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.trial_figures import figure_text
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
@@ -22,7 +22,9 @@ ORIGINAL = "original"
 # Cells of the edit drawn over the layers, and the strength that fills a cell's height.
 STRENGTH_CELLS = 10
 # What stands in the column of time, by the state of a trial that was not measured to its end.
-_NO_TIME = {"dominated": "cut short", "failed": "failed", "running": "running", "stopped": "stopped"}
+_NO_TIME = {
+    "dominated": "cut short", "screened": "screened", "failed": "failed", "running": "running", "stopped": "stopped",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def trial_row(trial: TrialRecord, front: bool, columns: Sequence[Column], seen: 
     makers = {**_MAKERS, **{f.word: _figure_maker(f) for f in seen.figures}}
     cells = [makers[column.key](trial, front, seen) for column in columns]
     kinds = tuple((place, kind) for place, (_, kind) in enumerate(cells) if kind)
-    return Row(trial.number, tuple(text for text, _ in cells), "dim" if trial.state == "dominated" else "row", kinds)
+    dim = state_of(trial, seen.alive) in ("dominated", "screened")
+    return Row(trial.number, tuple(text for text, _ in cells), "dim" if dim else "row", kinds)
 
 
 def original_row(base: BaselineMeasured, columns: Sequence[Column], figures: Sequence[Figure]) -> Row:
@@ -117,8 +120,10 @@ def row_text(row: Row) -> str:
 
 
 def state_of(trial: TrialRecord, alive: bool) -> str:
-    """The state in a word: what runs where no engine is at work has stopped."""
-    return "stopped" if trial.state == "running" and not alive else trial.state
+    """The state in a word: what runs where no engine is at work has stopped; a screened trial is what it was."""
+    if trial.runs and alive:
+        return "running"
+    return "stopped" if trial.state == "running" else trial.state
 
 
 def _mark(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
@@ -133,7 +138,7 @@ def _front(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
     state = state_of(trial, seen.alive)
     if front:
         return (seen.glyphs.front, "good")
-    glyph = "" if state in ("complete", "dominated") else glyph_of(seen.glyphs, state)
+    glyph = "" if state in KNOWN_STATES else glyph_of(seen.glyphs, state)
     return (glyph, {"running": "busy", "failed": "bad"}.get(state, ""))
 
 

@@ -301,6 +301,7 @@ class ParetoPlot(Widget, can_focus=True):
             (g.front, "on the front", "front"),
             (g.beaten, "beaten", "point"),
             (g.cut_short, f"cut short ({g.about})", "short"),
+            *([(g.screened, f"screened ({g.about})", "short")] if any(point.screened for point in points) else []),
             (g.marked, "marked", "marked"),
             (g.chosen, "selected", "cursor"),
             (g.here, "running", "running"),
@@ -322,9 +323,9 @@ class ParetoPlot(Widget, can_focus=True):
         return lines
 
 
-def _above(point: Point) -> tuple[bool, bool, bool, bool]:
+def _above(point: Point) -> tuple[bool, bool, bool, bool, bool]:
     """Sorts the points so that what matters more is drawn over what matters less."""
-    return not point.left_out, point.marked, point.front, not point.cut_short
+    return not point.left_out, point.marked, point.front, not point.screened, not point.cut_short
 
 
 def _sign(point: Point, g: Glyphs) -> tuple[str, str]:
@@ -332,6 +333,8 @@ def _sign(point: Point, g: Glyphs) -> tuple[str, str]:
         return g.complete, "left-out"
     if point.marked:
         return g.marked, "marked"
+    if point.screened:
+        return g.screened, "short"
     glyph = g.by_hand if point.by_hand else g.front if point.front else g.cut_short if point.cut_short else g.beaten
     return glyph, "front" if point.front else "short" if point.cut_short else "point"
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from heretic_tui.figures import Figure, figures_of_before
-from heretic_tui.run.state import MEASURED_STATES, TrialRecord
+from heretic_tui.run.state import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import UNICODE, Glyphs
 
 ZOOMS = ("all", "front", "selected")
@@ -14,10 +14,10 @@ ZOOMS = ("all", "front", "selected")
 
 @dataclass(frozen=True)
 class Point:
-    """A measured trial on the plot.
+    """A trial on the plot that was measured, or whose figures are estimated.
 
     Attributes:
-        x, y: its first and its second objective; of one that was cut short, where it is expected to be.
+        x, y: its first and its second objective; of one that was cut short or screened, where it is expected to be.
         left_out: whether a filter leaves it out.
     """
 
@@ -28,6 +28,7 @@ class Point:
     cut_short: bool
     marked: bool = False
     by_hand: bool = False
+    screened: bool = False
     left_out: bool = False
 
 
@@ -80,8 +81,9 @@ def points_of(
     return tuple(
         Point(
             t.number, x, y, t.number in front, t.state == "dominated", t.number in marked, t.by_hand,
+            t.state == "screened",
             fitting is not None and t.number not in fitting,
         )
         for t in trials
-        if t.state in MEASURED_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
+        if t.state in KNOWN_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
     )  # fmt: skip

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import torch
 
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.speculation import StepCost
+from heretic_tui.engine.threads import PROCESS, Way
 from heretic_tui.work import Work
 from tests.support.trial_course import Course, assert_same
 
@@ -49,3 +51,13 @@ def test_one_trial_at_a_time_and_with_guesses(demo: Course, expected: list[Job])
     free = StepCost({1: 1.0, 10_000: 1.0})
     pool = FastPool(demo.bench.model, demo.evaluation, free, Work())
     assert_same(demo.measure(pool, 1), expected)
+
+
+def test_with_another_number_of_threads(demo: Course, expected: list[Job]) -> None:
+    before = Way(torch.get_num_threads())
+    # That sleep while they wait: beside other tests spinning ones would take minutes.
+    PROCESS.use(Way(before.threads + 1, resting=True))
+    try:
+        assert_same(demo.measure(demo.bench.baseline.pool, 3), expected)
+    finally:
+        PROCESS.use(before)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import torch
+
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
@@ -13,6 +15,7 @@ from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.load import load_model, refuse_broken
 from heretic_tui.engine.session.phases.phase import RunInputs, phase
+from heretic_tui.engine.threads import watch_threads
 from heretic_tui.errors import HereticError
 from heretic_tui.work import Work
 
@@ -53,7 +56,12 @@ def load(run: RunInputs, prepare: Callable[[Loaded], T], work: Work) -> T:
 
 def _load(run: RunInputs, dtypes: Sequence[str], work: Work) -> Loaded:
     with phase("load", work):
+        if not torch.accelerator.is_available():
+            # Passes through the model are part of loading it.
+            watch_threads(None, work)
         model, dtype = load_model(run.settings, work, dtypes=dtypes)
+        if model.device.type == "cpu":
+            model.threads = watch_threads(model.network, work)
         _set_clock(run, model, work)
         work.tell(model.describe(run.settings.quantization))
         exact_as = "DoRA" if edit_method(run.settings.edit_method).dora else "LoRA"
