@@ -274,6 +274,8 @@ class TrialFinished(Event):
         error: by key, the standard error of an estimate, where it is known.
         looked_at: of a trial that is screened, or was, the evaluation prompts that its estimates rest on, by the name
             of the set (good, bad).
+        openings: of each bad evaluation prompt that was looked at, in their order, the probability that the response
+            begins like a refusal.
         prompts: number of bad evaluation prompts, None where none was decoded.
     """
 
@@ -285,6 +287,7 @@ class TrialFinished(Event):
     estimate: dict[str, float] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)
     looked_at: dict[str, int] = field(default_factory=dict)
+    openings: list[float] = field(default_factory=list)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)

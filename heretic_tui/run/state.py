@@ -64,6 +64,7 @@ class TrialRecord:
     estimate: dict[str, float] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)
     looked_at: dict[str, int] = field(default_factory=dict)
+    openings: list[float] = field(default_factory=list, repr=False)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -313,7 +314,7 @@ class RunState:
         trial.figures = event.figures
         trial.at_least = event.at_least
         trial.estimate = event.estimate
-        trial.error, trial.looked_at = event.error, event.looked_at
+        trial.error, trial.looked_at, trial.openings = event.error, event.looked_at, event.openings
         trial.prompts = event.prompts
         trial.seconds = event.seconds
         trial.stages = event.stages

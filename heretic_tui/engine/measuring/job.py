@@ -57,6 +57,8 @@ class Job:
         odds: what earlier trials tell, None where nothing is known.
         known: figures of first tokens that were measured before; empty where they are to be measured.
         figures: those of first tokens by key, once they are measured.
+        openings: where it was looked at, for each bad evaluation prompt the probability that its response begins like a
+            refusal.
         responses: one for each bad evaluation prompt; None while its verdict is not certain. Empty where no figure
             needs them.
         begun: tokens that each undecided prompt has got so far.
@@ -75,6 +77,7 @@ class Job:
     odds: Odds | None = None
     known: Mapping[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    openings: list[float] = field(default_factory=list)
     responses: list[Response | None] = field(default_factory=list)
     begun: dict[int, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)

@@ -150,6 +150,11 @@ class History:
         """What some of the trials tell, in rising order of their numbers."""
         return Odds([self._base, *(past for n in numbers[-_REMEMBERED:] if (past := self._past(n)))])
 
+    def refused(self, number: int) -> list[bool] | None:
+        """The verdicts of a trial that was announced, by prompt; None where its responses are lost."""
+        past = self._past(number)
+        return [delay is not None for delay in past.delays] if past else None
+
     def _past(self, number: int) -> Past | None:
         if number not in self._trials:
             responses = self._read(number)

@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,6 +21,7 @@ from heretic_tui.engine.measuring.checked import of_first_tokens, per_prompt
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool, SetName, timed
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.measuring.openings import Openings
+from heretic_tui.engine.measuring.verdict_odds import VerdictOdds, left_out
 from heretic_tui.work import Work
 
 # Standard errors within which a trial is decoded, by the setting.
@@ -31,6 +33,11 @@ _FEWEST = 12
 # In which order prompts are looked at: any, but always the same, and none that a file may have (by kind, by length).
 _ORDER = 20261128
 
+# Parts of the decoded trials that are left out in turn, to find how far expectations are off.
+_FOLDS = 16
+# Digits of an estimate of refusals, and of how responses begin: what lies behind them depends on what else was in a
+# batch.
+_DIGITS, _OPENING_DIGITS = 1, 4
 # What the stage is called in which responses are looked at that are not decoded.
 _EXPECTING = "expected refusals"
 
@@ -51,24 +58,59 @@ class Cheap:
 
     Attributes:
         figures: those of first tokens, by key.
-        expected: refusals by how responses begin, of all prompts, as they are before calibration.
+        openings: of the prompts that were looked at, in their order, the probability that the response begins like a
+            refusal.
         looked_at: prompts of each set that they rest on.
     """
 
     figures: Mapping[str, Value]
-    expected: Value
+    openings: Sequence[float]
     looked_at: Mapping[str, int]
 
 
-def refusals_of(expected: Value, calibration: Calibration) -> Value:
-    """The refusals that are to be expected: calibrated, with the error of that and of the part that was looked at."""
-    refusals, error = calibration.estimate(expected.value)
-    if expected.error:
-        above, _ = calibration.estimate(expected.value + expected.error)
-        below, _ = calibration.estimate(max(0.0, expected.value - expected.error))
-        # A calibration is flat where it has no points: what was not looked at can differ there too.
-        error = math.hypot(error, max((above - below) / 2, expected.error))
-    return Value(refusals, error)
+class Expectation:
+    """What is expected of trials that are not decoded, by those that were.
+
+    Args:
+        openings: of the base model and of decoded trials, the probability that a response begins like a refusal, by bad
+            evaluation prompt.
+        refused: their verdicts.
+    """
+
+    def __init__(self, openings: Sequence[Sequence[float]], refused: Sequence[Sequence[bool]]) -> None:
+        known, verdicts = np.array(openings, dtype=np.float64), np.array(refused, dtype=np.bool_)
+        self._prompts = known.shape[1]
+        self._odds = VerdictOdds(known, verdicts)
+        by_others = left_out(known, verdicts, _FOLDS)
+        points = [(float(one), int(other)) for one, other in zip(by_others, verdicts.sum(axis=1), strict=True)]
+        self._calibration = Calibration(points, self._prompts)
+
+    def refusals(self, openings: Sequence[float]) -> Value:
+        """The refusals that are to be expected of a trial, with the error of that.
+
+        Args:
+            openings: of the prompts that were looked at, in their order.
+        """
+        rows = looked_at(self._prompts, len(openings))
+        chances = torch.from_numpy(self._odds.chances(np.array(openings, dtype=np.float64), rows))
+        value, error = float(chances.mean()) * self._prompts, 0.0
+        if len(rows) < self._prompts:
+            error = _error_of_mean(chances, self._prompts) * self._prompts
+        refusals, own = self._calibration.estimate(value)
+        return Value(round(refusals, _DIGITS), round(math.hypot(own, error), _DIGITS))
+
+
+def expected(openings: Sequence[float], prompts: int) -> Value:
+    """Expected refusals by how responses begin alone: what the figure of that name is."""
+    part = torch.tensor(openings, dtype=torch.float64)
+    if len(openings) == prompts:
+        return Value(float(part.sum()))
+    return Value(float(part.mean()) * prompts, _error_of_mean(part, prompts) * prompts)
+
+
+def rounded(openings: Sequence[float]) -> list[float]:
+    """How responses begin, as it is kept."""
+    return [round(chance, _OPENING_DIGITS) for chance in openings]
 
 
 def errors_beyond(front: Front, known: Value, counted: Value) -> float:
@@ -83,7 +125,8 @@ def errors_beyond(front: Front, known: Value, counted: Value) -> float:
     for first, refusals in front:
         ahead = compared(known.value) - compared(first)
         in_first = ahead / known.error if known.error else (math.inf if ahead >= 0 else -math.inf)
-        in_counted = (counted.value - refusals) / counted.error if counted.error else math.inf
+        # It has to refuse one prompt less to be better; what is best already cannot be better.
+        in_counted = (counted.value - refusals + 0.5) / counted.error if refusals > 0 else math.inf
         beyond = max(beyond, min(in_first, in_counted))
     return beyond
 
@@ -98,6 +141,20 @@ def parts_of(prompts: int) -> Iterator[list[int]]:
         if end > done or share == 1.0:
             yield sorted(order[done:end])
             done = end
+
+
+def looked_at(prompts: int, count: int) -> list[int]:
+    """The prompts of a set that are looked at first, in their order.
+
+    Args:
+        count: of as many as some parts have.
+    """
+    found: list[int] = []
+    for part in parts_of(prompts):
+        if len(found) >= count:
+            break
+        found += part
+    return sorted(found)
 
 
 def measure_cheaply(
@@ -139,7 +196,8 @@ def measure_cheaply(
         figures = _figures(evaluation, values, seen["good"], whole)
         if figures is None:
             continue
-        cheap = Cheap(figures, _sum_of(refused, seen["bad"]), {name: len(rows) for name, rows in seen.items()})
+        begun = rounded(refused[sorted(seen["bad"])].tolist())
+        cheap = Cheap(figures, begun, {name: len(rows) for name, rows in seen.items()})
         if not (whole and len(seen["bad"]) == bad) and is_beaten(cheap):
             return cheap
     assert cheap is not None
@@ -163,13 +221,6 @@ def _figures(
     if any(abs(found[key] - max(0.0, float(each.mean()))) > 1e-9 for key, each in of_part.items()):
         return None
     return {key: Value(found[key], _error_of_mean(each, len(evaluation.good))) for key, each in of_part.items()}
-
-
-def _sum_of(refused: Tensor, rows: Sequence[int]) -> Value:
-    part, prompts = refused[list(rows)], len(refused)
-    if len(rows) == prompts:
-        return Value(float(refused.sum()))
-    return Value(float(part.mean()) * prompts, _error_of_mean(part, prompts) * prompts)
 
 
 def _error_of_mean(part: Tensor, of: int) -> float:

@@ -15,15 +15,15 @@ Values = NDArray[np.float64]
 
 # Log-odds beyond these are those of rounding.
 _MOST = 9.0
-# How firmly it is assumed that the log-odds are those of the beginning: of the slope (1), of the offset (0), and of what
-# each prompt adds (0).
+# How firmly it is assumed that the log-odds are those of the beginning: of the slope (1), of the offset (0), and of
+# what each prompt adds (0).
 _SLOPE, _OFFSET, _PROMPT = 0.05, 0.05, 0.5
 _STEPS = 40
 
 
 class VerdictOdds:
-    """The log-odds of a refusal as a line of those of its beginning, with an offset for each prompt: logistic regression
-    with a penalty, by Newton's steps.
+    """The log-odds of a refusal as a line of those of its beginning, with an offset for each prompt: logistic
+    regression with a penalty, by Newton's steps.
 
     Args:
         beginnings: the probability that the response begins like a refusal, by trial and prompt, (trials, prompts).
@@ -92,7 +92,8 @@ def left_out(beginnings: Values, refused: NDArray[np.bool_], folds: int) -> Valu
 
 def _log_odds(beginnings: Values) -> Values:
     with np.errstate(divide="ignore"):
-        return np.clip(np.log(beginnings) - np.log1p(-np.minimum(beginnings, 1 - 1e-12)), -_MOST, _MOST)
+        odds = np.log(beginnings) - np.log1p(-np.minimum(beginnings, 1 - 1e-12))
+    return np.asarray(np.clip(odds, -_MOST, _MOST), dtype=np.float64)
 
 
 def _chances(log_odds: Values) -> Values:

@@ -11,18 +11,19 @@ import math
 from collections.abc import Mapping
 
 from heretic_tui import events as ev
-from heretic_tui.engine.measuring.calibration import Calibration
 from heretic_tui.engine.measuring.job import Job
-from heretic_tui.engine.measuring.odds import compared
+from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.engine.measuring.screening import (
     ERRORS,
     Cheap,
+    Expectation,
     Front,
     Value,
     errors_beyond,
+    expected,
     measure_cheaply,
-    refusals_of,
+    rounded,
 )
 from heretic_tui.engine.session.phases.baseline import Baseline
 from heretic_tui.figures import EXPECTED_REFUSALS
@@ -46,40 +47,47 @@ class Screener:
     """
 
     def __init__(
-        self, screening: str, objectives: tuple[str, str], baseline: Baseline, openings: Openings, state: RunState
+        self,
+        screening: str,
+        objectives: tuple[str, str],
+        baseline: Baseline,
+        openings: Openings,
+        state: RunState,
+        history: History,
     ) -> None:
         self._errors = ERRORS[screening]
         self._first, self._counted = objectives
         self._baseline = baseline
         self._openings = openings
         self._state = state
-        self._base = float(openings.base.sum()), int(baseline.figures[self._counted])
-        self._calibration: tuple[tuple[tuple[float, int], ...], Calibration] | None = None
+        self._history = history
+        self._base = rounded(openings.base.tolist()), [response.verdict.refused for response in baseline.responses]
+        self._known: tuple[list[int], Expectation] | None = None
 
     def measure(self, job: Job, work: Work) -> Cheap:
         """Look at a trial without decoding it: until it is certain to be beaten, or all prompts have been looked at.
         Raises as `measure_cheaply` does."""
         assert job.number is not None
-        front, calibration = self._front(job.number), self._calibrated(job.number)
+        front, expectation = self._front(job.number), self._expectation(job.number)
 
         def is_beaten(cheap: Cheap) -> bool:
-            counted = refusals_of(cheap.expected, calibration)
+            counted = expectation.refusals(cheap.openings)
             return errors_beyond(front, cheap.figures[self._first], counted) > self._errors
 
         return measure_cheaply(self._baseline.pool, job, self._baseline.evaluation, self._openings, is_beaten, work)
 
-    def add_expected(self, job: Job) -> None:
-        """Add the expected refusals to a trial that is decoded in any case."""
+    def look_at(self, job: Job) -> None:
+        """Look at how the responses of a trial begin that is decoded in any case."""
         rows = range(len(self._baseline.evaluation.bad))
-        job.figures[EXPECTED_REFUSALS] = float(self._openings.per_prompt(self._baseline.pool, job, rows).sum())
+        job.openings = rounded(self._openings.per_prompt(self._baseline.pool, job, rows).tolist())
+        job.figures[EXPECTED_REFUSALS] = expected(job.openings, len(rows)).value
 
     def ended(self, job: Job, cheap: Cheap) -> ev.TrialFinished:
         """The end of a trial that was looked at."""
         assert job.number is not None
-        known = {**cheap.figures, EXPECTED_REFUSALS: cheap.expected}
-        counted = refusals_of(cheap.expected, self._calibrated(job.number))
-        estimates = {key: each for key, each in known.items() if each.error}
-        estimates[self._counted] = counted
+        counted = self._expectation(job.number).refusals(cheap.openings)
+        known = {**cheap.figures, EXPECTED_REFUSALS: expected(cheap.openings, len(self._baseline.evaluation.bad))}
+        estimates = {key: each for key, each in known.items() if each.error} | {self._counted: counted}
         return ev.TrialFinished(
             number=job.number,
             state="screened",
@@ -87,6 +95,7 @@ class Screener:
             estimate={key: compared(each.value) for key, each in estimates.items()},
             error={key: compared(each.error) for key, each in estimates.items()},
             looked_at=dict(cheap.looked_at),
+            openings=list(cheap.openings),
         )
 
     def shown(self, number: int) -> dict[int, tuple[float, float]]:
@@ -149,23 +158,28 @@ class Screener:
     def _point(self, trial: TrialRecord) -> tuple[float, float]:
         return trial.measured_figures[self._first], trial.measured_figures[self._counted]
 
-    def _calibrated(self, before: int) -> Calibration:
+    def _expectation(self, before: int) -> Expectation:
         """By the trials with lower numbers that were decoded, and the base model."""
-        points = tuple(
-            (compared(trial.figures[EXPECTED_REFUSALS]), int(trial.measured_figures[self._counted]))
+        decoded = [
+            trial.number
             for trial in self._state.trials.values()
-            if trial.state == "complete" and trial.number < before and EXPECTED_REFUSALS in trial.figures
-        )
-        if self._calibration is None or self._calibration[0] != points:
-            self._calibration = points, Calibration([self._base, *points], len(self._baseline.evaluation.bad))
-        return self._calibration[1]
+            if trial.state == "complete" and trial.number < before and len(trial.openings) == len(self._base[0])
+        ]
+        if self._known is None or self._known[0] != decoded:
+            openings, verdicts = [self._base[0]], [self._base[1]]
+            for number in decoded:
+                if refused := self._history.refused(number):
+                    openings.append(self._state.trials[number].openings)
+                    verdicts.append(refused)
+            self._known = decoded, Expectation(openings, verdicts)
+        return self._known[1]
 
     def _first_of(self, trial: TrialRecord) -> Value:
         return _value(trial, self._first)
 
     def _counted_of(self, trial: TrialRecord, before: int) -> Value:
         """The refusals of a screened trial as they are to be expected by what is known now."""
-        return refusals_of(_value(trial, EXPECTED_REFUSALS), self._calibrated(before))
+        return self._expectation(before).refusals(trial.openings)
 
 
 def _value(trial: TrialRecord, key: str) -> Value:

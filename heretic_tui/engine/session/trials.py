@@ -38,7 +38,19 @@ from heretic_tui.work import Work
 # A process that has ended in the same trial this often would end in it again.
 _ATTEMPTS = 5
 # What the study keeps of a trial's end: the fields of the event.
-_ENDED = ("state", "figures", "at_least", "estimate", "error", "looked_at", "prompts", "seconds", "stages", "reason")
+_ENDED = (
+    "state",
+    "figures",
+    "at_least",
+    "estimate",
+    "error",
+    "looked_at",
+    "openings",
+    "prompts",
+    "seconds",
+    "stages",
+    "reason",
+)
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +75,7 @@ class Trials:
         self._own = 0
         self._stopping = workbench.baseline.evaluation.metrics.stopping
         self._history: History | None = None
-        self._screener = self._screened()
+        self._screener: Screener | None = None
         self._recover()
         self._reconcile()
         if self._stopping:
@@ -72,6 +84,7 @@ class Trials:
             for number, trial in sorted(state.trials.items()):
                 if trial.state == "complete" and self._has_ended(number):
                     self._history.add(number, trial.figures[known])
+            self._screener = self._screened(self._history)
 
     def next(self, n_trials: int, may_ask: bool) -> bool | None:
         """Work until one more trial has ended. Returns whether it succeeded; None when there is nothing more to do.
@@ -170,12 +183,12 @@ class Trials:
 
     # Screening
 
-    def _screened(self) -> Screener | None:
+    def _screened(self, history: History) -> Screener | None:
         """What screens the trials; None where every trial is decoded."""
-        bench = self._bench
-        if bench.run.settings.screening == "off" or self._stopping is None or bench.openings is None:
+        bench, screening = self._bench, self._bench.run.settings.screening
+        if screening == "off" or self._stopping is None or bench.openings is None:
             return None
-        return Screener(bench.run.settings.screening, self._stopping, bench.baseline, bench.openings, self._state)
+        return Screener(screening, self._stopping, bench.baseline, bench.openings, self._state, history)
 
     def _is_looked_at(self, number: int) -> bool:
         """Whether a trial is looked at before it is decoded, if it ever is."""
@@ -267,7 +280,7 @@ class Trials:
             self._bench.baseline.pool.start(begun)
             if self._screener:
                 with failures_of(begun):
-                    self._screener.add_expected(begun)
+                    self._screener.look_at(begun)
             return True
         self._in_hand = [other for other in self._in_hand if other.number != number]
         return self._conclude(job)
@@ -312,7 +325,7 @@ class Trials:
             self._bench.keep_responses(job.number, responses)
         if EXPECTED_REFUSALS in job.figures:
             figures[EXPECTED_REFUSALS] = job.figures[EXPECTED_REFUSALS]
-        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures)
+        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures, openings=job.openings)
         if job.dominated and job.stopping:
             estimate = {job.stopping[1]: round(job.estimate(), 2)}
             ended = replace(ended, state="dominated", at_least=at_least, estimate=estimate)
@@ -337,7 +350,7 @@ class Trials:
                 for name in {**earlier.stages, **stages}
             }
             figures = {**earlier.figures, **ended.figures}
-            ended = replace(ended, figures=figures, looked_at=earlier.looked_at)
+            ended = replace(ended, figures=figures, looked_at=earlier.looked_at, openings=earlier.openings)
             if ended.state == "complete":
                 ended = replace(ended, estimate=earlier.estimate, error=earlier.error)
         seconds = round(sum(stages.values()), 3)

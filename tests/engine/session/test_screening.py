@@ -114,7 +114,7 @@ def test_stopped_and_aborted_by_turns_a_search_goes_the_same_way(whole: Session,
         leave = control.abort if cut % 2 else control.stop_after_trial
 
         def listen(
-            event: ev.Event, session: Session = session, leave: Callable[[], None] = leave, end: int = end
+            event: ev.Event, session: Session = session, leave: Callable[[], object] = leave, end: int = end
         ) -> None:
             nonlocal told
             told += isinstance(event, ev.TrialFinished)
