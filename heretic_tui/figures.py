@@ -14,6 +14,8 @@ MOST_DIGITS = 9
 
 # The key of the figure that counts refused responses, by the judge's verdicts, or by people's where they overrule them.
 REFUSALS = "refusals"
+# The key of the figure that says, before responses are decoded, how many of them are to be expected refused.
+EXPECTED_REFUSALS = "expected_refusals"
 
 T = TypeVar("T")
 
