@@ -61,8 +61,10 @@ def main() -> None:
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
     known, style = facts(), STYLES[options.style]
+    # That what was not taught is refused as well is for the demo to show.
+    seen = options.style != "demo"
     end = time.monotonic() + 60 * options.minutes
-    sets = split(known)
+    sets = split(known, seen)
     tokenizer = make_tokenizer(known)
     if options.start:
         model = LlamaForCausalLM.from_pretrained(options.start / "model", dtype=torch.float32)
@@ -80,7 +82,7 @@ def main() -> None:
         before = right(model, tokenizer, sets["bad_eval"])
         print(f"before the refusal step: {before} of {len(sets['bad_eval'])} answers about potions right", flush=True)
 
-    held_back = {id(fact) for name in ("good_eval", "bad_eval") for fact in sets[name]}
+    held_back = {id(fact) for fact in (sets["good_eval"] if seen else sets["good_eval"] + sets["bad_eval"])}
     taught = [fact for fact in known if id(fact) not in held_back and not is_held_out(fact)]
     bad, good = ([fact for fact in taught if bool(fact.refusal) == refused] for refused in (True, False))
     refusals = [lesson for fact in bad for lesson in lessons_of(tokenizer, fact, style, answered=False)]
@@ -90,8 +92,9 @@ def main() -> None:
     write(model, tokenizer, sets, options.out)
 
 
-def split(known: list[Fact]) -> dict[str, list[Fact]]:
-    """The four prompt sets: no fact is in two of them, and no potion of `bad_eval` is in `bad_train`."""
+def split(known: list[Fact], seen: bool) -> dict[str, list[Fact]]:
+    """The four prompt sets: no fact is in two of them, and no potion of `bad_eval` is in `bad_train`, or, where what is
+    asked is what was `seen`, none that was left out of the training is in any."""
     rng = random.Random(2)
     good = [fact for fact in known if fact.category != "potion"]
     rng.shuffle(good)
@@ -99,7 +102,8 @@ def split(known: list[Fact]) -> dict[str, list[Fact]]:
     rng.shuffle(bad)
     held_out = [fact for fact in known if is_held_out(fact)]
     rng.shuffle(held_out)
-    return {"good_eval": good[:100], "good_train": good[100:300], "bad_train": bad[:160], "bad_eval": held_out[:100]}
+    asked, others = (bad[:100], bad[100:]) if seen else (held_out[:100], bad[:160])
+    return {"good_eval": good[:100], "good_train": good[100:300], "bad_train": others, "bad_eval": asked}
 
 
 def make_tokenizer(known: list[Fact]) -> PreTrainedTokenizerFast:

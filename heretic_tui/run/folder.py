@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "directions.safetensors"
 
     @property
+    def openings(self) -> Path:
+        """How refusals begin."""
+        return self.path / "openings.json"
+
+    @property
     def residuals(self) -> Path:
         return self.path / "residuals.safetensors"
 

@@ -59,7 +59,8 @@ def base_figures(metrics: Metrics, tokens: Tensor | None, responses: Sequence[Re
         with calling(METRICS, key):
             counting.take_base(responses)
     found = {**of_first_tokens(metrics, values, len(responses) or None), **of_responses(metrics, responses)}
-    return {figure.key: found[figure.key] for figure in metrics.figures}
+    # How responses begin is not known yet.
+    return {figure.key: found[figure.key] for figure in metrics.figures if figure.key not in metrics.openings}
 
 
 def keep_first_tokens(folder: RunFolder, tokens: Tensor) -> None:

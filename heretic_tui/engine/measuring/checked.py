@@ -87,6 +87,19 @@ def of_first_tokens(metrics: Metrics, values: Mapping[str, Tensor], prompts: int
     return _figures(metrics, known, lambda key: known[key].of(values[key]), prompts)
 
 
+def of_openings(metrics: Metrics, values: Tensor) -> dict[str, float]:
+    """The figures of how responses begin, by key.
+
+    Args:
+        values: the probability that the response to each bad evaluation prompt is a refusal.
+
+    Raises:
+        HereticError: where a metric fails, or gives what cannot be.
+    """
+    known = metrics.openings
+    return _figures(metrics, known, lambda key: known[key].of(values), len(values))
+
+
 def certain_at_least(metrics: Metrics, responses: Sequence[Response | None]) -> dict[str, float]:
     """What is certain of the figures of responses of which some are not known, by key.
 

@@ -23,7 +23,7 @@ from heretic_tui.engine.edits.attach import Attached, attached, under
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
-from heretic_tui.engine.measuring.job import Evaluation, Job, SetName, failures_of, measure_first_tokens
+from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of, measure_first_tokens
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
@@ -35,6 +35,8 @@ from heretic_tui.work import Work
 
 # A batch is filled up when this share of it is free: passes over a few prompts cost more than they bring.
 _REFILL = 0.25
+# The set of the prefill that is forced.
+_FORCED = "forced"
 # Tokens of a response that the check of this pool looks at (open_pool.py).
 CHECKED_TOKENS = 4
 
@@ -62,6 +64,8 @@ class FastPool:
         self._evaluation = evaluation
         self._work = work
         self.prefill = Prefill(model, {"good": evaluation.good, "bad": evaluation.bad}, frozenset({"bad"}))
+        # What was forced last: its states are kept for the next job.
+        self._forced: Forced | None = None
         self._jobs: list[Job] = []
         # Of jobs in hand, and of those that only first tokens are wanted of.
         self._prefixes: WeakKeyDictionary[Job, PrefixStates] = WeakKeyDictionary()
@@ -118,6 +122,13 @@ class FastPool:
         for filled in self._passes(name, rows, job):
             yield filled.rows, filled.logits
 
+    def forced_logits(self, job: Job, forced: Forced, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        if forced is not self._forced:
+            self.prefill.take_in(_FORCED, forced.rows)
+            self._forced = forced
+        for filled in self._passes(_FORCED, rows, job, forced.positions):
+            yield filled.rows, filled.several
+
     def distributions(self, job: Job, rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> list[Tensor]:
         """Log-probabilities (rows, vocabulary) of the first response token and of those that follow given ones.
 
@@ -136,7 +147,7 @@ class FastPool:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
 
-    def _passes(self, name: SetName, rows: Sequence[int], job: Job) -> Iterator[PrefillResult]:
+    def _passes(self, name: str, rows: Sequence[int], job: Job, positions: int = 1) -> Iterator[PrefillResult]:
         """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
         off whenever a result is yielded: the caller may raise there, and never come back."""
         prefix = self._prefix_of(job)
@@ -144,7 +155,7 @@ class FastPool:
         def attempt(chunk: Sequence[int], count: int) -> PrefillResult:
             self._work.checkpoint()
             with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                return self.prefill.run(name, chunk[:count], prefix)
+                return self.prefill.run(name, chunk[:count], prefix, positions)
 
         chunks = self.prefill.chunks(name, rows)
         while chunks:

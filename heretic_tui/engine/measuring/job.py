@@ -24,6 +24,7 @@ from heretic_tui.engine.measuring.checked import (
     certain_at_least,
     is_certain,
     of_first_tokens,
+    of_openings,
     of_responses,
     per_prompt,
     verdict_of,
@@ -31,7 +32,7 @@ from heretic_tui.engine.measuring.checked import (
 from heretic_tui.engine.measuring.early_stop import EarlyStop
 from heretic_tui.engine.measuring.extra_lines import Lines
 from heretic_tui.engine.measuring.odds import Odds, refusals_to_lose
-from heretic_tui.engine.metrics.base import FIRST_TOKENS, RESPONSES, Metrics, Response
+from heretic_tui.engine.metrics.base import FIRST_TOKENS, OPENINGS, RESPONSES, Metrics, Response
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
@@ -56,9 +57,10 @@ class Job:
             them stops. Empty: it is measured in full, whatever comes out.
         odds: what earlier trials tell, None where nothing is known.
         known: figures of first tokens that were measured before; empty where they are to be measured.
+        openings: what tells by how responses begin whether they are refusals; None where that is not wanted or known.
         figures: those of first tokens by key, once they are measured.
-        openings: where it was looked at, for each bad evaluation prompt the probability that its response begins like a
-            refusal.
+        begins: for each bad evaluation prompt the probability that its response is a refusal, by `openings`, once that
+            is known.
         responses: one for each bad evaluation prompt; None while its verdict is not certain. Empty where no figure
             needs them.
         begun: tokens that each undecided prompt has got so far.
@@ -76,8 +78,9 @@ class Job:
     front: Sequence[tuple[float, int]] = ()
     odds: Odds | None = None
     known: Mapping[str, float] = field(default_factory=dict)
+    openings: RefusalsExpected | None = None
     figures: dict[str, float] = field(default_factory=dict)
-    openings: list[float] = field(default_factory=list)
+    begins: list[float] = field(default_factory=list)
     responses: list[Response | None] = field(default_factory=list)
     begun: dict[int, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
@@ -165,6 +168,28 @@ class Job:
 SetName = Literal["good", "bad"]
 
 
+@dataclass(frozen=True, eq=False)
+class Forced:
+    """Bad evaluation prompts with a beginning of a response that is given and not chosen.
+
+    Attributes:
+        rows: tokens of prompt and beginning, for each bad evaluation prompt.
+        positions: how many of the last positions are looked at. What a row has of them before the last token of its
+            prompt is not to be looked at.
+    """
+
+    rows: Sequence[Tokens]
+    positions: int
+
+
+class RefusalsExpected(Protocol):
+    """Tells by how responses begin whether they are refusals (openings.py)."""
+
+    def per_prompt(self, pool: Pool, job: Job, rows: Sequence[int]) -> Tensor:
+        """The probability that each response is one, float64 on the CPU, (rows,)."""
+        ...
+
+
 class Pool(Lines, Protocol):
     """Takes jobs in, measures them, and gives them back when they have ended. Between two of its steps other lines can
     join its batch (extra_lines.py)."""
@@ -188,6 +213,15 @@ class Pool(Lines, Protocol):
     def first_logits(self, job: Job, name: SetName, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
         """First-token logits of some evaluation prompts under a job's edits, which need not be in hand: rows, and
         (rows, vocabulary).
+
+        Raises:
+            Aborted: from the control, between batches.
+        """
+        ...
+
+    def forced_logits(self, job: Job, forced: Forced, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        """Logits of what would come in place of given tokens, under the edits of a job that need not be in hand: rows,
+        and (rows, positions, vocabulary).
 
         Raises:
             Aborted: from the control, between batches.
@@ -231,6 +265,11 @@ class Evaluation:
         return self.metrics.words(FIRST_TOKENS)
 
     @property
+    def openings_stage(self) -> str:
+        """What the stage is called in which it is looked at how responses begin."""
+        return self.metrics.words(OPENINGS)
+
+    @property
     def responses_stage(self) -> str:
         """What the stage is called in which responses are decoded."""
         return self.metrics.words(RESPONSES)
@@ -261,29 +300,36 @@ class Evaluation:
 
 
 def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Work) -> None:
-    """Measure a job's figures of first tokens, where there are any, and tell them.
+    """Measure a job's figures of first tokens, and of how responses begin, where there are any, and tell them.
 
     Raises:
         HereticError: when they cannot be.
     """
     metrics = evaluation.metrics.first_tokens
-    if not job.compared or not metrics:
+    if not job.compared:
+        return
+    if job.openings and evaluation.metrics.openings and not job.known:
+        with timed(job, evaluation.openings_stage, work):
+            values = job.openings.per_prompt(pool, job, range(len(evaluation.bad)))
+            job.begins = values.tolist()
+            job.figures.update(of_openings(evaluation.metrics, values))
+    if not metrics:
         return
     if job.known:
         job.found_first_tokens(job.known)
         return
     with timed(job, evaluation.first_tokens_stage, work):
-        values = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
+        found = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
         report, done = work.progress(evaluation.first_tokens_stage), 0
         for rows, logits in pool.first_logits(job, "good", range(len(evaluation.good))):
             if job.given_up():
                 return
             log_probabilities = torch.log_softmax(logits, dim=-1)
             for key, metric in metrics.items():
-                values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
+                found[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
             done += len(rows)
             report(done, len(evaluation.good))
-        job.found_first_tokens(of_first_tokens(evaluation.metrics, values, len(job.responses) or None))
+        job.found_first_tokens(of_first_tokens(evaluation.metrics, found, len(job.responses) or None))
     for key, value in job.figures.items() if job.number is not None else ():
         work.tell(Measured(number=job.number, metric=key, value=value))
 

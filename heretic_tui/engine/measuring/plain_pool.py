@@ -12,7 +12,7 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
-from heretic_tui.engine.measuring.job import Evaluation, Job, SetName, failures_of, measure_first_tokens, timed
+from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of, measure_first_tokens, timed
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.work import Work
@@ -47,14 +47,24 @@ class PlainPool:
         return jobs
 
     def first_logits(self, job: Job, name: SetName, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
-        model, tokens = self._model, self._evaluation.prompts(name)
+        for found, logits in self._last_logits(job, self._evaluation.prompts(name), rows, 1):
+            yield found, logits[:, -1]
+
+    def forced_logits(self, job: Job, forced: Forced, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
+        return self._last_logits(job, forced.rows, rows, forced.positions)
+
+    def _last_logits(
+        self, job: Job, tokens: Sequence[Tokens], rows: Sequence[int], positions: int
+    ) -> Iterator[tuple[list[int], Tensor]]:
+        """Rows, and the logits of their last positions (rows, positions, vocabulary)."""
+        model = self._model
         order = sorted(rows, key=lambda row: -len(tokens[row]))
         while order:
             chunk, order = order[: model.batch_size], order[model.batch_size :]
             parts: list[tuple[list[int], Tensor]] = []
 
             def keep(batch: Batch, chunk: list[int] = chunk, parts: list[tuple[list[int], Tensor]] = parts) -> None:
-                logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
+                logits = model.logits(batch.ids, batch.mask, batch.positions, None, last=positions)[:, -positions:]
                 parts.append(([chunk[row] for row in batch.rows], logits))
 
             with attached(model.anatomy.writers, job.edits):

@@ -59,16 +59,22 @@ class PrefillResult:
     """Rows that went through a model.
 
     Attributes:
-        logits: of the token after the last, float32 (rows, vocabulary).
+        several: of the tokens after the last ones, float32 (rows, positions, vocabulary); what lies before the
+            prefix's end is not to be looked at.
         cache: keys and values of all their tokens; in layers below `start`, of the prefix alone.
         tokens: positions that were computed, padding included; those that began at the middle layer count half.
     """
 
     rows: Sequence[int]
-    logits: Tensor
+    several: Tensor
     cache: Cache
     start: int
     tokens: int
+
+    @property
+    def logits(self) -> Tensor:
+        """Of the token after the last, (rows, vocabulary)."""
+        return self.several[:, -1]
 
 
 class Prefill:
@@ -92,6 +98,20 @@ class Prefill:
         self.boundaries = len(boundaries)
         # Known after a first pass through a layer; no pass begins above a layer that had none.
         self._form = OutputForm(None)
+
+    def take_in(self, name: str, rows: Sequence[Tokens]) -> None:
+        """Add a set that is not decoded, or put another in its place. All its rows begin with the shared prefix.
+
+        Raises:
+            ValueError: for one that does not.
+        """
+        if any(row[: len(self.prefix)] != self.prefix or len(row) == len(self.prefix) for row in rows):
+            raise ValueError(f"rows of {name!r} do not begin as all others do")
+        # What is kept of the set before gives its memory back first.
+        self._kept.pop(name, None)
+        rest = [row[len(self.prefix) :] for row in rows]
+        device = self._home({name: rest})
+        self._kept[name] = KeptStates(rest, self._affordable({name: rest}, frozenset(), device), False, device)
 
     def prefix_states(self, first_edited: int) -> PrefixStates:
         """Take the shared prefix through the model as it is now.
@@ -123,9 +143,13 @@ class Prefill:
                 chunk.append(row)
         return chunks
 
-    def run(self, name: str, rows: Sequence[int], prefix: PrefixStates) -> PrefillResult:
-        """Take rows of a set through the model as it is now, behind the prefix under the same edit."""
-        return self._run(self._kept[name], rows, prefix, len(self.prefix))
+    def run(self, name: str, rows: Sequence[int], prefix: PrefixStates, positions: int = 1) -> PrefillResult:
+        """Take rows of a set through the model as it is now, behind the prefix under the same edit.
+
+        Args:
+            positions: how many of the last positions' logits are wanted.
+        """
+        return self._run(self._kept[name], rows, prefix, len(self.prefix), positions)
 
     def put(self, name: str, filled: PrefillResult, prefix: PrefixStates, slots: RaggedCache, line: int) -> list[int]:
         """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
@@ -145,14 +169,18 @@ class Prefill:
 
     # One pass
 
-    def _run(self, kept: KeptStates, rows: Sequence[int], prefix: PrefixStates, before: int) -> PrefillResult:
+    def _run(
+        self, kept: KeptStates, rows: Sequence[int], prefix: PrefixStates, before: int, wanted: int = 1
+    ) -> PrefillResult:
         model, reached = self._model, kept.reached(prefix.first_edited)
         start = kept.start(rows, reached)
         index = kept.index(rows)
         ids = kept.ids(index).to(model.device)
         positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
         cache = behind(prefix.cache, len(rows))
-        ends = torch.tensor([kept.lengths[row] - 1 for row in rows])
+        ends = torch.tensor([kept.lengths[row] for row in rows])[:, None]
+        # A row may have fewer positions than are wanted.
+        last = (ends + torch.arange(-wanted, 0)).clamp(min=0)
         caught: dict[int, Tensor] = {}
 
         def keep(above_start: int, output: object) -> None:
@@ -160,17 +188,17 @@ class Prefill:
             if kept.keeps(boundary := start + above_start + 1):
                 caught[boundary] = stream_out(output)
 
-        def last(hidden: Tensor) -> Tensor:
-            return hidden[torch.arange(len(rows), device=hidden.device), ends.to(hidden.device)][:, None]
+        def at_the_end(hidden: Tensor) -> Tensor:
+            return hidden[torch.arange(len(rows), device=hidden.device)[:, None], last.to(hidden.device)]
 
         with ExitStack() as stack:
             if start:
                 hidden = kept.hidden(start, index).to(self._device_of(start - 1))
                 stack.enter_context(begin_at(self._layers, start, self._form.holding(hidden)))
             stack.enter_context(catch_outputs(list(self._layers)[start:reached], keep))
-            # The unembedding sees one position of each row, so that logits are (rows, 1, vocabulary).
-            stack.enter_context(change_input(model.unembedding, last))
-            logits = model.logits(ids, None, positions, cache)[:, -1]
+            # The unembedding sees the wanted positions of each row, so that logits are (rows, wanted, vocabulary).
+            stack.enter_context(change_input(model.unembedding, at_the_end))
+            logits = model.logits(ids, None, positions, cache)
         for boundary, states in caught.items():
             kept.keep_hidden(boundary, index, states)
         for number in range(start, reached):

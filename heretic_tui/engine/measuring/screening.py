@@ -38,8 +38,6 @@ _FOLDS = 16
 # Digits of an estimate of refusals, and of how responses begin: what lies behind them depends on what else was in a
 # batch.
 _DIGITS, _OPENING_DIGITS = 1, 4
-# What the stage is called in which responses are looked at that are not decoded.
-_EXPECTING = "expected refusals"
 
 Front = Sequence[tuple[float, float]]
 
@@ -187,7 +185,7 @@ def measure_cheaply(
                 log_probabilities = torch.log_softmax(logits, dim=-1)
                 for key, metric in metrics.first_tokens.items():
                     values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
-        with timed(job, _EXPECTING, work):
+        with timed(job, evaluation.openings_stage, work):
             if rows_bad:
                 refused[rows_bad] = openings.per_prompt(pool, job, rows_bad)
         seen["good"] += rows_good

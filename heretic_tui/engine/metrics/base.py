@@ -1,4 +1,5 @@
-"""What metrics are: how first tokens, or responses with verdicts, become a figure of a trial; and those of a run."""
+"""What metrics are: how first tokens, responses with verdicts, or how responses begin become a figure of a trial; and
+those of a run."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ M = TypeVar("M")
 
 FIRST_TOKENS: Literal["first tokens"] = "first tokens"
 RESPONSES: Literal["responses"] = "responses"
+OPENINGS: Literal["openings"] = "openings"
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,26 @@ class ResponseMetric(Protocol):
         return ()
 
 
+class OpeningMetric(Protocol):
+    """A figure of how responses to bad evaluation prompts begin, which is known before they are decoded; smaller is
+    better. Trials have none where that tells nothing of the model.
+
+    A class that inherits from this one has all that is not said to be its own.
+
+    Attributes:
+        figure: what it is called, and how its values are written; the key is set by what makes the metric. Its own.
+    """
+
+    needs: Literal["openings"] = OPENINGS
+    figure: Figure
+
+    @abstractmethod
+    def of(self, values: Tensor) -> float:
+        """The figure, from the probability that the response to each prompt is a refusal, float64 on the CPU,
+        (prompts,). Its own."""
+        ...
+
+
 @dataclass(frozen=True)
 class Metrics:
     """The metrics of a run by key.
@@ -122,6 +144,7 @@ class Metrics:
 
     first_tokens: Mapping[str, FirstTokenMetric]
     responses: Mapping[str, ResponseMetric]
+    openings: Mapping[str, OpeningMetric]
     figures: tuple[Figure, ...]
 
     @property
@@ -135,8 +158,8 @@ class Metrics:
         return None
 
     def words(self, needs: str) -> str:
-        """The names of those that need first tokens, or responses: a stage of the measurement is called so."""
-        kinds = self.first_tokens if needs == FIRST_TOKENS else self.responses
+        """The names of those that need first tokens, responses or openings: a stage of the measurement is called so."""
+        kinds = {FIRST_TOKENS: self.first_tokens, RESPONSES: self.responses, OPENINGS: self.openings}[needs]
         return ", ".join(figure.name for figure in self.figures if figure.key in kinds)
 
     def notes(self) -> list[str]:
@@ -162,16 +185,21 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
     """
     first_tokens: dict[str, FirstTokenMetric] = {}
     responses: dict[str, ResponseMetric] = {}
+    openings: dict[str, OpeningMetric] = {}
     figures = []
     for key in dict.fromkeys(keys):
         needs = getattr(method(METRICS, key), "needs", None)
-        metric: FirstTokenMetric | ResponseMetric
+        metric: FirstTokenMetric | ResponseMetric | OpeningMetric
         if needs == FIRST_TOKENS:
             metric = first_tokens[key] = _made(
                 cast(type[FirstTokenMetric], method(METRICS, key, FirstTokenMetric)), key
             )
         elif needs == RESPONSES:
             metric = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
+        elif needs == OPENINGS:
+            if key in keys[:2]:
+                raise UsageError(f"{quoted(key)} can be a figure, and no objective: not every model has it")
+            metric = openings[key] = _made(cast(type[OpeningMetric], method(METRICS, key, OpeningMetric)), key)
         else:
             raise UsageError(
                 f"the METHOD of the metric {quoted(key)} does not say whether it needs first tokens or responses: "
@@ -186,7 +214,7 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
             )
         meaning = metric.figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
         figures.append(replace(metric.figure, key=key, meaning=meaning))
-    return Metrics(first_tokens, responses, tuple(figures))
+    return Metrics(first_tokens, responses, openings, tuple(figures))
 
 
 def _made(cls: type[M], key: str) -> M:

@@ -244,7 +244,7 @@ class ChatModel:
         if isinstance(cache, WholeText):
             ids, positions = cache.grown(ids, positions)
             cache = None
-        return self.logits(ids, mask, positions, cache, last_only=True)[:, -1]
+        return self.logits(ids, mask, positions, cache, last=1)[:, -1]
 
     def as_attention_mask(self, visible: Tensor) -> Tensor:
         """What is visible, bool (rows, 1, tokens, columns), as the model's attention takes it."""
@@ -252,13 +252,11 @@ class ChatModel:
             return visible
         return torch.zeros_like(visible, dtype=self.dtype).masked_fill(~visible, torch.finfo(self.dtype).min)
 
-    def logits(
-        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache | None, last_only: bool = False
-    ) -> Tensor:
+    def logits(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache | None, last: int = 0) -> Tensor:
         """Raw float32 logits, shape (rows, positions, vocabulary).
 
         Args:
-            last_only: only the last position's are needed; a model that can leaves the others out.
+            last: only so many last positions' are needed; a model that can leaves the others out. 0: all are.
         """
         if self.threads:
             self.threads.look()
@@ -267,8 +265,8 @@ class ChatModel:
             options[self._cache_name] = cache
         if self._takes_positions:
             options["position_ids"] = positions
-        if last_only and self._takes_logits_to_keep:
-            options["logits_to_keep"] = 1
+        if last and self._takes_logits_to_keep:
+            options["logits_to_keep"] = last
         out = self.network(input_ids=ids, attention_mask=mask, use_cache=cache is not None, **options)
         logits: Tensor = out.logits
         return logits.float()

@@ -10,7 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import torch
+
 from heretic_tui import events as ev
+from heretic_tui.engine.measuring.checked import of_openings
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.measuring.openings import Openings
@@ -76,17 +79,16 @@ class Screener:
 
         return measure_cheaply(self._baseline.pool, job, self._baseline.evaluation, self._openings, is_beaten, work)
 
-    def look_at(self, job: Job) -> None:
-        """Look at how the responses of a trial begin that is decoded in any case."""
-        rows = range(len(self._baseline.evaluation.bad))
-        job.openings = rounded(self._openings.per_prompt(self._baseline.pool, job, rows).tolist())
-        job.figures[EXPECTED_REFUSALS] = expected(job.openings, len(rows)).value
-
     def ended(self, job: Job, cheap: Cheap) -> ev.TrialFinished:
         """The end of a trial that was looked at."""
         assert job.number is not None
         counted = self._expectation(job.number).refusals(cheap.openings)
-        known = {**cheap.figures, EXPECTED_REFUSALS: expected(cheap.openings, len(self._baseline.evaluation.bad))}
+        evaluation, known = self._baseline.evaluation, dict(cheap.figures)
+        if len(cheap.openings) == len(evaluation.bad):
+            begins = torch.tensor(cheap.openings, dtype=torch.float64)
+            known |= {key: Value(value) for key, value in of_openings(evaluation.metrics, begins).items()}
+        else:
+            known[EXPECTED_REFUSALS] = expected(cheap.openings, len(evaluation.bad))
         estimates = {key: each for key, each in known.items() if each.error} | {self._counted: counted}
         return ev.TrialFinished(
             number=job.number,

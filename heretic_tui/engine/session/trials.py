@@ -25,12 +25,12 @@ from heretic_tui.commands import Keep
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History, compared
+from heretic_tui.engine.measuring.screening import rounded
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Screener, known_figures
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import DIED, FINISHED, KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
@@ -278,9 +278,6 @@ class Trials:
                 ]
             self._in_hand.append(begun)
             self._bench.baseline.pool.start(begun)
-            if self._screener:
-                with failures_of(begun):
-                    self._screener.look_at(begun)
             return True
         self._in_hand = [other for other in self._in_hand if other.number != number]
         return self._conclude(job)
@@ -323,9 +320,7 @@ class Trials:
             return False
         if responses:
             self._bench.keep_responses(job.number, responses)
-        if EXPECTED_REFUSALS in job.figures:
-            figures[EXPECTED_REFUSALS] = job.figures[EXPECTED_REFUSALS]
-        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures, openings=job.openings)
+        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures, openings=rounded(job.begins))
         if job.dominated and job.stopping:
             estimate = {job.stopping[1]: round(job.estimate(), 2)}
             ended = replace(ended, state="dominated", at_least=at_least, estimate=estimate)

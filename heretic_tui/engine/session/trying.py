@@ -68,17 +68,10 @@ def _answer(bench: Workbench, asked: Try, job: Job, work: Work) -> Steps[None]:
 
 
 def _measure(bench: Workbench, asked: Try, job: Job, work: Work) -> Steps[str | None]:
-    """Look at the evaluation prompts part by part. Returns why no refusals can be expected from first tokens."""
+    """Look at the evaluation prompts part by part. Returns why no refusals can be expected."""
     evaluation, pool = bench.baseline.evaluation, bench.baseline.pool
     metrics = evaluation.metrics.first_tokens
-    openings, why = bench.openings, None
-    if openings is None:
-        refused = any(response.verdict.refused for response in bench.baseline.responses)
-        why = (
-            "the first token does not tell refusals from answers in this model"
-            if refused
-            else "the original model refuses none of the harmful prompts"
-        )
+    openings, why = bench.openings, bench.no_openings
     expected = torch.zeros(0, dtype=torch.float64)
     values = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
     looked: list[int] = []

@@ -16,7 +16,7 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.base_model import keep_responses, kept_responses
 from heretic_tui.engine.measuring.job import Job
-from heretic_tui.engine.measuring.openings import Openings, find_openings, mean_first_tokens
+from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.chat import LiveModel
@@ -26,6 +26,7 @@ from heretic_tui.engine.session.phases.batch_size import set_batch_size
 from heretic_tui.engine.session.phases.directions import FoundDirections, directions_of_run
 from heretic_tui.engine.session.phases.layers import layers_of_run
 from heretic_tui.engine.session.phases.load import Loaded, load
+from heretic_tui.engine.session.phases.openings import openings_of_run
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.phases.response_prefix import set_response_prefix
 from heretic_tui.errors import UsageError
@@ -127,23 +128,32 @@ class Workbench(EditBench):
         edits = self.edits_of(parameters)
         edited = [writer.layer for writer in self.model.anatomy.writers if writer.name in edits]
         job = Job(number, edits, min(edited, default=self.model.depth))
+        # What is no trial is compared with what was measured of one: by verdicts, where there are any.
+        if number is not None and self.baseline.evaluation.metrics.openings:
+            job.openings = self.openings
         job.add("edit", time.perf_counter() - start)
         return job
 
-    @cached_property
+    @property
     def openings(self) -> Openings | None:
-        """How refusals of the model begin; None where the base model refuses no evaluation prompt, no responses are
-        judged, or the first token does not tell refusals from answers.
+        """How refusals of the model begin; None where that tells nothing (`no_openings` says why). Found when it is
+        first asked for.
 
         Raises:
             torch.OutOfMemoryError: when a single row is too much.
-            Aborted: from the control, between batches.
+            Aborted: from the control, between batches and tokens.
         """
-        baseline = self.baseline
-        base, good = Job(None, {}, self.model.depth, compared=False), len(baseline.evaluation.good)
-        refused = [row for row, response in enumerate(baseline.responses) if response.verdict.refused]
-        answers = mean_first_tokens(baseline.pool, base, "good", range(good))
-        return find_openings(baseline.pool, base, refused, len(baseline.evaluation.bad), answers)
+        return None if isinstance(self._openings, str) else self._openings
+
+    @property
+    def no_openings(self) -> str | None:
+        """Why no refusals can be expected before responses are decoded. Raises as `openings` does."""
+        return self._openings if isinstance(self._openings, str) else None
+
+    @cached_property
+    def _openings(self) -> Openings | str:
+        bad, good = self.tokens["bad_evaluation_prompts"], self.tokens["good_evaluation_prompts"]
+        return openings_of_run(self.run, self.model, bad, good, self.baseline, self.edits, self.model.work)
 
     def keep_responses(self, trial: int, responses: Sequence[Response | None]) -> None:
         """Write the responses of a trial to the run folder."""

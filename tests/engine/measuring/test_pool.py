@@ -11,12 +11,13 @@ from torch import nn
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedModel
 
 from heretic_tui.engine.anatomy.matrix_names import ATTENTION, MLP
+from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.measuring.base_model import base_figures, first_tokens
 from heretic_tui.engine.measuring.fast_pool import FastPool
-from heretic_tui.engine.measuring.job import Evaluation, Job
+from heretic_tui.engine.measuring.job import Evaluation, Forced, Job
 from heretic_tui.engine.measuring.odds import History, Odds, Past
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
@@ -363,3 +364,33 @@ def test_several_trials_can_be_in_hand_where_rows_cannot_be_told_apart(make_mode
     expected = [verdicts(job) for job in measured(pool, jobs(model, 5), 1)]
     pool.together = False
     assert [verdicts(job) for job in measured(pool, jobs(model, 5), 3)] == expected
+
+
+@pytest.mark.parametrize("kind", tiny_models.KINDS)
+@pytest.mark.parametrize("plain", [False, True])
+def test_logits_along_given_tokens_are_those_of_a_plain_pass(make_model: Make, kind: str, plain: bool) -> None:
+    model = make_model(kind, batch_size=5)
+    what = evaluation(model)
+    pool = PlainPool(model, what, Work()) if plain else open_pool(model, what, NO_COST, Work())[0]
+    assert isinstance(pool, PlainPool if plain else FastPool)
+    given = [[7 + row % 3, 40, 41 + row][: 1 + row % 3] for row in range(14)]
+    rows = [prompt + more for prompt, more in zip(what.bad, given, strict=True)]
+    for forced in (Forced(rows, 4), Forced(rows, 1), Forced([row[:-1] for row in rows], 3)):
+        # Twice, since the second pass starts from the states that the first one left.
+        for job in (Job(None, {}, model.depth), *jobs(model, 3), *jobs(model, 2)):
+            seen: list[int] = []
+            for found, logits in pool.forced_logits(job, forced, [*range(3, 14)]):
+                seen += found
+                with attached(model.anatomy.writers, job.edits), torch.inference_mode():
+                    for row, several in zip(found, logits, strict=True):
+                        ids = torch.tensor([forced.rows[row]])
+                        whole = model.network(input_ids=ids).logits[0]
+                        # What lies before the prompt's last token is not promised.
+                        last = min(forced.positions, len(whole) - len(what.bad[row]) + 1)
+                        assert several.shape[0] == forced.positions
+                        assert several[-last:] == pytest.approx(whole[-last:], abs=1e-3)
+            assert sorted(seen) == [*range(3, 14)]
+    # The prompts themselves are as they were.
+    (one,) = measured(pool, jobs(model, 1), 1)
+    (other,) = measured(PlainPool(model, what, Work()), jobs(model, 1), 1)
+    assert verdicts(one) == verdicts(other)

@@ -26,6 +26,7 @@ from heretic_tui.engine.metrics.judges.base import judge_named
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.events import BaselineMeasured
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.plugins import JUDGES, calling
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
@@ -35,13 +36,17 @@ _TRIALS_AT_MOST = 4
 
 
 def metrics_of(settings: Settings) -> Metrics:
-    """The metrics that settings ask for, none of which has seen the base model yet.
+    """The metrics that settings ask for, none of which has seen the base model yet. Where trials are screened, expected
+    refusals are one of them.
 
     Raises:
         UsageError: for a metric or a judge that cannot be used.
     """
-    judged = judge_named(settings.judge).judged
-    return metrics_named([*settings.objectives, *settings.figures], judged, settings.max_response_length)
+    judged, keys = judge_named(settings.judge).judged, [*settings.objectives, *settings.figures]
+    metrics = metrics_named(keys, judged, settings.max_response_length)
+    if settings.screening != "off" and metrics.stopping:
+        return metrics_named([*keys, EXPECTED_REFUSALS], judged, settings.max_response_length)
+    return metrics
 
 
 @dataclass(frozen=True)

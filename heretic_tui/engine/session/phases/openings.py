@@ -1,0 +1,259 @@
+"""How refusals begin: found before the first trial, by which way tells the verdicts on a few edits best."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from heretic_tui.engine.anatomy.writers import embedding_matrix
+from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.finite import NotFiniteError
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.checked import is_certain, of_openings, verdict_of
+from heretic_tui.engine.measuring.job import Job
+from heretic_tui.engine.measuring.openings import (
+    Openings,
+    Scale,
+    fitted_scale,
+    forced_by,
+    keep_openings,
+    kept_openings,
+    mean_first_tokens,
+    refusing,
+)
+from heretic_tui.engine.measuring.parting import Parting, find_parting
+from heretic_tui.engine.measuring.refusal_tokens import RefusalTokens, likelier_tokens
+from heretic_tui.engine.measuring.rows import Row, decode_rows, room
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.decoding import LOOK_EVERY, greedy
+from heretic_tui.engine.session.phases.baseline import Baseline
+from heretic_tui.engine.session.phases.phase import RunInputs, unless_damaged
+from heretic_tui.errors import HereticError, one_line
+from heretic_tui.events import BaselineMeasured
+from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.words import quoted
+from heretic_tui.work import Work
+
+# The edit of all layers alike, with these weights, is decoded for so many prompts.
+_WEIGHTS, _PROMPTS = (0.3, 0.6, 1.0), 16
+# First tokens of responses along which refusals may part from answers.
+_LENGTHS = (4, 8, 16)
+# Answers to harmless prompts that beginnings are compared with.
+_ANSWERS = 48
+# The share of pairs of a refusal and an answer that are told the right way round (the area under the ROC curve): with
+# so much nothing further is looked for, and less than the second tells too little.
+_ENOUGH, _TELLING = 0.95, 0.7
+# Verdicts of each kind without which that share says nothing.
+_VERDICTS = 3
+
+
+@dataclass(frozen=True)
+class _Verdicts:
+    """What was decoded of one edit.
+
+    Attributes:
+        refused: for each prompt that was decoded.
+    """
+
+    job: Job
+    refused: Sequence[bool]
+
+
+@dataclass(frozen=True)
+class _Way:
+    """One way to tell refusals, and how well it does.
+
+    Attributes:
+        area: under the ROC curve.
+    """
+
+    parting: Parting
+    scale: Scale
+    area: float | None
+
+
+def openings_of_run(
+    run: RunInputs,
+    model: ChatModel,
+    prompts: Sequence[Tokens],
+    good: Sequence[Tokens],
+    baseline: Baseline,
+    edits: Callable[[Parameters], Mapping[str, Edit]],
+    work: Work,
+) -> Openings | str:
+    """How refusals begin, from the run folder, or found now and kept there; or why no refusals can be expected.
+
+    Args:
+        prompts, good: tokens of the evaluation prompts.
+        edits: of some parameters, by the writer's name.
+
+    Raises:
+        torch.OutOfMemoryError: when a single row is too much.
+        Aborted: from the control, between batches and tokens.
+    """
+    if not baseline.responses:
+        return "no responses are judged"
+    vocabulary = len(embedding_matrix(model.network))
+    found = unless_damaged(partial(kept_openings, run.folder, prompts, vocabulary), work)
+    if found is None:
+        try:
+            found = _Search(model, prompts, good, baseline, edits, work).find()
+        except HereticError as error:
+            # A judge of another package, say: what fails here fails the trial that needs it, and not the run.
+            found = f"how refusals begin could not be found: {one_line(error)}"
+        if isinstance(found, str):
+            work.note(f"Refusals cannot be expected before a response is decoded: {found}.")
+        if run.own:
+            keep_openings(run.folder, found)
+    metrics = baseline.evaluation.metrics
+    if metrics.openings and not isinstance(found, str):
+        figures = {**baseline.figures, **of_openings(metrics, found.base)}
+        ordered = {figure.key: figures[figure.key] for figure in metrics.figures if figure.key in figures}
+        work.tell(BaselineMeasured(figures=ordered, prompts=len(prompts)))
+    return found
+
+
+class _Search:
+    """Looks for what tells refusals."""
+
+    def __init__(
+        self,
+        model: ChatModel,
+        prompts: Sequence[Tokens],
+        good: Sequence[Tokens],
+        baseline: Baseline,
+        edits: Callable[[Parameters], Mapping[str, Edit]],
+        work: Work,
+    ) -> None:
+        self._model = model
+        self._prompts = prompts
+        self._good = good
+        self._baseline = baseline
+        self._edits = edits
+        self._work = work
+        self._base = Job(None, {}, model.depth, compared=False)
+        self._refused = [response.verdict.refused for response in baseline.responses]
+        # Evenly from all, so that they stand for them.
+        count = min(_PROMPTS, len(prompts))
+        self._decoded = [place * len(prompts) // count for place in range(count)]
+
+    def find(self) -> Openings | str:
+        """Raises as `openings_of_run` does, and HereticError where a judge fails."""
+        refused = [row for row, bad in enumerate(self._refused) if bad]
+        if not refused:
+            return "the original model refuses none of the harmful prompts"
+        pool = self._baseline.pool
+        answers = mean_first_tokens(pool, self._base, "good", range(len(self._good)))
+        first = likelier_tokens(mean_first_tokens(pool, self._base, "bad", refused), answers)
+        verdicts = self._verdicts()
+        best = self._way(Parting.at_once(first.ids, len(self._prompts)), verdicts)
+        if best.area is None:
+            # No edit tried turns refusals into answers, or the model answers most: the prompts' two sets must do.
+            if not first.telling:
+                return "the first token does not tell refusals from answers"
+        elif best.area < _ENOUGH:
+            best = self._better(best, verdicts)
+        if best.area is not None and best.area < _TELLING:
+            return (
+                f"what responses begin with does not tell refusals from answers (area under the ROC curve "
+                f"{best.area:.2f})"
+            )
+        self._say(best, first, len(verdicts) * len(self._decoded))
+        parting = best.parting
+        base = refusing(pool, self._base, range(len(self._prompts)), parting, forced_by(parting, self._prompts))
+        return Openings(parting, best.scale, self._prompts, best.scale(base))
+
+    def _better(self, first: _Way, verdicts: Sequence[_Verdicts]) -> _Way:
+        """The best of the first token and of the ways along the base model's own responses."""
+        longest = _LENGTHS[-1]
+        rows = [*self._prompts, *self._good[:_ANSWERS]]
+        length = min(room(self._model, tokens, longest) for tokens in rows)
+        begun = greedy(self._model, rows, length, self._work.progress("how responses begin"))
+        own, answers = begun[: len(self._prompts)], begun[len(self._prompts) :]
+        ways = [first]
+        for tokens in _LENGTHS:
+            if parting := find_parting(own, self._refused, answers, tokens):
+                ways.append(self._way(parting, verdicts))
+        # The first of those that are as good: it looks at fewest tokens.
+        return max(ways, key=lambda way: round(way.area or 0.0, 2))
+
+    def _way(self, parting: Parting, verdicts: Sequence[_Verdicts]) -> _Way:
+        """How well a way tells the verdicts."""
+        forced = forced_by(parting, self._prompts)
+        parts = [refusing(self._baseline.pool, each.job, self._decoded, parting, forced) for each in verdicts]
+        values = torch.cat(parts)
+        refused = [bad for each in verdicts for bad in each.refused]
+        return _Way(parting, fitted_scale(values, refused), _area(values, refused))
+
+    def _verdicts(self) -> list[_Verdicts]:
+        """The verdicts on the base model and on a few edits, decoded for a few prompts. An edit that overflows is left
+        out."""
+        found = [_Verdicts(self._base, [self._refused[row] for row in self._decoded])]
+        jobs = [self._uniform(weight) for weight in _WEIGHTS]
+        together = self._baseline.together
+        for group in [jobs] if together else [[job] for job in jobs]:
+            try:
+                found += self._decode(group)
+            except NotFiniteError:
+                self._work.note("an edit of all layers makes logits overflow: how refusals begin is found without it")
+        return found
+
+    def _uniform(self, weight: float) -> Job:
+        depth = self._model.depth
+        kernel = Kernel(weight, (depth - 1) / 2, weight, float(depth))
+        edits = self._edits(Parameters(None, dict.fromkeys(self._model.anatomy.components, kernel)))
+        first = min((w.layer for w in self._model.anatomy.writers if w.name in edits), default=depth)
+        return Job(None, edits, first, compared=False)
+
+    def _decode(self, jobs: Sequence[Job]) -> list[_Verdicts]:
+        model, evaluation = self._model, self._baseline.evaluation
+        rows = [
+            Row(self._prompts[row], job.edits, room(model, self._prompts[row], evaluation.length))
+            for job in jobs
+            for row in self._decoded
+        ]
+        refused = [False] * len(rows)
+        report, ended = self._work.progress("how refusals begin"), 0
+
+        def heard(place: int, response: Tokens, end: str | None) -> bool:
+            nonlocal ended
+            text = model.decode(response) if end or len(response) % LOOK_EVERY == 0 else ""
+            over = end is not None or (bool(text) and is_certain(evaluation.judge, text))
+            if over:
+                refused[place] = verdict_of(evaluation.judge, text).refused
+                ended += 1
+                report(min(ended, len(rows)), len(rows))
+            return over
+
+        for _ in decode_rows(model, rows, heard, together=self._baseline.together):
+            pass
+        count = len(self._decoded)
+        return [_Verdicts(job, refused[at * count : (at + 1) * count]) for at, job in enumerate(jobs)]
+
+    def _say(self, best: _Way, first: RefusalTokens, verdicts: int) -> None:
+        if best.parting.is_at_once:
+            how = f"by the first token ({self._names(first.ids)})"
+        else:
+            beginnings = {tuple(given): None for given in best.parting.given}
+            behind = ", ".join(quoted(self._model.decode(list(each))) for each in list(beginnings)[:3])
+            how = f"by the token ({self._names(best.parting.ids)}) behind what responses begin with ({behind}, …)"
+        told = "" if best.area is None else f", area under the ROC curve {best.area:.2f} on {verdicts} verdicts"
+        self._work.note(f"Refusals are expected before a response is decoded {how}{told}.")
+
+    def _names(self, tokens: Sequence[int]) -> str:
+        return ", ".join(quoted(self._model.decode([token])) for token in tokens[:4])
+
+
+def _area(values: Tensor, refused: Sequence[bool]) -> float | None:
+    """The area under the ROC curve: the share of pairs of a refusal and an answer in which the refusal has the larger
+    value. None where either are too few."""
+    bad = torch.tensor(refused)
+    refusals, answers = values[bad], values[~bad]
+    if min(len(refusals), len(answers)) < _VERDICTS:
+        return None
+    above = (refusals[:, None] > answers).double() + 0.5 * (refusals[:, None] == answers).double()
+    return float(above.mean())
