@@ -83,7 +83,8 @@ class Baseline:
 
     def measure_as_it_is(self) -> Measurement:
         """Measure the model that was loaded, without an edit. Raises as `measure` does."""
-        return self.measure(Job(None, {}, self.depth))
+        # As if all layers were edited: no other job will pass through these, and nothing is kept of them.
+        return self.measure(Job(None, {}, 0))
 
     def measure(self, job: Job) -> Measurement:
         """Measure one edit in full. Raises as `measure_all` does."""
