@@ -48,11 +48,14 @@ class ChatBase(ModeScreen):
 
     @property
     def columns(self) -> list[Who]:
-        """Who answers: those that the user chose, or whatever trial is selected on the trials screen."""
+        """Who answers: those that the user chose, or whatever trial is selected on the trials screen, and beside it the
+        original model where there is room."""
         if self.talk.chosen is not None:
             return self.talk.chosen
         trial = self.view.trial
-        return [Who(trial.number) if trial and trial.state in KNOWN_STATES else ORIGINAL]
+        if not (trial and trial.state in KNOWN_STATES):
+            return [ORIGINAL]
+        return [Who(trial.number), ORIGINAL] if self.has_class("-huge") else [Who(trial.number)]
 
     @property
     def active(self) -> Who:
