@@ -11,6 +11,9 @@ from heretic_tui.tui.screens.chat_text import Drawing
 from heretic_tui.tui.widgets.chat_columns import ChatColumns
 from heretic_tui.tui.widgets.message_box import MessageBox
 
+# Columns of a terminal from which on a conversation begins with two models side by side.
+ROOM_FOR_TWO = 180
+
 
 class ChatBase(ModeScreen):
     """Columns, the message, and the settings of the chat."""
@@ -55,7 +58,7 @@ class ChatBase(ModeScreen):
         trial = self.view.trial
         if not (trial and trial.state in KNOWN_STATES):
             return [ORIGINAL]
-        return [Who(trial.number), ORIGINAL] if self.has_class("-huge") else [Who(trial.number)]
+        return [Who(trial.number), ORIGINAL] if self.app.size.width >= ROOM_FOR_TWO else [Who(trial.number)]
 
     @property
     def active(self) -> Who:

@@ -17,7 +17,7 @@ from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.work import Work
-from tests.engine.measuring.test_pool import NO_COST, evaluation, jobs, prompts, verdicts
+from tests.engine.measuring.test_pool import LENGTH, NO_COST, evaluation, jobs, prompts, verdicts
 from tests.support import tiny_models
 from tests.support.trial_course import measured
 
@@ -97,9 +97,9 @@ def test_lines_join_and_leave_and_nothing_that_is_said_or_measured_changes(
     assert not any(m._forward_hooks for m in model.network.modules()), "nothing is left"
 
 
-def test_a_line_joins_only_where_prompts_are_decoded_and_there_is_room(make_model: Make) -> None:
+def test_a_line_is_alone_where_no_prompt_is_decoded_and_takes_no_line_of_a_trial(make_model: Make) -> None:
     control = Control()
-    model = make_model(batch_size=9)
+    model = make_model(batch_size=1)
     what = evaluation(model)
     pool, _ = open_pool(model, what, NO_COST, Work(None, control))
     (row,) = prompts(1, 11)
@@ -114,14 +114,13 @@ def test_a_line_joins_only_where_prompts_are_decoded_and_there_is_room(make_mode
 
     serve()
     serve()
-    assert pool.steps == before, "no trial is in hand: it is alone"
-    # One line that is a trial's, and none beside it.
-    model.batch_size, control.serve = 1, serve
-    alone = FastPool(model, what, NO_COST, Work())
-    measured(alone, jobs(model, 1), 1)
-    (job,) = measured(pool, jobs(model, 1), 1)
-    assert job.error is None
-    assert pool.steps - before == alone.steps
+    assert pool.steps == before, "no trial is in hand"
+    control.serve = serve
+    (beside,) = measured(pool, jobs(model, 1), 1)
+    (alone,) = measured(FastPool(model, what, NO_COST, Work()), jobs(model, 1), 1)
+    assert beside.error is None
+    assert verdicts(beside) == verdicts(alone)
+    assert len(line.tokens) > len(row) + LENGTH
 
 
 @pytest.mark.parametrize("spared", [True, False])
