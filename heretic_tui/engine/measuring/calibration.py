@@ -13,9 +13,10 @@ Values = NDArray[np.float64]
 # Points are left out one at a time up to this number, and every so many-th together beyond it.
 _FOLDS = 48
 # Points that are to be near enough for their residuals to count fully.
-_NEAR = 6
-# Residuals that are assumed before any is known, and their size: a share of the prompts.
-_ASSUMED, _SIZE = 1.0, 0.03
+_NEAR = 4
+# Residuals that are assumed before any is known, and their size: a share of what chance alone would make of verdicts
+# that are independent of each other.
+_ASSUMED, _SIZE = 1.0, 0.6
 # With more points than these the first and the last one are left out of the error.
 _ENDS = 4
 # Where no point lies near, a smooth curve decides: it counts as a point of this weight in each hundredth of the range.
@@ -67,7 +68,7 @@ class Calibration:
             # places between points.
             weights[[0, -1]] = 0.0
         known = float(weights.sum())
-        squares = float((weights * self._residuals**2).sum()) + _ASSUMED * (_SIZE * self._prompts) ** 2
+        squares = float((weights * self._residuals**2).sum()) + _ASSUMED * (_SIZE * self._by_chance(value)) ** 2
         error = np.sqrt(squares / (known + _ASSUMED)) * _inflated(known + _ASSUMED)
         # Beyond the points nothing says how the curve goes on: as far as the figure itself goes on, at most.
         beyond = max(self._expected[0] - expected, expected - self._expected[-1], 0.0)
