@@ -31,7 +31,8 @@ def _inspect(options: argparse.Namespace, streams: Streams) -> int:
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--edit", type=user_path, metavar="FILE", help="JSON with direction_index and components")
+    text = "JSON with direction_index and components; given more than once, the edits are measured together"
+    parser.add_argument("--edit", type=user_path, metavar="FILE", action="append", default=[], help=text)
 
 
 def _score(options: argparse.Namespace, streams: Streams) -> int:
@@ -39,11 +40,12 @@ def _score(options: argparse.Namespace, streams: Streams) -> int:
     check_model_is_named(settings)
     from heretic_tui.parameters import Parameters
 
-    parameters = Parameters.from_file(options.edit) if options.edit else None
+    edits = [Parameters.from_file(file) for file in options.edit]
     with work_apart(streams, "scoring the edit") as work:
         from heretic_tui.engine.session.score import score
 
-        streams.out.write_lines(to_json(as_json(score(settings, parameters, work)), 1))
+        found = score(settings, edits, work)
+        streams.out.write_lines(to_json(as_json(found if len(edits) > 1 else found[0]), 1))
     return DONE
 
 
@@ -59,7 +61,7 @@ INSPECT = Subcommand(
 SCORE = Subcommand(
     name="score",
     usage="[MODEL]",
-    summary="measure one edit as a trial would be; without --edit, the original model",
+    summary="measure edits as trials would be; without --edit, the original model",
     settings=EVERY_SETTING,
     add_arguments=_add_score,
     run=_score,

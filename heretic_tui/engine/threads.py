@@ -30,7 +30,7 @@ _WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 # A way is tried so often; one that is hopelessly slow, once.
 _TRIES = 6
 _HOPELESS = 4.0
-# The way of a free machine is kept unless another is faster by this.
+# The way of a free machine, or else the way that is in use, is kept unless another is faster by this.
 _CLEARLY = 1.15
 # Seconds between two looks, and after one that took far longer than was measured.
 _EVERY, _SOON = 3.0, 0.3
@@ -123,10 +123,10 @@ class ThreadWatch:
             self._use(way)
             found[way] = self._tried(min(found.values(), default=math.inf))
         best = min(found.values())
-        before, self.way = self.way, next(way for way in self._ways if found[way] <= _CLEARLY * best)
+        before, usual = self.way, self._ways[0]
+        self.way = next(way for way in (usual, before, *self._ways) if found[way] <= _CLEARLY * best)
         self._use(self.way)
         self._taken, self._slow = found[self.way], 0
-        usual = self._ways[0]
         self._pause = _AGAIN if self.way == usual else min(_AGAIN_AT_MOST, 2 * self._pause)
         now = self._clock()
         self._next, self._again = now + _EVERY, now + self._pause

@@ -1,12 +1,12 @@
-"""How long earlier runs of the same model took on this machine, from their journals: what a new one will take, as far
-as anybody knows."""
+"""What earlier runs of the same model tell: how long they took on this machine, from their journals, which is what a
+new one will take, as far as anybody knows; and which of them has found what another piece of work needs."""
 
 from __future__ import annotations
 
 import itertools
 import statistics
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -120,6 +120,29 @@ def _times_of(run: RunFolder) -> EarlierTimes | None:
     if len(known) < _ENOUGH:
         return None
     return EarlierTimes(run.name, sum(phases.values()), search / len(known), len(known), screening)
+
+
+def run_alike(runs_dir: Path, identity: Mapping[str, object], but: Collection[str]) -> RunFolder | None:
+    """The latest run of the same model, prompts and settings that has found its directions; None where there is none.
+
+    Args:
+        identity: what decides the results.
+        but: settings that may differ.
+    """
+    wanted = _without(identity, but)
+    for run in _latest_first(runs_dir):
+        # A run that is damaged is no help.
+        with suppress(HereticError):
+            known = run.read_record().identity
+            if known is not None and _without(known, but) == wanted and run.directions.is_file():
+                return run
+    return None
+
+
+def _without(identity: Mapping[str, object], but: Collection[str]) -> dict[str, object]:
+    settings = identity.get("settings")
+    known = settings if isinstance(settings, Mapping) else {}
+    return {**identity, "settings": {name: value for name, value in known.items() if name not in but}}
 
 
 def _latest_first(runs_dir: Path) -> list[RunFolder]:

@@ -8,6 +8,7 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.plugins import names
 from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of, method_kind
 
@@ -75,7 +76,9 @@ class Setting:
     def choices(self) -> tuple[str, ...]:
         """The values that it can have, or each of its values; empty where it is free."""
         if methods := method_kind(self.field):
-            return names(methods)
+            known = names(methods)
+            # Not every model has it, so that the search cannot rest on it.
+            return tuple(each for each in known if self.name != "objectives" or each != EXPECTED_REFUSALS)
         kind = self.field.annotation
         inner = get_args(kind)[0] if get_origin(kind) is list else kind
         return get_args(inner) if get_origin(inner) is Literal else ()

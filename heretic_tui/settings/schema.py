@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.files import default_runs_dir, parse_json
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from heretic_tui.settings.older import in_first_words
@@ -210,7 +211,7 @@ class Settings(BaseModel):
     @field_validator("objectives")
     @classmethod
     def _different(cls, value: list[str]) -> list[str]:
-        if len(set(value)) < len(value):
+        if len(set(value)) < len(value) or EXPECTED_REFUSALS in value:
             raise ValueError
         return value
 

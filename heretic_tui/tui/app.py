@@ -32,6 +32,7 @@ from heretic_tui.tui.run_view import EVERYTHING
 from heretic_tui.tui.runs_app import TICK
 from heretic_tui.tui.screens.base import ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
+from heretic_tui.tui.screens.chat_base import ROOM_FOR_TWO
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.home import HomeScreen
@@ -262,7 +263,7 @@ class HereticApp(QueueApp):
 
     @on(messages.ChatWith)
     def _chat_with(self, message: messages.ChatWith) -> None:
-        self.view.conversations.choose(message.trial)
+        self.view.conversations.choose(message.trial, room=self.size.width >= ROOM_FOR_TWO)
         self.switch_mode("chat")
 
     @on(messages.ExportTrial)

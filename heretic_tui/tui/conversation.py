@@ -114,11 +114,14 @@ class Conversations:
 
     # Who answers
 
-    def choose(self, trial: int) -> None:
-        """Let this trial answer, beside the original model where that is in a column of its own."""
+    def choose(self, trial: int, room: bool = False) -> None:
+        """Let this trial answer, beside the original model where that is in a column of its own, or where there is room
+        for it and nothing is said yet."""
         beside = [ORIGINAL] if self.chosen and len(self.chosen) > 1 and ORIGINAL in self.chosen else []
         self.chosen = [*beside, Who(trial)]
         self.active = len(beside)
+        if room and not self.turns and not beside:
+            self.chosen.append(ORIGINAL)
 
     def put(self, columns: Sequence[Who], who: Who) -> None:
         """Let a model answer in the active column; where it has one already, the two change places."""

@@ -74,6 +74,15 @@ def test_all_threads_are_kept_where_another_way_is_hardly_faster() -> None:
     assert machine.watch.way == SPINNING
 
 
+def test_of_two_that_are_nearly_the_same_the_one_in_use_stays() -> None:
+    machine = Machine(BUSY)
+    machine.watch.choose()
+    machine.takes = {**BUSY, RESTING: BUSY[ONE] * 0.95}
+    machine.passes(300)
+    assert machine.used == ONE
+    assert len(machine.said) == 1
+
+
 def test_work_that_becomes_far_slower_makes_it_choose_anew_and_a_free_machine_lets_it_go_back() -> None:
     machine = Machine(FREE)
     machine.watch.choose()

@@ -21,8 +21,11 @@ _ASSUMED, _SIZE = 1.0, 0.6
 _ENDS = 4
 # Where no point lies near, a smooth curve decides: it counts as a point of this weight in each hundredth of the range.
 _TRUST, _GRID = 0.25, 100
-# What is assumed of the curve before there are points, its slope and offset in log-odds, and how firmly.
-_CURVE, _FIRMNESS = np.array([1.5, 0.0]), np.diag([1.0, 0.25])
+# What is assumed of that curve before there are points, its slope and offset in log-odds, and how firmly; so many
+# verdicts each point counts as, fewer than it has: the verdicts of one edit are not independent of each other.
+_CURVE, _FIRMNESS, _VERDICTS = np.array([1.3, 0.0]), np.diag([4.0, 2.0]), 40.0
+# Newton's steps end below this size. More refusals expected never make fewer.
+_STILL, _FLATTEST = 1e-9, 0.05
 # Verdicts are whole numbers: no estimate is surer than this.
 _LEAST = 0.5
 
@@ -44,6 +47,7 @@ class Calibration:
         # In an order of their own, so that a sum does not depend on which trial ended first.
         ordered = np.array(sorted(points), dtype=np.float64).reshape(-1, 2)
         self._expected, self._measured = ordered[:, 0], ordered[:, 1]
+        self._curve = _fitted(self._expected, self._measured, prompts)
         self._residuals = self._left_out()
 
     def estimate(self, expected: float) -> tuple[float, float]:
@@ -52,7 +56,7 @@ class Calibration:
             # Nothing is known but the figure's own scale.
             value = min(max(expected, 0.0), float(self._prompts))
             return value, max(self._by_chance(value), _LEAST) * _inflated(_ASSUMED)
-        value = float(_fitted(self._expected, self._measured, self._prompts, np.array([expected]))[0])
+        value = float(np.interp(expected, *self._curve))
         return value, self._error(expected, value)
 
     def _error(self, expected: float, value: float) -> float:
@@ -80,8 +84,8 @@ class Calibration:
         folds = np.arange(count) % min(count, _FOLDS)
         for fold in range(min(count, _FOLDS)):
             out, others = folds == fold, folds != fold
-            fitted = _fitted(self._expected[others], self._measured[others], self._prompts, self._expected[out])
-            residuals[out] = self._measured[out] - fitted
+            curve = _fitted(self._expected[others], self._measured[others], self._prompts)
+            residuals[out] = self._measured[out] - np.interp(self._expected[out], *curve)
         return residuals
 
     def _by_chance(self, value: float) -> float:
@@ -90,15 +94,15 @@ class Calibration:
         return float(np.sqrt(self._prompts * share * (1 - share)))
 
 
-def _fitted(expected: Values, measured: Values, prompts: int, at: Values) -> Values:
-    """The isotonic curve through points, at some places; flat beyond them. Between points that lie far apart it
-    follows a smooth curve that fits all of them."""
+def _fitted(expected: Values, measured: Values, prompts: int) -> tuple[Values, Values]:
+    """The isotonic curve through points, by its corners: places in order, and values. Between points that lie far apart
+    it follows a smooth curve that fits all of them."""
     grid = np.linspace(0.0, prompts, _GRID + 1)
-    curve = IsotonicRegression(y_min=0.0, y_max=float(prompts), increasing=True, out_of_bounds="clip")
+    curve = IsotonicRegression(y_min=0.0, y_max=float(prompts), increasing=True)
     places = np.concatenate([expected, grid])
     values = np.concatenate([measured, _smooth(expected, measured, prompts, grid)])
-    weights = np.concatenate([np.ones(len(expected)), np.full(len(grid), _TRUST)])
-    return np.asarray(curve.fit(places, values, sample_weight=weights).predict(at), dtype=np.float64)
+    curve.fit(places, values, sample_weight=np.concatenate([np.ones(len(expected)), np.full(len(grid), _TRUST)]))
+    return curve.X_thresholds_, curve.y_thresholds_
 
 
 def _smooth(expected: Values, measured: Values, prompts: int, at: Values) -> Values:
@@ -106,15 +110,25 @@ def _smooth(expected: Values, measured: Values, prompts: int, at: Values) -> Val
     likelihood, with Newton's steps."""
     line = _CURVE.copy()
     features = np.stack([_log_odds(expected, prompts), np.ones_like(expected)], axis=1)
-    for _ in range(25):
-        shares = _shares(features @ line)
-        slope = features.T @ (measured - prompts * shares) - _FIRMNESS @ (line - _CURVE)
-        curvature = features.T @ (features * (prompts * shares * (1 - shares) + 1e-6)[:, None]) + _FIRMNESS
-        step = np.clip(np.linalg.solve(curvature, slope), -2.0, 2.0)
-        line += step
-        if np.abs(step).max() < 1e-9:
+    shares = measured / prompts
+
+    def loss(tried: Values) -> float:
+        odds = features @ tried
+        unlikely = np.logaddexp(0.0, odds) - shares * odds
+        return float(_VERDICTS * unlikely.sum() + (tried - _CURVE) @ _FIRMNESS @ (tried - _CURVE) / 2)
+
+    for _ in range(50):
+        found = _shares(features @ line)
+        slope = _VERDICTS * features.T @ (shares - found) - _FIRMNESS @ (line - _CURVE)
+        curvature = _VERDICTS * features.T @ (features * (found * (1 - found))[:, None]) + _FIRMNESS
+        step, before = np.linalg.solve(curvature, slope), loss(line)
+        # A whole step may go too far, and the next ones ever farther; a small enough part of it never does.
+        while loss(line + step) > before and np.abs(step).max() > _STILL:
+            step = step / 2
+        line = line + step
+        if np.abs(step).max() <= _STILL:
             break
-    return np.asarray(prompts * _shares(line[0] * _log_odds(at, prompts) + line[1]), dtype=np.float64)
+    return np.asarray(prompts * _shares(max(line[0], _FLATTEST) * _log_odds(at, prompts) + line[1]), dtype=np.float64)
 
 
 def _log_odds(expected: Values, prompts: int) -> Values:

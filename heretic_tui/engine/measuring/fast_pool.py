@@ -181,7 +181,7 @@ class FastPool:
 
     def _admit(self) -> None:
         """Let waiting prompts in where lines are free, the jobs in turn."""
-        capacity = max(1, self._model.batch_size - len(self._extra))
+        capacity = self._model.batch_size
         free = capacity - len(self._lines)
         if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
             return
@@ -414,15 +414,12 @@ class FastPool:
 
     def join(self, line: ExtraLine, cache: Cache) -> bool:
         number, lines = len(self._extra), len(self._lines)
-        # Trials keep the greater part of the batch.
-        if not self._open or 2 * number + 2 > self._model.batch_size or not self.holds(line):
+        if not self._open or not self.holds(line):
             return False
         slots = self._slots()
-        if number + lines >= slots.lines or any(
-            keys_and_values(cache, layer)[0].shape[2] != line.cached for layer in range(self._model.depth)
-        ):
-            return False
         with torch.inference_mode():
+            # Trials keep all of theirs.
+            slots.hold(self._model.batch_size + number + 1)
             # The first line of a trial makes room at its end.
             if self._lines:
                 self._move([0], [lines], self._lines[0].cached)
@@ -437,7 +434,8 @@ class FastPool:
         place, slots = self._extra.index(line), self._slots()
         last = self._extra[-1]
         if line is not last:
-            slots.move([len(self._extra) - 1], [place], last.cached)
+            # Its last token too, which is in the cache where its logits are there and were not looked at yet.
+            slots.move([len(self._extra) - 1], [place], last.cached + 1)
             self._extra[place] = last
         if self._lines:
             # Before there is one less: the place is that of the last extra line.

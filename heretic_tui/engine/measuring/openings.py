@@ -95,7 +95,7 @@ def refusing(pool: Pool, job: Job, rows: Sequence[int], parting: Parting, forced
     else:
         for found, several in pool.forced_logits(job, forced, rows):
             for row, logits in zip(found, several, strict=True):
-                wanted = 1 + parting.places[row][-1] - parting.places[row][0]
+                wanted = parting.positions_of(row)
                 last = _finite([row] * wanted, logits[-wanted:]).double().log_softmax(dim=-1)
                 parts[row] = parting.refusing(row, last)
     return torch.tensor([parts[row] for row in rows], dtype=torch.float64)
@@ -154,6 +154,7 @@ class _Kept:
     ids: tuple[int, ...] = ()
     given: tuple[tuple[int, ...], ...] = ()
     places: tuple[tuple[int, ...], ...] = ()
+    from_start: bool = False
     slope: float = 1.0
     shift: float = 0.0
     base: tuple[float, ...] = ()
@@ -169,6 +170,7 @@ def keep_openings(folder: RunFolder, found: Openings | str) -> None:
             ids=tuple(parting.ids),
             given=tuple(map(tuple, parting.given)),
             places=tuple(map(tuple, parting.places)),
+            from_start=parting.from_start,
             slope=found.scale.slope,
             shift=found.scale.shift,
             base=tuple(found.base.tolist()),
@@ -202,7 +204,7 @@ def kept_openings(folder: RunFolder, prompts: Sequence[Tokens], vocabulary: int)
     sound = kept.slope > 0 and all(0 <= value <= 1 for value in kept.base)
     if not (kept.format == _FORMAT and fits and sound and kept.ids and all(0 <= t < vocabulary for t in tokens)):
         raise UsageError(f"{path} is damaged (it does not say how refusals of {len(prompts)} prompts begin)")
-    parting = Parting(list(kept.ids), [list(given) for given in kept.given], kept.places)
+    parting = Parting(list(kept.ids), [list(given) for given in kept.given], kept.places, kept.from_start)
     base = torch.tensor(kept.base, dtype=torch.float64)
     return Openings(parting, Scale(kept.slope, kept.shift), prompts, base)
 

@@ -32,11 +32,14 @@ class Parting:
         ids: the tokens that refusals go on with at such places.
         given: by prompt, the tokens that its response is made to begin with: those that say nothing yet.
         places: by prompt, after how many of them refusals and answers may part, in order; the last is after all.
+        from_start: whether what is given counts from its first token on, as far as it is probable; else from the first
+            place on. (An edit may put one beginning in place of another that says as little, or an answer.)
     """
 
     ids: Sequence[int]
     given: Sequence[Tokens]
     places: Sequence[Sequence[int]]
+    from_start: bool = False
 
     @classmethod
     def at_once(cls, ids: Sequence[int], prompts: int) -> Parting:
@@ -46,7 +49,12 @@ class Parting:
     @property
     def positions(self) -> int:
         """How many of the last positions have to be looked at."""
-        return 1 + max((each[-1] - each[0] for each in self.places), default=0)
+        return max((self.positions_of(row) for row in range(len(self.places))), default=1)
+
+    def positions_of(self, row: int) -> int:
+        """The same for one prompt."""
+        places = self.places[row]
+        return 1 + places[-1] - (0 if self.from_start else places[0])
 
     @property
     def is_at_once(self) -> bool:
@@ -54,7 +62,8 @@ class Parting:
 
     def refusing(self, row: int, log_probabilities: Tensor) -> float:
         """The probability that a response goes on with a refusal where both part: at the first such place, or with what
-        is given from there to the next one and there, and so on.
+        is given from there to the next one and there, and so on; all of it times that of what is given before, where
+        that counts.
 
         Args:
             log_probabilities: at the last positions, behind all that is given at the last, float64
@@ -64,6 +73,8 @@ class Parting:
         behind = len(log_probabilities) - 1 - len(given)
         refused = torch.zeros((), dtype=torch.float64, device=log_probabilities.device)
         reached = torch.zeros_like(refused)
+        for at in range(places[0] if self.from_start else 0):
+            reached = reached + log_probabilities[behind + at, given[at]]
         for place, following in pairwise([*places, len(given) + 1]):
             # What is given next is no refusal yet, even where it begins one elsewhere.
             ids = [token for token in self.ids if place == len(given) or token != given[place]]

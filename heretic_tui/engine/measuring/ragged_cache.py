@@ -49,6 +49,14 @@ class _RaggedLayer(DynamicLayer):
         )
         self.is_initialized = True  # transformers asks for it
 
+    def hold(self, lines: int) -> None:
+        """Have so many lines."""
+        self._lines = lines
+        for name in ("keys", "values"):
+            if (buffer := getattr(self, name)) is not None:
+                more = buffer.new_zeros(lines - len(buffer), *buffer.shape[1:])
+                setattr(self, name, torch.cat([buffer, more]))
+
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
@@ -94,6 +102,15 @@ class RaggedCache(Cache):
         self._shared.columns = positions
         self._shared.width = int(positions.max()) + 1
         return self._shared.width
+
+    def hold(self, lines: int) -> None:
+        """Have so many lines at least; what is in those that are there stays."""
+        if lines <= self.lines:
+            return
+        for layer in self.layers:
+            assert isinstance(layer, _RaggedLayer)
+            layer.hold(lines)
+        self.lines = lines
 
     def put(self, layer: int, first: int, column: int, keys: Tensor, values: Tensor) -> None:
         """Write keys and values (rows, heads, tokens, size per head) into lines from `first`, columns from

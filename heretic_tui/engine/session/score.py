@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heretic_tui import events as ev
@@ -11,9 +11,10 @@ from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.engine.session.workbench import open_baseline, open_edit_bench, open_workbench
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.files import write_json
+from heretic_tui.files import user_path, write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
+from heretic_tui.run.earlier import run_alike
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.record import needed
@@ -22,10 +23,17 @@ from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
+# Settings that decide how a search goes and how directions become edits, and nothing that is found before: the edit
+# method by its former name, which identities have.
+_AFTER = frozenset(
+    {"seed", "n_startup_trials", "early_stop", "screening", "objectives", "edit_method", "row_normalization"}
+    | {"component_kinds", "account_for_post_norm", "full_normalization_lora_rank"}
+)
+
 
 @dataclass(frozen=True)
 class Score:
-    """One edit measured.
+    """One edit measured, or the base model.
 
     Attributes:
         figures: of the edit, by key.
@@ -40,8 +48,9 @@ class Score:
     seconds: Mapping[str, float]
 
 
-def score(settings: Settings, parameters: Parameters | None, work: Work) -> Score:
-    """Measure one edit, or the base model for None, with the code that measures a trial.
+def score(settings: Settings, edits: Sequence[Parameters], work: Work) -> list[Score]:
+    """Measure edits, or the base model where there are none, with the code that measures trials. What a run of the same
+    model, prompts and settings found before its search is taken from its folder.
 
     Raises:
         HereticError: for bad input, or a model that cannot be measured.
@@ -49,21 +58,24 @@ def score(settings: Settings, parameters: Parameters | None, work: Work) -> Scor
     inputs = check_inputs(settings)
     for note in inputs.notes:
         work.note(note, "warning")
-    stages: dict[str, float] = {}
+    alike = run_alike(user_path(settings.runs_dir), inputs.identity, _AFTER)
+    if alike:
+        work.note(f"what run {alike.name} found of this model is used")
+    phases: dict[str, float] = {}
 
     def listen(event: ev.Event) -> None:
         if isinstance(event, ev.PhaseFinished):
-            stages[event.phase] = event.seconds
+            phases[event.phase] = event.seconds
 
-    with scratch_folder() as folder:
+    with scratch_folder(alike) as folder:
         run, heard = RunInputs.of(inputs.settings, inputs.sets, folder), work.heard_by(listen)
-        if parameters:
-            bench = open_workbench(run, heard)
-            baseline, measured = bench.baseline, bench.measure(parameters)
-        else:
-            baseline = open_baseline(run, heard)
-            measured = baseline.measure_as_it_is()
-        return Score(measured.figures, measured.prompts, baseline.figures, {**stages, **measured.stages})
+        if not edits:
+            base = open_baseline(run, heard)
+            return [Score(base.figures, len(base.evaluation.bad), base.figures, phases)]
+        bench = open_workbench(run, heard)
+        figures = bench.baseline.figures
+        found = bench.measure_all(edits)
+        return [Score(each.figures, each.prompts, figures, {**phases, **each.stages}) for each in found]
 
 
 def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) -> dict[str, SetShift]:

@@ -175,7 +175,11 @@ class Workbench(EditBench):
             torch.OutOfMemoryError: when a single row is too much.
             Aborted: from the control, between batches and tokens.
         """
-        return self.baseline.measure(self.job(None, parameters))
+        return self.measure_all([parameters])[0]
+
+    def measure_all(self, edits: Sequence[Parameters | None]) -> list[Measurement]:
+        """The same for several: their prompts share batches."""
+        return self.baseline.measure_all([self.job(None, parameters) for parameters in edits])
 
 
 def open_workbench(run: RunInputs, work: Work, layers: bool = False) -> Workbench:

@@ -12,7 +12,6 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 
 from heretic_tui.commands import Chat
-from heretic_tui.run.conversations import count_conversations
 from heretic_tui.tui.conversation import MOST_COLUMNS, Answer, Conversations, Turn, Who
 from heretic_tui.tui.keys import scroll_bindings
 from heretic_tui.tui.messages import SendCommand
@@ -36,8 +35,8 @@ class ChatScreen(ChatTweak, ChatSamples, ChatWho, ChatKeeping):
     SCOPE = "chat"
     HELP_TEXT = """
 Enter sends; alt+enter or ctrl+j begins a new line, and what is pasted keeps its lines. Esc takes back a message that
-waits, or stops an answer; the next esc (or tab) leaves the line, so that single keys work. During a search an answer
-waits for the end of a trial, and the search goes on after; a paused run answers at once.
+waits, or stops an answer; the next esc (or tab) leaves the line, so that single keys work. During a search the model
+answers at once, and the trials in hand go on meanwhile; while the model is prepared or exported a message waits.
 
 Models answer as the trials were measured: greedily, with the run's system prompt and response prefix. alt+t (or
 ctrl+l) samples instead, and goes back; ctrl+y draws eight answers of each column at once and counts those that are
@@ -90,6 +89,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
 
     def on_screen_resume(self) -> None:
         super().on_screen_resume()
+        self.recount()
         if self._away and not self.knobs_open:
             self.box.focus()
 
@@ -103,6 +103,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         if self._of is not self.talk:
             # Another run, with a system prompt of its own.
             self._of, self.settings = self.talk, None
+            self.recount()
         if EVERYTHING in kinds:
             self.columns_view.forget()
         self.paint_chat()
@@ -199,7 +200,7 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
             case "kept":
                 return view.folder is not None
             case "delete":
-                return bool(talk.turns) or (view.folder is not None and count_conversations(view.folder) > 0)
+                return bool(talk.turns or self.kept)
         return super().check_action(action, parameters)
 
     def action_next_pane(self) -> None:

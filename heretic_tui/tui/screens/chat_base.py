@@ -11,6 +11,9 @@ from heretic_tui.tui.screens.chat_text import Drawing
 from heretic_tui.tui.widgets.chat_columns import ChatColumns
 from heretic_tui.tui.widgets.message_box import MessageBox
 
+# Columns of a terminal from which on a conversation begins with two models side by side.
+ROOM_FOR_TWO = 180
+
 
 class ChatBase(ModeScreen):
     """Columns, the message, and the settings of the chat."""
@@ -48,11 +51,14 @@ class ChatBase(ModeScreen):
 
     @property
     def columns(self) -> list[Who]:
-        """Who answers: those that the user chose, or whatever trial is selected on the trials screen."""
+        """Who answers: those that the user chose, or whatever trial is selected on the trials screen, and beside it the
+        original model where there is room."""
         if self.talk.chosen is not None:
             return self.talk.chosen
         trial = self.view.trial
-        return [Who(trial.number) if trial and trial.state in KNOWN_STATES else ORIGINAL]
+        if not (trial and trial.state in KNOWN_STATES):
+            return [ORIGINAL]
+        return [Who(trial.number), ORIGINAL] if self.app.size.width >= ROOM_FOR_TWO else [Who(trial.number)]
 
     @property
     def active(self) -> Who:

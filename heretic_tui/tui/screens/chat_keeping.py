@@ -34,6 +34,15 @@ class ChatKeeping(ChatBase):
         Binding("D", "delete", "Delete", show=False, tooltip="delete this conversation, or all of this run"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        # Conversations that the run folder holds, as of the last look.
+        self.kept = 0
+
+    def recount(self) -> None:
+        """Look at how many conversations the run folder holds."""
+        self.kept = count_conversations(self.view.folder) if self.view.folder else 0
+
     def keep(self) -> None:
         """Write the conversation into the run folder."""
         if problem := self.view.keep_conversation():
@@ -54,6 +63,7 @@ class ChatKeeping(ChatBase):
     def _begin_anew(self) -> None:
         kept = self.talk.file is not None
         self.talk.clear()
+        self.recount()
         self.paint_chat()
         if kept:
             self.say("The conversation is kept: O lists it.")
@@ -99,12 +109,12 @@ class ChatKeeping(ChatBase):
         if talk.open:
             self.say("Stop the answer first: esc.")
             return
-        kept = count_conversations(folder) if folder else 0
+        self.recount()
         answers = [("n", "no", "no, keep them")]
         if talk.turns:
             answers.append(("t", "this", "this one"))
-        if kept:
-            answers.append(("a", "all", f"all {kept} that are kept in the folder of this run"))
+        if self.kept:
+            answers.append(("a", "all", f"all {self.kept} that are kept in the folder of this run"))
 
         def answered(answer: str | None) -> None:
             if answer in (None, "no"):
@@ -118,6 +128,7 @@ class ChatKeeping(ChatBase):
                 self.say(f"The conversations cannot be deleted: {one_line(error)}", "error")
                 return
             talk.clear()
+            self.recount()
             self.paint_chat()
 
         question = Question("Delete conversations?", "This cannot be undone.", tuple(answers))

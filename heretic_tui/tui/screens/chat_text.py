@@ -140,7 +140,7 @@ def head_line(columns: Sequence[Who], active: int, width: int, drawing: Drawing)
 
 def waiting_words(view: RunView) -> str:
     """What an answer waits for, what is being said, or why nothing can be."""
-    talk, state = view.conversations, view.state
+    talk = view.conversations
     if not view.can_ask:
         return view.no_engine
     waiting = [answer for answer in talk.open if not answer.started]
@@ -151,22 +151,25 @@ def waiting_words(view: RunView) -> str:
     if view.samples.open and view.samples.latest:
         made = len(view.samples.latest.made)
         return "Drawing samples. Esc stops it." if made else f"Samples: waiting: {_waits_for(view)}. Esc stops it."
-    if view.tweak and view.tweak.open and not view.tweak.answers and state.phase != "ready":
-        return f"The edit is tried later: {_waits_for(view)}."
+    if view.tweak and view.tweak.open and not view.tweak.answers and (why := _held_up_by(view)):
+        return f"The edit is tried later: {why}."
     return ""
 
 
 def _waits_for(view: RunView) -> str:
-    state = view.state
+    return _held_up_by(view) or "its turn comes next"
+
+
+def _held_up_by(view: RunView) -> str | None:
+    """What has to end before the model can say anything; None where it answers beside whatever goes on."""
+    phase = view.state.phase
     steps = PHASES[: PHASES.index("search")]
-    if state.phase in steps or state.phase is None:
-        step = f" (step {steps.index(state.phase) + 1} of {len(steps) + 1})" if state.phase else ""
+    if phase in steps or phase is None:
+        step = f" (step {steps.index(phase) + 1} of {len(steps) + 1})" if phase else ""
         return f"the model is still being prepared{step}"
-    if view.control and view.control.paused and state.phase == "search":
-        return "its turn comes next"
-    if running := state.running:
-        return f"for the end of trial {running.number}"
-    return "its turn comes next"
+    if export := view.exports.in_hand:
+        return f"trial {export.trial} is being exported"
+    return None
 
 
 def samples_text(drawn: Drawn, at: int, drawing: Drawing) -> Text:

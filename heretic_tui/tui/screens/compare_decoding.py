@@ -43,8 +43,8 @@ class CompareDecoding(CompareVerdicts):
             self.say(view.no_engine)
         else:
             self.ask(SendCommand(self._decoding.ask(sides, lacking, compared.harmless)))
-            waits = view.searching and view.state.state != "paused"
-            when = ", once the trials in hand have ended (p pauses the search at once)" if waits else ""
+            beside = view.searching and view.state.state != "paused"
+            when = ", beside the trials in hand (p pauses them)" if beside else ""
             what = f"prompt {lacking[0]}" if len(lacking) == 1 else counted(len(lacking), "prompt")
             self.say(f"Decoding the answers to {what}{when}; esc cancels.")
 

@@ -26,9 +26,10 @@ AT_ONCE = Parting.at_once(IDS, 14)
 GIVEN = [[7], [7, 40, 41], [7, 8], [7, 8], [7], [7, 8, 40], [7]]
 PLACES = [[1], [1, 3], [1, 2], [0, 2], [0, 1], [3], [1]]
 BEHIND = Parting(IDS, GIVEN * 2, PLACES * 2)
+FROM_START = Parting(IDS, GIVEN * 2, PLACES * 2, from_start=True)
 
 
-@pytest.mark.parametrize("parting", [AT_ONCE, BEHIND])
+@pytest.mark.parametrize("parting", [AT_ONCE, BEHIND, FROM_START])
 @pytest.mark.parametrize("plain", [False, True])
 def test_probabilities_are_those_of_a_plain_pass_whatever_the_batches(
     make_model: Make, parting: Parting, plain: bool
@@ -90,13 +91,14 @@ def test_a_run_folder_gives_back_what_it_keeps(folder: RunFolder) -> None:
     assert kept_openings(folder, prompts, 100) is None
     keep_openings(folder, "nothing is telling")
     assert kept_openings(folder, prompts, 100) == "nothing is telling"
-    parting = Parting([4, 9], [[5, 6], [5]], [[1, 2], [1]])
+    parting = Parting([4, 9], [[5, 6], [5]], [[1, 2], [1]], from_start=True)
     keep_openings(folder, Openings(parting, Scale(2.5, 0.1), prompts, torch.tensor([0.1, 0.7], dtype=torch.float64)))
     found = kept_openings(folder, prompts, 100)
     assert isinstance(found, Openings)
     assert found.scale == Scale(2.5, 0.1)
     assert (list(found.parting.ids), found.parting.given) == ([4, 9], [[5, 6], [5]])
     assert [list(places) for places in found.parting.places] == [[1, 2], [1]]
+    assert found.parting.from_start
     assert found.base.tolist() == [0.1, 0.7]
 
 

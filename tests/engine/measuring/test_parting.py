@@ -87,6 +87,10 @@ def test_the_probability_of_a_refusal_goes_along_what_is_given() -> None:
     two = Parting([ME, NO], [[SURE, DOT]], [[1, 2]])
     last = distributions({NO: 0.3, DOT: 0.5}, {ME: 0.4, NO: 0.4})
     assert two.refusing(0, last) == pytest.approx(0.3 + 0.5 * 0.8)
+    start = Parting([ME, NO], [[SURE, DOT]], [[1, 2]], from_start=True)
+    assert start.positions == 3
+    whole = distributions({SURE: 0.4}, {NO: 0.3, DOT: 0.5}, {ME: 0.4, NO: 0.4})
+    assert start.refusing(0, whole) == pytest.approx(0.4 * (0.3 + 0.5 * 0.8))
     # What is given next is no refusal, whatever it begins elsewhere.
     through = Parting([ME, NO], [[ME]], [[0, 1]])
     assert through.refusing(0, distributions({ME: 0.9, NO: 0.1}, {NO: 0.5})) == pytest.approx(0.1 + 0.9 * 0.5)
@@ -94,8 +98,8 @@ def test_the_probability_of_a_refusal_goes_along_what_is_given() -> None:
 
 def test_a_probability_is_one_at_most() -> None:
     generator = torch.Generator().manual_seed(0)
-    parting = Parting([ME, NO, IT], [[SURE, ME, DOT]], [[0, 1, 3]])
-    for _ in range(50):
+    for at in range(50):
+        parting = Parting([ME, NO, IT], [[SURE, ME, DOT]], [[[0, 1, 3], [1, 3], [3]][at % 3]], from_start=at % 2 == 0)
         table = (8 * torch.randn(4, 12, generator=generator, dtype=torch.float64)).log_softmax(dim=-1)
         value = parting.refusing(0, table)
         assert 0 <= value <= 1

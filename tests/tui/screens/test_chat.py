@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Chat, Keep, Samples, Sampling, Try
+from heretic_tui.run.conversations import count_conversations
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.conversation import ORIGINAL, Who
@@ -391,7 +392,7 @@ def test_chat_waits_for_the_trial_and_streams(tmp_path: Path, folder: Path) -> N
         assert isinstance(asked, Chat)
         assert (asked.trial, asked.turns) == (0, (("user", "hello"),))
         assert asked.system_prompt == "You are a helpful assistant.", "as in the trials"
-        assert "Waiting: for the end of trial 6. Esc takes the message back." in shown(app, "#chat-status")
+        assert "Waiting: its turn comes next. Esc takes the message back." in shown(app, "#chat-status")
         host.push(ev.ChatStarted(id=asked.id, trial=0), ev.ChatDelta(id=asked.id, text="Hi [/b] \x1b[2J"))
         await settle(pilot, app)
         assert "Hi [/b] \\x1b[2J" in column(app, 0)
@@ -711,7 +712,57 @@ def test_columns_go_from_one_to_three_and_back(tmp_path: Path, folder: Path) -> 
         await pilot.press("ctrl+g")
         assert len(talk.chosen) == 1
 
+    drive(make_app(tmp_path, host), steps, size=(170, 50))
+
+
+def test_where_there_is_room_the_original_model_is_beside_the_trial_before_anything_is_said(
+    tmp_path: Path, folder: Path
+) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("g", "c")
+        await settle(pilot, app)
+        assert app.screen.query_one("#chat-1").size.width > 60
+        await pilot.press(*"hello", "enter")
+        assert [asked.trial for asked in host.commands() if isinstance(asked, Chat)] == [0, None]
+        assert app.view.conversations.chosen == [Who(0), ORIGINAL]
+
     drive(make_app(tmp_path, host), steps, size=(200, 50))
+
+
+def test_the_conversations_of_a_run_are_counted_when_they_change_and_not_when_keys_are_painted(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = fake_run.FakeHost(folder)
+    looks: list[RunFolder] = []
+
+    def count(folder: RunFolder) -> int:
+        looks.append(folder)
+        return count_conversations(folder)
+
+    monkeypatch.setattr("heretic_tui.tui.screens.chat_keeping.count_conversations", count)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=6))
+        await settle(pilot, app)
+        await pilot.press("4", "escape")
+        await settle(pilot, app)
+        before = len(looks)
+        assert before
+        for _ in range(5):
+            app.screen.refresh_bindings()
+            await pilot.pause()
+        assert len(looks) == before
+        assert app.screen.check_action("delete", ()) is False
+        await say(pilot, app, host, "hello", "Hi")
+        await pilot.press("escape", "ctrl+n")
+        await settle(pilot, app)
+        assert app.screen.check_action("delete", ()) is True, "what was said is kept"
+
+    drive(make_app(tmp_path, host), steps)
 
 
 def test_columns_scroll_together_at_any_size(tmp_path: Path, folder: Path) -> None:

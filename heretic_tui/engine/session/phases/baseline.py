@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -82,17 +83,25 @@ class Baseline:
 
     def measure_as_it_is(self) -> Measurement:
         """Measure the model that was loaded, without an edit. Raises as `measure` does."""
-        return self.measure(Job(None, {}, self.depth))
+        # As if all layers were edited: no other job will pass through these, and nothing is kept of them.
+        return self.measure(Job(None, {}, 0))
 
     def measure(self, job: Job) -> Measurement:
-        """Measure one edit in full.
+        """Measure one edit in full. Raises as `measure_all` does."""
+        return self.measure_all([job])[0]
+
+    def measure_all(self, jobs: Sequence[Job]) -> list[Measurement]:
+        """Measure edits in full, several in hand at a time.
 
         Raises:
             HereticError: when the edited model's logits are not finite.
             torch.OutOfMemoryError: when a single row is too much.
             Aborted: from the control, between batches and tokens.
         """
-        _run(self.pool, job)
+        _run(self.pool, jobs, self.trials_at_once)
+        return [self._measurement(job) for job in jobs]
+
+    def _measurement(self, job: Job) -> Measurement:
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
         return Measurement(self.evaluation.figures(job), len(self.evaluation.bad), stages)
 
@@ -132,7 +141,8 @@ def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence
                 first = first_tokens(pool, base, len(good))
         if lacking[1]:
             with run.naming(bad_rows):
-                responses = _run(pool, base)
+                _run(pool, [base], 1)
+                responses = [response for response in base.responses if response]
         # Both are there before either is kept.
         if lacking[0] and first is not None:
             keep_first_tokens(folder, first)
@@ -160,14 +170,22 @@ def trials_at_once(run: RunInputs, together: bool) -> int:
     return run.settings.trials_at_once or known or enough
 
 
-def _run(pool: Pool, job: Job) -> list[Response]:
-    """Measure one job alone. Returns its responses."""
+def _run(pool: Pool, jobs: Sequence[Job], at_once: int) -> None:
+    """Measure jobs, so many of them in hand at a time.
+
+    Raises:
+        Exception: why one of them failed; the others are dropped.
+    """
+    waiting, in_hand = deque(jobs), 0
     try:
-        pool.start(job)
-        pool.advance()
+        while waiting or in_hand:
+            while waiting and in_hand < at_once:
+                pool.start(waiting.popleft())
+                in_hand += 1
+            ended = pool.advance()
+            in_hand -= 1
+            if ended.error:
+                raise ended.error
     except BaseException:
         pool.cancel()
         raise
-    if job.error:
-        raise job.error
-    return [response for response in job.responses if response]

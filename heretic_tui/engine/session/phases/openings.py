@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -26,7 +27,7 @@ from heretic_tui.engine.measuring.openings import (
     refusing,
 )
 from heretic_tui.engine.measuring.parting import Parting, find_parting
-from heretic_tui.engine.measuring.refusal_tokens import RefusalTokens, likelier_tokens
+from heretic_tui.engine.measuring.refusal_tokens import likelier_tokens
 from heretic_tui.engine.measuring.rows import Row, decode_rows, room
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY, greedy
@@ -38,8 +39,11 @@ from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
-# The edit of all layers alike, with these weights, is decoded for so many prompts.
-_WEIGHTS, _PROMPTS = (0.3, 0.6, 1.0), 16
+# The edit of all layers alike, with these weights, is decoded for so many prompts; with the further ones where the
+# verdicts are all alike.
+_WEIGHTS, _FURTHER, _PROMPTS = (0.15, 0.4, 1.0), (0.05, 1.5), 16
+# Tokens of their responses at most: refusals say so at once or soon, and answers would take most of the time.
+_LONGEST = 40
 # First tokens of responses along which refusals may part from answers.
 _LENGTHS = (4, 8, 16)
 # Answers to harmless prompts that beginnings are compared with.
@@ -150,36 +154,36 @@ class _Search:
         answers = mean_first_tokens(pool, self._base, "good", range(len(self._good)))
         first = likelier_tokens(mean_first_tokens(pool, self._base, "bad", refused), answers)
         verdicts = self._verdicts()
-        best = self._way(Parting.at_once(first.ids, len(self._prompts)), verdicts)
-        if best.area is None:
-            # No edit tried turns refusals into answers, or the model answers most: the prompts' two sets must do.
-            if not first.telling:
-                return "the first token does not tell refusals from answers"
-        elif best.area < _ENOUGH:
-            best = self._better(best, verdicts)
+        at_once = self._way(Parting.at_once(first.ids, len(self._prompts)), verdicts)
+        # Where the verdicts are all alike they say nothing of the ways: the two sets of prompts have to do.
+        enough = first.telling if at_once.area is None else at_once.area >= _ENOUGH
+        ways = [at_once] if enough else [at_once, *self._along(verdicts)]
+        # The first of those that are as good: it looks at fewest tokens.
+        best = max(ways, key=lambda way: round(way.area or 0.0, 2)) if at_once.area is not None else ways[-1]
+        if best.area is None and best is at_once and not enough:
+            return "what responses begin with does not tell refusals from answers"
         if best.area is not None and best.area < _TELLING:
             return (
-                f"what responses begin with does not tell refusals from answers (area under the ROC curve "
+                "what responses begin with does not tell refusals from answers (area under the ROC curve "
                 f"{best.area:.2f})"
             )
-        self._say(best, first, len(verdicts) * len(self._decoded))
+        self._say(best, len(verdicts) * len(self._decoded))
         parting = best.parting
         base = refusing(pool, self._base, range(len(self._prompts)), parting, forced_by(parting, self._prompts))
         return Openings(parting, best.scale, self._prompts, best.scale(base))
 
-    def _better(self, first: _Way, verdicts: Sequence[_Verdicts]) -> _Way:
-        """The best of the first token and of the ways along the base model's own responses."""
-        longest = _LENGTHS[-1]
+    def _along(self, verdicts: Sequence[_Verdicts]) -> list[_Way]:
+        """The ways along the base model's own responses, those along fewer tokens first."""
         rows = [*self._prompts, *self._good[:_ANSWERS]]
-        length = min(room(self._model, tokens, longest) for tokens in rows)
+        length = min(room(self._model, tokens, _LENGTHS[-1]) for tokens in rows)
         begun = greedy(self._model, rows, length, self._work.progress("how responses begin"))
         own, answers = begun[: len(self._prompts)], begun[len(self._prompts) :]
-        ways = [first]
+        partings: list[Parting] = []
         for tokens in _LENGTHS:
-            if parting := find_parting(own, self._refused, answers, tokens):
-                ways.append(self._way(parting, verdicts))
-        # The first of those that are as good: it looks at fewest tokens.
-        return max(ways, key=lambda way: round(way.area or 0.0, 2))
+            parting = find_parting(own, self._refused, answers, tokens)
+            if parting and parting not in partings:
+                partings += [parting, replace(parting, from_start=True)]
+        return [self._way(parting, verdicts) for parting in partings]
 
     def _way(self, parting: Parting, verdicts: Sequence[_Verdicts]) -> _Way:
         """How well a way tells the verdicts."""
@@ -190,16 +194,20 @@ class _Search:
         return _Way(parting, fitted_scale(values, refused), _area(values, refused))
 
     def _verdicts(self) -> list[_Verdicts]:
-        """The verdicts on the base model and on a few edits, decoded for a few prompts. An edit that overflows is left
-        out."""
+        """The verdicts on the base model and on a few edits, decoded for a few prompts."""
         found = [_Verdicts(self._base, [self._refused[row] for row in self._decoded])]
-        jobs = [self._uniform(weight) for weight in _WEIGHTS]
-        together = self._baseline.together
-        for group in [jobs] if together else [[job] for job in jobs]:
+        for weights in (_WEIGHTS, _FURTHER):
+            jobs = [self._uniform(weight) for weight in weights]
             try:
-                found += self._decode(group)
+                found += self._decode(jobs)
             except NotFiniteError:
-                self._work.note("an edit of all layers makes logits overflow: how refusals begin is found without it")
+                # One that overflows costs the others nothing.
+                for job in jobs:
+                    with suppress(NotFiniteError):
+                        found += self._decode([job])
+            refusals = sum(sum(each.refused) for each in found)
+            if _VERDICTS <= refusals <= len(found) * len(self._decoded) - _VERDICTS:
+                break
         return found
 
     def _uniform(self, weight: float) -> Job:
@@ -211,32 +219,28 @@ class _Search:
 
     def _decode(self, jobs: Sequence[Job]) -> list[_Verdicts]:
         model, evaluation = self._model, self._baseline.evaluation
-        rows = [
-            Row(self._prompts[row], job.edits, room(model, self._prompts[row], evaluation.length))
-            for job in jobs
-            for row in self._decoded
-        ]
+        longest, count = min(evaluation.length, _LONGEST), len(self._decoded)
+        prompts = [self._prompts[row] for row in self._decoded]
+        rows = [Row(tokens, job.edits, room(model, tokens, longest)) for job in jobs for tokens in prompts]
         refused = [False] * len(rows)
-        report, ended = self._work.progress("how refusals begin"), 0
+        report, ended = self._work.progress("how refusals begin"), set[int]()
 
         def heard(place: int, response: Tokens, end: str | None) -> bool:
-            nonlocal ended
             text = model.decode(response) if end or len(response) % LOOK_EVERY == 0 else ""
             over = end is not None or (bool(text) and is_certain(evaluation.judge, text))
             if over:
                 refused[place] = verdict_of(evaluation.judge, text).refused
-                ended += 1
-                report(min(ended, len(rows)), len(rows))
+                ended.add(place)
+                report(len(ended), len(rows))
             return over
 
         for _ in decode_rows(model, rows, heard, together=self._baseline.together):
             pass
-        count = len(self._decoded)
         return [_Verdicts(job, refused[at * count : (at + 1) * count]) for at, job in enumerate(jobs)]
 
-    def _say(self, best: _Way, first: RefusalTokens, verdicts: int) -> None:
+    def _say(self, best: _Way, verdicts: int) -> None:
         if best.parting.is_at_once:
-            how = f"by the first token ({self._names(first.ids)})"
+            how = f"by the first token ({self._names(best.parting.ids)})"
         else:
             beginnings = {tuple(given): None for given in best.parting.given}
             behind = ", ".join(quoted(self._model.decode(list(each))) for each in list(beginnings)[:3])

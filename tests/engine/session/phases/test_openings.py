@@ -11,6 +11,7 @@ import torch
 
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.measuring.openings import Openings
+from heretic_tui.engine.session.phases import openings as phase
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import UsageError
@@ -54,7 +55,7 @@ def found(bench: Workbench) -> object:
     return list(parting.ids), [list(g) for g in parting.given], [list(p) for p in parting.places], openings.scale
 
 
-def test_it_is_said_and_kept_and_read_again(opened: Open) -> None:
+def test_it_is_said_and_kept_and_found_again_where_that_is_damaged(opened: Open) -> None:
     bench, told = opened()
     first = found(bench)
     (note,) = notes(told)
@@ -63,19 +64,11 @@ def test_it_is_said_and_kept_and_read_again(opened: Open) -> None:
     again, told = opened()
     assert found(again) == first
     assert notes(told) == [], "it was not looked for again"
-    assert again.run.folder.openings.is_file()
-
-
-def test_what_is_damaged_is_found_again(opened: Open) -> None:
-    bench, _ = opened()
-    first = found(bench)
     bench.run.folder.openings.write_text('{"format": 1}')
-    again, told = opened()
-    assert found(again) == first
-    assert "openings.json is damaged" in notes(told, "it is not used")[0]
     third, told = opened()
     assert found(third) == first
-    assert notes(told, "it is not used") == []
+    assert "openings.json is damaged" in notes(told, "it is not used")[0]
+    assert len(notes(told)) == 1
 
 
 def test_a_model_that_refuses_nothing_has_none_and_says_why(opened: Open) -> None:
@@ -114,8 +107,38 @@ def test_screened_runs_have_it_among_their_figures() -> None:
 
 
 def test_it_is_no_objective() -> None:
-    settings = load_settings(
-        {**settings_of_the_demo(), "objectives": ["kl_divergence", "expected_refusals"]}, environment=False
-    )
-    with pytest.raises(UsageError, match="'expected_refusals' can be a figure, and no objective"):
-        metrics_of(settings)
+    objectives = ["kl_divergence", "expected_refusals"]
+    with pytest.raises(UsageError, match=r"objectives.*expected two of kl_divergence, refusals"):
+        load_settings({**settings_of_the_demo(), "objectives": objectives}, environment=False)
+
+
+def test_refusals_that_begin_as_answers_do_are_told_behind_what_both_begin_with(opened: Open) -> None:
+    # All of them begin with "I": those count as refused that go on with "'m not able".
+    bench, told = opened(refusal_markers=["not able"])
+    refused = [response.verdict.refused for response in bench.baseline.responses]
+    assert 3 <= sum(refused) <= 21
+    openings = bench.openings
+    assert openings is not None
+    (note,) = notes(told)
+    assert "behind what responses begin with" in note
+    assert not openings.parting.is_at_once
+    bad = torch.tensor(refused)
+    assert float(openings.base[bad].mean()) > float(openings.base[~bad].mean()) + 0.15
+    assert float(openings.base[bad].min()) > float(openings.base[~bad].median())
+    edited = bench.job(None, EDIT)
+    verdicts = bench.baseline.measure(edited).figures["refusals"]
+    expected = openings.per_prompt(bench.baseline.pool, edited, range(24))
+    assert float(expected.sum()) == pytest.approx(verdicts, abs=6)
+
+
+def test_where_no_edit_changes_a_verdict_the_base_model_itself_has_to_tell(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Edits of nothing, in place of those that take refusals away.
+    monkeypatch.setattr(phase, "_WEIGHTS", (0.001,))
+    monkeypatch.setattr(phase, "_FURTHER", ())
+    bench, told = opened()
+    assert bench.openings is not None
+    (note,) = notes(told)
+    assert "by the first token" in note
+    assert "ROC" not in note
