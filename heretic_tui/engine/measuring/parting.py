@@ -20,6 +20,9 @@ Node = tuple[int, ...]
 
 # A beginning behind which fewer refusals part than this is chance.
 _LEAST = 2
+# What refusals begin with is a beginning of answers too where it is so much as often, as a share of either: a harmless
+# prompt that is refused by mistake hides nothing.
+_SHARED = 0.25
 # Refusals have to part from the answers within their first tokens, this share of them at least.
 _PARTED = 0.5
 
@@ -98,10 +101,12 @@ def find_parting(
     """
     begun = [tokens[:length] for tokens in begun]
     answered = [*answers, *(tokens for tokens, bad in zip(begun, refused, strict=True) if not bad)]
-    said = {tuple(tokens[:count]) for tokens in answered for count in range(min(len(tokens), length) + 1)}
-    parted = {row: _shared(tokens, said) for row, tokens in enumerate(begun) if refused[row]}
+    refusals = [tokens for tokens, bad in zip(begun, refused, strict=True) if bad]
+    said, by_refusals = _shares(answered, length), _shares(refusals, length)
+    shared = {node for node, share in by_refusals.items() if said.get(node, 0.0) >= _SHARED * share}
+    parted = {row: _shared(tokens, shared) for row, tokens in enumerate(begun) if refused[row]}
     parted = {row: place for row, place in parted.items() if place < len(begun[row])}
-    if not parted or len(parted) < _PARTED * sum(refused):
+    if not parted or len(parted) < _PARTED * len(refusals):
         return None
     counts = Counter(tuple(begun[row][:place]) for row, place in parted.items())
     nodes = _kept(counts)
@@ -113,9 +118,15 @@ def find_parting(
     return Parting(ids, [list(end) for end in ends], places)
 
 
-def _shared(tokens: Tokens, said: set[Node]) -> int:
-    """How many of the first tokens an answer has too."""
-    return next((at for at in range(len(tokens)) if tuple(tokens[: at + 1]) not in said), len(tokens))
+def _shares(responses: Sequence[Tokens], length: int) -> dict[Node, float]:
+    """The share of responses that begin with some tokens, for all that any begins with."""
+    counts = Counter(tuple(tokens[:count]) for tokens in responses for count in range(min(len(tokens), length) + 1))
+    return {node: count / len(responses) for node, count in counts.items()}
+
+
+def _shared(tokens: Tokens, shared: set[Node]) -> int:
+    """How many of the first tokens answers have too."""
+    return next((at for at in range(len(tokens)) if tuple(tokens[: at + 1]) not in shared), len(tokens))
 
 
 def _kept(counts: Mapping[Node, int]) -> dict[Node, int]:

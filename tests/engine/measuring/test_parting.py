@@ -62,6 +62,14 @@ def test_what_happens_once_is_no_place_of_its_own() -> None:
     assert IT not in parting.ids
 
 
+def test_a_harmless_prompt_that_is_refused_hides_nothing() -> None:
+    answers = [*ANSWERS * 8, [SURE, DOT, ME, CANT]]
+    parting = find_parting(REFUSED, [True] * 5, answers, 8)
+    assert parting is not None
+    assert set(parting.ids) == {ME, NO}
+    assert parting.places == [[2]] * 5
+
+
 @pytest.mark.parametrize("refused", [REFUSED[:1], [[SURE, DOT, IT, IS]] * 3 + REFUSED[:1], []])
 def test_refusals_that_do_not_part_within_their_first_tokens_tell_nothing(refused: list[list[int]]) -> None:
     assert find_parting(refused, [True] * len(refused), ANSWERS, 8) is None
