@@ -25,6 +25,10 @@ _CAME_LATER: Mapping[str, object] = {
 }
 
 
+# Of these the default is another one now.
+DEFAULTS_OF_BEFORE: Mapping[str, object] = {"screening": "off"}
+
+
 def with_present_names(values: Mapping[str, object], where: str) -> dict[str, object]:
     """Settings from one source, those with a former name under the present one.
 

@@ -173,7 +173,7 @@ class Settings(BaseModel):
         True, "Search", "decode a trial no further once it is certain to be dominated by another"
     )
     screening: Literal["off", "safe", "fast"] = _setting(
-        "off",
+        "safe",
         "Search",
         "decode only trials that could be on the front by cheap estimates: all within two standard errors of it (safe) "
         "or one (fast); off = every trial",

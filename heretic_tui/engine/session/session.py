@@ -33,7 +33,7 @@ from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.answers import Answers
 from heretic_tui.engine.session.obey import obey_export, obey_shift
-from heretic_tui.engine.session.opening import begin_run, known_seed
+from heretic_tui.engine.session.opening import as_it_began, begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.trials import Trials
@@ -66,7 +66,7 @@ class Session:
     """
 
     def __init__(self, inputs: Inputs, control: Control) -> None:
-        self._inputs = inputs
+        self._inputs = inputs = as_it_began(inputs)
         self._settings = settings = inputs.settings
         self._control = control
         self._work = Work(self.emit, control)
