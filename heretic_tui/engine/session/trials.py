@@ -24,33 +24,19 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Keep
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.measuring.job import Job, failures_of
-from heretic_tui.engine.measuring.odds import History, compared
+from heretic_tui.engine.measuring.odds import History
 from heretic_tui.engine.measuring.screening import rounded
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.agreement import agree, has_ended, is_by_hand, tell_study
 from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Screener, known_figures
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.run.results import read_responses
-from heretic_tui.run.state import DIED, FINISHED, KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import DIED, MEASURED_STATES, RunState
 from heretic_tui.work import Work
 
 # A process that has ended in the same trial this often would end in it again.
 _ATTEMPTS = 5
-# What the study keeps of a trial's end: the fields of the event.
-_ENDED = (
-    "state",
-    "figures",
-    "at_least",
-    "estimate",
-    "error",
-    "looked_at",
-    "openings",
-    "prompts",
-    "seconds",
-    "stages",
-    "reason",
-)
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +62,7 @@ class Trials:
         self._stopping = workbench.baseline.evaluation.metrics.stopping
         self._history: History | None = None
         self._screener: Screener | None = None
-        self._recover()
-        self._reconcile()
+        agree(study, workbench, state, work)
         if self._stopping:
             known, _ = self._stopping
             self._history = History(workbench.baseline.responses, self._responses, workbench.baseline.figures[known])
@@ -167,8 +152,7 @@ class Trials:
         return bool(self._in_hand)
 
     def _is_by_hand(self, number: int) -> bool:
-        known = self._state.trials.get(number)
-        return (known is not None and known.by_hand) or self._study.by_hand(number)
+        return is_by_hand(number, self._study, self._state)
 
     def _enter(self, number: int) -> None:
         """Enter a trial in the study where the events alone know it."""
@@ -177,9 +161,7 @@ class Trials:
             self._study.enter(number, earlier.parameters, earlier.sampled, earlier.by_hand)
 
     def _has_ended(self, number: int) -> bool:
-        trial = self._state.trials.get(number)
-        # Figures without parameters tell nothing.
-        return trial is not None and trial.state in FINISHED and trial.parameters is not None
+        return has_ended(self._state.trials.get(number))
 
     # Screening
 
@@ -353,89 +335,8 @@ class Trials:
 
     def _tell(self, number: int) -> None:
         """Tell the study how a trial ended, unless it knows."""
-        trial = self._state.trials[number]
-        if not self._study.is_open(number):
-            return
-        ended = {name: getattr(trial, name) for name in _ENDED}
-        if (told := self._values(trial)) is None:
-            self._study.fail(number, ended)
-        else:
-            self._study.tell(number, told, ended)
-
-    def _values(self, trial: TrialRecord) -> tuple[float, float] | None:
-        """What the study is told of both objectives; None for a trial that failed."""
-        if trial.state not in KNOWN_STATES:
-            return None
-        known = {**dict.fromkeys(self._state.objectives, 0.0), **trial.estimate, **trial.figures}
-        first, second = (compared(known[key]) for key in self._state.objectives)
-        return first, second
-
-    # Agreement of the study with the events
-
-    def _recover(self) -> None:
-        """Enter in the journal the ends that only the study has, with what they were."""
-        for number in range(self._study.count):
-            earlier, ended = self._state.trials.get(number), self._study.ended(number)
-            if ended is None or self._has_ended(number) or not self._agrees(number, earlier):
-                continue
-            if ended["state"] in MEASURED_STATES and "prompts" not in ended:
-                # A study of an older version.
-                ended["prompts"] = len(self._bench.baseline.responses)
-                if ended["state"] == "dominated":
-                    ended["at_least"] = self._certain(number)
-            parameters, sampled = self._study.parameters(number), self._study.sampled(number)
-            attempt = earlier.attempts if earlier else 1
-            try:
-                record = {"type": ev.TrialFinished.type, "number": number, **ended}
-                finished = ev.from_json(record, figures=self._state.figures)
-            except ValueError:
-                log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
-                continue
-            assert finished is not None
-            self._work.tell(
-                ev.TrialStarted(
-                    number=number,
-                    parameters=parameters,
-                    attempt=attempt,
-                    sampled=sampled,
-                    by_hand=self._is_by_hand(number),
-                )
-            )
-            self._work.tell(finished)
-
-    def _reconcile(self) -> None:
-        """Where the study holds other parameters or results than the events do, it is started again there: a figure
-        belongs to the parameters that it was measured with."""
-        wrong = []
-        for number in range(self._study.count):
-            trial = self._state.trials.get(number)
-            agrees = self._agrees(number, trial)
-            if agrees and not self._study.is_open(number):
-                agrees = self._has_ended(number) and self._told_as_it_ended(number)
-            if not agrees:
-                wrong.append(number)
-        if wrong:
-            log.warning("the study differs from the events from trial %d on, and is entered again", min(wrong))
-            self._study.forget(wrong)
-
-    def _told_as_it_ended(self, number: int) -> bool:
-        trial = self._state.trials[number]
-        # Of one that was screened the study keeps what was expected at first; the sampler is shown what is known now.
-        return bool(trial.looked_at) or self._study.told(number) == self._values(trial)
-
-    def _agrees(self, number: int, recorded: TrialRecord | None) -> bool:
-        """Whether a trial of the study is whole, and has the parameters that were recorded, if any were."""
-        if not self._study.whole(number):
-            return False
-        return not (recorded and recorded.parameters) or (self._study.parameters(number) == recorded.parameters)
-
-    def _certain(self, number: int) -> int:
-        """Refusals that are certain by the responses of a trial; 0 where they are lost."""
-        try:
-            return sum(record.refused is True for record in read_responses(self._bench.run.folder, number))
-        except (OSError, HereticError):
-            log.warning("the responses of trial %d cannot be read", number, exc_info=True)
-            return 0
+        if self._study.is_open(number):
+            tell_study(self._study, self._state.trials[number], self._state.objectives)
 
     def _responses(self, number: int) -> Sequence[Response] | None:
         try:
