@@ -612,7 +612,7 @@ def test_knobs_turn_an_edit_and_what_it_does_follows(tmp_path: Path, folder: Pat
         assert "Sure! [/b] ✓ answered" in shown(app, "#pinned")
         assert "I am …" in shown(app, "#pinned")
         assert "old" not in shown(app, "#pinned")
-        assert "refused ≈7.3/100 expected from first tokens, 32 looked at" in shown(app, "#tweak-figures")
+        assert "refused ≈7.3/100 expected by how they begin, 32 looked at" in shown(app, "#tweak-figures")
         assert "→ 0.0943" in shown(app, "#tweak-figures")
         host.push(ev.TryEnded(id=latest.id, reason="end", no_estimate="no token tells"))
         await settle(pilot, app)
