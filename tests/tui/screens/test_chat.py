@@ -21,6 +21,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.conversation import ORIGINAL, Who
 from heretic_tui.tui.messages import ChatWith, TweakFrom
+from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
@@ -723,7 +724,12 @@ def test_where_there_is_room_the_original_model_is_beside_the_trial_before_anyth
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=6))
         await settle(pilot, app)
-        await pilot.press("g", "c")
+        await pilot.press("4", "escape")
+        await settle(pilot, app)
+        first = app.view.state.front()[0].number
+        assert isinstance(app.screen, ChatScreen)
+        assert app.screen.columns == [ORIGINAL, Who(first)], "the original model is selected"
+        await pilot.press("3", "g", "c")
         await settle(pilot, app)
         assert app.screen.query_one("#chat-1").size.width > 60
         await pilot.press(*"hello", "enter")
