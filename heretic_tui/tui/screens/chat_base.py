@@ -51,16 +51,16 @@ class ChatBase(ModeScreen):
 
     @property
     def columns(self) -> list[Who]:
-        """Who answers: those that the user chose, or whatever is selected on the trials screen; where there is room, the
-        original model beside the trial, or the first trial of the front beside the original model."""
+        """Who answers: those that the user chose, or whatever is selected on the trials screen. Where there is room the
+        original model is beside a trial, and the trial with the fewest refusals beside the original model."""
         if self.talk.chosen is not None:
             return self.talk.chosen
         trial = self.view.trial
         room = self.app.size.width >= ROOM_FOR_TWO
         if trial and trial.state in KNOWN_STATES:
             return [Who(trial.number), ORIGINAL] if room else [Who(trial.number)]
-        front = self.view.state.front()
-        return [ORIGINAL, Who(front[0].number)] if room and front else [ORIGINAL]
+        fewest = self.view.state.fewest()
+        return [ORIGINAL, Who(fewest.number)] if room and fewest else [ORIGINAL]
 
     @property
     def active(self) -> Who:

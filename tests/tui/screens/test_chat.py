@@ -726,9 +726,10 @@ def test_where_there_is_room_the_original_model_is_beside_the_trial_before_anyth
         await settle(pilot, app)
         await pilot.press("4", "escape")
         await settle(pilot, app)
-        first = app.view.state.front()[0].number
+        fewest = app.view.state.fewest()
+        assert fewest is not None
         assert isinstance(app.screen, ChatScreen)
-        assert app.screen.columns == [ORIGINAL, Who(first)], "the original model is selected"
+        assert app.screen.columns == [ORIGINAL, Who(fewest.number)], "the original model is selected"
         await pilot.press("3", "g", "c")
         await settle(pilot, app)
         assert app.screen.query_one("#chat-1").size.width > 60
