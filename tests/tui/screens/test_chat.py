@@ -726,10 +726,14 @@ def test_where_there_is_room_the_original_model_is_beside_the_trial_before_anyth
         await settle(pilot, app)
         await pilot.press("4", "escape")
         await settle(pilot, app)
-        fewest = app.view.state.fewest()
-        assert fewest is not None
         assert isinstance(app.screen, ChatScreen)
-        assert app.screen.columns == [ORIGINAL, Who(fewest.number)], "the original model is selected"
+        assert app.screen.columns == [Who(0), ORIGINAL]
+        fewest, running = app.view.state.fewest(), app.view.state.running
+        assert fewest is not None
+        assert running is not None
+        app.view.selected_trial = running.number
+        assert app.screen.columns == [ORIGINAL, Who(fewest.number)], "one that is not measured cannot be asked"
+        app.view.selected_trial = 0
         await pilot.press("3", "g", "c")
         await settle(pilot, app)
         assert app.screen.query_one("#chat-1").size.width > 60
