@@ -287,9 +287,9 @@ def main() -> None:
         hide_output_of_optuna()
         base = None if options.given_model else settings_of_the_demo()
         flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
-        settings = load_settings({"seed": 0, **flags}, base=base)
+        settings = load_settings({"seed": 0, "n_trials": max(LOOKS), **flags}, base=base)
         objective = Objective(settings, options.kept, options.verdicts)
-        search(objective, options.ways.split(","), options.seeds, max(LOOKS), found_in)
+        search(objective, options.ways.split(","), options.seeds, settings.n_trials, found_in)
     table(found_in)
 
 
@@ -326,7 +326,7 @@ def table(found_in: Path) -> None:
         print(f"\nhypervolume, {title}; after {', '.join(map(str, LOOKS))} trials")
         for name, by_seed in by_way.items():
             cells = []
-            for count in LOOKS:
+            for count in (look for look in LOOKS if all(look <= len(c["points"]) for c in by_seed.values())):
                 found = [volume([tuple(p) for p in c["points"][:count]], c["prompts"]) for c in by_seed.values()]
                 cells.append(f"{statistics.fmean(found):.4f} ± {error(found):.4f}")
             print(f"{name:18}{'   '.join(cells)}   ({len(by_seed)} seeds)")
