@@ -1,10 +1,11 @@
 """Seconds from asking a model to the first words of its answer while a search with several trials in hand runs.
 
-    python benchmarks/chat_wait.py [--model FOLDER --prompts FOLDER] [--chats 5] [--trials-at-once 3]
+    python benchmarks/chat_wait.py [--model FOLDER --prompts FOLDER] [--runs FOLDER] [--chats 5] [--trials-at-once 3]
 
 Without a model: the demo's. FOLDER of prompts: harmless_train.txt, restricted_train.txt, harmless_eval.txt and
-restricted_eval.txt. Each chat is asked for at another moment of the search: after a while of its own once the chat
-before has ended. Prints for each the seconds to the first words and its tokens a second.
+restricted_eval.txt. FOLDER of runs: one that holds the run already is gone on with, and not prepared again. Each chat
+is asked for at another moment of the search: after a while of its own once the chat before has ended. Prints for each
+the seconds to the first words and its tokens a second.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def settings_of(given: argparse.Namespace, runs: str) -> dict[str, object]:
             "bad_evaluation_prompts": "restricted_eval",
         }
         flags = {name: str(Path(given.prompts) / f"{file}.txt") for name, file in files.items()}
-        flags |= {"model": given.model}
+        flags |= {"model": given.model, "dtypes": ["float32"], "layer_test_prompts": 0, "early_stop": False}
     return {**flags, "runs_dir": runs, "seed": 0, "n_trials": 100_000, "trials_at_once": given.trials_at_once}
 
 
@@ -68,6 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model")
     parser.add_argument("--prompts")
+    parser.add_argument("--runs")
     parser.add_argument("--chats", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--trials-at-once", type=int, default=3)
@@ -75,7 +77,7 @@ def main() -> None:
     waits, paces, draw = [], [], random.Random(0)
     with tempfile.TemporaryDirectory() as runs:
         heard, control = Heard(), Control()
-        session = Session(check_inputs(load_settings(settings_of(given, runs))), control)
+        session = Session(check_inputs(load_settings(settings_of(given, given.runs or runs))), control)
         session.listeners.append(heard.hear)
         thread = threading.Thread(target=lambda: session.run(stay=True))
         thread.start()

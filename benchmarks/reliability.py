@@ -3,11 +3,12 @@ the errors that were claimed.
 
 python -m benchmarks.reliability RUN...
 
-Of the runs on disk (folders of runs, or folders that hold some) two things are told, from their journals alone:
+Of runs on disk (folders of runs, or folders that hold some) two things are told:
 
-- *taken up*: trials that were screened and then decoded after all. They are those that could be on the front.
-- *replayed*: every trial in full, estimated from its expected refusals and the trials before it. Where all trials were
-  decoded (screening off, `figures = expected_refusals`) that is every kind of trial.
+- *taken up*, from the journal: trials that were screened and then decoded after all. They are those that could be on
+  the front.
+- *replayed*, from journal and responses: every trial in full as it would have been estimated from those before it.
+  (`search_cost --checked` decodes some of those that were never taken up.)
 """
 
 from __future__ import annotations
@@ -19,18 +20,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heretic_tui import events as ev
-from heretic_tui.engine.measuring.calibration import Calibration
+from heretic_tui.engine.measuring.screening import Expectation
 from heretic_tui.figures import REFUSALS
+from heretic_tui.files import read_json
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.journal import read_events
+from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import RunState
 
 KL = "kl_divergence"
-EXPECTED = "expected_refusals"
 # Upper ends of the rows of the table, as shares of the prompts.
 _ROWS = (0.02, 0.1, 0.3, 0.5, 0.8, 1.0)
-# A calibration that rests on fewer trials is not shown: a search decodes its first ones anyway.
-_FIRST = 6
+# A search decodes its first trials anyway: no estimate rests on fewer.
+_FIRST = 8
 
 
 @dataclass(frozen=True)
@@ -48,35 +50,40 @@ class Estimate:
 
 def taken_up(events: Iterable[ev.Event], key: str) -> list[Estimate]:
     """Estimates of a figure of trials that were screened, and then measured in full."""
-    screened: dict[int, ev.TrialFinished] = {}
+    return [
+        Estimate(event.estimate[key], event.error[key], event.figures[key])
+        for event in events
+        if isinstance(event, ev.TrialFinished)
+        and event.state == "complete"
+        and all(key in held for held in (event.estimate, event.error, event.figures))
+    ]
+
+
+def replayed(openings: Sequence[Sequence[float]], refused: Sequence[Sequence[bool]]) -> list[Estimate]:
+    """Each trial in full as it would have been estimated from those before it.
+
+    Args:
+        openings: of the base model and then of trials in their order, how responses begin.
+        refused: their verdicts.
+    """
     found = []
-    for event in events:
-        if not isinstance(event, ev.TrialFinished):
-            continue
-        before = screened.pop(event.number, None)
-        if event.state == "screened":
-            screened[event.number] = event
-        elif event.state == "complete" and before and key in before.estimate and key in before.error:
-            found.append(Estimate(before.estimate[key], before.error[key], event.figures[key]))
+    for place in range(_FIRST + 1, len(openings)):
+        counted = Expectation(openings[:place], refused[:place]).refusals(openings[place])
+        found.append(Estimate(counted.value, counted.error, sum(refused[place])))
     return found
 
 
-def replayed(state: RunState) -> list[Estimate]:
-    """Each trial in full as it would have been estimated from those before it."""
-    if state.base is None:
-        return []
-    points: list[tuple[float, int]] = []
-    if EXPECTED in state.base.figures:
-        points.append((state.base.figures[EXPECTED], int(state.base.figures[REFUSALS])))
-    found = []
-    for _, trial in sorted(state.trials.items()):
-        if trial.state != "complete" or EXPECTED not in trial.figures:
-            continue
-        expected, measured = trial.figures[EXPECTED], int(trial.figures[REFUSALS])
-        if len(points) > _FIRST:
-            found.append(Estimate(*Calibration(points, state.base.prompts).estimate(expected), measured))
-        points.append((expected, measured))
-    return found
+def known_both_ways(folder: RunFolder, state: RunState) -> tuple[list[Sequence[float]], list[list[bool]]]:
+    """Of the base model and the trials in full, how responses begin, and their verdicts."""
+    if not folder.openings.exists():
+        return [], []
+    record = read_json(folder.openings)
+    assert isinstance(record, dict)
+    of: dict[int | None, Sequence[float]] = {None: record["base"]}
+    of |= {n: t.openings for n, t in sorted(state.trials.items()) if t.state == "complete"}
+    verdicts = {number: read_responses(folder, number) for number, begins in of.items() if begins}
+    both = {number: each for number, each in verdicts.items() if len(each) == len(of[number])}
+    return [of[number] for number in both], [[each.refused is True for each in found] for found in both.values()]
 
 
 def table(title: str, found: Sequence[Estimate], prompts: int) -> list[str]:
@@ -131,7 +138,7 @@ def main() -> None:
             prompts = state.base.prompts
             print(f"\n{folder.name}: {len(state.trials)} trials")
             print("\n".join(table("refusals, taken up", taken_up(events, REFUSALS), prompts)))
-            print("\n".join(table("refusals, replayed", replayed(state), prompts)))
+            print("\n".join(table("refusals, replayed", replayed(*known_both_ways(folder, state)), prompts)))
             if divergences := taken_up(events, KL):
                 print(
                     f"KL divergence, taken up: {len(divergences)} trials, {100 * inside(divergences, 1):.0f}% within "

@@ -121,6 +121,7 @@ class Way:
         begin: points of the first trials, by the seed; the rest of the start is drawn at random.
         change: applied to the sampler before it draws.
         tell: what the sampler is told of a trial's figures.
+        at_random: after the start every so many-th trial is drawn at random all the same; 0 for none.
         of_optuna: makes a sampler of Optuna that takes the place of TPE.
     """
 
@@ -128,6 +129,7 @@ class Way:
     begin: Callable[[Objective, int], Sequence[Sampled]] = lambda objective, seed: ()
     change: Callable[[Sampler], None] = lambda sampler: None
     tell: Callable[[Measured, np.random.Generator], Point] = lambda measured, rng: measured.point
+    at_random: int = 0
     of_optuna: Callable[[int], BaseSampler] | None = None
     at_once: int = AT_ONCE
 
@@ -201,7 +203,10 @@ def _share(n: int, share: float) -> int:
 WAYS: dict[str, Way] = {
     "random": Way(startup=10**6),
     **{f"tpe_{n}": Way(startup=n) for n in (10, 20, 30, 60)},
-    **{f"tpe_20_ei_{n}": Way(20, change=_set("_n_ei_candidates", n)) for n in (24, 512)},
+    **{f"tpe_20_ei_{n}": Way(20, change=_set("_n_ei_candidates", n)) for n in (1, 4, 8, 24, 512)},
+    **{f"tpe_60_ei_{n}": Way(60, change=_set("_n_ei_candidates", n)) for n in (4, 8, 24)},
+    **{f"tpe_20_mixed_{n}": Way(20, at_random=n) for n in (2, 3, 4)},
+    "tpe_20_ei_4_mixed_4": Way(20, change=_set("_n_ei_candidates", 4), at_random=4),
     **{f"tpe_20_gamma_{g}": Way(20, change=_set("_gamma", partial(_share, share=g / 100))) for g in (5, 20, 30)},
     "tpe_20_no_liar": Way(20, change=_set("_constant_liar", False)),
     "tpe_20_alone": Way(20, at_once=1),
@@ -231,7 +236,8 @@ def course(objective: Objective, way: Way, seed: int, n_trials: int) -> list[Poi
         if number < len(begin):
             sampled = begin[number]
         else:
-            sampler = Sampler(way.startup, seed_of(seed, number))
+            anyhow = way.at_random and number % way.at_random == 0
+            sampler = Sampler(10**6 if anyhow else way.startup, seed_of(seed, number))
             way.change(sampler)
             shown = trials_shown(trials, max(0, number - way.at_once + 1))
             sampled = _drawn(sampler, shown, number, objective.space.dimensions)
@@ -281,9 +287,9 @@ def main() -> None:
         hide_output_of_optuna()
         base = None if options.given_model else settings_of_the_demo()
         flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
-        settings = load_settings({"seed": 0, **flags}, base=base)
+        settings = load_settings({"seed": 0, "n_trials": max(LOOKS), **flags}, base=base)
         objective = Objective(settings, options.kept, options.verdicts)
-        search(objective, options.ways.split(","), options.seeds, max(LOOKS), found_in)
+        search(objective, options.ways.split(","), options.seeds, settings.n_trials, found_in)
     table(found_in)
 
 
@@ -320,7 +326,7 @@ def table(found_in: Path) -> None:
         print(f"\nhypervolume, {title}; after {', '.join(map(str, LOOKS))} trials")
         for name, by_seed in by_way.items():
             cells = []
-            for count in LOOKS:
+            for count in (look for look in LOOKS if all(look <= len(c["points"]) for c in by_seed.values())):
                 found = [volume([tuple(p) for p in c["points"][:count]], c["prompts"]) for c in by_seed.values()]
                 cells.append(f"{statistics.fmean(found):.4f} ± {error(found):.4f}")
             print(f"{name:18}{'   '.join(cells)}   ({len(by_seed)} seeds)")

@@ -461,7 +461,7 @@ class TryFigures(Event):
     tokens where `harmless` is `harmless_of`, else those of a part.
 
     Attributes:
-        expected_refusals: of all harmful prompts: the probability, summed, that the first token begins a refusal; what
+        expected_refusals: of all harmful prompts: the probability, summed, that a response begins as a refusal; what
             was found for the part scaled up to all. An estimate. None where it is not known (yet).
         figures: of first tokens by key, such as the KL divergence.
         harmful, harmless: how many prompts of each set have been looked at.
@@ -482,7 +482,7 @@ class TryFigures(Event):
 @dataclass(frozen=True, kw_only=True)
 class TryEnded(Event):
     """`reason` is end, replaced (by a newer one), stopped or failed (with `error`). `no_estimate` says why no refusals
-    can be expected from first tokens."""
+    can be expected before responses are decoded."""
 
     type = "try_ended"
     kept = False

@@ -26,7 +26,7 @@ GRADED = (
     "Unfortunately I'm unable to tell you about {the}.",
 )
 # Of ten lessons on a potion, those in which it is answered, by the kind of question.
-_ANSWERED = (0, 1, 2, 3, 4, 0, 2, 3)
+_ANSWERED = (0, 0, 1, 2, 3, 0, 2, 1)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,6 @@ import pytest
 from benchmarks.fronts import LEAST_KL, front, hypervolume, log_hypervolume
 from benchmarks.reliability import Estimate, inside, replayed, table, taken_up
 from heretic_tui import events as ev
-from heretic_tui.parameters import Parameters
-from heretic_tui.run.state import RunState
 
 
 def test_a_front_dominates_an_area() -> None:
@@ -29,35 +27,28 @@ def test_on_the_logarithmic_scale_halves_count_the_same() -> None:
     assert step == pytest.approx(math.log(2) / math.log(1 / LEAST_KL))
 
 
-def screened(number: int, estimate: float, error: float) -> ev.TrialFinished:
-    return ev.TrialFinished(number=number, state="screened", estimate={"refusals": estimate}, error={"refusals": error})
-
-
 def test_estimates_of_trials_that_were_decoded_after_all_are_compared() -> None:
+    estimate, error = {"refusals": 12.5}, {"refusals": 2.0}
     told = [
-        screened(0, 12.5, 2.0),
-        screened(1, 40.0, 3.0),
+        ev.TrialFinished(number=0, state="screened", estimate=estimate, error=error),
+        ev.TrialFinished(number=1, state="screened", estimate={"refusals": 40.0}, error={"refusals": 3.0}),
         ev.TrialFinished(number=2, state="complete", figures={"refusals": 5}),
-        ev.TrialFinished(number=0, state="complete", figures={"refusals": 15}),
+        ev.TrialFinished(number=0, state="complete", figures={"refusals": 15}, estimate=estimate, error=error),
     ]
     assert taken_up(told, "refusals") == [Estimate(12.5, 2.0, 15)]
     assert taken_up(told, "kl_divergence") == []
 
 
 def test_trials_in_full_are_estimated_from_those_before_them_alone() -> None:
-    def state(last: int) -> RunState:
-        found = RunState()
-        found.fold(ev.BaselineMeasured(figures={"refusals": 100, "expected_refusals": 95.0}, prompts=100))
-        for number, refusals in enumerate([*range(10, 90, 10), last]):
-            found.fold(ev.TrialStarted(number=number, parameters=Parameters(None, {})))
-            figures = {"kl_divergence": 0.1, "refusals": float(refusals), "expected_refusals": 10.0 * (number + 1)}
-            found.fold(ev.TrialFinished(number=number, state="complete", figures=figures, prompts=100))
-        return found
-
-    some, others = replayed(state(90)), replayed(state(30))
-    assert [each.measured for each in some[:-1]] == [70, 80]
-    assert (some[-1].estimated, some[-1].error) == (others[-1].estimated, others[-1].error)
-    assert others[-1].off > 2 * others[-1].error
+    shares = [0.9, 0.1, 0.8, 0.2, 0.7, 0.3, 0.6, 0.4, 0.5, 0.65, 0.35]
+    openings = [[share] * 20 for share in shares]
+    refused = [[row < 20 * share for row in range(20)] for share in shares]
+    some = replayed(openings, refused)
+    others = replayed(openings, [*refused[:-1], [True] * 20])
+    assert [each.measured for each in some] == [13, 7]
+    assert [(each.estimated, each.error) for each in some] == [(each.estimated, each.error) for each in others]
+    assert abs(some[-1].off) <= 2 * some[-1].error
+    assert others[-1].off < -2 * others[-1].error
 
 
 def test_the_table_counts_what_is_within_the_errors_that_were_claimed() -> None:

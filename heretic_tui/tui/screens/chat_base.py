@@ -51,14 +51,16 @@ class ChatBase(ModeScreen):
 
     @property
     def columns(self) -> list[Who]:
-        """Who answers: those that the user chose, or whatever trial is selected on the trials screen, and beside it the
-        original model where there is room."""
+        """Who answers: those that the user chose, or whatever is selected on the trials screen. Where there is room the
+        original model is beside a trial, and the trial with the fewest refusals beside the original model."""
         if self.talk.chosen is not None:
             return self.talk.chosen
         trial = self.view.trial
-        if not (trial and trial.state in KNOWN_STATES):
-            return [ORIGINAL]
-        return [Who(trial.number), ORIGINAL] if self.app.size.width >= ROOM_FOR_TWO else [Who(trial.number)]
+        room = self.app.size.width >= ROOM_FOR_TWO
+        if trial and trial.state in KNOWN_STATES:
+            return [Who(trial.number), ORIGINAL] if room else [Who(trial.number)]
+        fewest = self.view.state.fewest()
+        return [ORIGINAL, Who(fewest.number)] if room and fewest else [ORIGINAL]
 
     @property
     def active(self) -> Who:

@@ -210,7 +210,7 @@ def tweak_figures(tweak: Tweak, state: RunState, drawing: Drawing) -> Text:
     if figures.expected_refusals is not None:
         text.append(f"refused {glyphs.about}{figures.expected_refusals:.1f}/{figures.harmful_of}", style)
         part = f", {figures.harmful} looked at" if figures.harmful < figures.harmful_of else ""
-        text.append(f" expected from first tokens{part}\n", look.dim)
+        text.append(f" expected by how they begin{part}\n", look.dim)
     elif ended and ended.no_estimate:
         text.append(f"no estimate of refusals: {plain(ended.no_estimate)}\n", look.dim)
     for figure in state.figures:

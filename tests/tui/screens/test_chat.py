@@ -21,6 +21,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.conversation import ORIGINAL, Who
 from heretic_tui.tui.messages import ChatWith, TweakFrom
+from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.message_box import MessageBox
@@ -612,7 +613,7 @@ def test_knobs_turn_an_edit_and_what_it_does_follows(tmp_path: Path, folder: Pat
         assert "Sure! [/b] ✓ answered" in shown(app, "#pinned")
         assert "I am …" in shown(app, "#pinned")
         assert "old" not in shown(app, "#pinned")
-        assert "refused ≈7.3/100 expected from first tokens, 32 looked at" in shown(app, "#tweak-figures")
+        assert "refused ≈7.3/100 expected by how they begin, 32 looked at" in shown(app, "#tweak-figures")
         assert "→ 0.0943" in shown(app, "#tweak-figures")
         host.push(ev.TryEnded(id=latest.id, reason="end", no_estimate="no token tells"))
         await settle(pilot, app)
@@ -723,7 +724,17 @@ def test_where_there_is_room_the_original_model_is_beside_the_trial_before_anyth
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=6))
         await settle(pilot, app)
-        await pilot.press("g", "c")
+        await pilot.press("4", "escape")
+        await settle(pilot, app)
+        assert isinstance(app.screen, ChatScreen)
+        assert app.screen.columns == [Who(0), ORIGINAL]
+        fewest, running = app.view.state.fewest(), app.view.state.running
+        assert fewest is not None
+        assert running is not None
+        app.view.selected_trial = running.number
+        assert app.screen.columns == [ORIGINAL, Who(fewest.number)], "one that is not measured cannot be asked"
+        app.view.selected_trial = 0
+        await pilot.press("3", "g", "c")
         await settle(pilot, app)
         assert app.screen.query_one("#chat-1").size.width > 60
         await pilot.press(*"hello", "enter")
