@@ -7,10 +7,7 @@ import bisect
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from heretic_tui.run.state import Objectives, TrialRecord
+from typing import Protocol, TypeVar
 
 # By the setting `screening`: a trial that is beaten by so many standard errors of its estimates is not decoded.
 MARGINS = {"safe": 2.0, "fast": 1.0}
@@ -18,12 +15,29 @@ MARGINS = {"safe": 2.0, "fast": 1.0}
 MARGIN_WORDS = {"safe": "two standard errors", "fast": "one standard error"}
 
 
+class Estimated(Protocol):
+    """What is known of a trial (run/state.py: TrialRecord)."""
+
+    figures: dict[str, float]
+    estimate: dict[str, float]
+    error: dict[str, float]
+    looked_at: dict[str, int]
+
+    @property
+    def measured_figures(self) -> dict[str, float]: ...
+
+    def expected(self, key: str) -> float | None: ...
+
+
+T = TypeVar("T", bound=Estimated)
+
+
 def margin_of(screening: str) -> float:
     """Standard errors for a value of the setting; those of `safe` where nothing is screened."""
     return MARGINS.get(screening, MARGINS["safe"])
 
 
-def at_best(trial: TrialRecord, key: str, margin: float) -> float | None:
+def at_best(trial: Estimated, key: str, margin: float) -> float | None:
     """The least that a figure of a trial can be: what was measured, or an estimate less its error."""
     if key in trial.figures:
         return trial.figures[key]
@@ -31,9 +45,7 @@ def at_best(trial: TrialRecord, key: str, margin: float) -> float | None:
     return None if value is None else value - margin * trial.error.get(key, 0.0)
 
 
-def beaten_by(
-    trial: TrialRecord, front: Sequence[TrialRecord], objectives: Objectives, margin: float
-) -> TrialRecord | None:
+def beaten_by(trial: T, front: Sequence[T], objectives: tuple[str, str], margin: float) -> T | None:
     """The trial of a front that is as good in both objectives as this one is at best; None where there is none, so that
     this one could be on the front.
 
@@ -65,7 +77,7 @@ class Reliability:
     inside: float
 
 
-def reliability(trials: Iterable[TrialRecord], key: str) -> Reliability | None:
+def reliability(trials: Iterable[Estimated], key: str) -> Reliability | None:
     """For one figure, by what was measured; None where no trial was estimated first and decoded then."""
     found = [
         (abs(measured - trial.estimate[key]), trial.error.get(key, 0.0))
