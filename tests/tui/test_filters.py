@@ -45,6 +45,27 @@ def test_dominated_trials_stand_where_they_are_estimated_to_be() -> None:
     assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, True)] == [2, 1, 0, 3]
 
 
+def test_of_a_screened_trial_only_what_is_certain_counts_and_words_find_it() -> None:
+    screened = TrialRecord(
+        4, None, state="screened", figures={"kl_divergence": 0.2}, estimate={"refusals": 3.0}, error={"refusals": 1.0}
+    )
+    trials = [*ALL, screened]
+
+    def found(words: str) -> set[int]:
+        test = parse_filter(words, FIGURES)
+        return {trial.number for trial in trials if test(trial, False)}
+
+    assert found("screened") == {4}
+    assert found("decoded") == {0, 1, 2}
+    assert found("refusals<=5") == {0}, "an estimate is not certain"
+    assert found("refusals>=0") == {0, 1, 2}
+    assert found("kl<0.25") == {0, 1, 4}
+    assert [trial.number for trial in ordered(trials, "refusals", FIGURES, False)] == [4, 0, 1, 2, 3]
+    screened.in_hand = True
+    assert found("screened") == set()
+    assert found("running") == {3, 4}
+
+
 def test_a_figure_of_another_package_is_named_by_its_key_or_its_short_name() -> None:
     figures = [*FIGURES, Figure("top-5 overlap", "top-5", key="top_5_overlap")]
     trial = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "top_5_overlap": 0.25})
