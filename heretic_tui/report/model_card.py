@@ -14,6 +14,7 @@ from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
 from heretic_tui.run.card_text import marked
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
+from heretic_tui.run.screened import MARGIN_WORDS
 from heretic_tui.words import counted, plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
@@ -108,12 +109,34 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"{'This trial was chosen by hand, not by the search. ' if record.trial.by_hand else ''}"
         f"Judge: {_method(JUDGES, str(settings['judge']))}.",
         "",
+        *_searched(record),
         "Prompts: " + "; ".join(f"{words} {_code(_source(settings[key]))}" for key, words in _SETS.items()) + ".",
         "",
         "To make these files again: `heretic-tui reproduce reproduce.json OUT`.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _searched(record: ExportRecord) -> list[str]:
+    """How the front was found where not every trial was decoded."""
+    found = record.search
+    if found is None:
+        return []
+    margin = MARGIN_WORDS.get(found.screening, "their errors")
+    words = (
+        f"Of {counted(found.trials, 'trial')} {found.decoded} were decoded; the others were passed over by cheap "
+        f"estimates: what could come within {margin} of the front was to be decoded. The front rests on decoded trials "
+        "alone."
+    )
+    if found.off is not None and found.inside is not None:
+        figure = in_tables(record.figures[:2])[0]
+        words += (
+            f" Of {counted(found.estimated, 'trial')} that had an estimate and were decoded after it, the estimate of "
+            f"{_words(figure.name)} was off by {found.off:.{1 if figure.counted else figure.digits}f} in the mean; "
+            f"{found.inside:.0%} were within two standard errors."
+        )
+    return [words, ""]
 
 
 def _overruled(record: ExportRecord) -> list[str]:

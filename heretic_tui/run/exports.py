@@ -87,6 +87,26 @@ class Overruled:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchSummary:
+    """How a search that screened its trials came to its front.
+
+    Attributes:
+        screening: the setting.
+        trials, decoded: how many had an end, and how many of them were decoded.
+        estimated: how many of these were screened first.
+        off, inside: how far the estimates of these were off in the mean, and the share within two standard errors, for
+            the figure that tables show first; None where there are none.
+    """
+
+    screening: str
+    trials: int
+    decoded: int
+    estimated: int = 0
+    off: float | None = None
+    inside: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportRecord(ExportFigures):
     """Every field of reproduce.json that is read back.
 
@@ -104,6 +124,7 @@ class ExportRecord(ExportFigures):
         files: SHA-256 of the weight files by name.
         note: what the person who exported it had noted of the trial; None where there is nothing.
         overruled: verdicts that the person overruled; None where there are none.
+        search: None where every trial of the search was decoded, or an older version wrote this.
     """
 
     format: int = FORMAT
@@ -127,6 +148,7 @@ class ExportRecord(ExportFigures):
     files: dict[str, str]
     note: str | None = None
     overruled: Overruled | None = None
+    search: SearchSummary | None = None
 
     def to_json(self) -> dict[str, object]:
         """The content of reproduce.json; what is not known is left out."""
@@ -137,7 +159,7 @@ class ExportRecord(ExportFigures):
 
 # In the file the figures come after what was measured.
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
-_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled")
+_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search")
 
 
 def read_export(file: Path) -> ExportRecord:

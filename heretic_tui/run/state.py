@@ -156,6 +156,8 @@ class RunState:
             as they have it.
         phases: seconds of those that the latest session has done.
         phase_began: when the present one did, seconds since 1970.
+        changes: numbers of the trials that began, were taken up, ended or were corrected, each time: whoever keeps
+            something of each trial goes on from where the list ended before.
         ends: how often a trial has ended; a screened one that is decoded ends twice.
         decoded: number of trials whose verdicts were decoded, of the search's own.
         finished: number of trials that have an end (complete, dominated, screened or failed), of the search's own:
@@ -189,6 +191,7 @@ class RunState:
     outcome: str | None = None
     reason: str | None = None
     ended: float | None = None
+    changes: list[int] = field(default_factory=list, repr=False, compare=False)
     ends: int = 0
     decoded: int = 0
     finished: int = 0
@@ -222,6 +225,7 @@ class RunState:
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
                     trial.so_far, trial.in_hand = None, False
+                    self.changes.append(trial.number)
                     if not trial.taken_up:
                         trial.state, trial.reason = "stopped", DIED
                 self._in_hand.clear()
@@ -259,6 +263,7 @@ class RunState:
                 self.ranges = event.ranges
             case ev.TrialStarted():
                 self._forget_end(event.number)
+                self.changes.append(event.number)
                 begun = TrialRecord(
                     event.number, event.parameters, attempts=event.attempt, sampled=event.sampled, by_hand=event.by_hand
                 )
@@ -279,6 +284,7 @@ class RunState:
                     trial.taken_up, trial.attempts = True, trial.attempts + 1
                     trial.in_hand, trial.so_far = True, None
                     self._in_hand[trial.number] = trial
+                    self.changes.append(trial.number)
             case ev.TrialFinished():
                 self._finish(event)
             case ev.TargetChanged():
@@ -308,6 +314,7 @@ class RunState:
         self._in_hand.pop(event.number, None)
         again = trial.taken_up
         self.ends += 1
+        self.changes.append(event.number)
         trial.ended_as = self.ends
         trial.state, trial.taken_up, trial.in_hand = event.state, False, False
         trial.correction, trial._as_measured = None, ()
@@ -335,6 +342,7 @@ class RunState:
     def _let_go_of_screened(self) -> None:
         for trial in [trial for trial in self._in_hand.values() if trial.state == "screened"]:
             trial.in_hand, trial.so_far = False, None
+            self.changes.append(trial.number)
             del self._in_hand[trial.number]
 
     def _forget_end(self, number: int) -> None:
@@ -358,6 +366,7 @@ class RunState:
             trial = None if number is None else self.trials.get(number)
             if trial is not None and trial.correction != correction:
                 trial.correct(correction)
+                self.changes.append(trial.number)
                 self._front, self._undecided, changed = None, None, True
             elif number is None and self.base and self.base_correction != correction:
                 figures = _corrected(self._base_as_measured, given.change, self.base.prompts)

@@ -59,7 +59,8 @@ _TITLES = {
     "runs_dir": "folder of runs",
     "max_shard_size": "largest weight file",
 }
-# In place of an unset value (None), an empty text or list, and numbers that stand for no number.
+# In place of an unset value (None), an empty text or list, numbers that stand for no number, and choices whose names
+# alone say little.
 _IN_PLACE: Mapping[tuple[str, object], str] = {
     ("model", ""): "not chosen",
     ("model_commit", None): "the newest",
@@ -69,6 +70,9 @@ _IN_PLACE: Mapping[tuple[str, object], str] = {
     ("response_prefix", ""): "none",
     ("layer_test_prompts", 0): "none",
     ("seed", None): "drawn at start",
+    ("screening", "off"): "off (every trial is decoded)",
+    ("screening", "safe"): "safe (within 2 std. errors)",
+    ("screening", "fast"): "fast (within 1 std. error)",
     ("storage", None): "the run folder",
     ("batch_size", 0): "auto",
     ("trials_at_once", 0): "auto",
@@ -109,8 +113,8 @@ def value_words(key: str, value: object) -> str | None:
             return "on" if value else "off"
         case None | "":
             return _IN_PLACE.get((place, value), "none")
-        case 0:
-            return _IN_PLACE.get((place, 0))
+        case 0 | str():
+            return _IN_PLACE.get((place, value))
         case dict():
             return ", ".join(f"{device}: {amount}" for device, amount in value.items()) or "none"
         case list():

@@ -35,6 +35,8 @@ def told_of_control(news: ControlNews) -> tuple[str, Severity]:
 
 
 def _decoded(event: ev.TrialFinished, state: RunState) -> Announcement:
+    if event.state == "dominated":
+        return Announcement(f"trial {event.number} was decoded until it was certain to be beaten, and no further")
     if event.state != "complete":
         return Announcement(f"trial {event.number} was not decoded in full: {event.reason or event.state}")
     trial, figure = state.trials[event.number], in_tables(state.figures)[0]

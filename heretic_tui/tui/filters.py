@@ -120,15 +120,21 @@ def _is(trial: TrialRecord, state: str) -> bool:
     return trial.state == state and (state != "screened" or not trial.runs)
 
 
+Key = tuple[bool, float, int]
+
+
+def sort_key(by: str, figures: Sequence[Figure], reverse: bool) -> Callable[[TrialRecord], Key]:
+    """What orders trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated and
+    screened trials are ordered by the figures that are expected of them, which the table shows."""
+    keys, sign = {figure.word: figure.key for figure in figures}, -1 if reverse else 1
+
+    def key(trial: TrialRecord) -> Key:
+        value = trial.expected(keys[by]) if by in keys else _NUMBERS.get(by, _NUMBERS["trial"])(trial)
+        return (True, 0.0, trial.number) if value is None else (False, sign * value, sign * trial.number)
+
+    return key
+
+
 def ordered(trials: Sequence[TrialRecord], by: str, figures: Sequence[Figure], reverse: bool) -> list[TrialRecord]:
-    """Trials by a column, one of `sort_keys`; what has no value there comes last either way. Dominated and
-    screened trials are sorted by the figures that are expected of them, which the table shows."""
-    keys = {figure.word: figure.key for figure in figures}
-
-    def value(trial: TrialRecord) -> float | None:
-        return trial.expected(keys[by]) if by in keys else _NUMBERS.get(by, _NUMBERS["trial"])(trial)
-
-    known = [(figure, t.number, t) for t in trials if (figure := value(t)) is not None]
-    unknown = [t for t in trials if value(t) is None]
-    known.sort(key=lambda found: found[:2], reverse=reverse)
-    return [*(t for _, _, t in known), *sorted(unknown, key=lambda t: t.number)]
+    """Trials by a column (`sort_key`)."""
+    return sorted(trials, key=sort_key(by, figures, reverse))

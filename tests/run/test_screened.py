@@ -61,7 +61,8 @@ def test_a_trial_that_is_decoded_later_counts_once_and_brings_the_front_its_poin
     assert state.trials[5].out_of == fake_run.PROMPTS, "the harmful evaluation prompts, though none was decoded"
     found = reliability(state.trials.values(), "refusals")
     assert found is not None
-    assert (found.trials, found.mean, found.inside) == (2, pytest.approx(1.4), 1.0)
+    assert (found.trials, found.inside) == (2, 1.0)
+    assert found.mean == pytest.approx(1.4)
     # A better trial decides one of those that were open.
     for event in (*fake_run.screening(11, 5, 0.21), *fake_run.decoding(11, 5, 0.21)):
         state.fold(event)

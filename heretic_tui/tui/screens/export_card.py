@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures, TrialFigures
+from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.run_view import RunView
@@ -35,5 +36,6 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         files={},
         note=view.annotations.note(trial.number) or None,
         approximate=form.approximate,
+        search=search_summary(state),
         not_measured="they will be, when they are written",
     )

@@ -11,13 +11,14 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.widgets import Input, Static
 
-from heretic_tui.run.state import FINISHED, KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
-from heretic_tui.tui.filters import filter_example, ordered, parse_filter, sort_keys
+from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState
+from heretic_tui.tui.filters import filter_example, parse_filter, sort_keys
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.run_view import ANNOTATED
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.dialogs import LineDialog
+from heretic_tui.tui.screens.trials_listing import Listing, Wanted
 from heretic_tui.tui.screens.trials_search import TrialSearch
 from heretic_tui.tui.screens.trials_table import (
     ORIGINAL,
@@ -27,10 +28,9 @@ from heretic_tui.tui.screens.trials_table import (
     original_row,
     row_text,
     trial_columns,
-    trial_row,
 )
 from heretic_tui.tui.widgets.frame import Frame
-from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.tui.widgets.line_table import Column, LineTable
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.preparing import Preparing, is_preparing
 from heretic_tui.tui.widgets.quiet_input import QuietInput
@@ -95,8 +95,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         # What is wrong with the filter in its line; the one before is in use meanwhile.
         self._filter_problem = ""
         self._said, self._said_lines = Text(), 0
-        # Lines of trials that have ended; they change only when they come to the front, or leave it.
-        self._rows: dict[tuple[int, bool], Row] = {}
+        self._listing = Listing()
         self._columns: list[Column] = []
         self._columns_told = False
         # Which pane stands where there is no room for all.
@@ -153,7 +152,6 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     # Painting
 
     def show_changes(self) -> None:
-        self._rows.clear()
         self._paint_trials()
         self.paint_detail()
 
@@ -175,8 +173,6 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._paint_preparing()
         if touched(kinds, "run_opened"):
             self._take_run()
-        if touched(kinds, ANNOTATED):
-            self._rows.clear()
         if touched(kinds, "trial_started", "trials_taken_up", "trial_finished", "run_opened", ANNOTATED, *_COUNTS):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
@@ -190,7 +186,6 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     def _take_run(self) -> None:
         """Another run may have other figures: columns are made for them, a filter by others is dropped."""
         figures, box = self.view.state.figures, self.query_one("#filter", Input)
-        self._rows.clear()
         if self._of is not self.view.state:
             self._of = self.view.state
             self.forget_undo()
@@ -217,14 +212,11 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         return trial_columns(figures, wanted)
 
     def _paint_trials(self) -> None:
-        state, annotations = self.view.state, self.view.annotations
-        front = self.front()
-        test = parse_filter(self._filter, state.figures, annotations)
-        trials = [t for t in state.trials.values() if test(t, t.number in front)]
+        state, listing = self.view.state, self._listing
+        listing.update(state, self.view.annotations, self._wanted())
         table = self.query_one("#trial-table", LineTable)
-        listed = ordered(trials, self._sort, state.figures, self._reverse)
-        seen = self._seen()
-        rows = [self._row(t, t.number in front, seen) for t in listed]
+        rows = [listing.rows[number] for number in listing.numbers]
+        shown = len(rows)
         table.set_empty(self._nothing())
         above = int(bool(rows and state.base and not self._filter))
         if above and state.base:
@@ -236,29 +228,29 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         table.set_rows(rows, follow=follow, above=above)
         if first and self.view.selected_trial is not None:
             table.go_to(self.view.selected_trial)
-        self._paint_title(front)
-        self._paint_words(len(trials))
+        self._paint_title(len(listing.front))
+        self._paint_words(shown)
         plot = self.query_one(ParetoPlot)
         plot.cursor = self.view.selected_trial if plot.cursor is None else plot.cursor
-        plot.show(self.scene(front, {t.number for t in trials} if self._filter else None))
+        plot.show(self.scene(listing.points))
 
     def _paint_running(self) -> None:
         """What has been measured and judged of the trials in hand: their lines alone."""
-        table, seen = self.query_one("#trial-table", LineTable), self._seen()
+        table, wanted = self.query_one("#trial-table", LineTable), self._wanted()
         for trial in self.view.state.in_hand:
-            table.set_row(self._row(trial, False, seen))
+            table.set_row(self._listing.row(trial, wanted))
         plot = self.query_one(ParetoPlot)
         plot.show(replace(plot.scene, running=self.running_values()))
         if self.view.trial in self.view.state.in_hand:
             self.paint_detail()
 
-    def _paint_title(self, front: set[int]) -> None:
+    def _paint_title(self, front: int) -> None:
         state, g, look = self.view.state, self.view.glyphs, self.looks
         title = Text("Trials")
         if state.trials:
             title.append(f"  {len(state.trials)}")
         if front:
-            title.append(f" {g.dot} ").append(f"{g.front}{len(front)}", look.good).append(" on the front")
+            title.append(f" {g.dot} ").append(f"{g.front}{front}", look.good).append(" on the front")
         if marks := [number for number in self.view.annotations.marks if number in state.trials]:
             title.append(f" {g.dot} ").append(f"{g.marked}{len(marks)}", look.focus)
         self.query_one("#trials-pane", Frame).retitle(title)
@@ -284,9 +276,9 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
         if state.screening != "off":
             words.append(f"{state.decoded} decoded")
-        if begun := sum(trial.state not in FINISHED or (alive and trial.runs) for trial in state.trials.values()):
+        if begun := len(self._listing.begun):
             words.append(f"{begun} {'running' if alive else 'stopped'}")
-        if by_hand := sum(trial.by_hand for trial in state.trials.values()):
+        if by_hand := len(self._listing.by_hand):
             words.append(f"{by_hand} by hand")
         if self._filter:
             words.append(f"{shown} shown by {self._filter}")
@@ -308,13 +300,8 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         layers = model.layers if model else 0
         return Seen(view.state.figures, view.annotations, view.glyphs, layers, view.alive, view.timed)
 
-    def _row(self, trial: TrialRecord, front: bool, seen: Seen) -> Row:
-        known = self._rows.get((trial.number, front))
-        if known is None:
-            known = trial_row(trial, front, self._columns, seen)
-            if trial.state in FINISHED and not trial.runs:
-                self._rows[trial.number, front] = known
-        return known
+    def _wanted(self) -> Wanted:
+        return Wanted(self._filter, self._sort, self._reverse, tuple(self._columns), self._seen())
 
     def _select(self, number: int) -> None:
         self.on_original = False
@@ -433,5 +420,5 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
     def action_copy_line(self) -> None:
         if trial := self.trial:
-            row = self._row(trial, self.view.state.on_front(trial.number), self._seen())
+            row = self._listing.row(trial, self._wanted())
             self.ask(CopyText(row_text(row), f"line of trial {trial.number}"))

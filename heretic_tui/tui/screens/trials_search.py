@@ -9,7 +9,7 @@ from heretic_tui.tui.screens.trials_progress import progress_text
 from heretic_tui.tui.threads import on_thread
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
-from heretic_tui.tui.widgets.pareto_scene import Look, Scene, points_of
+from heretic_tui.tui.widgets.pareto_scene import Look, Point, Scene
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import plain
 
@@ -43,16 +43,8 @@ class TrialSearch(TrialActions):
     def _run_key(self) -> str:
         return str(self.view.folder.path) if self.view.folder else ""
 
-    def front(self) -> set[int]:
-        """Numbers of the trials on the front."""
-        return {trial.number for trial in self.view.state.front()}
-
-    def scene(self, front: set[int], fitting: set[int] | None) -> Scene:
-        """What the scatter shows.
-
-        Args:
-            fitting: numbers of the trials that fit the filter; None where there is no filter.
-        """
+    def scene(self, points: tuple[Point, ...]) -> Scene:
+        """What the scatter shows."""
         state = self.view.state
         objectives = across, upwards = state.figures[0], state.figures[1]
         base, original = state.base, None
@@ -60,7 +52,7 @@ class TrialSearch(TrialActions):
             # Of what compares with the original model, it has nothing.
             original = base.figures.get(across.key, 0.0), base.figures[upwards.key]
         return Scene(
-            points_of(state.trials.values(), objectives, front, set(self.view.annotations.marks), fitting),
+            points,
             objectives,
             original,
             self.running_values(),

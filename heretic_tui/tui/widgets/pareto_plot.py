@@ -59,6 +59,12 @@ class ParetoPlot(Widget, can_focus=True):
         self._across = self._upwards = Axis(0.0, 1.0, 2)
         self._rows: list[dict[int, tuple[str, str]]] = []
         self._by_number: dict[int, Point] = {}
+        # Points by their cells, the sign on top of each cell, and what they were placed by: of a new scene only points
+        # that are others are placed again.
+        self._spots: dict[tuple[int, int], dict[int, Point]] = {}
+        self._tops: _Cells = {}
+        self._placed: dict[int, Point] = {}
+        self._placed_by: object = None
 
     @property
     def points(self) -> tuple[Point, ...]:
@@ -141,14 +147,15 @@ class ParetoPlot(Widget, can_focus=True):
             return
         before = self._lines
         self._place()
-        self._lines = [self._line(y) for y in range(self.size.height)]
+        styles = self._styles()
+        self._lines = [self._line(y, styles) for y in range(self.size.height)]
         for y, line in enumerate(self._lines):
             if y >= len(before) or line != before[y]:
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def _repaint_line(self, y: int) -> None:
         if 0 <= y < len(self._lines):
-            self._lines[y] = self._line(y)
+            self._lines[y] = self._line(y, self._styles())
             self.refresh(Region(0, y, self.size.width, 1))
 
     def on_resize(self) -> None:
@@ -161,16 +168,19 @@ class ParetoPlot(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         if len(self._lines) != self.size.height:
             self._place()
-            self._lines = [self._line(row) for row in range(self.size.height)]
+            styles = self._styles()
+            self._lines = [self._line(row, styles) for row in range(self.size.height)]
         return self._lines[y]
+
+    def _styles(self) -> dict[str, Style]:
+        base = self.rich_style
+        return {"": base, **{n: base + self.get_component_rich_style(f"pareto-plot--{n}") for n in _STYLES}}
 
     def _row_of(self, number: int | None) -> int | None:
         point = self._by_number.get(number) if number is not None else None
         return self._at(point)[1] if point and self._is_shown(point) else None
 
-    def _line(self, y: int) -> Strip:
-        base = self.rich_style
-        styles = {"": base, **{n: base + self.get_component_rich_style(f"pareto-plot--{n}") for n in _STYLES}}
+    def _line(self, y: int, styles: Mapping[str, Style]) -> Strip:
         row = self._rows[y]
         chosen = self._by_number.get(self.cursor) if self.cursor is not None else None
         if chosen and self._is_shown(chosen) and self._at(chosen)[1] == y:
@@ -200,9 +210,8 @@ class ParetoPlot(Widget, can_focus=True):
             # On the axis: a mark over the whole height would repaint every line twice a trial.
             if self._across.shows(value):
                 cells[_MARGIN + 1 + self._across.place(value), inner_height] = (g.here, "running")
-        for point in sorted(self.points, key=_above):
-            if self._is_shown(point):
-                cells[self._at(point)] = _sign(point, g)
+        self._place_points()
+        cells |= self._tops
         if (original := self.scene.original) and self._across.shows(original[0]) and self._upwards.shows(original[1]):
             cells[self._cell(*original)] = (g.original, "original")
         self._label(cells, titled)
@@ -211,6 +220,27 @@ class ParetoPlot(Widget, can_focus=True):
         for (column, row), cell in cells.items():
             if 0 <= row < height and column < width:
                 self._rows[row][column] = cell
+
+    def _place_points(self) -> None:
+        """Which sign is on top of each cell."""
+        basis, now, g = (self._across, self._upwards, self.scene.glyphs), self._by_number, self.scene.glyphs
+        if basis != self._placed_by:
+            self._spots, self._tops, self._placed, self._placed_by = {}, {}, {}, basis
+        changed = set()
+        for number, point in self._placed.items():
+            if now.get(number) is not point and self._is_shown(point):
+                changed.add(cell := self._at(point))
+                del self._spots[cell][number]
+        for number, point in now.items():
+            if self._placed.get(number) is not point and self._is_shown(point):
+                changed.add(cell := self._at(point))
+                self._spots.setdefault(cell, {})[number] = point
+        for cell in changed:
+            if here := self._spots[cell]:
+                self._tops[cell] = _sign(max(here.values(), key=_above), g)
+            else:
+                self._tops.pop(cell, None)
+        self._placed = now
 
     def _measure(self, width: int, height: int) -> None:
         """The axes for a plot of so many cells."""
@@ -323,9 +353,9 @@ class ParetoPlot(Widget, can_focus=True):
         return lines
 
 
-def _above(point: Point) -> tuple[bool, bool, bool, bool, bool]:
+def _above(point: Point) -> tuple[bool, bool, bool, bool, bool, int]:
     """Sorts the points so that what matters more is drawn over what matters less."""
-    return not point.left_out, point.marked, point.front, not point.screened, not point.cut_short
+    return not point.left_out, point.marked, point.front, not point.screened, not point.cut_short, point.number
 
 
 def _sign(point: Point, g: Glyphs) -> tuple[str, str]:

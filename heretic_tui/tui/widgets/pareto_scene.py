@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from heretic_tui.figures import Figure, figures_of_before
@@ -64,26 +63,14 @@ class Look:
     box: tuple[float, float, float, float] | None = None
 
 
-def points_of(
-    trials: Iterable[TrialRecord],
-    objectives: tuple[Figure, Figure],
-    front: Collection[int],
-    marked: Collection[int],
-    fitting: Collection[int] | None,
-) -> tuple[Point, ...]:
-    """The points of the trials that have both objectives.
-
-    Args:
-        front, marked: numbers of those on the front, and of the marked ones.
-        fitting: numbers of those that a filter lets through; None where there is no filter.
-    """
-    across, upwards = objectives
-    return tuple(
-        Point(
-            t.number, x, y, t.number in front, t.state == "dominated", t.number in marked, t.by_hand,
-            t.state == "screened",
-            fitting is not None and t.number not in fitting,
-        )
-        for t in trials
-        if t.state in KNOWN_STATES and (x := t.shown(across)) is not None and (y := t.shown(upwards)) is not None
-    )  # fmt: skip
+def point_of(
+    trial: TrialRecord, objectives: tuple[Figure, Figure], front: bool, marked: bool, left_out: bool
+) -> Point | None:
+    """The point of a trial; None where it has not both objectives."""
+    if trial.state not in KNOWN_STATES:
+        return None
+    x, y = (trial.shown(objective) for objective in objectives)
+    if x is None or y is None:
+        return None
+    dominated, screened = trial.state == "dominated", trial.state == "screened"
+    return Point(trial.number, x, y, front, dominated, marked, trial.by_hand, screened, left_out)
