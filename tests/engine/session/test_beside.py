@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Answering, Asked, Chat, FullAnswers, MoreTrials, Samples, Sampling, Try
@@ -162,6 +163,67 @@ def test_an_abort_ends_trials_and_answers(tiny_folder: Path, sets: list[str], tm
         assert end.reason == "stopped"
         assert "stopped" in {trial.state for trial in run.session.state.trials.values()}
         assert not run.control.busy
+    finally:
+        run.end()
+
+
+def test_a_pause_holds_trials_and_not_the_chat_that_has_begun(
+    tiny_folder: Path, sets: list[str], tmp_path: Path
+) -> None:
+    def ask(event: ev.Event, control: Control) -> None:
+        endless(run)
+        if isinstance(event, ev.TrialStarted) and event.number == 1:
+            control.send(Chat(1, None, HELLO, "", Sampling(max_tokens=60)))
+        if isinstance(event, ev.ChatDelta):
+            control.pause()
+
+    run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=4), ask)
+    try:
+        (end,) = ended(run, 1)
+        assert isinstance(end, ev.ChatEnded)
+        assert (end.reason, end.tokens) == ("length", 60)
+        assert run.session.state.state == "paused"
+        kinds = [type(event) for event in run.events]
+        assert ev.TrialFinished not in kinds[kinds.index(ev.ChatDelta) :]
+        run.control.resume()
+        run.wait(is_ready)
+        assert run.session.state.finished == 4
+    finally:
+        run.control.resume()
+        run.end()
+
+
+def test_memory_that_runs_out_beside_trials_costs_the_chat_and_no_trial(
+    tiny_folder: Path, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = FastPool._step
+
+    def step(pool: FastPool) -> None:
+        # Once it shares the batch.
+        if len(said(run, 1)) > 3 and not failed:
+            failed.append(pool)
+            raise torch.OutOfMemoryError("no memory")
+        real(pool)
+
+    def ask(event: ev.Event, control: Control) -> None:
+        endless(run)
+        if isinstance(event, ev.TrialStarted) and event.number == 1:
+            control.send(Chat(1, None, HELLO, "", Sampling(max_tokens=100_000)))
+
+    failed: list[FastPool] = []
+    monkeypatch.setattr(FastPool, "_step", step)
+    run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=5, batch_size=4), ask)
+    try:
+        run.wait(is_ready)
+        (end,) = ended(run, 1)
+        assert isinstance(end, ev.ChatEnded)
+        assert end.reason == "failed"
+        assert "memory ran out" in (end.error or "")
+        assert failed
+        assert run.session.workbench is not None
+        assert run.session.workbench.model.batch_size == 4, "the batch of trials stays as it was"
+        assert run.session.state.finished == 5
+        assert "failed" not in {trial.state for trial in run.session.state.trials.values()}
     finally:
         run.end()
 
