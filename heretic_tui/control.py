@@ -314,16 +314,18 @@ class Control:
             self._acting.checkpoint()
             return
         start = time.perf_counter()
-        if self.paused and not self._abort.is_set():
-            self._held = True
-            self.tell_state()
-            while self.paused and not self._abort.is_set():
+        while not self._abort.is_set():
+            if self.paused:
+                self._held = True
+                self.tell_state()
                 self._wake.clear()
-                if not self.serve() and self.paused and not self._abort.is_set():
-                    self._wake.wait()
-            self._held = False
-        elif not self._abort.is_set():
-            self.serve()
+            more = self.serve()
+            if not self.paused:
+                break
+            # A pause that came during the turn holds from here on, and is told first.
+            if self._held and not more and not self._abort.is_set():
+                self._wake.wait()
+        self._held = False
         self._paused_for += time.perf_counter() - start
         self.tell_state()
         if self._abort.is_set():
