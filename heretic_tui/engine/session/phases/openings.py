@@ -42,6 +42,8 @@ from heretic_tui.work import Work
 # The edit of all layers alike, with these weights, is decoded for so many prompts; with the further ones where the
 # verdicts are all alike.
 _WEIGHTS, _FURTHER, _PROMPTS = (0.15, 0.4, 1.0), (0.05, 1.5), 16
+# Of these prompts, those that the base model refuses, where there are so many.
+_REFUSED = 12
 # Tokens of their responses at most: refusals say so at once or soon, and answers would take most of the time.
 _LONGEST = 40
 # First tokens of responses along which refusals may part from answers.
@@ -141,9 +143,10 @@ class _Search:
         self._work = work
         self._base = Job(None, {}, model.depth, compared=False)
         self._refused = [response.verdict.refused for response in baseline.responses]
-        # Evenly from all, so that they stand for them.
-        count = min(_PROMPTS, len(prompts))
-        self._decoded = [place * len(prompts) // count for place in range(count)]
+        rows = {bad: [row for row, other in enumerate(self._refused) if other == bad] for bad in (True, False)}
+        # Most of them are refused, however few there are: what changes is told by those.
+        some = _evenly(rows[True], max(_REFUSED, _PROMPTS - len(rows[False])))
+        self._decoded = sorted([*some, *_evenly(rows[False], _PROMPTS - len(some))])
 
     def find(self) -> Openings | str:
         """Raises as `openings_of_run` does, and HereticError where a judge fails."""
@@ -250,6 +253,12 @@ class _Search:
 
     def _names(self, tokens: Sequence[int]) -> str:
         return ", ".join(quoted(self._model.decode([token])) for token in tokens[:4])
+
+
+def _evenly(rows: Sequence[int], count: int) -> list[int]:
+    """So many of some rows, or all, from their whole length."""
+    count = min(count, len(rows))
+    return [rows[place * len(rows) // count] for place in range(count)]
 
 
 def _area(values: Tensor, refused: Sequence[bool]) -> float | None:

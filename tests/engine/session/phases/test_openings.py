@@ -123,8 +123,8 @@ def test_refusals_that_begin_as_answers_do_are_told_behind_what_both_begin_with(
     assert "behind what responses begin with" in note
     assert not openings.parting.is_at_once
     bad = torch.tensor(refused)
-    assert float(openings.base[bad].mean()) > float(openings.base[~bad].mean()) + 0.15
-    assert float(openings.base[bad].min()) > float(openings.base[~bad].median())
+    assert float(openings.base[bad].mean()) > float(openings.base[~bad].mean()) + 0.1
+    assert float(note.split("curve ")[1].split()[0]) > 0.9, "the first token alone gives 0.8"
     edited = bench.job(None, EDIT)
     verdicts = bench.baseline.measure(edited).figures["refusals"]
     expected = openings.per_prompt(bench.baseline.pool, edited, range(24))
