@@ -197,8 +197,6 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
         elif needs == RESPONSES:
             metric = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
         elif needs == OPENINGS:
-            if key in keys[:2]:
-                raise UsageError(f"{quoted(key)} can be a figure, and no objective: not every model has it")
             metric = openings[key] = _made(cast(type[OpeningMetric], method(METRICS, key, OpeningMetric)), key)
         else:
             raise UsageError(

@@ -26,10 +26,12 @@ from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
 from heretic_tui.engine.metrics.judges.base import judge_named
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
+from heretic_tui.errors import UsageError
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.plugins import JUDGES, calling
 from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
 # More trials than this at once would make the search learn too late from each.
@@ -45,6 +47,8 @@ def metrics_of(settings: Settings) -> Metrics:
     """
     judged, keys = judge_named(settings.judge).judged, [*settings.objectives, *settings.figures]
     metrics = metrics_named(keys, judged, settings.max_response_length)
+    if unknown := [key for key in settings.objectives if key in metrics.openings]:
+        raise UsageError(f"{quoted(unknown[0])} can be a figure, and no objective: not every model has it")
     if settings.screening != "off" and metrics.stopping:
         return metrics_named([*keys, EXPECTED_REFUSALS], judged, settings.max_response_length)
     return metrics
