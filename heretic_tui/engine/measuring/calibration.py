@@ -12,8 +12,9 @@ Values = NDArray[np.float64]
 
 # Points are left out one at a time up to this number, and every so many-th together beyond it.
 _FOLDS = 48
-# Points that are to be near enough for their residuals to count fully.
-_NEAR = 4
+# Points that are to be near enough for their residuals to count fully: a third of all, from the first to the second
+# number. Of few points those far away say nothing of a place that has one beside it.
+_FEWEST_NEAR, _NEAR = 2, 4
 # Residuals that are assumed before any is known, and their size: a share of what chance alone would make of verdicts
 # that are independent of each other.
 _ASSUMED, _SIZE = 1.0, 0.6
@@ -61,7 +62,8 @@ class Calibration:
 
     def _error(self, expected: float, value: float) -> float:
         distances = np.abs(self._expected - expected)
-        width = float(np.sort(distances)[min(_NEAR, len(distances)) - 1]) + 1.0
+        near = min(max(_FEWEST_NEAR, min(_NEAR, len(distances) // 3)), len(distances))
+        width = float(np.sort(distances)[near - 1]) + 1.0
         weights = np.exp(-0.5 * (distances / width) ** 2)
         if len(distances) > _ENDS:
             # Without the first or the last point the curve ends before it: how far it is off there says nothing of
