@@ -145,8 +145,8 @@ class ThreadWatch:
             self._next = self._clock() + (_SOON if self._slow else _EVERY)
 
     def _compared(self) -> dict[Way, float]:
-        """Seconds of the piece of work, by way. Those that nothing can hold up come first, so that a hopeless one is known
-        from its first tries."""
+        """Seconds of the piece of work, by way. Those that nothing can hold up come first, so that a hopeless one is
+        known from its first tries."""
         found: dict[Way, float] = {}
         for way in reversed(self._ways):
             self._use(way)
