@@ -148,6 +148,12 @@ class Shift:
     trial: int
 
 
+@dataclass(frozen=True, eq=False)
+class Analyse:
+    """Analyse the layers (events.py: LayersAnalysed), which a run does by itself when its search is done. Each is
+    itself only, as above."""
+
+
 @dataclass(frozen=True)
 class Close:
     """Wakes a session that waits for commands, so that it ends."""
@@ -156,7 +162,7 @@ class Close:
 Answering = Chat | Samples | FullAnswers | Try
 """What a model is asked to say. It is answered while a search is paused too."""
 
-Task = Answering | Keep | Export | Shift
+Task = Answering | Keep | Export | Shift | Analyse
 """What takes long, and can be cancelled by itself."""
 
 Command = MoreTrials | TakeUp | Task | Close

@@ -13,7 +13,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.records import Misfit, as_json, read_object
 from heretic_tui.verdict import Verdict
 
-PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready")
+PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "search", "layers", "ready")
 # In the order in which they are taken. Where the files cannot be measured two are left out; the last is asked for.
 EXPORT_STEPS = ("edit", "write", "describe", "load", "measure", "upload")
 
@@ -159,11 +159,13 @@ class Coverage(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSizeChosen(Event):
-    """`tokens_per_second` is None where the size was given, not measured."""
+    """`tokens_per_second` is None where the size was given, not measured; `remembered`: an earlier run of the model
+    found it on this machine, and it was checked."""
 
     type = "batch_size_chosen"
     batch_size: int
     tokens_per_second: float | None
+    remembered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,11 +179,13 @@ class ResponsePrefixFound(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineMeasured(Event):
-    """The unedited model: its figures by key; `prompts` is the number of bad evaluation prompts."""
+    """The unedited model: its figures by key; `prompts` is the number of bad evaluation prompts, `harmless` that of the
+    good ones (0 in journals of older versions)."""
 
     type = "baseline_measured"
     figures: dict[str, float]
     prompts: int
+    harmless: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,6 +227,15 @@ class LayersAnalysed(Event):
         if len({row.separation is None for row in self.layers}) > 1:
             return "'auc' is not in all rows of 'layers'"
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisEnded(Event):
+    """An analysis of the layers that was asked for, or was due, has ended: LayersAnalysed was told before, or `error`
+    says why it was not."""
+
+    type = "analysis_ended"
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

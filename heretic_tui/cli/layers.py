@@ -51,14 +51,24 @@ def _geometry(options: argparse.Namespace, streams: Streams) -> int:
 
 
 def _from_residuals(streams: Streams, folder: RunFolder, problem: str | None) -> LayersAnalysed:
-    """The part of the analysis that needs no model, for a run that was stopped before its own, or whose own cannot be
+    """The part of the analysis that needs no model, for a run that has not made its own yet, or whose own cannot be
     read."""
     with work_apart(streams, "analysing the residuals", folder) as work:
         if problem:
             work.note(problem, "warning")
+        else:
+            work.note(f"which layer matters, and what the directions say, is not known yet: {_how(folder)}")
         from heretic_tui.engine.analysis.record import analysis_without_model
 
         return analysis_without_model(folder, work)
+
+
+def _how(folder: RunFolder) -> str:
+    """How the layers of a run are analysed."""
+    return (
+        "a run does that when its search is done (the same `heretic-tui run` command goes on with it), or on request: "
+        f"a on Layers (heretic-tui attach {folder.called})"
+    )
 
 
 def _add_tokens(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +94,7 @@ def _tokens_of_directions(folder: RunFolder, options: argparse.Namespace) -> lis
 
     found = read_geometry(folder)
     if found is None or found.layers[-1].raises is None:
-        raise UsageError(f"run {folder.name} has not read its directions yet: the same `heretic-tui run` command does")
+        raise UsageError(f"run {folder.name} has not read its directions yet: {_how(folder)}")
     if not options.json:
         return tokens_text(found.layers, options.count)
     tokens = [

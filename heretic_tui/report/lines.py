@@ -41,8 +41,9 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield from (("", f"not edited: {line}") for line in event.missing)
             yield from (("", f"edited in part: {line}") for line in event.partly)
         case ev.BatchSizeChosen():
-            rate = f" ({event.tokens_per_second:,.0f} tokens a second)" if event.tokens_per_second else ""
-            yield "batch size", f"{event.batch_size}{rate}"
+            rate = f"{event.tokens_per_second:,.0f} tokens a second" if event.tokens_per_second else ""
+            parts = ", ".join(part for part in (rate, "as found before" if event.remembered else "") if part)
+            yield "batch size", f"{event.batch_size}{parts and f' ({parts})'}"
         case ev.ResponsePrefixFound():
             yield "prefix", f"{event.prefix!r} ({event.source})" if event.prefix else f"none ({event.source})"
         case ev.BaselineMeasured():
@@ -53,6 +54,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             for place, sentence in enumerate(finding(event.layers, event.refusal).sentences):
                 yield "" if place else "layers", sentence
             yield from (("", note) for note in event.notes)
+        case ev.AnalysisEnded() if event.error:
+            yield "layers", f"not analysed: {event.error}"
         case ev.PhaseFinished() if event.phase != "search":
             yield "", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}"
         case ev.TrialsTakenUp():

@@ -21,6 +21,8 @@ from heretic_tui.run.state import KNOWN_STATES
 _MOST = 5
 # A search of fewer trials says little: the first ones wait for what later ones find done.
 _ENOUGH = 5
+# Phases that stand before no trial. (Older versions analysed the layers before the search.)
+_AFTER = ("search", "layers", "ready")
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def _phases_of(run: RunFolder, model: str) -> dict[str, float]:
             match event:
                 case ev.RunOpened() if event.model != model:
                     return {}
-                case ev.PhaseFinished() if not event.reused:
+                case ev.PhaseFinished() if not event.reused and event.phase not in _AFTER:
                     found[event.phase] = event.seconds
                 case ev.TrialStarted():
                     break
@@ -73,6 +75,7 @@ class EarlierTimes:
             those that were screened first.
         trials: how many they were.
         screening: the setting of that run.
+        analysis: that of the layers, when the search is done; 0 where the run has none.
     """
 
     run: str
@@ -80,6 +83,7 @@ class EarlierTimes:
     trial: float
     trials: int
     screening: str = "off"
+    analysis: float = 0.0
 
 
 def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None:
@@ -99,12 +103,16 @@ def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None
 def _times_of(run: RunFolder) -> EarlierTimes | None:
     phases: dict[str, float] = {}
     # Several trials are in hand at a time: what one takes is the time from the end of one to the end of the next.
-    search, since = 0.0, None
+    search, since, analysis = 0.0, None, 0.0
     known: set[int] = set()
     screening = "off"
     for event in read_events(run.events):
         match event:
-            case ev.PhaseFinished() if event.phase != "search" and not event.reused:
+            case ev.PhaseFinished(phase="layers") if not event.reused:
+                analysis = event.seconds
+                # What was analysed between two trials is no time of either.
+                since = None
+            case ev.PhaseFinished() if event.phase not in _AFTER and not event.reused:
                 phases.setdefault(event.phase, event.seconds)
             case ev.TrialStarted() | ev.TrialsTakenUp() if since is None:
                 since = event.time
@@ -119,7 +127,7 @@ def _times_of(run: RunFolder) -> EarlierTimes | None:
                 since = None
     if len(known) < _ENOUGH:
         return None
-    return EarlierTimes(run.name, sum(phases.values()), search / len(known), len(known), screening)
+    return EarlierTimes(run.name, sum(phases.values()), search / len(known), len(known), screening, analysis)
 
 
 def run_alike(runs_dir: Path, identity: Mapping[str, object], but: Collection[str]) -> RunFolder | None:

@@ -28,6 +28,7 @@ DIFFER, ALL_PROMPTS, REFUSED, SUSPECT, BROKEN, HARMLESS = (
 CHANGED = "changed"
 _FILTERS = (DIFFER, ALL_PROMPTS, REFUSED, SUSPECT, BROKEN, HARMLESS)
 _FILTERS_OF_ONE = (ALL_PROMPTS, CHANGED, SUSPECT, REFUSED, BROKEN, HARMLESS)
+_HARMLESS_SET = "good_evaluation_prompts"
 # A refusal that comes this late may be a caveat in an answer.
 _LATE = 80
 
@@ -128,8 +129,9 @@ class Comparison:
         found = sorted({number for whose in self.sides for number in answers.get((whose, self.harmless), {})})
         if not self.harmless:
             return found
-        analysis = self._view.state.analysis
-        count = analysis.prompts.get("good_evaluation_prompts", 0) if analysis else 0
+        base, analysis = self._view.state.base, self._view.state.analysis
+        # What older versions knew of the original model does not say it.
+        count = (base.harmless if base else 0) or (analysis.prompts if analysis else {}).get(_HARMLESS_SET, 0)
         return range(max([count, *(number + 1 for number in found)]))
 
     def listed(self) -> list[int]:

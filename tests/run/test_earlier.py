@@ -37,11 +37,16 @@ def test_the_median_of_the_runs_of_this_model_but_not_of_what_was_reused_or_came
             tmp_path, f"run-{number}", "acme/a", ended("load", seconds), ended("residuals", 1.0, reused=number > 0)
         )
     write_run(tmp_path, "other", "acme/b", ended("load", 500.0))
-    exported = [ended("layers", 7.0), ev.TrialStarted(number=0, parameters=None), ended("load", 90.0)]
+    exported = [
+        ended("directions", 7.0),
+        ended("layers", 50.0),
+        ev.TrialStarted(number=0, parameters=None),
+        ended("load", 90.0),
+    ]
     write_run(tmp_path, "exported", "acme/a", *exported)
     write_run(tmp_path, "own", "acme/a", ended("load", 1000.0))
     found = earlier_phases(tmp_path, "acme/a", "own")
-    assert (found.seconds, found.runs) == ({"load": 20.0, "residuals": 1.0, "layers": 7.0}, 4)
+    assert (found.seconds, found.runs) == ({"load": 20.0, "residuals": 1.0, "directions": 7.0}, 4)
 
 
 def test_nothing_is_known_where_there_are_no_runs_or_they_are_damaged(tmp_path: Path) -> None:
@@ -73,6 +78,7 @@ def make(runs: Path, name: str, model: str, seconds: list[float], at: int) -> Ru
         figures = {"kl_divergence": 0.1, "refusals": 5}
         journal.append(ev.TrialFinished(number=number, state="complete", figures=figures, seconds=40.0, time=now))
     journal.append(ev.PhaseFinished(phase="search", seconds=500.0))
+    journal.append(ev.PhaseFinished(phase="layers", seconds=11.0))
     journal.close()
     os.utime(folder.events, (at, at))
     return folder
@@ -87,5 +93,5 @@ def test_the_latest_run_of_the_model_that_has_trials_enough_tells(tmp_path: Path
     make(tmp_path, "other", "c/d", [9.0] * 8, at=4_000)
     damaged = make(tmp_path, "damaged", "a/b", [9.0] * 8, at=5_000)
     damaged.record.write_text("{", encoding="utf-8")
-    assert earlier_times(tmp_path, models) == EarlierTimes("moved", preparation=8.0, trial=2.0, trials=8)
+    assert earlier_times(tmp_path, models) == EarlierTimes("moved", preparation=8.0, trial=2.0, trials=8, analysis=11.0)
     assert earlier_times(tmp_path, frozenset({"x"})) is None

@@ -10,6 +10,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.engine.tensor_files import keep_tensors
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.run.folder import RunFolder
@@ -60,7 +61,8 @@ class ResidualStore:
 
     @property
     def names(self) -> list[str]:
-        return list(self._values)
+        """The sets, in the order of SETS, wherever they come from."""
+        return [name for name in SETS if name in self._scales]
 
     @property
     def depth(self) -> int:
@@ -93,10 +95,6 @@ class _File(ResidualStore):
             raise ValueError("it holds no residuals of good and bad prompts")
         if any(len(shape) != 3 or shape[0] not in lengths or shape[2] != shapes[0][2] for shape in shapes):
             raise ValueError("its tensors do not belong together")
-
-    @property
-    def names(self) -> list[str]:
-        return list(self._scales)
 
     def count(self, name: str) -> int:
         return int(self._file.get_slice(name).get_shape()[1])

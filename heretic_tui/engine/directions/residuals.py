@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -15,39 +16,76 @@ from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.work import ProgressReport
 
 
-def last_residuals(model: ChatModel, batch: Batch) -> Tensor:
-    """Residuals of one batch, float32 on the CPU, shape (rows, layers + 1, hidden).
+class Caught:
+    """Residuals that a forward pass leaves behind, by residual index: index 0 is the embedding output, index l + 1 the
+    output of layer l."""
 
-    Index 0 is the embedding output, index l + 1 the output of layer l. They are caught by hooks on the layers: what
-    models return as their last hidden state is mostly taken after the final norm, which is another space.
+    def __init__(self, model: ChatModel, ends: Sequence[int]) -> None:
+        self._depth, self._width, self._ends = model.depth, model.hidden_size, torch.tensor(ends)
+        self._found: dict[int, Tensor] = {}
+
+    def keep(self, index: int, hidden: Tensor) -> None:
+        """Take what stands at the last place of each row, from a stream (rows, tokens, hidden)."""
+        rows = len(self._ends)
+        # Some architectures go through their layers several times: the last pass is what the answer is made from.
+        if hidden.ndim == 4 and len(hidden) != rows:
+            hidden = hidden.movedim(0, 2)
+        last = hidden[torch.arange(rows, device=hidden.device), self._ends.to(hidden.device)]
+        # Where a token has several streams, what it says is their mean.
+        self._found[index] = last.float().reshape(rows, -1, self._width).mean(dim=1).cpu()
+
+    @property
+    def residuals(self) -> Tensor:
+        """Float32 on the CPU, (rows, layers + 1, hidden); not looked at yet (`check_finite`)."""
+        return torch.stack([self._found[index] for index in range(self._depth + 1)], dim=1)
+
+
+@contextmanager
+def catching(model: ChatModel, ends: Sequence[int]) -> Iterator[Caught]:
+    """Within the block a forward pass leaves its residuals behind. They are caught by hooks on the layers: what models
+    return as their last hidden state is mostly taken after the final norm, which is another space.
+
+    Args:
+        ends: the place of the last token of each row.
+    """
+    caught, layers = Caught(model, ends), model.anatomy.layers
+    with (
+        catch_inputs([layers[0]], lambda index, call: caught.keep(0, call.stream)),
+        catch_outputs(layers, lambda index, output: caught.keep(index + 1, stream_out(output))),
+    ):
+        yield caught
+
+
+def check_finite(residuals: Tensor, tokens: Tensor, rows: Sequence[int]) -> None:
+    """
+    Args:
+        residuals: (rows, layers + 1, hidden).
+        tokens: the most likely next token of each row (finite.py: most_likely).
+        rows: the caller's.
+
+    Raises:
+        NotFiniteError: when residuals, or the logits computed from them, are not finite.
+    """
+    for what, lost in (
+        ("residuals", rows_not_finite(residuals)),
+        ("logits", (tokens == NO_TOKEN).nonzero()[:, 0].tolist()),
+    ):
+        if lost:
+            raise NotFiniteError(lost, what).among(rows)
+
+
+def last_residuals(model: ChatModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Residuals of one batch, float32 on the CPU, shape (rows, layers + 1, hidden), and the most likely next tokens,
+    (rows,).
 
     Raises:
         NotFiniteError: when they, or the logits computed from them, are not finite.
     """
-    caught: dict[int, Tensor] = {}
-    rows, width = len(batch.rows), model.hidden_size
-
-    def keep(index: int, hidden: Tensor) -> None:
-        # Some architectures go through their layers several times: the last pass is what the answer is made from.
-        if hidden.ndim == 4 and len(hidden) != rows:
-            hidden = hidden.movedim(0, 2)
-        # Where a token has several streams, what it says is their mean.
-        caught[index] = hidden[:, -1].float().reshape(rows, -1, width).mean(dim=1).cpu()
-
-    layers = model.anatomy.layers
-    with (
-        catch_inputs([layers[0]], lambda index, call: keep(0, call.stream)),
-        catch_outputs(layers, lambda index, output: keep(index + 1, stream_out(output))),
-    ):
+    with catching(model, [batch.ids.shape[1] - 1] * len(batch.rows)) as caught:
         logits = model.next_token_logits(batch.ids, batch.mask, batch.positions, None)
-    found = torch.stack([caught[index] for index in range(len(layers) + 1)], dim=1)
-    for what, lost in (
-        ("residuals", rows_not_finite(found)),
-        ("logits", (most_likely(logits) == NO_TOKEN).nonzero()[:, 0].tolist()),
-    ):
-        if lost:
-            raise NotFiniteError(lost, what).among(batch.rows)
-    return found
+    found, tokens = caught.residuals, most_likely(logits)
+    check_finite(found, tokens, batch.rows)
+    return found, tokens
 
 
 def winsorize(residuals: Tensor, quantile: float) -> Tensor:
@@ -84,7 +122,7 @@ def gather_residuals(
     each = torch.empty(len(tokens), model.depth + 1, model.hidden_size)
 
     def keep(batch: Batch) -> None:
-        each[batch.rows] = winsorize(last_residuals(model, batch), quantile)
+        each[batch.rows] = winsorize(last_residuals(model, batch)[0], quantile)
 
     model.in_batches(tokens, keep, progress)
     return Residuals(each.mean(dim=0, dtype=torch.float64), each)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from peft import LoraConfig, PeftMixedModel, PeftModel, get_peft_model
 from transformers.pytorch_utils import Conv1D
 
 from heretic_tui.engine.edits.edit import Edit
@@ -15,8 +14,11 @@ from heretic_tui.engine.export.merged import fill
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError, one_line
 
-# A model with an adapter on it, as PEFT has it.
-Adapted: TypeAlias = PeftModel | PeftMixedModel
+if TYPE_CHECKING:
+    from peft import PeftMixedModel, PeftModel
+
+# A model with an adapter on it, as PEFT has it. (PEFT takes more than a second to import, and no trial needs it.)
+Adapted: TypeAlias = "PeftModel | PeftMixedModel"
 
 
 def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod, dora: bool, rank: int) -> Adapted:
@@ -41,6 +43,8 @@ def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod
             "export merged weights"
         )
     nearest = rank if method.dora and not dora else None
+    from peft import LoraConfig, get_peft_model
+
     config = LoraConfig(
         r=nearest or 1,
         lora_alpha=nearest or 1,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
@@ -27,7 +26,7 @@ from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, f
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
-from heretic_tui.engine.memory import halving, is_out_of_memory, release_blocks
+from heretic_tui.engine.memory import is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY
 from heretic_tui.events import Judged, Progress
@@ -155,15 +154,12 @@ class FastPool:
         def attempt(chunk: Sequence[int], count: int) -> PrefillResult:
             self._work.checkpoint()
             with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                return self.prefill.run(name, chunk[:count], prefix, positions)
+                return self.prefill.run(name, chunk[:count], prefix, positions, job.residuals is not None)
 
-        chunks = self.prefill.chunks(name, rows)
-        while chunks:
-            chunk = chunks.pop(0)
-            filled = halving(len(chunk), partial(attempt, chunk), self._shrink, self._work.spare)
+        for filled in self.prefill.passes(name, rows, attempt, self._shrink, self._work.spare):
             self.tokens["prompts"] += filled.tokens
-            if left := chunk[len(filled.rows) :]:
-                chunks = self.prefill.chunks(name, [row for some in (left, *chunks) for row in some])
+            if job.residuals and filled.residuals is not None:
+                job.residuals(name, filled.rows, filled.residuals)
             yield filled
 
     def _shrink(self, rows: int) -> int:

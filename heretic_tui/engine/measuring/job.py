@@ -42,6 +42,9 @@ from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
 
+# The sets of evaluation prompts.
+SetName = Literal["good", "bad"]
+
 
 @dataclass(eq=False)
 class Job:
@@ -67,6 +70,8 @@ class Job:
         stages: seconds by stage.
         dominated: stopped for good; responses are then those that count (early_stop.py).
         given_up: whether it is not wanted any more; it ends at the next step then, as it is.
+        residuals: takes those at the last tokens of prompts, by the name of the set and rows, where they are wanted. (A
+            pool that cannot tell them does not.)
         error: why it failed.
     """
 
@@ -86,6 +91,7 @@ class Job:
     stages: dict[str, float] = field(default_factory=dict)
     dominated: bool = False
     given_up: Callable[[], bool] = lambda: False
+    residuals: Callable[[SetName, Sequence[int], Tensor], None] | None = None
     error: Exception | None = None
     _stop: EarlyStop | None = None
 
@@ -162,10 +168,6 @@ class Job:
 
     def add(self, stage: str, seconds: float) -> None:
         self.stages[stage] = self.stages.get(stage, 0.0) + seconds
-
-
-# The sets of evaluation prompts.
-SetName = Literal["good", "bad"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,19 +8,21 @@ only to be kept: the first trial that passes through a layer without an edit lea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
+from heretic_tui.engine.directions.residuals import catching
 from heretic_tui.engine.hooks import OutputForm, begin_at, catch_outputs, change_input, stream_out
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.kept_states import KeptStates, KeysValues
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, behind, keys_and_values
-from heretic_tui.engine.memory import memory_share
+from heretic_tui.engine.memory import halving, memory_share
 from heretic_tui.engine.model.chat_model import ChatModel
 
 # Matrix products run at full rate from about so many tokens on; a larger batch only brings more padding.
@@ -63,6 +65,8 @@ class PrefillResult:
             prefix's end is not to be looked at.
         cache: keys and values of all their tokens; in layers below `start`, of the prefix alone.
         tokens: positions that were computed, padding included; those that began at the middle layer count half.
+        residuals: at the last token of each row, float32 on the CPU (rows, layers + 1, hidden); None where they were
+            not wanted. They may not be finite.
     """
 
     rows: Sequence[int]
@@ -70,6 +74,7 @@ class PrefillResult:
     cache: Cache
     start: int
     tokens: int
+    residuals: Tensor | None
 
     @property
     def logits(self) -> Tensor:
@@ -83,16 +88,23 @@ class Prefill:
     Args:
         sets: rows of tokens by name.
         cached: names of sets whose rows are decoded on, so that their keys and values are needed.
+        keeping: whether what the base model computes is kept for passes to come.
     """
 
-    def __init__(self, model: ChatModel, sets: Mapping[str, Sequence[Tokens]], cached: frozenset[str]) -> None:
+    def __init__(
+        self,
+        model: ChatModel,
+        sets: Mapping[str, Sequence[Tokens]],
+        cached: frozenset[str],
+        keeping: bool = True,
+    ) -> None:
         self._model = model
         self._layers = model.anatomy.layers
         self._depth = model.depth
         self.prefix = shared_prefix([row for rows in sets.values() for row in rows])
         rest = {name: [row[len(self.prefix) :] for row in rows] for name, rows in sets.items()}
         device = self._home(rest)
-        boundaries = self._affordable(rest, cached, device)
+        boundaries = self._affordable(rest, cached, device) if keeping else []
         self._prefix = KeptStates([self.prefix] if self.prefix else [], boundaries, True, device)
         self._kept = {name: KeptStates(rows, boundaries, name in cached, device) for name, rows in rest.items()}
         self.boundaries = len(boundaries)
@@ -143,13 +155,39 @@ class Prefill:
                 chunk.append(row)
         return chunks
 
-    def run(self, name: str, rows: Sequence[int], prefix: PrefixStates, positions: int = 1) -> PrefillResult:
+    def run(
+        self, name: str, rows: Sequence[int], prefix: PrefixStates, positions: int = 1, residuals: bool = False
+    ) -> PrefillResult:
         """Take rows of a set through the model as it is now, behind the prefix under the same edit.
 
         Args:
             positions: how many of the last positions' logits are wanted.
+            residuals: whether they are wanted: the pass begins at the first layer then.
         """
-        return self._run(self._kept[name], rows, prefix, len(self.prefix), positions)
+        return self._run(self._kept[name], rows, prefix, len(self.prefix), positions, residuals)
+
+    def passes(
+        self,
+        name: str,
+        rows: Sequence[int],
+        run: Callable[[Sequence[int], int], PrefillResult],
+        shrink: Callable[[int], int],
+        spare: Callable[[], bool] = lambda: False,
+    ) -> Iterator[PrefillResult]:
+        """Take rows of a set through the model chunk by chunk, in smaller chunks where memory runs out.
+
+        Args:
+            run: takes the first so many rows of a chunk through the model.
+            shrink: makes the batch size smaller than so many rows.
+            spare: see `halving`.
+        """
+        chunks = self.chunks(name, rows)
+        while chunks:
+            chunk = chunks.pop(0)
+            filled = halving(len(chunk), partial(run, chunk), shrink, spare)
+            if left := chunk[len(filled.rows) :]:
+                chunks = self.chunks(name, [row for some in (left, *chunks) for row in some])
+            yield filled
 
     def put(self, name: str, filled: PrefillResult, prefix: PrefixStates, slots: RaggedCache, line: int) -> list[int]:
         """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
@@ -170,10 +208,16 @@ class Prefill:
     # One pass
 
     def _run(
-        self, kept: KeptStates, rows: Sequence[int], prefix: PrefixStates, before: int, wanted: int = 1
+        self,
+        kept: KeptStates,
+        rows: Sequence[int],
+        prefix: PrefixStates,
+        before: int,
+        wanted: int = 1,
+        residuals: bool = False,
     ) -> PrefillResult:
         model, reached = self._model, kept.reached(prefix.first_edited)
-        start = kept.start(rows, reached)
+        start = 0 if residuals else kept.start(rows, reached)
         index = kept.index(rows)
         ids = kept.ids(index).to(model.device)
         positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
@@ -198,6 +242,7 @@ class Prefill:
             stack.enter_context(catch_outputs(list(self._layers)[start:reached], keep))
             # The unembedding sees the wanted positions of each row, so that logits are (rows, wanted, vocabulary).
             stack.enter_context(change_input(model.unembedding, at_the_end))
+            streams = stack.enter_context(catching(model, last[:, -1].tolist())) if residuals else None
             logits = model.logits(ids, None, positions, cache)
         for boundary, states in caught.items():
             kept.keep_hidden(boundary, index, states)
@@ -206,7 +251,7 @@ class Prefill:
             kept.keep_cache(number, index, keys[:, :, before:], values[:, :, before:])
         kept.mark(rows, reached)
         computed = ids.numel() * (self._depth - start) // self._depth
-        return PrefillResult(rows, logits, cache, start, computed)
+        return PrefillResult(rows, logits, cache, start, computed, streams.residuals if streams else None)
 
     # Memory and devices
 

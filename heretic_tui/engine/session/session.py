@@ -12,6 +12,7 @@ from pathlib import Path
 from heretic_tui import __version__
 from heretic_tui import events as ev
 from heretic_tui.commands import (
+    Analyse,
     Answering,
     Chat,
     Close,
@@ -26,11 +27,13 @@ from heretic_tui.commands import (
     Try,
 )
 from heretic_tui.control import Aborted, Control, nothing
+from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
 from heretic_tui.engine.memory import free_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.analysing import Analysing
 from heretic_tui.engine.session.answers import Answers
 from heretic_tui.engine.session.obey import obey_export, obey_shift
 from heretic_tui.engine.session.opening import as_it_began, begin_run, known_seed
@@ -98,6 +101,7 @@ class Session:
         self._waiting: list[Command] = []
         # The phase that the session has come to after all preparation: search or ready.
         self._at: str | None = None
+        self._layers = Analysing(self._run, self.state, control, self._work, self._obey_beside_analysis)
         # Edits that are to become trials, and are none yet.
         self._keeps: deque[Keep] = deque()
         # Screened trials that are to be decoded.
@@ -135,6 +139,7 @@ class Session:
             self._control.close()
         try:
             self._open()
+            self._layers.look()
             self._search()
             while command := self._go_on():
                 self._search(planned=isinstance(command, MoreTrials))
@@ -148,8 +153,12 @@ class Session:
             reason = f"while {doing(self.state.phase)}: {one_line(error)}"
             self._end("failed", reason)
             raise HereticError(f"{reason} (details: {self.folder.log})") from error
-        whole = self.state.finished >= self._n_trials and not self._undecided
-        return self._end("done" if whole else "interrupted")
+        return self._end("done" if self._searched else "interrupted")
+
+    @property
+    def _searched(self) -> bool:
+        """Whether the search is done."""
+        return self.state.finished >= self._n_trials and not self._undecided
 
     def close(self) -> None:
         self._journal.close()
@@ -184,7 +193,7 @@ class Session:
         """The model made ready for trials and chats; nothing is done where it is ready."""
         if self.workbench is None:
             try:
-                self.workbench = open_workbench(self._run, self._work, layers=True)
+                self.workbench = open_workbench(self._run, self._work, keep=True)
                 self.emit(memory_in_use())
             finally:
                 # A model that was dropped was loaded again: what the session was at goes on, and one that waits for
@@ -279,6 +288,7 @@ class Session:
     def _go_on(self) -> MoreTrials | Keep | TakeUp | None:
         """Obey commands until one asks for trials, which is returned, or the session is to end (None)."""
         if self._control.closing:
+            self._analyse_where_due()
             return None
         self._control.rest()
         self._export_those_that_wait()
@@ -287,7 +297,7 @@ class Session:
                 self._control.work()
                 return self._keeps[0] if self._keeps else self._take_ups[0]
             if not (command := self._next_command()):
-                if self._answers.turn():
+                if self._answers.turn() or self._analyse_where_due():
                     continue
                 command = self._control.wait_command()
             self._obey(command)
@@ -296,17 +306,49 @@ class Session:
                 return command
         return None
 
+    def _analyse_where_due(self) -> bool:
+        """Analyse the layers where the search is done and that was not. Returns whether it was due."""
+        due = self._layers.due(self._searched)
+        if due:
+            self._layers.analyse(Analyse(), self._make_ready, asked=False)
+            self._go_back()
+        return due
+
+    def _go_back(self) -> None:
+        """What the session was at goes on."""
+        if self._at:
+            self.emit(ev.PhaseStarted(phase=self._at, again=True))
+
+    def _obey_beside_analysis(self) -> None:
+        """Models answer before the analysis of the layers goes on. All else waits for its end, and one that was not
+        asked for gives way."""
+        more = True
+        while more:
+            while command := self._control.next_command():
+                if isinstance(command, Answering):
+                    self._obey(command)
+                else:
+                    self._waiting.append(command)
+            more = self._answers.turn() and not self._control.closing
+        if any(not isinstance(command, Close) for command in self._waiting):
+            self._layers.give_way()
+
     def _next_command(self) -> Command | None:
         return self._waiting.pop(0) if self._waiting else self._control.next_command()
 
     def _serve(self) -> bool:
         """Between two steps of trials, and while they are held: models answer, a step each, and what trials there are
-        to be is noted. All else waits. Returns whether there is more to answer."""
+        to be is noted; while they are held, the layers are analysed. All else waits. Returns whether there is more to
+        answer."""
         # While the model is loaded again, after an export, there is no model to answer.
         if self.workbench is None:
             return False
         while command := self._control.next_command():
-            if isinstance(command, Answering | MoreTrials | Keep | TakeUp):
+            # Never before the first trial.
+            if isinstance(command, Analyse) and self._control.paused and self.state.finished:
+                with edits_aside():
+                    self._obey(command)
+            elif isinstance(command, Answering | MoreTrials | Keep | TakeUp):
                 self._obey(command)
             else:
                 self._waiting.append(command)
@@ -344,6 +386,9 @@ class Session:
                 obey_export(command, self.folder, self._settings, self.let_go, self._control, self._work)
             case Shift():
                 obey_shift(command, self._make_ready, self.state, self._control, self._work)
+            case Analyse():
+                self._layers.analyse(command, self._make_ready)
+                self._go_back()
             case Close():
                 pass
 

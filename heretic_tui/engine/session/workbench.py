@@ -24,12 +24,14 @@ from heretic_tui.engine.session.opening import begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import Baseline, Measurement, measure_base
 from heretic_tui.engine.session.phases.batch_size import set_batch_size
 from heretic_tui.engine.session.phases.directions import FoundDirections, directions_of_run
-from heretic_tui.engine.session.phases.layers import layers_of_run
+from heretic_tui.engine.session.phases.layers import analyse_layers_of_run
 from heretic_tui.engine.session.phases.load import Loaded, load
 from heretic_tui.engine.session.phases.openings import openings_of_run
 from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.phases.residuals import TakenAlong, keep_residuals
 from heretic_tui.engine.session.phases.response_prefix import set_response_prefix
 from heretic_tui.errors import UsageError
+from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
@@ -167,6 +169,11 @@ class Workbench(EditBench):
         """
         return kept_responses(self.run.folder, trial, len(self.run.sets["bad_evaluation_prompts"]))
 
+    def analyse_layers(self, work: Work) -> LayersAnalysed:
+        """Find what the directions are, do and say, tell it, and keep it in the run folder. Raises whatever fails in
+        it, and Aborted from the control of the work."""
+        return analyse_layers_of_run(self.run, self.model, self.tokens, self.baseline, self.directions, work)
+
     def measure(self, parameters: Parameters | None) -> Measurement:
         """Measure one edit, none for None, in full.
 
@@ -182,9 +189,13 @@ class Workbench(EditBench):
         return self.baseline.measure_all([self.job(None, parameters) for parameters in edits])
 
 
-def open_workbench(run: RunInputs, work: Work, layers: bool = False) -> Workbench:
-    """All phases before the search, with or without the analysis of the layers. Where the base model overflows on a
-    prompt, they are gone through again with the next dtype.
+def open_workbench(run: RunInputs, work: Work, keep: bool = False) -> Workbench:
+    """All phases before the search. Where the base model overflows on a prompt, they are gone through again with the
+    next dtype.
+
+    Args:
+        keep: whether all residuals that come up are kept in the folder, where the settings say so, for an analysis of
+            the layers that comes later.
 
     Raises:
         HereticError: see the phases; where the model is not the run's own, also for what the folder does not hold.
@@ -194,11 +205,14 @@ def open_workbench(run: RunInputs, work: Work, layers: bool = False) -> Workbenc
     def prepare(loaded: Loaded) -> Workbench:
         model = loaded.model
         set_batch_size(run, model, work)
-        tokens = set_response_prefix(run, model, work)
-        baseline = measure_base(run, model, tokens, work)
-        directions, gathered = directions_of_run(run, model, tokens, work)
-        if layers:
-            layers_of_run(run, model, tokens, baseline, directions, gathered, work)
+        prompts = set_response_prefix(run, model, work)
+        tokens = prompts.tokens
+        wanted = keep and run.settings.keep_residuals and not run.folder.residuals.is_file()
+        taken = TakenAlong(run.settings.winsorization_quantile) if wanted else None
+        baseline = measure_base(run, model, tokens, work, taken)
+        directions, gathered = directions_of_run(run, model, prompts, work)
+        if taken:
+            keep_residuals(run, {**gathered, **taken.sets(tokens)}, model, work)
         return Workbench(run, model, loaded.dtype, tokens, directions, baseline)
 
     bench = load(run, prepare, work)
@@ -220,9 +234,9 @@ def open_edit_bench(run: RunInputs, work: Work, check: Callable[[ChatModel], Non
         if check:
             check(loaded.model)
         set_batch_size(run, loaded.model, work)
-        tokens = set_response_prefix(run, loaded.model, work)
-        directions, _ = directions_of_run(run, loaded.model, tokens, work)
-        return EditBench(run, loaded.model, loaded.dtype, tokens, directions)
+        prompts = set_response_prefix(run, loaded.model, work)
+        directions, _ = directions_of_run(run, loaded.model, prompts, work)
+        return EditBench(run, loaded.model, loaded.dtype, prompts.tokens, directions)
 
     return load(run, prepare, work)
 
@@ -240,7 +254,7 @@ def open_baseline(run: RunInputs, work: Work, adapter: Path | None = None) -> Ba
 
             PeftModel.from_pretrained(loaded.model.network, str(adapter))
         set_batch_size(run, loaded.model, work)
-        tokens = set_response_prefix(run, loaded.model, work)
+        tokens = set_response_prefix(run, loaded.model, work).tokens
         return measure_base(run, loaded.model, tokens, work)
 
     return load(run, prepare, work)

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 
-from heretic_tui.commands import Shift
+from heretic_tui.commands import Analyse, Shift
 from heretic_tui.layer_figures import GEOMETRY_COLUMNS, best_layer, peaks
 from heretic_tui.run.state import MEASURED_STATES
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand, TweakFrom
@@ -33,6 +33,7 @@ from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.tui.widgets.view_line import ViewLine
 from heretic_tui.words import plain
 
+_NO_PEAKS = "The layers have not been analysed yet."
 # Name, key and title of each view.
 _VIEWS = (
     ("overview", "", "overview"),
@@ -46,6 +47,8 @@ _VIEWS = (
 )
 # Views whose keys stand below the overview.
 _LENS_KEYS = ("tokens", "map", "geometry", "compare")
+# Events by which what is said of a missing analysis changes.
+_COURSE = ("progress", "phase_started", "trial_finished", "analysis_ended", "run_ended")
 # In place of the overview where there is room for one pane: its panes.
 _NARROW = (
     ("layers-pane", "", "table"),
@@ -95,11 +98,18 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             id="layers.compare",
             tooltip="compare the directions with those of another run",
         ),
+        Binding(
+            "a",
+            "analyse",
+            "Analyse the layers",
+            id="layers.analyse",
+            tooltip="analyse the layers now, between trials; a run does it by itself when its search is done",
+        ),
         Binding("n", "next_peak", "Next peak", tooltip="go to the next layer that is better than those beside it"),
         Binding("x", "tweak", "Tweak from here", tooltip="tweak the selected trial's edit in the chat"),
         Binding("left,h", "across(-1)", "Layer before", show=False, tooltip="the layer before, or columns to the left"),
         Binding("right,l", "across(1)", "Next layer", show=False, tooltip="the next layer, or columns to the right"),
-        Binding("escape", "back", "Overview", show=False, tooltip="back to the overview; cancel the measurement"),
+        Binding("escape", "back", "Overview", show=False, tooltip="back to the overview; cancel what was asked for"),
         Binding("y", "copy", "Copy table", show=False, tooltip="copy the table of layers"),
     ]
 
@@ -109,11 +119,13 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self._stale = False
         # Whether there was room for one pane alone.
         self._narrow = False
+        # Whether the key for the analysis led anywhere when it was last looked at.
+        self._could_analyse = False
         self._forget()
 
     def _forget(self) -> None:
         """What was known of the run before."""
-        self.files = self.asked = None
+        self.files = self.asked = self.asked_for_layers = None
         self._placed = False
         self._drawn: int | None = None
         # Columns of the geometry that are out of sight to the left.
@@ -125,7 +137,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             with Frame("Layers", id="layers-pane", keys=("next_peak", "tweak", "copy")):
                 yield LineTable([], id="layer-table")
             with Vertical(id="layers-middle", classes="column"):
-                with Frame("Where refusal is mediated", id="finding-pane", keys=("show('importance')",)):
+                with Frame("Where refusal is mediated", id="finding-pane", keys=("analyse", "show('importance')")):
                     yield TextPanel(id="finding")
                 with Frame("Curves by layer", id="curves-pane", keys=("next_peak", "across(-1)", "across(1)")):
                     yield TextPanel(id="curves")
@@ -151,11 +163,16 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self.files = LayerFiles(folder)
         if "shift_found" in kinds:
             self.asked = None
+        if "analysis_ended" in kinds:
+            self.asked_for_layers = None
+        if self._can_analyse != self._could_analyse:
+            self._could_analyse = self._can_analyse
+            self.refresh_bindings()
         came = touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found")
         if came or self.view.selected_trial != self._drawn:
             self._read()
             self._paint()
-        elif touched(kinds, "progress", "phase_started", "run_ended") and (self._waiting or self.asked):
+        elif touched(kinds, *_COURSE) and (self._waiting or self.asked):
             self._paint()
 
     @property
@@ -191,7 +208,9 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             edit = self.edit()
             columns = columns_of(state, edit, self.view.selected_trial, table.size.width - 1)
             rows = rows_of(state, edit, columns, self.view.glyphs)
-        table.set_empty(waiting(state, self.view.alive, "No directions yet.").replace("\n", " "))
+        geometry = self.shown == "geometry" and state.directions is not None
+        empty = self.not_analysed() if geometry else waiting(state, self.view.alive, "No directions yet.")
+        table.set_empty(empty.replace("\n", " "))
         table.set_columns(columns)
         table.set_rows(rows)
         self._go_to_best(table)
@@ -244,6 +263,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         return True
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "analyse":
+            return self._can_analyse
         return True if action == "next_pane" else super().check_action(action, parameters)
 
     def action_next_pane(self) -> None:
@@ -289,8 +310,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.call_after_refresh(self.careful(self._paint))
 
     def action_back(self) -> None:
-        if self.asked:
-            self.ask(CancelCommand(self.asked))
+        if asked := self.asked or self.asked_for_layers:
+            self.ask(CancelCommand(asked))
         elif self.shown != "overview":
             self._show("overview")
 
@@ -305,10 +326,21 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         found = self.view.state.analysis
         known = peaks(found.layers) if found else []
         if not known:
-            self.say("The layers have not been analysed yet.")
+            self.say("The layers have not been analysed yet: a analyses them." if self._can_analyse else _NO_PEAKS)
             return
         here = self.index
         self.query_one(LineTable).go_to(next((index for index in known if index > here), known[0]))
+
+    @property
+    def _can_analyse(self) -> bool:
+        state = self.view.state
+        return state.directions is not None and state.analysis is None and self.view.can_ask
+
+    def action_analyse(self) -> None:
+        if not self.asked_for_layers and self.view.state.phase != "layers":
+            self.asked_for_layers = Analyse()
+            self.ask(SendCommand(self.asked_for_layers))
+            self._paint()
 
     def action_tweak(self) -> None:
         trial = self.view.trial

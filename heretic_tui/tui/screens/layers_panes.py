@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rich.text import Text
 
-from heretic_tui.commands import Shift
+from heretic_tui.commands import Analyse, Shift
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.layers_files import LayerFiles
@@ -20,6 +20,7 @@ from heretic_tui.tui.screens.layers_text import (
     lens_table,
     lens_title,
     nearest_text,
+    not_analysed,
     shift_lines,
     shift_wanted,
     waiting,
@@ -39,6 +40,7 @@ class LayerPanes(ModeScreen):
         shown: the name of the view: `overview`, or one that is shown alone.
         files: what was read of the run; None before there is one.
         asked: the measurement of first tokens that was asked for and has not come.
+        asked_for_layers: the same of the layers' analysis.
     """
 
     def __init__(self) -> None:
@@ -46,6 +48,7 @@ class LayerPanes(ModeScreen):
         self.shown = "overview"
         self.files: LayerFiles | None = None
         self.asked: Shift | None = None
+        self.asked_for_layers: Analyse | None = None
 
     @property
     def index(self) -> int:
@@ -77,7 +80,8 @@ class LayerPanes(ModeScreen):
     def _finding(self, index: int, width: int, height: int) -> Text:
         state = self.view.state
         self._retitle("finding", found_of(state).title)
-        return finding_text(state, self.view.alive, index, width, self.looks, self.view.glyphs)
+        missing = self.not_analysed()
+        return finding_text(state, missing, index, width, self.looks, self.view.glyphs)
 
     def _curves(self, index: int, width: int, height: int) -> Text:
         state = self.view.state
@@ -96,18 +100,22 @@ class LayerPanes(ModeScreen):
         found = self.view.state.analysis
         self._retitle("lens", lens_title(index) if found else "Logit lens; promotes / suppresses")
         if found is None:
-            return self._not_analysed()
+            return Text(self.not_analysed())
         return lens_lines(found.layers[index], width, height, self.looks, self.view.glyphs)
 
-    def _not_analysed(self) -> Text:
-        return Text(waiting(self.view.state, self.view.alive, "The layers have not been analysed yet."))
+    def not_analysed(self) -> str:
+        """Why there is no analysis of the layers, and how to have it."""
+        view = self.view
+        if view.state.directions is None:
+            return waiting(view.state, view.alive, "The directions are not known yet.")
+        return not_analysed(view.state, view.alive, view.can_ask, self.asked_for_layers is not None)
 
     def _map(self, index: int, width: int, height: int) -> Text:
         files = self.files
         self._retitle("map", self._map_title(index))
         letters = self.view.glyphs is ASCII or self.app.no_color
         drawn = files.map(index, width, height, self.looks, letters) if files else None
-        return drawn or Text(waiting(self.view.state, self.view.alive, "There is no map of this run yet."))
+        return drawn or Text("There is no map of this run yet.\n").append(self.not_analysed())
 
     def _map_title(self, index: int) -> str:
         name = layer_title(index, self.view.state.analysis)
@@ -138,7 +146,7 @@ class LayerPanes(ModeScreen):
         """The view that is shown alone."""
         found, directions = self.view.state.analysis, self.view.state.directions
         title = layer_title(index, found)
-        text = self._not_analysed()
+        text = Text(self.not_analysed())
         match self.shown:
             case "importance" if found:
                 text = self._importance(index, width, height)

@@ -55,6 +55,29 @@ def waiting(state: RunState, alive: bool, wanted: str) -> str:
     return "\n".join(words)
 
 
+def not_analysed(state: RunState, alive: bool, can_ask: bool, asked: bool) -> str:
+    """Why the layers have not been analysed, when they will be, and how to have it now.
+
+    Args:
+        can_ask: whether an engine is there that can be asked for it.
+        asked: whether it was, and has not begun.
+    """
+    if not alive:
+        done = bool(state.trials) and state.finished >= state.n_trials
+        when = "the run is resumed" if done else "the search is done"
+        return f"The layers have not been analysed. R on Runs (0) resumes this run: they are when {when}."
+    if state.phase == "layers":
+        progress = state.progress
+        return "The layers are being analysed." + (
+            f"\n{plain(progress.stage)}: {progress.done} of {progress.total}" if progress else ""
+        )
+    if asked:
+        when = "between trials" if state.finished else "when the first trial has ended"
+        return f"Waiting: the layers are analysed {when}; esc cancels."
+    how = "\na: analyse them now, between trials." if can_ask else ""
+    return f"The layers have not been analysed yet: they are when the search is done.{how}"
+
+
 def listed(points: Sequence[str], width: int, glyphs: Glyphs) -> str:
     """Sentences as a list, broken at `width` cells."""
     bullet = "- " if glyphs is ASCII else "\N{BULLET} "
@@ -63,14 +86,18 @@ def listed(points: Sequence[str], width: int, glyphs: Glyphs) -> str:
     )
 
 
-def finding_text(state: RunState, alive: bool, index: int, width: int, look: Looks, glyphs: Glyphs) -> Text:
-    """The finding in a list, then the selected layer and how the prompts lie along its direction."""
+def finding_text(state: RunState, missing: str, index: int, width: int, look: Looks, glyphs: Glyphs) -> Text:
+    """The finding in a list, then the selected layer and how the prompts lie along its direction.
+
+    Args:
+        missing: in place of the finding where there is none; all that is shown where there are no directions.
+    """
     directions, found = state.directions, state.analysis
     if directions is None:
-        return Text(waiting(state, alive, "The directions are not known yet."))
+        return Text(missing)
     text = Text()
     if found is None:
-        text.append(waiting(state, alive, "The layers have not been analysed yet.") + "\n\n", look.dim)
+        text.append("\n".join(textwrap.fill(line, max(20, width)) for line in missing.split("\n")) + "\n\n", look.dim)
     else:
         for note in found.notes:
             text.append(textwrap.fill(f"Note: {plain(note)}", max(20, width)) + "\n", look.busy)

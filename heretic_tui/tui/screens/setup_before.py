@@ -122,8 +122,9 @@ def _time(outlook: Outlook) -> str:
     times, trials = outlook.times, outlook.settings.n_trials
     if times is None:
         return "not known before the first trial"
-    whole = duration(times.preparation + trials * times.trial)
+    whole = duration(times.preparation + trials * times.trial + times.analysis)
     parts = f"prepare {duration(times.preparation)} + {counted(trials, 'trial')} of {duration(times.trial)}"
+    parts += f" + layers {duration(times.analysis)}" if times.analysis else ""
     now, then = outlook.settings.screening, times.screening
     other = "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
     if {now, then} == {"safe", "fast"}:

@@ -65,6 +65,8 @@ def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:
     steps = PHASES[: PHASES.index("search")]
     if state.phase in steps:
         parts.append((f"step {steps.index(state.phase) + 1}/{len(steps) + 1} {STEP_WORDS[state.phase]}", look.busy))
+    elif state.phase == "layers":
+        parts.append((STEP_WORDS[state.phase], look.busy))
     if (progress := state.progress) and progress.total:
         done, total = progress.done, progress.total
     elif state.phase == "search":
@@ -77,7 +79,7 @@ def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:
     return parts
 
 
-# What the phases of a preparation are called.
+# What the phases of a preparation are called, and the analysis after the search.
 STEP_WORDS = {
     "load": "loading the model",
     "batch size": "finding the batch size",

@@ -11,18 +11,19 @@ import torch
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
 from heretic_tui.engine.directions.methods.mean_difference import METHOD
+from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.session.phases.layers import analyse_layers, gather_all
+from heretic_tui.engine.session.phases.layers import analyse_layers
 from heretic_tui.layer_figures import FirstTokens, LayerFigures
 from heretic_tui.records import read
 from heretic_tui.report.finding import finding
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 from tests.support import tiny_models
 
@@ -73,7 +74,9 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any
         "bad_evaluation_prompts": prompts_of(model, True, 40, 4),
     }  # fmt: skip
     folder = RunFolder(tmp_path)
-    store = gather_all(model, tokens, {}, load_settings(environment=False), True, folder, Work())
+    reader = Reader(model, tokens, 1.0)
+    store = ResidualStore.of({name: reader.residuals(name).each for name in tokens})
+    store.save(folder)
     each = [torch.stack([store.layer(n, i) for i in range(5)], dim=1) for n in ("good_prompts", "bad_prompts")]
     # Of the embedding of the template's last token there is none.
     directions = METHOD().directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()

@@ -77,7 +77,7 @@ def test_residuals_are_hidden_states_before_the_final_norm(make_model: Make) -> 
     prompts = rows(4)
     batch = model.batch([0, 1, 2, 3], prompts)
     with torch.inference_mode():
-        caught = last_residuals(model, batch)
+        caught, _ = last_residuals(model, batch)
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.network.modules())
     assert caught.shape == (4, 5, 32)
     for row, prompt in enumerate(prompts):

@@ -69,15 +69,11 @@ def run(tiny_folder: Path, sets: list[str], tmp_path: Path) -> Run:
 def test_the_phases_and_the_state_that_their_events_add_up_to(run: Run) -> None:
     assert run.go(3) == "done"
     assert [event.phase for event in run.of(ev.PhaseStarted)] == [
-        "load", "response prefix", "baseline", "residuals", "directions", "layers", "search", "ready",
+        "load", "response prefix", "baseline", "residuals", "directions", "search", "ready", "layers", "ready",
     ]  # fmt: skip
     stages = {event.stage for event in run.of(ev.Progress)}
-    assert {
-        "KL divergence",
-        "refusals",
-        "residuals of harmless prompts (train)",
-        "residuals of harmful prompts (train)",
-    } <= stages
+    # Those few prompts that directions are made from have been read when the response prefix is known.
+    assert {"response prefix", "KL divergence", "refusals"} <= stages
     (coverage,) = run.of(ev.Coverage)
     assert (coverage.editable, coverage.found, coverage.missing) == (8, 8, [])
     state = run.state()
@@ -95,7 +91,9 @@ def test_a_finished_run_goes_on_with_more_trials_and_computes_nothing_twice(run:
     assert run.go(5) == "done"
     assert [event.number for event in run.of(ev.TrialStarted)] == [3, 4]
     assert run.trials()[:3] == first
-    assert {event.phase for event in run.of(ev.PhaseFinished) if event.reused} == {"baseline", "residuals", "layers"}
+    assert {event.phase for event in run.of(ev.PhaseFinished) if event.reused} == {"baseline", "residuals"}
+    assert not run.of(ev.LayersAnalysed)
+    assert run.state().analysis
     assert run.go(5) == "done"
     assert not run.of(ev.TrialStarted)
 
@@ -114,17 +112,7 @@ def test_residuals_are_kept_with_their_size_said_before_and_gathered_again_when_
     run.path.residuals.unlink()
     run.go(1)
     assert not run.path.residuals.exists()
-    assert "layers" in {event.phase for event in run.of(ev.PhaseFinished) if event.reused}
-
-
-def test_an_analysis_that_fails_costs_no_run(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: Any) -> None:
-        raise RuntimeError("no such thing")
-
-    monkeypatch.setattr("heretic_tui.engine.session.phases.layers.geometry_of", fail)
-    assert run.go(1) == "done"
-    assert [e.text for e in run.of(ev.Notice) if e.level == "warning" and "no such thing" in e.text]
-    assert not run.path.geometry.exists()
+    assert "layers" not in {event.phase for event in run.of(ev.PhaseStarted)}
 
 
 def test_stopping_after_the_trial(run: Run) -> None:

@@ -15,7 +15,7 @@ from textual.widgets import Input
 from textual.worker import WorkerCancelled
 
 from heretic_tui import events as ev
-from heretic_tui.commands import Shift
+from heretic_tui.commands import Analyse, Shift
 from heretic_tui.layer_figures import Effect, Separation
 from heretic_tui.report.finding import finding
 from heretic_tui.report.layers import geometry_text
@@ -74,20 +74,22 @@ def test_a_run_that_prepares_shows_what_is_known_so_far(tmp_path: Path, folder: 
         )
         await settle(pilot, app)
         said = shown(app, "#finding")
-        assert "step 5 of 8, residuals" in said
+        assert "step 5 of 7, residuals" in said
         assert "3 of 40" in said
         assert "No directions yet." in drawn(app)
-        host.push(fake_run.directions(), ev.PhaseStarted(phase="layers"))
+        host.push(fake_run.directions(), ev.PhaseStarted(phase="search"), *fake_run.trial(0))
         await settle(pilot, app)
         await pilot.pause()
         titles = [column.title for column in layer_table(app).columns]
-        assert titles == ["layer", "|r|", "sep.", "kept", "cos"], "what the directions alone tell"
+        assert titles[:5] == ["layer", "|r|", "sep.", "kept", "cos"], "what the directions alone tell"
         assert len(layer_table(app).rows) == fake_run.LAYERS + 1
-        assert "step 7 of 8, layers" in shown(app, "#finding")
-        assert "Projection onto the direction" in shown(app, "#finding")
+        said = " ".join(shown(app, "#finding").split())
+        assert "not been analysed yet: they are when the search is done. a: analyse them now, between trials." in said
+        assert "Projection onto the direction" in said
         assert "sep." in shown(app, "#curves")
-        host.push(ev.Progress(stage="each layer by itself", done=12, total=40))
+        host.push(ev.PhaseStarted(phase="layers"), ev.Progress(stage="each layer by itself", done=12, total=40))
         await settle(pilot, app)
+        assert "The layers are being analysed." in shown(app, "#finding")
         assert "each layer by itself: 12 of 40" in shown(app, "#finding")
         host.push(fake_run.analysis())
         await settle(pilot, app)
@@ -95,6 +97,63 @@ def test_a_run_that_prepares_shows_what_is_known_so_far(tmp_path: Path, folder: 
         assert title(app, "finding-pane") == "Refusal is mediated in layers 15-22"
 
     drive(make_app(tmp_path, host), steps, NORMAL)
+
+
+def without_analysis(trials: int) -> list[ev.Event]:
+    return [event for event in fake_run.story(trials=trials) if not isinstance(event, ev.LayersAnalysed)]
+
+
+def test_the_analysis_is_asked_for_cancelled_and_shown(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*without_analysis(2))
+        await settle(pilot, app)
+        await pilot.press("2")
+        await read(pilot, app)
+        assert "a analyse" in str(app.screen.query_one("#finding-pane", Frame).border_subtitle)
+        assert "a: analyse them now" in shown(app, "#lens")
+        await pilot.press("a", "a")
+        (asked,) = host.commands()
+        assert isinstance(asked, Analyse)
+        await read(pilot, app)
+        assert "the layers are analysed between trials; esc cancels" in " ".join(shown(app, "#finding").split())
+        await pilot.press("escape")
+        assert host.control is not None
+        assert host.control.begin(asked).aborting
+        host.push(ev.AnalysisEnded(error="cancelled"))
+        await settle(pilot, app)
+        assert "a: analyse them now" in shown(app, "#lens")
+        await pilot.press("a")
+        host.push(fake_run.analysis(), ev.AnalysisEnded())
+        await settle(pilot, app)
+        await read(pilot, app)
+        assert layer_table(app).cursor == BEST
+        assert "a analyse" not in str(app.screen.query_one("#finding-pane", Frame).border_subtitle)
+        assert len(host.commands()) == 1
+        await pilot.press("a")
+        assert host.commands() == [], "it has been made"
+
+    drive(make_app(tmp_path, host), steps, NORMAL)
+
+
+@pytest.mark.parametrize("view", ["w", "t", "o", "m"])
+@pytest.mark.parametrize("alive", [True, False])
+def test_each_view_says_how_the_analysis_is_had(tmp_path: Path, folder: Path, view: str, alive: bool) -> None:
+    host = fake_run.FakeHost(folder, watched=not alive)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.alive = alive
+        host.push(*without_analysis(2))
+        await settle(pilot, app)
+        await pilot.press("2", view)
+        await read(pilot, app)
+        said = " ".join((drawn(app) if view == "m" else shown(app, "#view")).split())
+        assert ("when the search is done" if alive else "R on Runs (0) resumes this run") in said
+        await pilot.press("n")
+        await settle(pilot, app)
+
+    drive(make_app(tmp_path, host), steps, HUGE)
 
 
 def test_table_finding_curves_and_logit_lens_are_seen_at_once(tmp_path: Path, folder: Path) -> None:

@@ -13,7 +13,7 @@ from heretic_tui.tui.widgets.preparing import seconds_left, steps_text
 from tests.support import fake_run
 
 LOOK = Looks(*("default" for _ in Looks.__dataclass_fields__))
-EARLIER = EarlierPhases({"load": 5.0, "batch size": 20.0, "baseline": 60.0, "residuals": 10.0, "layers": 30.0}, 2)
+EARLIER = EarlierPhases({"load": 5.0, "batch size": 20.0, "baseline": 60.0, "residuals": 10.0, "directions": 30.0}, 2)
 
 
 def state_of(*events: ev.Event) -> RunState:

@@ -26,6 +26,7 @@ from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
 from heretic_tui.engine.metrics.judges.base import judge_named
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
+from heretic_tui.engine.session.phases.residuals import TakenAlong
 from heretic_tui.errors import UsageError
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import EXPECTED_REFUSALS
@@ -110,8 +111,17 @@ class Baseline:
         return Measurement(self.evaluation.figures(job), len(self.evaluation.bad), stages)
 
 
-def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], work: Work) -> Baseline:
+def measure_base(
+    run: RunInputs,
+    model: ChatModel,
+    tokens: Mapping[str, Sequence[Tokens]],
+    work: Work,
+    taken: TakenAlong | None = None,
+) -> Baseline:
     """The baseline from the run folder, or measured now and kept there.
+
+    Args:
+        taken: takes the residuals of the evaluation prompts, where they are wanted.
 
     Raises:
         HereticError: where the model is not the run's own, and the folder does not hold it.
@@ -139,7 +149,7 @@ def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence
         lacking = bool(metrics.first_tokens) and first is None, bool(metrics.responses) and responses is None
         if any(lacking):
             run.require("baseline")
-        base = Job(None, {}, model.depth, compared=False)
+        base = Job(None, {}, model.depth, compared=False, residuals=taken.take if taken else None)
         if lacking[0]:
             with run.naming(good_rows):
                 first = first_tokens(pool, base, len(good))
@@ -154,7 +164,7 @@ def measure_base(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence
             keep_responses(folder, None, prompts, responses)
         running.reused = not any(lacking)
     figures = base_figures(metrics, first, responses or ())
-    work.tell(BaselineMeasured(figures=figures, prompts=len(bad)))
+    work.tell(BaselineMeasured(figures=figures, prompts=len(bad), harmless=len(good)))
     for note in metrics.notes():
         work.note(note, "warning")
     at_once = trials_at_once(run, together)

@@ -1,7 +1,9 @@
-"""The batch size, by measured throughput: doubled until throughput grows no more or memory runs out."""
+"""The batch size, by measured throughput: doubled until throughput grows no more or memory runs out. What was found
+for a model on this machine is only checked the next time."""
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,6 +11,7 @@ from functools import partial
 
 import torch
 
+from heretic_tui.engine.checkpoint.source import fingerprint
 from heretic_tui.engine.directions.residuals import last_residuals
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.speculation import StepCost
@@ -17,14 +20,19 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import Decoding
 from heretic_tui.engine.session.phases.phase import RunInputs, phase
 from heretic_tui.events import BatchSizeChosen
+from heretic_tui.run.batch_sizes import FoundBatchSize, recall_batch_size, remember_batch_size
 from heretic_tui.work import Work
 
-_DECODE_STEPS = 4
-_CONTEXT = 16
+# Steps that are measured, and seconds after which two of them do.
+_DECODE_STEPS, _ENOUGH_SECONDS = 4, 0.4
+# Tokens before them: reading these takes as long as so many steps. Where a model has no cache each step reads them.
+_CONTEXT, _CONTEXT_WITHOUT_CACHE = 2, 16
 # A larger batch has to bring at least this much more; timing noise alone is a few per cent.
 _WORTHWHILE = 1.05
 # A batch that fills more than this share of a GPU's memory leaves no room for fragmentation.
 _HEADROOM = 0.9
+# A remembered size is found anew where a step takes so many times as long as then, or so many times less.
+_FAR_OFF = 2.0
 
 
 def set_batch_size(run: RunInputs, model: ChatModel, work: Work) -> None:
@@ -42,13 +50,64 @@ def set_batch_size(run: RunInputs, model: ChatModel, work: Work) -> None:
         with phase("batch size", work):
             tokens = model.encode([prompt for prompts in run.sets.values() for prompt in prompts])
             largest, length = run.settings.max_batch_size, run.settings.max_response_length
-            size, seconds = choose_batch_size(model, tokens, largest, length, work)
-            model.batch_size = size
-            rate = round(size / StepCost(seconds)(size), 1)
-            work.tell(BatchSizeChosen(batch_size=size, tokens_per_second=rate))
+            about = _about(run, model)
+            known = recall_batch_size(about)
+            rate = check_batch_size(model, tokens, length, known) if known else None
+            if known is None or rate is None:
+                size, seconds = choose_batch_size(model, tokens, largest, length, work)
+                rate = size / StepCost(seconds)(size)
+                found = FoundBatchSize(size, {str(rows): each for rows, each in seconds.items()})
+                remember_batch_size(about, found)
+            else:
+                found = known
+            model.batch_size = found.batch_size
+            work.tell(
+                BatchSizeChosen(
+                    batch_size=found.batch_size, tokens_per_second=round(rate, 1), remembered=found is known
+                )
+            )
             if run.own:
-                found = {str(rows): each for rows, each in seconds.items()}
-                run.folder.save_record(replace(run.record, batch_size=size, step_seconds=found))
+                record = replace(run.record, batch_size=found.batch_size, step_seconds=found.step_seconds)
+                run.folder.save_record(record)
+
+
+def _about(run: RunInputs, model: ChatModel) -> dict[str, object]:
+    """What a batch size depends on: what it was found with, on which machine."""
+    identity, device = run.record.identity, model.device
+    cuda = device.type == "cuda"
+    return {
+        "model": identity["model"] if identity else fingerprint(run.settings),
+        "dtype": str(model.dtype),
+        "quantization": run.settings.quantization,
+        "machine": platform.node(),
+        "device": torch.cuda.get_device_name(device) if cuda else f"{device} {platform.machine()}",
+        "devices": torch.cuda.device_count() if cuda else torch.get_num_threads(),
+        "largest": run.settings.max_batch_size,
+    }
+
+
+def check_batch_size(
+    model: ChatModel, tokens: Sequence[Tokens], response_length: int, known: FoundBatchSize
+) -> float | None:
+    """Whether a size that was found before still fits, and a step takes about as long as then: tokens per second, by
+    one short measurement; None where not.
+
+    Raises:
+        RuntimeError: from the forward pass.
+    """
+    by_length = sorted(tokens, key=len, reverse=True)
+    size = known.batch_size
+    try:
+        rate = _decoding_rate(model, by_length[0], size, steps=2)
+        if model.device.type == "cuda":
+            _try_longest(model, by_length, response_length, size)
+            release_blocks()
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+    apart = rate * StepCost(known.seconds)(size) / size
+    return rate if 1 / _FAR_OFF < apart < _FAR_OFF else None
 
 
 def choose_batch_size(
@@ -102,13 +161,14 @@ def choose_batch_size(
     return best, seconds
 
 
-def _decoding_rate(model: ChatModel, prompt: Tokens, size: int) -> float:
+def _decoding_rate(model: ChatModel, prompt: Tokens, size: int, steps: int = _DECODE_STEPS) -> float:
     """Tokens per second of a decoding step with `size` rows behind the beginning of a prompt: the fastest of a few,
     since what else a machine does can only make a step slower."""
-    decoding = Decoding(model, model.batch(list(range(size)), [prompt[:_CONTEXT]] * size))
-    times = []
+    beginning = prompt[: _CONTEXT if model.cache_works else _CONTEXT_WITHOUT_CACHE]
+    decoding = Decoding(model, model.batch(list(range(size)), [beginning] * size))
+    times: list[float] = []
     with torch.inference_mode():
-        for _ in range(_DECODE_STEPS + 1):
+        while len(times) <= steps and (len(times) < 3 or sum(times[1:]) < _ENOUGH_SECONDS):
             start = time.perf_counter()
             tokens = decoding.next_logits().argmax(dim=-1)
             _wait(model)

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
-from heretic_tui.engine.directions.residuals import Residuals, gather_residuals
+from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.edits.bank import EditBank
-from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
+from heretic_tui.engine.session.phases.response_prefix import PreparedPrompts
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
 from heretic_tui.errors import UsageError
 from heretic_tui.events import DirectionsFound
@@ -39,12 +39,13 @@ class FoundDirections:
 
 
 def directions_of_run(
-    run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], work: Work
+    run: RunInputs, model: ChatModel, prompts: PreparedPrompts, work: Work
 ) -> tuple[FoundDirections, dict[str, Tensor]]:
     """The directions from the run folder, or found now and kept there.
 
     Returns:
-        The directions, and the residuals that were gathered for them, by the name of the set.
+        The directions, and the residuals that were gathered for them, by the name of the set; none where the folder
+        held the directions.
 
     Raises:
         HereticError: where the model is not the run's own, and the folder does not hold them.
@@ -57,12 +58,11 @@ def directions_of_run(
         running.reused = found is not None
         if found is None:
             run.require("directions")
-            for name in ("good_prompts", "bad_prompts"):
+            sets = {name: prompts.tokens[name] for name in ("good_prompts", "bad_prompts")}
+            reader = prompts.reader or Reader(model, sets, run.settings.winsorization_quantile)
+            for name in sets:
                 with run.naming((name, len(run.sets[name]))):
-                    progress = work.progress(f"residuals of {title_of(name)}")
-                    gathered[name] = gather_residuals(
-                        model, tokens[name], run.settings.winsorization_quantile, progress
-                    )
+                    gathered[name] = reader.residuals(name, work.progress(f"residuals of {title_of(name)}"))
     with phase("directions", work):
         if found is None:
             good, bad = gathered["good_prompts"], gathered["bad_prompts"]

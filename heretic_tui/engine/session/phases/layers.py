@@ -1,9 +1,7 @@
-"""The phase in which the layers are analysed: all residuals gathered and kept, the record made, one event told."""
+"""The phase in which the layers are analysed, after the search: the record made of all residuals, one event told."""
 
 from __future__ import annotations
 
-import logging
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -11,7 +9,6 @@ import torch
 from torch import Tensor
 
 from heretic_tui import events as ev
-from heretic_tui.control import Aborted
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
@@ -24,59 +21,43 @@ from heretic_tui.engine.analysis.record import (
     with_separation,
     with_tokens,
 )
-from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
-from heretic_tui.engine.directions.residuals import gather_residuals
+from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.baseline import Baseline
 from heretic_tui.engine.session.phases.directions import FoundDirections
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.engine.session.phases.residuals import residuals_of_run
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 
-log = logging.getLogger(__name__)
+
+def layers_known(run: RunInputs, work: Work) -> ev.LayersAnalysed | None:
+    """What the run folder holds of the layers; None where they are to be analysed. Damage is told."""
+    # Residuals that are missing are gathered again: commands and plots refer people to this.
+    kept = run.folder.residuals.is_file() or not run.settings.keep_residuals
+    return unless_damaged(partial(saved_analysis, run.folder), work) if kept else None
 
 
-def layers_of_run(
+def analyse_layers_of_run(
     run: RunInputs,
     model: ChatModel,
     tokens: Mapping[str, Sequence[Tokens]],
     baseline: Baseline,
     directions: FoundDirections,
-    gathered: Mapping[str, Tensor],
     work: Work,
-) -> ev.LayersAnalysed | None:
-    """What the directions are, do and say, from the run folder or found now. The search needs none of it: a failure is
-    told, and ends no run.
-
-    Args:
-        gathered: residuals that have been gathered already, by the name of their set.
-
-    Returns:
-        None where that failed.
+) -> ev.LayersAnalysed:
+    """Find what the directions are, do and say, and keep it in the run folder. The search needs none of it.
 
     Raises:
+        Exception: whatever fails in it.
         Aborted: from the control, between layers and batches.
     """
-    with phase("layers", work) as running:
-        kept = run.folder.residuals.is_file() or not run.settings.keep_residuals
-        # Residuals that are missing are gathered again: commands and plots refer people to this.
-        found = unless_damaged(partial(saved_analysis, run.folder), work) if kept else None
-        running.reused = found is not None
-        try:
-            found = found or _analysis(run, model, tokens, baseline, directions, gathered, work)
-        except Aborted:
-            raise
-        except Exception as error:
-            log.exception("the analysis of the layers failed")
-            work.note(f"the layers could not be analysed: {one_line(error)}", "warning")
-        if found:
-            work.tell(found)
+    with phase("layers", work):
+        found = _analysis(run, model, tokens, baseline, directions, work)
+        work.tell(found)
     return found
 
 
@@ -86,16 +67,13 @@ def _analysis(
     tokens: Mapping[str, Sequence[Tokens]],
     baseline: Baseline,
     directions: FoundDirections,
-    gathered: Mapping[str, Tensor],
     work: Work,
 ) -> ev.LayersAnalysed:
     refused = tokens["bad_evaluation_prompts"]
     if baseline.responses:
         verdicts = zip(refused, baseline.responses, strict=True)
         refused = [prompt for prompt, response in verdicts if response.verdict.refused]
-    prompts = sum(len(some) for some in tokens.values())
-    keep = announce_size(run.settings, prompts, model.depth, model.hidden_size, run.folder, work)
-    store = gather_all(model, tokens, gathered, run.settings, keep, run.folder, work)
+    store = residuals_of_run(run, model, tokens, work)
 
     def edits_of_layer(layer: int) -> dict[str, Edit]:
         """The edits that keep one layer from writing its own direction."""
@@ -113,55 +91,6 @@ def _analysis(
         run.folder,
         work,
     )
-
-
-def announce_size(settings: Settings, prompts: int, depth: int, hidden: int, folder: RunFolder, work: Work) -> bool:
-    """Say what keeping the residuals will take; whether they are to be kept."""
-    if not settings.keep_residuals or folder.residuals.is_file():
-        return settings.keep_residuals
-    size = stored_bytes(prompts, depth, hidden)
-    free = shutil.disk_usage(folder.path).free
-    if size > 0.9 * free:
-        text = f"the residuals would take {size / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free: they are not kept"
-        work.note(text, "warning")
-        return False
-    work.note(
-        f"Kept the residuals of {prompts:,} prompts ({size / 1e6:,.1f} MB) in {folder.residuals.name} "
-        "(--no-keep-residuals keeps none)."
-    )
-    return True
-
-
-def gather_all(
-    model: ChatModel,
-    tokens: Mapping[str, Sequence[Tokens]],
-    known: Mapping[str, Tensor],
-    settings: Settings,
-    keep: bool,
-    folder: RunFolder,
-    work: Work,
-) -> ResidualStore:
-    """The residuals of all sets: from the run folder, else gathered and, if wanted, kept there.
-
-    Args:
-        known: residuals that have been gathered already, by the name of their set.
-    """
-    if folder.residuals.is_file():
-        try:
-            return open_residuals(folder)
-        except UsageError as error:
-            work.note(f"{error}: it is not used", "warning")
-    found = {}
-    for name in tokens:
-        if name in known:
-            found[name] = known[name]
-        else:
-            progress = work.progress(f"residuals of {title_of(name)}")
-            found[name] = gather_residuals(model, tokens[name], settings.winsorization_quantile, progress).each
-    store = ResidualStore.of(found)
-    if keep:
-        store.save(folder)
-    return store
 
 
 def analyse_layers(

@@ -26,13 +26,26 @@ def detect(
     """Detection with responses that `say` gives for the prefix so far and the row: no random network says `<think>`."""
     seen: list[str] = []
 
+    class Reader:
+        """Reads what `say` gives."""
+
+        def __init__(self, model: ChatModel, sets: dict[str, list[list[int]]], quantile: float) -> None:
+            self.sets = sets
+
+        def following(self, name: str, rows: Sequence[int], progress: Any = None) -> list[int]:
+            said = [model.tokenizer(say(model.response_prefix, row), add_special_tokens=False) for row in rows]
+            return [(each["input_ids"] or [min(model.end_tokens)])[0] for each in said]
+
     def greedy(model: ChatModel, tokens: Sequence[Any], length: int, progress: Any = None) -> list[list[int]]:
         seen.append(model.response_prefix)
         texts = [say(model.response_prefix, row) for row in range(len(tokens))]
         return [model.tokenizer(text, add_special_tokens=False)["input_ids"][:length] for text in texts]
 
     monkeypatch.setattr(response_prefix, "greedy", greedy)
-    found = detect_response_prefix(model, PROMPTS, THINKING_SKIPS, longest, Work())
+    monkeypatch.setattr(response_prefix, "Reader", Reader)
+    found, reader = detect_response_prefix(model, {"good_prompts": PROMPTS}, THINKING_SKIPS, longest, 1.0, Work())
+    if reader:
+        assert reader.sets == {"good_prompts": model.encode(PROMPTS)}, "read as they are with the prefix"
     assert model.response_prefix == found.prefix
     return found.prefix, found.source, seen
 
@@ -87,6 +100,6 @@ def test_a_model_that_says_the_same_to_everything_has_no_prefix(
 
 def test_on_a_real_network_the_prefix_is_what_it_says(make_model: Make) -> None:
     model = make_model()
-    found = detect_response_prefix(model, PROMPTS[:8], THINKING_SKIPS, 6, Work())
+    found, _ = detect_response_prefix(model, {"good_prompts": PROMPTS[:8]}, THINKING_SKIPS, 6, 1.0, Work())
     assert isinstance(found.prefix, str)
     assert model.render(PROMPTS[0]).endswith(found.prefix)
