@@ -12,6 +12,7 @@ from heretic_tui.cli.command import EVERY_SETTING, Subcommand
 from heretic_tui.cli.screen import add_looks, has_terminal, open_setup
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings
 from heretic_tui.errors import DONE, INTERRUPTED, HereticError
+from heretic_tui.imports import large_imports
 from heretic_tui.signals import interrupts
 from heretic_tui.terminal import Streams, output_to_log
 from heretic_tui.words import to_json
@@ -123,14 +124,19 @@ def run_with_lines(
             out.write_lines(f"heretic-tui {__version__}: loading torch and transformers …")
         try:
             from heretic_tui.control import Control
-            from heretic_tui.engine.inputs.check import check_inputs
-            from heretic_tui.engine.search.study import hide_output_of_optuna
-            from heretic_tui.engine.session.session import Session
+
+            with large_imports():
+                from heretic_tui.engine.inputs.check import check_inputs
+                from heretic_tui.engine.search.study import hide_output_of_optuna
+                from heretic_tui.engine.session.session import Session
 
             hide_output_of_optuna()
             control = Control()
             with interrupts(control, streams.err):
-                session = Session(check_inputs(settings), control)
+                # It imports the classes of the model, and what they need.
+                with large_imports():
+                    inputs = check_inputs(settings)
+                session = Session(inputs, control)
                 log.move_log(session.folder.log)
                 hear = notifier.listener(session.state)
                 session.listeners.append(hear)

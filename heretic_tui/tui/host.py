@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from heretic_tui import events as ev
 from heretic_tui.control import Control, Requests
 from heretic_tui.errors import HereticError, one_line
+from heretic_tui.imports import large_imports
 from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.attach.place import terminal_name
 from heretic_tui.run.attach.server import AttachServer, attachable
@@ -243,10 +244,11 @@ class ThreadHost:
     def run_session(self) -> None:
         """What is done on the thread."""
         self._mailbox.put(ev.Notice(text="loading torch and transformers"))
-        from heretic_tui.engine.inputs.check import check_inputs
-        from heretic_tui.engine.search.study import hide_output_of_optuna
-        from heretic_tui.engine.session.session import Session
-        from heretic_tui.engine.threads import leave_cores
+        with large_imports():
+            from heretic_tui.engine.inputs.check import check_inputs
+            from heretic_tui.engine.search.study import hide_output_of_optuna
+            from heretic_tui.engine.session.session import Session
+            from heretic_tui.engine.threads import leave_cores
 
         # The screen's own: what computes on all of them makes it wait.
         leave_cores(1)

@@ -91,7 +91,7 @@ class Job:
     stages: dict[str, float] = field(default_factory=dict)
     dominated: bool = False
     given_up: Callable[[], bool] = lambda: False
-    residuals: Callable[[SetName, Sequence[int], Tensor], None] | None = None
+    residuals: Callable[[str, Sequence[int], Tensor], None] | None = None
     error: Exception | None = None
     _stop: EarlyStop | None = None
 

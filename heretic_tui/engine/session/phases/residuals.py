@@ -12,7 +12,6 @@ from torch import Tensor
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
 from heretic_tui.engine.directions.residuals import winsorize
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.job import SetName
 from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs
@@ -29,7 +28,7 @@ class TakenAlong:
         self._quantile = quantile
         self._found: dict[str, dict[int, Tensor]] = {"good": {}, "bad": {}}
 
-    def take(self, name: SetName, rows: Sequence[int], residuals: Tensor) -> None:
+    def take(self, name: str, rows: Sequence[int], residuals: Tensor) -> None:
         """Take residuals (rows, layers + 1, hidden) of some prompts of a set."""
         self._found[name].update(zip(rows, winsorize(residuals, self._quantile), strict=True))
 
