@@ -19,7 +19,7 @@ def test_no_garbage_is_collected_meanwhile_and_it_is_again_afterwards() -> None:
     assert gc.isenabled()
     with large_imports():
         assert not gc.isenabled()
-        kept = [[] for _ in range(10_000)]
+        kept: list[list[int]] = [[] for _ in range(10_000)]
     assert gc.isenabled()
     assert gc.get_freeze_count() >= len(kept)
 
