@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.isotonic import IsotonicRegression
 
 Values = NDArray[np.float64]
 
@@ -99,6 +98,9 @@ class Calibration:
 def _fitted(expected: Values, measured: Values, prompts: int) -> tuple[Values, Values]:
     """The isotonic curve through points, by its corners: places in order, and values. Between points that lie far apart
     it follows a smooth curve that fits all of them."""
+    # It takes most of a second to import, and no first trial waits for it.
+    from sklearn.isotonic import IsotonicRegression
+
     grid = np.linspace(0.0, prompts, _GRID + 1)
     curve = IsotonicRegression(y_min=0.0, y_max=float(prompts), increasing=True)
     places = np.concatenate([expected, grid])
