@@ -124,7 +124,7 @@ class ExportRecord(ExportFigures):
         files: SHA-256 of the weight files by name.
         note: what the person who exported it had noted of the trial; None where there is nothing.
         overruled: verdicts that the person overruled; None where there are none.
-        search: None where every trial of the search was decoded, or an older version wrote this.
+        search: None where no trial of the search was screened, or an older version wrote this.
     """
 
     format: int = FORMAT

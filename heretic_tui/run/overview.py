@@ -163,7 +163,7 @@ def overview_of(
         state=f"{state.word(True)} ({holder})" if holder else state.outcome or "stopped",
         trials=state.finished,
         planned=state.n_trials,
-        decoded=None if state.screening == "off" else state.decoded,
+        decoded=state.decoded if state.screens else None,
         figures=state.figures,
         base=state.base,
         best=(front[0], front[-1]) if len(front) > 1 else tuple(front),

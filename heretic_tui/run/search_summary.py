@@ -9,8 +9,8 @@ from heretic_tui.run.state import RunState
 
 
 def search_summary(state: RunState) -> SearchSummary | None:
-    """None where every trial of the run was decoded by its settings."""
-    if state.screening == "off":
+    """None where no trial of the run was screened."""
+    if not state.screens:
         return None
     found = reliability(state.trials.values(), in_tables(state.figures[:2])[0].key)
     return SearchSummary(

@@ -159,6 +159,7 @@ class RunState:
         changes: numbers of the trials that began, were taken up, ended or were corrected, each time: whoever keeps
             something of each trial goes on from where the list ended before.
         ends: how often a trial has ended; a screened one that is decoded ends twice.
+        screens: whether any trial was screened.
         decoded: number of trials whose verdicts were decoded, of the search's own.
         finished: number of trials that have an end (complete, dominated, screened or failed), of the search's own:
             those that a person chose are none of the `n_trials` that were planned.
@@ -193,6 +194,7 @@ class RunState:
     ended: float | None = None
     changes: list[int] = field(default_factory=list, repr=False, compare=False)
     ends: int = 0
+    screens: bool = False
     decoded: int = 0
     finished: int = 0
     front_moved_at: int = 0
@@ -328,6 +330,7 @@ class RunState:
         trial.reason = event.reason
         self.finished += trial.state in FINISHED and not trial.by_hand
         self.decoded += trial.state in MEASURED_STATES and not trial.by_hand
+        self.screens |= trial.state == "screened"
         if trial.state == "screened" and self._undecided is not None:
             self._undecided[trial.number] = trial
         if trial.state in KNOWN_STATES and not trial.by_hand and not again:

@@ -54,7 +54,7 @@ def announcement(event: ev.Event, state: RunState, to_decode: Container[int] = (
     """
     match event:
         case ev.PhaseStarted() if event.phase == "ready" and state.finished and not event.again:
-            decoded = "" if state.screening == "off" else f", {state.decoded} of them decoded"
+            decoded = f", {state.decoded} of them decoded" if state.screens else ""
             keys = "Press 4 to chat, or e to export the selected trial."
             return Announcement(f"{state.finished} trials done{decoded}. {keys}")
         case ev.Notice() if event.level == "error":

@@ -274,7 +274,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             return
         state, alive, g = self.view.state, self.view.alive, self.view.glyphs
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
-        if state.screening != "off":
+        if state.screens:
             words.append(f"{state.decoded} decoded")
         if begun := len(self._listing.begun):
             words.append(f"{begun} {'running' if alive else 'stopped'}")

@@ -51,7 +51,7 @@ def progress_text(
     for number, at in enumerate(progress.at_limits(state)):
         _row(text, _limit_words(at, first, second, number == 0), _value(at, second), spark(at.course, cells, glyphs),
              f"trial {at.trial.number}" if at.trial else "", look)  # fmt: skip
-    if state.screening != "off":
+    if state.screens:
         text.append_text(_screening(state, look, glyphs))
     if timed and progress.seconds:
         latest = statistics.fmean(progress.seconds[-STANDS_STILL:])

@@ -47,8 +47,10 @@ class Frame(Vertical):
         # Contents of the same text are equal to Textual, whatever their colours.
         if self._border_title is None or not content.is_same(self._border_title):
             # Its own line alone: Textual paints the whole pane, with all that is in it, where a title changes.
+            # Of that the cells of the title: it begins behind the corner, and has a space on either side.
+            longest = max(content.cell_length, self._border_title.cell_length if self._border_title else 0)
             self._border_title = content
-            self.refresh(Region(-1, -1, self.outer_size.width, 1))
+            self.refresh(Region(-1, -1, min(self.outer_size.width, longest + 4), 1))
 
     def set_keys(self, keys: Iterable[str]) -> None:
         """Other actions for the lower border."""

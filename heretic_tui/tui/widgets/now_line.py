@@ -41,7 +41,7 @@ def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     """What happens now, as (words, style), what matters most first."""
     state = view.state
     parts = [*_step(view, look), (best_words(state), f"bold {look.good}")]
-    if state.screening != "off" and state.finished:
+    if state.screens and state.finished:
         parts.append((f"{state.decoded} of {state.finished} decoded", look.dim))
     if view.timed and state.opened and state.opened.time:
         # How long a run took that was killed is not known.
