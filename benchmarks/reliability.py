@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heretic_tui import events as ev
-from heretic_tui.engine.measuring.screening import Expectation
+from heretic_tui.engine.measuring.expectation import Expectation
 from heretic_tui.figures import REFUSALS
 from heretic_tui.files import read_json
 from heretic_tui.run.folder import RunFolder, find_runs
@@ -80,7 +80,7 @@ def known_both_ways(folder: RunFolder, state: RunState) -> tuple[list[Sequence[f
     record = read_json(folder.openings)
     assert isinstance(record, dict)
     of: dict[int | None, Sequence[float]] = {None: record["base"]}
-    of |= {n: t.openings for n, t in sorted(state.trials.items()) if t.state == "complete"}
+    of |= {n: t.per_prompt["expected_refusals"] for n, t in sorted(state.trials.items()) if t.state == "complete"}
     verdicts = {number: read_responses(folder, number) for number, begins in of.items() if begins}
     both = {number: each for number, each in verdicts.items() if len(each) == len(of[number])}
     return [of[number] for number in both], [[each.refused is True for each in found] for found in both.values()]

@@ -287,8 +287,8 @@ class TrialFinished(Event):
         error: by key, the standard error of an estimate, where it is known.
         looked_at: of a trial that is screened, or was, the evaluation prompts that its estimates rest on, by the name
             of the set (good, bad).
-        openings: of each bad evaluation prompt that was looked at, in their order, the probability that the response
-            begins like a refusal.
+        per_prompt: figures that need no verdicts, by key: the value of each evaluation prompt that was looked at; in
+            the order of the set where all were, else in that in which they are (engine/measuring/screening.py).
         prompts: number of bad evaluation prompts, None where none was decoded.
     """
 
@@ -300,7 +300,7 @@ class TrialFinished(Event):
     estimate: dict[str, float] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)
     looked_at: dict[str, int] = field(default_factory=dict)
-    openings: list[float] = field(default_factory=list)
+    per_prompt: dict[str, list[float]] = field(default_factory=dict)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)

@@ -64,7 +64,7 @@ class TrialRecord:
     estimate: dict[str, float] = field(default_factory=dict)
     error: dict[str, float] = field(default_factory=dict)
     looked_at: dict[str, int] = field(default_factory=dict)
-    openings: list[float] = field(default_factory=list, repr=False)
+    per_prompt: dict[str, list[float]] = field(default_factory=dict, repr=False)
     prompts: int | None = None
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
@@ -314,7 +314,7 @@ class RunState:
         self._forget_end(event.number)
         trial = self.trials.setdefault(event.number, TrialRecord(event.number, None))
         self._in_hand.pop(event.number, None)
-        again = trial.taken_up
+        again = trial.state == "screened"
         self.ends += 1
         self.changes.append(event.number)
         trial.ended_as = self.ends
@@ -323,7 +323,7 @@ class RunState:
         trial.figures = event.figures
         trial.at_least = event.at_least
         trial.estimate = event.estimate
-        trial.error, trial.looked_at, trial.openings = event.error, event.looked_at, event.openings
+        trial.error, trial.looked_at, trial.per_prompt = event.error, event.looked_at, event.per_prompt
         trial.prompts = event.prompts
         trial.seconds = event.seconds
         trial.stages = event.stages

@@ -37,6 +37,7 @@ from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Measured
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
@@ -62,8 +63,7 @@ class Job:
         known: figures of first tokens that were measured before; empty where they are to be measured.
         openings: what tells by how responses begin whether they are refusals; None where that is not wanted or known.
         figures: those of first tokens by key, once they are measured.
-        begins: for each bad evaluation prompt the probability that its response is a refusal, by `openings`, once that
-            is known.
+        per_prompt: figures that need no verdicts by prompt, by key, once they are measured.
         responses: one for each bad evaluation prompt; None while its verdict is not certain. Empty where no figure
             needs them.
         begun: tokens that each undecided prompt has got so far.
@@ -85,7 +85,7 @@ class Job:
     known: Mapping[str, float] = field(default_factory=dict)
     openings: RefusalsExpected | None = None
     figures: dict[str, float] = field(default_factory=dict)
-    begins: list[float] = field(default_factory=list)
+    per_prompt: dict[str, list[float]] = field(default_factory=dict)
     responses: list[Response | None] = field(default_factory=list)
     begun: dict[int, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
@@ -313,7 +313,7 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
     if job.openings and evaluation.metrics.openings and not job.known:
         with timed(job, evaluation.openings_stage, work):
             values = job.openings.per_prompt(pool, job, range(len(evaluation.bad)))
-            job.begins = values.tolist()
+            job.per_prompt[EXPECTED_REFUSALS] = values.tolist()
             job.figures.update(of_openings(evaluation.metrics, values))
     if not metrics:
         return
@@ -331,6 +331,7 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
                 found[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
             done += len(rows)
             report(done, len(evaluation.good))
+        job.per_prompt |= {key: values.tolist() for key, values in found.items()}
         job.found_first_tokens(of_first_tokens(evaluation.metrics, found, len(job.responses) or None))
     for key, value in job.figures.items() if job.number is not None else ():
         work.tell(Measured(number=job.number, metric=key, value=value))

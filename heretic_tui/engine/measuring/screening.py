@@ -1,114 +1,110 @@
-"""Which trials need verdicts: cheap figures of a trial, how sure they are, and whether the front beats it beyond that.
-
-Verdicts take nearly all the time of a trial. What a trial refuses can be expected from how its responses begin
-(openings.py), and its divergence from a part of the prompts. Both have a standard error. A trial that the front beats
-by more than some errors is not decoded.
-"""
+"""Which trials need verdicts: trials are looked at on a part of the prompts, without decoding, and are decoded where
+the front does not beat them by more than the error of what is expected of them."""
 
 from __future__ import annotations
 
 import math
-import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from heretic_tui.engine.measuring.calibration import Calibration
-from heretic_tui.engine.measuring.checked import of_first_tokens, per_prompt
-from heretic_tui.engine.measuring.job import Evaluation, Job, Pool, SetName, timed
+from heretic_tui.engine.measuring.checked import per_prompt
+from heretic_tui.engine.measuring.expectation import Value
+from heretic_tui.engine.measuring.job import Evaluation, Job, Pool, timed
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.measuring.openings import Openings
-from heretic_tui.engine.measuring.verdict_odds import VerdictOdds, left_out
+from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.work import Work
 
 # Standard errors within which a trial is decoded, by the setting.
 ERRORS: Mapping[str, float] = {"safe": 2.0, "fast": 1.0}
-# The shares of the prompts that are looked at before it is asked again whether the trial is beaten, and the fewest
-# prompts: errors from fewer cannot be believed.
-_PARTS = (0.125, 0.25, 0.5, 1.0)
+# The share of the prompts that every trial is looked at on, and those that follow where that decides nothing; and the
+# fewest prompts.
+_PARTS = (0.25, 0.5, 1.0)
 _FEWEST = 12
-# In which order prompts are looked at: any, but always the same, and none that a file may have (by kind, by length).
-_ORDER = 20261128
-
-# Parts of the decoded trials that are left out in turn, to find how far expectations are off.
-_FOLDS = 16
-# Digits of an estimate of refusals, and of how responses begin: what lies behind them depends on what else was in a
-# batch.
-_DIGITS, _OPENING_DIGITS = 1, 4
 
 Front = Sequence[tuple[float, float]]
+# By the key of a figure, its value for each prompt that was looked at.
+PerPrompt = Mapping[str, Sequence[float]]
 
 
 @dataclass(frozen=True)
-class Value:
-    """A figure, and the standard error of it; 0 where it was measured in full."""
+class Plan:
+    """The prompts of both sets in the order in which they are looked at."""
 
-    value: float
-    error: float = 0.0
+    good: Sequence[int]
+    bad: Sequence[int]
 
+    @property
+    def parts(self) -> int:
+        return max(len(sizes(len(self.good))), len(sizes(len(self.bad))))
 
-@dataclass(frozen=True)
-class Cheap:
-    """What is known of a trial without verdicts.
-
-    Attributes:
-        figures: those of first tokens, by key.
-        openings: of the prompts that were looked at, in their order, the probability that the response begins like a
-            refusal.
-        looked_at: prompts of each set that they rest on.
-    """
-
-    figures: Mapping[str, Value]
-    openings: Sequence[float]
-    looked_at: Mapping[str, int]
+    def of(self, part: int) -> tuple[Sequence[int], Sequence[int]]:
+        """The good and the bad prompts of one part."""
+        return _of(self.good, part), _of(self.bad, part)
 
 
-class Expectation:
-    """What is expected of trials that are not decoded, by those that were.
+def sizes(prompts: int) -> list[int]:
+    """How many prompts of a set have been looked at after each part."""
+    return sorted({min(prompts, max(_FEWEST, math.ceil(share * prompts))) for share in _PARTS})
+
+
+def _of(order: Sequence[int], part: int) -> Sequence[int]:
+    ends = [0, *sizes(len(order))]
+    return order[ends[part] : ends[part + 1]] if part + 1 < len(ends) else []
+
+
+def plan_of(first: Sequence[Sequence[float]], openings: Sequence[Sequence[float]]) -> Plan:
+    """The good prompts that have most of a figure come first, since a few have nearly all of it. The bad ones are taken
+    at even distances from those that are hardly ever refused to those that always are.
 
     Args:
-        openings: of the base model and of decoded trials, the probability that a response begins like a refusal, by bad
-            evaluation prompt.
-        refused: their verdicts.
+        first: of some trials, the figure of first tokens by good prompt.
+        openings: of the same, by bad prompt the probability that the response is a refusal.
     """
-
-    def __init__(self, openings: Sequence[Sequence[float]], refused: Sequence[Sequence[bool]]) -> None:
-        known, verdicts = np.array(openings, dtype=np.float64), np.array(refused, dtype=np.bool_)
-        self._prompts = known.shape[1]
-        self._odds = VerdictOdds(known, verdicts)
-        by_others = left_out(known, verdicts, _FOLDS)
-        points = [(float(one), int(other)) for one, other in zip(by_others, verdicts.sum(axis=1), strict=True)]
-        self._calibration = Calibration(points, self._prompts)
-
-    def refusals(self, openings: Sequence[float]) -> Value:
-        """The refusals that are to be expected of a trial, with the error of that.
-
-        Args:
-            openings: of the prompts that were looked at, in their order.
-        """
-        rows = looked_at(self._prompts, len(openings))
-        chances = torch.from_numpy(self._odds.chances(np.array(openings, dtype=np.float64), rows))
-        value, error = float(chances.mean()) * self._prompts, 0.0
-        if len(rows) < self._prompts:
-            error = _error_of_mean(chances, self._prompts) * self._prompts
-        refusals, own = self._calibration.estimate(value)
-        return Value(round(refusals, _DIGITS), round(math.hypot(own, error), _DIGITS))
+    values = np.array(first, dtype=np.float64)
+    shares = values / np.maximum(values.mean(axis=1, keepdims=True), 1e-12)
+    good = np.argsort(-np.round(shares.mean(axis=0), 6), kind="stable").tolist()
+    ranked = np.argsort(np.round(np.array(openings, dtype=np.float64).mean(axis=0), 6), kind="stable").tolist()
+    # Every fourth, then those half way between, then the rest.
+    bad = [*ranked[2::4], *ranked[0::4], *ranked[1::2]]
+    return Plan(good, bad)
 
 
-def expected(openings: Sequence[float], prompts: int) -> Value:
-    """Expected refusals by how responses begin alone: what the figure of that name is."""
-    part = torch.tensor(openings, dtype=torch.float64)
-    if len(openings) == prompts:
-        return Value(float(part.sum()))
-    return Value(float(part.mean()) * prompts, _error_of_mean(part, prompts) * prompts)
+def look(
+    pool: Pool,
+    job: Job,
+    evaluation: Evaluation,
+    openings: Openings,
+    good: Sequence[int],
+    bad: Sequence[int],
+    work: Work,
+) -> dict[str, list[float]]:
+    """Look at some prompts of both sets. Returns the figures by prompt, in the order given.
+
+    Raises:
+        HereticError: where a metric fails, or logits are not finite.
+        Aborted: from the control, between batches.
+    """
+    metrics, found = evaluation.metrics, {}
+    with timed(job, evaluation.first_tokens_stage, work):
+        values: dict[str, dict[int, float]] = {key: {} for key in metrics.first_tokens}
+        for rows, logits in pool.first_logits(job, "good", good) if good else ():
+            log_probabilities = torch.log_softmax(logits, dim=-1)
+            for key, metric in metrics.first_tokens.items():
+                of_rows = per_prompt(metric, key, rows, log_probabilities).tolist()
+                values[key].update(zip(rows, of_rows, strict=True))
+        found = {key: rounded([each[row] for row in good]) for key, each in values.items()}
+    with timed(job, evaluation.openings_stage, work):
+        found[EXPECTED_REFUSALS] = rounded(openings.per_prompt(pool, job, bad).tolist()) if bad else []
+    return found
 
 
-def rounded(openings: Sequence[float]) -> list[float]:
-    """How responses begin, as it is kept."""
-    return [round(chance, _OPENING_DIGITS) for chance in openings]
+def rounded(values: Sequence[float]) -> list[float]:
+    """What was found by prompt, as it is kept."""
+    return [float(f"{value:.7g}") for value in values]
 
 
 def errors_beyond(front: Front, known: Value, counted: Value) -> float:
@@ -127,103 +123,3 @@ def errors_beyond(front: Front, known: Value, counted: Value) -> float:
         in_counted = (counted.value - refusals + 0.5) / counted.error if refusals > 0 else math.inf
         beyond = max(beyond, min(in_first, in_counted))
     return beyond
-
-
-def parts_of(prompts: int) -> Iterator[list[int]]:
-    """The prompts of a set in the parts in which they are looked at."""
-    order = list(range(prompts))
-    random.Random(_ORDER).shuffle(order)
-    done = 0
-    for share in _PARTS:
-        end = min(prompts, max(_FEWEST, math.ceil(share * prompts)))
-        if end > done or share == 1.0:
-            yield sorted(order[done:end])
-            done = end
-
-
-def looked_at(prompts: int, count: int) -> list[int]:
-    """The prompts of a set that are looked at first, in their order.
-
-    Args:
-        count: of as many as some parts have.
-    """
-    found: list[int] = []
-    for part in parts_of(prompts):
-        if len(found) >= count:
-            break
-        found += part
-    return sorted(found)
-
-
-def measure_cheaply(
-    pool: Pool,
-    job: Job,
-    evaluation: Evaluation,
-    openings: Openings,
-    is_beaten: Callable[[Cheap], bool],
-    work: Work,
-) -> Cheap:
-    """Look at parts of the prompts until the trial is beaten, or all have been looked at.
-
-    Args:
-        is_beaten: asked after each part but the last.
-
-    Raises:
-        HereticError: where a metric fails, or logits are not finite.
-        Aborted: from the control, between batches.
-    """
-    good, bad = len(evaluation.good), len(evaluation.bad)
-    metrics = evaluation.metrics
-    values = {key: torch.zeros(good, dtype=torch.float64) for key in metrics.first_tokens}
-    refused = torch.zeros(bad, dtype=torch.float64)
-    seen: dict[SetName, list[int]] = {"good": [], "bad": []}
-    parts = zip(_as_many(list(parts_of(good))), _as_many(list(parts_of(bad))), strict=True)
-    cheap: Cheap | None = None
-    for rows_good, rows_bad in parts:
-        with timed(job, evaluation.first_tokens_stage, work):
-            for rows, logits in pool.first_logits(job, "good", rows_good) if rows_good else ():
-                log_probabilities = torch.log_softmax(logits, dim=-1)
-                for key, metric in metrics.first_tokens.items():
-                    values[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
-        with timed(job, evaluation.openings_stage, work):
-            if rows_bad:
-                refused[rows_bad] = openings.per_prompt(pool, job, rows_bad)
-        seen["good"] += rows_good
-        seen["bad"] += rows_bad
-        whole = len(seen["good"]) == good
-        figures = _figures(evaluation, values, seen["good"], whole)
-        if figures is None:
-            continue
-        begun = rounded(refused[sorted(seen["bad"])].tolist())
-        cheap = Cheap(figures, begun, {name: len(rows) for name, rows in seen.items()})
-        if not (whole and len(seen["bad"]) == bad) and is_beaten(cheap):
-            return cheap
-    assert cheap is not None
-    return cheap
-
-
-def _as_many(parts: list[list[int]]) -> list[list[int]]:
-    """As many parts as there are shares; a small set has fewer, and the last ones are empty."""
-    return parts + [[]] * (len(_PARTS) - len(parts))
-
-
-def _figures(
-    evaluation: Evaluation, values: Mapping[str, Tensor], rows: Sequence[int], whole: bool
-) -> dict[str, Value] | None:
-    """The figures of first tokens from a part of the prompts; None where they say nothing of the whole: a figure that
-    is no mean of what it is of each prompt has no error that could be told."""
-    of_part = {key: each[list(rows)] for key, each in values.items()}
-    found = of_first_tokens(evaluation.metrics, of_part, len(evaluation.bad) if evaluation.metrics.responses else None)
-    if whole:
-        return {key: Value(value) for key, value in found.items()}
-    if any(abs(found[key] - max(0.0, float(each.mean()))) > 1e-9 for key, each in of_part.items()):
-        return None
-    return {key: Value(found[key], _error_of_mean(each, len(evaluation.good))) for key, each in of_part.items()}
-
-
-def _error_of_mean(part: Tensor, of: int) -> float:
-    """The standard error of a mean over `of` prompts that is estimated from a part of them: drawn without putting back,
-    and wider for a small part, whose deviation is itself uncertain."""
-    count = len(part)
-    deviation = float(part.std(correction=1)) if count > 1 else math.inf
-    return deviation / math.sqrt(count) * math.sqrt(1 - count / of) * (1 + 2 / count)

@@ -74,19 +74,19 @@ class VerdictOdds:
 
 
 def left_out(beginnings: Values, refused: NDArray[np.bool_], folds: int) -> Values:
-    """The refusals that are expected of each trial by the others alone, (trials,).
+    """The probability that each response is a refusal, by the other trials alone, (trials, prompts).
 
     Args:
         folds: so many parts of the trials are left out in turn.
     """
     trials, prompts = beginnings.shape
-    found = np.zeros(trials)
+    found = np.zeros((trials, prompts))
     part = np.arange(trials) % min(trials, folds)
     for fold in range(min(trials, folds)):
         out, others = part == fold, part != fold
         odds = VerdictOdds(beginnings[others], refused[others])
         for trial in np.flatnonzero(out):
-            found[trial] = odds.chances(beginnings[trial], range(prompts)).sum()
+            found[trial] = odds.chances(beginnings[trial], range(prompts))
     return found
 
 

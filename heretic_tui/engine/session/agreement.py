@@ -19,7 +19,7 @@ from heretic_tui.work import Work
 
 # What the study keeps of a trial's end: the fields of the event.
 _ENDED = (
-    *("state", "figures", "at_least", "estimate", "error", "looked_at", "openings", "prompts", "seconds", "stages"),
+    *("state", "figures", "at_least", "estimate", "error", "looked_at", "per_prompt", "prompts", "seconds", "stages"),
     "reason",
 )
 

@@ -8,29 +8,30 @@ killed goes on the same way.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from heretic_tui import events as ev
-from heretic_tui.engine.measuring.checked import of_openings
+from heretic_tui.engine.measuring.checked import of_first_tokens, of_openings
+from heretic_tui.engine.measuring.expectation import Expectation, Shares, Value
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.engine.measuring.screening import (
     ERRORS,
-    Cheap,
-    Expectation,
     Front,
-    Value,
+    PerPrompt,
+    Plan,
     errors_beyond,
-    expected,
-    measure_cheaply,
+    look,
+    plan_of,
     rounded,
 )
 from heretic_tui.engine.session.phases.baseline import Baseline
 from heretic_tui.figures import EXPECTED_REFUSALS
-from heretic_tui.run.state import MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
 # The first trials are decoded whatever they are expected to be: by them estimates are calibrated.
@@ -39,6 +40,15 @@ CALIBRATING = 8
 ROUND = 20
 # A trial may be decoded in a round where its estimate as it is lies on the front; at the end within the errors set.
 _ON_THE_FRONT = 0.0
+
+
+@dataclass(frozen=True)
+class Due:
+    """What has to be found of some screened trials: their verdicts, or (`decode` is false) their cheap figures on more
+    of the prompts."""
+
+    numbers: Sequence[int]
+    decode: bool
 
 
 class Screener:
@@ -65,40 +75,83 @@ class Screener:
         self._state = state
         self._history = history
         self._base = rounded(openings.base.tolist()), [response.verdict.refused for response in baseline.responses]
-        self._known: tuple[list[int], Expectation] | None = None
+        self._expected: tuple[list[int], Expectation] | None = None
+        self._shares: tuple[list[int], dict[str, Shares]] | None = None
+        self._plan: Plan | None = None
 
-    def measure(self, job: Job, work: Work) -> Cheap:
-        """Look at a trial without decoding it: until it is certain to be beaten, or all prompts have been looked at.
-        Raises as `measure_cheaply` does."""
+    # Looking at a trial
+
+    def look_at(self, job: Job, work: Work) -> ev.TrialFinished:
+        """Look at a trial on the first part of the prompts, or, where it was looked at before, on the next one; on more
+        where that says nothing yet. Returns its end. Raises as `look` does."""
         assert job.number is not None
-        front, expectation = self._front(job.number), self._expectation(job.number)
+        trial = self._state.trials.get(job.number)
+        known = {key: list(values) for key, values in trial.per_prompt.items()} if trial else {}
+        evaluation, plan = self._baseline.evaluation, self._planned
+        for part in range(plan.parts):
+            good, bad = plan.of(part)
+            if len(known.get(EXPECTED_REFUSALS, ())) >= sum(len(plan.of(earlier)[1]) for earlier in range(part + 1)):
+                continue
+            found = look(self._baseline.pool, job, evaluation, self._openings, good, bad, work)
+            known = {key: [*known.get(key, ()), *values] for key, values in found.items()}
+            if ended := self._ended(job.number, known):
+                return ended
+        raise AssertionError("all prompts were looked at")
 
-        def is_beaten(cheap: Cheap) -> bool:
-            counted = expectation.refusals(cheap.openings)
-            return errors_beyond(front, cheap.figures[self._first], counted) > self._errors
-
-        return measure_cheaply(self._baseline.pool, job, self._baseline.evaluation, self._openings, is_beaten, work)
-
-    def ended(self, job: Job, cheap: Cheap) -> ev.TrialFinished:
-        """The end of a trial that was looked at."""
-        assert job.number is not None
-        counted = self._expectation(job.number).refusals(cheap.openings)
-        evaluation, known = self._baseline.evaluation, dict(cheap.figures)
-        if len(cheap.openings) == len(evaluation.bad):
-            begins = torch.tensor(cheap.openings, dtype=torch.float64)
-            known |= {key: Value(value) for key, value in of_openings(evaluation.metrics, begins).items()}
+    def _ended(self, number: int, known: PerPrompt) -> ev.TrialFinished | None:
+        """The end of a trial that was looked at on some prompts; None where they say nothing of the others."""
+        evaluation, plan = self._baseline.evaluation, self._planned
+        good, bad = len(evaluation.good), len(evaluation.bad)
+        looked_at = {"good": len(known[self._first]), "bad": len(known[EXPECTED_REFUSALS])}
+        whole = looked_at == {"good": good, "bad": bad}
+        if whole:
+            known = {
+                key: _in_order(values, plan.bad if key == EXPECTED_REFUSALS else plan.good)
+                for key, values in known.items()
+            }
+            tensors = {key: torch.tensor(values, dtype=torch.float64) for key, values in known.items()}
+            figures = of_first_tokens(evaluation.metrics, tensors, bad) | of_openings(
+                evaluation.metrics, tensors[EXPECTED_REFUSALS]
+            )
+            values = {key: Value(value) for key, value in figures.items()}
         else:
-            known[EXPECTED_REFUSALS] = expected(cheap.openings, len(evaluation.bad))
-        estimates = {key: each for key, each in known.items() if each.error} | {self._counted: counted}
+            values = {}
+            for key in evaluation.metrics.first_tokens:
+                estimate = self._figure(key, known[key], number)
+                if estimate is None:
+                    return None
+                values[key] = estimate
+        values[self._counted] = self._refusals(known, number)
+        estimates = {key: each for key, each in values.items() if each.error}
         return ev.TrialFinished(
-            number=job.number,
+            number=number,
             state="screened",
-            figures={key: each.value for key, each in known.items() if not each.error},
+            figures={key: each.value for key, each in values.items() if not each.error},
             estimate={key: compared(each.value) for key, each in estimates.items()},
             error={key: compared(each.error) for key, each in estimates.items()},
-            looked_at=dict(cheap.looked_at),
-            openings=list(cheap.openings),
+            looked_at=looked_at,
+            per_prompt={key: list(each) for key, each in known.items()},
         )
+
+    @property
+    def _planned(self) -> Plan:
+        """By the first trials, which were measured on all prompts."""
+        if self._plan is None:
+            first = [t for t in self._state.trials.values() if t.number < CALIBRATING and self._is_whole(t)]
+            openings = [self._base[0], *(trial.per_prompt[EXPECTED_REFUSALS] for trial in first)]
+            values = [trial.per_prompt[self._first] for trial in first]
+            self._plan = plan_of(values or [[1.0] * len(self._baseline.evaluation.good)], openings)
+        return self._plan
+
+    def _is_whole(self, trial: TrialRecord) -> bool:
+        """Whether a trial was measured by prompt on all of them."""
+        counts = {key: len(self._baseline.evaluation.good) for key in self._baseline.evaluation.metrics.first_tokens}
+        counts[EXPECTED_REFUSALS] = len(self._baseline.evaluation.bad)
+        return trial.state in KNOWN_STATES and all(
+            len(trial.per_prompt.get(key, ())) == count for key, count in counts.items()
+        )
+
+    # What trials are expected to be
 
     def shown(self, number: int) -> dict[int, tuple[float, float]]:
         """What the sampler is shown, when it is asked for a trial, of those before it: both objectives, in the order
@@ -108,38 +161,54 @@ class Screener:
             if trial.number < number and trial.state in (*MEASURED_STATES, "screened"):
                 values = {**trial.estimate, **trial.figures}
                 if trial.state == "screened":
-                    values[self._counted] = self._counted_of(trial, number).value
+                    values[self._counted] = self._refusals(trial.per_prompt, number).value
+                    values[self._first] = self._first_of(trial, number).value
                 first, second = (compared(values[key]) for key in self._state.objectives)
                 found[trial.number] = first, second
         return found
 
-    def to_take_up(self, before: int, most: int, at_the_end: bool) -> list[int]:
-        """The trials that are decoded next, nearest to the front (or furthest beyond it) first; none where all that
-        could be on the front have been. Those whose decoding was interrupted come first.
+    def due(self, before: int, most: int, at_the_end: bool) -> Due | None:
+        """What has to be found next, so that nothing is left that could be on the front, nearest to it (or furthest
+        beyond it) first; None where nothing is. What was interrupted comes first.
 
         Args:
             before: trials with lower numbers have ended.
-            most: so many at once.
+            most: so many are decoded at once.
             at_the_end: of the search.
         """
-        screened = [t for t in self._state.trials.values() if t.state == "screened" and t.number < before]
-        if interrupted := [trial.number for trial in screened if trial.taken_up]:
-            return interrupted
-        front, limit = self._front(before), self._errors if at_the_end else _ON_THE_FRONT
+        interrupted = [trial.number for trial in self._screened(before) if trial.taken_up]
+        if interrupted:
+            return Due(interrupted, decode=True)
+        chosen: list[TrialRecord] = []
+        best: list[tuple[float, float]] = []
+        # Those come first that no other of them is expected to beat: what is found of them may settle what the others
+        # are.
+        for trial, value, refusals in self._near(before, self._errors if at_the_end else _ON_THE_FRONT):
+            if not any(one <= value and other <= refusals for one, other in best):
+                best.append((value, refusals))
+                chosen.append(trial)
+        if unsure := [trial.number for trial in chosen if not self._is_whole(trial)]:
+            return Due(unsure[:1], decode=False)
+        return Due([trial.number for trial in chosen[:most]], decode=True) if chosen else None
+
+    def undecided(self, before: int) -> int:
+        """How many trials could be on the front by the errors that are set, and have not been decoded."""
+        return len(self._near(before, self._errors))
+
+    def _near(self, before: int, limit: float) -> list[tuple[TrialRecord, float, float]]:
+        """Screened trials that the front does not beat by more than some errors, with what both figures are expected to
+        be; those that it beats least first."""
+        front = self._front(before)
         near = []
-        for trial in screened:
-            first, counted = self._first_of(trial), self._counted_of(trial, before)
+        for trial in self._screened(before):
+            first, counted = self._first_of(trial, before), self._refusals(trial.per_prompt, before)
             beyond = errors_beyond(front, first, counted)
             if beyond <= limit:
                 near.append((beyond, first.value, counted.value, trial.number))
-        chosen: list[int] = []
-        best: list[tuple[float, float]] = []
-        # Those come first that no other of them is expected to beat: their verdicts may settle what the others are.
-        for _, value, refusals, number in sorted(near):
-            if not any(one <= value and other <= refusals for one, other in best):
-                best.append((value, refusals))
-                chosen.append(number)
-        return chosen[:most]
+        return [(self._state.trials[number], value, refusals) for _, value, refusals, number in sorted(near)]
+
+    def _screened(self, before: int) -> list[TrialRecord]:
+        return [t for t in self._state.trials.values() if t.state == "screened" and t.number < before]
 
     def front_when_taken_up(self) -> Front:
         """The trials that had been measured in full when the latest were taken up."""
@@ -155,7 +224,9 @@ class Screener:
 
     def _front(self, before: int) -> Front:
         complete = (t for t in self._state.trials.values() if t.state == "complete" and t.number < before)
-        return [self._point(trial) for trial in complete]
+        # What refuses as much as the original model is beaten by that.
+        original = self._baseline.figures[self._first], self._baseline.figures[self._counted]
+        return [original, *(self._point(trial) for trial in complete)]
 
     def _point(self, trial: TrialRecord) -> tuple[float, float]:
         return trial.measured_figures[self._first], trial.measured_figures[self._counted]
@@ -165,29 +236,45 @@ class Screener:
         decoded = [
             trial.number
             for trial in self._state.trials.values()
-            if trial.state == "complete" and trial.number < before and len(trial.openings) == len(self._base[0])
+            if trial.state == "complete" and trial.number < before and self._is_whole(trial)
         ]
-        if self._known is None or self._known[0] != decoded:
+        if self._expected is None or self._expected[0] != decoded:
             openings, verdicts = [self._base[0]], [self._base[1]]
             for number in decoded:
                 if refused := self._history.refused(number):
-                    openings.append(self._state.trials[number].openings)
+                    openings.append(self._state.trials[number].per_prompt[EXPECTED_REFUSALS])
                     verdicts.append(refused)
-            self._known = decoded, Expectation(openings, verdicts)
-        return self._known[1]
+            self._expected = decoded, Expectation(openings, verdicts)
+        return self._expected[1]
 
-    def _first_of(self, trial: TrialRecord) -> Value:
-        return _value(trial, self._first)
+    def _refusals(self, known: PerPrompt, before: int) -> Value:
+        """The refusals of a trial that was looked at, as they are to be expected by what is known now."""
+        openings = known[EXPECTED_REFUSALS]
+        whole = len(openings) == len(self._baseline.evaluation.bad)
+        return self._expectation(before).refusals(openings, None if whole else self._planned.bad[: len(openings)])
 
-    def _counted_of(self, trial: TrialRecord, before: int) -> Value:
-        """The refusals of a screened trial as they are to be expected by what is known now."""
-        return self._expectation(before).refusals(trial.openings)
+    def _figure(self, key: str, values: Sequence[float], before: int) -> Value | None:
+        """A figure of first tokens from a part of the prompts, by the trials with lower numbers that were measured on
+        all of them."""
+        measured = [t.number for t in self._state.trials.values() if t.number < before and self._is_whole(t)]
+        if self._shares is None or self._shares[0] != measured:
+            trials = [self._state.trials[number] for number in measured]
+            keys = self._baseline.evaluation.metrics.first_tokens
+            found = {k: Shares([t.per_prompt[k] for t in trials], [t.figures[k] for t in trials]) for k in keys}
+            self._shares = measured, found
+        return self._shares[1][key].estimate(values, self._planned.good[: len(values)])
+
+    def _first_of(self, trial: TrialRecord, before: int) -> Value:
+        if self._first in trial.figures:
+            return Value(trial.figures[self._first])
+        found = self._figure(self._first, trial.per_prompt[self._first], before)
+        return found or Value(trial.estimate[self._first], trial.error.get(self._first, math.inf))
 
 
-def _value(trial: TrialRecord, key: str) -> Value:
-    if key in trial.figures:
-        return Value(trial.figures[key])
-    return Value(trial.estimate.get(key, math.inf), trial.error.get(key, 0.0))
+def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
+    """Values that are in the order of a plan, in that of the prompts."""
+    found = dict(zip(order, values, strict=True))
+    return [found[row] for row in range(len(found))]
 
 
 def known_figures(trial: TrialRecord, needed: Mapping[str, object]) -> dict[str, float] | None:

@@ -29,10 +29,10 @@ from heretic_tui.engine.measuring.screening import rounded
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.agreement import agree, has_ended, is_by_hand, tell_study
-from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Screener, known_figures
+from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Due, Screener, known_figures
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.run.state import DIED, MEASURED_STATES, RunState
+from heretic_tui.run.state import DIED, KNOWN_STATES, MEASURED_STATES, RunState
 from heretic_tui.work import Work
 
 # A process that has ended in the same trial this often would end in it again.
@@ -84,8 +84,10 @@ class Trials:
         try:
             while True:
                 self._work.checkpoint()
-                if may_ask and self._take_up_those_that_are_due(n_trials):
-                    continue
+                if may_ask and (due := self._due(n_trials)):
+                    if not due.decode:
+                        return self._look_again(due.numbers)
+                    self._take_up(due.numbers)
                 while may_ask and self._asked < self._told + self._at_once(self._asked):
                     by_hand = self._is_by_hand(self._asked)
                     if not by_hand and self._own >= n_trials:
@@ -119,7 +121,7 @@ class Trials:
         many is done."""
         if self._screener is None or self._own < n_trials:
             return 0
-        return len(self._screener.to_take_up(self._told, len(self._state.trials), at_the_end=True))
+        return self._screener.undecided(self._told)
 
     def keep(self, keep: Keep) -> None:
         """Make an edit that was chosen by hand the next trial, and begin to measure it. It can be cancelled alone."""
@@ -180,16 +182,25 @@ class Trials:
         """How many trials may be in hand with this one. Those that are looked at end before the next is asked for."""
         return 1 if self._is_looked_at(number) else self._bench.baseline.trials_at_once
 
-    def _take_up_those_that_are_due(self, n_trials: int) -> bool:
-        """After a round of trials, and at the end, take up those that could be on the front, if there are any left."""
+    def _due(self, n_trials: int) -> Due | None:
+        """After a round of trials, and at the end: what has to be found of those that could be on the front."""
         at_the_end = self._own >= n_trials > 0
         due = at_the_end or (self._own > CALIBRATING and self._own % ROUND == 0)
         if self._screener is None or not due or self._in_hand or self._asked > self._told:
-            return False
-        numbers = self._screener.to_take_up(self._told, self._bench.baseline.trials_at_once, at_the_end)
-        if numbers:
-            self._take_up(numbers)
-        return bool(numbers)
+            return None
+        return self._screener.due(self._told, self._bench.baseline.trials_at_once, at_the_end)
+
+    def _look_again(self, numbers: Sequence[int]) -> bool:
+        """Look at screened trials on more of the prompts. Returns whether that succeeded."""
+        assert self._screener is not None
+        for number in numbers:
+            job = Job(number, {}, 0)
+            with failures_of(job):
+                begun = self._bench.job(number, self._state.trials[number].parameters)
+                self._finish(begun, self._screener.look_at(begun, self._work))
+            if job.error:
+                return self._conclude(job)
+        return True
 
     def _take_up(self, numbers: Sequence[int]) -> None:
         """Begin to decode some trials that were screened."""
@@ -247,7 +258,10 @@ class Trials:
             begun.given_up = given_up
             begun.add("sampling", sampling)
             if cheaply and self._screener:
-                self._finish(begun, self._screener.ended(begun, self._screener.measure(begun, self._work)))
+                # In hand, so that it is told where it is interrupted.
+                self._in_hand.append(begun)
+                self._finish(begun, self._screener.look_at(begun, self._work))
+                self._in_hand.remove(begun)
                 return True
             begun.odds = self._history.before(known) if self._history else None
             # What a person chose is measured in full, whatever comes out.
@@ -302,7 +316,8 @@ class Trials:
             return False
         if responses:
             self._bench.keep_responses(job.number, responses)
-        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures, openings=rounded(job.begins))
+        ended = ev.TrialFinished(number=job.number, state="complete", figures=figures)
+        ended = replace(ended, per_prompt={key: rounded(values) for key, values in job.per_prompt.items()})
         if job.dominated and job.stopping:
             estimate = {job.stopping[1]: round(job.estimate(), 2)}
             ended = replace(ended, state="dominated", at_least=at_least, estimate=estimate)
@@ -320,14 +335,16 @@ class Trials:
         """Tell the end of a trial, with the time that it took."""
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}
         earlier = self._state.trials.get(ended.number)
-        if earlier and earlier.taken_up and ended.state in MEASURED_STATES:
-            # What was found before it was taken up is a part of it.
+        if earlier and earlier.state == "screened" and ended.state in KNOWN_STATES:
+            # What was found before is a part of it.
             stages = {
                 name: round(earlier.stages.get(name, 0.0) + stages.get(name, 0.0), 3)
                 for name in {**earlier.stages, **stages}
             }
+        if earlier and earlier.state == "screened" and ended.state in MEASURED_STATES:
+            per_prompt = {**earlier.per_prompt, **ended.per_prompt}
             figures = {**earlier.figures, **ended.figures}
-            ended = replace(ended, figures=figures, looked_at=earlier.looked_at, openings=earlier.openings)
+            ended = replace(ended, figures=figures, looked_at=earlier.looked_at, per_prompt=per_prompt)
             if ended.state == "complete":
                 ended = replace(ended, estimate=earlier.estimate, error=earlier.error)
         seconds = round(sum(stages.values()), 3)
