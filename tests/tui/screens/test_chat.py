@@ -203,7 +203,7 @@ def test_esc_withdraws_what_waits_and_the_next_leaves_the_line(where: str, tmp_p
         (chat,) = asked(host)
         status = shown(app, "#chat-status")
         assert "Esc takes the message back." in status
-        assert ("still being prepared (step 1 of 8)" in status) == (where == "preparing")
+        assert ("still being prepared (step 1 of 7)" in status) == (where == "preparing")
         await pilot.press("escape")
         assert app.view.conversations.turns == []
         assert box(app).text == "never mind", "it can be sent again"
