@@ -43,7 +43,12 @@ def _why(trial: TrialRecord, state: RunState, alive: bool) -> str:
     if better:
         return f"Trial {better.number} beats it, even where its estimates are off by {words}. (d decodes it)"
     if alive and state.phase == "search":
-        return f"It could be on the front within {words}: it is decoded before the search ends. (d decodes it now)"
+        return (
+            f"It could be on the front within {words}: it is decoded before the search ends, unless the trials decoded "
+            "until then say that it is beaten. (d decodes it now)"
+        )
+    if state.finished >= state.n_trials:
+        return "This estimate left that open; by what the search learnt after it, it is beaten. (d decodes it)"
     return f"By this estimate it could be on the front within {words}. (d decodes it)"
 
 
