@@ -120,9 +120,9 @@ class Keep:
 
 @dataclass(frozen=True)
 class TakeUp:
-    """Decode the verdicts of a screened trial now, whatever its estimates say. It is told as one that the search takes
-    up by itself: TrialsTakenUp, then TrialFinished once more. Nothing happens where the trial is not screened (any
-    more)."""
+    """Decode the verdicts of a screened trial now, in full, whatever its estimates say. It is told as one that the
+    search takes up by itself: TrialsTakenUp, then TrialFinished once more. Nothing happens where the trial is not
+    screened (any more)."""
 
     trial: int
 

@@ -18,8 +18,6 @@ from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.work import Work
 
-# Standard errors within which a trial is decoded, by the setting.
-ERRORS: Mapping[str, float] = {"safe": 2.0, "fast": 1.0}
 # The share of the prompts that every trial is looked at on, and those that follow where that decides nothing; and the
 # fewest prompts.
 _PARTS = (0.25, 0.5, 1.0)

@@ -20,7 +20,6 @@ from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.engine.measuring.screening import (
-    ERRORS,
     Front,
     PerPrompt,
     Plan,
@@ -31,6 +30,7 @@ from heretic_tui.engine.measuring.screening import (
 )
 from heretic_tui.engine.session.phases.baseline import Baseline
 from heretic_tui.figures import EXPECTED_REFUSALS
+from heretic_tui.run.screened import margin_of
 from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
 from heretic_tui.work import Work
 
@@ -68,7 +68,7 @@ class Screener:
         state: RunState,
         history: History,
     ) -> None:
-        self._errors = ERRORS[screening]
+        self._errors = margin_of(screening)
         self._first, self._counted = objectives
         self._baseline = baseline
         self._openings = openings

@@ -147,7 +147,7 @@ class Trials:
             and trial.state == "screened"
             and not any(j.number == number for j in self._in_hand)
         ):
-            self._take_up([number])
+            self._take_up([number], in_full=True)
 
     @property
     def in_hand(self) -> bool:
@@ -202,8 +202,8 @@ class Trials:
                 return self._conclude(job)
         return True
 
-    def _take_up(self, numbers: Sequence[int]) -> None:
-        """Begin to decode some trials that were screened."""
+    def _take_up(self, numbers: Sequence[int], in_full: bool = False) -> None:
+        """Begin to decode some trials that were screened; in full, or until they are certain to be beaten."""
         assert self._screener is not None
         self._work.tell(ev.TrialsTakenUp(numbers=list(numbers)))
         # What was known when they were first taken up: an interruption changes nothing.
@@ -218,7 +218,7 @@ class Trials:
                 begun = self._bench.job(number, trial.parameters)
                 begun.known = known_figures(trial, self._bench.baseline.evaluation.metrics.first_tokens) or {}
                 begun.odds = self._history.of(sorted(decoded)) if self._history else None
-                if self._stopping and self._bench.run.settings.early_stop:
+                if self._stopping and self._bench.run.settings.early_stop and not in_full:
                     begun.stopping, begun.front = self._stopping, [(one, int(other)) for one, other in front]
                 self._in_hand.append(begun)
                 self._bench.baseline.pool.start(begun)
