@@ -59,6 +59,7 @@ class ChatTemplate:
         self.uses_clock = False
         self.notes: list[str] = []
         self._tokenizer = tokenizer
+        self._prompts: dict[tuple[datetime, str, tuple[str, str], bool], str] = {}
         # Code that a model brings may have a way of its own; a template alone is rendered here, with this clock.
         own = type(tokenizer).apply_chat_template is not PreTrainedTokenizerBase.apply_chat_template
         self._template = None if own else self._compiled(_source(tokenizer))
@@ -77,7 +78,13 @@ class ChatTemplate:
         Raises:
             UsageError: when the template refuses these turns, takes too long, or writes too much.
         """
-        return self._print(system_prompt, turns, self._parts, self._system_role, thinking)
+        if len(turns) > 1:
+            return self._print(system_prompt, turns, self._parts, self._system_role, thinking)
+        # A prompt: the phases of a run need each several times, and to print it takes longer than its tokens.
+        prompt = (self.clock, system_prompt, turns[0], thinking)
+        if prompt not in self._prompts:
+            self._prompts[prompt] = self._print(system_prompt, turns, self._parts, self._system_role, thinking)
+        return self._prompts[prompt]
 
     def _print(
         self, system_prompt: str, turns: Turns, parts: frozenset[str], system_role: bool, thinking: bool = False
