@@ -81,6 +81,8 @@ class Trials:
         Raises:
             Aborted: from the control; the trials in hand are told as stopped.
         """
+        # Between a trial that was only looked at and the next one there is none in hand, and the search goes on.
+        self._control.in_trial = True
         try:
             while True:
                 self._work.checkpoint()
@@ -252,7 +254,6 @@ class Trials:
         if attempt > _ATTEMPTS:
             self._fail(job, f"the process died {_ATTEMPTS} times while this trial was in hand")
             return False
-        self._control.in_trial = True
         with failures_of(job):
             begun = self._bench.job(number, parameters)
             begun.given_up = given_up

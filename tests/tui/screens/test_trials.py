@@ -273,7 +273,7 @@ def test_the_steps_before_the_search_stand_in_place_of_the_trials(tmp_path: Path
         assert [line[0] for line in lines[:4]] == ["✓", "▶", " ", " "]
         assert lines[1].startswith("▶ 2 finding the batch size")
         assert "3/12" in lines[1]
-        assert lines[7].strip() == "8 searching: 60 trials"
+        assert lines[6].strip() == "7 searching: 60 trials"
         assert "LlamaForCausalLM, 30 layers" in shown(app, "#found")
         assert not app.screen.query_one("#trial-table").is_on_screen
         assert "0" not in drawn(app).split("Found out so far")[0].split("Preparing")[1].replace("60 trials", "")
