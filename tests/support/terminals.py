@@ -129,4 +129,6 @@ def state_in(runs_dir: Path) -> RunState:
 
 
 def demo(runs_dir: Path, trials: int) -> list[object]:
-    return ["demo", "--runs-dir", runs_dir, "--seed", 0, "--n-trials", trials, "--n-startup-trials", trials]
+    # Decoded in full, each takes long enough for people to do something meanwhile.
+    flags = ["--seed", 0, "--n-trials", trials, "--n-startup-trials", trials, "--screening", "off"]
+    return ["demo", "--runs-dir", runs_dir, *flags]

@@ -87,5 +87,5 @@ def test_killed_at_twenty_random_moments_a_run_has_the_same_trials(tmp_path: Pat
     assert finished(killed) == expected
     # Nothing is computed again that the folder holds: the last session found everything there.
     phases = [event for event in map(json.loads, out.splitlines()) if event["type"] == "phase_finished"]
-    assert {event["phase"] for event in phases if event["reused"]} == {"baseline", "residuals", "layers"}
+    assert {event["phase"] for event in phases if event["reused"]} == {"baseline", "residuals"}
     assert not {event["phase"] for event in phases} & {"batch size", "response prefix"}
