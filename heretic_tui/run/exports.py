@@ -15,6 +15,7 @@ from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_o
 from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.annotations import LONGEST_NOTE
+from heretic_tui.run.record import Reading
 from heretic_tui.words import quoted
 
 ExportKind: TypeAlias = Literal["merged", "adapter"]
@@ -117,6 +118,8 @@ class ExportRecord(ExportFigures):
         settings: those that decide the files, as plain JSON, in the words of the version that wrote them.
         identity: of settings, model and prompts, to tell whether they are those of the export.
         clock: the time that the chat template was told; None where an older version wrote this.
+        reading: how the prompts were read that the directions were made from; None where an older version wrote this,
+            which read them in padded batches.
         loaded_as: the entry of the setting `dtypes` that the model was loaded with.
         parameters: as plain JSON (parameters.py).
         coverage: how many matrices were edited, in words.
@@ -137,6 +140,7 @@ class ExportRecord(ExportFigures):
     batch_size: int
     response_prefix: str
     clock: str | None = None
+    reading: Reading | None = None
     dtype: str = ""
     loaded_as: str | None = None
     run: str = ""
@@ -159,7 +163,7 @@ class ExportRecord(ExportFigures):
 
 # In the file the figures come after what was measured.
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
-_LEFT_OUT = ("clock", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search")
+_LEFT_OUT = ("clock", "reading", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search")
 
 
 def read_export(file: Path) -> ExportRecord:

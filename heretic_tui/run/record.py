@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from heretic_tui.errors import UsageError
 from heretic_tui.files import read_json, write_json
 from heretic_tui.records import Misfit, as_json, read_object
 
 T = TypeVar("T")
+
+# How the prompts that directions are made from are read: without padding, or in padded batches. The last digits of
+# directions depend on it.
+Reading = Literal["packed", "padded"]
 
 _WHAT_HELPS = "put back a copy, or delete the run folder"
 
@@ -30,6 +34,7 @@ class RunRecord:
         batch_size: prompts in one forward pass, found by measuring.
         step_seconds: seconds of a decoding step, by the number of rows.
         response_prefix: what every response is made to begin with.
+        reading: how the prompts were read that the directions were made from.
         loaded_as: the entry of the setting `dtypes` that the figures were measured with.
         trials_at_once: how many trials are in hand.
         checksums: of files that figures depend on, by their paths in the run folder.
@@ -47,6 +52,7 @@ class RunRecord:
     batch_size: int | None = None
     step_seconds: Mapping[str, float] = field(default_factory=dict)
     response_prefix: str | None = None
+    reading: Reading | None = None
     loaded_as: str | None = None
     trials_at_once: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)

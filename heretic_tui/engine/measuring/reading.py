@@ -18,12 +18,16 @@ from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixS
 from heretic_tui.engine.measuring.ragged_cache import narrowest_window, plain_layers
 from heretic_tui.engine.memory import halving, is_out_of_memory
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.run.record import Reading
 from heretic_tui.work import ProgressReport
 
 log = logging.getLogger(__name__)
 
 # How far residuals may lie apart by rounding alone, relatively, in float32 and in 16 bits.
 _ROUNDING, _ROUNDING_16 = 1e-4, 5e-2
+# The first prompts of each set are read by themselves, whoever asks for them: in which batch a prompt is read decides
+# the last digits of its residuals, and what is built again from a record is to be the same.
+FIRST_READ = 100
 
 # Called with rows that were read, their residuals and the most likely tokens that follow.
 _Take = Callable[[Sequence[int], Tensor, Tensor], None]
@@ -36,9 +40,12 @@ class Reader:
     Args:
         sets: tokens of the prompts, by the name of their set.
         quantile: see `winsorize`.
+        packed: false: they are read in padded batches in any case, as older versions did.
     """
 
-    def __init__(self, model: ChatModel, sets: Mapping[str, Sequence[Tokens]], quantile: float) -> None:
+    def __init__(
+        self, model: ChatModel, sets: Mapping[str, Sequence[Tokens]], quantile: float, packed: bool = True
+    ) -> None:
         self.sets = sets
         self._model = model
         self._quantile = quantile
@@ -47,8 +54,13 @@ class Reader:
         }
         self._following = {name: [NO_TOKEN] * len(rows) for name, rows in sets.items()}
         self._unread = {name: set(range(len(rows))) for name, rows in sets.items()}
-        self._prefill = prefill_that_fits(model, sets)
+        self._prefill = prefill_that_fits(model, sets) if packed else None
         self._prefix: PrefixStates | None = None
+
+    @property
+    def way(self) -> Reading:
+        """How they are read."""
+        return "packed" if self._prefill else "padded"
 
     def residuals(self, name: str, progress: ProgressReport | None = None) -> Residuals:
         """Those of all prompts of a set; what has not been read is read now. Raises as `following` does."""
@@ -77,15 +89,18 @@ class Reader:
             self._residuals[name][list(read)] = winsorize(residuals, self._quantile)
             for row, token in zip(read, following.tolist(), strict=True):
                 self._following[name][row] = token
-            self._unread[name].difference_update(read)
             done += len(read)
             if progress:
                 progress(done, len(wanted))
 
         if self._prefill:
-            self._read_packed(self._prefill, name, wanted, take)
+            for part in (range(FIRST_READ), range(FIRST_READ, len(self.sets[name]))):
+                self._read_packed(self._prefill, name, [row for row in wanted if row in part], take)
         else:
             self._read_padded(name, wanted, take)
+        # Padded batches are those of a whole set.
+        if self._prefill or len(wanted) == len(self.sets[name]):
+            self._unread[name].difference_update(wanted)
 
     def _read_packed(self, prefill: Prefill, name: str, wanted: Sequence[int], take: _Take) -> None:
         model = self._model

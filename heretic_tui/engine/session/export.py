@@ -99,6 +99,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         batch_size=bench.model.batch_size,
         response_prefix=bench.model.response_prefix,
         clock=bench.model.template.clock.isoformat(),
+        reading=folder.read_record().reading,
         dtype=bench.model.describe("none").dtype,
         loaded_as=bench.loaded_as,
         run=folder.name,

@@ -55,6 +55,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
             batch_size=record.batch_size,
             response_prefix=record.response_prefix,
             clock=record.clock,
+            reading=record.reading or "padded",
             loaded_as=record.loaded_as,
         )
         folder.save_record(found)

@@ -15,7 +15,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.record import RunRecord
 
 # What of a run's record its findings belong to.
-_TAKEN = ("created", "clock", "batch_size", "step_seconds", "response_prefix", "loaded_as")
+_TAKEN = ("created", "clock", "batch_size", "step_seconds", "response_prefix", "reading", "loaded_as")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from heretic_tui.engine.directions.residuals import gather_residuals
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring import reading
 from heretic_tui.engine.measuring.prefill import Prefill
 from heretic_tui.engine.measuring.reading import Reader, prefill_that_fits
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
@@ -125,3 +126,19 @@ def test_memory_that_runs_out_makes_the_batches_smaller_and_changes_nothing(
     monkeypatch.setattr(Prefill, "run", lack)
     torch.testing.assert_close(reader.residuals("good_prompts").each, expected.each, rtol=1e-4, atol=1e-5)
     assert model.batch_size <= 2
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_residuals_are_the_same_to_the_last_bit_whatever_was_looked_at_first(
+    make_model: Make, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    monkeypatch.setattr(reading, "FIRST_READ", 5)
+    model = make_model(batch_size=4)
+    sets = sets_of(model)
+    at_once, in_parts = Reader(model, sets, 1.0, packed), Reader(model, sets, 1.0, packed)
+    assert at_once.way == in_parts.way == ("packed" if packed else "padded")
+    in_parts.following("good_prompts", range(5))
+    assert torch.equal(in_parts.residuals("good_prompts").each, at_once.residuals("good_prompts").each)
+    if not packed:
+        # As older versions read them.
+        assert torch.equal(at_once.residuals("good_prompts").each, gather_residuals(model, sets["good_prompts"]).each)

@@ -62,7 +62,11 @@ def test_every_command_arrives_as_it_was_sent(kind: type[Command]) -> None:
 @pytest.mark.parametrize("kind", [cls for cls in get_args(Command) if cls is not Close])
 def test_a_command_that_lacks_a_field_or_has_another_connections_number_is_refused(kind: type[Command]) -> None:
     name, record = encode_command(example(kind), BASE)
-    needed = next(f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)
+    needed = next((f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING), None)
+    if needed is None:
+        # There is nothing that it could lack.
+        assert not record
+        return
     with pytest.raises(BadLine, match=f"{name}: .*{needed}"):
         decode_command(name, {key: value for key, value in record.items() if key != needed}, BASE)
     if "id" in record:

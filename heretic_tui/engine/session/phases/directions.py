@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -53,18 +53,21 @@ def directions_of_run(
         Aborted: from the control, between batches.
     """
     gathered: dict[str, Residuals] = {}
+    reader: Reader | None = None
     with phase("residuals", work) as running:
         found = unless_damaged(partial(_saved, run, model), work)
         running.reused = found is not None
         if found is None:
             run.require("directions")
             sets = {name: prompts.tokens[name] for name in ("good_prompts", "bad_prompts")}
-            reader = prompts.reader or Reader(model, sets, run.settings.winsorization_quantile)
+            packed = run.record.reading != "padded"
+            reader = prompts.reader or Reader(model, sets, run.settings.winsorization_quantile, packed)
             for name in sets:
                 with run.naming((name, len(run.sets[name]))):
                     gathered[name] = reader.residuals(name, work.progress(f"residuals of {title_of(name)}"))
     with phase("directions", work):
         if found is None:
+            assert reader is not None
             good, bad = gathered["good_prompts"], gathered["bad_prompts"]
             vectors = unit_directions(run.direction_method, good, bad, run.settings.orthogonalize_direction)
             found = {
@@ -75,6 +78,7 @@ def directions_of_run(
                 "directions": vectors,
             }
             keep_tensors(run.folder, run.folder.directions, found)
+            run.folder.save_record(replace(run.record, reading=reader.way))
         vectors = found["directions"]
         share = memory_share(model.device, BANK_SHARE)
         directions = FoundDirections(vectors, EditBank(model.anatomy.writers, vectors, run.edit_method, share))

@@ -107,5 +107,5 @@ def _next_dtypes(run: RunInputs, loaded: Loaded, problem: str, work: Work) -> li
     # Nothing that was found with the dtype that fails may be used with another one.
     for path in (folder.baseline, folder.responses(None), folder.directions):
         path.unlink(missing_ok=True)
-    run.folder.save_record(replace(run.record, batch_size=None, step_seconds={}, response_prefix=None))
+    run.folder.save_record(replace(run.record, batch_size=None, step_seconds={}, response_prefix=None, reading=None))
     return left

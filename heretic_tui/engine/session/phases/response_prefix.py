@@ -10,14 +10,13 @@ from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.positions import check_positions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.reading import Reader
+from heretic_tui.engine.measuring.reading import FIRST_READ, Reader
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.engine.session.phases.phase import RunInputs, phase
 from heretic_tui.events import ResponsePrefixFound
 from heretic_tui.work import ProgressReport, Work
 
-_PROMPTS = 100
 # Tokens of the responses that are looked at, where the first are the same, before all are.
 _FIRST_LOOK = 16
 # Share of the responses that may be empty or different without hiding what the others have in common.
@@ -53,7 +52,7 @@ def set_response_prefix(run: RunInputs, model: ChatModel, work: Work) -> Prepare
         work.tell(ResponsePrefixFound(prefix=known, source="detected" if given is None else "given"))
     else:
         run.require("response prefix")
-        with phase("response prefix", work), run.naming(("good_prompts", _PROMPTS), ("bad_prompts", _PROMPTS)):
+        with phase("response prefix", work), run.naming(("good_prompts", FIRST_READ), ("bad_prompts", FIRST_READ)):
             sets = {name: run.sets[name] for name in ("good_prompts", "bad_prompts")}
             skips, longest = run.settings.chain_of_thought_skips, run.settings.max_response_length
             quantile = run.settings.winsorization_quantile
@@ -90,7 +89,7 @@ def detect_response_prefix(
     Returns:
         What was found, and what has read the first prompts as they are with it; None where nothing has.
     """
-    prompts = [prompt for some in sets.values() for prompt in some[:_PROMPTS]]
+    prompts = [prompt for some in sets.values() for prompt in some[:FIRST_READ]]
     reader: Reader | None = None
     progress = work.progress("response prefix")
     model.response_prefix = ""
@@ -127,7 +126,7 @@ def _common_text(
     firsts = _first_tokens(model, reader, progress)
     if not common_prefix(firsts):
         return ""
-    tokens = [row for rows in reader.sets.values() for row in rows[:_PROMPTS]]
+    tokens = [row for rows in reader.sets.values() for row in rows[:FIRST_READ]]
     for length in (min(_FIRST_LOOK, longest), longest):
         common = common_prefix(greedy(model, tokens, length, progress))
         if len(common) < length:
@@ -144,7 +143,7 @@ def _common_text(
 def _first_tokens(model: ChatModel, reader: Reader, progress: ProgressReport) -> list[Tokens]:
     """The beginning of the responses: a token each, none where it ends the response."""
     firsts: list[Tokens] = []
-    total = sum(min(_PROMPTS, len(rows)) for rows in reader.sets.values())
+    total = sum(min(FIRST_READ, len(rows)) for rows in reader.sets.values())
     for name, rows in reader.sets.items():
         before = len(firsts)
 
@@ -152,7 +151,7 @@ def _first_tokens(model: ChatModel, reader: Reader, progress: ProgressReport) ->
             progress(before + done, total)
 
         try:
-            found = reader.following(name, range(min(_PROMPTS, len(rows))), tell)
+            found = reader.following(name, range(min(FIRST_READ, len(rows))), tell)
         except NotFiniteError as error:
             raise NotFiniteError([before + row for row in error.rows], error.what) from None
         firsts += [[] if token in model.end_tokens else [token] for token in found]
