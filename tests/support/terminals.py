@@ -90,6 +90,10 @@ class Terminal:
             if select.select([self.master], [], [], 0.1)[0]:
                 with suppress(OSError):
                     self.output += os.read(self.master, 1 << 16)
+        # What it wrote last lies in the terminal still.
+        with suppress(OSError):
+            while select.select([self.master], [], [], 0)[0] and (last := os.read(self.master, 1 << 16)):
+                self.output += last
         return self.process.wait(timeout=1)
 
     def hang_up(self) -> None:
