@@ -110,12 +110,14 @@ class AttachHost(OtherProcess):
         self._attachment.leave()
 
     def farewell(self) -> str | None:
-        """What the terminal is told when the screen is left: what becomes of the run; None where it is over."""
-        if not self.alive:
-            return None
+        """What the terminal is told when the screen is left: what becomes of the run, or became of it where it was
+        asked to stop; None where it was over."""
         name, called = self._folder.name, self._folder.called
+        asked = self._attachment.control.requested
+        if not self.alive:
+            stopped = asked in ("stopping", "aborting")
+            return f"{name} has stopped: `heretic-tui show {called}` says what it found" if stopped else None
         if self._attachment.ends_alone:
             return f"{name} has done its trials, and its process ends: `heretic-tui follow {called}` shows the run"
-        asked = self._attachment.control.requested
         becomes = {"stopping": "stops after the trial", "aborting": "is being stopped"}.get(asked, "goes on")
         return f"{name} {becomes}: `heretic-tui attach {called}` controls it again"

@@ -65,8 +65,7 @@ class Terminal:
             self.process.send_signal(signal.SIGWINCH)
 
     def press(self, keys: str) -> None:
-        while select.select([self.master], [], [], 0)[0]:
-            self.output += os.read(self.master, 1 << 16)
+        self._read_what_is_there()
         self._asked = len(self.output)
         os.write(self.master, keys.encode())
 
@@ -91,10 +90,14 @@ class Terminal:
                 with suppress(OSError):
                     self.output += os.read(self.master, 1 << 16)
         # What it wrote last lies in the terminal still.
-        with suppress(OSError):
-            while select.select([self.master], [], [], 0)[0] and (last := os.read(self.master, 1 << 16)):
-                self.output += last
+        self._read_what_is_there()
         return self.process.wait(timeout=1)
+
+    def _read_what_is_there(self) -> None:
+        # A terminal that nobody writes to any more gives an error in place of an end.
+        with suppress(OSError):
+            while select.select([self.master], [], [], 0)[0] and (data := os.read(self.master, 1 << 16)):
+                self.output += data
 
     def hang_up(self) -> None:
         os.close(self.master)
@@ -129,6 +132,4 @@ def state_in(runs_dir: Path) -> RunState:
 
 
 def demo(runs_dir: Path, trials: int) -> list[object]:
-    # Decoded in full, each takes long enough for people to do something meanwhile.
-    flags = ["--seed", 0, "--n-trials", trials, "--n-startup-trials", trials, "--screening", "off"]
-    return ["demo", "--runs-dir", runs_dir, *flags]
+    return ["demo", "--runs-dir", runs_dir, "--seed", 0, "--n-trials", trials, "--n-startup-trials", trials]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 from textual.color import Color
 from textual.pilot import Pilot
 
@@ -15,6 +16,7 @@ from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.dialogs import TextDialog
 from heretic_tui.tui.themes import ANSI, DARK, LIGHT, THEMES, looks
 from heretic_tui.tui.widgets.frame import Frame
+from heretic_tui.tui.widgets.message_line import MessageLine
 from tests.support import fake_run
 from tests.support.screens import drawn, drive, make_app, settle, told
 
@@ -81,17 +83,21 @@ def test_a_theme_that_is_chosen_is_there_the_next_time(
     assert load_interface().theme == "nord"
 
 
-def test_titles_take_the_colours_of_a_theme_that_is_chosen(tmp_path: Path, folder: Path) -> None:
+def test_titles_and_the_message_take_the_colours_of_a_theme_that_is_chosen(tmp_path: Path, folder: Path) -> None:
     host = fake_run.FakeHost(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story(trials=5))
+        app.say("A word.")
         await settle(pilot, app)
         app.theme = LIGHT
         await settle(pilot, app)
         title = app.screen.query_one("#trials-pane", Frame).border_title
         assert title
         assert Color.parse(looks(app).good).css in title
+        message = app.screen.query_one(MessageLine).content
+        assert isinstance(message, Text)
+        assert looks(app).ink in {str(span.style) for span in message.spans}
 
     drive(make_app(tmp_path, host), steps, (120, 40))
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from heretic_tui.tui.messages import Told
-from heretic_tui.tui.themes import looks
+from heretic_tui.tui.themes import Looks, looks
 
 # A long message takes as many lines as this, and no more.
 _MOST_LINES = 3
@@ -20,23 +20,23 @@ class MessageLine(Static):
 
     def __init__(self) -> None:
         super().__init__("", markup=False, id="message-line")
-        self._told: Told | None = None
-        self._lines, self._width = 1, 0
+        self._lines = 1
+        # What is shown now, how wide, and in which colours.
+        self._shown: tuple[Told | None, int, Looks] | None = None
 
     def show(self, told: Told | None, timed: bool = True) -> None:
         """
         Args:
             timed: false while nothing may move in a snapshot.
         """
-        width = self.size.width
-        if not width or (told is self._told and width == self._width):
+        width, look = self.size.width, looks(self)
+        if not width or self._shown == (told, width, look):
             return
-        self._told, self._width = told, width
+        self._shown = told, width, look
         if told is None:
             self.update("", layout=self._lines != 1)
             self._lines = 1
             return
-        look = looks(self)
         text = Text(" ")
         if timed:
             text.append(time.strftime("%H:%M  ", time.localtime(told.time)), look.dim)
