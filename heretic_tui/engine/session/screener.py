@@ -38,6 +38,8 @@ from heretic_tui.work import Work
 CALIBRATING = 8
 # After so many trials those that seem to be on the front are decoded, so that the search learns from true figures.
 ROUND = 20
+# What is known is kept for so many sets of trials: the sampler and the front go by different ones.
+_KEPT = 3
 # A trial may be decoded in a round where its estimate as it is lies on the front; at the end within the errors set.
 _ON_THE_FRONT = 0.0
 
@@ -75,8 +77,9 @@ class Screener:
         self._state = state
         self._history = history
         self._base = rounded(openings.base.tolist()), [response.verdict.refused for response in baseline.responses]
-        self._expected: tuple[list[int], Expectation] | None = None
-        self._shares: tuple[list[int], dict[str, Shares]] | None = None
+        metrics, prompts = baseline.evaluation.metrics, baseline.evaluation
+        self._counts = dict.fromkeys(metrics.first_tokens, len(prompts.good)) | {EXPECTED_REFUSALS: len(prompts.bad)}
+        self._known: dict[tuple[tuple[int, str], ...], _Known] = {}
         self._plan: Plan | None = None
 
     # Looking at a trial
@@ -100,7 +103,7 @@ class Screener:
 
     def _ended(self, number: int, known: PerPrompt) -> ev.TrialFinished | None:
         """The end of a trial that was looked at on some prompts; None where they say nothing of the others."""
-        evaluation, plan = self._baseline.evaluation, self._planned
+        evaluation, plan, before = self._baseline.evaluation, self._planned, self._before(number)
         good, bad = len(evaluation.good), len(evaluation.bad)
         looked_at = {"good": len(known[self._first]), "bad": len(known[EXPECTED_REFUSALS])}
         whole = looked_at == {"good": good, "bad": bad}
@@ -117,11 +120,11 @@ class Screener:
         else:
             values = {}
             for key in evaluation.metrics.first_tokens:
-                estimate = self._figure(key, known[key], number)
+                estimate = before.figure(key, known[key])
                 if estimate is None:
                     return None
                 values[key] = estimate
-        values[self._counted] = self._refusals(known, number)
+        values[self._counted] = before.refusals(known[EXPECTED_REFUSALS])
         estimates = {key: each for key, each in values.items() if each.error}
         return ev.TrialFinished(
             number=number,
@@ -145,10 +148,8 @@ class Screener:
 
     def _is_whole(self, trial: TrialRecord) -> bool:
         """Whether a trial was measured by prompt on all of them."""
-        counts = {key: len(self._baseline.evaluation.good) for key in self._baseline.evaluation.metrics.first_tokens}
-        counts[EXPECTED_REFUSALS] = len(self._baseline.evaluation.bad)
         return trial.state in KNOWN_STATES and all(
-            len(trial.per_prompt.get(key, ())) == count for key, count in counts.items()
+            len(trial.per_prompt.get(key, ())) == count for key, count in self._counts.items()
         )
 
     # What trials are expected to be
@@ -156,16 +157,17 @@ class Screener:
     def shown(self, number: int) -> dict[int, tuple[float, float]]:
         """What the sampler is shown, when it is asked for a trial, of those before it: both objectives, in the order
         of the run. What was decoded since it ended, and what was learned of the others' estimates, is in it."""
-        found = {}
+        found: dict[int, tuple[float, float]] = {}
         for trial in self._state.trials.values():
-            if trial.number < number and trial.state in (*MEASURED_STATES, "screened"):
+            if trial.number < number and trial.state in MEASURED_STATES:
                 values = {**trial.estimate, **trial.figures}
-                if trial.state == "screened":
-                    values[self._counted] = self._refusals(trial.per_prompt, number).value
-                    values[self._first] = self._first_of(trial, number).value
-                first, second = (compared(values[key]) for key in self._state.objectives)
-                found[trial.number] = first, second
-        return found
+                found[trial.number] = compared(values[self._first]), compared(values[self._counted])
+        if screened := self._screened(number):
+            known = self._before(number)
+            for trial in screened:
+                first, counted = self._expected(trial, known)
+                found[trial.number] = compared(first.value), compared(counted.value)
+        return dict(sorted(found.items()))
 
     def due(self, before: int, most: int, at_the_end: bool) -> Due | None:
         """What has to be found next, so that nothing is left that could be on the front, nearest to it (or furthest
@@ -198,10 +200,10 @@ class Screener:
     def _near(self, before: int, limit: float) -> list[tuple[TrialRecord, float, float]]:
         """Screened trials that the front does not beat by more than some errors, with what both figures are expected to
         be; those that it beats least first."""
-        front = self._front(before)
+        front, known = self._front(before), self._before(before)
         near = []
         for trial in self._screened(before):
-            first, counted = self._first_of(trial, before), self._refusals(trial.per_prompt, before)
+            first, counted = self._expected(trial, known)
             beyond = errors_beyond(front, first, counted)
             if beyond <= limit:
                 near.append((beyond, first.value, counted.value, trial.number))
@@ -231,44 +233,53 @@ class Screener:
     def _point(self, trial: TrialRecord) -> tuple[float, float]:
         return trial.measured_figures[self._first], trial.measured_figures[self._counted]
 
-    def _expectation(self, before: int) -> Expectation:
-        """By the trials with lower numbers that were decoded, and the base model."""
-        decoded = [
-            trial.number
-            for trial in self._state.trials.values()
-            if trial.state == "complete" and trial.number < before and self._is_whole(trial)
-        ]
-        if self._expected is None or self._expected[0] != decoded:
-            openings, verdicts = [self._base[0]], [self._base[1]]
-            for number in decoded:
-                if refused := self._history.refused(number):
-                    openings.append(self._state.trials[number].per_prompt[EXPECTED_REFUSALS])
-                    verdicts.append(refused)
-            self._expected = decoded, Expectation(openings, verdicts)
-        return self._expected[1]
-
-    def _refusals(self, known: PerPrompt, before: int) -> Value:
-        """The refusals of a trial that was looked at, as they are to be expected by what is known now."""
-        openings = known[EXPECTED_REFUSALS]
-        whole = len(openings) == len(self._baseline.evaluation.bad)
-        return self._expectation(before).refusals(openings, None if whole else self._planned.bad[: len(openings)])
-
-    def _figure(self, key: str, values: Sequence[float], before: int) -> Value | None:
-        """A figure of first tokens from a part of the prompts, by the trials with lower numbers that were measured on
-        all of them."""
-        measured = [t.number for t in self._state.trials.values() if t.number < before and self._is_whole(t)]
-        if self._shares is None or self._shares[0] != measured:
-            trials = [self._state.trials[number] for number in measured]
-            keys = self._baseline.evaluation.metrics.first_tokens
-            found = {k: Shares([t.per_prompt[k] for t in trials], [t.figures[k] for t in trials]) for k in keys}
-            self._shares = measured, found
-        return self._shares[1][key].estimate(values, self._planned.good[: len(values)])
-
-    def _first_of(self, trial: TrialRecord, before: int) -> Value:
+    def _expected(self, trial: TrialRecord, known: _Known) -> tuple[Value, Value]:
+        """Both objectives of a screened trial, as they are to be expected by what is known now."""
+        counted = known.refusals(trial.per_prompt[EXPECTED_REFUSALS])
         if self._first in trial.figures:
-            return Value(trial.figures[self._first])
-        found = self._figure(self._first, trial.per_prompt[self._first], before)
-        return found or Value(trial.estimate[self._first], trial.error.get(self._first, math.inf))
+            return Value(trial.figures[self._first]), counted
+        first = known.figure(self._first, trial.per_prompt[self._first])
+        recorded = trial.estimate[self._first], trial.error.get(self._first, math.inf)
+        return first or Value(*recorded), counted
+
+    def _before(self, number: int) -> _Known:
+        """What is known by the trials with lower numbers, and the base model."""
+        whole = [t for t in self._state.trials.values() if t.number < number and self._is_whole(t)]
+        # Those of the same that were measured in full, and those that have verdicts too.
+        which = tuple((trial.number, trial.state) for trial in whole)
+        if which not in self._known:
+            openings, verdicts = [self._base[0]], [self._base[1]]
+            for trial in whole:
+                if trial.state == "complete" and (refused := self._history.refused(trial.number)):
+                    openings.append(trial.per_prompt[EXPECTED_REFUSALS])
+                    verdicts.append(refused)
+            keys = self._baseline.evaluation.metrics.first_tokens
+            shares = {k: Shares([t.per_prompt[k] for t in whole], [t.figures[k] for t in whole]) for k in keys}
+            while len(self._known) >= _KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[which] = _Known(Expectation(openings, verdicts), shares, self._planned)
+        return self._known[which]
+
+
+class _Known:
+    """What the trials that were measured on all prompts say of those that were not.
+
+    Args:
+        expectation: by those with verdicts.
+        shares: by key, of figures of first tokens.
+    """
+
+    def __init__(self, expectation: Expectation, shares: Mapping[str, Shares], plan: Plan) -> None:
+        self._expectation, self._shares, self._plan = expectation, shares, plan
+
+    def refusals(self, openings: Sequence[float]) -> Value:
+        """The refusals of a trial that was looked at: by all bad prompts, or the first of the plan."""
+        whole = len(openings) == len(self._plan.bad)
+        return self._expectation.refusals(openings, None if whole else self._plan.bad[: len(openings)])
+
+    def figure(self, key: str, values: Sequence[float]) -> Value | None:
+        """A figure of first tokens from the first good prompts of the plan; None where they say nothing of it."""
+        return self._shares[key].estimate(values, self._plan.good[: len(values)])
 
 
 def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
