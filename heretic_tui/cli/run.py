@@ -61,7 +61,7 @@ def _demo(options: argparse.Namespace, streams: Streams) -> int:
 RUN = Subcommand(
     name="run",
     usage="[MODEL]",
-    summary="analyse a model, search for edits, or go on where an earlier run stopped",
+    summary="search for edits of a model and analyse its layers, or go on where an earlier run stopped",
     settings=EVERY_SETTING,
     add_arguments=_add_run,
     run=_run,

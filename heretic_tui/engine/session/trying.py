@@ -1,5 +1,5 @@
-"""An edit that is no trial, tried: its answers to a few prompts, the refusals that its first tokens let expect, and the
-figures of first tokens."""
+"""An edit that is no trial, tried: its answers to a few prompts, the refusals that are expected by how responses begin,
+and the figures of first tokens."""
 
 from __future__ import annotations
 

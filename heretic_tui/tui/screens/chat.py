@@ -43,8 +43,8 @@ ctrl+l) samples instead, and goes back; ctrl+y draws eight answers of each colum
 refused. Each answer has the verdict of the run's judge. What a model said before is told to itself alone, whichever
 column shows it.
 
-ctrl+k turns the edit of a trial by knobs: every turn is answered at once, with the refusals that first tokens let
-expect and the KL divergence; W keeps the edit as a trial of the run, measured like any other.
+ctrl+k turns the edit of a trial by knobs: every turn is answered at once, with the refusals that are expected by how
+responses begin and the KL divergence; W keeps the edit as a trial of the run, decoded and measured in full.
 
 Conversations are kept in the run folder, in conversations/, for nobody but you to read; O lists them, D deletes.
 """

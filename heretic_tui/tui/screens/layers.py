@@ -64,6 +64,8 @@ class LayersScreen(LayerPanes):
     SCOPE = "layers"
     PANES = ("layers-pane", "finding-pane", "curves-pane", "view-pane")
     HELP_TEXT = """
+A run analyses its layers when its search is done; a has it done now, between trials, after the first one.
+
 * marks the best layer, the same in every view and sentence: the one where ablating the direction from the residual
 stream lowers the refusal log-odds most. (Where that was not measured: the one with the highest AUC.)
 
