@@ -56,11 +56,12 @@ def _from_residuals(streams: Streams, folder: RunFolder, problem: str | None) ->
     with work_apart(streams, "analysing the residuals", folder) as work:
         if problem:
             work.note(problem, "warning")
-        else:
-            work.note(f"which layer matters, and what the directions say, is not known yet: {_how(folder)}")
         from heretic_tui.engine.analysis.record import analysis_without_model
 
-        return analysis_without_model(folder, work)
+        found = analysis_without_model(folder, work)
+        if not problem:
+            work.note(f"which layer matters, and what the directions say, is not known yet: {_how(folder)}")
+        return found
 
 
 def _how(folder: RunFolder) -> str:

@@ -55,6 +55,11 @@ def poisoned(value: Any) -> Any:
 
 EVENTS = [
     *fake_run.story(trials=18),
+    *fake_run.screening(18, refusals=40, kl=0.2),
+    *fake_run.decoding(18, refusals=40, kl=0.2),
+    *fake_run.screening(19, refusals=12, kl=0.1),
+    ev.TrialsTakenUp(numbers=[19]),
+    ev.AnalysisEnded(error="no"),
     ev.Notice(text="mind this", level="warning"),
     ev.Memory(where="gpu", used=1, total=2),
     ev.StateChanged(state="paused"),

@@ -12,7 +12,10 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.engine.session.session import Session
 from heretic_tui.errors import UsageError
+from heretic_tui.events import Notice
 from heretic_tui.plugins import JUDGES, METRICS
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import read_events
 from heretic_tui.run.run import Run
 from heretic_tui.settings.sources import load_settings
 from tests.support import other_methods
@@ -170,9 +173,14 @@ def test_a_judge_that_gives_what_cannot_be(
     given: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_folder: Path, sets: list[str]
 ) -> None:
     other_methods.install(tmp_path / "packages", monkeypatch, {(JUDGES, "wild"): JUDGE.replace("GIVEN", given)})
-    _, reasons = search(sets, tiny_folder, tmp_path / "runs", {"judge": "wild"})
+    _, reasons = search(sets, tiny_folder, tmp_path / "runs", {"judge": "wild", "screening": "off"})
     assert len(reasons) == 1
     assert str(reasons[0]).startswith(said)
+    # Where trials are screened it fails in what is decoded before them: that is told, and no trial is screened then.
+    folder, reasons = search(sets, tiny_folder, tmp_path / "runs", {"judge": "wild", "screening": "safe"})
+    assert reasons == []
+    told = [event.text for event in read_events(RunFolder(folder).events) if isinstance(event, Notice)]
+    assert len([text for text in told if f"how refusals begin could not be found: {said}" in text]) == 1
 
 
 @pytest.mark.parametrize(
