@@ -103,7 +103,7 @@ def preparation(n_trials: int = 60, layers: int = LAYERS) -> Iterator[ev.Event]:
     yield ev.PhaseFinished(phase="load", seconds=1.2)
     yield ev.BatchSizeChosen(batch_size=32, tokens_per_second=812.0)
     yield ev.ResponsePrefixFound(prefix="", source="detected")
-    yield ev.BaselineMeasured(figures={"kl_divergence": 0.0, "refusals": 91}, prompts=PROMPTS)
+    yield ev.BaselineMeasured(figures={"kl_divergence": 0.0, "refusals": 91}, prompts=PROMPTS, harmless=100)
     yield directions(layers)
     yield analysis(layers)
     yield ev.PhaseStarted(phase="search")

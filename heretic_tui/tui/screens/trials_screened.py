@@ -54,9 +54,8 @@ def _why(trial: TrialRecord, state: RunState, alive: bool) -> str:
 
 def _rests_on(trial: TrialRecord, state: RunState) -> str:
     """Estimated from 25 of 100 harmless and 50 of 100 harmful prompts, without their responses."""
-    sizes = {"good": None, "bad": state.base.prompts if state.base else None}
-    if state.analysis:
-        sizes["good"] = state.analysis.prompts.get("good_evaluation_prompts")
+    base = state.base
+    sizes = {"good": base.harmless if base else None, "bad": base.prompts if base else None}
     parts = []
     for name, words in (("good", "harmless"), ("bad", "harmful")):
         if (seen := trial.looked_at.get(name)) is not None:

@@ -119,7 +119,7 @@ def openings_of_run(
     if metrics.openings and not isinstance(found, str):
         figures = {**baseline.figures, **of_openings(metrics, found.base)}
         ordered = {figure.key: figures[figure.key] for figure in metrics.figures if figure.key in figures}
-        work.tell(BaselineMeasured(figures=ordered, prompts=len(prompts)))
+        work.tell(BaselineMeasured(figures=ordered, prompts=len(prompts), harmless=len(good)))
     return found
 
 

@@ -85,6 +85,7 @@ def test_trials_have_the_figure_where_the_settings_name_it(opened: Open) -> None
     assert openings is not None
     base = [event for event in told if isinstance(event, BaselineMeasured)][-1]
     assert base.figures["expected_refusals"] == pytest.approx(float(openings.base.sum()))
+    assert base.harmless == len(bench.tokens["good_evaluation_prompts"])
     job = bench.job(0, EDIT)
     measured = bench.baseline.measure(job).figures
     rows = range(len(bench.tokens["bad_evaluation_prompts"]))
