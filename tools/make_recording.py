@@ -219,7 +219,6 @@ def tour(terminal: Recorder) -> None:
     terminal.press("h", "h", "h", "h", then=1.2)
     terminal.listen(2)
     terminal.press("W", then=1)
-    terminal.wait(terminal.shows("kept as trial"), 3)
     terminal.wait(lambda: run.by_hand is not None, 4)
     terminal.press("3", then=3)
     # It is merged, into a new folder.
