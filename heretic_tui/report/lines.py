@@ -141,7 +141,8 @@ def _figure(trial: TrialRecord, figure: Figure) -> str:
     if known == "≈" and figure.key in trial.error:
         error = f" ± {error_text(figure, trial.error[figure.key])}"
     if not figure.counted:
-        return f"{figure.short} {known}{figure.text(value) or '-'}{error}"
+        text = known + (figure.text(value) or "-")
+        return f"{figure.short} {text:>5}{error}"
     return f"{figure.short} {f'{known}{figure.text(value)}':>4}{error}{' of ' if error else '/'}{trial.out_of}"
 
 

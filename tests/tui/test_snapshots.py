@@ -4,6 +4,7 @@ What the clock shows is left out of them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +43,10 @@ PRESSES = {
     "compare": ["g", "n", "m", "n", "C"],
     "export": ["g", "n", "e"],
     "quit": ["q"],
+    # Of a run that screens its trials.
+    "screened": ["#", "7", "enter"],
+    "screened-log": ["6"],
+    "screened-export": ["#", "7", "enter", "5"],
 }
 
 
@@ -50,7 +55,9 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HereticApp:
     return make_app(tmp_path, monkeypatch)
 
 
-def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> HereticApp:
+def make_app(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Iterable[ev.Event] | None = None, **options: Any
+) -> HereticApp:
     monkeypatch.setenv("TEXTUAL_ANIMATIONS", "none")
     monkeypatch.setenv("TEXTUAL_COLOR_SYSTEM", "truecolor")
     # Paths and free space differ from machine to machine; pictures must not.
@@ -67,7 +74,7 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) ->
     for number in range(24):
         fake_run.write_shift(folder, number)
     host = fake_run.FakeHost(folder)
-    host.push(*fake_run.story())
+    host.push(*(fake_run.story() if story is None else story))
     form = SettingsForm({"model": "acme/guarded-8b", "runs_dir": "/runs"})
     return HereticApp(form, lambda settings: host, host, timed=False, strict=True, **options)
 
@@ -79,7 +86,7 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = DARK) -> None:
     app.tick()
     await pilot.pause()
     await pilot.press(*PRESSES[screen])
-    if screen == "export":
+    if screen.endswith("export"):
         app.screen.query_one("#out").value = "/runs/out"
     if screen == "chat":
         talk = app.view.conversations
@@ -158,6 +165,40 @@ def test_ascii(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatc
         await arrive(pilot, screen)
         text = drawn(app)
         assert text.isascii(), {c for c in text if not c.isascii()}
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_screened_trials(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch, size: str) -> None:
+    app = make_app(tmp_path, monkeypatch, fake_run.screened_story())
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, "screened")
+
+    assert snap_compare(app, terminal_size=SIZES[size], run_before=before)
+
+
+@pytest.mark.parametrize("screen", ["screened", "screened-log", "screened-export"])
+def test_screened_trials_in_ascii(
+    tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch, screen: str
+) -> None:
+    app = make_app(tmp_path, monkeypatch, fake_run.screened_story(), interface=Interface(ascii=True))
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, screen)
+        text = drawn(app)
+        assert text.isascii(), {c for c in text if not c.isascii()}
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+def test_layers_that_were_not_analysed(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = [event for event in fake_run.screened_story() if not isinstance(event, ev.LayersAnalysed)]
+    app = make_app(tmp_path, monkeypatch, known)
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, "layers")
 
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
 

@@ -182,7 +182,7 @@ class PanedScreen(RunScreen[ScreenResultType]):
             self.paint(ALL)
 
     def on_mount(self) -> None:
-        self._mark_pane(next(iter(self.PANES), ""))
+        self.mark_pane(next(iter(self.PANES), ""))
 
     def on_screen_resume(self) -> None:
         self.ask(ScreenShown())
@@ -207,7 +207,7 @@ class PanedScreen(RunScreen[ScreenResultType]):
 
     def show_pane(self, name: str) -> None:
         """Show a pane, and give it the focus."""
-        self._mark_pane(name)
+        self.mark_pane(name)
         inside = self.query_one(f"#{name}")
         for widget in _with_descendants(inside):
             if widget.focusable:
@@ -215,7 +215,8 @@ class PanedScreen(RunScreen[ScreenResultType]):
                 break
         self.call_after_refresh(self.careful(self.paint_all))
 
-    def _mark_pane(self, name: str) -> None:
+    def mark_pane(self, name: str) -> None:
+        """The pane that is in view where there is room for one; the focus stays where it is."""
         for column in self.query(".column"):
             column.set_class(bool(name) and bool(column.query(f"#{name}")), "-shown")
         for each in self.PANES:

@@ -109,12 +109,21 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
         self.paint_chat()
 
     def paint_chat(self) -> None:
+        self._show_the_active()
         self._paint_columns()
         self.paint_samples()
         self.paint_tweak()
         self.set_class(not self.pane.startswith("chat-"), "-lower")
         status = Text(f" {waiting_words(self.view)}", f"italic {self.looks.dim}", no_wrap=True)
         self.query_one("#chat-status", PaintedLine).put(status)
+
+    def _show_the_active(self) -> None:
+        """Where there is room for one column, it is the active one, whatever made it that."""
+        active = f"chat-{min(self.talk.active, len(self.columns) - 1)}"
+        if self.has_class("-narrow") and self.pane.startswith("chat-") and self.pane != active:
+            self.mark_pane(active)
+            # It has a width when it has been laid out.
+            self.call_after_refresh(self.careful(self.paint_all))
 
     def _paint_columns(self) -> None:
         columns, drawing = self.columns, self.drawing
@@ -206,7 +215,10 @@ Conversations are kept in the run folder, in conversations/, for nobody but you 
     def action_next_pane(self) -> None:
         """The next pane that has anything."""
         shown = [name for name in self.PANES if self.has_pane(name)]
-        self.show_pane(shown[(shown.index(self.pane) + 1) % len(shown)] if self.pane in shown else shown[0])
+        pane = shown[(shown.index(self.pane) + 1) % len(shown)] if self.pane in shown else shown[0]
+        if pane.startswith("chat-"):
+            self.talk.active = int(pane.removeprefix("chat-"))
+        self.show_pane(pane)
 
     def has_pane(self, pane: str) -> bool:
         """Whether a pane has anything to show."""

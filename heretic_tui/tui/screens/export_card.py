@@ -31,7 +31,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         parameters=trial.parameters.to_json() if trial.parameters else {},
         coverage=coverage,
         figures=state.figures,
-        base=MeasuredFigures(figures=base.figures if base else {}, prompts=trial.prompts),
+        base=MeasuredFigures(figures=base.figures if base else {}, prompts=base.prompts if base else None),
         trial=TrialFigures(number=trial.number, figures=trial.measured_figures, prompts=trial.prompts),
         files={},
         note=view.annotations.note(trial.number) or None,

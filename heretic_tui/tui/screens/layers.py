@@ -212,7 +212,9 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             rows = rows_of(state, edit, columns, self.view.glyphs)
         geometry = self.shown == "geometry" and state.directions is not None
         empty = self.not_analysed() if geometry else waiting(state, self.view.alive, "No directions yet.")
-        table.set_empty(empty.replace("\n", " "))
+        whole, (first, *_) = empty.replace("\n", " "), empty.splitlines()
+        # The panes beside it have the rest.
+        table.set_empty(whole if len(whole) < table.size.width else first)
         table.set_columns(columns)
         table.set_rows(rows)
         self._go_to_best(table)

@@ -75,7 +75,7 @@ def not_analysed(state: RunState, alive: bool, can_ask: bool, asked: bool) -> st
         when = "between trials" if state.finished else "when the first trial has ended"
         return f"Waiting: the layers are analysed {when}; esc cancels."
     how = "\na: analyse them now, between trials." if can_ask else ""
-    return f"The layers have not been analysed yet: they are when the search is done.{how}"
+    return f"The layers have not been analysed yet: they will be when the search is done.{how}"
 
 
 def listed(points: Sequence[str], width: int, glyphs: Glyphs) -> str:

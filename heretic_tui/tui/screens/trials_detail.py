@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
@@ -34,6 +35,7 @@ class Shown:
     Attributes:
         answers: what it says to the harmful prompts; None while that is not known.
         timed: whether durations are shown.
+        width: cells of a line; 0 where that is not known.
     """
 
     state: RunState
@@ -43,6 +45,7 @@ class Shown:
     glyphs: Glyphs
     timed: bool
     alive: bool
+    width: int = 0
 
 
 def detail_title(trial: TrialRecord, front: bool, annotations: Annotations, glyphs: Glyphs) -> str:
@@ -61,13 +64,9 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         text.append(plain(trial.reason) + "\n", f"bold {look.bad}" if trial.state == "failed" else look.busy)
     if trial.state in KNOWN_STATES:
         base = state.base.figures if state.base else {}
-        for figure in in_tables(state.figures):
-            text.append(_figure_in_full(trial, figure, base.get(figure.key), shown.glyphs), look.good if front else "")
-            text.append("   ")
-        if front:
-            text.append("on the front", look.good)
-        text.rstrip()
-        text.append("\n")
+        said = [_figure_in_full(trial, f, base.get(f.key), shown.glyphs) for f in in_tables(state.figures)]
+        said += ["on the front"] if front else []
+        text.append(_side_by_side(said, shown.width) + "\n", look.good if front else "")
     else:
         text.append(_unmeasured(trial, shown), look.busy)
     if trial.state == "dominated":
@@ -88,6 +87,17 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
     _append_said(text, trial, shown)
     text.rstrip()
     return text
+
+
+def _side_by_side(said: Sequence[str], width: int) -> str:
+    """As many in a line as there is room for; none is broken between its name and its value."""
+    lines: list[str] = []
+    for each in said:
+        if lines and (not width or len(lines[-1]) + 3 + len(each) <= width):
+            lines[-1] += f"   {each}"
+        else:
+            lines.append(each)
+    return "\n".join(lines)
 
 
 def original_detail(base: BaselineMeasured, shown: Shown) -> Text:
@@ -200,7 +210,7 @@ def _figure_in_full(trial: TrialRecord, figure: Figure, base: float | None, glyp
     if value is None and least is None and estimate is not None:
         text = f"{heading(figure)} {estimate_words(trial, figure, glyphs)}{of}"
     elif value is not None or least is None:
-        text = f"{heading(figure)} {figure.text(value, more_digits=2) or '-'}{of}"
+        text = f"{heading(figure)} {figure.text(value, more_digits=min(2, figure.digits)) or '-'}{of}"
     elif estimate is not None:
         text = f"{heading(figure)} about {estimate:.1f}{of}, at least {figure.text(least)}"
     else:

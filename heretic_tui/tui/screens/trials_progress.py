@@ -45,9 +45,11 @@ def progress_text(
     corner = (
         f"of {heading(second)} {second.text(progress.reference[1])} x {plain(first.short)} {progress.reference[0]:g}"
     )
-    grown = "" if gained is None else f", +{gained:.1%} in {STANDS_STILL} trials"
+    grown = "" if gained is None else f"+{gained:.1%} in {STANDS_STILL} trials"
+    fits = _LABEL + len(corner) + 2 + len(grown) <= width
     _row(text, "hypervolume", f"{progress.course[-1]:.3f}", spark(progress.course, cells, glyphs), "", look)
-    text.append(f"{'':{_LABEL}}{corner}{grown}\n", look.dim)
+    between = (", " if fits else f"\n{'':{_LABEL}}") if grown else ""
+    text.append(f"{'':{_LABEL}}{corner}{between}{grown}\n", look.dim)
     for number, at in enumerate(progress.at_limits(state)):
         _row(text, _limit_words(at, first, second, number == 0), _value(at, second), spark(at.course, cells, glyphs),
              f"trial {at.trial.number}" if at.trial else "", look)  # fmt: skip

@@ -42,9 +42,11 @@ class TrialSelected(ModeScreen):
     def paint_detail(self) -> None:
         view, trial = self.view, self.trial
         frame, text = self.query_one("#detail-pane", Frame), Text("No trial is selected.")
+        panel = self.query_one("#detail", TextPanel)
         shown = Shown(
-            view.state, view.annotations, self.known_answers(), self.looks, view.glyphs, view.timed, view.alive
-        )
+            view.state, view.annotations, self.known_answers(), self.looks, view.glyphs, view.timed, view.alive,
+            panel.size.width,
+        )  # fmt: skip
         if self.on_original and view.state.base:
             frame.retitle(Text(f"{view.glyphs.original} Original model", self.looks.base))
             text = original_detail(view.state.base, shown)
@@ -54,7 +56,8 @@ class TrialSelected(ModeScreen):
             text = trial_detail(trial, front, shown)
         else:
             frame.retitle("Trial")
-        self.query_one("#detail", TextPanel).show(text)
+        frame.show_keys()
+        panel.show(text)
         answers = self.query_one("#answers", TextPanel)
         if answers.size.width:
             whose = of_trial(None) if self.on_original else of_trial(trial.number) if trial else ""

@@ -138,7 +138,9 @@ def _front(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
     state = state_of(trial, seen.alive)
     if front:
         return (seen.glyphs.front, "good")
-    glyph = "" if state in KNOWN_STATES else glyph_of(seen.glyphs, state)
+    # As in the scatter, whose legend says what they mean: the column of time is not there on a narrow screen.
+    passed = {"dominated": seen.glyphs.cut_short, "screened": seen.glyphs.screened}
+    glyph = passed.get(state, "") if state in KNOWN_STATES else glyph_of(seen.glyphs, state)
     return (glyph, {"running": "busy", "failed": "bad"}.get(state, ""))
 
 

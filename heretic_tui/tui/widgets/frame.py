@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.geometry import Region
-from textual.screen import Screen
 from textual.widget import Widget
 
 from heretic_tui.tui.keys import shown_keys
@@ -35,11 +34,11 @@ class Frame(Vertical):
         yield from ()
 
     def on_mount(self) -> None:
-        self.screen.bindings_updated_signal.subscribe(self, self._show_keys)
-        self.call_after_refresh(self._show_keys)
+        self.screen.bindings_updated_signal.subscribe(self, lambda screen: self.show_keys())
+        self.call_after_refresh(self.show_keys)
 
     def on_resize(self) -> None:
-        self._show_keys()
+        self.show_keys()
 
     def retitle(self, title: str | Text) -> None:
         """Another title; painted only where it differs. It is text, never markup."""
@@ -55,9 +54,10 @@ class Frame(Vertical):
     def set_keys(self, keys: Iterable[str]) -> None:
         """Other actions for the lower border."""
         self._keys = tuple(keys)
-        self._show_keys()
+        self.show_keys()
 
-    def _show_keys(self, screen: Screen[object] | None = None) -> None:
+    def show_keys(self) -> None:
+        """The keys that lead somewhere now: asked for where what they act on has changed, and the focus has not."""
         if not self.is_attached or not self.size.width or self.app.screen is not self.screen:
             return
         found, room = shown_keys(self.screen, self._keys), self.outer_size.width - 6

@@ -796,11 +796,39 @@ def test_columns_scroll_together_at_any_size(tmp_path: Path, folder: Path) -> No
         await pilot.pause()
         await pilot.press("v")
         await settle(pilot, app)
-        assert sum(panel.size.width > 0 for panel in places) == 1
-        assert places[1].virtual_size.height < 80
+        assert [panel.size.width > 0 for panel in places] == [True, False, False], "the third was active: after it, A"
+        assert places[0].virtual_size.height < 80
         await pilot.resize_terminal(200, 50)
         await settle(pilot, app)
         assert all(panel.size.width > 0 for panel in places)
         assert len({panel.virtual_size.height for panel in places}) == 1
 
     drive(make_app(tmp_path, host), steps, size=(120, 40))
+
+
+def test_on_a_narrow_terminal_the_active_column_is_the_one_in_view(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story())
+        await settle(pilot, app)
+        await pilot.press("g", "n", "c")
+        await settle(pilot, app)
+        trial = app.view.selected_trial
+        await pilot.press("ctrl+g")
+        await settle(pilot, app)
+        text = drawn(app)
+        assert f"[B trial {trial}]" in text
+        assert f"B  trial {trial}" in text
+        assert "A  original model" not in text
+        # Another pane is another active column.
+        await pilot.press("escape", "v")
+        await settle(pilot, app)
+        text = drawn(app)
+        assert "[A original model]" in text
+        assert "A  original model" in text
+        await pilot.press("l")
+        await settle(pilot, app)
+        assert f"B  trial {trial}" in drawn(app)
+
+    drive(make_app(tmp_path, host), steps, size=(80, 24))

@@ -84,7 +84,9 @@ def test_a_run_that_prepares_shows_what_is_known_so_far(tmp_path: Path, folder: 
         assert titles[:5] == ["layer", "|r|", "sep.", "kept", "cos"], "what the directions alone tell"
         assert len(layer_table(app).rows) == fake_run.LAYERS + 1
         said = " ".join(shown(app, "#finding").split())
-        assert "not been analysed yet: they are when the search is done. a: analyse them now, between trials." in said
+        assert (
+            "not been analysed yet: they will be when the search is done. a: analyse them now, between trials." in said
+        )
         assert "Projection onto the direction" in said
         assert "sep." in shown(app, "#curves")
         host.push(ev.PhaseStarted(phase="layers"), ev.Progress(stage="each layer by itself", done=12, total=40))

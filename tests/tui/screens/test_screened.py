@@ -44,6 +44,7 @@ def test_an_estimate_has_its_sign_and_its_error_and_stands_where_it_is_expected(
         await begin(pilot, app, host, 7)
         row = line(app, 7)
         assert (row["refusals"], row["kl"], row["time"], row["kind"]) == ("≈19/100", "0.1600", "screened", "dim")
+        assert (row["front"], line(app, 8)["front"], line(app, 6)["front"]) == ("◦", "◦", "◆"), "as in the scatter"
         assert line(app, 9)["kl"] == "≈0.8300"
         assert line(app, 9)["expected"] == "≈40.0"
         assert line(app, 6)["refusals"] == "16/100"
@@ -168,5 +169,38 @@ def test_counts_say_how_many_were_decoded(tmp_path: Path, folder: Path, ended: b
         progress = shown(app, "#progress")
         assert ("2 to decode" in progress) == (not ended)
         assert "estimates were off by" in progress
+
+    drive(make_app(tmp_path, host), steps, size=(200, 50))
+
+
+def test_a_figure_stands_in_one_line_and_the_keys_below_are_those_of_the_trial(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await begin(pilot, app, host, 9)
+        keys = app.screen.query_one("#detail-pane").border_subtitle
+        assert "d decode" in keys
+        assert "C compare" not in keys
+        lines = shown(app, "#detail").splitlines()
+        assert lines[:2] == ["refused ≈ 45 ± 4 of 100 (original: 91)", "KL ≈ 0.8300 ± 0.0500   expected ≈ 40.0 ± 3.0"]
+        await choose(pilot, app, 6)
+        keys = app.screen.query_one("#detail-pane").border_subtitle
+        assert "C compare" in keys
+        assert "d decode" not in keys
+        assert "expected 14.40" in shown(app, "#detail")
+
+    drive(make_app(tmp_path, host), steps, size=(120, 40))
+
+
+def test_the_card_of_a_trial_that_was_not_decoded_has_the_original_models_count(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await begin(pilot, app, host, 7)
+        await pilot.press("5")
+        await settle(pilot, app)
+        text = drawn(app)
+        assert "| original model | 91 of 100 | 0.0000 | 84.2 |" in text
+        assert "None" not in text
 
     drive(make_app(tmp_path, host), steps, size=(200, 50))
