@@ -178,13 +178,13 @@ def test_a_figure_stands_in_one_line_and_the_keys_below_are_those_of_the_trial(t
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await begin(pilot, app, host, 9)
-        keys = app.screen.query_one("#detail-pane").border_subtitle
+        keys = str(app.screen.query_one("#detail-pane").border_subtitle)
         assert "d decode" in keys
         assert "C compare" not in keys
         lines = shown(app, "#detail").splitlines()
         assert lines[:2] == ["refused ≈ 45 ± 4 of 100 (original: 91)", "KL ≈ 0.8300 ± 0.0500   expected ≈ 40.0 ± 3.0"]
         await choose(pilot, app, 6)
-        keys = app.screen.query_one("#detail-pane").border_subtitle
+        keys = str(app.screen.query_one("#detail-pane").border_subtitle)
         assert "C compare" in keys
         assert "d decode" not in keys
         assert "expected 14.40" in shown(app, "#detail")
