@@ -29,17 +29,18 @@ def demo(runs_dir: Path) -> subprocess.Popen[str]:
 
 
 def finished(runs_dir: Path) -> list[tuple[Any, ...]]:
-    """Every finished trial in the order of the numbers: number, parameters, state, values."""
+    """Every trial in the order of the numbers: number, parameters, and what was told each time that it ended, in order;
+    so a trial that was looked at, and decoded later, has both."""
     (path,) = runs_dir.glob("*/events.jsonl")
-    asked, found = {}, []
+    asked: dict[int, object] = {}
+    ends: dict[int, list[object]] = {}
     for record in read_journal(path):
         if record["type"] == "trial_started":
             asked[record["number"]] = record["parameters"]
-        elif record["type"] == "trial_finished" and record["state"] in ("complete", "dominated"):
-            number = record["number"]
-            values = [record[name] for name in ("state", "figures", "at_least", "estimate")]
-            found.append((number, asked[number], *values))
-    return sorted(found, key=lambda trial: trial[0])
+        elif record["type"] == "trial_finished" and record["state"] in ("complete", "dominated", "screened"):
+            told = [record[name] for name in ("state", "figures", "at_least", "estimate", "error", "looked_at")]
+            ends.setdefault(record["number"], []).append(told)
+    return [(number, asked[number], *each) for number, each in sorted(ends.items())]
 
 
 def read_to_moment(process: subprocess.Popen[str], trials: int, steps: int, lines: int) -> None:
