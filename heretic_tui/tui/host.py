@@ -216,6 +216,9 @@ class ThreadHost:
             self._failed(ev.RunFailed(text=str(error)))
         except BaseException as error:  # noqa: BLE001 - its traceback goes to the screen and the log
             self._failed(ev.RunFailed(text=one_line(error), traceback=traceback.format_exc()))
+        # The model is garbage now, and much of it was frozen: the next run's would lie beside it.
+        gc.unfreeze()
+        gc.collect()
 
     def _failed(self, failure: ev.RunFailed) -> None:
         self.outcome, self.failure = "failed", failure.text

@@ -16,7 +16,7 @@ What happened is in the events. The study, which the sampler learns from, is mad
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -190,6 +190,9 @@ class Trials:
         due = at_the_end or (self._own > CALIBRATING and self._own % ROUND == 0)
         if self._screener is None or not due or self._in_hand or self._asked > self._told:
             return None
+        if any(number >= self._asked for number in self._state.trials):
+            # In an earlier session the search went on from here: by what is known now it would take up others.
+            return None
         return self._screener.due(self._told, self._bench.baseline.trials_at_once, at_the_end)
 
     def _look_again(self, numbers: Sequence[int]) -> bool:
@@ -320,13 +323,22 @@ class Trials:
         ended = ev.TrialFinished(number=job.number, state="complete", figures=figures)
         ended = replace(ended, per_prompt={key: rounded(values) for key, values in job.per_prompt.items()})
         if job.dominated and job.stopping:
-            estimate = {job.stopping[1]: round(job.estimate(), 2)}
-            ended = replace(ended, state="dominated", at_least=at_least, estimate=estimate)
+            ended = replace(ended, state="dominated", at_least=at_least, estimate=self._estimate(job, at_least))
         elif self._history and self._stopping:
             whole = [response for response in responses if response]
             self._history.add(job.number, figures[self._stopping[0]], whole)
         self._finish(job, ended)
         return True
+
+    def _estimate(self, job: Job, at_least: Mapping[str, float]) -> dict[str, float]:
+        """What is expected of the refusals of a trial that was stopped."""
+        assert job.number is not None
+        assert job.stopping
+        counted = job.stopping[1]
+        screened = self._state.trials[job.number].estimate.get(counted)
+        # By how its responses begin, where that is known; what was counted is certain.
+        expected = round(job.estimate(), 2) if screened is None else max(screened, at_least.get(counted, 0.0))
+        return {counted: expected}
 
     def _fail(self, job: Job, reason: str, state: str = "failed") -> None:
         assert job.number is not None

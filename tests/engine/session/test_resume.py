@@ -32,8 +32,8 @@ def finished(runs_dir: Path) -> list[tuple[Any, ...]]:
     """Every trial in the order of the numbers: number, parameters, and what was told each time that it ended, in order;
     so a trial that was looked at, and decoded later, has both."""
     (path,) = runs_dir.glob("*/events.jsonl")
-    asked: dict[int, object] = {}
-    ends: dict[int, list[object]] = {}
+    asked: dict[Any, object] = {}
+    ends: dict[Any, list[object]] = {}
     for record in read_journal(path):
         if record["type"] == "trial_started":
             asked[record["number"]] = record["parameters"]
