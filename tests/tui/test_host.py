@@ -16,7 +16,7 @@ def test_the_model_of_a_run_that_was_closed_lies_beside_no_other(tmp_path: Path)
     host.engine.close()
     host.start()
     host.join()
-    assert host.outcome == "complete", host.failure
+    assert host.outcome == "done", host.failure
 
     from heretic_tui.engine.model.chat_model import ChatModel
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import torch
@@ -106,18 +107,29 @@ def rounded(values: Sequence[float]) -> list[float]:
 
 
 def errors_beyond(front: Front, known: Value, counted: Value) -> float:
-    """By how many standard errors the front beats a trial: those that both its figures would have to be off, at least,
-    for no trial of the front to be as good in both. Below 0 where none is as good already; -inf without a front.
+    """By how many standard errors the front beats a trial: the quantile of the normal distribution for the probability
+    that some trial of the front is as good in both figures. Below 0 where that is less likely than not; -inf without a
+    front.
 
     Args:
         front: of complete trials, the figure that is known first, and refusals.
-        known, counted: the same of the trial.
+        known, counted: the same of the trial; their errors are independent of each other.
     """
-    beyond = -math.inf
-    for first, refusals in front:
-        ahead = compared(known.value) - compared(first)
-        in_first = ahead / known.error if known.error else (math.inf if ahead >= 0 else -math.inf)
-        # It has to refuse one prompt less to be better; what is best already cannot be better.
-        in_counted = (counted.value - refusals + 0.5) / counted.error if refusals > 0 else math.inf
-        beyond = max(beyond, min(in_first, in_counted))
-    return beyond
+    # Between the first figures of two trials of the front, those with lower ones count: fewer refusals than the fewest
+    # of them are needed to be better, one prompt less (and nothing is less than none).
+    free, below, fewest = 0.0, 0.0, math.inf
+    for first, refusals in [*sorted(front), (math.inf, 0.0)]:
+        up_to = _below(first, known)
+        free += (up_to - below) * (_below(fewest - 0.5, counted) if fewest > 0 else 0.0)
+        below, fewest = up_to, min(fewest, refusals)
+    if 0.0 < free < 1.0:
+        return -NormalDist().inv_cdf(free)
+    return math.inf if free <= 0.0 else -math.inf
+
+
+def _below(limit: float, figure: Value) -> float:
+    """The probability that a figure is below a limit."""
+    excess = compared(figure.value) - compared(limit)
+    if not figure.error or math.isinf(limit):
+        return float(excess < 0)
+    return math.erfc(excess / figure.error / math.sqrt(2)) / 2

@@ -62,6 +62,8 @@ class Trials:
         self._stopping = workbench.baseline.evaluation.metrics.stopping
         self._history: History | None = None
         self._screener: Screener | None = None
+        # The last trial that an earlier session began.
+        self._reached = max(state.trials, default=-1)
         agree(study, workbench, state, work)
         if self._stopping:
             known, _ = self._stopping
@@ -190,8 +192,8 @@ class Trials:
         due = at_the_end or (self._own > CALIBRATING and self._own % ROUND == 0)
         if self._screener is None or not due or self._in_hand or self._asked > self._told:
             return None
-        if any(number >= self._asked for number in self._state.trials):
-            # In an earlier session the search went on from here: by what is known now it would take up others.
+        if self._asked <= self._reached:
+            # An earlier session went on from here: by what is known now others would be taken up.
             return None
         return self._screener.due(self._told, self._bench.baseline.trials_at_once, at_the_end)
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from heretic_tui.engine.measuring.expectation import Expectation, Shares, Value
 from heretic_tui.engine.measuring.screening import Plan, errors_beyond, plan_of, sizes
@@ -79,4 +80,19 @@ def test_by_how_many_errors_the_front_beats_a_trial() -> None:
     assert errors_beyond(front, Value(0.3), Value(7.5, 2.0)) == pytest.approx(2.0), "it has to refuse one less than 4"
     assert errors_beyond(front, Value(0.3), Value(2.5, 2.0)) < 0
     assert errors_beyond(front, Value(0.6), Value(0.4, 2.0)) == math.inf, "nothing refuses less than none"
-    assert errors_beyond(front, Value(0.6, 0.1), Value(0.4, 2.0)) == pytest.approx(1.0)
+    assert errors_beyond(front, Value(0.6, 0.1), Value(0.4, 2.0)) == pytest.approx(1.04, abs=0.01)
+    # Both figures have to be off, to pass between two trials of the front.
+    assert 2.5 < errors_beyond(front[:2], Value(0.3, 0.05), Value(13.5, 2.0)) < 4.0
+
+
+def test_so_many_errors_are_as_likely_as_they_say() -> None:
+    rng = np.random.default_rng(3)
+    front = [(0.1, 40.0), (0.15, 30.0), (0.2, 21.0), (0.3, 9.0), (0.5, 2.0)]
+    for _ in range(40):
+        known = Value(float(rng.uniform(0.1, 0.6)), float(rng.uniform(0.005, 0.05)))
+        counted = Value(float(rng.uniform(5, 60)), float(rng.uniform(0.5, 6.0)))
+        one, other = (value.value + value.error * rng.normal(size=20_000) for value in (known, counted))
+        beaten = np.zeros(20_000, dtype=bool)
+        for first, refusals in front:
+            beaten |= (one >= first) & (other >= refusals - 0.5)
+        assert scipy.stats.norm.cdf(errors_beyond(front, known, counted)) == pytest.approx(beaten.mean(), abs=0.015)
