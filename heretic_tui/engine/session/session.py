@@ -163,6 +163,8 @@ class Session:
     def close(self) -> None:
         self._journal.close()
         self.folder.unlock()
+        # The control knows the session on, and whoever shows the run the control: the model goes.
+        self.workbench = None
 
     def _open(self) -> None:
         settings = self._settings
