@@ -36,8 +36,9 @@ from heretic_tui.work import Work
 
 # The first trials are decoded whatever they are expected to be: by them estimates are calibrated.
 CALIBRATING = 8
-# After so many trials those that seem to be on the front are decoded, so that the search learns from true figures.
-ROUND = 20
+# After so many trials some of those that seem to be on the front are decoded, so that the search learns from true
+# figures: so many a round in the mean. In a young search nearly all seem to be on it, and are beaten soon.
+ROUND, _PER_ROUND = 20, 4
 # What is known is kept for so many sets of trials: the sampler and the front go by different ones.
 _KEPT = 3
 # A trial may be decoded in a round where its estimate as it is lies on the front; at the end within the errors set.
@@ -189,6 +190,9 @@ class Screener:
             if not any(one <= value and other <= refusals for one, other in best):
                 best.append((value, refusals))
                 chosen.append(trial)
+        if not at_the_end:
+            decoded = sum(t.number < before and t.state in MEASURED_STATES for t in self._state.trials.values())
+            chosen = _evenly(chosen, CALIBRATING + _PER_ROUND * (before // ROUND) - decoded)
         if unsure := [trial.number for trial in chosen if not self._is_whole(trial)]:
             return Due(unsure[:1], decode=False)
         return Due([trial.number for trial in chosen[:most]], decode=True) if chosen else None
@@ -286,6 +290,12 @@ def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
     """Values that are in the order of a plan, in that of the prompts."""
     found = dict(zip(order, values, strict=True))
     return [found[row] for row in range(len(found))]
+
+
+def _evenly(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
+    """So many of some trials, or all, from the whole length of their list."""
+    count = min(count, len(trials))
+    return [trials[place * len(trials) // count] for place in range(count)]
 
 
 def known_figures(trial: TrialRecord, needed: Mapping[str, object]) -> dict[str, float] | None:
