@@ -60,7 +60,7 @@ class Job:
         front: those two figures of trials that the search has found; a job that is certain to be dominated by one of
             them stops. Empty: it is measured in full, whatever comes out.
         odds: what earlier trials tell, None where nothing is known.
-        known: figures of first tokens that were measured before; empty where they are to be measured.
+        known: figures that need no verdicts and were measured before: those of first tokens all or none.
         openings: what tells by how responses begin whether they are refusals; None where that is not wanted or known.
         figures: those of first tokens by key, once they are measured.
         per_prompt: figures that need no verdicts by prompt, by key, once they are measured.
@@ -310,7 +310,7 @@ def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Wor
     metrics = evaluation.metrics.first_tokens
     if not job.compared:
         return
-    if job.openings and evaluation.metrics.openings and not job.known:
+    if job.openings and evaluation.metrics.openings and EXPECTED_REFUSALS not in job.known:
         with timed(job, evaluation.openings_stage, work):
             values = job.openings.per_prompt(pool, job, range(len(evaluation.bad)))
             job.per_prompt[EXPECTED_REFUSALS] = values.tolist()

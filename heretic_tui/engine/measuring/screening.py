@@ -19,10 +19,8 @@ from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.work import Work
 
-# The share of the prompts that every trial is looked at on, and those that follow where that decides nothing; and the
-# fewest prompts.
-_PARTS = (0.25, 0.5, 1.0)
-_FEWEST = 12
+# The share of the prompts that every trial is looked at on, and the fewest prompts.
+_FIRST_PART, _FEWEST = 0.25, 12
 
 Front = Sequence[tuple[float, float]]
 # By the key of a figure, its value for each prompt that was looked at.
@@ -36,23 +34,23 @@ class Plan:
     good: Sequence[int]
     bad: Sequence[int]
 
-    @property
-    def parts(self) -> int:
-        return max(len(sizes(len(self.good))), len(sizes(len(self.bad))))
+    def parts_from(self, seen: int) -> list[tuple[Sequence[int], Sequence[int]]]:
+        """The good and the bad prompts of each part that is left: the first of both sets, then the rest of the good
+        ones.
 
-    def of(self, part: int) -> tuple[Sequence[int], Sequence[int]]:
-        """The good and the bad prompts of one part."""
-        return _of(self.good, part), _of(self.bad, part)
+        Args:
+            seen: so many of the good prompts have been looked at.
+        """
+        first = size(len(self.good))
+        parts = [(self.good[seen or first :], list[int]())]
+        if not seen:
+            parts.insert(0, (self.good[:first], self.bad[: size(len(self.bad))]))
+        return [part for part in parts if part[0]]
 
 
-def sizes(prompts: int) -> list[int]:
-    """How many prompts of a set have been looked at after each part."""
-    return sorted({min(prompts, max(_FEWEST, math.ceil(share * prompts))) for share in _PARTS})
-
-
-def _of(order: Sequence[int], part: int) -> Sequence[int]:
-    ends = [0, *sizes(len(order))]
-    return order[ends[part] : ends[part + 1]] if part + 1 < len(ends) else []
+def size(prompts: int) -> int:
+    """How many prompts of a set belong to the first part."""
+    return min(prompts, max(_FEWEST, math.ceil(_FIRST_PART * prompts)))
 
 
 def plan_of(first: Sequence[Sequence[float]], openings: Sequence[Sequence[float]]) -> Plan:

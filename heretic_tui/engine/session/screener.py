@@ -38,7 +38,7 @@ from heretic_tui.work import Work
 CALIBRATING = 8
 # After so many trials some of those that seem to be on the front are decoded, so that the search learns from true
 # figures: so many a round in the mean. In a young search nearly all seem to be on it, and are beaten soon.
-ROUND, _PER_ROUND = 20, 4
+ROUND, _PER_ROUND = 20, 2
 # What is known is kept for so many sets of trials: the sampler and the front go by different ones.
 _KEPT = 3
 # A trial may be decoded in a round where its estimate as it is lies on the front; at the end within the errors set.
@@ -80,52 +80,48 @@ class Screener:
         self._base = rounded(openings.base.tolist()), [response.verdict.refused for response in baseline.responses]
         metrics, prompts = baseline.evaluation.metrics, baseline.evaluation
         self._counts = dict.fromkeys(metrics.first_tokens, len(prompts.good)) | {EXPECTED_REFUSALS: len(prompts.bad)}
-        self._known: dict[tuple[tuple[int, str], ...], _Known] = {}
+        self._known: dict[tuple[tuple[int, ...], ...], _Known] = {}
         self._plan: Plan | None = None
 
     # Looking at a trial
 
     def look_at(self, job: Job, work: Work) -> ev.TrialFinished:
-        """Look at a trial on the first part of the prompts, or, where it was looked at before, on the next one; on more
-        where that says nothing yet. Returns its end. Raises as `look` does."""
+        """Look at a trial on the first part of the prompts, or, where it was looked at before, on the rest of the good
+        ones; on these too where the first part says nothing yet. Returns its end. Raises as `look` does."""
         assert job.number is not None
         trial = self._state.trials.get(job.number)
         known = {key: list(values) for key, values in trial.per_prompt.items()} if trial else {}
         evaluation, plan = self._baseline.evaluation, self._planned
-        for part in range(plan.parts):
-            good, bad = plan.of(part)
-            if len(known.get(EXPECTED_REFUSALS, ())) >= sum(len(plan.of(earlier)[1]) for earlier in range(part + 1)):
-                continue
+        if len(openings := known.get(EXPECTED_REFUSALS, [])) == len(plan.bad):
+            # What was found of all is kept in the order of the prompts.
+            known[EXPECTED_REFUSALS] = [openings[row] for row in plan.bad]
+        for good, bad in plan.parts_from(len(known.get(self._first, ()))):
             found = look(self._baseline.pool, job, evaluation, self._openings, good, bad, work)
             known = {key: [*known.get(key, ()), *values] for key, values in found.items()}
             if ended := self._ended(job.number, known):
                 return ended
-        raise AssertionError("all prompts were looked at")
+        raise AssertionError("all good prompts were looked at")
 
     def _ended(self, number: int, known: PerPrompt) -> ev.TrialFinished | None:
         """The end of a trial that was looked at on some prompts; None where they say nothing of the others."""
-        evaluation, plan, before = self._baseline.evaluation, self._planned, self._before(number)
-        good, bad = len(evaluation.good), len(evaluation.bad)
-        looked_at = {"good": len(known[self._first]), "bad": len(known[EXPECTED_REFUSALS])}
-        whole = looked_at == {"good": good, "bad": bad}
-        if whole:
-            known = {
-                key: _in_order(values, plan.bad if key == EXPECTED_REFUSALS else plan.good)
-                for key, values in known.items()
-            }
-            tensors = {key: torch.tensor(values, dtype=torch.float64) for key, values in known.items()}
-            figures = of_first_tokens(evaluation.metrics, tensors, bad) | of_openings(
-                evaluation.metrics, tensors[EXPECTED_REFUSALS]
-            )
+        metrics, plan, before = self._baseline.evaluation.metrics, self._planned, self._before(number)
+        per_prompt, values = dict(known), dict[str, Value]()
+        if len(known[self._first]) == len(plan.good):
+            per_prompt |= {key: _in_order(known[key], plan.good) for key in metrics.first_tokens}
+            tensors = {key: torch.tensor(per_prompt[key], dtype=torch.float64) for key in metrics.first_tokens}
+            figures = of_first_tokens(metrics, tensors, len(plan.bad))
             values = {key: Value(value) for key, value in figures.items()}
         else:
-            values = {}
-            for key in evaluation.metrics.first_tokens:
+            for key in metrics.first_tokens:
                 estimate = before.figure(key, known[key])
                 if estimate is None:
                     return None
                 values[key] = estimate
-        values[self._counted] = before.refusals(known[EXPECTED_REFUSALS])
+        if len(known[EXPECTED_REFUSALS]) == len(plan.bad):
+            per_prompt[EXPECTED_REFUSALS] = _in_order(known[EXPECTED_REFUSALS], plan.bad)
+            openings = torch.tensor(per_prompt[EXPECTED_REFUSALS], dtype=torch.float64)
+            values |= {key: Value(value) for key, value in of_openings(metrics, openings).items()}
+        values[self._counted] = before.refusals(per_prompt[EXPECTED_REFUSALS])
         estimates = {key: each for key, each in values.items() if each.error}
         return ev.TrialFinished(
             number=number,
@@ -133,24 +129,25 @@ class Screener:
             figures={key: each.value for key, each in values.items() if not each.error},
             estimate={key: compared(each.value) for key, each in estimates.items()},
             error={key: compared(each.error) for key, each in estimates.items()},
-            looked_at=looked_at,
-            per_prompt={key: list(each) for key, each in known.items()},
+            looked_at={"good": len(known[self._first]), "bad": len(known[EXPECTED_REFUSALS])},
+            per_prompt={key: list(each) for key, each in per_prompt.items()},
         )
 
     @property
     def _planned(self) -> Plan:
         """By the first trials, which were measured on all prompts."""
         if self._plan is None:
-            first = [t for t in self._state.trials.values() if t.number < CALIBRATING and self._is_whole(t)]
+            calibrating = (t for t in self._state.trials.values() if t.number < CALIBRATING)
+            first = [trial for trial in calibrating if self._has_whole(trial, *self._counts)]
             openings = [self._base[0], *(trial.per_prompt[EXPECTED_REFUSALS] for trial in first)]
             values = [trial.per_prompt[self._first] for trial in first]
             self._plan = plan_of(values or [[1.0] * len(self._baseline.evaluation.good)], openings)
         return self._plan
 
-    def _is_whole(self, trial: TrialRecord) -> bool:
-        """Whether a trial was measured by prompt on all of them."""
+    def _has_whole(self, trial: TrialRecord, *keys: str) -> bool:
+        """Whether some figures of a trial were measured by prompt on all of them."""
         return trial.state in KNOWN_STATES and all(
-            len(trial.per_prompt.get(key, ())) == count for key, count in self._counts.items()
+            len(trial.per_prompt.get(key, ())) == self._counts[key] for key in keys
         )
 
     # What trials are expected to be
@@ -193,7 +190,8 @@ class Screener:
         if not at_the_end:
             decoded = sum(t.number < before and t.state in MEASURED_STATES for t in self._state.trials.values())
             chosen = _evenly(chosen, CALIBRATING + _PER_ROUND * (before // ROUND) - decoded)
-        if unsure := [trial.number for trial in chosen if not self._is_whole(trial)]:
+        # What their refusals are expected to be more of the bad prompts would hardly tell better.
+        if unsure := [trial.number for trial in chosen if self._first not in trial.figures]:
             return Due(unsure[:1], decode=False)
         return Due([trial.number for trial in chosen[:most]], decode=True) if chosen else None
 
@@ -248,17 +246,18 @@ class Screener:
 
     def _before(self, number: int) -> _Known:
         """What is known by the trials with lower numbers, and the base model."""
-        whole = [t for t in self._state.trials.values() if t.number < number and self._is_whole(t)]
-        # Those of the same that were measured in full, and those that have verdicts too.
-        which = tuple((trial.number, trial.state) for trial in whole)
+        earlier = [trial for trial in self._state.trials.values() if trial.number < number]
+        keys = self._baseline.evaluation.metrics.first_tokens
+        measured = [t for t in earlier if self._has_whole(t, *keys)]
+        decoded = [t for t in earlier if t.state == "complete" and self._has_whole(t, EXPECTED_REFUSALS)]
+        which = tuple(t.number for t in measured), tuple(t.number for t in decoded)
         if which not in self._known:
             openings, verdicts = [self._base[0]], [self._base[1]]
-            for trial in whole:
-                if trial.state == "complete" and (refused := self._history.refused(trial.number)):
+            for trial in decoded:
+                if refused := self._history.refused(trial.number):
                     openings.append(trial.per_prompt[EXPECTED_REFUSALS])
                     verdicts.append(refused)
-            keys = self._baseline.evaluation.metrics.first_tokens
-            shares = {k: Shares([t.per_prompt[k] for t in whole], [t.figures[k] for t in whole]) for k in keys}
+            shares = {k: Shares([t.per_prompt[k] for t in measured], [t.figures[k] for t in measured]) for k in keys}
             while len(self._known) >= _KEPT:
                 del self._known[next(iter(self._known))]
             self._known[which] = _Known(Expectation(openings, verdicts), shares, self._planned)
@@ -298,8 +297,7 @@ def _evenly(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
     return [trials[place * len(trials) // count] for place in range(count)]
 
 
-def known_figures(trial: TrialRecord, needed: Mapping[str, object]) -> dict[str, float] | None:
-    """The figures of first tokens that a screened trial has already; None where they were not measured in full."""
-    if all(key in trial.figures for key in needed):
-        return {key: trial.figures[key] for key in needed}
-    return None
+def known_figures(trial: TrialRecord, needed: Mapping[str, object]) -> dict[str, float]:
+    """The figures without verdicts that a screened trial has already; none where those of first tokens were not
+    measured in full."""
+    return dict(trial.figures) if all(key in trial.figures for key in needed) else {}

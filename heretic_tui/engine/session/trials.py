@@ -223,7 +223,7 @@ class Trials:
                 continue
             with failures_of(job):
                 begun = self._bench.job(number, trial.parameters)
-                begun.known = known_figures(trial, self._bench.baseline.evaluation.metrics.first_tokens) or {}
+                begun.known = known_figures(trial, self._bench.baseline.evaluation.metrics.first_tokens)
                 begun.odds = self._history.of(sorted(decoded)) if self._history else None
                 if self._stopping and self._bench.run.settings.early_stop and not in_full:
                     begun.stopping, begun.front = self._stopping, [(one, int(other)) for one, other in front]

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from heretic_tui.engine.measuring.expectation import Expectation, Shares, Value
-from heretic_tui.engine.measuring.screening import Plan, errors_beyond, plan_of, sizes
+from heretic_tui.engine.measuring.screening import errors_beyond, plan_of, size
 
 PROMPTS = 100
 
@@ -61,15 +61,16 @@ def test_a_part_that_says_nothing_is_no_figure() -> None:
     assert Shares([[0.0, 0.2]] * 3, [0.1] * 3).estimate([0.1], [0]) is None
 
 
-def test_each_prompt_is_looked_at_once() -> None:
+def test_no_prompt_is_looked_at_twice() -> None:
     rng = np.random.default_rng(2)
     for good, bad in ((100, 100), (6, 6), (13, 400), (1, 30)):
         plan = plan_of(rng.random((3, good)).tolist(), rng.random((3, bad)).tolist())
-        parts = [plan.of(part) for part in range(plan.parts)]
+        assert sorted(plan.bad) == list(range(bad))
+        parts = plan.parts_from(0)
         assert sorted(row for rows, _ in parts for row in rows) == list(range(good))
-        assert sorted(row for _, rows in parts for row in rows) == list(range(bad))
-    assert sizes(100) == [25, 50, 100]
-    assert Plan([0], [0]).of(5) == ([], [])
+        assert [row for _, rows in parts for row in rows] == plan.bad[: size(bad)]
+        assert plan.parts_from(size(good)) == parts[1:]
+    assert [size(prompts) for prompts in (100, 400, 13, 6)] == [25, 100, 12, 6]
 
 
 def test_by_how_many_errors_the_front_beats_a_trial() -> None:
