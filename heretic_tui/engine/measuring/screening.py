@@ -42,7 +42,7 @@ class Plan:
             seen: so many of the good prompts have been looked at.
         """
         first = size(len(self.good))
-        parts = [(self.good[seen or first :], list[int]())]
+        parts: list[tuple[Sequence[int], Sequence[int]]] = [(self.good[seen or first :], [])]
         if not seen:
             parts.insert(0, (self.good[:first], self.bad[: size(len(self.bad))]))
         return [part for part in parts if part[0]]
