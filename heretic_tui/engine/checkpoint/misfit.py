@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +44,10 @@ _BY_DESIGN = re.compile(
     r"mtp|nextn|eagle|medusa|eh_proj|enorm|hnorm|shared_head|inv_freq|(cos|sin)_cached|masked_bias|\.attn(ention)?\.bias$"
     r"|position_ids|[kv]_scale$|num_batches_tracked"
 )
+# Transformers changes what all threads see while it makes or loads a network: two at once find weights missing that are
+# there. (A screen looks at the model that is set while the engine loads it.)
+_ONE_AT_A_TIME = threading.RLock()
+
 log = logging.getLogger(__name__)
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -89,7 +94,13 @@ def with_report(
 ) -> Callable[..., tuple[PreTrainedModel, LoadingInfo]]:
     """`from_pretrained` of a class, to be called with `output_loading_info`: it gives the report on the weights too,
     which its annotations do not say."""
-    return cast(Callable[..., tuple[PreTrainedModel, LoadingInfo]], cls.from_pretrained)
+    load = cast(Callable[..., tuple[PreTrainedModel, LoadingInfo]], cls.from_pretrained)
+
+    def alone(*arguments: object, **options: object) -> tuple[PreTrainedModel, LoadingInfo]:
+        with _ONE_AT_A_TIME:
+            return load(*arguments, **options)
+
+    return alone
 
 
 def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> PreTrainedModel:
@@ -99,7 +110,7 @@ def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> PreTrained
         UsageError: when it cannot be built.
     """
     try:
-        with torch.device("meta"):
+        with _ONE_AT_A_TIME, torch.device("meta"):
             network: PreTrainedModel = model_class(config).from_config(  # type: ignore[no-untyped-call]
                 config, trust_remote_code=trust_remote_code
             )
