@@ -192,8 +192,8 @@ class Trials:
         due = at_the_end or (self._own > CALIBRATING and self._own % ROUND == 0)
         if self._screener is None or not due or self._in_hand or self._asked > self._told:
             return None
-        if self._asked <= self._reached:
-            # An earlier session went on from here: by what is known now others would be taken up.
+        if not at_the_end and self._asked <= self._reached:
+            # An earlier session went on from this round: by what is known now others would be taken up.
             return None
         return self._screener.due(self._told, self._bench.baseline.trials_at_once, at_the_end)
 

@@ -149,6 +149,23 @@ def test_events_cut_anywhere_lead_to_the_same_trials(whole: Session, tmp_path: P
         assert_same(state, whole.state)
 
 
+def test_a_search_that_is_to_have_fewer_trials_than_it_has_decides_its_front(whole: Session, tmp_path: Path) -> None:
+    lines = whole.folder.events.read_bytes().splitlines(keepends=True)
+    # Its trials have all been looked at, and none was decoded at the end yet.
+    last = max(i for i, line in enumerate(lines) if b'"trial_started"' in line)
+    cut = next(i for i, line in enumerate(lines) if i > last and b'"trials_taken_up"' in line)
+    folder = copy_of(whole, tmp_path / "copy")
+    folder.events.write_bytes(b"".join(lines[:cut]))
+    state = RunState.replay(read_events(folder.events))
+    trials = trials_on(whole, folder, state, [])
+    fewer = TRIALS - 15
+    assert len(state.trials) == TRIALS
+    while trials.next(fewer, may_ask=True) is not None:
+        pass
+    assert any(t.state == "screened" for t in state.trials.values())
+    assert trials.undecided(fewer) == 0
+
+
 def test_a_screened_trial_is_taken_up_by_hand(whole: Session, tmp_path: Path) -> None:
     folder = copy_of(whole, tmp_path / "copy")
     state = RunState.replay(read_events(folder.events))
