@@ -13,27 +13,22 @@ import tempfile
 import time
 from pathlib import Path
 
-from heretic_tui.demo.settings import settings_of_the_demo
+from benchmarks.model_asked import add_model, settings_asked
 from heretic_tui.imports import large_imports
-from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load_settings
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id; default: the demo model")
     parser.add_argument("--times", type=int, default=2, help="the batch size is remembered from the second on [2]")
-    add_flags(parser, Settings.model_fields)
+    add_model(parser)
     options = parser.parse_args()
-    base = None if options.given_model else settings_of_the_demo()
-    flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
     with tempfile.TemporaryDirectory() as folder:
         # What is remembered is that of this program alone.
         os.environ["XDG_STATE_HOME"] = folder
         for number in range(options.times):
             runs = {"runs_dir": str(Path(folder) / f"runs-{number}"), "n_trials": 1}
-            _measure(load_settings({"seed": 0, **flags, **runs}, base=base))
+            _measure(settings_asked(options, {"seed": 0}, runs))
 
 
 def _measure(settings: Settings) -> None:

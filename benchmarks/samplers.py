@@ -30,16 +30,14 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.trial import FrozenTrial, create_trial
 
 from benchmarks.fronts import Point, hypervolume, log_hypervolume
-from heretic_tui.demo.settings import settings_of_the_demo
+from benchmarks.model_asked import add_model, settings_asked
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.search.sampler import Sampler, seed_of, trials_shown
 from heretic_tui.engine.search.space import GLOBAL, PER_LAYER, Sampled, Space
 from heretic_tui.engine.search.study import hide_output_of_optuna
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.parameters import Parameters
-from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load_settings
 
 # Trials that are in hand at once, as in a run of the demo: the sampler knows no more.
 AT_ONCE = 3
@@ -274,20 +272,17 @@ def _course_of_optuna(objective: Objective, way: Way, sampler: BaseSampler, n_tr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("given_model", nargs="?", metavar="MODEL", help="folder; default: the demo model")
     parser.add_argument("--ways", default="tpe_60", help=f"comma-separated: {', '.join(WAYS)}")
     parser.add_argument("--kept", type=Path, required=True, help="folder for what was measured")
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--verdicts", action="store_true", help="decode, as a run does")
     parser.add_argument("--table", action="store_true", help="only print what was found before")
-    add_flags(parser, Settings.model_fields)
+    add_model(parser)
     options = parser.parse_args()
     found_in = options.kept / ("courses-verdicts.jsonl" if options.verdicts else "courses.jsonl")
     if not options.table:
         hide_output_of_optuna()
-        base = None if options.given_model else settings_of_the_demo()
-        flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
-        settings = load_settings({"seed": 0, "n_trials": max(LOOKS), **flags}, base=base)
+        settings = settings_asked(options, {"seed": 0, "n_trials": max(LOOKS)})
         objective = Objective(settings, options.kept, options.verdicts)
         search(objective, options.ways.split(","), options.seeds, settings.n_trials, found_in)
     table(found_in)

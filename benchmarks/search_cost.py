@@ -18,19 +18,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.fronts import Point, hypervolume, log_hypervolume
+from benchmarks.model_asked import add_model, settings_asked
 from benchmarks.reliability import KL, Estimate, table
 from benchmarks.trial_cost import Plain
 from heretic_tui import events as ev
 from heretic_tui.control import Control
-from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.session.session import Session
 from heretic_tui.figures import REFUSALS
 from heretic_tui.run.state import RunState, TrialRecord
-from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load_settings
 
 Volume = Callable[[Iterable[Point], int], float]
 
@@ -75,18 +73,15 @@ class Found:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id; default: the demo model")
     parser.add_argument("--seeds", type=int, default=3, help="searches each way [3]")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--ways", default="off,safe,fast", help=f"of {', '.join(WAYS)} [off,safe,fast]")
     parser.add_argument("--plain", type=int, default=0, help="trials that are measured the plain way too [0]")
     parser.add_argument("--checked", type=int, default=0, help="screened trials that are decoded afterwards [0]")
     parser.add_argument("--keep", type=Path, help="folder for the runs; unset: they are deleted")
-    add_flags(parser, Settings.model_fields)
+    add_model(parser)
     options = parser.parse_args()
     ways = options.ways.split(",")
-    base = None if options.given_model else settings_of_the_demo()
-    flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
     found: dict[str, list[Found]] = {way: [] for way in ways}
     plain: list[float] = []
     searches = options.seeds * len(ways)
@@ -95,7 +90,7 @@ def main() -> None:
             # In turn, so that what else the machine does falls on all.
             for way in ways:
                 changes = {"seed": seed, "runs_dir": str((options.keep or Path(name)) / way), **WAYS[way]}
-                one, session = search(load_settings({**flags, **changes}, base=base))
+                one, session = search(settings_asked(options, fixed=changes))
                 check(session, one, options.checked // options.seeds)
                 done = sum(map(len, found.values()))
                 share = options.plain * (done + 1) // searches - options.plain * done // searches

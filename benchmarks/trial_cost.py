@@ -22,7 +22,7 @@ from pathlib import Path
 import torch
 from transformers import GenerationConfig
 
-from heretic_tui.demo.settings import settings_of_the_demo
+from benchmarks.model_asked import add_model, settings_asked
 from heretic_tui.engine.directions.interpolation import direction_parts
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
@@ -37,9 +37,6 @@ from heretic_tui.engine.session.workbench import Workbench, open_workbench
 from heretic_tui.events import Event, Notice, PhaseFinished
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.flags import add_flags, flags_of
-from heretic_tui.settings.schema import Settings
-from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 
 
@@ -128,15 +125,12 @@ class Fast:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("given_model", nargs="?", metavar="MODEL", help="folder or Hub id; default: the demo model")
     parser.add_argument("--trials", type=int, default=20, help="random trials [20]")
     parser.add_argument("--group", type=int, default=5, help="trials measured one way before the other's turn [5]")
     parser.add_argument("--only", choices=("plain", "fast"), help="one way alone; prints its peak memory")
-    add_flags(parser, Settings.model_fields)
+    add_model(parser)
     options = parser.parse_args()
-    base = None if options.given_model else settings_of_the_demo()
-    flags = flags_of(options) | ({"model": options.given_model} if options.given_model else {})
-    settings = load_settings({"seed": 0, **flags}, base=base)
+    settings = settings_asked(options, {"seed": 0})
 
     def tell(event: Event) -> None:
         if isinstance(event, Notice):

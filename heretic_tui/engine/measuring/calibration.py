@@ -96,7 +96,7 @@ class Calibration:
 
 
 def _fitted(expected: Values, measured: Values, prompts: int) -> tuple[Values, Values]:
-    """The isotonic curve through points, by its corners: places in order, and values. Between points that lie far apart
+    """The isotonic curve through points: places in order, and values, linear between them. Where points lie far apart
     it follows a smooth curve that fits all of them."""
     # It takes a third of a second to import, and no first trial waits for it.
     from scipy.optimize import isotonic_regression

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from heretic_tui.work import Work
 # The share of the prompts that every trial is looked at on, and the fewest prompts.
 _FIRST_PART, _FEWEST = 0.25, 12
 
+Member = TypeVar("Member")
 Front = Sequence[tuple[float, float]]
 # By the key of a figure, its value for each prompt that was looked at.
 PerPrompt = Mapping[str, Sequence[float]]
@@ -97,6 +99,12 @@ def look(
     with timed(job, evaluation.openings_stage, work):
         found[EXPECTED_REFUSALS] = rounded(openings.per_prompt(pool, job, bad).tolist()) if bad else []
     return found
+
+
+def evenly(members: Sequence[Member], count: int) -> list[Member]:
+    """So many of some trials or prompts, or all, from the whole length of their list."""
+    count = min(count, len(members))
+    return [members[place * len(members) // count] for place in range(count)]
 
 
 def rounded(values: Sequence[float]) -> list[float]:

@@ -24,6 +24,7 @@ from heretic_tui.engine.measuring.screening import (
     PerPrompt,
     Plan,
     errors_beyond,
+    evenly,
     look,
     plan_of,
     rounded,
@@ -189,7 +190,7 @@ class Screener:
                 chosen.append(trial)
         if not at_the_end:
             decoded = sum(t.number < before and t.state in MEASURED_STATES for t in self._state.trials.values())
-            chosen = _evenly(chosen, CALIBRATING + _PER_ROUND * (before // ROUND) - decoded)
+            chosen = evenly(chosen, CALIBRATING + _PER_ROUND * (before // ROUND) - decoded)
         # What their refusals are expected to be more of the bad prompts would hardly tell better.
         if unsure := [trial.number for trial in chosen if self._first not in trial.figures]:
             return Due(unsure[:1], decode=False)
@@ -289,12 +290,6 @@ def _in_order(values: Sequence[float], order: Sequence[int]) -> list[float]:
     """Values that are in the order of a plan, in that of the prompts."""
     found = dict(zip(order, values, strict=True))
     return [found[row] for row in range(len(found))]
-
-
-def _evenly(trials: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
-    """So many of some trials, or all, from the whole length of their list."""
-    count = min(count, len(trials))
-    return [trials[place * len(trials) // count] for place in range(count)]
 
 
 def known_figures(trial: TrialRecord, needed: Mapping[str, object]) -> dict[str, float]:

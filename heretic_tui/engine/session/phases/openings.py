@@ -29,6 +29,7 @@ from heretic_tui.engine.measuring.openings import (
 from heretic_tui.engine.measuring.parting import Parting, find_parting
 from heretic_tui.engine.measuring.refusal_tokens import likelier_tokens
 from heretic_tui.engine.measuring.rows import Row, decode_rows, room
+from heretic_tui.engine.measuring.screening import evenly
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY, greedy
 from heretic_tui.engine.session.phases.baseline import Baseline
@@ -145,8 +146,8 @@ class _Search:
         self._refused = [response.verdict.refused for response in baseline.responses]
         rows = {bad: [row for row, other in enumerate(self._refused) if other == bad] for bad in (True, False)}
         # Most of them are refused, however few there are: what changes is told by those.
-        some = _evenly(rows[True], max(_REFUSED, _PROMPTS - len(rows[False])))
-        self._decoded = sorted([*some, *_evenly(rows[False], _PROMPTS - len(some))])
+        some = evenly(rows[True], max(_REFUSED, _PROMPTS - len(rows[False])))
+        self._decoded = sorted([*some, *evenly(rows[False], _PROMPTS - len(some))])
 
     def find(self) -> Openings | str:
         """Raises as `openings_of_run` does, and HereticError where a judge fails."""
@@ -253,12 +254,6 @@ class _Search:
 
     def _names(self, tokens: Sequence[int]) -> str:
         return ", ".join(quoted(self._model.decode([token])) for token in tokens[:4])
-
-
-def _evenly(rows: Sequence[int], count: int) -> list[int]:
-    """So many of some rows, or all, from their whole length."""
-    count = min(count, len(rows))
-    return [rows[place * len(rows) // count] for place in range(count)]
 
 
 def _area(values: Tensor, refused: Sequence[bool]) -> float | None:
