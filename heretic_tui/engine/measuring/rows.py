@@ -7,12 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import torch
+from torch import Tensor
+
+from heretic_tui.commands import Sampling
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.edits.attach import Attached, Edits, under
+from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.model.decoding import Choose, Heard, Steps, decode_batch
+from heretic_tui.engine.model.decoding import Choose, Heard, Steps, decode_batch, pick_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +77,31 @@ def decode_rows(
             # Not above: there the error's traceback still holds the tensors that are in the way.
             size = len(some) // 2
             release_blocks()
+
+
+def drawing(sampling: Sampling, seeds: Sequence[int]) -> Callable[[], Choose]:
+    """What `decode_rows` is given to draw tokens with: each row by a seed of its own, from its first token on, so that
+    its answer depends on neither the batch nor the rows beside it, as far as rounding goes.
+
+    Args:
+        seeds: one for each row.
+    """
+
+    def begin() -> Choose:
+        generators: dict[int, torch.Generator] = {}
+
+        def drawn(logits: Tensor, places: Sequence[int]) -> list[int]:
+            for place in places:
+                if place not in generators:
+                    generators[place] = torch.Generator().manual_seed(seeds[place])
+            try:
+                return pick_rows(logits, sampling, [generators[place] for place in places])
+            except NotFiniteError as error:
+                raise error.among(places) from None
+
+        return drawn
+
+    return begin
 
 
 def room(model: ChatModel, tokens: Tokens, most: int) -> int:

@@ -1,5 +1,5 @@
 """Decoding token by token through the model's own cache, the way that works with every architecture: one step of it,
-a batch to its end step by step, the greedy continuation of many rows, and the choice of a token by sampling."""
+a batch to its end step by step, the greedy continuation of many rows, and the choice of tokens by sampling."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ T = TypeVar("T")
 
 # Tokens between two looks at a response: turning tokens into text takes time too.
 LOOK_EVERY = 4
+# So many tokens nearly always have the share of the probability that a token is drawn from.
+_LIKELY = 1024
 
 
 class Decoding:
@@ -183,20 +185,58 @@ def _most_likely(logits: Tensor, rows: Sequence[int]) -> list[int]:
 
 
 def pick(logits: Tensor, sampling: Sampling, generator: torch.Generator) -> int:
-    """The next token: the most likely one at temperature 0, else drawn from the smallest set of tokens that together
-    have `top_p` of the probability (Holtzman et al. 2020). Shape of logits: (vocabulary,).
+    """The next token of one text, as `pick_rows` picks it. Shape of logits: (vocabulary,)."""
+    return pick_rows(logits[None], sampling, [generator])[0]
+
+
+def pick_rows(logits: Tensor, sampling: Sampling, generators: Sequence[torch.Generator]) -> list[int]:
+    """The next token of each row: the most likely one at temperature 0, else drawn from the smallest set of tokens that
+    together have `top_p` of the probability (Holtzman et al. 2020). A row is drawn by its own generator, one number a
+    token, so that what is drawn does not depend on the rows beside it.
+
+    Args:
+        logits: (rows, vocabulary).
+        generators: one for each row, on the CPU.
 
     Raises:
-        NotFiniteError: when they are not finite.
+        NotFiniteError: with the rows whose logits are not finite.
     """
-    best = int(most_likely(logits))
-    if best == NO_TOKEN:
-        raise NotFiniteError([0])
+    best: list[int] = most_likely(logits).tolist()
+    if lost := [row for row, token in enumerate(best) if token == NO_TOKEN]:
+        raise NotFiniteError(lost)
     if sampling.temperature == 0:
         return best
-    probabilities, order = torch.softmax(logits.cpu() / sampling.temperature, dim=-1).sort(descending=True)
+    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    drawn = torch.tensor([[float(torch.rand((), generator=generator))] for generator in generators])
+    if sampling.top_p >= 1:
+        tokens = _drawn_from(probabilities.cpu(), drawn)
+    else:
+        # Few tokens nearly always fill the set; only where they do not is the whole vocabulary sorted.
+        parts, order = (part.cpu() for part in probabilities.topk(min(_LIKELY, logits.shape[-1])))
+        flat = parts.sum(dim=-1) < sampling.top_p
+        tokens = _drawn_from_set(parts, order, sampling.top_p, drawn)
+        if flat.any():
+            parts, order = probabilities.cpu()[flat].sort(descending=True)
+            tokens[flat] = _drawn_from_set(parts, order, sampling.top_p, drawn[flat])
+    found: list[int] = tokens.tolist()
+    return found
+
+
+def _drawn_from_set(parts: Tensor, order: Tensor, top_p: float, drawn: Tensor) -> Tensor:
+    """Draw from the smallest set.
+
+    Args:
+        parts: probabilities in descending order, (rows, tokens).
+        order: the tokens that they belong to.
+    """
     # A token stays when those before it do not fill the set; the first always stays.
-    before = probabilities.cumsum(dim=-1) - probabilities
-    probabilities[before >= sampling.top_p] = 0
-    probabilities[0] = probabilities[0].clamp(min=1e-12)
-    return int(order[torch.multinomial(probabilities, 1, generator=generator)])
+    before = parts.double().cumsum(dim=-1) - parts
+    kept = torch.where(before < top_p, parts, 0)
+    kept[:, 0] = parts[:, 0].clamp(min=1e-12)
+    return order.gather(-1, _drawn_from(kept, drawn)[:, None])[:, 0]
+
+
+def _drawn_from(weights: Tensor, drawn: Tensor) -> Tensor:
+    """The place in each row of weights, (rows, tokens), that a number from 0 to 1, (rows, 1), falls on."""
+    reached = weights.double().cumsum(dim=-1)
+    return torch.searchsorted(reached, drawn.double() * reached[:, -1:], right=True)[:, 0]

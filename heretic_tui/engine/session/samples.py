@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
 
 from heretic_tui.commands import Asked, Samples
 from heretic_tui.control import Aborted
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.rows import Row, decode_rows, room
-from heretic_tui.engine.model.decoding import Choose, Steps, pick
+from heretic_tui.engine.measuring.rows import Row, decode_rows, drawing, room
+from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.search.sampler import seed_of
 from heretic_tui.engine.session.chat import seed_for
 from heretic_tui.engine.session.judged import judged
@@ -68,17 +64,10 @@ def make_samples(bench: Workbench, samples: Samples, state: RunState, work: Work
             )
         return False
 
-    def choose() -> Choose:
-        drawing = [torch.Generator().manual_seed(seed_of(seed, *divmod(row, each))) for row in range(len(rows))]
-
-        def drawn(logits: Tensor, places: Sequence[int]) -> list[int]:
-            return [pick(line, samples.sampling, drawing[row]) for line, row in zip(logits.cpu(), places, strict=True)]
-
-        return drawn
-
+    seeds = [seed_of(seed, *divmod(row, each)) for row in range(len(rows))]
     reason = "end"
     try:
-        yield from decode_rows(model, rows, heard, choose, bench.baseline.together)
+        yield from decode_rows(model, rows, heard, drawing(samples.sampling, seeds), bench.baseline.together)
     except Aborted:
         reason = "stopped"
     seconds = round(time.perf_counter() - start, 3)

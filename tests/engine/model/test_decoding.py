@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
 import torch
 from transformers import GenerationConfig
 
+from heretic_tui.commands import Sampling
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.directions.residuals import gather_residuals, last_residuals, winsorize
+from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.model import chat_model as model_module
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
-from heretic_tui.engine.model.decoding import greedy
+from heretic_tui.engine.model.decoding import greedy, pick, pick_rows
 from heretic_tui.work import Work
 from tests.support import tiny_models
 
@@ -145,3 +149,56 @@ def test_batches_cover_all_rows_longest_first(make_model: Make) -> None:
 
     model.in_batches(rows(), work)
     assert sorted(seen) == list(range(12))
+
+
+def drawn(logits: torch.Tensor, sampling: Sampling, times: int) -> Counter[int]:
+    generators = [torch.Generator().manual_seed(0)]
+    return Counter(token for _ in range(times) for token in pick_rows(logits[None], sampling, generators))
+
+
+@pytest.mark.parametrize(
+    ("spread", "top_p"),
+    [(0.002, 0.95), (0.002, 1.0), (0.02, 0.9), (0.002, 0.01)],
+    ids=["flat", "all", "peaked", "few"],
+)
+def test_tokens_of_a_large_vocabulary_are_drawn_from_the_smallest_set_that_has_the_share(
+    spread: float, top_p: float
+) -> None:
+    order = torch.randperm(4000, generator=torch.Generator().manual_seed(1))
+    logits = torch.empty(4000)
+    logits[order] = -spread * torch.arange(4000.0)
+    likely = torch.softmax(logits.double() / 0.8, dim=-1)
+    ranked = likely[order].cumsum(dim=-1)
+    kept = order[: 1 + int((ranked < top_p).sum())]
+    counts = drawn(logits, Sampling(temperature=0.8, top_p=top_p), 2000)
+    # A token may be in or out by rounding.
+    assert set(counts) <= {*kept.tolist(), int(order[min(len(kept), 3999)])}
+    half = set(kept[: 1 + len(kept) // 2].tolist())
+    expected = float(likely[list(half)].sum() / likely[kept].sum())
+    assert sum(counts[token] for token in half) / 2000 == pytest.approx(expected, abs=0.05)
+
+
+def test_a_row_is_drawn_as_if_it_were_alone() -> None:
+    # Flat ones, and peaked ones.
+    spread = torch.tensor([[0.1], [3.0], [1.0], [9.0], [0.2], [5.0]])
+    logits = spread * torch.randn(6, 3000, generator=torch.Generator().manual_seed(2))
+    how = Sampling(temperature=1.3, top_p=0.9)
+
+    def generators() -> list[torch.Generator]:
+        return [torch.Generator().manual_seed(seed) for seed in range(6)]
+
+    one, other = generators(), generators()
+    for _ in range(20):
+        together = pick_rows(logits, how, one)
+        assert together == [pick(row, how, each) for row, each in zip(logits, other, strict=True)]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_rows_without_finite_logits_are_told(temperature: float) -> None:
+    logits = torch.zeros(4, 10)
+    logits[1, 3], logits[3, 0] = math.nan, math.inf
+    # A token that is ruled out is no error.
+    logits[2, 5] = -math.inf
+    with pytest.raises(NotFiniteError) as raised:
+        pick_rows(logits, Sampling(temperature=temperature), [torch.Generator() for _ in range(4)])
+    assert raised.value.rows == (1, 3)
