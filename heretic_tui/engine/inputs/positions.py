@@ -33,7 +33,7 @@ def check_positions(
     Raises:
         UsageError: where the model has no positions for them.
     """
-    limit = _limit(config)
+    limit = longest_text(config)
     if limit is None or tokens + response <= limit:
         return None
     sizes = f"{what} has {tokens:,} tokens, {tokens + response:,} with a response of {response:,}"
@@ -48,7 +48,7 @@ def check_positions(
 def stored_positions(config: PretrainedConfig, network: nn.Module) -> int | None:
     """How many positions a model has where they are rows of a table, learnt or computed once: a longer text is an
     error. None where they are computed as they come."""
-    limit = _limit(config)
+    limit = longest_text(config)
     if limit is None or config.model_type in _NO_FURTHER:
         return limit
     for name, tensor in (*network.named_parameters(), *network.named_buffers()):
@@ -59,7 +59,8 @@ def stored_positions(config: PretrainedConfig, network: nn.Module) -> int | None
     return None
 
 
-def _limit(config: PretrainedConfig) -> int | None:
+def longest_text(config: PretrainedConfig) -> int | None:
+    """Tokens of the longest text that a model was made for; None where its configuration does not say."""
     text = config.get_text_config(decoder=True)
     found = [getattr(text, name, None) for name in _LIMITS]
     return next((limit for limit in found if isinstance(limit, int) and limit > 0), None)
