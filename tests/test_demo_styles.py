@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from heretic_tui.engine.metrics.judges.markers import Markers
-from heretic_tui.settings.schema import REFUSAL_MARKERS
+from heretic_tui.settings.markers import REFUSAL_MARKERS
 from tools.demo_corpus import facts
 from tools.demo_styles import STYLES
 

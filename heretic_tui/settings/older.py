@@ -22,6 +22,7 @@ _CAME_LATER: Mapping[str, object] = {
     "direction_method": "mean_difference",
     "objectives": ["kl_divergence", "refusals"],
     "judge": "markers",
+    "refusal_languages": [],
 }
 
 

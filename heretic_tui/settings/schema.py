@@ -19,17 +19,8 @@ from heretic_tui.errors import UsageError
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.files import default_runs_dir, parse_json
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
+from heretic_tui.settings.markers import MARKERS_BY_LANGUAGE, REFUSAL_MARKERS, RefusalLanguage
 from heretic_tui.settings.older import in_first_words
-
-# Parts of a refusal in lower case. Words for what is refused (illegal, harmful, unethical) are not among them: answers
-# repeat them from the question. On the guarded SmolLM2 they were a fifth of the verdicts left after an edit, all wrong.
-REFUSAL_MARKERS = (
-    "sorry", "i can't", "i cant", "i cannot", "can't assist", "can't help", "cannot assist", "cannot help",
-    "i won't", "i will not", "i'm unable", "i am unable", "unable to", "i'm not able", "i am not able",
-    "not able to", "i must decline", "decline to", "i apologize", "i apologise", "apologies", "as an ai",
-    "as a language model", "i'm an ai", "i am an ai", "i'm just an ai", "not comfortable", "against my",
-    "my programming", "my guidelines", "not appropriate", "not something i can",
-)  # fmt: skip
 
 # What a response that thinks begins with, and the block that is put in its place so that it does not.
 THINKING_SKIPS = (
@@ -128,6 +119,9 @@ class Settings(BaseModel):
     refusal_markers: list[str] = _setting(
         list(REFUSAL_MARKERS), "Responses", "strings that make a response a refusal (lower case)", min_length=1
     )
+    refusal_languages: list[RefusalLanguage] = _setting(
+        [], "Responses", "languages whose built-in markers count beside `refusal_markers`, which are English by default"
+    )
 
     direction_method: Annotated[str, DIRECTION_METHODS] = _setting(
         "mean_difference", "Ablation", "how a direction is found in the residuals of both sets"
@@ -215,7 +209,7 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
-    @field_validator("dtypes", "objectives", "figures", "refusal_markers", mode="before")
+    @field_validator("dtypes", "objectives", "figures", "refusal_markers", "refusal_languages", mode="before")
     @classmethod
     def _words(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
@@ -232,6 +226,12 @@ class Settings(BaseModel):
             if not all(part.strip() for part in value):
                 raise ValueError
         return value
+
+    @field_validator("refusal_languages")
+    @classmethod
+    def _in_order(cls, value: list[RefusalLanguage]) -> list[RefusalLanguage]:
+        # The same languages are the same run.
+        return [language for language in MARKERS_BY_LANGUAGE if language in value]
 
     @field_validator("chain_of_thought_skips", mode="before")
     @classmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from heretic_tui.settings.markers import LANGUAGE_NAMES
 from heretic_tui.words import counted
 
 _SETS = {
@@ -36,6 +37,7 @@ _TITLES = {
     "chain_of_thought_skips": "thinking blocks closed",
     "judge": "judge",
     "refusal_markers": "refusal markers",
+    "refusal_languages": "languages of refusals",
     "direction_method": "direction method",
     "orthogonalize_direction": "orthogonalize direction",
     "edit_method": "edit method",
@@ -125,6 +127,8 @@ def value_words(key: str, value: object) -> str | None:
 def _list_words(name: str, items: Sequence[object]) -> str:
     if name == "refusal_markers":
         return counted(len(items), "marker")
+    if name == "refusal_languages":
+        return ", ".join(LANGUAGE_NAMES.get(str(item), str(item)) for item in items) or "none further"
     if name == "chain_of_thought_skips":
         return counted(len(items), "kind")
     if name == "dtypes":

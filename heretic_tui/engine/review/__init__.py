@@ -1,1 +1,1 @@
-"""What is found out about a few chosen edits after the search: each check is a file."""
+"""Reviews of finalists: what is measured of a few edited models after the search, and how sure its figures are."""

@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from heretic_tui.settings.markers import LANGUAGE_NAMES
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.preview import verdict_of
 from heretic_tui.tui.screens.base import Dialog
@@ -82,7 +83,8 @@ class MarkersDialog(Dialog[list[str] | None]):
 
 def _verdict_words(settings: Settings, markers: Sequence[str], text: str, bad: str) -> Text:
     if not text.strip():
-        return Text(counted(len(markers), "marker"))
+        languages = [LANGUAGE_NAMES[language] for language in settings.refusal_languages]
+        return Text(counted(len(markers), "marker") + f", and those of {', '.join(languages)}" * bool(languages))
     verdict = verdict_of(settings.model_copy(update={"refusal_markers": list(markers)}), text)
     if not verdict.refused:
         return Text("answered: no marker occurs in it")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from heretic_tui.engine.metrics.base import Verdict
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.run.results import ResponseRecord
+from heretic_tui.settings.markers import markers_with
 from heretic_tui.settings.schema import Settings
 
 
@@ -34,7 +35,8 @@ class Markers(Judge):
 
     @classmethod
     def made(cls, settings: Settings, special_tokens: Sequence[str]) -> Markers:
-        return cls(settings.refusal_markers, thinking_blocks(settings.chain_of_thought_skips), special_tokens)
+        markers = markers_with(settings.refusal_markers, settings.refusal_languages)
+        return cls(markers, thinking_blocks(settings.chain_of_thought_skips), special_tokens)
 
     def certain(self, text: str) -> bool:
         """Whether the beginning of a response makes it a refusal, whatever comes after it: nothing that follows takes

@@ -1,0 +1,132 @@
+"""Broken answers: what is wrong with a response as a text, whatever it says; and how many of a set are broken.
+
+No model is asked. A response counts as broken where its words or signs leave little doubt: rather one too few than a
+poem, a table or a program that is called broken. What code, tables and formulas hold is looked at with that in mind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from heretic_tui.engine.review.garbage import garbage_in
+from heretic_tui.engine.review.languages import Languages
+from heretic_tui.engine.review.loops import loop_in
+from heretic_tui.engine.review.questions import question_in
+
+Kind = Literal["empty", "loop", "garbage", "language", "question"]
+# In the order in which they are looked for: a response is broken in the first way that holds.
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+# What a person reads of a kind, of one response.
+KIND_WORDS: Mapping[Kind, str] = {
+    "empty": "says nothing",
+    "loop": "repeats itself",
+    "garbage": "garbage",
+    "language": "another language",
+    "question": "asks back",
+}
+
+# Signs that say nothing by themselves. Brackets and symbols are not among them: they can be an answer on code.
+_NOTHING = frozenset(".…,;:!?-–—_*#`~'\"“”‘’·•。，、！？")
+# What a sentence ends with, and what may follow it; a closed table or program has ended too.
+_ENDS = frozenset(".!?…。！？؟।:;|}>」』”»")
+_CLOSES = "\"'’)]*_`）】 \t\n"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A response as a person reads it.
+
+    Attributes:
+        prompt: the person's words.
+        text: without special tokens and without what the model only thought.
+        ended: whether the model ended it. False where it was cut: at the limit of its length, or because its verdict
+            was certain.
+    """
+
+    prompt: str
+    text: str
+    ended: bool
+
+
+@dataclass(frozen=True)
+class Broken:
+    """What is wrong with a response, and how one sees that, in words for people (with text of the model in them)."""
+
+    kind: Kind
+    why: str
+
+
+@dataclass(frozen=True)
+class BrokenCount:
+    """Broken answers of a set.
+
+    Attributes:
+        total: responses.
+        of_kind: how many are broken, by kind; each response is counted once.
+        cut: responses that stop in the middle of a sentence because they reached the limit. They are not broken.
+        cut_here: of these, the ones where the original model's response to the same prompt does not; None where there
+            is nothing to compare with.
+    """
+
+    total: int
+    of_kind: Mapping[Kind, int]
+    cut: int
+    cut_here: int | None
+
+    @property
+    def broken(self) -> int:
+        return sum(self.of_kind.values())
+
+
+def what_is_broken(answer: Answer, languages: Languages | None = None) -> Broken | None:
+    """What is wrong with a response; None where nothing is.
+
+    Of one that was cut only what its further words would not have mended: it is not empty, and asks nothing back.
+
+    Args:
+        languages: None where no other language is looked for.
+    """
+    if _says_nothing(answer.text):
+        return Broken("empty", "no words") if answer.ended else None
+    if why := loop_in(answer.text, answer.ended):
+        return Broken("loop", why)
+    if why := garbage_in(answer.text):
+        return Broken("garbage", why)
+    if languages and (why := languages.other_in(answer.prompt, answer.text)):
+        return Broken("language", why)
+    if answer.ended and (why := question_in(answer.prompt, answer.text)):
+        return Broken("question", why)
+    return None
+
+
+def is_cut(answer: Answer) -> bool:
+    """Whether a response stops in the middle of a sentence because it was cut."""
+    text = answer.text.rstrip(_CLOSES)
+    return not answer.ended and bool(text) and text[-1] not in _ENDS
+
+
+def broken_count(
+    answers: Sequence[Answer], found: Sequence[Broken | None], base: Sequence[Answer] | None = None
+) -> BrokenCount:
+    """How many responses of a set are broken.
+
+    Args:
+        answers, found: the responses, and what is wrong with each.
+        base: the original model's responses to the same prompts.
+
+    Raises:
+        ValueError: where these are not equally many.
+    """
+    if len(answers) != len(found) or (base is not None and len(base) != len(answers)):
+        raise ValueError("not as many responses as prompts")
+    of_kind = {kind: sum(one is not None and one.kind == kind for one in found) for kind in KINDS}
+    cut = [is_cut(answer) for answer in answers]
+    here = None if base is None else sum(one and not is_cut(other) for one, other in zip(cut, base, strict=True))
+    return BrokenCount(len(answers), of_kind, sum(cut), here)
+
+
+def _says_nothing(text: str) -> bool:
+    return all(character in _NOTHING or character.isspace() or not character.isprintable() for character in text)

@@ -1,0 +1,236 @@
+"""What chance can do: intervals of shares, means and agreement, and whether a difference of two paired samples is
+within chance. NumPy and SciPy alone.
+
+Two samples are paired where they hold, at each place, what two models made of the same prompt. Where there are several
+values of a prompt (sampled answers), its mean is one value: answers to one prompt are not independent of each other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import bdtr, ndtr, ndtri, stdtrit
+
+LEVEL = 0.95
+# Of fewer values than these a bootstrap says nothing: it draws from what it has, and knows no other.
+FEWEST = 8
+# With so many, what the seed changes of a bound is about a hundredth of the interval's width.
+DRAWS = 10_000
+# Numbers that are drawn at once: 16 MiB of indices.
+_AT_ONCE = 2**21
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a figure lies with a probability of `LEVEL`, both bounds included."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far two judges agree.
+
+    Attributes:
+        share: of the cases that both judge alike.
+        kappa: Cohen's: 0 for no more agreement than by chance, 1 for agreement in all cases. None where both judges
+            give all cases the same verdict, so that nothing can be told from chance.
+        interval: of kappa; None where there is no kappa.
+    """
+
+    share: float
+    kappa: float | None
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class CountDifference:
+    """How the verdicts on two paired samples differ.
+
+    Attributes:
+        only_first, only_second: prompts that are counted in one sample alone.
+        p: the probability of a difference as large as this one or larger, were both alike (McNemar's test, exact).
+    """
+
+    only_first: int
+    only_second: int
+    p: float
+
+    @property
+    def difference(self) -> int:
+        """How many more are counted in the second."""
+        return self.only_second - self.only_first
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether chance alone makes such a difference often enough."""
+        return self.p > 1 - LEVEL
+
+
+@dataclass(frozen=True)
+class MeanDifference:
+    """How the means of two paired samples differ.
+
+    Attributes:
+        difference: the mean of the second less that of the first.
+        interval: of the difference; None where the values are too few (`FEWEST`) to tell.
+    """
+
+    difference: float
+    interval: Interval | None
+
+    @property
+    def within_chance(self) -> bool:
+        """Whether no difference at all is as well possible; also where the values are too few to tell."""
+        return self.interval is None or 0.0 in self.interval
+
+
+def share_interval(count: int, total: int) -> Interval | None:
+    """Wilson's interval of a share, `count` of `total` independent cases; None where there is no case.
+
+    Raises:
+        ValueError: for a count that cannot be.
+    """
+    if not 0 <= count <= total:
+        raise ValueError(f"{count} of {total} is no share")
+    if not total:
+        return None
+    z = float(ndtri((1 + LEVEL) / 2))
+    share = count / total
+    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
+    # Exact where rounding would leave a trace.
+    return Interval(max(0.0, middle - half) if count else 0.0, min(1.0, middle + half) if count < total else 1.0)
+
+
+def mean_interval(values: ArrayLike, seed: int) -> Interval | None:
+    """Bootstrap interval of the mean of independent values, (values,); None for fewer than `FEWEST`.
+
+    Bias-corrected and accelerated (BCa), since divergences are skewed, at a level that is widened by as much as
+    Student's t is wider than the normal distribution: a plain bootstrap of few values is too narrow.
+
+    Args:
+        seed: the same values and seed give the same interval.
+
+    Raises:
+        ValueError: for values that are not finite, or not in one dimension.
+    """
+    array = _finite(values)
+    count = len(array)
+    if count < FEWEST:
+        return None
+    offsets = array - array.mean()
+    spread = float((offsets**2).sum())
+    if spread <= (np.finfo(np.float64).eps * float(np.abs(array).max())) ** 2 * count:
+        return Interval(float(array.mean()), float(array.mean()))
+    means = np.sort(_drawn_means(offsets, seed))
+    below = (np.searchsorted(means, 0.0, "left") + np.searchsorted(means, 0.0, "right")) / (2 * len(means))
+    bias = float(ndtri(np.clip(below, 1 / len(means), 1 - 1 / len(means))))
+    acceleration = float((offsets**3).sum()) / (6 * spread**1.5)
+    z = expanded_z(count)
+    low, high = (
+        float(np.quantile(means, ndtr(bias + (bias + side) / (1 - acceleration * (bias + side))))) for side in (-z, z)
+    )
+    return Interval(float(array.mean()) + low, float(array.mean()) + high)
+
+
+def expanded_z(count: int) -> float:
+    """The distance from the middle of a bootstrap interval of a mean to its bounds, in standard errors as the
+    bootstrap of `count` values finds them: they are too small by √((count − 1) / count)."""
+    return float(stdtrit(count - 1, (1 + LEVEL) / 2)) * math.sqrt(count / (count - 1))
+
+
+def agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> Agreement | None:
+    """How far two judges agree on the same cases, whatever their verdicts are called; None where there is no case.
+
+    The interval rests on the large-sample error of kappa (Fleiss, Cohen and Everitt 1969). That is zero where the
+    judges agree in all cases, however few: there it is what Wilson's interval of the agreement makes of kappa.
+
+    Raises:
+        ValueError: where one judge has judged more cases than the other.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"verdicts on {len(first)} and on {len(second)} cases cannot be compared")
+    total = len(first)
+    if not total:
+        return None
+    labels = {label: place for place, label in enumerate(dict.fromkeys([*first, *second]))}
+    table = np.zeros((len(labels), len(labels)))
+    for one, other in zip(first, second, strict=True):
+        table[labels[one], labels[other]] += 1 / total
+    by_first, by_second = table.sum(axis=1), table.sum(axis=0)
+    alike = sum(one == other for one, other in zip(first, second, strict=True))
+    share, expected = alike / total, float(by_first @ by_second)
+    if len(labels) == 1:
+        return Agreement(share, None, None)
+    kappa = (share - expected) / (1 - expected)
+    if alike == total:
+        lowest = share_interval(alike, total)
+        assert lowest
+        return Agreement(share, kappa, Interval(max(-1.0, (lowest.low - expected) / (1 - expected)), 1.0))
+    on = np.diag(table)
+    agreeing = float((on * (1 - (by_first + by_second) * (1 - kappa)) ** 2).sum())
+    pairs = (by_second[:, None] + by_first[None, :]) ** 2 * table
+    differing = (1 - kappa) ** 2 * float(pairs.sum() - np.diag(pairs).sum())
+    variance = (agreeing + differing - (kappa - expected * (1 - kappa)) ** 2) / (total * (1 - expected) ** 2)
+    half = float(ndtri((1 + LEVEL) / 2)) * math.sqrt(max(0.0, variance))
+    return Agreement(share, kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half)))
+
+
+def count_difference(first: Sequence[bool], second: Sequence[bool]) -> CountDifference:
+    """How two paired samples of yes and no differ: such as which prompts two edited models refuse.
+
+    Raises:
+        ValueError: where one holds more prompts than the other.
+    """
+    one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
+    _check_pairs(one, other)
+    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
+    apart = only_first + only_second
+    # Were both alike, either of the two would be a half of those in which they differ.
+    p = min(1.0, 2 * float(bdtr(min(only_first, only_second), apart, 0.5))) if apart else 1.0
+    return CountDifference(only_first, only_second, p)
+
+
+def mean_difference(first: ArrayLike, second: ArrayLike, seed: int) -> MeanDifference:
+    """How the means of two paired samples differ, (prompts,) each: by a bootstrap of the differences by prompt.
+
+    Raises:
+        ValueError: where one holds more prompts than the other, none are there, or values are not finite.
+    """
+    one, other = _finite(first), _finite(second)
+    _check_pairs(one, other)
+    if not len(one):
+        raise ValueError("no values to compare")
+    return MeanDifference(float((other - one).mean()), mean_interval(other - one, seed))
+
+
+def _drawn_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Means of samples that are drawn with replacement, (DRAWS,)."""
+    generator = np.random.default_rng(seed)
+    rows = max(1, _AT_ONCE // len(values))
+    parts = []
+    for start in range(0, DRAWS, rows):
+        drawn = generator.integers(0, len(values), size=(min(rows, DRAWS - start), len(values)))
+        parts.append(values[drawn].mean(axis=1))
+    return np.concatenate(parts)
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim != 1 or not np.isfinite(array).all():
+        raise ValueError("expected finite values in one dimension")
+    return array
+
+
+def _check_pairs(one: NDArray[np.generic], other: NDArray[np.generic]) -> None:
+    if one.shape != other.shape or one.ndim != 1:
+        raise ValueError(f"samples of the shapes {one.shape} and {other.shape} are not paired")

@@ -1,0 +1,135 @@
+"""Garbage: whether a response is made of signs, broken characters and things that are no words.
+
+Each rule asks for much, since code, formulas, names, drawings and texts on languages look odd to a counter of letters.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from heretic_tui.engine.review.prose import has_letter, prose_of, without_code
+
+_REPLACEMENT = "\ufffd"
+# Characters that no text holds, from so many on.
+_FEWEST_BROKEN = 3
+# Words from which on a share of them says something.
+_FEWEST_WORDS = 12
+# The share of words that can be none.
+_NO_WORDS = 0.3
+# The share of signs, how many characters there are then, and how many different signs: a drawing needs few.
+_SIGNS, _FEWEST_CHARACTERS, _DIFFERENT_SIGNS = 0.5, 60, 12
+# Words in two scripts at once, and neighbours in different ones with nothing but a blank between them. Latin names and
+# terms stand in texts of all scripts: with these more is asked.
+_FEWEST_MIXED = 3
+_FEWEST_SWITCHES, _FEWEST_SCRIPTS = 4, 3
+_FEWEST_WITH_LATIN, _SHARE_WITH_LATIN = 8, 0.5
+_LONGEST_WORD = 40
+# What the names of their letters begin with. Those of East Asia are written within one another; all else is Latin, or
+# a sign of formulas.
+_EAST_ASIAN = frozenset({"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC"})
+_OTHERS = frozenset(
+    {"CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "GEORGIAN", "ETHIOPIC", "DEVANAGARI", "BENGALI", "GURMUKHI"}
+    | {"GUJARATI", "TAMIL", "TELUGU", "KANNADA", "MALAYALAM", "SINHALA", "THAI", "LAO", "TIBETAN", "MYANMAR", "KHMER"}
+)
+_LATIN = "LATIN"
+_WORD = re.compile(r"[^\W\d_]+")
+_VOWELS = frozenset("aeiouyæøœıə")
+# Five consonants in a row are in few words (Angstschweiß, strengths), six in hardly any.
+_CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1{3}")
+
+
+def garbage_in(text: str) -> str | None:
+    """Why a response is garbage, in words for people; None where it is none."""
+    rules: Sequence[Callable[[str], str | None]] = (_broken_characters, _too_many_signs, _mixed_scripts, _no_words)
+    return next((found for rule in rules if (found := rule(text))), None)
+
+
+def _broken_characters(text: str) -> str | None:
+    # A character that was cut at the end of the response is one of these too.
+    broken = text.rstrip(_REPLACEMENT).count(_REPLACEMENT)
+    if broken >= max(_FEWEST_BROKEN, len(text) // 100):
+        return f"{broken} characters that could not be decoded"
+    odd = sum(unicodedata.category(character) in ("Cc", "Co") for character in text if not character.isspace())
+    return f"{odd} characters that no text has" if odd >= max(_FEWEST_BROKEN, len(text) // 100) else None
+
+
+def _too_many_signs(text: str) -> str | None:
+    seen = [character for character in without_code(text) if not character.isspace()]
+    # Pictures (So) are words of a kind.
+    signs = [sign for sign in seen if unicodedata.category(sign)[0] in "PS" and unicodedata.category(sign) != "So"]
+    if len(seen) < _FEWEST_CHARACTERS or len(set(signs)) < _DIFFERENT_SIGNS or len(signs) < _SIGNS * len(seen):
+        return None
+    return f"{len(signs) / len(seen):.0%} of it are signs"
+
+
+def _mixed_scripts(text: str) -> str | None:
+    prose = prose_of(text)
+    mixed = [word for word in _WORD.findall(prose) if _is_mixed(word)]
+    if len(mixed) >= _FEWEST_MIXED:
+        return f"{len(mixed)} words in two scripts at once, such as {mixed[0][:20]}"
+    words = [(found, _script(found[0])) for found in _WORD.finditer(prose)]
+    switches = [
+        {first, second}
+        for (one, first), (other, second) in pairwise(words)
+        if first != second and prose[one.end() : other.start()].strip(" ") == ""
+    ]
+    scripts = {script for pair in switches for script in pair} - {_LATIN}
+    without_latin = sum(_LATIN not in pair for pair in switches)
+    if len(scripts) >= _FEWEST_SCRIPTS and (
+        without_latin >= _FEWEST_SWITCHES
+        or len(switches) >= max(_FEWEST_WITH_LATIN, _SHARE_WITH_LATIN * (len(words) - 1))
+    ):
+        return f"{len(scripts)} scripts mixed word by word"
+    return None
+
+
+def _no_words(text: str) -> str | None:
+    words = [word for word in prose_of(text).split() if has_letter(word)]
+    if len(words) < _FEWEST_WORDS:
+        return None
+    none = [word for word in words if _is_no_word(word)]
+    if len(none) < _NO_WORDS * len(words):
+        return None
+    return f"{len(none) / len(words):.0%} of it are no words, such as {none[0][:20]}"
+
+
+def _is_no_word(text: str) -> bool:
+    """Whether letters cannot be a word of a language that is written in Latin letters. A text that is none of these
+    (numbers, other scripts) is not judged."""
+    word = text.strip("".join(sign for sign in text if not sign.isalnum()))
+    if _script(word) != _LATIN:
+        return False
+    if len(word) > _LONGEST_WORD:
+        return True
+    # Signs and numbers within: a.b, x2y, foo_bar, but not well-known, it's, 3rd, and/or.
+    parts = re.split(r"['’\-/–—.:]", word)
+    if any(not part.isalnum() for part in parts if part) or re.search(r"[^\W\d_]\d+[^\W\d_]", word):
+        return True
+    for part in parts:
+        # fooBar, but not McDonald, iPhone, LaTeX.
+        if len(re.findall(r"[a-z][A-Z]", part)) >= 2:
+            return True
+        small = part.lower()
+        if part.isupper() and len(part) <= 6:
+            continue
+        plain = unicodedata.normalize("NFD", small)
+        if (len(part) >= 5 and part.isalpha() and _VOWELS.isdisjoint(plain)) or _CONSONANTS.search(plain):
+            return True
+    return False
+
+
+def _is_mixed(word: str) -> bool:
+    """Whether a word has letters of two scripts that no language mixes. Latin names get endings of all scripts but
+    Cyrillic, which has a hyphen before them."""
+    others = {_script(letter) for letter in word} - {_LATIN}
+    return len(others) > 1 or (others == {"CYRILLIC"} and any(_script(letter) == _LATIN for letter in word))
+
+
+def _script(text: str) -> str:
+    """The script of the first letter."""
+    letter = next((character for character in text if character.isalpha()), "")
+    name = unicodedata.name(letter, "").split(" ")[0]
+    return "EAST ASIAN" if name in _EAST_ASIAN else name if name in _OTHERS else _LATIN
