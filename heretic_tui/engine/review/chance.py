@@ -129,7 +129,8 @@ def mean_interval(values: ArrayLike, seed: int) -> Interval | None:
         return None
     offsets = array - array.mean()
     spread = float((offsets**2).sum())
-    if spread <= (np.finfo(np.float64).eps * float(np.abs(array).max())) ** 2 * count:
+    # Equal values, but for the rounding of their mean.
+    if spread <= (8 * np.finfo(np.float64).eps * float(np.abs(array).max())) ** 2 * count:
         return Interval(float(array.mean()), float(array.mean()))
     means = np.sort(_drawn_means(offsets, seed))
     below = (np.searchsorted(means, 0.0, "left") + np.searchsorted(means, 0.0, "right")) / (2 * len(means))

@@ -37,7 +37,8 @@ _OTHERS = frozenset(
 _LATIN = "LATIN"
 _WORD = re.compile(r"[^\W\d_]+")
 _VOWELS = frozenset("aeiouyæøœıə")
-# Five consonants in a row are in few words (Angstschweiß, strengths), six in hardly any.
+# What is one sound, in German and Polish too. Without these hardly a word has six consonants in a row.
+_ONE_SOUND = re.compile(r"tsch|sch|ch|th|ph|sh|ng|ck|cz|sz|rz|dz")
 _CONSONANTS = re.compile(r"[bcdfghjklmnpqrstvwxz]{6}|(.)\1{3}")
 
 
@@ -116,7 +117,9 @@ def _is_no_word(text: str) -> bool:
         if part.isupper() and len(part) <= 6:
             continue
         plain = unicodedata.normalize("NFD", small)
-        if (len(part) >= 5 and part.isalpha() and _VOWELS.isdisjoint(plain)) or _CONSONANTS.search(plain):
+        if (len(part) >= 5 and part.isalpha() and _VOWELS.isdisjoint(plain)) or _CONSONANTS.search(
+            _ONE_SOUND.sub("s", plain)
+        ):
             return True
     return False
 

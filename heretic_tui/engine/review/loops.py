@@ -26,8 +26,9 @@ _FEWEST_CUT = 20
 _SHARE_ENDED = 0.5
 # Code repeats lines: only what fills a screen with one of them is a loop.
 _TIMES_CODE, _FEWEST_CODE = 12, 100
-# Signs and numbers alone: more than a ruler, and most of what is there.
-_FEWEST_SIGNS, _SHARE_SIGNS = 40, 0.6
+# Signs alone: more than a ruler, and nearly all that is there. Numbers: more than a matrix of zeros, where it ended.
+_FEWEST_SIGNS, _SHARE_SIGNS = 40, 0.85
+_FEWEST_NUMBERS_CUT, _FEWEST_NUMBERS_ENDED = 60, 200
 # Words without a gap, such as "hahaha": characters.
 _LONG_WORD, _LONG = re.compile(r"(\w{1,8}?)\1{9,}"), 60
 # Of a text that turns around without repeating word for word: the share of four words in a row that are new. Prose has
@@ -56,7 +57,10 @@ def loop_in(text: str, ended: bool) -> str | None:
         if has_letter(unit):
             if not ended and at_end and said >= _TIMES_CODE and covered >= _FEWEST_CODE:
                 return _words(unit, said)
-        elif covered >= max(_FEWEST_SIGNS, _SHARE_SIGNS * len(everything)):
+            continue
+        numbers = _FEWEST_NUMBERS_ENDED if ended else _FEWEST_NUMBERS_CUT
+        fewest = numbers if any(character.isalnum() for character in unit) else _FEWEST_SIGNS
+        if covered >= max(fewest, _SHARE_SIGNS * len(everything)):
             return _words(unit, said)
     for found in _LONG_WORD.finditer(text):
         if len(found[0]) >= _LONG and has_letter(found[1]):
