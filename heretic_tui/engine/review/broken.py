@@ -15,14 +15,14 @@ from heretic_tui.engine.review.languages import Languages
 from heretic_tui.engine.review.loops import loop_in
 from heretic_tui.engine.review.questions import question_in
 
-Kind = Literal["empty", "loop", "garbage", "language", "question"]
+Kind = Literal["loop", "empty", "garbage", "language", "question"]
 # In the order in which they are looked for: a response is broken in the first way that holds.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # What a person reads of a kind, of one response.
 KIND_WORDS: Mapping[Kind, str] = {
-    "empty": "says nothing",
     "loop": "repeats itself",
+    "empty": "says nothing",
     "garbage": "garbage",
     "language": "another language",
     "question": "asks back",
@@ -89,10 +89,10 @@ def what_is_broken(answer: Answer, languages: Languages | None = None) -> Broken
     Args:
         languages: None where no other language is looked for.
     """
-    if _says_nothing(answer.text):
-        return Broken("empty", "no words") if answer.ended else None
     if why := loop_in(answer.text, answer.ended):
         return Broken("loop", why)
+    if _says_nothing(answer.text):
+        return Broken("empty", "no words") if answer.ended else None
     if why := garbage_in(answer.text):
         return Broken("garbage", why)
     if languages and (why := languages.other_in(answer.prompt, answer.text)):

@@ -77,7 +77,7 @@ def question_in(prompt: str, text: str) -> str | None:
     """
     if _WANTED.search(prompt) or _GREETING.fullmatch(prompt):
         return None
-    sentences = [found.strip(' \t*_#>-"“') for found in _SENTENCE.findall(prose_of(text))]
+    sentences = [found.strip(' \t*_#>-"“¡') for found in _SENTENCE.findall(prose_of(text))]
     sentences = [sentence for sentence in sentences if words_of(sentence)]
     asked = [sentence for sentence in sentences if _asks(sentence)]
     others = [sentence for sentence in sentences if not _asks(sentence)]
