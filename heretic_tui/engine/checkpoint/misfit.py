@@ -21,6 +21,7 @@ from torch import nn
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
+    AutoModelForSequenceClassification,
     PretrainedConfig,
     PreTrainedModel,
 )
@@ -90,7 +91,10 @@ class Report:
 
 
 def with_report(
-    cls: type[PreTrainedModel] | type[AutoModelForCausalLM] | type[AutoModelForImageTextToText],
+    cls: type[PreTrainedModel]
+    | type[AutoModelForCausalLM]
+    | type[AutoModelForImageTextToText]
+    | type[AutoModelForSequenceClassification],
 ) -> Callable[..., tuple[PreTrainedModel, LoadingInfo]]:
     """`from_pretrained` of a class, to be called with `output_loading_info`: it gives the report on the weights too,
     which its annotations do not say."""

@@ -1,0 +1,1 @@
+"""Second opinions: a file for each kind of judge beside the markers."""
