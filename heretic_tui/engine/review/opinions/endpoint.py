@@ -137,8 +137,11 @@ class EndpointOpinions(SecondOpinion):
         client = self._endpoint.client()
         sent_before = self._endpoint.requests
 
+        def held(seconds: float, reason: str) -> None:
+            rests.put((seconds, reason))
+
         def ask(pair: Pair, tries: int = TRIES) -> Answer:
-            return self._endpoint.ask(client, messages(pair), pace, lambda *rest: rests.put(rest), tries)
+            return self._endpoint.ask(client, messages(pair), pace, held, tries)
 
         def call(pair: Pair) -> Answer | NotThisOne:
             try:

@@ -73,7 +73,7 @@ def asked_to_wait(header: str | None, now: datetime | None = None) -> float | No
         return float(text)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

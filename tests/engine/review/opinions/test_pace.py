@@ -93,6 +93,7 @@ def test_work_that_was_dropped_is_waited_for_no_more() -> None:
         ("٣", None),
         ("9" * 5000, None),
         ("Sun, 99 Mar 2026 12:00:30 GMT", None),
+        ("Sun, 01 Mar 99999999999999999999 12:00:30 GMT", None),
     ],
 )
 def test_what_a_retry_after_header_asks_for(header: str | None, seconds: float | None) -> None:
