@@ -33,7 +33,7 @@ from heretic_tui.work import Work
 _NO_LIMIT = 8192
 # Tokenizers without a limit of their own name one of 10^30.
 _NO_LENGTH = 10**6
-# A response of which fewer tokens than this are read, and not all, is not judged.
+# A response of which fewer tokens than this are read, fewer than half of the limit and not all, is not judged.
 _ENOUGH = 32
 # What configurations call a classifier that may find several labels in a text, or none.
 _SEVERAL = "multi_label_classification"
@@ -153,14 +153,16 @@ class ClassifierOpinions(SecondOpinion):
     def _text(self, pair: Pair) -> str:
         """What the classifier reads: both are put in at once, so that no prompt can hold the place of a response."""
         parts = {"prompt": pair.prompt, "response": pair.response}
-        return _SLOT.sub(lambda slot: parts[slot[1]], self._choice.reads)
+        text = _SLOT.sub(lambda slot: parts[slot[1]], self._choice.reads)
+        # Tokenizers take no half characters.
+        return text.encode(errors="replace").decode()
 
     def _has_room(self, pair: Pair, tokens: int, loaded: _Loaded) -> bool:
         """Whether enough of the response is read, or all of it."""
         if tokens <= loaded.limit:
             return True
         around = _tokens(loaded.tokenizer, self._text(Pair(pair.prompt, "")))
-        return loaded.limit - around >= min(tokens - around, _ENOUGH)
+        return loaded.limit - around >= min(tokens - around, _ENOUGH, loaded.limit // 2)
 
     def _tell_lengths(self, tokens: Mapping[Pair, int], unread: list[Pair], loaded: _Loaded, work: Work) -> None:
         reads = f"more than the {loaded.limit:,} tokens that {self.name} reads"
