@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from heretic_tui.engine.review.prose import prose_of, words_of
+from heretic_tui.engine.answers.prose import prose_of, words_of
 
 # More words than these are an answer, whatever is asked at its end.
 _MOST_WORDS = 120

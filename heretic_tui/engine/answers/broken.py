@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from heretic_tui.engine.review.garbage import garbage_in
-from heretic_tui.engine.review.languages import Languages
-from heretic_tui.engine.review.loops import loop_in
-from heretic_tui.engine.review.questions import question_in
+from heretic_tui.engine.answers.garbage import garbage_in
+from heretic_tui.engine.answers.languages import Languages
+from heretic_tui.engine.answers.loops import loop_in
+from heretic_tui.engine.answers.questions import question_in
 
 Kind = Literal["loop", "empty", "garbage", "language", "question"]
 # In the order in which they are looked for: a response is broken in the first way that holds.

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from heretic_tui.engine.review.broken import Answer, what_is_broken
-from heretic_tui.engine.review.languages import Languages
+from heretic_tui.engine.answers.broken import Answer, what_is_broken
+from heretic_tui.engine.answers.languages import Languages
 from heretic_tui.errors import UsageError
 
 pytest.importorskip("lingua", reason="the extra `review` is not installed")

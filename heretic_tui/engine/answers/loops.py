@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from heretic_tui.engine.review.prose import has_letter, prose_of, tokens_of, words_of
+from heretic_tui.engine.answers.prose import has_letter, prose_of, tokens_of, words_of
 from heretic_tui.words import quoted
 
 # Words of what is repeated, at most: a paragraph.

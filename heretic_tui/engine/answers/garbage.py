@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from heretic_tui.engine.review.prose import has_letter, prose_of, without_code
+from heretic_tui.engine.answers.prose import has_letter, prose_of, without_code
 
 _REPLACEMENT = "\ufffd"
 # Characters that no text holds, from so many on.

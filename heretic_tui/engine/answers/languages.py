@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from heretic_tui.engine.review.prose import prose_of
+from heretic_tui.engine.answers.prose import prose_of
 from heretic_tui.errors import UsageError
 
 if TYPE_CHECKING:

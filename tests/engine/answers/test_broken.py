@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heretic_tui.engine.review.broken import (
+from heretic_tui.engine.answers.broken import (
     KIND_WORDS,
     KINDS,
     Answer,
