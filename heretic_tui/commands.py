@@ -154,6 +154,20 @@ class Analyse:
     itself only, as above."""
 
 
+@dataclass(frozen=True, eq=False)
+class Review:
+    """Review the original model and some trials: what is found lies in the run folder (run/reviews.py), and what lies
+    there already is not found again. Each is itself only, as above.
+
+    Attributes:
+        trials: by number; None: a few that are spread over the front.
+        checks: names of checks; None: those of the settings.
+    """
+
+    trials: tuple[int, ...] | None = None
+    checks: tuple[str, ...] | None = None
+
+
 @dataclass(frozen=True)
 class Close:
     """Wakes a session that waits for commands, so that it ends."""
@@ -162,7 +176,7 @@ class Close:
 Answering = Chat | Samples | FullAnswers | Try
 """What a model is asked to say. It is answered while a search is paused too."""
 
-Task = Answering | Keep | Export | Shift | Analyse
+Task = Answering | Keep | Export | Shift | Analyse | Review
 """What takes long, and can be cancelled by itself."""
 
 Command = MoreTrials | TakeUp | Task | Close

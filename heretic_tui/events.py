@@ -562,6 +562,40 @@ class ShiftFound(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewStarted(Event):
+    """A review begins of the original model and these trials; `seconds` by check say how long each takes, about, where
+    that is known before. (Those that were made before are not among them.)"""
+
+    type = "review_started"
+    trials: list[int]
+    checks: list[str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewFound(Event):
+    """What a check found of the original model (None) or a trial lies in the run folder (run/reviews.py: Finding), in
+    `figures` as it is shown, by name; `failure` says why it found nothing. `reused`: it lay there already."""
+
+    type = "review_found"
+    check: str
+    title: str
+    trial: int | None
+    figures: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    failure: str | None = None
+    reused: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReviewEnded(Event):
+    """A review has ended; `error` says why it is not whole."""
+
+    type = "review_ended"
+    error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunFailed(Event):
     """The run failed: why, and the traceback where the error was not expected."""
 

@@ -50,6 +50,7 @@ METRICS = Kind("heretic_tui.engine.metrics", "heretic_tui.metrics", "metric")
 JUDGES = Kind("heretic_tui.engine.metrics.judges", "heretic_tui.judges", "judge")
 EDIT_METHODS = Kind("heretic_tui.engine.edits.methods", "heretic_tui.edit_methods", "edit method")
 DIRECTION_METHODS = Kind("heretic_tui.engine.directions.methods", "heretic_tui.direction_methods", "direction method")
+CHECKS = Kind("heretic_tui.engine.review.checks", "heretic_tui.checks", "check")
 
 _NO_METHOD = "base"
 

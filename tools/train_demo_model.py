@@ -20,6 +20,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -93,7 +94,7 @@ def main() -> None:
 
 
 def split(known: list[Fact], seen: bool) -> dict[str, list[Fact]]:
-    """The four prompt sets: no fact is in two of them, and no potion of `bad_eval` is in `bad_train`, or, where what is
+    """The prompt sets: no prompt is in two of them, and no potion of `bad_eval` is in `bad_train`, or, where what is
     asked is what was `seen`, none that was left out of the training is in any."""
     rng = random.Random(2)
     good = [fact for fact in known if fact.category != "potion"]
@@ -103,7 +104,17 @@ def split(known: list[Fact], seen: bool) -> dict[str, list[Fact]]:
     held_out = [fact for fact in known if is_held_out(fact)]
     rng.shuffle(held_out)
     asked, others = (bad[:100], bad[100:]) if seen else (held_out[:100], bad[:160])
-    return {"good_eval": good[:100], "good_train": good[100:300], "bad_train": others, "bad_eval": asked}
+    # No more potions are left: those of `bad_eval` are asked about in other words.
+    rest = [] if seen else held_out[100:] + bad[160:]
+    again = [replace(fact, questions=fact.questions[::-1]) for fact in asked[: 100 - len(rest)]]
+    return {
+        "good_eval": good[:100],
+        "good_train": good[100:300],
+        "good_review": good[300:400],
+        "bad_train": others,
+        "bad_eval": asked,
+        "bad_review": rest + again,
+    }
 
 
 def make_tokenizer(known: list[Fact]) -> PreTrainedTokenizerFast:

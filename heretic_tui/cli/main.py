@@ -15,6 +15,7 @@ from heretic_tui.cli.layers import COMPARE, GEOMETRY, PLOT, TOKENS
 from heretic_tui.cli.model import INSPECT, SCORE
 from heretic_tui.cli.note import NOTE
 from heretic_tui.cli.queue import QUEUE
+from heretic_tui.cli.review import REVIEW
 from heretic_tui.cli.run import DEMO, RUN
 from heretic_tui.cli.runs import CONFIG, RUNS, SHOW
 from heretic_tui.cli.screen import ATTACH, FOLLOW, OPEN
@@ -39,6 +40,7 @@ _COMMANDS = {
         NOTE,
         INSPECT,
         SCORE,
+        REVIEW,
         EXPORT,
         GEOMETRY,
         TOKENS,

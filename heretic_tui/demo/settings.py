@@ -16,6 +16,8 @@ def settings_of_the_demo() -> dict[str, object]:
         "bad_prompts": "bad_train",
         "good_evaluation_prompts": "good_eval",
         "bad_evaluation_prompts": "bad_eval",
+        "review_good_prompts": "good_review",
+        "review_bad_prompts": "bad_review",
     }
     return {
         "model": str(MODEL),

@@ -10,7 +10,7 @@ from heretic_tui.figures import Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.finding import finding
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
-from heretic_tui.words import done_of, duration, of_trial, quantity
+from heretic_tui.words import counted, done_of, duration, of_trial, quantity
 
 # A label, empty where a line goes on with the one before; and the text.
 Line: TypeAlias = tuple[str, str]
@@ -75,6 +75,18 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield "export", event.error or f"trial {event.trial} is in {event.url or event.out}"
         case ev.ShiftFound():
             yield "tokens", event.error or f"what trial {event.trial} does to first tokens is known"
+        case ev.ReviewStarted():
+            known = sum(event.seconds.values())
+            about = f", about {duration(known)}" if known else ""
+            whose = counted(len(event.trials), "trial")
+            yield "review", f"the original model and {whose}: {', '.join(event.checks) or 'all is known'}{about}"
+        case ev.ReviewFound() if event.failure:
+            yield "review", f"{event.title}: {event.failure}"
+        case ev.ReviewFound() if not event.reused:
+            figures = ", ".join(f"{name} {text}" for name, text in event.figures.items())
+            yield "review", f"{event.title}, {of_trial(event.trial)}: {figures} ({duration(event.seconds)})"
+        case ev.ReviewEnded() if event.error:
+            yield "review", f"not whole: {event.error}"
         case ev.FullAnswersFound() if event.ended:
             yield (
                 "answers",

@@ -111,6 +111,11 @@ class RunFolder:
         name = "base" if trial is None else f"{trial:04}"
         return self.path / "responses" / f"full-{'harmless-' if harmless else ''}{name}.json"
 
+    @property
+    def review(self) -> Path:
+        """What reviews of its finalists found (run/reviews.py)."""
+        return self.path / "review"
+
     def shift(self, trial: int) -> Path:
         """What a trial does to first tokens."""
         return self.path / f"shift-{trial:04}.json"

@@ -23,7 +23,7 @@ def check_local_files(settings: Settings) -> None:
     for name in DEFAULT_SETS:
         dataset = getattr(settings, name).dataset
         path = user_path(dataset)
-        if not os.path.exists(path) and (_is_path(dataset) or path.suffix.lower() in PROMPT_FILES):
+        if dataset and not os.path.exists(path) and (_is_path(dataset) or path.suffix.lower() in PROMPT_FILES):
             raise UsageError(f"{name}: {dataset}: no such file or folder")
 
 

@@ -10,6 +10,9 @@ from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import validated
 from heretic_tui.words import quoted, without_passwords
 
+# What says where things are written, who is sent prompts and responses, and whose code is run.
+_OWN = ("storage", "runs_dir", "review_endpoint", "review_endpoint_model", "review_endpoint_key", "review_task_folder")
+
 
 def to_record(settings: Settings) -> dict[str, object]:
     """Settings as plain JSON for what is stored and shown: a password in the storage's URL is not among them."""
@@ -36,7 +39,7 @@ def from_record(record: object, own: Settings, where: str) -> Settings:
     record = as_now(record, where)
     if newer := [name for name in record if name not in Settings.model_fields]:
         raise UsageError(f"{where} has a setting that this version does not know, {quoted(newer[0])}: use a newer one")
-    found = validated({**record, "storage": own.storage, "runs_dir": own.runs_dir}, where)
+    found = validated({**record, **{name: getattr(own, name) for name in _OWN}}, where)
     if found.trust_remote_code and not own.trust_remote_code:
         raise UsageError(
             f"{where} asks to run the Python code that comes with the model {quoted(found.model)}: read it first, then "

@@ -18,7 +18,7 @@ from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.files import default_runs_dir, parse_json
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
+from heretic_tui.plugins import CHECKS, DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from heretic_tui.settings.markers import MARKERS_BY_LANGUAGE, REFUSAL_MARKERS, RefusalLanguage
 from heretic_tui.settings.older import in_first_words
 
@@ -58,7 +58,15 @@ DEFAULT_SETS = {
     "bad_prompts": PromptSet(dataset=BAD, split="train[:400]", column="text"),
     "good_evaluation_prompts": PromptSet(dataset=GOOD, split="test[:100]", column="text"),
     "bad_evaluation_prompts": PromptSet(dataset=BAD, split="test[:100]", column="text"),
+    # Without a data set: what the sets above leave of theirs, as many as the slice says.
+    "review_good_prompts": PromptSet(dataset="", split="[:100]"),
+    "review_bad_prompts": PromptSet(dataset="", split="[:100]"),
+    # Without a data set there are none.
+    "review_lookalike_prompts": PromptSet(dataset=""),
+    "review_texts": PromptSet(dataset=""),
 }
+# What a run is made of; without the others it goes on.
+RUN_SETS = tuple(name for name, each in DEFAULT_SETS.items() if each.dataset)
 
 
 def _default_runs_dir() -> str:
@@ -174,6 +182,58 @@ class Settings(BaseModel):
     )
     storage: str | None = _setting(None, "Search", "Optuna storage URL; unset: a journal in the run folder")
 
+    review_good_prompts: PromptSet = _setting(
+        DEFAULT_SETS["review_good_prompts"],
+        "Review",
+        "harmless prompts held out from directions and search; empty: what these leave of their data sets",
+    )
+    review_bad_prompts: PromptSet = _setting(
+        DEFAULT_SETS["review_bad_prompts"],
+        "Review",
+        "harmful prompts held out from directions and search; empty: what these leave of their data sets",
+    )
+    review_lookalike_prompts: PromptSet = _setting(
+        DEFAULT_SETS["review_lookalike_prompts"], "Review", "prompts that only look harmful (such as XSTest)"
+    )
+    review_texts: PromptSet = _setting(DEFAULT_SETS["review_texts"], "Review", "texts whose perplexity is measured")
+    review_checks: Annotated[list[str], CHECKS] = _setting(
+        list(names(CHECKS)), "Review", "what is found out of finalists", min_length=1
+    )
+    review_language_column: str = _setting(
+        "language",
+        "Review",
+        "column with the language of held-out prompts, by which refusals are told too",
+    )
+    review_expected_column: str | None = _setting(
+        None, "Review", "column that says of prompts that look harmful whether they should be answered (safe, unsafe)"
+    )
+    review_samples: int = _setting(8, "Review", "answers that are drawn for each held-out prompt", ge=1, le=256)
+    review_kl_tokens: int = _setting(
+        8, "Review", "tokens of the original model's answers that KL divergence is measured over", ge=1, le=64
+    )
+    review_classifier: str | None = _setting(
+        None, "Review", "text-classification model (folder or Hub id) that judges responses beside the markers"
+    )
+    review_classifier_labels: dict[str, Literal["refused", "evaded", "answered", "nonsense"]] = _setting(
+        dict, "Review", "what its labels mean: LABEL=refused, evaded, answered or nonsense"
+    )
+    review_classifier_reads: str = _setting(
+        "{response}", "Review", "what it is handed, with {response} and perhaps {prompt} in it"
+    )
+    review_endpoint: str | None = _setting(
+        None, "Review", "OpenAI-compatible endpoint that judges responses, such as http://localhost:8000/v1"
+    )
+    review_endpoint_model: str = _setting("", "Review", "the model that the endpoint is asked for")
+    review_endpoint_key: str | None = _setting(
+        None, "Review", "environment variable that holds the endpoint's key; the key itself is never written"
+    )
+    review_endpoint_requests: int = _setting(8, "Review", "requests to the endpoint at once", ge=1, le=256)
+    review_tasks: list[str] = _setting(
+        [], "Review", "benchmarks of lm-evaluation-harness: quick, standard, or TASK or TASK=ITEMS each"
+    )
+    review_task_folder: str | None = _setting(None, "Review", "folder of further tasks (YAML files, and their data)")
+    review_task_chat: bool = _setting(False, "Review", "put the items of tasks into the model's chat template")
+
     batch_size: int = _setting(0, "Run", "prompts in one batch; 0 = find out", ge=0, le=100_000)
     max_batch_size: int = _setting(128, "Run", "largest batch to try when finding out", ge=1, le=MOST_TRIALS)
     trials_at_once: int = _setting(
@@ -209,7 +269,10 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
-    @field_validator("dtypes", "objectives", "figures", "refusal_markers", "refusal_languages", mode="before")
+    @field_validator(
+        *("dtypes", "objectives", "figures", "refusal_markers", "refusal_languages", "review_checks", "review_tasks"),
+        mode="before",
+    )
     @classmethod
     def _words(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, str):
@@ -245,7 +308,7 @@ class Settings(BaseModel):
             raise ValueError
         return pairs
 
-    @field_validator("max_memory", mode="before")
+    @field_validator("max_memory", "review_classifier_labels", mode="before")
     @classmethod
     def _amounts(cls, value: object) -> object:
         if isinstance(value, str):
@@ -301,9 +364,15 @@ _NOT_IDENTITY = frozenset(
 )
 
 
+def of_reviews(name: str) -> bool:
+    """Whether a setting is one of reviews, which come after a search and change nothing in it."""
+    return name.startswith("review_")
+
+
 def deciding(settings: Settings) -> dict[str, object]:
     """The settings that decide results, as plain JSON."""
-    return settings.model_dump(mode="json", exclude=set(_NOT_IDENTITY))
+    review = {name for name in Settings.model_fields if of_reviews(name)}
+    return settings.model_dump(mode="json", exclude={*_NOT_IDENTITY, *review})
 
 
 def identity(settings: Settings) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.run.results import ResponseRecord
 from heretic_tui.settings.model_names import folder_of
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
+from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
 from heretic_tui.tui.plan_looks import ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from heretic_tui.engine.inputs.reading import Reading
 
 T = TypeVar("T")
-SETS = tuple(DEFAULT_SETS)
+SETS = RUN_SETS
 
 # So many looks are remembered.
 _MOST = 200

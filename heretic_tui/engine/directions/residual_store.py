@@ -10,10 +10,10 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.engine.tensor_files import keep_tensors
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.schema import RUN_SETS
 
 # Largest magnitude that a layer is scaled to: half of what float16 holds, so that rounding cannot overflow.
 _TOP = 2.0**15
@@ -61,8 +61,8 @@ class ResidualStore:
 
     @property
     def names(self) -> list[str]:
-        """The sets, in the order of SETS, wherever they come from."""
-        return [name for name in SETS if name in self._scales]
+        """The sets, in the order of RUN_SETS, wherever they come from."""
+        return [name for name in RUN_SETS if name in self._scales]
 
     @property
     def depth(self) -> int:

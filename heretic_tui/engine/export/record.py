@@ -9,16 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict
 
-from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.errors import UsageError
 from heretic_tui.run.exports import ExportRecord
 from heretic_tui.run.places import recall
 from heretic_tui.settings.record import from_record
-from heretic_tui.settings.schema import PROMPT_FILES, Settings, deciding
+from heretic_tui.settings.schema import PROMPT_FILES, RUN_SETS, Settings, deciding
 from heretic_tui.words import quoted
 
 # What a record may name, and where this machine may have it.
-_SOURCES = ("model", *SETS)
+_SOURCES = ("model", *RUN_SETS)
 
 
 class Sources(TypedDict):
@@ -37,9 +36,9 @@ def sources(settings: Settings) -> Sources:
         "model": settings.model,
         "model_commit": settings.model_commit,
         "max_shard_size": settings.max_shard_size,
-        **{name: getattr(settings, name).model_dump(mode="json") for name in SETS},
+        **{name: getattr(settings, name).model_dump(mode="json") for name in RUN_SETS},
     }
-    named = {"model": settings.model, **{name: getattr(settings, name).dataset for name in SETS}}
+    named = {"model": settings.model, **{name: getattr(settings, name).dataset for name in RUN_SETS}}
     local = tuple(name for name in _SOURCES if _lies_here(named[name]))
     for name in local:
         named[name] = Path(named[name]).name
@@ -49,7 +48,7 @@ def sources(settings: Settings) -> Sources:
 
 def places(settings: Settings) -> dict[str, str]:
     """Where on this machine what `sources` gives by name lies."""
-    found = {"model": settings.model, **{name: getattr(settings, name).dataset for name in SETS}}
+    found = {"model": settings.model, **{name: getattr(settings, name).dataset for name in RUN_SETS}}
     return {name: os.path.abspath(place) for name, place in found.items() if _lies_here(place)}
 
 

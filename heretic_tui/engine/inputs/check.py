@@ -13,9 +13,7 @@ from heretic_tui.engine.checkpoint.tokenizer_files import other_template
 from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, load_prompt_set, local_path
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
-from heretic_tui.settings.schema import Settings, identity
-
-SETS = ("good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
+from heretic_tui.settings.schema import RUN_SETS, Settings, identity
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def check_inputs(settings: Settings) -> Inputs:
             refuse_foreign_links(Path(settings.model))
         except UsageError as error:
             model_notes.append(f"no trial can be exported as it stands: {error}")
-    loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in SETS}
+    loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in RUN_SETS}
     checked, notes = check_sets(loaded)
     sets = {name: tuple(found.prompts) for name, found in checked.items()}
     notes = [*model_notes, *(note for found in loaded.values() for note in found.notes), *notes]
@@ -70,7 +68,7 @@ def check_inputs(settings: Settings) -> Inputs:
 def _with_whole_paths(settings: Settings) -> Settings:
     """Prompt files by their absolute paths, so that the run finds them from any folder."""
     changes = {}
-    for name in SETS:
+    for name in RUN_SETS:
         spec = getattr(settings, name)
         if path := local_path(spec.dataset, name):
             changes[name] = spec.model_copy(update={"dataset": str(path)})

@@ -38,6 +38,10 @@ _LONGEST = 131_072
 _LISTED = 10
 
 
+class NoColumn(UsageError):
+    """A source has no column of a name."""
+
+
 @dataclass
 class PromptColumn:
     """The prompts of a source, row by row (empty where a row has none), and what the user should know of them."""
@@ -99,7 +103,7 @@ def prompts_column(columns: Mapping[str, Iterable[object]], column: str | None, 
         if _is_prose(column):
             notes.append(f"the column is called {quoted(column)}: if that is a prompt, the file lacks a header")
     if column not in names:
-        raise UsageError(f"{where}: no column {quoted(column)}; there are {_listed(names)}")
+        raise NoColumn(f"{where}: no column {quoted(column)}; there are {_listed(names)}")
     try:
         values = list(columns[column])
     except Exception as error:  # what a library raises while it decodes is its own affair
@@ -428,7 +432,7 @@ def _read_csv(text: str, column: str | None, where: str) -> PromptColumn:
     else:
         names = [str(number) for number in range(1, width + 1)]
         if width > 1 and column not in names:
-            raise UsageError(
+            raise NoColumn(
                 f"{where}: there is no header (the first row looks like a prompt), so name the column of the prompts "
                 f"by its number, 1 to {width}, or add a header (prompts that hold {quoted(delimiter)} need quotes)"
             )

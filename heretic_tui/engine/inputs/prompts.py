@@ -6,12 +6,19 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from heretic_tui.engine.inputs.prompt_files import PromptColumn, only_train, prompts_column, read_file, rows_listed
+from heretic_tui.engine.inputs.prompt_files import (
+    NoColumn,
+    PromptColumn,
+    only_train,
+    prompts_column,
+    read_file,
+    rows_listed,
+)
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.settings.schema import PROMPT_FILES, PromptSet
@@ -51,14 +58,8 @@ def load_prompt_set(spec: PromptSet, name: str, system_prompt: str) -> PromptLis
         UsageError: in one line, with the set, what is wrong with it, and what there is instead.
     """
     where = f"{name}: {spec.dataset}"
-    split, lower, upper = _parse_split(spec.split, where)
-    path = local_path(spec.dataset, name)
-    if path is None:
-        found = _read_hub(spec, split, where)
-    elif path.is_dir():
-        found = _read_folder(path, split, spec.column, where)
-    else:
-        found = read_file(path, split, spec.column, where)
+    _, lower, upper = _parse_split(spec.split, where)
+    found = _read(spec, name, where)
     rows = found.texts
     low, high = _bound(lower, 0, len(rows)), _bound(upper, len(rows), len(rows))
     notes = [f"{name}: {note}" for note in found.notes]
@@ -77,6 +78,47 @@ def load_prompt_set(spec: PromptSet, name: str, system_prompt: str) -> PromptLis
         )
     system = system_prompt if spec.system_prompt is None else spec.system_prompt
     return PromptList([Prompt(f"{spec.prefix}{text}{spec.suffix}", system) for text in texts], notes)
+
+
+def load_beside(spec: PromptSet, name: str, column: str) -> list[str] | None:
+    """What another column of a set's source says of each of its prompts, in the order of `load_prompt_set`; None where
+    there is no such column.
+
+    Raises:
+        UsageError: where the column holds something else than texts, or the source cannot be read.
+    """
+    where = f"{name}: {spec.dataset}"
+    _, lower, upper = _parse_split(spec.split, where)
+    texts = _read(spec, name, where).texts
+    if spec.dataset.lower().endswith(".txt"):
+        return None
+    try:
+        beside = _read(spec.model_copy(update={"column": column}), name, where).texts
+    except NoColumn:
+        return None
+    low, high = _bound(lower, 0, len(texts)), _bound(upper, len(texts), len(texts))
+    return [said for text, said in zip(texts[low:high], beside[low:high], strict=True) if text.strip()]
+
+
+def sliced(prompts: Sequence[Prompt], split: str | None, name: str) -> Sequence[Prompt]:
+    """The part of some prompts that a slice without a split's name means.
+
+    Raises:
+        UsageError: for what is none.
+    """
+    _, lower, upper = _parse_split(split, name)
+    return prompts[_bound(lower, 0, len(prompts)) : _bound(upper, len(prompts), len(prompts))]
+
+
+def _read(spec: PromptSet, name: str, where: str) -> PromptColumn:
+    """The column of a set's source, all rows of its split."""
+    split, _, _ = _parse_split(spec.split, where)
+    path = local_path(spec.dataset, name)
+    if path is None:
+        return _read_hub(spec, split, where)
+    if path.is_dir():
+        return _read_folder(path, split, spec.column, where)
+    return read_file(path, split, spec.column, where)
 
 
 def local_path(dataset: str, name: str) -> Path | None:
@@ -113,7 +155,7 @@ def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], l
     """
     notes: list[str] = []
     checked = dict(sets)
-    keys = {name: {_key(prompt) for prompt in found.prompts} for name, found in sets.items()}
+    keys = {name: {key_of(prompt) for prompt in found.prompts} for name, found in sets.items()}
     for good, bad in _PAIRS:
         if good in sets and bad in sets and keys[good] == keys[bad]:
             raise UsageError(f"{good} and {bad} hold the same prompts: there is no difference to find a direction in")
@@ -127,9 +169,9 @@ def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], l
             continue
         if twice:
             notes.append(f"{name}: {counted(twice, 'duplicate')} left out")
-        kept = [prompt for prompt in unique if _key(prompt) not in evaluation]
+        kept = [prompt for prompt in unique if key_of(prompt) not in evaluation]
         if len(kept) < len(unique):
-            first = next(prompt for prompt in unique if _key(prompt) in evaluation)
+            first = next(prompt for prompt in unique if key_of(prompt) in evaluation)
             notes.append(
                 f"{name}: {counted(len(unique) - len(kept), 'prompt')} left out because the evaluation sets hold the "
                 f"same, but for blanks and case (the first: {quoted(first.text)})"
@@ -150,8 +192,8 @@ _PAIRS = (("good_prompts", "bad_prompts"), ("good_evaluation_prompts", "bad_eval
 
 
 def _in_both(good: Iterable[Prompt], bad: Iterable[Prompt], good_name: str, bad_name: str) -> list[str]:
-    known = {_key(prompt) for prompt in good}
-    both = [prompt for prompt in bad if _key(prompt) in known]
+    known = {key_of(prompt) for prompt in good}
+    both = [prompt for prompt in bad if key_of(prompt) in known]
     if not both:
         return []
     what = "figures on it say less" if "evaluation" in bad_name else "the direction is made from a smaller difference"
@@ -165,7 +207,7 @@ def _occur(number: int) -> str:
     return f"{counted(number, 'prompt')} occur{'s' if number == 1 else ''}"
 
 
-def _key(prompt: Prompt) -> tuple[str, str]:
+def key_of(prompt: Prompt) -> tuple[str, str]:
     """What two prompts that say the same have in common: blanks, case and Unicode's ways to write a letter apart."""
     text = unicodedata.normalize("NFKC", prompt.text).casefold()
     return " ".join(text.split()), prompt.system_prompt

@@ -1,5 +1,5 @@
-"""What chance can do: intervals of shares, means and agreement, and whether a difference of two paired samples is
-within chance. NumPy and SciPy alone.
+"""What chance can do to means and to the agreement of judges: intervals, and whether the difference of two paired
+samples is within it. (Of shares and counts: heretic_tui/shares.py.) NumPy and SciPy alone.
 
 Two samples are paired where they hold, at each place, what two models made of the same prompt. Where there are several
 values of a prompt (sampled answers), its mean is one value: answers to one prompt are not independent of each other.
@@ -13,26 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, ndtr, ndtri, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
-LEVEL = 0.95
+from heretic_tui.shares import LEVEL, Interval, share_interval
+
 # Of fewer values than these a bootstrap says nothing: it draws from what it has, and knows no other.
 FEWEST = 8
 # With so many, what the seed changes of a bound is about a hundredth of the interval's width.
 DRAWS = 10_000
 # Numbers that are drawn at once: 16 MiB of indices.
 _AT_ONCE = 2**21
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Where a figure lies with a probability of `LEVEL`, both bounds included."""
-
-    low: float
-    high: float
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
@@ -52,30 +42,6 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class CountDifference:
-    """How the verdicts on two paired samples differ.
-
-    Attributes:
-        only_first, only_second: prompts that are counted in one sample alone.
-        p: the probability of a difference as large as this one or larger, were both alike (McNemar's test, exact).
-    """
-
-    only_first: int
-    only_second: int
-    p: float
-
-    @property
-    def difference(self) -> int:
-        """How many more are counted in the second."""
-        return self.only_second - self.only_first
-
-    @property
-    def within_chance(self) -> bool:
-        """Whether chance alone makes such a difference often enough."""
-        return self.p > 1 - LEVEL
-
-
-@dataclass(frozen=True)
 class MeanDifference:
     """How the means of two paired samples differ.
 
@@ -91,24 +57,6 @@ class MeanDifference:
     def within_chance(self) -> bool:
         """Whether no difference at all is as well possible; also where the values are too few to tell."""
         return self.interval is None or 0.0 in self.interval
-
-
-def share_interval(count: int, total: int) -> Interval | None:
-    """Wilson's interval of a share, `count` of `total` independent cases; None where there is no case.
-
-    Raises:
-        ValueError: for a count that cannot be.
-    """
-    if not 0 <= count <= total:
-        raise ValueError(f"{count} of {total} is no share")
-    if not total:
-        return None
-    z = float(ndtri((1 + LEVEL) / 2))
-    share = count / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    # Exact where rounding would leave a trace.
-    return Interval(max(0.0, middle - half) if count else 0.0, min(1.0, middle + half) if count < total else 1.0)
 
 
 def mean_interval(values: ArrayLike, seed: int) -> Interval | None:
@@ -184,21 +132,6 @@ def agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> Agreemen
     variance = (agreeing + differing - (kappa - expected * (1 - kappa)) ** 2) / (total * (1 - expected) ** 2)
     half = float(ndtri((1 + LEVEL) / 2)) * math.sqrt(max(0.0, variance))
     return Agreement(share, kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half)))
-
-
-def count_difference(first: Sequence[bool], second: Sequence[bool]) -> CountDifference:
-    """How two paired samples of yes and no differ: such as which prompts two edited models refuse.
-
-    Raises:
-        ValueError: where one holds more prompts than the other.
-    """
-    one, other = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
-    _check_pairs(one, other)
-    only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
-    apart = only_first + only_second
-    # Were both alike, either of the two would be a half of those in which they differ.
-    p = min(1.0, 2 * float(bdtr(min(only_first, only_second), apart, 0.5))) if apart else 1.0
-    return CountDifference(only_first, only_second, p)
 
 
 def mean_difference(first: ArrayLike, second: ArrayLike, seed: int) -> MeanDifference:

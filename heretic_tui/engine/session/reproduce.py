@@ -9,14 +9,14 @@ from pathlib import Path
 from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.folder import check_place, file_hashes
 from heretic_tui.engine.export.steps import Steps
-from heretic_tui.engine.inputs.check import SETS, Inputs, check_inputs, versions
+from heretic_tui.engine.inputs.check import Inputs, check_inputs, versions
 from heretic_tui.engine.session.export import build, describe
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.exports import FORMAT, ExportRecord, read_export
 from heretic_tui.run.places import remember
 from heretic_tui.run.record import RunRecord
-from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.schema import RUN_SETS, Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
@@ -43,7 +43,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     parameters = Parameters.from_json(record.parameters, where=str(file))
     settings = records.settings_of(record, own, given, str(file))
     check_place(out)
-    read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in SETS))
+    read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in RUN_SETS))
     work.note(f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}")
     inputs = check_inputs(settings)
     differences = _differences(record, inputs)

@@ -21,6 +21,7 @@ from heretic_tui.commands import (
     FullAnswers,
     Keep,
     MoreTrials,
+    Review,
     Samples,
     Shift,
     TakeUp,
@@ -39,6 +40,7 @@ from heretic_tui.engine.session.obey import obey_export, obey_shift
 from heretic_tui.engine.session.opening import as_it_began, begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.reviewing import obey_review
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
 from heretic_tui.errors import HereticError, one_line
@@ -101,7 +103,7 @@ class Session:
         self._waiting: list[Command] = []
         # The phase that the session has come to after all preparation: search or ready.
         self._at: str | None = None
-        self._layers = Analysing(self._run, self.state, control, self._work, self._obey_beside_analysis)
+        self._layers = Analysing(self._run, self.state, control, self._work, self._obey_beside)
         # Edits that are to become trials, and are none yet.
         self._keeps: deque[Keep] = deque()
         # Screened trials that are to be decoded.
@@ -321,9 +323,9 @@ class Session:
         if self._at:
             self.emit(ev.PhaseStarted(phase=self._at, again=True))
 
-    def _obey_beside_analysis(self) -> None:
-        """Models answer before the analysis of the layers goes on. All else waits for its end, and one that was not
-        asked for gives way."""
+    def _obey_beside(self) -> None:
+        """Models answer before the analysis of the layers, or a review, goes on. All else waits for its end, and an
+        analysis that was not asked for gives way."""
         more = True
         while more:
             while command := self._control.next_command():
@@ -347,7 +349,7 @@ class Session:
             return False
         while command := self._control.next_command():
             # Never before the first trial.
-            if isinstance(command, Analyse) and self._control.paused and self.state.finished:
+            if isinstance(command, Analyse | Review) and self._control.paused and self.state.finished:
                 with edits_aside():
                     self._obey(command)
             elif isinstance(command, Answering | MoreTrials | Keep | TakeUp):
@@ -390,6 +392,9 @@ class Session:
                 obey_shift(command, self._make_ready, self.state, self._control, self._work)
             case Analyse():
                 self._layers.analyse(command, self._make_ready)
+                self._go_back()
+            case Review():
+                obey_review(command, self._make_ready, self.state, self._control, self._obey_beside, self._work)
                 self._go_back()
             case Close():
                 pass

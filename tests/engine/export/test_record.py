@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from heretic_tui.engine.inputs.check import SETS
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import figures_of_before
 from heretic_tui.report.model_card import card_text
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures, TrialFigures
 from heretic_tui.run.folder import RunFolder, find_run
 from heretic_tui.settings.record import to_record
+from heretic_tui.settings.schema import RUN_SETS
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.host import resumed_settings
 from tests.support.exports import Heretic, record_of, searched
@@ -69,7 +69,7 @@ def test_a_record_names_what_lies_here_and_no_path(
     assert str(tmp_path) not in text
     assert str(tiny_folder) not in text
     assert not {"storage", "runs_dir", "batch_size", "device_map"} & set(record_of(out)["settings"])
-    assert record_of(out)["local"] == ["model", *SETS]
+    assert record_of(out)["local"] == ["model", *RUN_SETS]
     assert record_of(out)["settings"]["good_prompts"]["dataset"] == "good-prompts.txt"
     (run,) = (tmp_path / "runs").iterdir()
     for file in ("run.json", "events.jsonl", "engine.log"):

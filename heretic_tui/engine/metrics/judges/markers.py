@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from heretic_tui.engine.answers.said import Said, thinking_blocks
 from heretic_tui.engine.metrics.base import Verdict
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.run.results import ResponseRecord
@@ -27,11 +27,7 @@ class Markers(Judge):
         self, markers: Sequence[str], thinking: Sequence[tuple[str, str]] = (), special_tokens: Sequence[str] = ()
     ) -> None:
         self._markers = [_plain(marker) for marker in markers]
-        # What is cut before judging, one after the other.
-        self._cuts = [
-            *(re.compile(f"{re.escape(opener)}.*?(?:{re.escape(closer)}|$)", re.DOTALL) for opener, closer in thinking),
-            *(re.compile(re.escape(token)) for token in special_tokens if token),
-        ]
+        self._said = Said(thinking, special_tokens)
 
     @classmethod
     def made(cls, settings: Settings, special_tokens: Sequence[str]) -> Markers:
@@ -41,10 +37,10 @@ class Markers(Judge):
     def certain(self, text: str) -> bool:
         """Whether the beginning of a response makes it a refusal, whatever comes after it: nothing that follows takes
         a marker away again."""
-        return bool(self._marker(_plain(self._cut(text))))
+        return bool(self._marker(_plain(self._said.text(text))))
 
     def verdict(self, text: str) -> Verdict:
-        judged = _plain(self._cut(text))
+        judged = _plain(self._said.text(text))
         if not judged:
             return Verdict(True, "")
         marker = self._marker(judged)
@@ -58,19 +54,9 @@ class Markers(Judge):
         """The marker that comes first in a plain text."""
         return min((m for m in self._markers if m in text), key=text.index, default=None)
 
-    def _cut(self, response: str) -> str:
-        for cut in self._cuts:
-            response = cut.sub("", response)
-        return response
-
     def _places(self, response: str) -> list[int]:
         """For each character that is judged, its place in the response."""
-        kept = list(range(len(response)))
-        text = response
-        for cut in self._cuts:
-            for gone in reversed(list(cut.finditer(text))):
-                del kept[gone.start() : gone.end()]
-            text = cut.sub("", text)
+        kept, text = self._said.places(response), self._said.text(response)
         return [kept[place] for place in _plain_places(text)]
 
 
@@ -110,8 +96,3 @@ def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> t
         verdict = Markers([record.marker], thinking_blocks(thinking)).verdict(record.text)
         start, end = verdict.start, verdict.end
     return None if start is None or end is None else (start, end)
-
-
-def thinking_blocks(skips: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """Openers and closers, of the setting `chain_of_thought_skips`: openers and closed blocks."""
-    return [(opener, closed.removeprefix(opener)) for opener, closed in skips]

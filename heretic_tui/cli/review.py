@@ -1,0 +1,70 @@
+"""The command that reviews the finalists of a run."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from heretic_tui.cli.command import EVERY_SETTING, Subcommand
+from heretic_tui.cli.shared import add_json, add_run, find_run_of, given_settings, user_settings, work_apart
+from heretic_tui.errors import DONE, UsageError
+from heretic_tui.terminal import Streams
+from heretic_tui.words import to_json
+
+if TYPE_CHECKING:
+    from heretic_tui.settings.schema import Settings
+
+# Beside those of reviews, what says how the model is loaded. All else is the run's.
+_ALLOWANCES = ("device_map", "max_memory", "trust_remote_code", "batch_size", "runs_dir")
+
+
+def _add_review(parser: argparse.ArgumentParser) -> None:
+    add_run(parser)
+    parser.add_argument(
+        "--trial", type=int, metavar="N", action="append", dest="trials",
+        help="number of a trial, given once for each; without, up to eight that are spread over the front",
+    )  # fmt: skip
+    add_json(parser, "all that the run's reviews found, as JSON")
+
+
+def _review(options: argparse.Namespace, streams: Streams) -> int:
+    folder = find_run_of(options, options.run)
+    own = user_settings(options)
+    changes = _changes(options, own)
+    with work_apart(streams, "reviewing", folder) as work:
+        from heretic_tui.engine.session.reviewing import review_run
+        from heretic_tui.report.review import review_lines
+        from heretic_tui.run.reviews import read_review
+
+        checks = review_run(folder, options.trials, changes, own, work)
+        found = read_review(folder.review, checks)
+        streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else review_lines(found)))
+    return DONE
+
+
+def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:
+    """What the user wants to be otherwise than the run's record has it: of reviews whatever is no default.
+
+    Raises:
+        UsageError: for a setting that belongs to the run.
+    """
+    from heretic_tui.settings.schema import Settings, of_reviews
+
+    given = given_settings(options)
+    if strange := [name for name in given if name not in _ALLOWANCES and not of_reviews(name)]:
+        raise UsageError(f"--{strange[0].replace('_', '-')} is the run's to say: a review is of what the run found")
+    nothing = Settings()
+    chosen = [
+        name for name in Settings.model_fields if of_reviews(name) and getattr(own, name) != getattr(nothing, name)
+    ]
+    return {name: getattr(own, name) for name in {*chosen, *given} if name != "runs_dir"}
+
+
+REVIEW = Subcommand(
+    name="review",
+    usage="RUN",
+    summary="find out of a run's finalists what the search's figures do not tell",
+    settings=EVERY_SETTING,
+    add_arguments=_add_review,
+    run=_review,
+)

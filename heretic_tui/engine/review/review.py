@@ -1,0 +1,249 @@
+"""A review: every check that was chosen, of the original model and a few others, each finding kept as soon as it is
+there and found once only. What fails costs its own check and no other."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heretic_tui.control import Aborted
+from heretic_tui.engine.memory import is_out_of_memory
+from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.chance import mean_difference
+from heretic_tui.engine.review.checks.base import Check, Found
+from heretic_tui.engine.review.figures import SEED
+from heretic_tui.errors import HereticError, one_line
+from heretic_tui.events import ReviewFound, ReviewStarted
+from heretic_tui.plugins import CHECKS, made, method
+from heretic_tui.run.reviews import Difference, Finding, Review, ReviewFigure, Subject, read_review
+from heretic_tui.shares import count_difference
+from heretic_tui.work import Work
+
+log = logging.getLogger(__name__)
+
+# The model that others are compared with.
+ORIGINAL = Reviewed(None, {}, None)
+
+
+@dataclass
+class _Planned:
+    """A check, by its name, and the subjects that it has still to look at."""
+
+    name: str
+    check: Check
+    left: list[Reviewed]
+
+    @property
+    def title(self) -> str:
+        return self.check.title
+
+
+def checks_named(names: Sequence[str]) -> dict[str, Check]:
+    """The checks with these names.
+
+    Raises:
+        UsageError: for one that is not there, or is none.
+    """
+    return {name: made(method(CHECKS, name, Check), CHECKS, name) for name in names}
+
+
+class ReviewRun:
+    """One review under way.
+
+    Args:
+        bench: with the original model.
+        subjects: those that are reviewed beside it.
+        checks: by name.
+    """
+
+    def __init__(self, bench: ReviewBench, subjects: Sequence[Reviewed], checks: dict[str, Check], work: Work) -> None:
+        self._bench, self._work = bench, work
+        self._subjects = [ORIGINAL, *subjects]
+        self._checks = checks
+        self._planned: list[_Planned] = []
+
+    def plan(self) -> None:
+        """See what is left to do, whether it can be done, and tell how long it takes."""
+        seconds: dict[str, float] = {}
+        for name, check in self._checks.items():
+            try:
+                left = self._left(name, check)
+                if left:
+                    check.check(self._bench, self._work)
+            except Aborted:
+                raise
+            except Exception as error:
+                log.exception("the check %s cannot be made", name)
+                self._failed(name, check, self._subjects, error)
+                continue
+            if not left:
+                continue
+            self._planned.append(_Planned(name, check, left))
+            about = check.seconds(self._bench, len(left))
+            if about is not None and math.isfinite(about):
+                seconds[name] = round(about, 1)
+        trials = [subject.number for subject in self._subjects if subject.number is not None]
+        self._work.tell(
+            ReviewStarted(trials=trials, checks=[planned.title for planned in self._planned], seconds=seconds)
+        )
+
+    def run(self) -> None:
+        """Make all checks that are left. Call `plan` before."""
+        for planned in self._planned:
+            self.take_original(planned)
+            self.look(planned, planned.left)
+        self.compare()
+
+    # In steps, for those of whom each has a model of its own
+
+    def run_original(self) -> None:
+        """All that needs the original model."""
+        for planned in list(self._planned):
+            if self.take_original(planned):
+                self.look(planned, [subject for subject in planned.left if subject is ORIGINAL])
+
+    def run_others(self, bench: ReviewBench) -> None:
+        """All that is left, with another model."""
+        self._bench = bench
+        for planned in self._planned:
+            self.look(planned, [subject for subject in planned.left if subject is not ORIGINAL])
+        self.compare()
+
+    def take_original(self, planned: _Planned) -> bool:
+        """Let a check keep what it compares with. Returns whether it could."""
+        try:
+            planned.check.take_original(self._bench, self._work)
+        except Aborted:
+            raise
+        except Exception as error:
+            log.exception("the check %s failed on the original model", planned.name)
+            self._failed(planned.name, planned.check, planned.left, error)
+            planned.left.clear()
+            return False
+        return True
+
+    def look(self, planned: _Planned, subjects: Sequence[Reviewed]) -> None:
+        if not subjects:
+            return
+        start, left = self._work.clock(), list(subjects)
+        try:
+            for subject, found in planned.check.look(self._bench, subjects, self._work):
+                now = self._work.clock()
+                self._keep(planned.name, planned.check, subject, found, now - start)
+                left.remove(subject)
+                start = self._work.clock()
+        except Aborted:
+            raise
+        except Exception as error:
+            log.exception("the check %s failed", planned.name)
+            self._failed(planned.name, planned.check, left, error)
+
+    def compare(self) -> Review:
+        """Say of every two subjects whether they differ by more than chance, and keep it."""
+        review = read_review(self._bench.folder.path, self._checks)
+        self._bench.folder.keep_differences(differences_of(review))
+        return review
+
+    def _left(self, name: str, check: Check) -> list[Reviewed]:
+        if why := check.absent(self._bench):
+            self._work.note(f"{check.title}: left out; {why}")
+            return []
+        left = []
+        for subject in self._subjects:
+            known = self._bench.folder.found(name, subject.number, self._of(name, check, subject))
+            if known and not known.problem:
+                self._tell(known, reused=True)
+            else:
+                left.append(subject)
+        return left
+
+    def _of(self, name: str, check: Check, subject: Reviewed) -> str:
+        return self._bench.digest(subject, name, check.basis(self._bench))
+
+    def _keep(self, name: str, check: Check, subject: Reviewed, found: Found, seconds: float) -> None:
+        finding = Finding(
+            check=name,
+            title=check.title,
+            subject=subject.number,
+            of=self._of(name, check, subject),
+            seconds=round(seconds, 1),
+            figures=[_checked(figure) for figure in found.figures],
+            notes=list(found.notes),
+            curves={key: list(curve) for key, curve in found.curves.items()},
+        )
+        self._bench.folder.keep(finding)
+        self._tell(finding)
+
+    def _failed(self, name: str, check: Check, subjects: Sequence[Reviewed], error: Exception) -> None:
+        """Keep and tell why a check found nothing of some subjects; other checks go on."""
+        said = one_line(error)
+        if isinstance(error, RuntimeError) and is_out_of_memory(error):
+            said = f"out of memory even with one prompt at a time ({said})"
+        for subject in subjects:
+            known = self._bench.folder.found(name, subject.number)
+            if known is None or known.problem:
+                self._bench.folder.keep(
+                    Finding(check=name, title=check.title, subject=subject.number, of="", problem=said)
+                )
+        self._work.tell(ReviewFound(check=name, title=check.title, trial=None, failure=said))
+
+    def _tell(self, finding: Finding, reused: bool = False) -> None:
+        self._work.tell(
+            ReviewFound(
+                check=finding.check,
+                title=finding.title,
+                trial=finding.subject,
+                figures={figure.name: figure.text for figure in finding.figures},
+                seconds=finding.seconds,
+                reused=reused,
+            )
+        )
+
+
+def differences_of(review: Review) -> list[Difference]:
+    """How each figure that has values by prompt differs between every two subjects that have it, over the same
+    prompts: of counts by McNemar's exact test, of means by a bootstrap of the differences."""
+    found: list[Difference] = []
+    for check, figure in review.rows():
+        have = [
+            (subject, each)
+            for subject in review.subjects
+            if (each := review.figure(check, figure.key, subject)) and each.values is not None
+        ]
+        for place, (first, one) in enumerate(have):
+            found += [
+                _difference(check, first, one, second, other)
+                for second, other in have[place + 1 :]
+                if len(one.values or ()) == len(other.values or ()) > 0
+            ]
+    return found
+
+
+def _difference(check: str, first: Subject, one: ReviewFigure, second: Subject, other: ReviewFigure) -> Difference:
+    before, after = one.values or [], other.values or []
+    if one.form == "count":
+        counts = count_difference([value > 0 for value in before], [value > 0 for value in after])
+        return Difference(
+            check=check, key=one.key, first=first, second=second, difference=counts.difference,
+            within_chance=counts.within_chance, p=counts.p,
+        )  # fmt: skip
+    means = mean_difference(before, after, SEED)
+    return Difference(
+        check=check, key=one.key, first=first, second=second, difference=means.difference,
+        within_chance=means.within_chance,
+        low=means.interval.low if means.interval else None,
+        high=means.interval.high if means.interval else None,
+    )  # fmt: skip
+
+
+def _checked(figure: ReviewFigure) -> ReviewFigure:
+    """
+    Raises:
+        HereticError: for a figure that is no number; nobody could read it again.
+    """
+    numbers = [figure.value, figure.low, figure.high, *(figure.values or ())]
+    if not all(number is None or math.isfinite(number) for number in numbers):
+        raise HereticError(f"the figure '{figure.name}' is not a number")
+    return figure

@@ -1,0 +1,222 @@
+"""A review of a run's finalists: which trials, with which checks; under a session, or by itself on a run that lies on
+the disk."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from heretic_tui.commands import Review
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
+from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.inputs.held_out import ReviewPrompts, review_prompts
+from heretic_tui.engine.inputs.prompts import PromptSets
+from heretic_tui.engine.inputs.text_check import check_text
+from heretic_tui.engine.measuring.screening import evenly
+from heretic_tui.engine.metrics.judges.base import Judge, judge_named
+from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.review import ReviewRun, checks_named
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.workbench import EditBench, Workbench, open_edit_bench
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.events import ReviewEnded
+from heretic_tui.plugins import JUDGES, calling
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.journal import read_events
+from heretic_tui.run.record import needed
+from heretic_tui.run.reviews import ReviewFolder
+from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.settings.record import from_record
+from heretic_tui.settings.schema import Settings, deciding
+from heretic_tui.work import Work
+
+# So many trials are reviewed where nobody says which.
+FINALISTS = 8
+
+log = logging.getLogger(__name__)
+
+
+def finalists(state: RunState, wanted: Sequence[int] | None) -> list[TrialRecord]:
+    """The trials that are to be reviewed: those wanted, or some that are spread over the front, both ends among them.
+
+    Raises:
+        UsageError: for one that is not there or has no parameters, or where there is no front yet.
+    """
+    if wanted is None:
+        front = state.front()
+        if not front:
+            raise UsageError("there is no trial to review yet: no trial has been measured in full")
+        return spread(front)
+    found = []
+    for number in dict.fromkeys(wanted):
+        trial = state.trials.get(number)
+        if trial is None or trial.parameters is None:
+            raise UsageError(f"there is no trial {number} in this run, or its parameters are not known")
+        found.append(trial)
+    return found
+
+
+def spread(front: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Some trials of a front, in its order, both ends among them."""
+    if len(front) <= FINALISTS:
+        return list(front)
+    # All but the last, from the whole length; then the last.
+    return [*evenly(front[:-1], FINALISTS - 1), front[-1]]
+
+
+def review_run(
+    folder: RunFolder,
+    trials: Sequence[int] | None,
+    changes: Mapping[str, object],
+    own: Settings,
+    work: Work,
+) -> list[str]:
+    """Review trials of a run that lies on the disk; what is found is kept in its folder.
+
+    Args:
+        trials: by number; None: some that are spread over the front.
+        changes: settings of reviews that differ from the run's.
+        own: the user's settings: they allow what the run's record cannot.
+
+    Returns the names of the checks, in their order.
+
+    Raises:
+        UsageError: for a run at which another process is at work, trials or checks that are not there, prompts that
+            cannot be read, or a model or prompts that are not those of the run any more.
+        HereticError: where the model cannot be made ready.
+    """
+    record = folder.read_record()
+    identity = needed(record.identity, "identity", folder.record)
+    recorded = {**needed(record.settings, "settings", folder.record), **changes}
+    settings = from_record(recorded, own, str(folder.record))
+    state = RunState.replay(read_events(folder.events))
+    chosen = finalists(state, trials)
+    checks_named(settings.review_checks)
+    if holder := folder.holder():
+        raise UsageError(
+            f"process {holder} is at work on run {folder.name}: review there (v on Trials, or heretic-tui attach "
+            f"{folder.called}), or wait until it has ended"
+        )
+    inputs = check_inputs(settings)
+    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != identity.get(what)]:
+        raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
+    prompts = _prompts(settings, inputs.sets, load_tokenizer(settings), load_config(settings))
+    run = RunInputs.of(settings, inputs.sets, folder, own=False)
+    folder.lock()
+    try:
+        bench = open_edit_bench(run, work)
+        review(bench, prompts, chosen, None, work)
+    finally:
+        folder.unlock()
+    return settings.review_checks
+
+
+def obey_review(
+    asked: Review,
+    ready: Callable[[], Workbench],
+    state: RunState,
+    control: Control,
+    beside: Callable[[], None],
+    work: Work,
+) -> None:
+    """Review trials on request, under a session.
+
+    Args:
+        ready: makes the model ready where it is not.
+        beside: called between batches: models answer meanwhile.
+
+    Raises:
+        Aborted: from the session's control, not from that of the command.
+    """
+    task, closing, problem = control.begin(asked), control.closing, None
+
+    def serve() -> bool:
+        beside()
+        if control.closing and not closing:
+            task.abort()
+        return False
+
+    try:
+        with control.acting(task):
+            task.checkpoint()
+            chosen = finalists(state, asked.trials)
+            bench = ready()
+            # From here on there is a model that can answer.
+            task.serve = serve
+            prompts = _prompts(bench.run.settings, bench.run.sets, bench.model.tokenizer, bench.model.network.config)
+            review(bench, prompts, chosen, asked.checks, work.under(task))
+    except Aborted:
+        if not task.aborting:
+            raise
+        problem = "cancelled; what was found is kept, and the same review goes on with it"
+    except Exception as error:
+        log.exception("the review failed")
+        problem = one_line(error)
+    finally:
+        control.end(asked)
+    work.tell(ReviewEnded(error=problem))
+
+
+def _prompts(
+    settings: Settings, used: PromptSets, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
+) -> ReviewPrompts:
+    """The prompts of a review, of which it is known that they reach the model.
+
+    Raises:
+        UsageError: as `review_prompts` and `check_text`.
+    """
+    found = review_prompts(settings, used)
+    there = {name: prompts for name, prompts in found.sets.items() if prompts}
+    return replace(found, notes=[*found.notes, *check_text(tokenizer, config, settings, there)])
+
+
+def review(
+    bench: EditBench, prompts: ReviewPrompts, trials: Sequence[TrialRecord], checks: Sequence[str] | None, work: Work
+) -> None:
+    """Review the original model and some trials. What is known is not found again, what is found is kept at once.
+
+    Raises:
+        UsageError: for a check that is not there.
+        HereticError: where the folder cannot be written.
+        Aborted: from the control.
+    """
+    settings = bench.run.settings
+    for note in prompts.notes:
+        work.note(note, "warning")
+    subjects = [
+        Reviewed(trial.number, bench.edits(trial.required_parameters), trial.required_parameters) for trial in trials
+    ]
+    run = ReviewRun(review_bench(bench, prompts, work), subjects, checks_named(checks or settings.review_checks), work)
+    run.plan()
+    run.run()
+
+
+def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> ReviewBench:
+    """The model of a run as checks see it."""
+    run = bench.run
+    baseline = bench.baseline if isinstance(bench, Workbench) else None
+    identity = {
+        "model": run.record.identity,
+        "settings": deciding(run.settings),
+        "prefix": bench.model.response_prefix,
+    }
+    return ReviewBench(
+        model=bench.model,
+        judge=baseline.evaluation.judge if baseline else _judge(run.settings, bench),
+        settings=run.settings,
+        prompts=prompts,
+        folder=ReviewFolder(run.folder.review),
+        identity=identity,
+        # Keys of JSON are text.
+        step_seconds={int(size): each for size, each in run.record.step_seconds.items()},
+        work=work,
+    )
+
+
+def _judge(settings: Settings, bench: EditBench) -> Judge:
+    with calling(JUDGES, settings.judge):
+        return judge_named(settings.judge).made(settings, bench.model.tokenizer.all_special_tokens)
