@@ -96,6 +96,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         lines += ["", f"These files are approximate: {_words(record.approximate)}."]
     if not exported:
         lines += ["", "The exported files were not measured: " + _words(record.not_measured or "") + "."]
+    lines += _reviewed(record)
     if record.note:
         lines += ["", "## Notes", "", "Of whoever exported this model:", "", *_quoted(record.note)]
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
@@ -139,6 +140,30 @@ def _searched(record: ExportRecord) -> list[str]:
     return [words, ""]
 
 
+def _reviewed(record: ExportRecord) -> list[str]:
+    """What a review of the trial found, beside the original model."""
+    if not record.review:
+        return []
+    lines = [
+        "",
+        "## Review",
+        "",
+        "Found out after the search, on prompts that neither directions nor search saw where nothing else is said; in "
+        "brackets where a figure lies with a probability of 95%, by chance in the choice of prompts. Differences are "
+        "tested over the same prompts (counts by McNemar's exact test, means by a bootstrap).",
+        "",
+        f"| | original model | trial {record.trial.number} | difference |",
+        "|---|---|---|---|",
+    ]
+    before = ""
+    for row in record.review:
+        if row.check != before:
+            lines.append(f"| **{_words(row.check)}** | | | |")
+            before = row.check
+        lines.append(f"| {_words(row.name)} | {_words(row.base)} | {_words(row.trial)} | {row.difference} |")
+    return lines
+
+
 def _overruled(record: ExportRecord) -> list[str]:
     """That a person gave other verdicts than the judge, and the counts by them."""
     found = record.overruled
@@ -178,7 +203,8 @@ def _cell(figure: Figure, measured: MeasuredFigures) -> str:
     value = measured.figures.get(figure.key)
     if figure.counted and value is not None:
         return f"{value} of {measured.prompts}"
-    return figure.text(value)
+    # Of files that were loaded again, how refusals begin is not found anew.
+    return figure.text(value) or "not measured"
 
 
 def _source(prompts: object) -> str:

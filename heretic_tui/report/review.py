@@ -1,64 +1,75 @@
-"""What reviews found, as a table for people: figures of the original model and of trials side by side."""
+"""What reviews found, as tables for people: for each check the original model and the trials, a line each."""
 
 from __future__ import annotations
 
-from heretic_tui.run.reviews import Review, ReviewFigure, Subject
+from collections.abc import Collection, Sequence
+
+from heretic_tui.run.reviews import Finding, Review, ReviewFigure, Subject
 from heretic_tui.words import plain
 
 # Behind a figure that differs from the original model's by no more than chance makes.
 WITHIN_CHANCE = "≈"
-_LEGEND = (
-    f"{WITHIN_CHANCE} within chance of the original model; in brackets where a figure lies with a probability of 95%"
-)
+_LEGEND = f"{WITHIN_CHANCE} within chance of the original model; in brackets: where a figure lies with 95% probability"
+# So many figures of a check stand in one table; more go on in the next.
+_COLUMNS = 5
 
 
 def review_lines(review: Review) -> list[str]:
     """Lines for people."""
     if not review.subjects:
         return ["nothing has been reviewed yet"]
-    rows = review.rows()
-    table = [
-        [figure.name, *(_cell(review, check, figure, subject) for subject in review.subjects)] for check, figure in rows
-    ]
-    heads = ["", *(subject_name(subject) for subject in review.subjects)]
-    widths = [max(len(row[column]) for row in [heads, *table]) for column in range(len(heads))]
-    lines, before = [_line(heads, widths)], None
-    for (check, _), cells in zip(rows, table, strict=True):
-        if check != before:
-            lines.append(_title(review, check))
-            before = check
-        lines.append(_line(cells, widths))
+    lines: list[str] = []
     for check, by_subject in review.findings.items():
-        problems = dict.fromkeys(finding.problem for finding in by_subject.values() if finding.problem)
-        lines += [f"{_title(review, check)}: {problem}" for problem in problems]
-        notes = dict.fromkeys(note for finding in by_subject.values() for note in finding.notes)
-        lines += [f"{_title(review, check)}: {note}" for note in notes]
-    return [plain(line) for line in [*lines, _LEGEND]]
+        figures = [figure for name, figure in review.rows() if name == check]
+        lines += ["", title(by_subject.values())]
+        for start in range(0, len(figures), _COLUMNS):
+            lines += _table(review, check, figures[start : start + _COLUMNS])
+        lines += [f"  {line}" for line in remarks(by_subject.values())]
+    return [plain(line) for line in [*lines[1:], "", _LEGEND]]
+
+
+def title(findings: Collection[Finding]) -> str:
+    """What a check is called, from what it found."""
+    return next(iter(findings)).title
+
+
+def remarks(findings: Collection[Finding]) -> list[str]:
+    """What a check says beside its figures, each once: why it found nothing of some subjects, and its notes."""
+    problems: dict[str, list[Subject]] = {}
+    for finding in findings:
+        if finding.problem:
+            problems.setdefault(finding.problem, []).append(finding.subject)
+    said = [f"nothing found of {', '.join(map(subject_name, whose))}: {why}" for why, whose in problems.items()]
+    return [*said, *dict.fromkeys(note for finding in findings for note in finding.notes)]
 
 
 def subject_name(subject: Subject) -> str:
     return "original" if subject is None else f"trial {subject}"
 
 
-def _title(review: Review, check: str) -> str:
-    return next(finding.title for finding in review.findings[check].values())
-
-
-def _cell(review: Review, check: str, figure: ReviewFigure, subject: Subject) -> str:
-    found = review.figure(check, figure.key, subject)
-    if found is None:
-        return "-"
-    interval = f" ({found.interval})" if found.interval else ""
-    return f"{found.text}{interval}{mark(review, check, figure.key, subject)}"
-
-
 def mark(review: Review, check: str, key: str, subject: Subject) -> str:
     """The sign of a figure that is within chance of the original model's; empty where it is not, or nobody knows."""
     difference = review.difference(check, key, None, subject) if subject is not None else None
-    return f" {WITHIN_CHANCE}" if difference and difference.within_chance else ""
+    return WITHIN_CHANCE if difference and difference.within_chance else ""
 
 
-def _line(cells: list[str], widths: list[int]) -> str:
-    first, *others = cells
-    rest = "  ".join(f"{cell:>{width}}" for cell, width in zip(others, widths[1:], strict=True))
-    return f"  {first:{widths[0]}}  {rest}".rstrip()
+def cell(review: Review, check: str, figure: ReviewFigure, subject: Subject) -> str:
+    """A figure of a subject with its interval and the sign of chance; a dash where there is none."""
+    found = review.figure(check, figure.key, subject)
+    if found is None:
+        return "-"
+    return " ".join(part for part in (found.with_interval, mark(review, check, figure.key, subject)) if part)
+
+
+def _table(review: Review, check: str, figures: Sequence[ReviewFigure]) -> list[str]:
+    rows = [
+        [subject_name(subject), *(cell(review, check, figure, subject) for figure in figures)]
+        for subject in review.subjects
+        if subject in review.findings[check] and review.findings[check][subject].figures
+    ]
+    heads = ["", *(figure.name for figure in figures)]
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    return [
+        "  " + "  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip()
+        for row in [heads, *rows]
+    ]

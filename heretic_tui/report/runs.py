@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
 from heretic_tui.report.lines import direction_cell, error_text
+from heretic_tui.report.review import review_lines
 from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
 from heretic_tui.run.screened import reliability
@@ -92,7 +93,7 @@ def figures_table(export: ExportFigures) -> list[str]:
     rows = (("original", export.base), (f"trial {export.trial.number}", export.trial), ("exported", export.exported))
     for label, measured in rows:
         if measured:
-            cells = (figure.text(measured.figures.get(figure.key), measured.prompts) for figure in figures)
+            cells = (figure.text(measured.figures.get(figure.key), measured.prompts) or "-" for figure in figures)
             lines.append(line(label, cells))
     return lines
 
@@ -127,6 +128,8 @@ def details_text(shown: RunDetails) -> list[str]:
     if not front:
         lines.append("        no complete trial yet")
     lines += _yours(shown)
+    if shown.review.subjects:
+        lines += ["", "review", *(f"  {line}" if line else "" for line in review_lines(shown.review))]
     lines += ["", "settings"]
     lines += [f"  {key} = {value}" for key, value in (shown.settings or {}).items()]
     return [plain(line) for line in lines]

@@ -108,6 +108,24 @@ class SearchSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReviewedFigure:
+    """One line of what a review found, as it is shown (run/reviews.py).
+
+    Attributes:
+        check: what the check is called.
+        name: of the figure.
+        base, trial: of the unedited model and of the trial, with their intervals.
+        difference: between the two, in words: beyond chance or within it; empty where that is not known.
+    """
+
+    check: str
+    name: str
+    base: str
+    trial: str
+    difference: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportRecord(ExportFigures):
     """Every field of reproduce.json that is read back.
 
@@ -128,6 +146,7 @@ class ExportRecord(ExportFigures):
         note: what the person who exported it had noted of the trial; None where there is nothing.
         overruled: verdicts that the person overruled; None where there are none.
         search: None where no trial of the search was screened, or an older version wrote this.
+        review: what a review of the trial found; None where there was none.
     """
 
     format: int = FORMAT
@@ -153,6 +172,7 @@ class ExportRecord(ExportFigures):
     note: str | None = None
     overruled: Overruled | None = None
     search: SearchSummary | None = None
+    review: tuple[ReviewedFigure, ...] | None = None
 
     def to_json(self) -> dict[str, object]:
         """The content of reproduce.json; what is not known is left out."""
@@ -163,7 +183,10 @@ class ExportRecord(ExportFigures):
 
 # In the file the figures come after what was measured.
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
-_LEFT_OUT = ("clock", "reading", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search")
+_LEFT_OUT = (
+    *("clock", "reading", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search"),
+    "review",
+)
 
 
 def read_export(file: Path) -> ExportRecord:

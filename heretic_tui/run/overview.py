@@ -8,11 +8,13 @@ from dataclasses import dataclass, field, replace
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import REFUSALS, Figure
+from heretic_tui.plugins import CHECKS, names
 from heretic_tui.records import as_json
 from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
+from heretic_tui.run.reviews import Review, read_review
 from heretic_tui.run.state import Correction, RunState, TrialRecord
 from heretic_tui.words import without_passwords
 
@@ -77,6 +79,7 @@ class RunDetails:
         annotations: what people say of the trials; where they overruled verdicts, the figures and the front are as they
             have it.
         base_correction: how their verdicts changed the figures of the base model; None where they did not.
+        review: what reviews of its finalists found.
     """
 
     run: str
@@ -89,6 +92,7 @@ class RunDetails:
     front: frozenset[int]
     annotations: Annotations
     base_correction: Correction | None
+    review: Review
 
     def to_json(self) -> dict[str, object]:
         """What `show --json` promises."""
@@ -122,6 +126,7 @@ class RunDetails:
                 }
                 for trial in self.trials
             ],
+            "review": self.review.to_json(),
         }
 
 
@@ -190,6 +195,7 @@ def details(folder: RunFolder) -> RunDetails:
         front=frozenset(trial.number for trial in state.front()),
         annotations=annotations,
         base_correction=state.base_correction,
+        review=read_review(folder.review, names(CHECKS)),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias
 from heretic_tui.errors import HereticError
 from heretic_tui.files import read_json, write_json
 from heretic_tui.records import Misfit, as_json, read
+from heretic_tui.run.exports import ReviewedFigure
 from heretic_tui.verdict import Verdict
 
 # The original model, or a trial by its number.
@@ -71,6 +72,11 @@ class ReviewFigure:
             return f"{self.low:.0f}–{self.high:.0f}"
         return f"{self._text(self.low)}–{self._text(self.high)}"
 
+    @property
+    def with_interval(self) -> str:
+        """The value with its bounds in brackets."""
+        return f"{self.text} ({self.interval})" if self.interval else self.text
+
     def _text(self, value: float | None) -> str:
         if value is None:
             return ""
@@ -121,6 +127,11 @@ class Difference:
     low: float | None = None
     high: float | None = None
     p: float | None = None
+
+    @property
+    def words(self) -> str:
+        """Whether it is beyond chance, for people."""
+        return "within chance" if self.within_chance else "beyond chance"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -300,6 +311,28 @@ class Review:
             for by_subject in self.findings.values()
             for finding in by_subject.values()
         ]
+
+
+def reviewed_figures(review: Review, trial: int) -> tuple[ReviewedFigure, ...] | None:
+    """What a review found of a trial, beside the original model, as an export's record keeps it; None where nothing."""
+    found = []
+    for check, figure in review.rows():
+        base, own = review.figure(check, figure.key, None), review.figure(check, figure.key, trial)
+        if own is None:
+            continue
+        difference = review.difference(check, figure.key, None, trial)
+        title = next(iter(review.findings[check].values())).title
+        texts = [each.with_interval if each else "" for each in (base, own)]
+        found.append(
+            ReviewedFigure(
+                check=title,
+                name=own.name,
+                base=texts[0],
+                trial=texts[1],
+                difference=difference.words if difference else "",
+            )
+        )
+    return tuple(found) or None
 
 
 def read_review(folder: Path, checks: Iterable[str]) -> Review:

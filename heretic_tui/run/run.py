@@ -9,10 +9,12 @@ from pathlib import Path
 from heretic_tui.errors import UsageError
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
+from heretic_tui.plugins import CHECKS, names
 from heretic_tui.run.directions import Directions, read_directions
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.results import ResponseRecord, read_geometry, read_responses
+from heretic_tui.run.reviews import Review, read_review
 from heretic_tui.run.state import RunState
 
 
@@ -52,6 +54,11 @@ class Run:
     def geometry(self) -> LayersAnalysed | None:
         """What was found out about each layer; None where the layers have not been analysed."""
         return read_geometry(self.folder)
+
+    @cached_property
+    def review(self) -> Review:
+        """What reviews of its finalists found: `review.subjects`, and `review.figure(check, key, subject)`."""
+        return read_review(self.folder.review, names(CHECKS))
 
     def responses(self, trial: int | None = None) -> list[ResponseRecord]:
         """What a trial, or the base model for None, said to each bad evaluation prompt, with the verdict on it.

@@ -37,6 +37,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
 from heretic_tui.run.record import needed
+from heretic_tui.run.reviews import read_review, reviewed_figures
 from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.record import from_record
@@ -115,6 +116,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         note=annotations.note(number) or None,
         overruled=_overruled(state, trial, folder, annotations),
         search=search_summary(state),
+        review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
         approximate=_approximate(settings, kind, dora),
         not_measured=reason or "the measurement was interrupted",
     )
