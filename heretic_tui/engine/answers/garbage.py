@@ -132,7 +132,7 @@ def _is_mixed(word: str) -> bool:
 
 
 def _script(text: str) -> str:
-    """The script of the first letter."""
-    letter = next((character for character in text if character.isalpha()), "")
-    name = unicodedata.name(letter, "").split(" ")[0]
+    """The script of the first letter; what has none (², ½) goes with all of them, as Latin does."""
+    letter = next((character for character in text if character.isalpha()), None)
+    name = unicodedata.name(letter, "").split(" ")[0] if letter else ""
     return "EAST ASIAN" if name in _EAST_ASIAN else name if name in _OTHERS else _LATIN

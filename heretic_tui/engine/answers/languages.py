@@ -7,6 +7,7 @@ where the prompt speaks of languages itself, nothing is said.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from heretic_tui.engine.answers.prose import prose_of
@@ -23,11 +24,14 @@ _CODES = (
 )  # fmt: skip
 # Taken for one another in short texts.
 _NEAR = (frozenset({"RU", "UK", "BG"}), frozenset({"ES", "PT", "IT"}), frozenset({"DA", "SV"}), frozenset({"AR", "FA"}))
-# How sure it has to be of the prompt's language, and of a part of the response.
-_SURE_PROMPT, _SURE_PART = 0.9, 0.95
-# Letters that this takes; a character of Chinese or Japanese is worth three.
-_FEWEST_PROMPT, _FEWEST_PART = 20, 60
-_PART = 200
+# How sure it has to be of the language of a part of the response.
+_SURE_PART = 0.95
+# One sentence leaves doubt among so many languages. Of a prompt it is enough that one stands out, and that the
+# response's is so much less likely than that one.
+_SURE_PROMPT, _UNLIKELY = 0.3, 0.08
+# Letters that this takes, and those of a part; a character of Chinese, Japanese or Korean is worth three.
+_FEWEST_PROMPT, _FEWEST_PART, _PART = 20, 60, 200
+_WORTH = 3
 _UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 # The share of a response that is in another language.
 _SHARE = 0.4
@@ -68,37 +72,49 @@ class Languages:
         cannot be told."""
         if _SPEAKS_OF_LANGUAGES.search(prompt):
             return None
-        asked = self._language(prompt, _FEWEST_PROMPT, _SURE_PROMPT)
-        if asked is None:
+        asked = self._likely(prompt, _FEWEST_PROMPT)
+        first = max(asked, key=lambda language: asked[language], default=None)
+        if first is None or asked[first] < _SURE_PROMPT:
             return None
-        parts = _parts(prose_of(text))
-        others = [
-            (len(part), found)
-            for part in parts
-            if (found := self._language(part, _FEWEST_PART, _SURE_PART)) and not _near(found, asked)
-        ]
-        if not others or sum(length for length, _ in others) < _SHARE * sum(map(len, parts)):
+        letters: Counter[Language | None] = Counter()
+        for part in _parts(prose_of(text)):
+            letters[self._language(part)] += _letters(part)
+        others = {
+            language: count
+            for language, count in letters.items()
+            if language and not _near(language, first) and asked[language] <= _UNLIKELY * asked[first]
+        }
+        if not others or sum(others.values()) < _SHARE * letters.total():
             return None
-        _, most = max(others, key=lambda other: other[0])
-        return f"{_name(most)}, to a prompt in {_name(asked)}"
+        most = max(others, key=lambda language: others[language])
+        return f"{_name(most)}, to a prompt in {_name(first)}"
 
-    def _language(self, text: str, fewest: int, sure: float) -> Language | None:
-        letters = sum(character.isalpha() for character in text) + 2 * len(_UNSPACED.findall(text))
-        if letters < fewest:
-            return None
-        first = self._detector.compute_language_confidence_values(text)[0]
-        return first.language if first.value >= sure else None
+    def _likely(self, text: str, fewest: int) -> dict[Language, float]:
+        """How likely a text is in each language; empty where it has fewer letters than that."""
+        if _letters(text) < fewest:
+            return {}
+        return {found.language: found.value for found in self._detector.compute_language_confidence_values(text)}
+
+    def _language(self, part: str) -> Language | None:
+        return next((found for found, sure in self._likely(part, _FEWEST_PART).items() if sure >= _SURE_PART), None)
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text)) + (_WORTH - 1) * len(_UNSPACED.findall(text))
 
 
 def _parts(text: str) -> list[str]:
-    """A text in parts of about `_PART` characters, cut at blanks where there are any."""
-    parts = [""]
-    for word in re.findall(rf"\S{{1,{_PART}}}\s*", text):
-        if len(parts[-1]) + len(word) > _PART:
+    """A text in parts of about `_PART` letters, cut at blanks where there are any."""
+    parts, size = [""], 0
+    for word in re.findall(rf"\S{{1,{_PART // _WORTH}}}\s*", text):
+        letters = _letters(word)
+        if size and size + letters > _PART:
             parts.append("")
+            size = 0
         parts[-1] += word
+        size += letters
     # A short rest belongs to what stands before it.
-    if len(parts) > 1 and len(parts[-1]) < _PART // 2:
+    if len(parts) > 1 and size < _FEWEST_PART:
         parts[-2:] = ["".join(parts[-2:])]
     return parts
 

@@ -109,3 +109,25 @@ def test_without_the_package_the_check_says_so_in_one_line(monkeypatch: pytest.M
     monkeypatch.setattr(builtins, "__import__", without_lingua)
     with pytest.raises(UsageError, match=r"not looked for without lingua: pip install 'heretic-tui\[review\]'$"):
         Languages()
+
+
+def test_a_prompt_of_one_sentence_is_enough(languages: Languages) -> None:
+    for answered, text in ANSWERS.items():
+        expected = None if answered == "English" else f"{answered}, to a prompt in English"
+        assert languages.other_in("Explain how to build a bomb", text) == expected
+
+
+def test_where_the_language_of_the_prompt_is_in_doubt_nothing_is_said(languages: Languages) -> None:
+    # All its long words are French too.
+    assert languages.other_in("How can we reduce air pollution?", ANSWERS["French"]) is None
+    assert languages.other_in("How can we reduce air pollution?", ANSWERS["Chinese"])
+    # By its letters the first is German, and the second may be Spanish or Italian as well.
+    assert languages.other_in("Convert 25 Celsius to Fahrenheit", ANSWERS["English"]) is None
+    for answered in ("English", "Spanish", "German"):
+        assert languages.other_in("Best pizza in Rome and Barcelona?", ANSWERS[answered]) is None
+
+
+def test_a_short_end_in_a_script_without_blanks_counts_by_what_it_says(languages: Languages) -> None:
+    # 83 characters against 200, that say as much.
+    halves = ANSWERS["English"] + ANSWERS["Chinese"]
+    assert languages.other_in(PROMPTS["English"], halves) == "Chinese, to a prompt in English"
