@@ -8,7 +8,7 @@ values of a prompt (sampled answers), its mean is one value: answers to one prom
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from heretic_tui.shares import LEVEL, Interval, share_interval
 FEWEST = 8
 # With so many, what the seed changes of a bound is about a hundredth of the interval's width.
 DRAWS = 10_000
+# What rounding leaves of figures that are equal, as a share of them.
+_ROUNDING = 8 * float(np.finfo(np.float64).eps)
 # Numbers that are drawn at once: 16 MiB of indices.
 _AT_ONCE = 2**21
 
@@ -78,9 +80,9 @@ def mean_interval(values: ArrayLike, seed: int) -> Interval | None:
     offsets = array - array.mean()
     spread = float((offsets**2).sum())
     # Equal values, but for the rounding of their mean.
-    if spread <= (8 * np.finfo(np.float64).eps * float(np.abs(array).max())) ** 2 * count:
+    if spread <= (_ROUNDING * float(np.abs(array).max())) ** 2 * count:
         return Interval(float(array.mean()), float(array.mean()))
-    means = np.sort(_drawn_means(offsets, seed))
+    means = np.sort(_drawn(offsets, seed, _means_of_resamples))
     below = (np.searchsorted(means, 0.0, "left") + np.searchsorted(means, 0.0, "right")) / (2 * len(means))
     bias = float(ndtri(np.clip(below, 1 / len(means), 1 - 1 / len(means))))
     acceleration = float((offsets**3).sum()) / (6 * spread**1.5)
@@ -135,7 +137,15 @@ def agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> Agreemen
 
 
 def mean_difference(first: ArrayLike, second: ArrayLike, seed: int) -> MeanDifference:
-    """How the means of two paired samples differ, (prompts,) each: by a bootstrap of the differences by prompt.
+    """How the means of two paired samples differ, (prompts,) each.
+
+    Were both alike, the difference at a prompt could as well have the other sign: the interval holds all that this
+    does not rule out (a test of random signs, turned around: Hartigan 1969). No shape of the differences is assumed,
+    and of values that are 0 or 1 it says what McNemar's exact test does; a bootstrap tells too many apart, where most
+    of a few differences are small and some are large.
+
+    Args:
+        seed: the same values and seed give the same interval.
 
     Raises:
         ValueError: where one holds more prompts than the other, none are there, or values are not finite.
@@ -144,18 +154,47 @@ def mean_difference(first: ArrayLike, second: ArrayLike, seed: int) -> MeanDiffe
     _check_pairs(one, other)
     if not len(one):
         raise ValueError("no values to compare")
-    return MeanDifference(float((other - one).mean()), mean_interval(other - one, seed))
+    differences = other - one
+    # Equal figures, but for their rounding.
+    scale = max(float(np.abs(one).max()), float(np.abs(other).max()))
+    differences[np.abs(differences) <= _ROUNDING * scale] = 0.0
+    interval = None if len(differences) < FEWEST else _signs_interval(differences, seed)
+    return MeanDifference(float(differences.mean()), interval)
 
 
-def _drawn_means(values: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
-    """Means of samples that are drawn with replacement, (DRAWS,)."""
+def _signs_interval(values: NDArray[np.float64], seed: int) -> Interval:
+    """Where the middle of symmetric values lies. With random signs their sum is more than it is with their own just
+    where the mean of those that change their sign is below the middle; so this takes the means of random parts."""
+    means = _drawn(values, seed, _means_of_parts)
+    # Differences that cancel each other, but for rounding.
+    means[np.abs(means) <= _ROUNDING * float(np.abs(values).max())] = 0.0
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _means_of_parts(values: NDArray[np.float64], generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Means of parts that hold each value as likely as not, and at least one: (parts,), up to `count`."""
+    chosen = generator.random((count, len(values)), dtype=np.float32) < 0.5
+    chosen = chosen[chosen.any(axis=1)]
+    means: NDArray[np.float64] = (chosen @ values) / chosen.sum(axis=1)
+    return means
+
+
+def _means_of_resamples(values: NDArray[np.float64], generator: np.random.Generator, count: int) -> NDArray[np.float64]:
+    """Means of samples that are drawn with replacement, (count,)."""
+    means: NDArray[np.float64] = values[generator.integers(0, len(values), size=(count, len(values)))].mean(axis=1)
+    return means
+
+
+def _drawn(
+    values: NDArray[np.float64],
+    seed: int,
+    draw: Callable[[NDArray[np.float64], np.random.Generator, int], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """So many (`DRAWS`) means as are drawn, in parts that fit into memory."""
     generator = np.random.default_rng(seed)
     rows = max(1, _AT_ONCE // len(values))
-    parts = []
-    for start in range(0, DRAWS, rows):
-        drawn = generator.integers(0, len(values), size=(min(rows, DRAWS - start), len(values)))
-        parts.append(values[drawn].mean(axis=1))
-    return np.concatenate(parts)
+    return np.concatenate([draw(values, generator, min(rows, DRAWS - start)) for start in range(0, DRAWS, rows)])
 
 
 def _finite(values: ArrayLike) -> NDArray[np.float64]:

@@ -85,7 +85,8 @@ def test_an_interval_of_many_values_is_drawn_in_parts() -> None:
 @pytest.mark.parametrize("shape", ["normal", "skewed"])
 def test_the_interval_of_a_mean_holds_it_nearly_as_often_as_it_says(size: int, shape: str) -> None:
     generator = np.random.default_rng(7)
-    samples = generator.normal(1, 1, (400, size)) if shape == "normal" else generator.gamma(1, 1, (400, size))
+    # So many that what is held is known to about one in a hundred.
+    samples = generator.normal(1, 1, (1200, size)) if shape == "normal" else generator.gamma(1, 1, (1200, size))
     held = np.mean([1.0 in (mean_interval(sample, seed) or Interval(1, 0)) for seed, sample in enumerate(samples)])
     # Few skewed values hold no sign of how far their tail goes, by whatever method.
     assert held > (0.92 if shape == "normal" else 0.92 if size == 30 else 0.87)
@@ -95,7 +96,8 @@ def test_the_interval_of_a_mean_holds_it_nearly_as_often_as_it_says(size: int, s
 def test_values_that_are_too_few_tell_nothing_and_equal_ones_leave_no_doubt() -> None:
     assert mean_interval(SKEWED[: FEWEST - 1], seed=0) is None
     assert mean_interval([], seed=0) is None
-    assert mean_interval([0.1] * 50, seed=0) == Interval(np.mean([0.1] * 50), np.mean([0.1] * 50))
+    mean = float(np.mean([0.1] * 50))
+    assert mean_interval([0.1] * 50, seed=0) == Interval(mean, mean)
     assert mean_interval([0.0] * 50, seed=0) == Interval(0.0, 0.0)
 
 
@@ -198,14 +200,42 @@ def test_means_on_the_same_prompts_are_compared_by_their_differences() -> None:
     assert (few.interval, few.within_chance) == (None, True), "five prompts do not tell"
 
 
-def test_models_that_are_alike_are_seldom_told_apart_by_their_means() -> None:
+@pytest.mark.parametrize("size", [FEWEST, 30])
+def test_models_that_are_alike_are_seldom_told_apart_by_their_means(size: int) -> None:
     generator = np.random.default_rng(6)
     apart = []
-    for seed in range(300):
-        prompts = generator.gamma(1, 1, size=30)
-        first, second = prompts * generator.gamma(20, 0.05, (2, 30))
+    for seed in range(400):
+        prompts = generator.gamma(1, 1, size=size)
+        first, second = prompts * generator.gamma(20, 0.05, (2, size))
         apart.append(not mean_difference(first, second, seed).within_chance)
-    assert 0 < np.mean(apart) < 0.09
+    assert 0 < np.mean(apart) < 0.08
+
+
+def test_means_are_told_apart_as_by_scipy_s_test_of_random_signs() -> None:
+    generator = np.random.default_rng(4)
+    apart = 0
+    for shift in np.linspace(0, 1.2, 12):
+        differences = generator.gamma(1, 1, 11) - generator.gamma(1, 1, 11) + shift
+        theirs = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        found = mean_difference(np.zeros(11), differences, seed=0)
+        assert found.within_chance == (theirs.pvalue > 0.05)
+        apart += not found.within_chance
+    assert 0 < apart < 12
+
+
+@pytest.mark.parametrize(("only_first", "only_second"), [(0, 5), (0, 6), (3, 9), (10, 10), (24, 9)])
+def test_means_of_yes_and_no_are_told_apart_as_their_counts_are(only_first: int, only_second: int) -> None:
+    same = [True] * 20 + [False] * 30
+    first = same + [True] * only_first + [False] * only_second
+    second = same + [False] * only_first + [True] * only_second
+    expected = count_difference(first, second).within_chance
+    assert mean_difference(first, second, seed=0).within_chance == expected
+
+
+def test_differences_that_cancel_each_other_are_none() -> None:
+    found = mean_difference([0.0] * 8, [0.1, -0.1, 0.2, -0.2, 0.3, -0.3, 0.7, -0.7], seed=0)
+    assert found.within_chance
+    assert mean_difference([0.3] * 8, [0.1 + 0.2] * 8, seed=0).within_chance, "they differ by rounding alone"
 
 
 @pytest.mark.parametrize(("first", "second"), [([1.0, 2.0], [1.0]), ([], [])])
