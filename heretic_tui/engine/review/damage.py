@@ -149,7 +149,8 @@ class Damage:
     @property
     def changed(self) -> Values:
         """1 where the greedy answer is another one, else 0, (prompts,)."""
-        return (self.changed_at != NOWHERE).astype(np.float64)
+        changed: Values = (self.changed_at != NOWHERE).astype(np.float64)
+        return changed
 
 
 def reference_of(

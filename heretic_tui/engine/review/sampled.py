@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,6 +137,6 @@ def sample_answers(
     return [SampledAnswers(sampling, [[next(answers) for _ in range(count)] for _ in prompts]) for _ in edits]
 
 
-def _is_positive(value: object) -> bool:
+def _is_positive(value: object) -> TypeGuard[float]:
     """Whether a setting of a file is a number above 0."""
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf

@@ -33,7 +33,9 @@ from tests.support.likelihoods import log_likelihood
 Make = Callable[..., ChatModel]
 
 QUESTIONS = [f"Question {number}: what is in jar {number * 7 % 10}?\nAnswer:" for number in range(20)]
-CHOICES = ["salt", "two kinds of sugar", "water", "nothing at all"]
+WORDS = ["salt", "rice", "milk", "honey", "tea", "sugar", "oil", "flour", "jam", "water", "beans", "wine", "dust"]
+# Each question has others, of about one length: a network that knows no words prefers the shortest.
+CHOICES = [[WORDS[(number * 4 + place * 3) % len(WORDS)] for place in range(4)] for number in range(20)]
 RIGHT = 15
 
 
@@ -52,24 +54,29 @@ def by_bytes(text: str) -> list[int]:
     return tokens
 
 
-def best_choice(network: object, question: str, by_length: bool = False, blank: str = " ") -> int:
+def best_choices(
+    network: object, questions: Sequence[str] = QUESTIONS, by_length: bool = False, blank: str = " "
+) -> list[int]:
     """By plain passes of transformers."""
-    values = []
-    for choice in CHOICES:
-        following = by_bytes(blank + choice)
-        value, _ = log_likelihood(network, [*by_bytes(question), *following], len(following))
-        values.append(value / (len(choice) if by_length else 1))
-    return int(np.argmax(values))
+    best = []
+    for question, choices in zip(questions, CHOICES, strict=True):
+        values = []
+        for choice in choices:
+            following = by_bytes(blank + choice)
+            value, _ = log_likelihood(network, [*by_bytes(question), *following], len(following))
+            values.append(value / (len(choice) if by_length else 1))
+        best.append(int(np.argmax(values)))
+    return best
 
 
 def write_choices(folder: Path, network: object, name: str = "jars", **config: object) -> list[int]:
     """Questions of which a network answers the first `RIGHT` as they want it, and the others otherwise. Returns the
     places of the answers that are wanted."""
-    best = [best_choice(network, question) for question in QUESTIONS]
-    wanted = [each if place < RIGHT else (each + 1) % len(CHOICES) for place, each in enumerate(best)]
+    best = best_choices(network)
+    wanted = [each if place < RIGHT else (each + 1) % 4 for place, each in enumerate(best)]
     rows = [
-        {"question": question, "choices": CHOICES, "gold": gold}
-        for question, gold in zip(QUESTIONS, wanted, strict=True)
+        {"question": question, "choices": choices, "gold": gold}
+        for question, choices, gold in zip(QUESTIONS, CHOICES, wanted, strict=True)
     ]
     metrics = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")]
     parts = {"doc_to_text": "question", "doc_to_choice": "choices", "doc_to_target": "gold", "metric_list": metrics}
@@ -96,7 +103,7 @@ def test_scores_of_the_original_model_and_under_an_edit_are_known(make_model: Ma
     assert accuracy.error == pytest.approx(math.sqrt(0.75 * 0.25 / 19))
     assert accuracy.higher_is_better
     assert accuracy.by_item.tolist() == [1.0] * RIGHT + [0.0] * (20 - RIGHT)
-    by_length = [best_choice(model.network, question, by_length=True) for question in QUESTIONS]
+    by_length = best_choices(model.network, by_length=True)
     assert figure(base, "acc_norm").by_item.tolist() == [float(a == b) for a, b in zip(by_length, wanted, strict=True)]
     assert base.main is figure(base, "acc_norm")
     progress = [event for event in told if isinstance(event, Progress)]
@@ -105,7 +112,7 @@ def test_scores_of_the_original_model_and_under_an_edit_are_known(make_model: Ma
 
     (edited,) = run_tasks([Task("jars")], model, edits, Work(), benchmarks)
     network = merged(make_model, "llama", edits)
-    right = [float(best_choice(network, q) == gold) for q, gold in zip(QUESTIONS, wanted, strict=True)]
+    right = [float(best == gold) for best, gold in zip(best_choices(network), wanted, strict=True)]
     assert figure(edited, "acc").by_item.tolist() == right
     assert figure(edited, "acc").value == pytest.approx(np.mean(right))
     assert figure(edited, "acc").value != accuracy.value
@@ -139,9 +146,8 @@ def test_items_can_be_put_as_questions_of_a_chat(make_model: Make, tmp_path: Pat
     rendered = [model.render(Prompt(question, "")) for question in QUESTIONS]
     wanted = [json.loads(line)["gold"] for line in (tmp_path / "jars.jsonl").read_text().splitlines()]
     # The harness leaves out the blank before an answer in a chat.
-    right = [
-        float(best_choice(model.network, text, blank="") == gold) for text, gold in zip(rendered, wanted, strict=True)
-    ]
+    best = best_choices(model.network, rendered, blank="")
+    right = [float(each == gold) for each, gold in zip(best, wanted, strict=True)]
     assert figure(score, "acc").by_item.tolist() == right
 
 
@@ -221,7 +227,7 @@ def test_what_keeps_a_task_from_being_scored_is_one_line_and_stops_no_other(make
     model = make_model()
     write_choices(tmp_path, model.network)
     choices = {"output_type": "multiple_choice", "doc_to_text": "q", "doc_to_choice": "c", "doc_to_target": "g"}
-    row = {"q": "?", "c": CHOICES, "g": 0}
+    row = {"q": "?", "c": CHOICES[0], "g": 0}
     write_task(tmp_path, "gone", [row], **choices)
     (tmp_path / "gone.jsonl").unlink()
     write_task(tmp_path, "far", [row], **choices, dataset_path="somebody/something", dataset_kwargs={})
@@ -284,13 +290,17 @@ def test_an_abort_ends_a_benchmark(make_model: Make, tmp_path: Path) -> None:
 def test_the_harness_changes_nothing_outside(make_model: Make, tmp_path: Path) -> None:
     model = make_model()
     write_choices(tmp_path, model.network)
-    before = random.getstate(), np.random.get_state()[1].tolist()
+
+    def drawn() -> tuple[object, ...]:
+        return random.getstate(), *map(str, np.random.get_state())
+
+    before = drawn()
     benchmarks = Benchmarks(tmp_path)
     assert benchmarks.problem(Task("jars")) is None
     # What the package itself sets when it is imported is there by now.
     environment = dict(os.environ)
     run_tasks([Task("jars")], model, {}, Work(), benchmarks)
-    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+    assert drawn() == before
     assert dict(os.environ) == environment
 
 

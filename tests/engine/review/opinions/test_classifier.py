@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from heretic_tui.control import Aborted, Control
-from heretic_tui.engine.review.opinions.base import Opinion, Pair
+from heretic_tui.engine.review.opinions.base import Opinion, Pair, SecondOpinion
 from heretic_tui.engine.review.opinions.classifier import ClassifierChoice, ClassifierOpinions
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.events import Event, Notice, Progress
@@ -127,7 +127,7 @@ def test_opinions_are_those_of_the_pipeline(tmp_path: Path, kind: str) -> None:
     expected = by_pipeline(folder, [pair.response for pair in PAIRS])
     assert {*expected} == {"refused", "answered"}
     events: list[Event] = []
-    judge = ClassifierOpinions(ClassifierChoice(str(folder), LABELS), batch_size=4)
+    judge: SecondOpinion = ClassifierOpinions(ClassifierChoice(str(folder), LABELS), batch_size=4)
     blank = Pair("how", " \n")
     assert judge.give([*PAIRS, blank, PAIRS[1]], Work(events.append)) == [*expected, "nonsense", expected[1]]
     assert judge.cost(PAIRS) is None
