@@ -563,10 +563,11 @@ class ShiftFound(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewStarted(Event):
-    """A review begins of the original model and these trials; `seconds` by check say how long each takes, about, where
-    that is known before. (Those that were made before are not among them.)"""
+    """A review begins of the original model and `whose`; `seconds` by check say how long each takes, about, where that
+    is known before. (Those that were made before are not among them.) `trials` are the numbers of those that are."""
 
     type = "review_started"
+    whose: list[str]
     trials: list[int]
     checks: list[str]
     seconds: dict[str, float] = field(default_factory=dict)
@@ -575,12 +576,14 @@ class ReviewStarted(Event):
 @dataclass(frozen=True, kw_only=True)
 class ReviewFound(Event):
     """What a check found of the original model (None) or a trial lies in the run folder (run/reviews.py: Finding), in
-    `figures` as it is shown, by name; `failure` says why it found nothing. `reused`: it lay there already."""
+    `figures` as it is shown, by name; `whose` is it in words. `failure` says why it found nothing. `reused`: it lay
+    there already."""
 
     type = "review_found"
     check: str
     title: str
     trial: int | None
+    whose: str = ""
     figures: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     failure: str | None = None

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
-from heretic_tui.cli.shared import add_json, add_run, find_run_of, given_settings, user_settings, work_apart
+from heretic_tui.cli.shared import add_json, find_run_of, given_settings, user_settings, work_apart
 from heretic_tui.errors import DONE, UsageError
 from heretic_tui.terminal import Streams
 from heretic_tui.words import to_json
@@ -19,7 +19,12 @@ _ALLOWANCES = ("device_map", "max_memory", "trust_remote_code", "batch_size", "r
 
 
 def _add_review(parser: argparse.ArgumentParser) -> None:
-    add_run(parser)
+    parser.add_argument("run", metavar="RUN", help="name of a run, or its beginning; with --base, the edited model")
+    parser.add_argument(
+        "--base",
+        metavar="BASE",
+        help="review the model (or adapter) EDITED beside the model that it was made from; both are folders or Hub ids",
+    )
     parser.add_argument(
         "--trial", type=int, metavar="N", action="append", dest="trials",
         help="number of a trial, given once for each; without, up to eight that are spread over the front",
@@ -28,6 +33,8 @@ def _add_review(parser: argparse.ArgumentParser) -> None:
 
 
 def _review(options: argparse.Namespace, streams: Streams) -> int:
+    if options.base:
+        return _review_models(options, streams)
     folder = find_run_of(options, options.run)
     own = user_settings(options)
     changes = _changes(options, own)
@@ -39,6 +46,21 @@ def _review(options: argparse.Namespace, streams: Streams) -> int:
         checks = review_run(folder, options.trials, changes, own, work)
         found = read_review(folder.review, checks)
         streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else review_lines(found)))
+    return DONE
+
+
+def _review_models(options: argparse.Namespace, streams: Streams) -> int:
+    if options.trials:
+        raise UsageError("--trial is of a run: with --base two models are compared")
+    settings = user_settings(options).model_copy(update={"model": options.base})
+    with work_apart(streams, "reviewing") as work:
+        from heretic_tui.engine.session.reviewing_models import review_models
+        from heretic_tui.report.review import review_lines
+        from heretic_tui.run.reviews import read_review
+
+        found = read_review(review_models(settings, options.run, work), settings.review_checks)
+        streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else review_lines(found)))
+        work.note(f"what was found lies in {found.folder.path}")
     return DONE
 
 
@@ -62,7 +84,7 @@ def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:
 
 REVIEW = Subcommand(
     name="review",
-    usage="RUN",
+    usage="RUN | --base BASE EDITED",
     summary="find out of a run's finalists what the search's figures do not tell",
     settings=EVERY_SETTING,
     add_arguments=_add_review,

@@ -78,13 +78,13 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.ReviewStarted():
             known = sum(event.seconds.values())
             about = f", about {duration(known)}" if known else ""
-            whose = counted(len(event.trials), "trial")
+            whose = counted(len(event.whose), "trial") if len(event.whose) > 1 else event.whose[0]
             yield "review", f"the original model and {whose}: {', '.join(event.checks) or 'all is known'}{about}"
         case ev.ReviewFound() if event.failure:
             yield "review", f"{event.title}: {event.failure}"
         case ev.ReviewFound() if not event.reused:
             figures = ", ".join(f"{name} {text}" for name, text in event.figures.items())
-            yield "review", f"{event.title}, {of_trial(event.trial)}: {figures} ({duration(event.seconds)})"
+            yield "review", f"{event.title}, {event.whose}: {figures} ({duration(event.seconds)})"
         case ev.ReviewEnded() if event.error:
             yield "review", f"not whole: {event.error}"
         case ev.FullAnswersFound() if event.ended:

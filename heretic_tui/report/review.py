@@ -19,12 +19,14 @@ def review_lines(review: Review) -> list[str]:
     if not review.subjects:
         return ["nothing has been reviewed yet"]
     lines: list[str] = []
+    if review.models:
+        lines += ["", f"original: {review.models.base}", f"edited: {review.models.edited}"]
     for check, by_subject in review.findings.items():
         figures = [figure for name, figure in review.rows() if name == check]
         lines += ["", title(by_subject.values())]
         for start in range(0, len(figures), _COLUMNS):
             lines += _table(review, check, figures[start : start + _COLUMNS])
-        lines += [f"  {line}" for line in remarks(by_subject.values())]
+        lines += [f"  {line}" for line in remarks(review, check)]
     return [plain(line) for line in [*lines[1:], "", _LEGEND]]
 
 
@@ -33,18 +35,15 @@ def title(findings: Collection[Finding]) -> str:
     return next(iter(findings)).title
 
 
-def remarks(findings: Collection[Finding]) -> list[str]:
+def remarks(review: Review, check: str) -> list[str]:
     """What a check says beside its figures, each once: why it found nothing of some subjects, and its notes."""
+    findings = review.findings[check].values()
     problems: dict[str, list[Subject]] = {}
     for finding in findings:
         if finding.problem:
             problems.setdefault(finding.problem, []).append(finding.subject)
-    said = [f"nothing found of {', '.join(map(subject_name, whose))}: {why}" for why, whose in problems.items()]
+    said = [f"nothing found of {', '.join(map(review.name, whose))}: {why}" for why, whose in problems.items()]
     return [*said, *dict.fromkeys(note for finding in findings for note in finding.notes)]
-
-
-def subject_name(subject: Subject) -> str:
-    return "original" if subject is None else f"trial {subject}"
 
 
 def mark(review: Review, check: str, key: str, subject: Subject) -> str:
@@ -63,7 +62,7 @@ def cell(review: Review, check: str, figure: ReviewFigure, subject: Subject) -> 
 
 def _table(review: Review, check: str, figures: Sequence[ReviewFigure]) -> list[str]:
     rows = [
-        [subject_name(subject), *(cell(review, check, figure, subject) for figure in figures)]
+        [review.name(subject), *(cell(review, check, figure, subject) for figure in figures)]
         for subject in review.subjects
         if subject in review.findings[check] and review.findings[check][subject].figures
     ]

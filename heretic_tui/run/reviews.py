@@ -185,6 +185,11 @@ class ReviewFolder:
     def differences(self) -> Path:
         return self.path / "differences.json"
 
+    @property
+    def models(self) -> Path:
+        """Which models are compared, where there is no run."""
+        return self.path / "review.json"
+
     def finding(self, check: str, subject: Subject) -> Path:
         return self.path / check / f"{file_name(subject)}.json"
 
@@ -245,6 +250,23 @@ class ReviewFolder:
         return [*([None] if _ORIGINAL in names else []), *numbers]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Models:
+    """Two models that are compared without a run, by folder or Hub id. The edited one is the subject `EDITED`.
+
+    Attributes:
+        settings: as plain JSON.
+    """
+
+    base: str
+    edited: str
+    settings: dict[str, object] = field(default_factory=dict)
+
+
+# By this number goes a model that somebody else edited: it is no trial.
+EDITED = 1
+
+
 @dataclass(frozen=True)
 class Review:
     """All that a review's folder holds.
@@ -252,12 +274,20 @@ class Review:
     Attributes:
         subjects: the original model first.
         findings: by check, then by subject; checks in the order in which they were first made.
+        models: where it is no run's.
     """
 
     folder: ReviewFolder
     subjects: Sequence[Subject] = ()
     findings: Mapping[str, Mapping[Subject, Finding]] = field(default_factory=dict)
     differences: Sequence[Difference] = ()
+    models: Models | None = None
+
+    def name(self, subject: Subject) -> str:
+        """What a subject is called."""
+        if subject is None:
+            return "original"
+        return "edited" if self.models else f"trial {subject}"
 
     def figure(self, check: str, key: str, subject: Subject) -> ReviewFigure | None:
         finding = self.findings.get(check, {}).get(subject)
@@ -355,7 +385,11 @@ def read_review(folder: Path, checks: Iterable[str]) -> Review:
         differences = read(list[Difference], read_json(kept.differences))
     except (FileNotFoundError, HereticError, Misfit):
         differences = []
-    return Review(kept, known, findings, differences)
+    try:
+        models = read(Models, read_json(kept.models))
+    except (FileNotFoundError, HereticError, Misfit):
+        models = None
+    return Review(kept, known, findings, differences, models)
 
 
 def _turned(each: Difference) -> Difference:

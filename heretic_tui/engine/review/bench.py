@@ -25,6 +25,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.records import as_json
 from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFolder, Subject
 from heretic_tui.settings.schema import Settings
+from heretic_tui.words import of_trial
 from heretic_tui.work import Work
 
 SET_OF: Mapping[AnswerSet, str] = {"harmful": HARMFUL, "harmless": HARMLESS, "lookalike": LOOKALIKE}
@@ -39,15 +40,17 @@ class Reviewed:
         edits: by the writer's name; none for a model that is as it was loaded.
         origin: what it is, as plain JSON: the parameters of its edit, or the content of its files. By it findings are
             known again.
+        called: what it is called, where it is no trial.
     """
 
     number: Subject
     edits: Edits
     origin: object
+    called: str = ""
 
     @property
     def name(self) -> str:
-        return "the original model" if self.number is None else f"trial {self.number}"
+        return self.called or of_trial(self.number)
 
 
 @dataclass(frozen=True, eq=False)

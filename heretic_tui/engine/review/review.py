@@ -61,6 +61,7 @@ class ReviewRun:
     def __init__(self, bench: ReviewBench, subjects: Sequence[Reviewed], checks: dict[str, Check], work: Work) -> None:
         self._bench, self._work = bench, work
         self._subjects = [ORIGINAL, *subjects]
+        self._called = {subject.number: subject.name for subject in self._subjects}
         self._checks = checks
         self._planned: list[_Planned] = []
 
@@ -85,8 +86,11 @@ class ReviewRun:
             if about is not None and math.isfinite(about):
                 seconds[name] = round(about, 1)
         trials = [subject.number for subject in self._subjects if subject.number is not None]
+        whose = [subject.name for subject in self._subjects if subject is not ORIGINAL]
         self._work.tell(
-            ReviewStarted(trials=trials, checks=[planned.title for planned in self._planned], seconds=seconds)
+            ReviewStarted(
+                whose=whose, trials=trials, checks=[planned.title for planned in self._planned], seconds=seconds
+            )
         )
 
     def run(self) -> None:
@@ -97,6 +101,15 @@ class ReviewRun:
         self.compare()
 
     # In steps, for those of whom each has a model of its own
+
+    @property
+    def left(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self._planned)
+
+    def release(self) -> None:
+        """Let go of the model; another one comes with `run_others`."""
+        del self._bench
 
     def run_original(self) -> None:
         """All that needs the original model."""
@@ -195,6 +208,7 @@ class ReviewRun:
                 check=finding.check,
                 title=finding.title,
                 trial=finding.subject,
+                whose=self._called[finding.subject],
                 figures={figure.name: figure.text for figure in finding.figures},
                 seconds=finding.seconds,
                 reused=reused,

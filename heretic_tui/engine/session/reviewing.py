@@ -17,14 +17,13 @@ from heretic_tui.engine.inputs.held_out import ReviewPrompts, review_prompts
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.engine.measuring.screening import evenly
-from heretic_tui.engine.metrics.judges.base import Judge, judge_named
+from heretic_tui.engine.metrics.judges.base import judge_of
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.review import ReviewRun, checks_named
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import EditBench, Workbench, open_edit_bench
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import ReviewEnded
-from heretic_tui.plugins import JUDGES, calling
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.record import needed
@@ -104,7 +103,7 @@ def review_run(
     inputs = check_inputs(settings)
     if changed := [what for what in ("model", "prompts") if inputs.identity[what] != identity.get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
-    prompts = _prompts(settings, inputs.sets, load_tokenizer(settings), load_config(settings))
+    prompts = checked_prompts(settings, inputs.sets, load_tokenizer(settings), load_config(settings))
     run = RunInputs.of(settings, inputs.sets, folder, own=False)
     folder.lock()
     try:
@@ -147,7 +146,9 @@ def obey_review(
             bench = ready()
             # From here on there is a model that can answer.
             task.serve = serve
-            prompts = _prompts(bench.run.settings, bench.run.sets, bench.model.tokenizer, bench.model.network.config)
+            prompts = checked_prompts(
+                bench.run.settings, bench.run.sets, bench.model.tokenizer, bench.model.network.config
+            )
             review(bench, prompts, chosen, asked.checks, work.under(task))
     except Aborted:
         if not task.aborting:
@@ -161,7 +162,7 @@ def obey_review(
     work.tell(ReviewEnded(error=problem))
 
 
-def _prompts(
+def checked_prompts(
     settings: Settings, used: PromptSets, tokenizer: PreTrainedTokenizerBase, config: PretrainedConfig
 ) -> ReviewPrompts:
     """The prompts of a review, of which it is known that they reach the model.
@@ -198,7 +199,6 @@ def review(
 def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> ReviewBench:
     """The model of a run as checks see it."""
     run = bench.run
-    baseline = bench.baseline if isinstance(bench, Workbench) else None
     identity = {
         "model": run.record.identity,
         "settings": deciding(run.settings),
@@ -206,7 +206,7 @@ def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> Review
     }
     return ReviewBench(
         model=bench.model,
-        judge=baseline.evaluation.judge if baseline else _judge(run.settings, bench),
+        judge=judge_of(run.settings, bench.model.tokenizer.all_special_tokens),
         settings=run.settings,
         prompts=prompts,
         folder=ReviewFolder(run.folder.review),
@@ -215,8 +215,3 @@ def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> Review
         step_seconds={int(size): each for size, each in run.record.step_seconds.items()},
         work=work,
     )
-
-
-def _judge(settings: Settings, bench: EditBench) -> Judge:
-    with calling(JUDGES, settings.judge):
-        return judge_named(settings.judge).made(settings, bench.model.tokenizer.all_special_tokens)

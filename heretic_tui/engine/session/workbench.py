@@ -30,13 +30,14 @@ from heretic_tui.engine.session.phases.openings import openings_of_run
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.phases.residuals import TakenAlong, keep_residuals
 from heretic_tui.engine.session.phases.response_prefix import set_response_prefix
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import SetShift
 from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
 
@@ -241,6 +242,22 @@ def open_edit_bench(run: RunInputs, work: Work, check: Callable[[ChatModel], Non
     return load(run, prepare, work)
 
 
+def open_model(run: RunInputs, work: Work, adapter: str | None = None) -> ChatModel:
+    """The phases without which the model cannot answer. Raises as `open_workbench` does.
+
+    Args:
+        adapter: folder or Hub id of a PEFT adapter that the model answers with.
+    """
+
+    def prepare(loaded: Loaded) -> ChatModel:
+        _adapt(loaded.model, adapter)
+        set_batch_size(run, loaded.model, work)
+        set_response_prefix(run, loaded.model, work)
+        return loaded.model
+
+    return load(run, prepare, work)
+
+
 def open_baseline(run: RunInputs, work: Work, adapter: Path | None = None) -> Baseline:
     """The phases without which the model cannot be measured as it is. Raises as `open_workbench` does.
 
@@ -249,12 +266,28 @@ def open_baseline(run: RunInputs, work: Work, adapter: Path | None = None) -> Ba
     """
 
     def prepare(loaded: Loaded) -> Baseline:
-        if adapter is not None:
-            from peft import PeftModel
-
-            PeftModel.from_pretrained(loaded.model.network, str(adapter))
+        _adapt(loaded.model, str(adapter) if adapter else None)
         set_batch_size(run, loaded.model, work)
         tokens = set_response_prefix(run, loaded.model, work).tokens
         return measure_base(run, loaded.model, tokens, work)
 
     return load(run, prepare, work)
+
+
+def _adapt(model: ChatModel, adapter: str | None) -> None:
+    """Put an adapter into a model.
+
+    Raises:
+        UsageError: where it cannot be loaded, or is of another model.
+    """
+    if adapter is None:
+        return
+    from peft import PeftModel
+
+    try:
+        PeftModel.from_pretrained(model.network, adapter)
+    except Exception as error:
+        # Of the Hub, of a configuration that is none, of weights of another shape.
+        raise UsageError(
+            f"the adapter {quoted(adapter, 200)} cannot be put into the model: {one_line(error)}"
+        ) from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, Self, cast
 
 from heretic_tui.engine.metrics.base import Verdict
-from heretic_tui.plugins import JUDGES, method
+from heretic_tui.plugins import JUDGES, calling, method
 from heretic_tui.settings.schema import Settings
 
 
@@ -45,3 +45,14 @@ def judge_named(name: str) -> type[Judge]:
         UsageError: where there is none, or it is no judge.
     """
     return cast(type[Judge], method(JUDGES, name, Judge))
+
+
+def judge_of(settings: Settings, special_tokens: Sequence[str]) -> Judge:
+    """The judge that settings name, made.
+
+    Raises:
+        UsageError: where there is none, or it is no judge.
+        HereticError: where it cannot be made.
+    """
+    with calling(JUDGES, settings.judge):
+        return judge_named(settings.judge).made(settings, special_tokens)

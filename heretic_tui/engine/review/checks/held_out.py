@@ -13,6 +13,7 @@ from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import count_figure, mean_figure
+from heretic_tui.errors import HereticError
 from heretic_tui.run.reviews import ReviewedAnswer, ReviewFigure
 from heretic_tui.work import Work
 
@@ -78,6 +79,11 @@ def _by_language(answers: Sequence[ReviewedAnswer]) -> list[ReviewFigure]:
 
 def _divergence(bench: ReviewBench, subject: Reviewed, base: Tensor) -> ReviewFigure:
     edited = first_tokens(bench.pool, bench.job(subject), len(base))
+    if edited.shape != base.shape:
+        raise HereticError(
+            f"{subject.name} has logits for {edited.shape[-1]:,} tokens and the original one for {base.shape[-1]:,}: "
+            "their first tokens cannot be compared"
+        )
     with torch.inference_mode():
         # It is never negative, but for rounding.
         values = kl_divergence(base.double(), edited.double()).clamp(min=0).tolist()

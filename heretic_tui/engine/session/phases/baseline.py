@@ -23,14 +23,13 @@ from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
-from heretic_tui.engine.metrics.judges.base import judge_named
+from heretic_tui.engine.metrics.judges.base import judge_named, judge_of
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.residuals import TakenAlong
 from heretic_tui.errors import UsageError
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import EXPECTED_REFUSALS
-from heretic_tui.plugins import JUDGES, calling
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
@@ -132,8 +131,7 @@ def measure_base(
     good, bad = tokens["good_evaluation_prompts"], tokens["bad_evaluation_prompts"]
     good_rows, bad_rows = ("good_evaluation_prompts", len(good)), ("bad_evaluation_prompts", len(bad))
     metrics = metrics_of(settings)
-    with calling(JUDGES, settings.judge):
-        judge = judge_named(settings.judge).made(settings, model.tokenizer.all_special_tokens)
+    judge = judge_of(settings, model.tokenizer.all_special_tokens)
     with phase("baseline", work) as running:
         evaluation = Evaluation(good, bad, settings.max_response_length, metrics, judge)
         # Keys of JSON are text.

@@ -1,0 +1,168 @@
+"""A model that somebody else edited, reviewed against the model that it was made from: no run is needed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
+from heretic_tui.engine.inputs.check import Inputs, check_inputs
+from heretic_tui.engine.inputs.held_out import ReviewPrompts
+from heretic_tui.engine.memory import free_memory
+from heretic_tui.engine.metrics.judges.base import judge_of
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.review import ReviewRun, checks_named
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.reviewing import checked_prompts
+from heretic_tui.engine.session.scratch import scratch_folder
+from heretic_tui.engine.session.workbench import open_model
+from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.files import user_path, write_json
+from heretic_tui.records import as_json
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.reviews import EDITED, Models, ReviewFolder
+from heretic_tui.settings.record import to_record
+from heretic_tui.settings.schema import Settings, deciding
+from heretic_tui.words import quoted
+from heretic_tui.work import Work
+
+
+def review_models(settings: Settings, edited: str, work: Work) -> Path:
+    """Review a model beside the one that it was made from.
+
+    Args:
+        settings: with the original model.
+        edited: folder or Hub id of the edited model, or of a PEFT adapter for the original one.
+
+    Returns the folder in which the findings lie; the same models, prompts and settings have the same.
+
+    Raises:
+        UsageError: for models or prompts that cannot be used, in one line.
+        HereticError: where a model cannot be made ready, or the folder cannot be written.
+        Aborted: from the control; what was found is kept.
+    """
+    checks = checks_named(settings.review_checks)
+    adapter = _adapter(edited)
+    inputs = check_inputs(settings)
+    other = inputs if adapter else check_inputs(_of_edited(inputs.settings, edited))
+    for note in dict.fromkeys([*inputs.notes, *other.notes]):
+        work.note(note, "warning")
+    prompts = checked_prompts(
+        inputs.settings, inputs.sets, load_tokenizer(inputs.settings), load_config(inputs.settings)
+    )
+    for note in prompts.notes:
+        work.note(note, "warning")
+    origin = _adapter_origin(edited) if adapter else other.identity["model"]
+    folder = _folder(inputs, origin, edited)
+    subject = Reviewed(EDITED, {}, origin, "the edited model")
+    with scratch_folder() as scratch:
+        model = open_model(RunInputs.of(inputs.settings, inputs.sets, scratch), work)
+        prefix, clock = model.response_prefix, model.template.clock
+        bench = _bench(model, inputs.settings, prompts, folder, inputs, scratch, work)
+        run = ReviewRun(bench, [subject], checks, work)
+        run.plan()
+        if not run.left:
+            return folder.path
+        run.run_original()
+        tokens = bench.tokens
+        # Its memory is needed for the other one.
+        run.release()
+        del bench, model
+        free_memory()
+    # What every response begins with is the original's: both are asked the same.
+    of_edited = other.settings.model_copy(update={"response_prefix": prefix})
+    with scratch_folder() as scratch:
+        model = open_model(RunInputs.of(of_edited, inputs.sets, scratch), work, edited if adapter else None)
+        model.template.clock = clock
+        bench = _bench(model, of_edited, prompts, folder, inputs, scratch, work)
+        if bench.tokens != tokens:
+            work.note(
+                "the edited model's tokenizer or chat template is another one: each model is asked in its own form",
+                "warning",
+            )
+        run.run_others(bench)
+    return folder.path
+
+
+def _of_edited(settings: Settings, edited: str) -> Settings:
+    return settings.model_copy(update={"model": edited, "model_commit": None})
+
+
+def _adapter(name: str) -> bool:
+    """Whether a folder or Hub id holds a PEFT adapter and no model.
+
+    Raises:
+        UsageError: where that cannot be found out.
+    """
+    path = user_path(name)
+    if os.path.isdir(path):
+        return (path / "adapter_config.json").is_file() and not (path / "config.json").is_file()
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    try:
+        return find_adapter_config_file(name) is not None
+    except Exception as error:
+        raise UsageError(
+            f"{quoted(name, 200)} is no folder, and cannot be found on the Hub: {one_line(error)}"
+        ) from error
+
+
+def _adapter_origin(adapter: str) -> object:
+    """By what an adapter is known again: the content of its files here, its name on the Hub."""
+    path = user_path(adapter)
+    if not path.is_dir():
+        return adapter
+    digest = hashlib.sha256()
+    try:
+        for file in sorted(path.glob("adapter_*")):
+            digest.update(file.name.encode())
+            with file.open("rb") as content:
+                digest.update(hashlib.file_digest(content, "sha256").digest())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return digest.hexdigest()
+
+
+def _folder(inputs: Inputs, origin: object, edited: str) -> ReviewFolder:
+    """Where the findings lie, made where it is not there.
+
+    Raises:
+        HereticError: when it cannot be made.
+    """
+    known = hashlib.sha256(json.dumps([inputs.identity, origin], sort_keys=True).encode()).hexdigest()
+    name = f"review-{Path(edited).name or 'model'}-{known[:8]}"
+    path = user_path(inputs.settings.runs_dir) / name
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HereticError(f"cannot make the folder {path}: {error.strerror}") from error
+    folder = ReviewFolder(path)
+    models = Models(base=inputs.settings.model, edited=edited, settings=to_record(inputs.settings))
+    write_json(folder.models, as_json(models))
+    return folder
+
+
+def _bench(
+    model: ChatModel,
+    settings: Settings,
+    prompts: ReviewPrompts,
+    folder: ReviewFolder,
+    inputs: Inputs,
+    scratch: RunFolder,
+    work: Work,
+) -> ReviewBench:
+    identity = {"model": inputs.identity, "settings": deciding(inputs.settings), "prefix": model.response_prefix}
+    return ReviewBench(
+        model=model,
+        judge=judge_of(settings, model.tokenizer.all_special_tokens),
+        settings=settings,
+        prompts=prompts,
+        folder=folder,
+        identity=identity,
+        # Keys of JSON are text.
+        step_seconds={int(size): each for size, each in scratch.read_record().step_seconds.items()},
+        work=work,
+    )
