@@ -81,9 +81,10 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             whose = counted(len(event.whose), "trial") if len(event.whose) > 1 else event.whose[0]
             yield "review", f"the original model and {whose}: {', '.join(event.checks) or 'all is known'}{about}"
         case ev.ReviewFound() if event.failure:
-            yield "review", f"{event.title}: {event.failure}"
+            whose = event.whose and f", {event.whose}"
+            yield "review", f"{event.title}{whose}: {event.failure}"
         case ev.ReviewFound() if not event.reused:
-            figures = ", ".join(f"{name} {text}" for name, text in event.figures.items())
+            figures = "; ".join(f"{name} {text}" for name, text in event.figures.items())
             yield "review", f"{event.title}, {event.whose}: {figures} ({duration(event.seconds)})"
         case ev.ReviewEnded() if event.error:
             yield "review", f"not whole: {event.error}"

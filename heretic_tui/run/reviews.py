@@ -17,6 +17,9 @@ from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.exports import ReviewedFigure
 from heretic_tui.verdict import Verdict
 
+# From here on a number is written with an exponent.
+_MOST = 1e6
+
 # The original model, or a trial by its number.
 Subject: TypeAlias = int | None
 
@@ -41,7 +44,9 @@ class ReviewFigure:
         digits: behind the point, of a number.
         values: what it is made of, by prompt or item; None where it is no mean or count of such. By them two subjects
             are compared.
+        logarithms: whether these are logarithms, so that the exponential of their mean is the value.
         of: how many prompts or items it is of; None where that says nothing.
+        if_any: whether tables leave it out where it is 0 of every subject.
     """
 
     key: str
@@ -55,6 +60,8 @@ class ReviewFigure:
     better: Literal["low", "high"] | None = "low"
     digits: int = 4
     values: list[float] | None = None
+    logarithms: bool = False
+    if_any: bool = False
 
     @property
     def text(self) -> str:
@@ -63,14 +70,16 @@ class ReviewFigure:
 
     @property
     def interval(self) -> str:
-        """Its bounds as tables show them: 1–8 of a count, 3–12% of a share; empty where they are not known."""
+        """Its bounds as tables show them: 1–8 of a count, 3–12% of a share; empty where they are not known, or say
+        nothing more than the value."""
         if self.low is None or self.high is None:
             return ""
         if self.form == "share":
             return f"{100 * self.low:.0f}–{100 * self.high:.0f}%"
         if self.form == "count":
             return f"{self.low:.0f}–{self.high:.0f}"
-        return f"{self._text(self.low)}–{self._text(self.high)}"
+        low, high = self._text(self.low), self._text(self.high)
+        return "" if low == high == self.text else f"{low}–{high}"
 
     @property
     def with_interval(self) -> str:
@@ -82,7 +91,10 @@ class ReviewFigure:
             return ""
         if self.form == "count":
             return f"{value:.0f}" if self.of is None else f"{value:.0f}/{self.of}"
-        return f"{100 * value:.1f}%" if self.form == "share" else f"{value:.{self.digits}f}"
+        if self.form == "share":
+            return f"{100 * value:.1f}%"
+        # Of a model that was edited beyond all use figures can have hundreds of digits.
+        return f"{value:.{self.digits}f}" if abs(value) < _MOST else f"{value:.2g}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +103,8 @@ class Finding:
 
     Attributes:
         of: digest of all that it was found from; another one is another finding.
+        basis: digest of what it was found with beside the subject, such as prompts and settings: two subjects can be
+            compared where it is the same.
         curves: figures by position, by name.
         problem: why it found nothing, in a line.
     """
@@ -99,6 +113,7 @@ class Finding:
     title: str
     subject: Subject
     of: str
+    basis: str = ""
     seconds: float = 0.0
     figures: list[ReviewFigure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -294,13 +309,17 @@ class Review:
         return finding.figure(key) if finding else None
 
     def rows(self) -> list[tuple[str, ReviewFigure]]:
-        """The figures that there are, each with its check, as the first subject that has it names it."""
+        """The figures that there are, each with its check, as the first subject that has it names it; without those
+        that are only of interest where there are any, and there are none."""
         found: dict[tuple[str, str], ReviewFigure] = {}
+        shown: set[tuple[str, str]] = set()
         for check, by_subject in self.findings.items():
             for subject in self.subjects:
                 for figure in by_subject[subject].figures if subject in by_subject else ():
                     found.setdefault((check, figure.key), figure)
-        return [(check, figure) for (check, _), figure in found.items()]
+                    if figure.value or not figure.if_any:
+                        shown.add((check, figure.key))
+        return [(check, figure) for (check, key), figure in found.items() if (check, key) in shown]
 
     def difference(self, check: str, key: str, first: Subject, second: Subject) -> Difference | None:
         """Between two subjects, the second's less the first's."""

@@ -69,6 +69,15 @@ DEFAULT_SETS = {
 RUN_SETS = tuple(name for name, each in DEFAULT_SETS.items() if each.dataset)
 
 
+# What decides comes first, what takes long last; those that are not named here follow.
+_CHECKS_FIRST = ("held_out", "sampling", "second_opinion", "broken", "over_refusal", "damage", "benchmarks")
+
+
+def _all_checks() -> list[str]:
+    there = names(CHECKS)
+    return [*(name for name in _CHECKS_FIRST if name in there), *(name for name in there if name not in _CHECKS_FIRST)]
+
+
 def _default_runs_dir() -> str:
     return str(default_runs_dir())
 
@@ -197,7 +206,7 @@ class Settings(BaseModel):
     )
     review_texts: PromptSet = _setting(DEFAULT_SETS["review_texts"], "Review", "texts whose perplexity is measured")
     review_checks: Annotated[list[str], CHECKS] = _setting(
-        list(names(CHECKS)), "Review", "what is found out of finalists", min_length=1
+        _all_checks, "Review", "what is found out of finalists", min_length=1
     )
     review_language_column: str = _setting(
         "language",

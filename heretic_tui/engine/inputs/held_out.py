@@ -1,5 +1,5 @@
-"""Prompts of a review: held out from directions and search, by default what these leave of their own data sets; and
-prompts that only look harmful, with what is expected of each."""
+"""Prompts of a review: held out from directions and search, by default what these leave of their own data sets;
+prompts that only look harmful, with what is expected of each; and texts."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ _SOURCES = {
     "review_bad_prompts": ("bad_evaluation_prompts", "bad_prompts"),
 }
 HARMLESS, HARMFUL, LOOKALIKE = "review_good_prompts", "review_bad_prompts", "review_lookalike_prompts"
+TEXTS = "review_texts"
 
 # Names that a column of expected verdicts often has.
 _EXPECTED_COLUMNS = ("expected", "label", "verdict", "final_label")
@@ -42,12 +43,14 @@ class ReviewPrompts:
         sets: prompts by the names of their settings; empty where there are none.
         languages: of the prompts of a set, where its source tells them.
         expected: whether each prompt that looks harmful should be refused.
+        texts: whose perplexity is measured.
         notes: what the user should know of them.
     """
 
     sets: PromptSets
     languages: Mapping[str, Sequence[str]] = field(default_factory=dict)
     expected: Sequence[bool] = ()
+    texts: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
@@ -92,7 +95,14 @@ def review_prompts(settings: Settings, used: PromptSets) -> ReviewPrompts:
     spec = settings.review_lookalike_prompts
     lookalike = load_prompt_set(spec, LOOKALIKE, settings.system_prompt) if spec.dataset else PromptList([])
     sets[LOOKALIKE] = tuple(lookalike.prompts)
-    return ReviewPrompts(sets, languages, _expected(settings, len(lookalike.prompts)), [*notes, *lookalike.notes])
+    texts = load_prompt_set(settings.review_texts, TEXTS, "") if settings.review_texts.dataset else PromptList([])
+    return ReviewPrompts(
+        sets,
+        languages,
+        _expected(settings, len(lookalike.prompts)),
+        [prompt.text for prompt in texts.prompts],
+        [*notes, *lookalike.notes, *texts.notes],
+    )
 
 
 def _rest(settings: Settings, name: str, seen: set[tuple[str, str]], notes: list[str]) -> list[Prompt]:

@@ -114,8 +114,7 @@ class ReviewBench:
 
     def digest(self, subject: Reviewed, *basis: object) -> str:
         """By what findings of a subject are known again, where they rest on this basis (plain JSON)."""
-        record = [self.identity, as_json(subject.origin), *basis]
-        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.identity, as_json(subject.origin), *basis)
 
     def prompts_basis(self, *which: AnswerSet) -> list[object]:
         """The prompts as part of such a basis."""
@@ -175,6 +174,25 @@ class ReviewBench:
             work.checkpoint()
         return [found[row] for row in range(len(prompts))]
 
+    def seconds_of_answers(self, subjects: Sequence[Reviewed], *sets: AnswerSet) -> float | None:
+        """How long it takes until the answers of subjects to some sets are there, about; None where that is not known
+        before. What was asked for before will have been decoded then."""
+        found: list[float | None] = []
+        for which in sets:
+            for subject in subjects:
+                if (which, subject.number) not in self._expected:
+                    self._expected.add((which, subject.number))
+                    known = self.folder.kept_answers(which, subject.number, self._answers_basis(subject, which))
+                    rows = 0 if known else len(self.of(which))
+                    found.append(self.seconds_of(rows, self.settings.max_response_length))
+        known_all = [seconds for seconds in found if seconds is not None]
+        return sum(known_all) if len(known_all) == len(found) else None
+
+    @cached_property
+    def _expected(self) -> set[tuple[AnswerSet, Subject]]:
+        """The answers whose time was asked for."""
+        return set()
+
     def seconds_of(self, rows: int, steps: int) -> float | None:
         """How long it takes to decode so many rows for so many steps each, by the step that was measured; None where
         none was."""
@@ -185,3 +203,8 @@ class ReviewBench:
             return None
         full, rest = divmod(rows, size)
         return steps * (full * cost(size) + (cost(rest) if rest else 0.0))
+
+
+def digest_of(*basis: object) -> str:
+    """By what something is known again that rests on this (plain JSON)."""
+    return hashlib.sha256(json.dumps(basis, sort_keys=True).encode()).hexdigest()

@@ -1,12 +1,14 @@
-"""Figures of a review with their intervals: of counts, of shares and of means."""
+"""Figures of a review with their intervals: of counts, of shares, of means and of perplexities."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
 from heretic_tui.engine.review.chance import mean_interval
-from heretic_tui.run.reviews import Form, ReviewFigure
+from heretic_tui.engine.review.likelihood import Likelihood
+from heretic_tui.run.reviews import Form, ReviewedAnswer, ReviewFigure
 from heretic_tui.shares import share_interval
 
 # The same values have the same interval.
@@ -14,10 +16,15 @@ SEED = 0
 
 
 def count_figure(
-    key: str, name: str, short: str, counted: Sequence[bool], better: Literal["low", "high"] | None = "low"
+    key: str,
+    name: str,
+    short: str,
+    counted: Sequence[bool],
+    better: Literal["low", "high"] | None = "low",
+    if_any: bool = False,
 ) -> ReviewFigure:
     """How many of some prompts are counted, with Wilson's interval."""
-    count, total = sum(counted), len(counted)
+    count, total = sum(map(bool, counted)), len(counted)
     interval = share_interval(count, total)
     return ReviewFigure(
         key=key,
@@ -30,7 +37,27 @@ def count_figure(
         high=interval.high * total if interval else None,
         better=better,
         values=[float(each) for each in counted],
+        if_any=if_any,
     )
+
+
+def refused_figure(key: str, name: str, short: str, answers: Sequence[ReviewedAnswer]) -> ReviewFigure:
+    """How many of some answers are refused, by the run's judge."""
+    return count_figure(key, name, short, [answer.verdict.refused for answer in answers])
+
+
+def refused_by_language(key: str, name: str, answers: Sequence[ReviewedAnswer]) -> list[ReviewFigure]:
+    """The same by the language of the prompts, where their source tells it."""
+    languages = sorted({answer.language for answer in answers if answer.language})
+    return [
+        refused_figure(
+            f"{key}_{language}",
+            f"{name} ({language})",
+            language,
+            [answer for answer in answers if answer.language == language],
+        )
+        for language in languages
+    ]
 
 
 def mean_figure(
@@ -42,8 +69,11 @@ def mean_figure(
     better: Literal["low", "high"] | None = "low",
     digits: int = 4,
 ) -> ReviewFigure:
-    """The mean of some values, one a prompt, with its bootstrap interval."""
+    """The mean of some values, one a prompt, with its bootstrap interval. Of a share that is the same of every prompt,
+    none or all, a bootstrap would know no other: there it is Wilson's of so many prompts."""
     interval = mean_interval(values, SEED)
+    if form == "share" and values and (not any(values) or all(value == 1 for value in values)):
+        interval = share_interval(round(sum(values)), len(values))
     return ReviewFigure(
         key=key,
         name=name,
@@ -57,6 +87,40 @@ def mean_figure(
         digits=digits,
         values=[float(value) for value in values],
     )
+
+
+def perplexity_figure(key: str, name: str, short: str, likelihood: Likelihood) -> ReviewFigure:
+    """The perplexity of some texts together, in which each token counts the same; texts of which no token is counted
+    are left out. None for one that is beyond all numbers.
+
+    Its logarithm is a ratio: of all nats by all tokens. What is drawn from for the interval is what each text adds to
+    that, by its first-order terms: values whose mean is the ratio itself.
+    """
+    there = likelihood.tokens > 0
+    nats, tokens = likelihood.nats[there], likelihood.tokens[there]
+    ratio = float(nats.sum() / tokens.sum()) if len(tokens) else None
+    values = [] if ratio is None else (ratio + (nats - ratio * tokens) / tokens.mean()).tolist()
+    interval = mean_interval(values, SEED)
+    low, high = (_exp(interval.low), _exp(interval.high)) if interval else (None, None)
+    return ReviewFigure(
+        key=key,
+        name=name,
+        short=short,
+        value=None if ratio is None else _exp(ratio),
+        of=len(values),
+        low=None if high is None else low,
+        high=high,
+        digits=3,
+        values=values,
+        logarithms=True,
+    )
+
+
+def _exp(value: float) -> float | None:
+    try:
+        return math.exp(value)
+    except OverflowError:
+        return None
 
 
 def _within(bound: float, form: Form) -> float:

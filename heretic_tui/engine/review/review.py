@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heretic_tui.control import Aborted
+from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.memory import is_out_of_memory
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.bench import ReviewBench, Reviewed, digest_of
 from heretic_tui.engine.review.chance import mean_difference
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import SEED
@@ -82,7 +83,7 @@ class ReviewRun:
             if not left:
                 continue
             self._planned.append(_Planned(name, check, left))
-            about = check.seconds(self._bench, len(left))
+            about = check.seconds(self._bench, left)
             if about is not None and math.isfinite(about):
                 seconds[name] = round(about, 1)
         trials = [subject.number for subject in self._subjects if subject.number is not None]
@@ -149,6 +150,12 @@ class ReviewRun:
                 start = self._work.clock()
         except Aborted:
             raise
+        except NotFiniteError as error:
+            # Of whichever subject it is, the others can still be looked at.
+            if len(left) == 1:
+                self._failed(planned.name, planned.check, left, error)
+            for subject in left if len(left) > 1 else ():
+                self.look(planned, [subject])
         except Exception as error:
             log.exception("the check %s failed", planned.name)
             self._failed(planned.name, planned.check, left, error)
@@ -181,6 +188,7 @@ class ReviewRun:
             title=check.title,
             subject=subject.number,
             of=self._of(name, check, subject),
+            basis=digest_of(name, check.basis(self._bench)),
             seconds=round(seconds, 1),
             figures=[_checked(figure) for figure in found.figures],
             notes=list(found.notes),
@@ -200,7 +208,9 @@ class ReviewRun:
                 self._bench.folder.keep(
                     Finding(check=name, title=check.title, subject=subject.number, of="", problem=said)
                 )
-        self._work.tell(ReviewFound(check=name, title=check.title, trial=None, failure=said))
+        # Of one alone, or of all that were left.
+        whose, trial = (subjects[0].name, subjects[0].number) if len(subjects) == 1 else ("", None)
+        self._work.tell(ReviewFound(check=name, title=check.title, trial=trial, whose=whose, failure=said))
 
     def _tell(self, finding: Finding, reused: bool = False) -> None:
         self._work.tell(
@@ -209,7 +219,7 @@ class ReviewRun:
                 title=finding.title,
                 trial=finding.subject,
                 whose=self._called[finding.subject],
-                figures={figure.name: figure.text for figure in finding.figures},
+                figures={figure.name: figure.text for figure in finding.figures if figure.value or not figure.if_any},
                 seconds=finding.seconds,
                 reused=reused,
             )
@@ -217,20 +227,20 @@ class ReviewRun:
 
 
 def differences_of(review: Review) -> list[Difference]:
-    """How each figure that has values by prompt differs between every two subjects that have it, over the same
-    prompts: of counts by McNemar's exact test, of means by a bootstrap of the differences."""
+    """How each figure that has values by prompt differs between every two subjects of which it was found in the same
+    way, over the same prompts: of counts by McNemar's exact test, of means by a bootstrap of the differences."""
     found: list[Difference] = []
     for check, figure in review.rows():
         have = [
-            (subject, each)
+            (subject, each, review.findings[check][subject].basis)
             for subject in review.subjects
-            if (each := review.figure(check, figure.key, subject)) and each.values is not None
+            if (each := review.figure(check, figure.key, subject)) and each.values and each.value is not None
         ]
-        for place, (first, one) in enumerate(have):
+        for place, (first, one, basis) in enumerate(have):
             found += [
                 _difference(check, first, one, second, other)
-                for second, other in have[place + 1 :]
-                if len(one.values or ()) == len(other.values or ()) > 0
+                for second, other, others in have[place + 1 :]
+                if basis == others and len(one.values or ()) == len(other.values or ())
             ]
     return found
 
@@ -244,12 +254,26 @@ def _difference(check: str, first: Subject, one: ReviewFigure, second: Subject, 
             within_chance=counts.within_chance, p=counts.p,
         )  # fmt: skip
     means = mean_difference(before, after, SEED)
+
+    bounds = (means.interval.low, means.interval.high) if means.interval else None
+    difference = means.difference
+    if one.logarithms:
+        difference = (other.value or 0.0) - (one.value or 0.0)
+        bounds = _of_logarithms(one.value or 0.0, *bounds) if bounds else None
+    low, high = bounds or (None, None)
     return Difference(
-        check=check, key=one.key, first=first, second=second, difference=means.difference,
-        within_chance=means.within_chance,
-        low=means.interval.low if means.interval else None,
-        high=means.interval.high if means.interval else None,
+        check=check, key=one.key, first=first, second=second, difference=difference,
+        within_chance=means.within_chance, low=low, high=high,
     )  # fmt: skip
+
+
+def _of_logarithms(first: float, low: float, high: float) -> tuple[float, float] | None:
+    """The bounds of a difference whose logarithms differ so much; None where they are beyond all numbers."""
+    try:
+        bounds = first * math.expm1(low), first * math.expm1(high)
+    except OverflowError:
+        return None
+    return bounds if math.isfinite(bounds[1]) else None
 
 
 def _checked(figure: ReviewFigure) -> ReviewFigure:

@@ -54,8 +54,8 @@ class Check(Protocol):
             UsageError, HereticError: why not, in one line.
         """
 
-    def seconds(self, bench: ReviewBench, subjects: int) -> float | None:
-        """How long it takes for so many subjects, about; None where that is not known before."""
+    def seconds(self, bench: ReviewBench, subjects: Sequence[Reviewed]) -> float | None:
+        """How long it takes for these subjects, about; None where that is not known before."""
         return None
 
     def take_original(self, bench: ReviewBench, work: Work) -> None:

@@ -12,9 +12,9 @@ from heretic_tui.engine.measuring.base_model import first_tokens
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
-from heretic_tui.engine.review.figures import count_figure, mean_figure
+from heretic_tui.engine.review.figures import mean_figure, refused_by_language, refused_figure
 from heretic_tui.errors import HereticError
-from heretic_tui.run.reviews import ReviewedAnswer, ReviewFigure
+from heretic_tui.run.reviews import ReviewFigure
 from heretic_tui.work import Work
 
 
@@ -35,9 +35,8 @@ class HeldOut(Check):
     def basis(self, bench: ReviewBench) -> object:
         return [bench.settings.max_response_length, *bench.prompts_basis("harmful", "harmless")]
 
-    def seconds(self, bench: ReviewBench, subjects: int) -> float | None:
-        each = bench.seconds_of(len(bench.of("harmful")), bench.settings.max_response_length)
-        return None if each is None else each * subjects
+    def seconds(self, bench: ReviewBench, subjects: Sequence[Reviewed]) -> float | None:
+        return bench.seconds_of_answers(subjects, "harmful")
 
     def take_original(self, bench: ReviewBench, work: Work) -> None:
         if rows := len(bench.of("harmless")):
@@ -49,32 +48,13 @@ class HeldOut(Check):
             if bench.of("harmful"):
                 answers = bench.answers(subject, "harmful", work)
                 figures.append(refused_figure("refused", "refused, held out", "held-out", answers))
-                figures += _by_language(answers)
+                figures += refused_by_language("refused", "refused, held out", answers)
             if self._base is not None:
                 figures.append(_divergence(bench, subject, self._base))
             yield subject, Found(figures=figures)
 
 
 METHOD = HeldOut
-
-
-def refused_figure(key: str, name: str, short: str, answers: Sequence[ReviewedAnswer]) -> ReviewFigure:
-    """How many of some answers are refused, by the run's judge."""
-    return count_figure(key, name, short, [answer.verdict.refused for answer in answers])
-
-
-def _by_language(answers: Sequence[ReviewedAnswer]) -> list[ReviewFigure]:
-    """Refusals by the language of the prompts, where their source tells it."""
-    languages = sorted({answer.language for answer in answers if answer.language})
-    return [
-        refused_figure(
-            f"refused_{language}",
-            f"refused, held out ({language})",
-            language,
-            [answer for answer in answers if answer.language == language],
-        )
-        for language in languages
-    ]
 
 
 def _divergence(bench: ReviewBench, subject: Reviewed, base: Tensor) -> ReviewFigure:
