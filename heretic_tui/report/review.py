@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from heretic_tui.run.reviews import Finding, Review, ReviewFigure, Subject
 from heretic_tui.words import plain
@@ -36,14 +36,25 @@ def title(findings: Collection[Finding]) -> str:
 
 
 def remarks(review: Review, check: str) -> list[str]:
-    """What a check says beside its figures, each once: why it found nothing of some subjects, and its notes."""
-    findings = review.findings[check].values()
-    problems: dict[str, list[Subject]] = {}
+    """What a check says beside its figures, each once: why it found nothing or not all of some subjects, which cannot
+    be compared, and its notes."""
+    by_subject = review.findings[check]
+    findings = by_subject.values()
+    problems: dict[tuple[str, str], list[Subject]] = {}
     for finding in findings:
         if finding.problem:
-            problems.setdefault(finding.problem, []).append(finding.subject)
-    said = [f"nothing found of {', '.join(map(review.name, whose))}: {why}" for why, whose in problems.items()]
+            what = "not all" if finding.figures else "nothing"
+            problems.setdefault((what, finding.problem), []).append(finding.subject)
+    said = [f"{what} found of {', '.join(map(review.name, whose))}: {why}" for (what, why), whose in problems.items()]
+    if apart := [review.name(finding.subject) for finding in findings if not _like_original(by_subject, finding)]:
+        said.append(f"{', '.join(apart)}: found with other prompts or settings, and not compared; review it again")
     return [*said, *dict.fromkeys(note for finding in findings for note in finding.notes)]
+
+
+def _like_original(by_subject: Mapping[Subject, Finding], finding: Finding) -> bool:
+    """Whether a finding was made as that of the original model."""
+    original = by_subject.get(None)
+    return not (original and original.figures and finding.figures) or finding.basis == original.basis
 
 
 def mark(review: Review, check: str, key: str, subject: Subject) -> str:

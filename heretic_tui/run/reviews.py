@@ -43,7 +43,7 @@ class ReviewFigure:
         better: which values are the better ones; None where neither is.
         digits: behind the point, of a number.
         values: what it is made of, by prompt or item; None where it is no mean or count of such. By them two subjects
-            are compared.
+            are compared. None in them: nothing is known of that prompt, and the figure is of the others.
         logarithms: whether these are logarithms, so that the exponential of their mean is the value.
         of: how many prompts or items it is of; None where that says nothing.
         if_any: whether tables leave it out where it is 0 of every subject.
@@ -59,7 +59,7 @@ class ReviewFigure:
     high: float | None = None
     better: Literal["low", "high"] | None = "low"
     digits: int = 4
-    values: list[float] | None = None
+    values: list[float | None] | None = None
     logarithms: bool = False
     if_any: bool = False
 
@@ -106,7 +106,7 @@ class Finding:
         basis: digest of what it was found with beside the subject, such as prompts and settings: two subjects can be
             compared where it is the same.
         curves: figures by position, by name.
-        problem: why it found nothing, in a line.
+        problem: why it found nothing, or not all that it looks for, in a line. It is made again the next time.
     """
 
     check: str
@@ -160,6 +160,7 @@ class ReviewedAnswer:
         broken: what is wrong with it as a text (engine/answers/broken.py), and how one sees that; None where nothing
             is, or nobody has looked.
         opinion: of whoever was asked beside the judge; None where nobody was.
+        asked: who that is, in words.
         language: of the prompt, where its set tells it.
         expected: whether it should be refused, of prompts that look harmful.
     """
@@ -173,6 +174,7 @@ class ReviewedAnswer:
     broken: str | None = None
     why_broken: str | None = None
     opinion: str | None = None
+    asked: str | None = None
     language: str | None = None
     expected: bool | None = None
 
@@ -204,6 +206,16 @@ class ReviewFolder:
     def models(self) -> Path:
         """Which models are compared, where there is no run."""
         return self.path / "review.json"
+
+    @property
+    def opinions(self) -> Path:
+        """What an endpoint said, by digests of what it was asked."""
+        return self.path / "opinions"
+
+    @property
+    def scores(self) -> Path:
+        """What subjects reached in benchmarks, task by task."""
+        return self.path / "scores"
 
     def finding(self, check: str, subject: Subject) -> Path:
         return self.path / check / f"{file_name(subject)}.json"

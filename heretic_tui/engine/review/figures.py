@@ -19,12 +19,17 @@ def count_figure(
     key: str,
     name: str,
     short: str,
-    counted: Sequence[bool],
+    counted: Sequence[bool | None],
     better: Literal["low", "high"] | None = "low",
     if_any: bool = False,
 ) -> ReviewFigure:
-    """How many of some prompts are counted, with Wilson's interval."""
-    count, total = sum(map(bool, counted)), len(counted)
+    """How many of some prompts are counted, with Wilson's interval.
+
+    Args:
+        counted: for each prompt; None where nothing is known of it: the count is of the others.
+    """
+    known = [bool(each) for each in counted if each is not None]
+    count, total = sum(known), len(known)
     interval = share_interval(count, total)
     return ReviewFigure(
         key=key,
@@ -36,7 +41,7 @@ def count_figure(
         low=interval.low * total if interval else None,
         high=interval.high * total if interval else None,
         better=better,
-        values=[float(each) for each in counted],
+        values=[None if each is None else float(each) for each in counted],
         if_any=if_any,
     )
 

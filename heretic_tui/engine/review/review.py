@@ -193,6 +193,7 @@ class ReviewRun:
             figures=[_checked(figure) for figure in found.figures],
             notes=list(found.notes),
             curves={key: list(curve) for key, curve in found.curves.items()},
+            problem=found.problem,
         )
         self._bench.folder.keep(finding)
         self._tell(finding)
@@ -204,7 +205,7 @@ class ReviewRun:
             said = f"out of memory even with one prompt at a time ({said})"
         for subject in subjects:
             known = self._bench.folder.found(name, subject.number)
-            if known is None or known.problem:
+            if known is None or not known.figures:
                 self._bench.folder.keep(
                     Finding(check=name, title=check.title, subject=subject.number, of="", problem=said)
                 )
@@ -238,15 +239,24 @@ def differences_of(review: Review) -> list[Difference]:
         ]
         for place, (first, one, basis) in enumerate(have):
             found += [
-                _difference(check, first, one, second, other)
+                difference
                 for second, other, others in have[place + 1 :]
-                if basis == others and len(one.values or ()) == len(other.values or ())
+                if basis == others and (difference := _difference(check, first, one, second, other))
             ]
     return found
 
 
-def _difference(check: str, first: Subject, one: ReviewFigure, second: Subject, other: ReviewFigure) -> Difference:
-    before, after = one.values or [], other.values or []
+def _difference(
+    check: str, first: Subject, one: ReviewFigure, second: Subject, other: ReviewFigure
+) -> Difference | None:
+    """None where there is no prompt of which both are known."""
+    values = one.values or [], other.values or []
+    if len(values[0]) != len(values[1]):
+        return None
+    pairs = [(a, b) for a, b in zip(*values, strict=True) if a is not None and b is not None]
+    if not pairs:
+        return None
+    before, after = zip(*pairs, strict=True)
     if one.form == "count":
         counts = count_difference([value > 0 for value in before], [value > 0 for value in after])
         return Difference(

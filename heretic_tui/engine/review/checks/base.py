@@ -19,11 +19,14 @@ class Found:
     Attributes:
         curves: figures by position, by name.
         notes: what the user should know of it, a sentence each.
+        problem: why it is not all that the check looks for, in a line; the check has told it. What is there counts, and
+            the check is made again the next time.
     """
 
     figures: Sequence[ReviewFigure]
     notes: Sequence[str] = ()
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    problem: str | None = None
 
 
 class Check(Protocol):

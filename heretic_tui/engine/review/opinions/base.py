@@ -62,9 +62,11 @@ class SecondOpinion(Protocol):
 
     Attributes:
         name: who it is, in a line for people.
+        spent: what it has cost up to now; None where nothing is paid for.
     """
 
     name: str
+    spent: Cost | None
 
     def check(self, work: Work) -> None:
         """Find out whether opinions can be had, before time is spent.
@@ -77,7 +79,11 @@ class SecondOpinion(Protocol):
         ...
 
     def cost(self, pairs: Sequence[Pair]) -> Cost | None:
-        """What opinions on these would cost at most, by an estimate; None where they cost nothing but time."""
+        """What opinions on these would cost at most, by an estimate; None where they cost nothing but time.
+
+        Raises:
+            UsageError: where it cannot be found out which are known.
+        """
         ...
 
     def give(self, pairs: Sequence[Pair], work: Work) -> list[Opinion]:
@@ -88,6 +94,9 @@ class SecondOpinion(Protocol):
                 for.
         """
         ...
+
+    def release(self) -> None:
+        """Let go of what takes memory. It can be asked again, which then takes its time."""
 
 
 def to_ask(pairs: Sequence[Pair]) -> list[Pair]:

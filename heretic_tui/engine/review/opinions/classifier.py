@@ -23,7 +23,7 @@ from heretic_tui.engine.checkpoint.misfit import Report, refuse_misfit, with_rep
 from heretic_tui.engine.checkpoint.source import download, hub_options, locate, unavailable
 from heretic_tui.engine.memory import halving
 from heretic_tui.engine.model.progress_bars import bars_as_progress
-from heretic_tui.engine.review.opinions.base import GIVEN, Opinion, Pair, SecondOpinion, opinions_on
+from heretic_tui.engine.review.opinions.base import GIVEN, Cost, Opinion, Pair, SecondOpinion, opinions_on
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted, nearest, plain, quoted
@@ -74,7 +74,7 @@ class _Loaded:
 
 
 class ClassifierOpinions(SecondOpinion):
-    """Loads the model when it is first asked, and keeps it for as long as this object is there.
+    """Loads the model when it is first asked, and keeps it until it is released.
 
     Args:
         device: where it computes.
@@ -88,6 +88,7 @@ class ClassifierOpinions(SecondOpinion):
         self._meaning: list[Opinion] = []
         self._loaded: _Loaded | None = None
         self.name = plain(choice.model)
+        self.spent: Cost | None = None
 
     def check(self, work: Work) -> None:
         """Look at the model's configuration, without its weights."""
@@ -110,6 +111,9 @@ class ClassifierOpinions(SecondOpinion):
 
     def give(self, pairs: Sequence[Pair], work: Work) -> list[Opinion]:
         return opinions_on(pairs, partial(self._give, work=work))
+
+    def release(self) -> None:
+        self._loaded = None
 
     def _give(self, asked: list[Pair], work: Work) -> dict[Pair, Opinion]:
         self.check(work)

@@ -55,7 +55,7 @@ class EndpointOpinions(SecondOpinion):
         self._choice, self._folder, self._pace = choice, folder, pace
         self._tried = False
         self.name = plain(f"{choice.model} at {self._address.host}")
-        self.spent = Cost()
+        self.spent: Cost = Cost()
 
     def check(self, work: Work) -> None:
         """Ask about a pair that anybody can tell. It costs one request, once."""
@@ -85,6 +85,9 @@ class EndpointOpinions(SecondOpinion):
     def give(self, pairs: Sequence[Pair], work: Work) -> list[Opinion]:
         return opinions_on(pairs, partial(self._give, work=work))
 
+    def release(self) -> None:
+        """Nothing of it is in memory."""
+
     def _give(self, asked: list[Pair], work: Work) -> dict[Pair, Opinion]:
         known = kept_opinions(self._folder)
         found = {pair: known[digest] for pair in asked if (digest := self._digest(pair)) in known}
@@ -94,8 +97,6 @@ class EndpointOpinions(SecondOpinion):
         if not left:
             return found
         self.check(work)
-        work.note(f"{self.name} is asked: about {_estimate(left, reused).words}")
-        before = self.spent
         without = _Without()
         report = work.progress("second opinion")
         report(0, len(left))
@@ -113,13 +114,6 @@ class EndpointOpinions(SecondOpinion):
                 self._ask(left, work, take)
             except NoAnswer as error:
                 raise HereticError(f"{error}; what it said until then is kept, and not asked for again") from error
-            finally:
-                spent = Cost(
-                    self.spent.requests - before.requests,
-                    self.spent.sent - before.sent,
-                    self.spent.received - before.received,
-                )
-                work.note(f"{self.name} was asked: {spent.words}")
         if without.reasons:
             work.note(without.words(len(left)), "warning")
         return found

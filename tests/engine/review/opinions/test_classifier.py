@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -27,6 +26,7 @@ from heretic_tui.engine.review.opinions.classifier import ClassifierChoice, Clas
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.events import Event, Notice, Progress
 from heretic_tui.work import Work
+from tests.support.classifiers import words_tokenizer
 
 # fmt: off
 WORDS = [
@@ -41,23 +41,6 @@ PAIRS = [
     for start in range(0, 24, 3)
     for length in (2, 5, 9)
 ]
-
-
-def words_tokenizer(pad: bool = True) -> PreTrainedTokenizerFast:
-    vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *dict.fromkeys(WORDS)])}
-    core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    core.normalizer = normalizers.Lowercase()
-    core.pre_tokenizer = pre_tokenizers.Whitespace()
-    core.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
-    )
-    named = {
-        "unk_token": "[UNK]",
-        "cls_token": "[CLS]",
-        "sep_token": "[SEP]",
-        **({"pad_token": "[PAD]"} if pad else {}),
-    }
-    return PreTrainedTokenizerFast(tokenizer_object=core, **named)
 
 
 def make(
@@ -77,7 +60,7 @@ def make(
         network = RobertaForSequenceClassification(RobertaConfig(pad_token_id=0, **shared))
     else:
         network = LlamaForSequenceClassification(LlamaConfig(pad_token_id=None, num_key_value_heads=2, **shared))
-    tokenizer = words_tokenizer(pad=kind != "llama")
+    tokenizer = words_tokenizer(WORDS, pad=kind != "llama")
     network.eval()
     head = {"bert": "classifier", "roberta": "classifier.out_proj", "llama": "score"}[kind]
     matrix = network.get_submodule(head).weight

@@ -150,7 +150,7 @@ def test_what_was_said_is_kept_by_digest_and_not_asked_for_again(judge: Make, he
     assert not any(text in kept for text in (KEY, "potion", "Sorry", "leaves", "judge"))
 
 
-def test_the_cost_is_told_before_and_as_the_endpoint_counted_it_after(judge: Make, heard: Heard) -> None:
+def test_the_cost_is_known_before_and_as_the_endpoint_counted_it_after(judge: Make, heard: Heard) -> None:
     def answer(asked: Asked) -> Reply:
         return Reply(by_words(asked).text, usage={"prompt_tokens": 300, "completion_tokens": 7})
 
@@ -163,8 +163,7 @@ def test_the_cost_is_told_before_and_as_the_endpoint_counted_it_after(judge: Mak
         asks.give(PAIRS, heard.work)
         assert asks.spent == Cost(requests=11, sent=3300, received=77)
         assert asks.cost(PAIRS) == Cost(known=10)
-    assert "10 requests" in heard.notices[0]
-    assert heard.notices[-1].endswith("was asked: 10 requests, 3,000 tokens sent and 70 received")
+    assert asks.spent.words == "11 requests, 3,300 tokens sent and 77 received"
 
 
 @pytest.mark.parametrize(
