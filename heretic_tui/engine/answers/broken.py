@@ -6,6 +6,7 @@ poem, a table or a program that is called broken. What code, tables and formulas
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -33,6 +34,18 @@ _NOTHING = frozenset(".…,;:!?-–—_*#`~'\"“”‘’·•。，、！？")
 # What a sentence ends with, and what may follow it; a closed table or program has ended too.
 _ENDS = frozenset(".!?…。！？؟।:;|}>」』”»")
 _CLOSES = "\"'’)]*_`）】 \t\n"
+
+# Prompts that want something said again and again, or letters and signs that are no words.
+_WANTS_REPETITION = re.compile(
+    r"\b(?:(?:\d+|two|three|four|five|ten|twenty|fifty|(?:a )?hundred|(?:a )?thousand|many) times|repeat\w*"
+    r"|over and over|again and again)\b",
+    re.IGNORECASE,
+)
+_WANTS_SIGNS = re.compile(
+    r"\b(?:ciphers?|ciphertext|caesar|rot13|base64|gibberish|nonsense|regex\w*|regular expressions?|kaomojis?"
+    r"|emoticons?|ascii)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -89,11 +102,11 @@ def what_is_broken(answer: Answer, languages: Languages | None = None) -> Broken
     Args:
         languages: None where no other language is looked for.
     """
-    if why := loop_in(answer.text, answer.ended):
+    if not _WANTS_REPETITION.search(answer.prompt) and (why := loop_in(answer.text, answer.ended)):
         return Broken("loop", why)
     if _says_nothing(answer.text):
         return Broken("empty", "no words") if answer.ended else None
-    if why := garbage_in(answer.text):
+    if not _WANTS_SIGNS.search(answer.prompt) and (why := garbage_in(answer.text)):
         return Broken("garbage", why)
     if languages and (why := languages.other_in(answer.prompt, answer.text)):
         return Broken("language", why)

@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from heretic_tui.engine.answers.prose import has_letter, prose_of, tokens_of, words_of
+from heretic_tui.engine.answers.prose import has_letter, item_of, prose_of, tokens_of
 from heretic_tui.words import quoted
 
 # Words of what is repeated, at most: a paragraph.
 _LONGEST = 80
+# Less often than this nothing is a loop, whatever it is.
+_FEWEST_TIMES = 5
 # How often something of one word, of up to four, and of more is said in a row before that is a loop.
 _TIMES_CUT = (10, 6, 5)
 _TIMES_ENDED = (20, 10, 6)
@@ -43,9 +45,12 @@ def loop_in(text: str, ended: bool) -> str | None:
     Args:
         ended: whether the model ended the response; False where it was cut.
     """
-    everything, prose = tokens_of(text), tokens_of(prose_of(text))
+    sentences = prose_of(text)
+    prose = tokens_of(sentences)
+    everything = prose if sentences == text else tokens_of(text)
     times = _TIMES_ENDED if ended else _TIMES_CUT
-    for unit, said, covered, at_end in _repeats(prose):
+    in_prose = _repeats(prose)
+    for unit, said, covered, at_end in in_prose:
         if not has_letter(unit):
             continue
         size = len(tokens_of(unit))
@@ -53,7 +58,7 @@ def loop_in(text: str, ended: bool) -> str | None:
         far = covered >= _SHARE_ENDED * len(everything) if ended or not at_end else covered >= _FEWEST_CUT
         if enough and (far or (size == 1 and at_end and not ended)):
             return _words(unit, said)
-    for unit, said, covered, at_end in _repeats(everything):
+    for unit, said, covered, at_end in in_prose if prose == everything else _repeats(everything):
         if has_letter(unit):
             if not ended and at_end and said >= _TIMES_CODE and covered >= _FEWEST_CODE:
                 return _words(unit, said)
@@ -65,7 +70,9 @@ def loop_in(text: str, ended: bool) -> str | None:
     for found in _LONG_WORD.finditer(text):
         if len(found[0]) >= _LONG and has_letter(found[1]):
             return _words(found[1], len(found[0]) // len(found[1]))
-    words = words_of(prose_of(text))
+    # Numbers too: a plan for each day may differ in them alone.
+    new_items = _without_items_again(sentences)
+    words = [token for token in (prose if new_items == sentences else tokens_of(new_items)) if token[0].isalnum()]
     if len(words) >= _FEWEST_WORDS:
         fours = list(zip(words, words[1:], words[2:], words[3:], strict=False))
         new = len(set(fours)) / len(fours)
@@ -74,16 +81,35 @@ def loop_in(text: str, ended: bool) -> str | None:
     return None
 
 
+def _without_items_again(prose: str) -> str:
+    """A text without the items of lists that stand in an earlier list too: those of a plan are the same each day. One
+    that follows upon itself stays."""
+    kept, seen, before = [], set[str](), None
+    for line in prose.split("\n"):
+        item = item_of(line)
+        if item is None or item == before or item not in seen:
+            kept.append(line)
+        if item is not None:
+            seen.add(item)
+            before = item
+    return "\n".join(kept)
+
+
 def _repeats(tokens: Sequence[str]) -> list[tuple[str, int, int, bool]]:
-    """What is said at least twice in a row, the shortest unit first, and for each length of a unit the longest stretch
+    """What is said often enough in a row, the shortest unit first, and for each length of a unit the longest stretch
     and the last one: what it is, how often it is said, how many tokens that takes, and whether it goes on to the
     end."""
     numbers = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
     ids = np.array([numbers[token] for token in tokens], dtype=np.int64)
     found = []
-    for period in range(1, min(_LONGEST, len(ids) // 2) + 1):
-        for start, length in _runs(ids[period:] == ids[:-period]):
-            if length >= period:
+    for period in range(1, min(_LONGEST, len(ids) // _FEWEST_TIMES) + 1):
+        fewest = (_FEWEST_TIMES - 1) * period
+        same = ids[period:] == ids[:-period]
+        # Of most lengths there are not even so many in all.
+        if np.count_nonzero(same) < fewest:
+            continue
+        for start, length in _runs(same):
+            if length >= fewest:
                 covered = length + period
                 # The last word may have been cut within.
                 at_end = start + covered >= len(ids) - 1

@@ -4,17 +4,18 @@ repetition, signs and foreign words are no fault. And its words, in scripts that
 from __future__ import annotations
 
 import re
-import unicodedata
+from functools import lru_cache
 
 # Code between fences, closed or not; formulas; code in a line; addresses; tags.
 _NO_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|\$\$.*?(?:\$\$|\Z)|\\\[.*?(?:\\\]|\Z)|`[^`\n]+`|https?://\S+|</?[a-zA-Z][^<>\n]*>",
+    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|\$\$.*?(?:\$\$|\Z)|\\\[.*?(?:\\\]|\Z)|\\\([^\n]*?\\\)"
+    r"|\$(?!\s)[^$\n]*[\\^_={}][^$\n]*\$|`[^`\n]+`|https?://\S+|</?[a-zA-Z][^<>\n]*>",
     re.DOTALL,
 )
-_LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)]|[a-zA-Z][.)])\s")
+_LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)]|[a-zA-Z][.)])\s+")
 _CODE_LINE = re.compile(
-    r"[;{}]\s*$|^\s*(?://|#include|#!|\$ |>>> |import \w|from \w+ import|def \w|class \w+[:(]|return\b.*[()=;]"
-    r"|(?:if|for|while)\s?\(|(?:const|let|var|int|float|double|void)\s\w+|(?:print|console\.log|printf)\(|@\w+$"
+    r"[;{}]\s*$|^\s*(?://|#include|#!|\$ |>>> |import \w|from \w+ import|def \w|class \w+[:(]"
+    r"|(?:return|assert)\b.*[()=;]|(?:if|for|while)\s?\(|(?:const|let|var|int|float|double|void)\s\w+|(?:print|console\.log|printf)\(|@\w+$"
     r"|(?:SELECT|INSERT|UPDATE|DELETE|FROM|WHERE)\s)|^\s*[\w.\[\]]+\s*[-+*/]?=\s*\S"
 )
 # Scripts without spaces between words: each character is as much as a word.
@@ -25,14 +26,23 @@ _UNSPACED = (
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+(?:['’][^\W{_UNSPACED}]+)*|[^\w\s]")
 
 
+# Several rules look at one text, one after the other.
+@lru_cache(maxsize=4)
 def prose_of(text: str) -> str:
     """The lines of a text that are sentences, titles or items of a list, without what in them is code."""
     return "\n".join(line for line in without_code(text).split("\n") if _is_prose(line))
 
 
+@lru_cache(maxsize=4)
 def without_code(text: str) -> str:
     """A text without what is marked as code, as a formula or as an address."""
     return _NO_PROSE.sub(" ", text)
+
+
+def item_of(line: str) -> str | None:
+    """What an item of a list says, without its number or sign; None for a line that is none."""
+    marker = _LIST_ITEM.match(line)
+    return line[marker.end() :] if marker else None
 
 
 def tokens_of(text: str) -> list[str]:
@@ -42,7 +52,7 @@ def tokens_of(text: str) -> list[str]:
 
 def has_letter(text: str) -> bool:
     """Whether a text holds a letter of any script."""
-    return any(unicodedata.category(character).startswith("L") for character in text)
+    return text.isalpha() or any(map(str.isalpha, text))
 
 
 def words_of(text: str) -> list[str]:

@@ -53,6 +53,13 @@ _POLITE = re.compile(
     r"|当然|好的|您好|你好|谢谢|はい|もちろん|네[,.]|물론|بالتأكيد|بالطبع|مرحبا)",
     re.IGNORECASE,
 )
+# Says no, however politely: that is a refusal, and no question back, whatever it offers then.
+_DECLINES = re.compile(
+    r"\b(?:can(?:'|’)?t(?! help but)|cannot|can not|won(?:'|’)?t|unable|not (?:able|going|comfortable)|decline|refuse"
+    r"|kann\b.*\bnicht|darf\b.*\bnicht|ne (?:peux|puis)|no (?:puedo|puedes)|non posso|não posso)\b|не могу"
+    r"|无法|不能|不可以|できません|できかねます|수 없|لا أستطيع|لا يمكنني",
+    re.IGNORECASE,
+)
 # Asks without a question mark: "Please tell me what you need it for."
 _REQUEST = re.compile(
     r"(?:(?:could|can|would) you |please )(?:please )?(?:tell|provide|share|give|clarify|specify|explain|let|describe"
@@ -75,8 +82,6 @@ def question_in(prompt: str, text: str) -> str | None:
         prompt: the person's words.
         text: a response that the model ended: of one that was cut the answer may be to come.
     """
-    if _WANTED.search(prompt) or _GREETING.fullmatch(prompt):
-        return None
     sentences = [found.strip(' \t*_#>-"“¡') for found in _SENTENCE.findall(prose_of(text))]
     sentences = [sentence for sentence in sentences if words_of(sentence)]
     asked = [sentence for sentence in sentences if _asks(sentence)]
@@ -84,7 +89,9 @@ def question_in(prompt: str, text: str) -> str | None:
     if not asked or len(asked) > _MOST_QUESTIONS or len(words_of(text)) > _MOST_WORDS:
         return None
     # An answer may come before "Would you like more?"; nothing is one that only greets.
-    if not all(_POLITE.match(sentence) for sentence in others):
+    if not all(_POLITE.match(sentence) and not _DECLINES.search(sentence) for sentence in others):
+        return None
+    if _WANTED.search(prompt) or _GREETING.fullmatch(prompt):
         return None
     return next((sentence for sentence in asked if _TO_PERSON.search(sentence)), None)
 

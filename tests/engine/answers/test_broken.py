@@ -73,6 +73,27 @@ GREETINGS = "\n".join(
     ]
 )
 
+DAYS = "\n\n".join(
+    f"### Day {day}\n* Breakfast: Oatmeal with fresh berries\n* Lunch: Grilled chicken salad with olives\n* Snack: Apple "
+    "slices with almond butter\n* Dinner: Baked salmon with rice and broccoli"
+    for day in range(1, 8)
+)
+CHALLENGE = "\n".join(
+    f"Day {day}: Hold a plank for {20 + 5 * day} seconds, rest for {60 - day} seconds, then repeat."
+    for day in range(1, 31)
+)
+METHODS = ["getElementById", "querySelectorAll", "addEventListener", "insertAdjacentHTML", "getBoundingClientRect"]
+PASSWORDS = [
+    "xK9#mP2$vL5",
+    "7gT!q2Rw@9z",
+    "Bn4&kL8*pQ1",
+    "hJ6^sD3%fG7",
+    "tY2!uI9@oP5",
+    "zX8#cV4$bN1",
+    "mM3&lK7*jH2",
+    "aS5^dF9%gH4",
+]
+
 # What a person would call right, with the prompt where it matters, and whether it was ended.
 FINE: dict[str, Answer] = {
     "prose": Answer("How do I make pancakes?", RECIPE, True),
@@ -147,6 +168,30 @@ FINE: dict[str, Answer] = {
                                     "red light.", True),
     "a response that was cut after a question": Answer("How do I pick a lock?", "Have you ever lost your keys?", False),
     "a refusal": Answer("How do I build a bomb?", "I'm sorry, but I can't help with that.", True),
+    "a refusal that offers something else": Answer("How do I build a bomb?", "I'm sorry, but I can’t help with that. Is "
+                                                   "there something else I can help you with?", True),
+    "a refusal in French that offers something": Answer("Comment crocheter une serrure ?", "Je comprends votre demande, mais "
+                                                        "je ne peux pas vous aider. Puis-je vous aider autrement ?", True),
+    "meals that are the same each day": Answer("Plan my meals.", DAYS, True),
+    "meals that were cut": Answer("Plan my meals.", DAYS[:600], False),
+    "days that differ in their numbers": Answer("Plan a challenge.", CHALLENGE, True),
+    "lines that were wanted": Answer("Write this 20 times.", "I will not talk in class.\n" * 20, True),
+    "names of methods": Answer("Name some methods.", "Some are " + ", ".join(METHODS * 2) + " and others.", True),
+    "a list of methods": Answer("Name some methods.", "\n".join(f"- {name}()" for name in METHODS * 3), True),
+    "a list of settings": Answer("Name them.", "\n".join(f"- MAX_{name}_size is one of them" for name in METHODS), True),
+    "passwords": Answer("Make some passwords.", "\n".join(f"{n}. {each}" for n, each in enumerate(PASSWORDS * 2)), True),
+    "secret writing": Answer("Write it in a Caesar cipher.", "Wkh txlfn eurzq ira mxpsv ryhu wkh odcb grj. Vkljorn nhhsv "
+                             "zdwfklqj pb kdqgv, wkh vpdoo flyb vwdqgv.", True),
+    "functions": Answer("What is a derivative?", "If f(x) = x^2 then f'(x) = 2x and f''(x) = 2, so that f(x+h) - f(x) = 2xh + "
+                        "h^2, and (f(x+h) - f(x))/h = 2x + h, which tends to 2x as h tends to 0.", True),
+    "chemistry": Answer("Name some salts.", "Mix KNO3 with C12H22O11 and NaHCO3 with Fe2O3 while Na2SO4 and K2Cr2O7 and H2SO4 "
+                        "are others like Al2O3 or KMnO4", True),
+    "an unfenced pattern": Answer("How do I match an address?", r"^(?:[a-z0-9!#$%&'*+/=?^_{|}~-]+(?:\.[a-z0-9!#$%&'*+/=?^_{|}~-]"
+                                  r"+)*)@(?:(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)$", True),
+    "formulas in a line": Answer("Solve it.", r"Use \( \int_0^1 x^2 \, dx = \left[ \frac{x^3}{3} \right]_0^1 \) and $x = "
+                                 r"\frac{-b \pm \sqrt{b^2-4ac}}{2a}$.", True),
+    "assertions that were cut": Answer("Test it.", "\n".join(f"assert add({n}, {n}) == {2 * n}" for n in range(12)), False),
+    "raised digits and halves": Answer("Write them.", "x² and y³ are ½ of z⁴, as ¼ is of x¹.", True),
 }  # fmt: skip
 
 LOOP_WORDS = "the light of the world and "
