@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from heretic_tui.engine.answers.prose import prose_of, words_of
+from heretic_tui.engine.answers.prose import has_letter, prose_of, words_of
 
 # More words than these are an answer, whatever is asked at its end.
 _MOST_WORDS = 120
@@ -83,7 +83,7 @@ def question_in(prompt: str, text: str) -> str | None:
         text: a response that the model ended: of one that was cut the answer may be to come.
     """
     sentences = [found.strip(' \t*_#>-"“¡') for found in _SENTENCE.findall(prose_of(text))]
-    sentences = [sentence for sentence in sentences if words_of(sentence)]
+    sentences = [sentence for sentence in sentences if has_letter(sentence)]
     asked = [sentence for sentence in sentences if _asks(sentence)]
     others = [sentence for sentence in sentences if not _asks(sentence)]
     if not asked or len(asked) > _MOST_QUESTIONS or len(words_of(text)) > _MOST_WORDS:
