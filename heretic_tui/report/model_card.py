@@ -150,7 +150,7 @@ def _reviewed(record: ExportRecord) -> list[str]:
         "",
         "Found out after the search, on prompts that neither directions nor search saw where nothing else is said; in "
         "brackets where a figure lies with a probability of 95%, by chance in the choice of prompts. Differences are "
-        "tested over the same prompts (counts by McNemar's exact test, means by a bootstrap).",
+        "tested over the same prompts (counts by McNemar's exact test, means by a test of random signs).",
         "",
         f"| | original model | trial {record.trial.number} | difference |",
         "|---|---|---|---|",

@@ -229,7 +229,7 @@ class ReviewRun:
 
 def differences_of(review: Review) -> list[Difference]:
     """How each figure that has values by prompt differs between every two subjects of which it was found in the same
-    way, over the same prompts: of counts by McNemar's exact test, of means by a bootstrap of the differences."""
+    way, over the same prompts: of counts by McNemar's exact test, of means by one of random signs."""
     found: list[Difference] = []
     for check, figure in review.rows():
         have = [
