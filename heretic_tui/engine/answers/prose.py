@@ -8,8 +8,8 @@ from functools import lru_cache
 
 # Code between fences, closed or not; formulas; code in a line; addresses; tags.
 _NO_PROSE = re.compile(
-    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|\$\$.*?(?:\$\$|\Z)|\\\[.*?(?:\\\]|\Z)|\\\([^\n]*?\\\)"
-    r"|\$(?!\s)[^$\n]*[\\^_={}][^$\n]*\$|`[^`\n]+`|https?://\S+|</?[a-zA-Z][^<>\n]*>",
+    r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)|\$\$.*?(?:\$\$|\Z)|\\\[.*?(?:\\\]|\Z)|\\\([^\n]{0,400}?\\\)"
+    r"|\$(?!\s)[^$\n\\^_={}]*[\\^_={}][^$\n]*\$|`[^`\n]+`|https?://\S+|</?[a-zA-Z][^<>\n]*>",
     re.DOTALL,
 )
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•]|\d+[.)]|[a-zA-Z][.)])\s+")

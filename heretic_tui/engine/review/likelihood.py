@@ -55,6 +55,13 @@ def _perplexity(nats: Values, tokens: Counts) -> Values:
     return found
 
 
+def beginning_of(model: ChatModel) -> Tokens:
+    """The token that a text begins with where the model's tokenizer has one, else nothing. (Some put a token behind a
+    text too: that ends it, and is none of it.)"""
+    around: Tokens = model.tokenizer("")["input_ids"]
+    return around[:1] if around[:1] == [model.tokenizer.bos_token_id] else []
+
+
 def nats_of(logits: Tensor, tokens: Tokens) -> float:
     """The negative log-probability of tokens together, each by the logits (tokens, vocabulary) in its place.
 

@@ -20,7 +20,7 @@ from heretic_tui.engine.inputs.positions import longest_text
 from heretic_tui.engine.inputs.tokens import Tokens, beyond
 from heretic_tui.engine.memory import halving
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.review.likelihood import Likelihood, nats_of, rows_that_fit
+from heretic_tui.engine.review.likelihood import Likelihood, beginning_of, nats_of, rows_that_fit
 from heretic_tui.errors import UsageError
 from heretic_tui.work import Work
 
@@ -51,9 +51,7 @@ def encode_texts(model: ChatModel, texts: Sequence[str]) -> list[Tokens]:
         UsageError: where no text has two tokens, or the embedding has no row for one of them.
     """
     tokenizer = model.tokenizer
-    # What the tokenizer puts around nothing: some end texts too, which is no part of them here.
-    around: Tokens = tokenizer("")["input_ids"]
-    begin = around[:1] if around[:1] == [tokenizer.bos_token_id] else []
+    begin = beginning_of(model)
     encoded: list[Tokens] = tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []
     for number, tokens in enumerate(encoded, start=1):
         if problem := beyond(tokens, len(embedding_matrix(model.network)), tokenizer):

@@ -18,7 +18,7 @@ from heretic_tui.engine.inputs.tokens import Tokens, beyond
 from heretic_tui.engine.measuring.rows import Row, decode_rows, drawing
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY
-from heretic_tui.engine.review.likelihood import nats_of, rows_that_fit
+from heretic_tui.engine.review.likelihood import beginning_of, nats_of, rows_that_fit
 from heretic_tui.errors import UsageError
 from heretic_tui.words import counted
 from heretic_tui.work import ProgressReport, Work
@@ -50,7 +50,7 @@ class TextModel:
     Args:
         work: told and obeyed between batches and tokens, beside the model's own.
         chat: texts are those of `conversation`: the template has written their special tokens, and none are added.
-            Else they are plain text, and the tokenizer adds what it adds.
+            Else they are plain text, and begin with the token that the tokenizer puts there.
     """
 
     def __init__(self, model: ChatModel, edits: Edits, work: Work, chat: bool) -> None:
@@ -65,6 +65,7 @@ class TextModel:
         # What stands before a text that nothing stands before.
         self._start: int = next((token for token in starts if token is not None), model.pad_token)
         self._bos = tokenizer.bos_token if isinstance(tokenizer.bos_token, str) else None
+        self._begin = beginning_of(model)
 
     def conversation(self, messages: Sequence[Mapping[str, str]], answering: bool = True) -> str:
         """Messages (`role`, `content`) as the model reads them when it is to answer, with the response prefix that
@@ -145,9 +146,10 @@ class TextModel:
     # Text and tokens
 
     def _tokens(self, text: str, plain: bool = False) -> Tokens:
-        """Tokens of a text; `plain`: with no special ones added in any case."""
-        added = not (plain or self._chat or (self._bos and text.startswith(self._bos)))
-        tokens: Tokens = self._model.tokenizer(text, add_special_tokens=added)["input_ids"]
+        """Tokens of a text; `plain`: without the one that texts begin with in any case."""
+        tokens: Tokens = self._model.tokenizer(text, add_special_tokens=False)["input_ids"]
+        if not (plain or self._chat or (self._bos and text.startswith(self._bos))):
+            tokens = self._begin + tokens
         if problem := beyond(tokens, self._vocabulary, self._model.tokenizer):
             raise UsageError(problem)
         return tokens

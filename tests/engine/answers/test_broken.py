@@ -319,7 +319,21 @@ def test_every_kind_has_words() -> None:
 
 
 def test_no_text_takes_long_or_fails() -> None:
-    for text in ("a" * 20_000, "ab" * 10_000, "(" * 20_000, "`" * 9_999, "a,b;c\t" * 4_000, "? " * 9_999, "<a" * 9_999):
+    for text in (
+        "a" * 20_000,
+        "ab" * 10_000,
+        "(" * 20_000,
+        "`" * 9_999,
+        "a,b;c\t" * 4_000,
+        "? " * 9_999,
+        "<a" * 9_999,
+        "$" + "=" * 20_000,
+        "$=" * 9_999,
+        "\\(" * 9_999,
+        "- a\n" * 9_999,
+        "{ " * 9_999,
+        "é日" * 9_999,
+    ):
         for ended in (True, False):
             what_is_broken(Answer("Hi", text, ended))
             is_cut(Answer("Hi", text, ended))

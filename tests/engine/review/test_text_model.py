@@ -158,6 +158,16 @@ def test_special_tokens_are_added_once(make_model: Make) -> None:
     assert of(model).log_likelihoods([("", "Jars?")])[0][0] == pytest.approx(alone, rel=1e-4)
 
 
+def test_a_token_that_ends_texts_is_no_part_of_them(make_model: Make) -> None:
+    model = make_model()
+    expected = of(model).log_likelihoods(PAIRS)
+    model.tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single="$A <|end|>", special_tokens=[("<|end|>", END)]
+    )
+    assert [*by_bytes("x"), END] == model.tokenizer("x")["input_ids"]
+    assert of(model).log_likelihoods(PAIRS) == expected
+
+
 def test_a_conversation_is_what_trials_are_measured_with(make_model: Make) -> None:
     model = make_model()
     model.response_prefix = "Well"
