@@ -563,8 +563,9 @@ class ShiftFound(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewStarted(Event):
-    """A review begins of the original model and `whose`; `seconds` by check say how long each takes, about, where that
-    is known before. (Those that were made before are not among them.) `trials` are the numbers of those that are."""
+    """A review begins of the original model and `whose`, among them `trials`; `checks` are called by their titles, and
+    `seconds` by title say how long each takes, about, where that is known before. (Those that were made before are not
+    among them.)"""
 
     type = "review_started"
     whose: list[str]

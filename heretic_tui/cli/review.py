@@ -41,10 +41,11 @@ def _review(options: argparse.Namespace, streams: Streams) -> int:
     with work_apart(streams, "reviewing", folder) as work:
         from heretic_tui.engine.session.reviewing import review_run
         from heretic_tui.report.review import review_lines
-        from heretic_tui.run.reviews import read_review
+        from heretic_tui.run.annotations import read_annotations
+        from heretic_tui.run.reviews import people_review
 
         checks = review_run(folder, options.trials, changes, own, work)
-        found = read_review(folder.review, checks)
+        found = people_review(folder.review, checks, read_annotations(folder))
         streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else review_lines(found)))
     return DONE
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
+from heretic_tui.report.annotations import OVERRULED
 from heretic_tui.run.reviews import Finding, Review, ReviewFigure, Subject
 from heretic_tui.words import plain
 
 # Behind a figure that differs from the original model's by no more than chance makes.
 WITHIN_CHANCE = "≈"
 _LEGEND = f"{WITHIN_CHANCE} within chance of the original model; in brackets: where a figure lies with 95% probability"
+_PEOPLE = f"{OVERRULED} with verdicts that people overruled"
 # So many figures of a check stand in one table; more go on in the next.
 _COLUMNS = 5
 
@@ -27,7 +29,10 @@ def review_lines(review: Review) -> list[str]:
         for start in range(0, len(figures), _COLUMNS):
             lines += _table(review, check, figures[start : start + _COLUMNS])
         lines += [f"  {line}" for line in remarks(review, check)]
-    return [plain(line) for line in [*lines[1:], "", _LEGEND]]
+    legend = [_LEGEND]
+    if any(finding.overruled for by_subject in review.findings.values() for finding in by_subject.values()):
+        legend.append(_PEOPLE)
+    return [plain(line) for line in [*lines[1:], "", *legend]]
 
 
 def title(findings: Collection[Finding]) -> str:
@@ -68,7 +73,8 @@ def cell(review: Review, check: str, figure: ReviewFigure, subject: Subject) -> 
     found = review.figure(check, figure.key, subject)
     if found is None:
         return "-"
-    return " ".join(part for part in (found.with_interval, mark(review, check, figure.key, subject)) if part)
+    people = OVERRULED if found.overruled else ""
+    return " ".join(part for part in (found.with_interval + people, mark(review, check, figure.key, subject)) if part)
 
 
 def _table(review: Review, check: str, figures: Sequence[ReviewFigure]) -> list[str]:

@@ -12,6 +12,7 @@ from heretic_tui.run.annotations import Annotations, Overruling, Ruling, digest
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.full_answers import FullAnswer, read_full_answers
 from heretic_tui.run.results import ResponseRecord, read_responses
+from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFolder
 from heretic_tui.verdict import Verdict, verdict_word
 
 
@@ -23,11 +24,13 @@ class Answer:
         number: place of the prompt in its set, from 0.
         measured: the response by which the trial was measured; None on harmless prompts.
         full: the answer decoded to its end; None where nobody asked for it.
+        reviewed: what a review says of it; None where it is none of a review's. `measured` is the answer then.
     """
 
     number: int
     measured: ResponseRecord | None
     full: FullAnswer | None = None
+    reviewed: ReviewedAnswer | None = None
 
     @cached_property
     def prompt(self) -> str:
@@ -138,6 +141,21 @@ def read_answers(folder: RunFolder, whose: int | None, harmless: bool = False) -
         number: Answer(number, record, _of_the_same(full, number, record))
         for number, record in enumerate(read_responses(folder, whose))
     }
+
+
+def read_reviewed_answers(folder: RunFolder, whose: int | None, which: AnswerSet) -> dict[int, Answer]:
+    """The answers of a trial, or of the original model for None, that a review keeps; none where it keeps none. Takes
+    milliseconds."""
+    kept = ReviewFolder(folder.review).kept_answers(which, whose) or []
+    return {answer.number: Answer(answer.number, _as_measured(answer), reviewed=answer) for answer in kept}
+
+
+def _as_measured(answer: ReviewedAnswer) -> ResponseRecord:
+    verdict = answer.verdict
+    return ResponseRecord(
+        prompt=answer.prompt, text=answer.text, refused=verdict.refused, marker=verdict.marker, start=verdict.start,
+        end=verdict.end, tokens=answer.tokens, whole=answer.ended,
+    )  # fmt: skip
 
 
 def _of_the_same(full: Mapping[int, FullAnswer], number: int, record: ResponseRecord) -> FullAnswer | None:

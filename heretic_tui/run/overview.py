@@ -14,7 +14,7 @@ from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.reviews import Review, read_review
+from heretic_tui.run.reviews import Review, people_review
 from heretic_tui.run.state import Correction, RunState, TrialRecord
 from heretic_tui.words import without_passwords
 
@@ -195,7 +195,7 @@ def details(folder: RunFolder) -> RunDetails:
         front=frozenset(trial.number for trial in state.front()),
         annotations=annotations,
         base_correction=state.base_correction,
-        review=read_review(folder.review, names(CHECKS)),
+        review=people_review(folder.review, names(CHECKS), annotations),
     )
 
 

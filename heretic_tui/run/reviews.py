@@ -6,16 +6,21 @@ A review's folder is `review` in that of a run, or one of its own where two mode
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 from heretic_tui.errors import HereticError
 from heretic_tui.files import read_json, write_json
 from heretic_tui.records import Misfit, as_json, read
+from heretic_tui.run.annotations import Annotations, Ruling, digest
 from heretic_tui.run.exports import ReviewedFigure
+from heretic_tui.shares import count_difference, share_interval
 from heretic_tui.verdict import Verdict
+
+T = TypeVar("T")
 
 # From here on a number is written with an exponent.
 _MOST = 1e6
@@ -28,6 +33,9 @@ Form: TypeAlias = Literal["count", "share", "number"]
 
 AnswerSet: TypeAlias = Literal["harmful", "harmless", "lookalike"]
 ANSWER_SETS: tuple[AnswerSet, ...] = ("harmful", "harmless", "lookalike")
+
+# So many trials are reviewed where nobody says which.
+FINALISTS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +55,7 @@ class ReviewFigure:
         logarithms: whether these are logarithms, so that the exponential of their mean is the value.
         of: how many prompts or items it is of; None where that says nothing.
         if_any: whether tables leave it out where it is 0 of every subject.
+        overruled: verdicts that people gave otherwise than the judge, where it is as they have it; none in a folder.
     """
 
     key: str
@@ -62,6 +71,7 @@ class ReviewFigure:
     values: list[float | None] | None = None
     logarithms: bool = False
     if_any: bool = False
+    overruled: int = 0
 
     @property
     def text(self) -> str:
@@ -122,6 +132,11 @@ class Finding:
 
     def figure(self, key: str) -> ReviewFigure | None:
         return next((figure for figure in self.figures if figure.key == key), None)
+
+    @property
+    def overruled(self) -> int:
+        """Verdicts that people gave otherwise, where its figures are as they have it."""
+        return max((figure.overruled for figure in self.figures), default=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +199,12 @@ class ReviewedAnswer:
         if self.opinion in (None, "unknown"):
             return False
         return (self.opinion in ("refused", "evaded")) != self.verdict.refused or self.opinion == "nonsense"
+
+    def ruling(self, annotations: Annotations) -> Ruling | None:
+        """A person's verdict on it; None where the judge's stands."""
+        if (prompt := digest(self.prompt)) not in annotations.verdicts:
+            return None
+        return annotations.verdict(prompt, digest(self.text))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,13 +356,14 @@ class Review:
 
     def difference(self, check: str, key: str, first: Subject, second: Subject) -> Difference | None:
         """Between two subjects, the second's less the first's."""
-        for each in self.differences:
-            if (each.check, each.key) == (check, key):
-                if (each.first, each.second) == (first, second):
-                    return each
-                if (each.first, each.second) == (second, first):
-                    return _turned(each)
-        return None
+        if found := self._by_pair.get((check, key, first, second)):
+            return found
+        turned = self._by_pair.get((check, key, second, first))
+        return _turned(turned) if turned else None
+
+    @cached_property
+    def _by_pair(self) -> Mapping[tuple[str, str, Subject, Subject], Difference]:
+        return {(each.check, each.key, each.first, each.second): each for each in self.differences}
 
     def to_json(self) -> list[object]:
         """What `show --json` promises: a record for each finding, with the difference from the original model."""
@@ -396,31 +418,200 @@ def reviewed_figures(review: Review, trial: int) -> tuple[ReviewedFigure, ...] |
     return tuple(found) or None
 
 
+class ReviewReader:
+    """Reads a review's folder, again and again: only files that changed are read anew. For one thread at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._kept = ReviewFolder(folder)
+        # What was read of each file, with what it was by then.
+        self._known: dict[Path, tuple[tuple[int, ...], object]] = {}
+
+    def read(self, checks: Iterable[str]) -> Review:
+        """What lies there now; a Review without subjects where there is nothing. What is damaged is left out.
+
+        Args:
+            checks: the names of those that are looked for, in the order in which they are shown; others that have left
+                something there follow.
+        """
+        kept = self._kept
+        subjects = kept.subjects()
+        there = sorted(path.name for path in kept.path.glob("*") if path.is_dir() and path.name != "answers")
+        findings: dict[str, dict[Subject, Finding]] = {}
+        for check in dict.fromkeys([*(check for check in checks if check in there), *there]):
+            found = {subject: finding for subject in subjects if (finding := self._found(check, subject))}
+            if found:
+                findings[check] = found
+        known = [subject for subject in subjects if any(subject in each for each in findings.values())]
+        differences = self._once(kept.differences, self._differences) or []
+        models = self._once(kept.models, self._models)
+        return _with_counts(Review(kept, known, findings, differences, models))
+
+    def answers(self, which: AnswerSet, subject: Subject) -> list[ReviewedAnswer] | None:
+        """As `ReviewFolder.kept_answers`, whatever they were decoded from."""
+        return self._once(self._kept.answers(which, subject), lambda: self._kept.kept_answers(which, subject))
+
+    def _found(self, check: str, subject: Subject) -> Finding | None:
+        return self._once(self._kept.finding(check, subject), lambda: self._kept.found(check, subject))
+
+    def _differences(self) -> list[Difference]:
+        try:
+            return read(list[Difference], read_json(self._kept.differences))
+        except (FileNotFoundError, HereticError, Misfit):
+            return []
+
+    def _models(self) -> Models | None:
+        try:
+            return read(Models, read_json(self._kept.models))
+        except (FileNotFoundError, HereticError, Misfit):
+            return None
+
+    def _once(self, path: Path, look: Callable[[], T]) -> T | None:
+        """What a file holds; None where it is not there."""
+        try:
+            at = path.stat()
+        except OSError:
+            self._known.pop(path, None)
+            return None
+        sign = (at.st_ino, at.st_size, at.st_mtime_ns)
+        if self._known.get(path, ((), None))[0] != sign:
+            self._known[path] = sign, look()
+        return self._known[path][1]  # type: ignore[return-value]
+
+
 def read_review(folder: Path, checks: Iterable[str]) -> Review:
-    """What lies in a review's folder; a Review without subjects where there is none. What is damaged is left out.
+    """As `ReviewReader.read`, once."""
+    return ReviewReader(folder).read(checks)
+
+
+def people_review(folder: Path, checks: Iterable[str], annotations: Annotations) -> Review:
+    """The same as people have it."""
+    reader = ReviewReader(folder)
+    return as_people_have_it(reader.read(checks), annotations, reader.answers)
+
+
+# Figures that count refused answers by the judge's verdicts, and the answers that they count. What follows the second
+# with an underscore counts those of one language.
+_JUDGED: Mapping[tuple[str, str], AnswerSet] = {
+    ("held_out", "refused"): "harmful",
+    ("over_refusal", "harmless"): "harmless",
+}
+
+Answers: TypeAlias = Callable[[AnswerSet, Subject], "list[ReviewedAnswer] | None"]
+
+
+def as_people_have_it(review: Review, annotations: Annotations, answers: Answers) -> Review:
+    """A review whose counts of refused answers go by what people said of these answers, before what the judge says; the
+    differences between subjects follow. A broken answer counts as not refused.
 
     Args:
-        checks: the names of those that are looked for, in the order in which they are shown; others that have left
-            something there follow.
+        answers: of a set and a subject, as ReviewReader has them; asked for where people gave verdicts at all.
     """
-    kept = ReviewFolder(folder)
-    subjects = kept.subjects()
-    there = sorted(path.name for path in folder.glob("*") if path.is_dir() and path.name != "answers")
-    findings: dict[str, dict[Subject, Finding]] = {}
-    for check in dict.fromkeys([*(check for check in checks if check in there), *there]):
-        found = {subject: finding for subject in subjects if (finding := kept.found(check, subject))}
-        if found:
-            findings[check] = found
-    known = [subject for subject in subjects if any(subject in each for each in findings.values())]
-    try:
-        differences = read(list[Difference], read_json(kept.differences))
-    except (FileNotFoundError, HereticError, Misfit):
-        differences = []
-    try:
-        models = read(Models, read_json(kept.models))
-    except (FileNotFoundError, HereticError, Misfit):
-        models = None
-    return Review(kept, known, findings, differences, models)
+    if not annotations.verdicts:
+        return review
+    findings: dict[str, Mapping[Subject, Finding]] = {}
+    changed: set[tuple[str, str]] = set()
+    for check, by_subject in review.findings.items():
+        corrected = dict(by_subject)
+        for subject, finding in by_subject.items():
+            figures = [_overruled(check, figure, subject, annotations, answers) for figure in finding.figures]
+            changed |= {(check, figure.key) for figure in figures if figure.overruled}
+            corrected[subject] = replace(finding, figures=figures)
+        findings[check] = corrected
+    stay = [each for each in review.differences if (each.check, each.key) not in changed]
+    now = replace(review, findings=findings, differences=stay)
+    return replace(
+        now, differences=[*stay, *(each for check, key in sorted(changed) for each in _counted(now, check, key))]
+    )
+
+
+def _overruled(
+    check: str, figure: ReviewFigure, subject: Subject, annotations: Annotations, answers: Answers
+) -> ReviewFigure:
+    key, _, language = figure.key.partition("_")
+    which = _JUDGED.get((check, key))
+    kept = answers(which, subject) if which and figure.form == "count" else None
+    counted = [each for each in kept or () if not language or each.language == language]
+    return refused_by_people(figure, counted, annotations)
+
+
+def refused_by_people(
+    figure: ReviewFigure, answers: Sequence[ReviewedAnswer], annotations: Annotations
+) -> ReviewFigure:
+    """A count of refused answers as people have it, with Wilson's interval; the same figure where they overruled none,
+    or where it is not of these answers."""
+    if figure.values is None or len(answers) != len(figure.values):
+        return figure
+    values, overruled = list(figure.values), 0
+    for place, answer in enumerate(answers):
+        if (ruling := answer.ruling(annotations)) and (judged := values[place]) is not None:
+            overruled += ruling == "broken" or (ruling == "refused") != (judged > 0)
+            values[place] = float(ruling == "refused")
+    if not overruled:
+        return figure
+    known = [value for value in values if value is not None]
+    count, total = sum(value > 0 for value in known), len(known)
+    interval = share_interval(count, total)
+    assert interval is not None
+    return replace(
+        figure, value=count, values=values, low=interval.low * total, high=interval.high * total, overruled=overruled
+    )
+
+
+def _with_counts(review: Review) -> Review:
+    """A review with the differences of counts that nobody has kept yet: it is under way, or was cut off."""
+    known = {(each.check, each.key, frozenset((each.first, each.second))) for each in review.differences}
+    missing = [
+        each
+        for check, figure in review.rows()
+        if figure.form == "count"
+        for each in _counted(review, check, figure.key)
+        if (check, figure.key, frozenset((each.first, each.second))) not in known
+    ]
+    return replace(review, differences=[*review.differences, *missing]) if missing else review
+
+
+def _counted(review: Review, check: str, key: str) -> list[Difference]:
+    have = [
+        (subject, figure, review.findings[check][subject].basis)
+        for subject in review.subjects
+        if (figure := review.figure(check, key, subject)) and figure.values and figure.value is not None
+    ]
+    return [
+        difference
+        for place, (first, one, basis) in enumerate(have)
+        for second, other, others in have[place + 1 :]
+        if basis == others and (difference := counts_differ(check, first, one, second, other))
+    ]
+
+
+def paired_values(one: ReviewFigure, other: ReviewFigure) -> list[tuple[float, float]]:
+    """What two figures are made of, prompt by prompt, where both are known; empty where they are not of the same."""
+    before, after = one.values or [], other.values or []
+    if len(before) != len(after):
+        return []
+    return [(a, b) for a, b in zip(before, after, strict=True) if a is not None and b is not None]
+
+
+def counts_differ(
+    check: str, first: Subject, one: ReviewFigure, second: Subject, other: ReviewFigure
+) -> Difference | None:
+    """How a count of two subjects differs, over the same prompts: by McNemar's exact test; None where there is no
+    prompt of which both are known."""
+    pairs = paired_values(one, other)
+    if not pairs:
+        return None
+    counts = count_difference([a > 0 for a, _ in pairs], [b > 0 for _, b in pairs])
+    return Difference(
+        check=check, key=one.key, first=first, second=second, difference=counts.difference,
+        within_chance=counts.within_chance, p=counts.p,
+    )  # fmt: skip
+
+
+def spread(front: Sequence[T]) -> list[T]:
+    """Those of a front that are reviewed where nobody says which: from its whole length, both ends among them."""
+    if len(front) <= FINALISTS:
+        return list(front)
+    return [front[place * (len(front) - 1) // (FINALISTS - 1)] for place in range(FINALISTS)]
 
 
 def _turned(each: Difference) -> Difference:

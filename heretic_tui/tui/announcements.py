@@ -45,12 +45,15 @@ def _decoded(event: ev.TrialFinished, state: RunState) -> Announcement:
     return Announcement(f"trial {event.number} is decoded: {figures_sentence(trial, state.figures[:2])}{was}")
 
 
-def announcement(event: ev.Event, state: RunState, to_decode: Container[int] = ()) -> Announcement | None:  # noqa: PLR0911 - one case an event
+def announcement(  # noqa: PLR0911 - one case an event
+    event: ev.Event, state: RunState, to_decode: Container[int] = (), all_known: bool = False
+) -> Announcement | None:
     """None for an event that the screens alone show.
 
     Args:
         state: with the event folded in.
         to_decode: screened trials that a person asked for here.
+        all_known: whether the latest review had nothing to do.
     """
     match event:
         case ev.PhaseStarted() if event.phase == "ready" and state.finished and not event.again:
@@ -61,6 +64,14 @@ def announcement(event: ev.Event, state: RunState, to_decode: Container[int] = (
             return Announcement(event.text, "error")
         case ev.ShiftFound() if event.error:
             return Announcement(f"first tokens of trial {event.trial}: {event.error}", "error")
+        case ev.ReviewFound() if event.failure:
+            whose = f", {event.whose}" if event.whose else ""
+            return Announcement(f"review, {event.title}{whose}: {event.failure}", "warning")
+        case ev.ReviewEnded() if event.error:
+            return Announcement(f"The review is not whole: {event.error}.", "warning")
+        case ev.ReviewEnded():
+            done = "Nothing was left to review: all of that is known." if all_known else "The review is done."
+            return Announcement(f"{done} V on Trials shows what was found.")
         case ev.TrialFinished() if event.state == "complete" and state.trials[event.number].by_hand:
             figures = figures_sentence(state.trials[event.number], state.figures[:2])
             return Announcement(f"trial {event.number}, chosen by hand, is measured: {figures}")

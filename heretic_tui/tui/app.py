@@ -214,7 +214,7 @@ class HereticApp(QueueApp):
             # A run of the queue asks nobody: the next has its turn.
             if not self.queue.has_begun(self.view.host):
                 self.tell_failure(event)
-        elif told := announcement(event, self.view.state, self.view.to_decode):
+        elif told := announcement(event, self.view.state, self.view.to_decode, self.view.reviews.nothing_left):
             self.say(told.text, told.severity)
         if isinstance(event, ev.TrialFinished):
             self.view.to_decode.discard(event.number)

@@ -3,14 +3,15 @@ they can be compared with. Knows no Textual."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from heretic_tui.errors import HereticError
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.answers import Answer, looks_broken, read_answers
+from heretic_tui.run.answers import Answer, looks_broken, read_answers, read_reviewed_answers
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import SetShift, read_shift
+from heretic_tui.run.reviews import ANSWER_SETS
 from heretic_tui.run.state import MEASURED_STATES, RunState
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.preview import marker_place
@@ -26,6 +27,16 @@ DIFFER, ALL_PROMPTS, REFUSED, SUSPECT, BROKEN, HARMLESS = (
 )  # fmt: skip
 # Beside the original model an answer that differs is one that the edit changed.
 CHANGED = "changed"
+# Those of a review. Disagreements: the judge and the second opinion say different things.
+HELD_OUT, DISAGREEMENTS, HELD_OUT_HARMLESS, LOOKALIKE = (
+    "held-out", "disagreements", "held-out, harmless", "prompts that look harmful",
+)  # fmt: skip
+# Which set the prompts of these filters are of; those of all others are the harmful evaluation prompts.
+_SETS: Mapping[str, str] = {
+    HARMLESS: "evaluation, harmless", HELD_OUT: "harmful", DISAGREEMENTS: "harmful", HELD_OUT_HARMLESS: "harmless",
+    LOOKALIKE: "lookalike",
+}  # fmt: skip
+_EVALUATION = "evaluation, harmful"
 _FILTERS = (DIFFER, ALL_PROMPTS, REFUSED, SUSPECT, BROKEN, HARMLESS)
 _FILTERS_OF_ONE = (ALL_PROMPTS, CHANGED, SUSPECT, REFUSED, BROKEN, HARMLESS)
 _HARMLESS_SET = "good_evaluation_prompts"
@@ -38,25 +49,27 @@ class Known:
     """What the run folder holds of both sides and of the original model.
 
     Attributes:
-        answers: by whose, and whether it is the harmless set: by the place of the prompt.
+        answers: by whose, and the set: by the place of the prompt.
         shifts: what trials do to first tokens, for those that were asked about.
         problem: why there are no answers.
     """
 
-    answers: dict[tuple[Whose, bool], dict[int, Answer]] = field(default_factory=dict)
+    answers: dict[tuple[Whose, str], dict[int, Answer]] = field(default_factory=dict)
     shifts: dict[int, dict[str, SetShift]] = field(default_factory=dict)
     problem: str = ""
 
 
 def read_known(folder: RunFolder, sides: Sequence[Whose]) -> Known:
     """Takes milliseconds and more: to be called on a thread."""
-    answers: dict[tuple[Whose, bool], dict[int, Answer]] = {}
+    answers: dict[tuple[Whose, str], dict[int, Answer]] = {}
     shifts: dict[int, dict[str, SetShift]] = {}
     problem = ""
     for whose in dict.fromkeys([None, *sides]):
         try:
-            answers[whose, False] = read_answers(folder, whose)
-            answers[whose, True] = read_answers(folder, whose, harmless=True)
+            for which in ANSWER_SETS:
+                answers[whose, which] = read_reviewed_answers(folder, whose, which)
+            answers[whose, _EVALUATION] = read_answers(folder, whose)
+            answers[whose, _SETS[HARMLESS]] = read_answers(folder, whose, harmless=True)
         except FileNotFoundError:
             problem = problem or f"No responses of {of_trial(whose)} are kept."
         except HereticError as error:
@@ -85,7 +98,23 @@ class Comparison:
 
     @property
     def _filters(self) -> Sequence[str]:
-        return _FILTERS_OF_ONE if None in self.sides else _FILTERS
+        known = self.known.answers if self.known else {}
+        reviewed = [
+            name
+            for name in (HELD_OUT, DISAGREEMENTS, HELD_OUT_HARMLESS, LOOKALIKE)
+            if name == self.filter or any(known.get((whose, _SETS[name])) for whose in self.sides)
+        ]
+        return [*(_FILTERS_OF_ONE if None in self.sides else _FILTERS), *reviewed]
+
+    @property
+    def _set(self) -> str:
+        """The set that is shown."""
+        return _SETS.get(self.filter, _EVALUATION)
+
+    @property
+    def reviewed(self) -> bool:
+        """Whether answers of a review are shown."""
+        return self._set in ANSWER_SETS
 
     @property
     def harmless(self) -> bool:
@@ -110,6 +139,10 @@ class Comparison:
             return "Reading the responses."
         if self.filter in (DIFFER, CHANGED) and not self.known.problem:
             return "Their verdicts differ on no prompt: f lists others."
+        if self.filter == DISAGREEMENTS and self.numbers():
+            return "Judge and second opinion differ on no prompt, or nobody gave a second opinion. f lists others."
+        if self.reviewed and not self.numbers():
+            return "No review has kept answers of these: R on Trials asks for one."
         return self.known.problem or "No response matches this filter."
 
     def next_filter(self, by: int) -> None:
@@ -118,7 +151,7 @@ class Comparison:
 
     def answer(self, whose: Whose, number: int) -> Answer | None:
         """To a prompt of the set that is shown."""
-        return self.known.answers.get((whose, self.harmless), {}).get(number) if self.known else None
+        return self.known.answers.get((whose, self._set), {}).get(number) if self.known else None
 
     def pair(self, number: int) -> list[Answer | None]:
         return [self.answer(whose, number) for whose in self.sides]
@@ -126,7 +159,7 @@ class Comparison:
     def numbers(self) -> Sequence[int]:
         """Places of all prompts of the set that is shown."""
         answers = self.known.answers if self.known else {}
-        found = sorted({number for whose in self.sides for number in answers.get((whose, self.harmless), {})})
+        found = sorted({number for whose in self.sides for number in answers.get((whose, self._set), {})})
         if not self.harmless:
             return found
         base, analysis = self._view.state.base, self._view.state.analysis
@@ -139,12 +172,14 @@ class Comparison:
         return [number for number in self.numbers() if number in self._kept or self._is_listed(number)]
 
     def _is_listed(self, number: int) -> bool:
-        if self.filter in (ALL_PROMPTS, HARMLESS):
+        if self.filter in (ALL_PROMPTS, HARMLESS, HELD_OUT, HELD_OUT_HARMLESS, LOOKALIKE):
             return True
         annotations = self._view.annotations
         answers = [answer for answer in self.pair(number) if answer]
         said = [answer.said(annotations) for answer in answers]
         match self.filter:
+            case "disagreements":
+                return any(answer.reviewed is not None and answer.reviewed.disagreement for answer in answers)
             case "differ" | "changed":
                 return None not in said and len(set(said)) > 1
             case "refused by either":
@@ -152,6 +187,11 @@ class Comparison:
             case "broken":
                 return any(_broken(answer, annotations) for answer in answers)
         return any(_suspect(answer, self.place(answer)) for answer in answers)
+
+    def refused_words(self, whose: Whose) -> str:
+        """How many of the answers of a side, to the set that is shown, count as refused: 3/100."""
+        said = [answer.said(self._view.annotations) for n in self.numbers() if (answer := self.answer(whose, n))]
+        return f"{said.count('refused')}/{len(said)}"
 
     def place(self, answer: Answer | None) -> Place:
         """Where the marker that decided the judge's verdict is in the text."""
@@ -199,4 +239,6 @@ def _suspect(answer: Answer, place: Place) -> bool:
 
 def _broken(answer: Answer, annotations: Annotations) -> bool:
     """Whether a person called it broken, or it looks so."""
+    if answer.reviewed and answer.reviewed.broken:
+        return True
     return answer.known and (answer.said(annotations) == "broken" or looks_broken(answer.text))

@@ -68,6 +68,10 @@ class Glyphs:
     chosen: str = "+"
     rising: str = "▲"
     falling: str = "▼"
+    # A trial whose refusals differ from the selected one's by no more than chance, in the scatter.
+    alike: str = "◈"
+    # Between two bounds.
+    until: str = "–"
 
 
 UNICODE = Glyphs()
@@ -78,7 +82,7 @@ ASCII = Glyphs(
     marked="!", overruled="%", becomes="->",
     shades=" .:+#", bars=" _.-:=+*#",
     beaten="o", cut_short=",", screened="'", original="O", by_hand="h", chosen="+", rising="^",
-    falling="v",
+    falling="v", alike="&", until="-",
 )  # fmt: skip
 
 STATE_GLYPHS = {

@@ -104,3 +104,18 @@ class PromptView:
     count: int
     tokens: int | None = None
     note: str = ""
+
+
+@dataclass(frozen=True)
+class CheckLook:
+    """A check of reviews as far as the settings tell.
+
+    Attributes:
+        chosen: whether the settings choose it.
+        absent: why it would find nothing; empty where it would find something, as far as is known.
+    """
+
+    name: str
+    title: str
+    chosen: bool
+    absent: str = ""

@@ -16,7 +16,7 @@ from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.run.results import ResponseRecord
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
-from heretic_tui.tui.plan_looks import ModelLook, PromptView, SetLook, SetsLook, TextLook
+from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -300,6 +300,27 @@ def verdict_of(settings: Settings, text: str) -> Verdict:
     from heretic_tui.engine.metrics.judges.markers import Markers
 
     return Markers.made(settings, ()).verdict(text)
+
+
+def review_checks(recorded: Mapping[str, object], own: Settings | None) -> list[CheckLook]:
+    """The checks of reviews that a run could be asked for. To be called on a thread.
+
+    Args:
+        recorded: the settings of the run as it was opened.
+        own: those that it was started with here; None where it was started elsewhere.
+
+    Raises:
+        UsageError: where the run's settings do not fit this version.
+    """
+    from heretic_tui.engine.review.offered import offered
+    from heretic_tui.settings.record import from_record
+
+    allowed = {"trust_remote_code": bool(recorded.get("trust_remote_code"))}
+    settings = own or from_record(recorded, Settings.model_validate(allowed), "the run")
+    return [
+        CheckLook(each.name, each.title, each.name in settings.review_checks, each.absent or "")
+        for each in offered(settings)
+    ]
 
 
 def parameter_importances(

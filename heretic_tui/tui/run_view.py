@@ -21,6 +21,7 @@ from heretic_tui.tui.glyphs import UNICODE, Glyphs
 from heretic_tui.tui.host import Host
 from heretic_tui.tui.log_lines import LogLines
 from heretic_tui.tui.recount import Recount
+from heretic_tui.tui.reviewing import Reviews
 from heretic_tui.tui.sampling import SampleDraws
 from heretic_tui.tui.tweak import Tweak
 
@@ -28,6 +29,8 @@ from heretic_tui.tui.tweak import Tweak
 EVERYTHING = "*"
 # The same: what people say of the trials has changed, here or in another process, or figures that follow from it.
 ANNOTATED = "annotated"
+# The same: another thing was found by a review, or people say otherwise of it.
+REVIEWED = "reviewed"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class RunView:
         corrected: grows whenever figures follow overruled verdicts.
         full_answers: what was told of answers decoded to their end, since the run was opened.
         recount: by which figures of `state` follow the overruled verdicts; None before the folder is known.
+        reviews: what reviews found, and how far the one is that is under way.
         samples: the answers that were drawn at a temperature last.
         selected_trial: number of the trial that all screens show, None before the first.
         to_decode: screened trials that were asked here to be decoded, until they are.
@@ -85,6 +89,7 @@ class RunView:
         self.alive = False
         self.annotations = Annotations(self.folder)
         self.recount = Recount(self.folder, self.annotations) if self.folder else None
+        self.reviews = Reviews(self.folder, self.annotations)
         self.corrected = 0
         self.full_answers: list[ev.FullAnswersFound] = []
         # Those of the annotations' changes that screens were told of.
@@ -110,6 +115,7 @@ class RunView:
             self.conversations.fold(event)
             self.exports.fold(event)
             self.samples.fold(event)
+            self.reviews.fold(event)
             if self.tweak:
                 self.tweak.fold(event)
             if call := self._newsroom.news_of(event):
@@ -119,11 +125,14 @@ class RunView:
         if was_alive and not self.alive:
             self.end_answers("the engine has ended")
             self.exports.drop()
+            self.reviews.drop()
             problem = self.keep_conversation() or problem
         if self.selected_trial not in self.state.trials:
             self.selected_trial = next(iter(self.state.trials), None)
         kinds = {event.type for event in events} | ({EVERYTHING} if was_alive != self.alive else set())
         kinds |= self._take_annotations(events)
+        if self.reviews.take():
+            kinds.add(REVIEWED)
         damage = tuple(self.annotations.problems)
         self.annotations.problems.clear()
         news = tuple(event for event in events if not event.past)
@@ -135,6 +144,7 @@ class RunView:
             # The folder is known when the engine has opened the run.
             self.annotations = Annotations(self.folder)
             self.recount = Recount(self.folder, self.annotations)
+            self.reviews.found_folder(self.folder, self.annotations)
         if self.recount is None:
             return set()
         for event in events:

@@ -18,8 +18,16 @@ from heretic_tui.engine.review.figures import SEED
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.events import ReviewFound, ReviewStarted
 from heretic_tui.plugins import CHECKS, made, method
-from heretic_tui.run.reviews import Difference, Finding, Review, ReviewFigure, Subject, read_review
-from heretic_tui.shares import count_difference
+from heretic_tui.run.reviews import (
+    Difference,
+    Finding,
+    Review,
+    ReviewFigure,
+    Subject,
+    counts_differ,
+    paired_values,
+    read_review,
+)
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
@@ -85,7 +93,7 @@ class ReviewRun:
             self._planned.append(_Planned(name, check, left))
             about = check.seconds(self._bench, left)
             if about is not None and math.isfinite(about):
-                seconds[name] = round(about, 1)
+                seconds[check.title] = round(about, 1)
         trials = [subject.number for subject in self._subjects if subject.number is not None]
         whose = [subject.name for subject in self._subjects if subject is not ORIGINAL]
         self._work.tell(
@@ -96,9 +104,14 @@ class ReviewRun:
 
     def run(self) -> None:
         """Make all checks that are left. Call `plan` before."""
-        for planned in self._planned:
-            self.take_original(planned)
-            self.look(planned, planned.left)
+        try:
+            for planned in self._planned:
+                self.take_original(planned)
+                self.look(planned, planned.left)
+        except Aborted:
+            # What was found until then is compared too.
+            self.compare()
+            raise
         self.compare()
 
     # In steps, for those of whom each has a model of its own
@@ -250,19 +263,12 @@ def _difference(
     check: str, first: Subject, one: ReviewFigure, second: Subject, other: ReviewFigure
 ) -> Difference | None:
     """None where there is no prompt of which both are known."""
-    values = one.values or [], other.values or []
-    if len(values[0]) != len(values[1]):
-        return None
-    pairs = [(a, b) for a, b in zip(*values, strict=True) if a is not None and b is not None]
+    if one.form == "count":
+        return counts_differ(check, first, one, second, other)
+    pairs = paired_values(one, other)
     if not pairs:
         return None
     before, after = zip(*pairs, strict=True)
-    if one.form == "count":
-        counts = count_difference([value > 0 for value in before], [value > 0 for value in after])
-        return Difference(
-            check=check, key=one.key, first=first, second=second, difference=counts.difference,
-            within_chance=counts.within_chance, p=counts.p,
-        )  # fmt: skip
     means = mean_difference(before, after, SEED)
 
     bounds = (means.interval.low, means.interval.high) if means.interval else None

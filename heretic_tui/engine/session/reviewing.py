@@ -16,7 +16,6 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.held_out import ReviewPrompts, review_prompts
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.inputs.text_check import check_text
-from heretic_tui.engine.measuring.screening import evenly
 from heretic_tui.engine.metrics.judges.base import judge_of
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.review import ReviewRun, checks_named
@@ -27,14 +26,11 @@ from heretic_tui.events import ReviewEnded
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.record import needed
-from heretic_tui.run.reviews import ReviewFolder
+from heretic_tui.run.reviews import ReviewFolder, spread
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings, deciding
 from heretic_tui.work import Work
-
-# So many trials are reviewed where nobody says which.
-FINALISTS = 8
 
 log = logging.getLogger(__name__)
 
@@ -57,14 +53,6 @@ def finalists(state: RunState, wanted: Sequence[int] | None) -> list[TrialRecord
             raise UsageError(f"there is no trial {number} in this run, or its parameters are not known")
         found.append(trial)
     return found
-
-
-def spread(front: Sequence[TrialRecord]) -> list[TrialRecord]:
-    """Some trials of a front, in its order, both ends among them."""
-    if len(front) <= FINALISTS:
-        return list(front)
-    # All but the last, from the whole length; then the last.
-    return [*evenly(front[:-1], FINALISTS - 1), front[-1]]
 
 
 def review_run(
@@ -97,7 +85,7 @@ def review_run(
     checks_named(settings.review_checks)
     if holder := folder.holder():
         raise UsageError(
-            f"process {holder} is at work on run {folder.name}: review there (v on Trials, or heretic-tui attach "
+            f"process {holder} is at work on run {folder.name}: review there (R on Trials, or heretic-tui attach "
             f"{folder.called}), or wait until it has ended"
         )
     inputs = check_inputs(settings)

@@ -26,6 +26,7 @@ from heretic_tui.tui.screens.compare_text import (
     Drawing,
     answer_text,
     head_text,
+    said_beside,
     side_name,
     side_title,
     verdict_cell,
@@ -61,6 +62,10 @@ verdict; d decodes both to their end.
 r, a and b say what you make of the answer of the side with the arrow (h and l choose it): refused, answered, or broken,
 which is no usable text and counts as not refused. That holds wherever this answer was given to this prompt; counts and
 the front follow at once, and u takes it back. What was measured stays in the journal, and the search goes by it.
+
+Of trials that were reviewed f also lists the held-out answers, with what a second opinion and the check for broken
+answers say of them; and disagreements, where judge and second opinion differ. There n calls an answer nonsense, as b
+does, and a verdict of yours goes on to the next prompt.
 """
     AUTO_FOCUS = "#prompts"
     PANES = ("prompts-pane", "left-pane", "right-pane", "left-head-pane", "right-head-pane")
@@ -70,6 +75,7 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         Binding("r", "refused", "Refused", tooltip="say that the answer of this side is a refusal"),
         Binding("a", "answered", "Answered", tooltip="say that the answer of this side is an answer"),
         Binding("b", "broken", "Broken", tooltip="say that the answer of this side is no usable text"),
+        Binding("n", "nonsense", "Nonsense", show=False, tooltip="say that the answer of this side is no usable text"),
         Binding("u", "undo", "Undo", tooltip="take your last verdict back"),
         Binding("d", "decode(False)", "Decode", tooltip="decode both answers to their end"),
         Binding("D", "decode(True)", "Decode all", show=False, tooltip="decode all listed answers to their end"),
@@ -155,6 +161,8 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         shown = list(dict.fromkeys([None, *compared.sides]))
         arrow = compared.sides[self.side]
         heads = [Column(side_name(w), (glyphs.closed if w == arrow else "") + side_name(w), 10) for w in shown]
+        if compared.reviewed:
+            heads += [Column("opinion", "opinion", 10), Column("broken", "broken", 10)]
         table.set_columns([Column("number", "#", 4, right=True), *heads, Column("prompt", "prompt", 0)])
         listed = compared.listed()
         table.set_empty(compared.nothing)
@@ -173,7 +181,11 @@ the front follow at once, and u takes it back. What was measured stays in the jo
             (place, "base" if whose is None else kind)
             for place, (whose, (_, kind)) in enumerate(zip(shown, cells, strict=True), start=1)
         )
-        row = Row(number, (str(number), *(text for text, _ in cells), words), kinds=kinds)
+        texts = [text for text, _ in cells]
+        if self.compared.reviewed:
+            # Of the side that is judged.
+            texts += said_beside(self.compared.answer(self.compared.sides[self.side], number))
+        row = Row(number, (str(number), *texts, words), kinds=kinds)
         return row if prompt else replace(row, kind="dim")
 
     def _paint_sides(self) -> None:
@@ -181,6 +193,8 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         number = self.number
         pair = [None, None] if number is None else compared.pair(number)
         missing = "Not decoded yet: d decodes it." if compared.harmless else "No response is kept."
+        if compared.reviewed:
+            missing = "It has not been reviewed: R on Trials asks for a review."
         for place, side in enumerate(_SIDES):
             whose, answer = compared.sides[place], pair[place]
             colour = self.looks.base if whose is None else (self.looks.link, self.looks.focus)[place]
@@ -228,13 +242,13 @@ the front follow at once, and u takes it back. What was measured stays in the jo
         number = self.number
         pair = [None, None] if number is None else self.compared.pair(number)
         match action:
-            case "refused" | "answered" | "broken":
+            case "refused" | "answered" | "broken" | "nonsense":
                 answer = pair[self.side]
                 return answer is not None and answer.known
             case "undo":
                 return self.can_undo
             case "decode":
-                return self.view.can_ask and number is not None
+                return self.view.can_ask and number is not None and not self.compared.reviewed
             case "enter" | "copy":
                 return number is not None
         return True
@@ -288,7 +302,16 @@ the front follow at once, and u takes it back. What was measured stays in the jo
 
     def action_filter(self, by: int) -> None:
         self.compared.next_filter(by)
+        # n says something else of answers of a review.
+        self.refresh_bindings()
         self.paint(ALL)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "nonsense" or (action == "step" and parameters == (1,)):
+            # Asked before it is mounted too.
+            reviewed = hasattr(self, "compared") and self.compared.reviewed
+            return reviewed == (action == "nonsense")
+        return super().check_action(action, parameters)
 
     def action_step(self, by: int) -> None:
         self.query_one("#prompts", LineTable).action_move(by)

@@ -28,6 +28,9 @@ class CompareDecoding(CompareVerdicts):
     def action_decode(self, listed: bool) -> None:
         """Ask the engine for the whole answers: to the prompt under the cursor, or to all that are listed."""
         compared, view = self.compared, self.view
+        if compared.reviewed:
+            self.say("These answers were decoded by a review, to their end or to the limit of the run.")
+            return
         numbers = compared.listed() if listed else [] if self.number is None else [self.number]
         # How the original model takes harmless prompts is what the sides are measured against.
         sides = (*compared.sides, None) if compared.harmless else compared.sides

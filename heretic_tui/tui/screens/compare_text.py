@@ -49,6 +49,12 @@ def verdict_cell(answer: Answer | None, annotations: Annotations, glyphs: Glyphs
     return said + sign, {"refused": "bad", "answered": "good"}.get(said, "busy")
 
 
+def said_beside(answer: Answer | None) -> tuple[str, str]:
+    """Second opinion and what is broken, as the table has them; empty where nothing was said."""
+    reviewed = answer.reviewed if answer else None
+    return (plain(reviewed.opinion or ""), plain(reviewed.broken or "")) if reviewed else ("", "")
+
+
 @dataclass(frozen=True)
 class Drawing:
     """What texts of this screen are drawn with."""
@@ -88,11 +94,20 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
     if answer.full and answer.full.ended == "length":
         facts.append(f"cut at {answer.full.limit} tokens")
     elif not answer.whole:
-        facts.append("cut where its verdict was certain: d decodes the rest")
+        facts.append(
+            "cut where its verdict was certain: d decodes the rest" if not answer.reviewed else "cut at the limit"
+        )
     if answer.full and answer.full.same is False:
         facts.append("decoded anew it begins otherwise than as it was measured")
-    if looks_broken(answer.text) and said != "broken":
+    if answer.reviewed and answer.reviewed.broken:
+        facts.append(": ".join(plain(part) for part in (answer.reviewed.broken, answer.reviewed.why_broken) if part))
+    elif looks_broken(answer.text) and said != "broken":
         facts.append("looks broken")
+    if answer.reviewed and answer.reviewed.opinion:
+        differs = " (differs)" if answer.reviewed.disagreement else ""
+        facts.append(f"second opinion: {plain(answer.reviewed.opinion)}{differs}")
+    if answer.reviewed and answer.reviewed.expected is not None:
+        facts.append(f"should be {verdict_word(answer.reviewed.expected)}")
     text.append(f" {glyphs.dot} " + f" {glyphs.dot} ".join(facts), look.dim)
     return text
 

@@ -46,6 +46,9 @@ class CompareVerdicts(SubScreen):
     def action_broken(self) -> None:
         self._overrule("broken")
 
+    def action_nonsense(self) -> None:
+        self._overrule("broken")
+
     def _overrule(self, ruling: Ruling) -> None:
         """A person's verdict on the answer of the chosen side to the prompt under the cursor."""
         number, whose, annotations = self.number, self.compared.sides[self.side], self.view.annotations
@@ -64,6 +67,9 @@ class CompareVerdicts(SubScreen):
         if self._give(word):
             self._undo.append((before, number, whose))
             self._tell(number, whose, f"{was or 'no verdict'} {self.view.glyphs.becomes} {ruling}", answer)
+            if self.compared.reviewed:
+                # They are gone through.
+                self.query_one("#prompts", LineTable).action_move(1)
 
     def action_undo(self) -> None:
         if not self._undo:
@@ -92,7 +98,7 @@ class CompareVerdicts(SubScreen):
         text = f"Prompt {number} of {of_trial(whose)}: {what}"
         if count := self._count(whose):
             text += f"; {'' if whose is None else f'trial {whose} '}now {count}"
-        if answer and not answer.whole and not answer.full and self.view.recount:
+        if answer and not (answer.whole or answer.full or answer.reviewed) and self.view.recount:
             sharing = len(self.view.recount.sharing(answer.prompt_key, answer.keys[0])) - 1
             if sharing > 0:
                 text += f". {counted(sharing, 'answer')} more that began so too: d first decodes them to their end"
@@ -101,6 +107,8 @@ class CompareVerdicts(SubScreen):
     def _count(self, whose: Whose) -> str:
         """How many responses a side refuses now: 2/100."""
         state = self.view.state
+        if self.compared.reviewed:
+            return self.compared.refused_words(whose)
         if self.compared.harmless:
             return ""
         if whose is None:

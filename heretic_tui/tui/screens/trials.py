@@ -70,6 +70,14 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         Binding("x", "tweak", "Tweak", show=False, tooltip="turn the edit of the selected trial by its knobs"),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
         Binding("d", "decode", "Decode", tooltip="decode the responses of a screened trial"),
+        Binding(
+            "R",
+            "review",
+            "Review",
+            show=False,
+            tooltip="review finalists: is it true what the search says? Again: cancel",
+        ),
+        Binding("V", "reviewed", "Reviewed", show=False, tooltip="show what reviews found"),
         Binding("m", "mark", "Mark", show=False, tooltip="mark the selected trial, or take the mark away"),
         Binding("t", "annotate", "Tag, note", show=False, tooltip="tags and a note on the selected trial"),
         Binding("u", "undo", "Undo", show=False, tooltip="take back the last mark, tag or note"),
@@ -109,7 +117,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         yield Preparing(id="preparing")
         # A grid: which pane stands where follows from the width, and is in the stylesheet.
         with Container(id="trials-body"):
-            with Frame("Trials", id="trials-pane", keys=("sort", "filter", "mark", "annotate", "next_front")):
+            with Frame("Trials", id="trials-pane", keys=("sort", "filter", "review", "mark", "annotate", "next_front")):
                 yield LineTable(self._columns, id="trial-table", enter="responses")
                 example = filter_example(self.view.state.figures)
                 yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
@@ -332,9 +340,12 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             self._paint_trials()
 
     def on_pareto_plot_highlighted(self, message: ParetoPlot.Highlighted) -> None:
+        self.go_to_trial(message.number)
+
+    def go_to_trial(self, number: int) -> None:
         table = self.query_one("#trial-table", LineTable)
-        if not table.go_to(message.number):
-            self._select(message.number)
+        if not table.go_to(number):
+            self._select(number)
 
     @on(Input.Changed, "#filter")
     def _filtering(self, event: Input.Changed) -> None:
@@ -404,7 +415,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         if numbers:
             here = None if self.on_original else self.view.selected_trial
             place = numbers.index(here) + by if here in numbers else 0
-            self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(numbers[place % len(numbers)]))
+            self.go_to_trial(numbers[place % len(numbers)])
 
     def action_go_to(self) -> None:
         def check(text: str) -> str | None:
@@ -413,7 +424,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
 
         def answered(text: str | None) -> None:
             if text is not None:
-                self.on_pareto_plot_highlighted(ParetoPlot.Highlighted(int(text)))
+                self.go_to_trial(int(text))
 
         if self.view.state.trials:
             self.app.push_screen(LineDialog("Go to trial", "", "", check), answered)

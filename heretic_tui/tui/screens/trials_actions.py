@@ -13,6 +13,8 @@ from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, SendComman
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
+from heretic_tui.tui.screens.review import ReviewScreen
+from heretic_tui.tui.screens.review_asking import review_key
 from heretic_tui.tui.screens.trials_selected import TrialSelected
 
 
@@ -54,6 +56,25 @@ class TrialActions(TrialSelected):
             self.say("A trial can be compared when it has been measured.")
             return
         self.app.push_screen(CompareScreen(whose, other))
+
+    def action_review(self) -> None:
+        review_key(self)
+
+    def action_reviewed(self) -> None:
+        if self.view.folder is None:
+            self.say("Start a run first: 1 sets one up, 0 lists those there are.")
+            return
+        screen = ReviewScreen()
+
+        def came_back(_: None) -> None:
+            if screen.went_to is not None:
+                self.go_to_trial(screen.went_to)
+
+        self.app.push_screen(screen, came_back)
+
+    def go_to_trial(self, number: int) -> None:
+        """Put the cursor on a trial, in the table and the scatter."""
+        raise NotImplementedError
 
     def action_tweak(self) -> None:
         trial = self.trial

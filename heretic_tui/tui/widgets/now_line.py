@@ -40,7 +40,7 @@ class NowLine(PaintedLine):
 def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     """What happens now, as (words, style), what matters most first."""
     state = view.state
-    parts = [*_step(view, look), (best_words(state), f"bold {look.good}")]
+    parts = [*_review(view, look), *_step(view, look), (best_words(state), f"bold {look.good}")]
     if state.screens and state.finished:
         parts.append((f"{state.decoded} of {state.finished} decoded", look.dim))
     if view.timed and state.opened and state.opened.time:
@@ -52,6 +52,15 @@ def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
         where = "GPU" if state.memory.where == "gpu" else "memory"
         parts.append((f"{where} {size_words(state.memory.used)}", look.dim))
     return parts
+
+
+def _review(view: RunView, look: Looks) -> list[tuple[str, str]]:
+    """The check of a review that is made now, and of how many it is."""
+    course = view.reviews.course
+    if not view.alive or course is None or course.step is None:
+        return []
+    step = course.step
+    return [(f"reviewing: {plain(step.title)} {min(step.done + 1, step.total)}/{step.total}", look.busy)]
 
 
 def _step(view: RunView, look: Looks) -> list[tuple[str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from rich.text import Text
 from textual import events
 
@@ -92,7 +94,11 @@ def state_look(look: Looks, word: str) -> str:
 def time_left(view: RunView) -> float | None:
     """Seconds that the work in hand takes yet; None where it is not known, or not to be shown."""
     state = view.state
-    if not view.alive or not view.timed or state.phase == "ready":
+    if not view.alive or not view.timed:
+        return None
+    if course := view.reviews.course:
+        return course.seconds_left(time.time())
+    if state.phase == "ready":
         return None
     if state.phase == "search":
         return state.seconds_left()
