@@ -30,6 +30,9 @@ class WrongValue(UsageError):
 
     def __init__(self, setting: Setting, origin: str, wrong: object) -> None:
         self.setting = setting
+        if isinstance(wrong, list) and setting.choices:
+            # Of several the one that is meant.
+            wrong = next((each for each in wrong if each not in setting.choices), wrong)
         self.hint = nearest(wrong, setting.choices) if isinstance(wrong, str) else ""
         super().__init__(f"{setting.key} (from {origin}): expected {setting.expected}, not {quoted(wrong)}{self.hint}")
 

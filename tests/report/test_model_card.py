@@ -10,7 +10,7 @@ import pytest
 from heretic_tui.errors import UsageError
 from heretic_tui.files import write_json
 from heretic_tui.report.model_card import card_text
-from heretic_tui.run.exports import ExportRecord, Overruled, read_export
+from heretic_tui.run.exports import ExportRecord, Overruled, ReviewedFigure, read_export
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "version_1" / "reproduce.json"
 
@@ -58,3 +58,26 @@ def test_notes_and_overruled_verdicts_are_read_back_within_bounds(record: Export
     write_json(path, replace(said, note="n" * 4001).to_json())
     with pytest.raises(UsageError, match="'note' cannot be"):
         read_export(path)
+
+
+def test_what_a_review_found_is_a_table_and_no_markup(record: ExportRecord, tmp_path: Path) -> None:
+    assert "## Review" not in card_text(record)
+    rows = (
+        ReviewedFigure(
+            check="Held-out", name="refused", base="9/9 (6–9)", trial="1/9 (0–4)", difference="beyond chance"
+        ),
+        ReviewedFigure(check="Held-out", name="a | b", base="", trial="2", difference=""),
+        ReviewedFigure(check="Damage", name="KL", base="0", trial="0.1", difference="within chance"),
+    )
+    reviewed = replace(record, review=rows)
+    card = card_text(reviewed)
+    table = card[card.index("| | original model | trial") :].splitlines()[2:7]
+    assert table == [
+        "| **Held-out** | | | |",
+        "| refused | 9/9 | 1/9 (0–4) | beyond chance |",
+        r"| a \| b |  | 2 |  |",
+        "| **Damage** | | | |",
+        "| KL | 0 | 0.1 | within chance |",
+    ]
+    write_json(tmp_path / "reproduce.json", reviewed.to_json())
+    assert read_export(tmp_path / "reproduce.json") == reviewed
