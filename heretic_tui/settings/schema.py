@@ -240,7 +240,9 @@ class Settings(BaseModel):
     review_tasks: list[str] = _setting(
         [], "Review", "benchmarks of lm-evaluation-harness: quick, standard, or TASK or TASK=ITEMS each"
     )
-    review_task_folder: str | None = _setting(None, "Review", "folder of further tasks (YAML files, and their data)")
+    review_task_folder: str | None = _setting(
+        None, "Review", "folder of further tasks (YAML files and their data); Python that these name is run"
+    )
     review_task_chat: bool = _setting(False, "Review", "put the items of tasks into the model's chat template")
 
     batch_size: int = _setting(0, "Run", "prompts in one batch; 0 = find out", ge=0, le=100_000)
@@ -297,6 +299,13 @@ class Settings(BaseModel):
             # Every response holds an empty one.
             if not all(part.strip() for part in value):
                 raise ValueError
+        return value
+
+    @field_validator("review_tasks")
+    @classmethod
+    def _tasks(cls, value: list[str]) -> list[str]:
+        if not all(re.fullmatch(r"[^=]+(=0*[1-9][0-9]{0,8})?", task, re.ASCII) for task in value):
+            raise ValueError
         return value
 
     @field_validator("refusal_languages")

@@ -59,6 +59,17 @@ PRESETS: Mapping[str, tuple[Task, ...]] = {
 }
 
 
+def tasks_named(names: Sequence[str]) -> list[Task]:
+    """The tasks that the setting `review_tasks` names: each a preset or a task, or one of both with a number of items
+    (piqa=100). Of a task that is named twice the later one counts."""
+    found: dict[str, Task] = {}
+    for name in names:
+        called, sign, items = name.partition("=")
+        for task in PRESETS.get(called, (Task(called),)):
+            found[task.name] = Task(task.name, int(items)) if sign else task
+    return list(found.values())
+
+
 def check_extra() -> None:
     """Raises:
     UsageError: when the package that benchmarks need is missing, with what to install.
@@ -122,10 +133,6 @@ class Benchmarks:
         from lm_eval.evaluator import evaluate
 
         for part in loaded.tasks.values():
-            if getattr(part, "UNSAFE_CODE", False):
-                raise UsageError("it runs code that the model writes, and is left out for that")
-            if getattr(part, "MULTIMODAL", False):
-                raise UsageError("its questions hold pictures or sound, and models are asked in text alone")
             if part.get_config("num_fewshot") is None:
                 part.set_config("num_fewshot", 0)
             # Drawn anew, so that every model is shown the same examples.
@@ -145,7 +152,7 @@ class Benchmarks:
         if name not in self._loaded:
             try:
                 with _undisturbed():
-                    self._loaded[name] = self._found(name)
+                    self._loaded[name] = _usable(self._found(name))
             except Exception as error:
                 # Whatever a file of a task, its code or the library of data sets raises.
                 log.warning("the benchmark %s cannot be loaded", name, exc_info=True)
@@ -186,6 +193,19 @@ class _Loaded:
     @classmethod
     def of(cls, found: Mapping[str, Any], grouped: bool = True) -> _Loaded:
         return cls(dict(found["tasks"]), dict(found["groups"]) if grouped else {})
+
+
+def _usable(loaded: _Loaded) -> _Loaded:
+    """
+    Raises:
+        UsageError: for tasks that are not asked.
+    """
+    for part in loaded.tasks.values():
+        if getattr(part, "UNSAFE_CODE", False):
+            raise UsageError("it runs code that the model writes, and is left out for that")
+        if getattr(part, "MULTIMODAL", False):
+            raise UsageError("its questions hold pictures or sound, and models are asked in text alone")
+    return loaded
 
 
 def _with_its_data(manager: Any, name: str) -> str | dict[str, object]:  # noqa: ANN401
