@@ -8,13 +8,12 @@ import math
 import os
 import random
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from heretic_tui.commands import Sampling
 from heretic_tui.control import Aborted, Control
@@ -26,62 +25,19 @@ from heretic_tui.engine.review.text_model import Continuation, TextModel
 from heretic_tui.errors import UsageError
 from heretic_tui.events import Event, Progress
 from heretic_tui.work import Work
-from tests.support import tiny_models
+from tests.support.benchmark_tasks import (
+    CHOICES,
+    QUESTIONS,
+    RIGHT,
+    best_choices,
+    by_bytes,
+    write_choices,
+    write_task,
+)
 from tests.support.edited_models import edits_for, merged
 from tests.support.likelihoods import log_likelihood
 
 Make = Callable[..., ChatModel]
-
-QUESTIONS = [f"Question {number}: what is in jar {number * 7 % 10}?\nAnswer:" for number in range(20)]
-WORDS = ["salt", "rice", "milk", "honey", "tea", "sugar", "oil", "flour", "jam", "water", "beans", "wine", "dust"]
-# Each question has others, of about one length: a network that knows no words prefers the shortest.
-CHOICES = [[WORDS[(number * 4 + place * 3) % len(WORDS)] for place in range(4)] for number in range(20)]
-RIGHT = 15
-
-
-def write_task(folder: Path, name: str, rows: Sequence[Mapping[str, object]], **config: object) -> None:
-    """A task as the harness describes it: a YAML file, and its items in a JSONL file beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    # What the library makes of the items stays in the test's folder.
-    data = {"data_files": {"test": f"{name}.jsonl"}, "cache_dir": str(folder / "cache")}
-    whole = {"task": name, "dataset_path": "json", "dataset_kwargs": data, "test_split": "test", **config}
-    (folder / f"{name}.yaml").write_text(yaml.safe_dump(whole), encoding="utf-8")
-
-
-def by_bytes(text: str) -> list[int]:
-    tokens: list[int] = tiny_models.tokenizer()(text, add_special_tokens=False)["input_ids"]
-    return tokens
-
-
-def best_choices(
-    network: object, questions: Sequence[str] = QUESTIONS, by_length: bool = False, blank: str = " "
-) -> list[int]:
-    """By plain passes of transformers."""
-    best = []
-    for question, choices in zip(questions, CHOICES, strict=True):
-        values = []
-        for choice in choices:
-            following = by_bytes(blank + choice)
-            value, _ = log_likelihood(network, [*by_bytes(question), *following], len(following))
-            values.append(value / (len(choice) if by_length else 1))
-        best.append(int(np.argmax(values)))
-    return best
-
-
-def write_choices(folder: Path, network: object, name: str = "jars", **config: object) -> list[int]:
-    """Questions of which a network answers the first `RIGHT` as they want it, and the others otherwise. Returns the
-    places of the answers that are wanted."""
-    best = best_choices(network)
-    wanted = [each if place < RIGHT else (each + 1) % 4 for place, each in enumerate(best)]
-    rows = [
-        {"question": question, "choices": choices, "gold": gold}
-        for question, choices, gold in zip(QUESTIONS, CHOICES, wanted, strict=True)
-    ]
-    metrics = [{"metric": metric, "aggregation": "mean", "higher_is_better": True} for metric in ("acc", "acc_norm")]
-    parts = {"doc_to_text": "question", "doc_to_choice": "choices", "doc_to_target": "gold", "metric_list": metrics}
-    write_task(folder, name, rows, output_type="multiple_choice", **{**parts, **config})
-    return wanted
 
 
 def asked(model: ChatModel, folder: Path, *tasks: Task, chat: bool = False, work: Work | None = None) -> list[Score]:

@@ -56,6 +56,7 @@ class Check(Protocol):
         Raises:
             UsageError, HereticError: why not, in one line.
         """
+        return
 
     def seconds(self, bench: ReviewBench, subjects: Sequence[Reviewed]) -> float | None:
         """How long it takes for these subjects, about; None where that is not known before."""
@@ -64,6 +65,7 @@ class Check(Protocol):
     def take_original(self, bench: ReviewBench, work: Work) -> None:
         """Keep what subjects are compared with. The model of the bench is the original one. Called once, before
         `look`, where any subject is to be looked at. Raises as `look` does."""
+        return
 
     @abstractmethod
     def look(self, bench: ReviewBench, subjects: Sequence[Reviewed], work: Work) -> Iterator[tuple[Reviewed, Found]]:

@@ -4,7 +4,6 @@ kept at once."""
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,18 +11,17 @@ from pathlib import Path
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.benchmarks import Benchmarks, Task, tasks_named
 from heretic_tui.engine.review.checks.base import Check, Found
-from heretic_tui.engine.review.scores import Figure, Score
-from heretic_tui.errors import HereticError
+from heretic_tui.engine.review.score_figures import figures_of, notes_of
+from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import user_path
-from heretic_tui.run.reviews import ReviewFigure
 from heretic_tui.run.scores import TaskScore, keep_score, kept_score
 from heretic_tui.settings.schema import Settings
+from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
-# So many parts of a group have figures of their own; of more the note tells.
-_PARTS = 8
-# Standard errors from a figure to the bounds of its 95 % interval.
-_BOUND = 1.96
+# Files that tasks of the user's are made of; the last is of a data set that was prepared before, if that lies there.
+_FILES = frozenset({".yaml", ".yml", ".py", ".json", ".jsonl", ".csv", ".tsv", ".txt", ".parquet"})
+_CACHED = "dataset_info.json"
 
 
 class InMemory(Check):
@@ -92,17 +90,20 @@ class InMemory(Check):
         score = self._benchmarks.score(task, bench.model, subject.edits, work)
         if score.problem:
             return score.problem
-        figures = _figures(score)
+        figures = figures_of(score)
         if not figures:
             return "it gives no figure that is a number"
-        found = TaskScore(of=of, task=task.name, items=score.items, figures=figures, notes=_notes(score))
+        found = TaskScore(of=of, task=task.name, items=score.items, figures=figures, notes=notes_of(score))
         keep_score(bench.folder.scores, found)
         work.note(f"{self.title}, {subject.name}: {', '.join(f'{each.name} {each.text}' for each in figures)}")
         return found
 
     def _with(self, settings: Settings) -> list[object]:
-        """What scores depend on beside subject and task. The content of the folder is looked at once: loading a task
-        may leave files there."""
+        """What scores depend on beside subject and task. The content of the folder is looked at once.
+
+        Raises:
+            UsageError: when a file of it cannot be read.
+        """
         if self._content is None:
             folder = _folder(settings)
             self._content = _digest(folder) if folder else ""
@@ -121,63 +122,22 @@ def _folder(settings: Settings) -> Path | None:
 
 
 def _digest(folder: Path) -> str:
-    """By names, sizes and times of the files in a folder, without what Python writes there."""
+    """By names and content of the files that tasks are made of.
+
+    Raises:
+        UsageError: when one cannot be read.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            there = path.stat()
-            digest.update(f"{path.relative_to(folder)}:{there.st_size}:{there.st_mtime_ns}\n".encode(errors="replace"))
+        if path.suffix in _FILES and path.name != _CACHED and path.is_file():
+            try:
+                with path.open("rb") as file:
+                    content = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise UsageError(f"{quoted(str(path), 200)} cannot be read: {error.strerror}") from error
+            digest.update(f"{path.relative_to(folder)}:{content}\n".encode(errors="replace"))
     return digest.hexdigest()
 
 
 def _line(task: Task, problem: str) -> str:
     return f"{task.name}: {problem}"
-
-
-def _figures(score: Score) -> list[ReviewFigure]:
-    """The figure of a task and those of its parts, where these are few, or it has none of its own."""
-    own = _figure(score.task, score.task, score)
-    parts = score.parts if own is None or len(score.parts) <= _PARTS else ()
-    return [
-        figure for figure in (own, *(_figure(f"{score.task}.{part.task}", part.task, part) for part in parts)) if figure
-    ]
-
-
-def _figure(key: str, name: str, score: Score) -> ReviewFigure | None:
-    """The main figure of a task; None where there is none, or it is no number."""
-    main = score.main
-    if main is None or not math.isfinite(main.value):
-        return None
-    values = None if main.by_item is None or not all(map(math.isfinite, main.by_item)) else main.by_item.tolist()
-    error = main.error if main.error is not None and math.isfinite(main.error) else None
-    low, high = (None, None) if error is None else (main.value - _BOUND * error, main.value + _BOUND * error)
-    share = _is_share(score, main)
-    if share and low is not None and high is not None:
-        low, high = max(0.0, low), min(1.0, high)
-    return ReviewFigure(
-        key=key,
-        name=f"{name} {main.metric}",
-        short=name,
-        value=main.value,
-        form="share" if share else "number",
-        of=score.items,
-        low=low,
-        high=high,
-        better=None if main.higher_is_better is None else "high" if main.higher_is_better else "low",
-        values=values,
-    )
-
-
-def _is_share(score: Score, figure: Figure) -> bool:
-    """Whether a figure is a mean of values that lie between 0 and 1, or one of such figures."""
-    if figure.by_item is not None:
-        return bool(((figure.by_item >= 0) & (figure.by_item <= 1)).all())
-    parts = [part.main for part in score.parts]
-    return bool(parts) and all(part and part.by_item is not None and _is_share(score, part) for part in parts)
-
-
-def _notes(score: Score) -> list[str]:
-    if len(score.parts) <= _PARTS:
-        return []
-    parts = [(part, _figure(part.task, part.task, part)) for part in score.parts]
-    return [f"{score.task} by part: {', '.join(f'{part.task} {figure.text}' for part, figure in parts if figure)}"]
