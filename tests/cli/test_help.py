@@ -14,8 +14,8 @@ Heretic = Callable[..., Ended]
 USAGES = {
     "open": "[MODEL]", "follow": "", "attach": "[RUN]", "demo": "", "run": "[MODEL]", "queue": "[ACTION]",
     "runs": "", "show": "RUN", "note": "RUN TRIAL",
-    "inspect": "[MODEL]", "score": "[MODEL]", "review": "RUN | --base BASE EDITED", "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN",
-    "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
+    "inspect": "[MODEL]", "score": "[MODEL]", "review": "RUN | --base BASE EDITED",
+    "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN", "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
 }  # fmt: skip
 
 
