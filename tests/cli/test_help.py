@@ -15,7 +15,8 @@ USAGES = {
     "open": "[MODEL]", "follow": "", "attach": "[RUN]", "demo": "", "run": "[MODEL]", "queue": "[ACTION]",
     "runs": "", "show": "RUN", "note": "RUN TRIAL",
     "inspect": "[MODEL]", "score": "[MODEL]", "review": "RUN | --base BASE EDITED",
-    "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN", "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
+    "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN",
+    "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
 }  # fmt: skip
 
 
