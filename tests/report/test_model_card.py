@@ -71,7 +71,8 @@ def test_what_a_review_found_is_a_table_and_no_markup(record: ExportRecord, tmp_
     )
     reviewed = replace(record, review=rows)
     card = card_text(reviewed)
-    table = card[card.index("| | original model | trial") :].splitlines()[2:7]
+    table = card[card.index("## Review") :].splitlines()
+    table = table[table.index("|---|---|---|---|") + 1 :][:5]
     assert table == [
         "| **Held-out** | | | |",
         "| refused | 9/9 | 1/9 (0–4) | beyond chance |",
