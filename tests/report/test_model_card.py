@@ -75,7 +75,7 @@ def test_what_a_review_found_is_a_table_and_no_markup(record: ExportRecord, tmp_
     table = table[table.index("|---|---|---|---|") + 1 :][:5]
     assert table == [
         "| **Held-out** | | | |",
-        "| refused | 9/9 | 1/9 (0–4) | beyond chance |",
+        "| refused | 9/9 (6–9) | 1/9 (0–4) | beyond chance |",
         r"| a \| b |  | 2 |  |",
         "| **Damage** | | | |",
         "| KL | 0 | 0.1 | within chance |",
