@@ -10,7 +10,6 @@ from pathlib import Path
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Review as Ask
-from heretic_tui.plugins import CHECKS, names
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it
@@ -135,15 +134,19 @@ class Reviews:
         """Another process may have reviewed."""
         self._stale = True
 
-    def take(self) -> bool:
-        """Take in what was read since the last call, and have read what changed; whether `found` is another."""
+    def take(self, checks: Sequence[str]) -> bool:
+        """Take in what was read since the last call, and have read what changed; whether `found` is another.
+
+        Args:
+            checks: names of checks, in the order in which they are shown; others follow.
+        """
         read, self._read = self._read, None
         if read is not None:
             self.found = read
             self.changes += 1
         if self._reader and (self._stale or self._seen != self._annotations.changes) and not self.reading:
             self._stale, self._seen = False, self._annotations.changes
-            self._thread = threading.Thread(target=self._read_all, name="reviews", daemon=True)
+            self._thread = threading.Thread(target=self._read_all, args=(checks,), name="reviews", daemon=True)
             self._thread.start()
         return read is not None
 
@@ -156,7 +159,7 @@ class Reviews:
         if self._thread is not None:
             self._thread.join()
 
-    def _read_all(self) -> None:
+    def _read_all(self, checks: Sequence[str]) -> None:
         assert self._reader is not None
-        found = self._reader.read(names(CHECKS))
+        found = self._reader.read(checks)
         self._read = as_people_have_it(found, self._annotations, self._reader.answers)

@@ -131,7 +131,7 @@ class RunView:
             self.selected_trial = next(iter(self.state.trials), None)
         kinds = {event.type for event in events} | ({EVERYTHING} if was_alive != self.alive else set())
         kinds |= self._take_annotations(events)
-        if self.reviews.take():
+        if self.reviews.take(self._checks):
             kinds.add(REVIEWED)
         damage = tuple(self.annotations.problems)
         self.annotations.problems.clear()
@@ -161,6 +161,12 @@ class RunView:
         counted = self.recount.take(self.state)
         self.corrected += counted
         return {ANNOTATED} if counted or self._told_changes != before else set()
+
+    @property
+    def _checks(self) -> Sequence[str]:
+        """Names of the run's checks in their order."""
+        found = self.state.opened.settings.get("review_checks") if self.state.opened else None
+        return [str(name) for name in found] if isinstance(found, list | tuple) else ()
 
     # Annotations
 

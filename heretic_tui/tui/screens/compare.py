@@ -40,6 +40,8 @@ from heretic_tui.words import of_trial, plain
 
 _SIDES = ("left", "right")
 _TITLES = {DIFFER: "prompts where they differ", HARMLESS: HARMLESS}
+# Columns of answers of a review: what a second opinion says, and what is wrong with them as texts.
+_BESIDE = ("opinion", "broken")
 # What a person types for the original model.
 _BASE = ("base", "original")
 
@@ -161,18 +163,26 @@ does, and a verdict of yours goes on to the next prompt.
         shown = list(dict.fromkeys([None, *compared.sides]))
         arrow = compared.sides[self.side]
         heads = [Column(side_name(w), (glyphs.closed if w == arrow else "") + side_name(w), 10) for w in shown]
-        if compared.reviewed:
-            heads += [Column("opinion", "opinion", 10), Column("broken", "broken", 10)]
+        beside = self._columns_beside()
+        heads += [Column(name, name, 10) for name in beside]
         table.set_columns([Column("number", "#", 4, right=True), *heads, Column("prompt", "prompt", 0)])
         listed = compared.listed()
         table.set_empty(compared.nothing)
-        table.set_rows([self._row(number, shown) for number in listed])
+        table.set_rows([self._row(number, shown, beside) for number in listed])
         what = _TITLES.get(compared.filter, f"prompts: {compared.filter}")
         against = " against ".join(of_trial(whose) for whose in compared.sides)
         title = f"{against}   {what}   {len(listed)} of {len(compared.numbers())}"
         self.query_one("#prompts-pane", Frame).retitle(title)
 
-    def _row(self, number: int, shown: Sequence[Whose]) -> Row:
+    def _columns_beside(self) -> list[str]:
+        """Which of opinion and broken anything is said of, of answers of the side that is judged."""
+        compared = self.compared
+        if not compared.reviewed:
+            return []
+        said = [said_beside(compared.answer(compared.sides[self.side], number)) for number in compared.numbers()]
+        return [name for place, name in enumerate(_BESIDE) if any(each[place] for each in said)]
+
+    def _row(self, number: int, shown: Sequence[Whose], beside: Sequence[str]) -> Row:
         answers = [self.compared.answer(whose, number) for whose in shown]
         cells = [verdict_cell(answer, self.view.annotations, self.view.glyphs) for answer in answers]
         prompt = next((answer.prompt for answer in answers if answer), "")
@@ -182,9 +192,9 @@ does, and a verdict of yours goes on to the next prompt.
             for place, (whose, (_, kind)) in enumerate(zip(shown, cells, strict=True), start=1)
         )
         texts = [text for text, _ in cells]
-        if self.compared.reviewed:
-            # Of the side that is judged.
-            texts += said_beside(self.compared.answer(self.compared.sides[self.side], number))
+        if beside:
+            said = said_beside(self.compared.answer(self.compared.sides[self.side], number))
+            texts += [said[_BESIDE.index(name)] for name in beside]
         row = Row(number, (str(number), *texts, words), kinds=kinds)
         return row if prompt else replace(row, kind="dim")
 

@@ -59,6 +59,7 @@ class CompareVerdicts(SubScreen):
         was = answer.said(annotations)
         if was == ruling:
             self.say(f"Prompt {number} of {of_trial(whose)} counts as {ruling} already.")
+            self._go_on()
             return
         word = answer.overruling(ruling, annotations)
         before = annotations.present(word)
@@ -67,9 +68,12 @@ class CompareVerdicts(SubScreen):
         if self._give(word):
             self._undo.append((before, number, whose))
             self._tell(number, whose, f"{was or 'no verdict'} {self.view.glyphs.becomes} {ruling}", answer)
-            if self.compared.reviewed:
-                # They are gone through.
-                self.query_one("#prompts", LineTable).action_move(1)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Answers of a review are gone through: to the next prompt."""
+        if self.compared.reviewed:
+            self.query_one("#prompts", LineTable).action_move(1)
 
     def action_undo(self) -> None:
         if not self._undo:

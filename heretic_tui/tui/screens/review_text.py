@@ -176,12 +176,12 @@ def _curve(values: Sequence[float], width: int, low: float, high: float, glyphs:
 
 def legend(drawn: Drawn) -> str:
     """What the signs of the table mean."""
-    g, whom = drawn.glyphs, "the original model" if drawn.reference is None else f"trial {drawn.reference}"
+    g = drawn.glyphs
     parts = [
         f"{g.selected} compared with",
-        f"{g.about} within chance of {whom}",
-        f"{g.rising} higher, {g.falling} lower by more than chance",
+        f"{g.about} within chance of {drawn.review.name(drawn.reference)}",
+        f"{g.rising}{g.falling} higher, lower by more",
     ]
     if any(finding.overruled for each in drawn.review.findings.values() for finding in each.values()):
-        parts.append(f"{g.overruled} with verdicts of yours")
+        parts.append(f"{g.overruled} with your verdicts")
     return "   ".join([*parts, "(95 % interval)"])

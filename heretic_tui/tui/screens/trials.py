@@ -15,7 +15,7 @@ from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState
 from heretic_tui.tui.filters import filter_example, parse_filter, sort_keys
 from heretic_tui.tui.keys import next_choice, typed_number
 from heretic_tui.tui.messages import CopyText
-from heretic_tui.tui.run_view import ANNOTATED
+from heretic_tui.tui.run_view import ANNOTATED, REVIEWED
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.trials_listing import Listing, Wanted
@@ -59,7 +59,12 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front marked tag:mild note:s
 dominated decoded screened failed. All must be true, and only what is certain counts: refusals<=5 leaves estimates out.
 
 Columns are set in the file of the interface (heretic-tui config --interface): under columns, trials = a list of mark,
-trial, front, the figures by name, direction, strength, time, tags, note, state, peak.
+trial, front, the figures by name, direction, strength, time, tags, note, state, peak; of what reviews found,
+CHECK.FIGURE such as held_out.refused or sampling.refused (heretic-tui show --json tells all).
+
+R asks for a review of finalists: whether the figures of the search hold on other prompts, for sampled answers, and so
+on; V shows what was found. A sign behind a count of refusals, and another in the scatter, say of which trials of the
+front the selected one is within chance: their verdicts on the same prompts differ by no more (McNemar's exact test).
 """
     BINDINGS = [
         Binding("enter", "responses", "Responses", tooltip="what the original model and the trial answered", show=True),
@@ -75,7 +80,7 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             "review",
             "Review",
             show=False,
-            tooltip="review finalists: is it true what the search says? Again: cancel",
+            tooltip="ask for a review of finalists, or cancel it",
         ),
         Binding("V", "reviewed", "Reviewed", show=False, tooltip="show what reviews found"),
         Binding("m", "mark", "Mark", show=False, tooltip="mark the selected trial, or take the mark away"),
@@ -108,6 +113,8 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._columns_told = False
         # Which pane stands where there is no room for all.
         self._turn = 0
+        # Trials of which reviews found something since they were painted.
+        self._reviewed_anew: set[int] = set()
         # The run that what follows belongs to.
         self._of: RunState | None = None
 
@@ -163,6 +170,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._paint_trials()
         self.paint_detail()
 
+    def show_alike(self) -> None:
+        self._paint_trials()
+        self.paint_detail()
+
     def ticked(self) -> None:
         self._paint_preparing()
 
@@ -181,13 +192,18 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
         self._paint_preparing()
         if touched(kinds, "run_opened"):
             self._take_run()
-        if touched(kinds, "trial_started", "trials_taken_up", "trial_finished", "run_opened", ANNOTATED, *_COUNTS):
+        if touched(kinds, REVIEWED):
+            self._take_review()
+        if touched(
+            kinds, "trial_started", "trials_taken_up", "trial_finished", "run_opened", ANNOTATED, REVIEWED, *_COUNTS
+        ):
             self._paint_trials()
             # Another trial's end can take the selected one off the front.
             self.paint_detail()
             self.paint_progress()
             if touched(kinds, "trial_finished") and self.known_answers() is None:
                 self.look_up_answers()
+            self.look_up_alike()
         elif touched(kinds, "progress", "measured"):
             self._paint_running()
 
@@ -217,18 +233,27 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
             self._columns_told = True
             for problem in column_problems(figures, wanted):
                 self.say(problem, "warning")
-        return trial_columns(figures, wanted)
+        return trial_columns(figures, wanted, self.view.reviews.found)
+
+    def _take_review(self) -> None:
+        """Reviews found something: their columns come, and the lines of the trials that they found it of are others."""
+        columns = self._wanted_columns()
+        if columns != self._columns:
+            self._columns = columns
+            self.query_one("#trial-table", LineTable).set_columns(columns)
+        self._reviewed_anew = {subject for subject in self.view.reviews.found.subjects if subject is not None}
 
     def _paint_trials(self) -> None:
         state, listing = self.view.state, self._listing
-        listing.update(state, self.view.annotations, self._wanted())
+        listing.update(state, self.view.annotations, self._wanted(), self._reviewed_anew)
+        self._reviewed_anew = set()
         table = self.query_one("#trial-table", LineTable)
         rows = [listing.rows[number] for number in listing.numbers]
         shown = len(rows)
         table.set_empty(self._nothing())
         above = int(bool(rows and state.base and not self._filter))
         if above and state.base:
-            rows.insert(0, original_row(state.base, self._columns, state.figures))
+            rows.insert(0, original_row(state.base, self._columns, state.figures, self.view.reviews.found))
         first = table.cursor is None
         # The last line of a filter is not the latest trial.
         follow = self._sort == "trial" and not self._reverse and self._filter == self._listed_by
@@ -306,7 +331,10 @@ trial, front, the figures by name, direction, strength, time, tags, note, state,
     def _seen(self) -> Seen:
         view, model = self.view, self.view.state.model
         layers = model.layers if model else 0
-        return Seen(view.state.figures, view.annotations, view.glyphs, layers, view.alive, view.timed)
+        return Seen(
+            view.state.figures, view.annotations, view.glyphs, layers, view.alive, view.timed, view.reviews.found,
+            self.alike_numbers,
+        )  # fmt: skip
 
     def _wanted(self) -> Wanted:
         return Wanted(self._filter, self._sort, self._reverse, tuple(self._columns), self._seen())

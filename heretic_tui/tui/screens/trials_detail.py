@@ -36,6 +36,7 @@ class Shown:
         answers: what it says to the harmful prompts; None while that is not known.
         timed: whether durations are shown.
         width: cells of a line; 0 where that is not known.
+        alike: in words, of which trials its refusals are within chance; empty where of none, or nobody knows.
     """
 
     state: RunState
@@ -46,6 +47,7 @@ class Shown:
     timed: bool
     alive: bool
     width: int = 0
+    alike: str = ""
 
 
 def detail_title(trial: TrialRecord, front: bool, annotations: Annotations, glyphs: Glyphs) -> str:
@@ -69,6 +71,8 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         text.append(_side_by_side(said, shown.width) + "\n", look.good if front else "")
     else:
         text.append(_unmeasured(trial, shown), look.busy)
+    if shown.alike:
+        text.append(f"{shown.glyphs.about} {shown.alike}\n", look.link)
     if trial.state == "dominated":
         text.append_text(_cut_short(trial, look))
     if trial.looked_at:

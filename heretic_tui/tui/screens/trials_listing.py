@@ -4,8 +4,8 @@ one look to the next: only trials that changed since are looked at again."""
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import FINISHED, RunState, TrialRecord
@@ -47,6 +47,7 @@ class Listing:
 
     def _forget(self) -> None:
         self.front: set[int] = set()
+        self._alike: frozenset[int] = frozenset()
         self.rows: dict[int, Row] = {}
         self.begun: set[int] = set()
         self.by_hand: set[int] = set()
@@ -65,8 +66,12 @@ class Listing:
     def points(self) -> tuple[Point, ...]:
         return tuple(self._points.values())
 
-    def update(self, state: RunState, annotations: Annotations, wanted: Wanted) -> None:
-        """Take in what changed since the last call; everything where what is wanted, or what people say, is another."""
+    def update(self, state: RunState, annotations: Annotations, wanted: Wanted, again: Iterable[int] = ()) -> None:
+        """Take in what changed since the last call; everything where what is wanted, or what people say, is another.
+
+        Args:
+            again: trials of which something else is known now than what the state has.
+        """
         basis = state, annotations, annotations.changes, wanted
         known = self._basis
         # A state and annotations grow: they are compared by which they are.
@@ -74,13 +79,13 @@ class Listing:
             self._forget()
             self._basis = basis
         # Those in hand have other figures each time.
-        changed = {*state.changes[self._looked :], *(trial.number for trial in state.in_hand)}
+        changed = {*state.changes[self._looked :], *(trial.number for trial in state.in_hand), *again}
         if not self._looked:
             changed.update(state.trials)
         self._looked = len(state.changes)
         front = {trial.number for trial in state.front()}
-        changed |= front ^ self.front
-        self.front = front
+        changed |= (front ^ self.front) | (wanted.seen.alike ^ self._alike)
+        self.front, self._alike = front, wanted.seen.alike
         if changed:
             test = parse_filter(wanted.words, state.figures, annotations)
             key = sort_key(wanted.sort, state.figures, wanted.reverse)
@@ -91,6 +96,8 @@ class Listing:
                 point = point_of(
                     trial, (state.figures[0], state.figures[1]), number in front, annotations.marked(number), not listed
                 )
+                if point and number in wanted.seen.alike:
+                    point = replace(point, alike=True)
                 self._keep(trial, point)
 
     def row(self, trial: TrialRecord, wanted: Wanted) -> Row:

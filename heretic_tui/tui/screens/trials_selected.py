@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from heretic_tui.run.state import MEASURED_STATES, TrialRecord
+from heretic_tui.tui.chances import Alike, Chances
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.trials_answers import Answers, answers_of, answers_text
 from heretic_tui.tui.screens.trials_detail import Shown, detail_title, original_detail, trial_detail
@@ -23,6 +24,7 @@ class TrialSelected(ModeScreen):
 
     Attributes:
         on_original: whether the cursor of the table is on the original model.
+        alike: of which trials of the front a trial is within chance, as was found last.
     """
 
     def __init__(self) -> None:
@@ -30,9 +32,17 @@ class TrialSelected(ModeScreen):
         self.on_original = False
         # The answers of the trial whose number is the first; None for the original model.
         self._answers: tuple[int | None, Answers] | None = None
+        self.alike: Alike | None = None
+        self._chances: Chances | None = None
+        # What `alike` was looked up for.
+        self._alike_of: object = None
 
     def forget_answers(self) -> None:
-        self._answers = None
+        self._answers = self.alike = self._chances = self._alike_of = None
+
+    def show_alike(self) -> None:
+        """Show of which trials the selected one is within chance."""
+        raise NotImplementedError
 
     @property
     def trial(self) -> TrialRecord | None:
@@ -45,7 +55,7 @@ class TrialSelected(ModeScreen):
         panel = self.query_one("#detail", TextPanel)
         shown = Shown(
             view.state, view.annotations, self.known_answers(), self.looks, view.glyphs, view.timed, view.alive,
-            panel.size.width,
+            panel.size.width, self.alike.words if self.alike and trial and self.alike.trial == trial.number else "",
         )  # fmt: skip
         if self.on_original and view.state.base:
             frame.retitle(Text(f"{view.glyphs.original} Original model", self.looks.base))
@@ -79,6 +89,42 @@ class TrialSelected(ModeScreen):
         if original or (trial and trial.state in MEASURED_STATES):
             number = None if original else whose
             self.set_timer(_STAYED, self.careful(lambda: self._read_answers(number)))
+        self.set_timer(_STAYED, self.careful(self.look_up_alike))
+
+    @property
+    def alike_numbers(self) -> frozenset[int]:
+        """Trials of the front that are within chance of the selected one."""
+        alike, trial = self.alike, self.trial
+        return frozenset(alike.numbers) if alike and trial and alike.trial == trial.number else frozenset()
+
+    def look_up_alike(self) -> None:
+        """Find out of which trials of the front the selected one is within chance, where that may be otherwise than it
+        was."""
+        view, trial = self.view, self.trial
+        if trial is None or trial.state != "complete" or view.folder is None:
+            if self._alike_of is not None:
+                self.alike = self._alike_of = None
+                self.show_alike()
+            return
+        front = tuple(other.number for other in view.state.front())
+        reviewed = tuple(subject for subject in view.reviews.found.subjects if subject is not None)
+        wanted = trial.number, front, view.annotations.changes, view.reviews.changes
+        if wanted == self._alike_of:
+            return
+        self._alike_of = wanted
+        self._chances = self._chances or Chances(view.folder, view.annotations)
+        chances, number, reviews = self._chances, trial.number, view.reviews.changes
+
+        def work() -> None:
+            alike = chances.alike(number, front, reviewed, reviews)
+            self.app.call_from_thread(self.careful(lambda: self._take_alike(chances, alike)))
+
+        on_thread(self, work, "chances")
+
+    def _take_alike(self, chances: Chances, alike: Alike) -> None:
+        if self.is_ready and chances is self._chances and alike != self.alike:
+            self.alike = alike
+            self.show_alike()
 
     def _read_answers(self, number: int | None) -> None:
         folder, annotations = self.view.folder, self.view.annotations

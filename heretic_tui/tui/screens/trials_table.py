@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.parameters import Parameters
+from heretic_tui.plugins import CHECKS, names
 from heretic_tui.report.lines import direction_cell
 from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.reviews import Review, ReviewFigure, Subject
 from heretic_tui.run.state import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.trial_figures import figure_text
@@ -36,6 +38,8 @@ class Seen:
         layers: of the model; 0 where they are not known.
         alive: whether an engine is at work on the run.
         timed: whether durations are shown.
+        review: what reviews found. The lines of reviewed trials are made anew when it is another (Listing.update).
+        alike: trials on the front whose refusals are within chance of the selected one's; the same.
     """
 
     figures: Sequence[Figure]
@@ -44,6 +48,8 @@ class Seen:
     layers: int
     alive: bool
     timed: bool
+    review: Review | None = field(default=None, compare=False)
+    alike: frozenset[int] = field(default=frozenset(), compare=False)
 
 
 # The text of a cell, and the component class of its own that it has in any line.
@@ -56,13 +62,18 @@ def heading(figure: Figure) -> str:
     return plain(figure.participle or figure.short)
 
 
-def known_columns(figures: Sequence[Figure]) -> dict[str, Column]:
+# The figure of a review that is shown unless somebody chooses columns: refusals on held-out prompts.
+_REVIEWED = "held_out.refused"
+
+
+def known_columns(figures: Sequence[Figure], review: Review | None = None) -> dict[str, Column]:
     """The columns that can be shown, by the names that the settings of the interface give them, in their order."""
     columns = [
         Column("mark", "", 1),
         Column("trial", "trial", 8, right=True),
         Column("front", "", 1),
         *(Column(f.word, heading(f), max(f.width, len(heading(f))), right=True) for f in in_tables(figures)),
+        *(Column(f"{check}.{f.key}", plain(f.short), _width(f), right=True) for check, f in _reviewed(review)),
         Column("direction", "direction", 10),
         Column("strength", "strength", STRENGTH_CELLS),
         Column("time", "time", 9, right=True),
@@ -74,39 +85,58 @@ def known_columns(figures: Sequence[Figure]) -> dict[str, Column]:
     return {column.key: column for column in columns}
 
 
-def trial_columns(figures: Sequence[Figure], wanted: Sequence[str] = ()) -> list[Column]:
+def _reviewed(review: Review | None) -> list[tuple[str, ReviewFigure]]:
+    """The figures of a review that trials have."""
+    if review is None or not any(subject is not None for subject in review.subjects):
+        return []
+    return review.rows()
+
+
+def _width(figure: ReviewFigure) -> int:
+    return max(9 if figure.form == "count" else 7, len(plain(figure.short)))
+
+
+def trial_columns(figures: Sequence[Figure], wanted: Sequence[str] = (), review: Review | None = None) -> list[Column]:
     """The columns of the table, from left to right.
 
     Args:
-        wanted: names of columns; those that are none are left out. Empty: all but note, state and peak.
+        wanted: names of columns; those that are none are left out. Empty: all but note, state and peak, and of a
+            review the held-out refusals alone.
     """
-    known = known_columns(figures)
+    known = known_columns(figures, review)
     chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
-    return chosen or [column for name, column in known.items() if name not in ("note", "state", "peak")]
+    others = {f"{check}.{figure.key}" for check, figure in _reviewed(review)} - {_REVIEWED}
+    return chosen or [
+        column for name, column in known.items() if name not in ("note", "state", "peak") and name not in others
+    ]
 
 
 def column_problems(figures: Sequence[Figure], wanted: Sequence[str]) -> list[str]:
     """What is wrong with the names of columns, a sentence each."""
-    known = known_columns(figures)
-    unknown = [name for name in dict.fromkeys(wanted) if name not in known]
+    known, checks = known_columns(figures), names(CHECKS)
+    # What a check of a review finds is known when it has found it.
+    unknown = [name for name in dict.fromkeys(wanted) if name not in known and name.partition(".")[0] not in checks]
     return [f"The table of trials has no column {name!r}{nearest(name, known) or '.'}" for name in unknown]
 
 
 def trial_row(trial: TrialRecord, front: bool, columns: Sequence[Column], seen: Seen) -> Row:
     """A trial's line of the table."""
     makers = {**_MAKERS, **{f.word: _figure_maker(f) for f in seen.figures}}
-    cells = [makers[column.key](trial, front, seen) for column in columns]
+    cells = [makers.get(column.key, _review_maker(column.key))(trial, front, seen) for column in columns]
     kinds = tuple((place, kind) for place, (_, kind) in enumerate(cells) if kind)
     dim = state_of(trial, seen.alive) in ("dominated", "screened")
     return Row(trial.number, tuple(text for text, _ in cells), "dim" if dim else "row", kinds)
 
 
-def original_row(base: BaselineMeasured, columns: Sequence[Column], figures: Sequence[Figure]) -> Row:
+def original_row(
+    base: BaselineMeasured, columns: Sequence[Column], figures: Sequence[Figure], review: Review | None = None
+) -> Row:
     """The line of the original model."""
     cells = {
         "trial": ORIGINAL,
         **{f.word: f.text(base.figures[f.key], base.prompts) for f in figures if f.key in base.figures},
         "direction": "no edit",
+        **{column.key: reviewed_text(review, column.key, None) for column in columns if "." in column.key},
     }
     return Row(ORIGINAL, tuple(cells.get(column.key, "") for column in columns), "base")
 
@@ -146,7 +176,22 @@ def _front(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
 
 def _figure_maker(figure: Figure) -> _Maker:
     def make(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
-        return (figure_text(trial, figure, seen.glyphs), "good" if front else "")
+        alike = seen.glyphs.about if figure.key == REFUSALS and trial.number in seen.alike else ""
+        return (figure_text(trial, figure, seen.glyphs) + alike, "good" if front else "")
+
+    return make
+
+
+def reviewed_text(review: Review | None, column: str, subject: Subject, overruled: str = "") -> str:
+    """A figure of a review as the column with this name has it; empty where there is none."""
+    check, _, key = column.partition(".")
+    found = review.figure(check, key, subject) if review else None
+    return found.text + (overruled if found.overruled else "") if found else ""
+
+
+def _review_maker(column: str) -> _Maker:
+    def make(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+        return (reviewed_text(seen.review, column, trial.number, seen.glyphs.overruled), "good" if front else "")
 
     return make
 

@@ -31,7 +31,7 @@ _NEAR = 0.3
 
 # A character and the name of its style.
 _Cells = dict[tuple[int, int], tuple[str, str]]
-_STYLES = ("axis", "point", "front", "short", "marked", "running", "original", "left-out", "cursor")
+_STYLES = ("axis", "point", "front", "short", "marked", "running", "original", "left-out", "cursor", "alike")
 
 
 class ParetoPlot(Widget, can_focus=True):
@@ -334,6 +334,7 @@ class ParetoPlot(Widget, can_focus=True):
             *([(g.screened, f"screened ({g.about})", "short")] if any(point.screened for point in points) else []),
             (g.marked, "marked", "marked"),
             (g.chosen, "selected", "cursor"),
+            *([(g.alike, "within chance of it", "alike")] if any(point.alike for point in points) else []),
             (g.here, "running", "running"),
             (g.original, "original model", "original"),
             *([(g.by_hand, "by hand", "point")] if any(point.by_hand for point in points) else []),
@@ -363,6 +364,8 @@ def _sign(point: Point, g: Glyphs) -> tuple[str, str]:
         return g.complete, "left-out"
     if point.marked:
         return g.marked, "marked"
+    if point.alike:
+        return g.alike, "alike"
     if point.screened:
         return g.screened, "short"
     glyph = g.by_hand if point.by_hand else g.front if point.front else g.cut_short if point.cut_short else g.beaten

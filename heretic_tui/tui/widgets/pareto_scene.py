@@ -18,6 +18,7 @@ class Point:
     Attributes:
         x, y: its first and its second objective; of one that was cut short or screened, where it is expected to be.
         left_out: whether a filter leaves it out.
+        alike: whether its refusals are within chance of those of the selected trial.
     """
 
     number: int
@@ -29,6 +30,7 @@ class Point:
     by_hand: bool = False
     screened: bool = False
     left_out: bool = False
+    alike: bool = False
 
 
 @dataclass(frozen=True)
