@@ -1,5 +1,5 @@
 """The examples of docs/extending.md as an installed package: a search with a metric, a judge, an edit method and a
-direction method of somebody else's, from the command line to the card of an export."""
+direction method of somebody else's, from the command line to the card of an export; and a check of its finalists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
+from heretic_tui.plugins import CHECKS, DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from tests.support.commands import Ended
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
@@ -23,6 +23,7 @@ EXPECTED = {
     JUDGES: ["opening"],
     EDIT_METHODS: ["reflect"],
     DIRECTION_METHODS: ["median_difference"],
+    CHECKS: ["answer_length"],
 }
 SMALL = [
     "--good-prompts.split", "[:40]", "--bad-prompts.split", "[:40]", "--good-evaluation-prompts.split", "[:16]",
@@ -106,6 +107,17 @@ def test_a_search_with_all_of_them(installed: Path, heretic: Heretic, tmp_path: 
     assert [set(trial["figures"]) for trial in shown["trials"]] == [figures] * 3
     assert [trial["figures"] for trial in shown["trials"][:2]] == [trial["figures"] for trial in trials]
     assert "entropy" in heretic("show", run).out
+
+    checks = ["--review-checks", "answer_length", "--review-good-prompts.split", "[:9]", "--json"]
+    done = heretic("review", run, "--trial", "2", *checks)
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    assert [(finding["check"], finding["subject"]) for finding in found] == [
+        ("answer_length", "original"),
+        ("answer_length", 2),
+    ]
+    assert all(finding["figures"][0]["of"] == 9 and finding["figures"][0]["value"] > 1 for finding in found)
+    assert found[1]["figures"][0]["against_original"]["within_chance"] in (True, False)
 
     out = tmp_path / "out"
     done = heretic("export", run, "--trial", "2", out, "--as", "adapter")

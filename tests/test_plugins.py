@@ -17,8 +17,9 @@ from heretic_tui.engine.directions.methods.base import direction_method
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.engine.metrics.judges.base import judge_named
+from heretic_tui.engine.review.review import checks_named
 from heretic_tui.errors import UsageError
-from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, method, names, summary
+from heretic_tui.plugins import CHECKS, DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, method, names, summary
 
 # What hands the method with a name to the program, and sees that it follows the protocol.
 TAKEN_BY: dict[Kind, Callable[[str], object]] = {
@@ -26,6 +27,7 @@ TAKEN_BY: dict[Kind, Callable[[str], object]] = {
     JUDGES: judge_named,
     EDIT_METHODS: edit_method,
     DIRECTION_METHODS: direction_method,
+    CHECKS: lambda name: checks_named([name])[name],
 }
 
 
@@ -67,7 +69,7 @@ def test_asking_for_names_imports_no_method() -> None:
     code = (
         "import sys; from heretic_tui import plugins\n"
         "print([plugins.names(kind) for kind in "
-        "(plugins.METRICS, plugins.JUDGES, plugins.EDIT_METHODS, plugins.DIRECTION_METHODS)])\n"
+        "(plugins.METRICS, plugins.JUDGES, plugins.EDIT_METHODS, plugins.DIRECTION_METHODS, plugins.CHECKS)])\n"
         "print('torch' in sys.modules, 'heretic_tui.engine.metrics.refusals' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

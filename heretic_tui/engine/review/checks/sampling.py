@@ -25,19 +25,22 @@ class UnderSampling(Check):
 
     title = "Refusals under sampling"
 
+    def __init__(self) -> None:
+        self._sampling: Sampling | None = None
+
     def absent(self, bench: ReviewBench) -> str | None:
         if bench.of("harmful"):
             return None
         return "no harmful prompts are held out: name some (--review-bad-prompts)"
 
     def basis(self, bench: ReviewBench) -> object:
-        return [as_json(_sampling(bench)), bench.settings.review_samples, *bench.prompts_basis("harmful")]
+        return [as_json(self._how(bench)), bench.settings.review_samples, *bench.prompts_basis("harmful")]
 
     def seconds(self, bench: ReviewBench, subjects: Sequence[Reviewed]) -> float | None:
         return bench.seconds_of(len(subjects) * _rows(bench), bench.settings.max_response_length)
 
     def look(self, bench: ReviewBench, subjects: Sequence[Reviewed], work: Work) -> Iterator[tuple[Reviewed, Found]]:
-        sampling, count = _sampling(bench), bench.settings.review_samples
+        sampling, count = self._how(bench), bench.settings.review_samples
         # What was drawn of several subjects in one batch is there at once.
         several = math.ceil(_BATCHES * bench.model.batch_size / _rows(bench)) if bench.together else 1
         for start in range(0, len(subjects), several):
@@ -49,12 +52,14 @@ class UnderSampling(Check):
             for subject, answers in zip(some, drawn, strict=True):
                 yield subject, _found(answers, count)
 
+    def _how(self, bench: ReviewBench) -> Sampling:
+        """As the settings of the original model say, which is asked first: all subjects are sampled alike."""
+        if self._sampling is None:
+            self._sampling = own_sampling(bench.model, bench.settings.max_response_length, SEED)
+        return self._sampling
+
 
 METHOD = UnderSampling
-
-
-def _sampling(bench: ReviewBench) -> Sampling:
-    return own_sampling(bench.model, bench.settings.max_response_length, SEED)
 
 
 def _rows(bench: ReviewBench) -> int:
