@@ -117,7 +117,7 @@ def test_the_demo_is_reviewed_with_every_check(whole: Review) -> None:
     assert (share.value or 0) > 0.9
     assert (figure(whole, "sampling", "refused", 1).value or 0) < 0.3
     once = figure(whole, "sampling", "once", 1)
-    assert once.value == sum(value > 0 for value in figure(whole, "sampling", "refused", 1).values or ())
+    assert once.value == sum((value or 0) > 0 for value in figure(whole, "sampling", "refused", 1).values or ())
 
     assert figure(whole, "over_refusal", "harmless", None).value == 0
     kl = [figure(whole, "damage", "kl", subject).value or 0 for subject in (None, 1, 2)]
