@@ -12,6 +12,7 @@ from heretic_tui.terminal import Streams
 from heretic_tui.words import to_json
 
 if TYPE_CHECKING:
+    from heretic_tui.run.folder import RunFolder
     from heretic_tui.settings.schema import Settings
 
 # Beside those of reviews, what says how the model is loaded. All else is the run's.
@@ -36,7 +37,7 @@ def _review(options: argparse.Namespace, streams: Streams) -> int:
     if options.base:
         return _review_models(options, streams)
     folder = find_run_of(options, options.run)
-    own = user_settings(options)
+    own = user_settings(options, base=_recorded(folder))
     changes = _changes(options, own)
     with work_apart(streams, "reviewing", folder) as work:
         from heretic_tui.engine.session.reviewing import review_run
@@ -65,8 +66,16 @@ def _review_models(options: argparse.Namespace, streams: Streams) -> int:
     return DONE
 
 
+def _recorded(folder: RunFolder) -> dict[str, object]:
+    """The settings of reviews that a run was made with: a part of a prompt set is given on top of them."""
+    from heretic_tui.settings.schema import Settings, of_reviews
+
+    recorded = folder.read_record().settings or {}
+    return {name: value for name, value in recorded.items() if of_reviews(name) and name in Settings.model_fields}
+
+
 def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:
-    """What the user wants to be otherwise than the run's record has it: of reviews whatever is no default.
+    """All settings of reviews, and what else the user gives.
 
     Raises:
         UsageError: for a setting that belongs to the run.
@@ -76,11 +85,8 @@ def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:
     given = given_settings(options)
     if strange := [name for name in given if name not in _ALLOWANCES and not of_reviews(name)]:
         raise UsageError(f"--{strange[0].replace('_', '-')} is the run's to say: a review is of what the run found")
-    nothing = Settings()
-    chosen = [
-        name for name in Settings.model_fields if of_reviews(name) and getattr(own, name) != getattr(nothing, name)
-    ]
-    return {name: getattr(own, name) for name in {*chosen, *given} if name != "runs_dir"}
+    chosen = {name for name in Settings.model_fields if of_reviews(name)}
+    return {name: getattr(own, name) for name in chosen.union(given) if name != "runs_dir"}
 
 
 REVIEW = Subcommand(

@@ -68,6 +68,16 @@ def test_what_is_found_is_printed_kept_and_goes_into_the_card(
     assert "## Review" not in (tmp_path / "other" / "README.md").read_text()
 
 
+def test_a_part_of_the_run_s_own_held_out_prompts_is_given_on_top_of_them(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path, held_out: list[str]
+) -> None:
+    searched(heretic, tiny_folder, [*sets, *held_out, "--review-samples", "2"])
+    done = heretic("review", "model", "--trial", 1, *HELD_OUT, "--review-bad-prompts.split", "[:4]", "--json")
+    assert done.status == 0, done.err
+    found = found_of(json.loads(done.out), "held_out", 1)
+    assert (found["refused"]["of"], found["kl"]["of"]) == (4, 9)
+
+
 @pytest.mark.parametrize("form", ["merged", "adapter"])
 def test_a_model_that_somebody_edited_is_reviewed_beside_the_one_it_was_made_from(
     heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path, held_out: list[str], form: str
