@@ -67,15 +67,16 @@ def _review_models(options: argparse.Namespace, streams: Streams) -> int:
 
 
 def _recorded(folder: RunFolder) -> dict[str, object]:
-    """The settings of reviews that a run was made with: a part of a prompt set is given on top of them."""
-    from heretic_tui.settings.schema import Settings, of_reviews
+    """The held-out prompts that a run was made with: a part of a set is given on top of them. (No other settings of
+    reviews: who is asked, say, is the user's to tell and not a folder's, which somebody else may have written.)"""
+    from heretic_tui.settings.schema import DEFAULT_SETS, of_reviews
 
     recorded = folder.read_record().settings or {}
-    return {name: value for name, value in recorded.items() if of_reviews(name) and name in Settings.model_fields}
+    return {name: recorded[name] for name in DEFAULT_SETS if of_reviews(name) and name in recorded}
 
 
 def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:
-    """All settings of reviews, and what else the user gives.
+    """What the user wants to be otherwise than the run's record has it: of reviews whatever is no default.
 
     Raises:
         UsageError: for a setting that belongs to the run.
@@ -85,8 +86,11 @@ def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:
     given = given_settings(options)
     if strange := [name for name in given if name not in _ALLOWANCES and not of_reviews(name)]:
         raise UsageError(f"--{strange[0].replace('_', '-')} is the run's to say: a review is of what the run found")
-    chosen = {name for name in Settings.model_fields if of_reviews(name)}
-    return {name: getattr(own, name) for name in chosen.union(given) if name != "runs_dir"}
+    nothing = Settings()
+    chosen = [
+        name for name in Settings.model_fields if of_reviews(name) and getattr(own, name) != getattr(nothing, name)
+    ]
+    return {name: getattr(own, name) for name in {*chosen, *given} if name != "runs_dir"}
 
 
 REVIEW = Subcommand(

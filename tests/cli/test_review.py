@@ -78,6 +78,19 @@ def test_a_part_of_the_run_s_own_held_out_prompts_is_given_on_top_of_them(
     assert (found["refused"]["of"], found["kl"]["of"]) == (4, 9)
 
 
+def test_a_run_s_folder_does_not_say_who_is_asked(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path, held_out: list[str]
+) -> None:
+    searched(heretic, tiny_folder, [*sets, *held_out])
+    (folder,) = find_runs(tmp_path / "runs")
+    record = json.loads(folder.record.read_text())
+    record["settings"] |= {"review_endpoint": "http://127.0.0.1:9/v1", "review_endpoint_key": "HOME"}
+    folder.record.write_text(json.dumps(record))
+    done = heretic("review", "model", "--trial", 1, "--review-checks", "second_opinion")
+    assert "nobody is asked beside the judge" in done.err
+    assert "127.0.0.1" not in done.out + done.err
+
+
 @pytest.mark.parametrize("form", ["merged", "adapter"])
 def test_a_model_that_somebody_edited_is_reviewed_beside_the_one_it_was_made_from(
     heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path, held_out: list[str], form: str
