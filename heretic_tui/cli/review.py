@@ -12,7 +12,9 @@ from heretic_tui.terminal import Streams
 from heretic_tui.words import to_json
 
 if TYPE_CHECKING:
+    from heretic_tui.run.annotations import Annotations
     from heretic_tui.run.folder import RunFolder
+    from heretic_tui.run.reviews import Review
     from heretic_tui.settings.schema import Settings
 
 # Beside those of reviews, what says how the model is loaded. All else is the run's.
@@ -30,6 +32,10 @@ def _add_review(parser: argparse.ArgumentParser) -> None:
         "--trial", type=int, metavar="N", action="append", dest="trials",
         help="number of a trial, given once for each; without, up to eight that are spread over the front",
     )  # fmt: skip
+    parser.add_argument(
+        "--disagreements", action="store_true",
+        help="print each held-out answer on which judge and second opinion differ too; with --json, these alone",
+    )  # fmt: skip
     add_json(parser, "all that the run's reviews found, as JSON")
 
 
@@ -41,13 +47,12 @@ def _review(options: argparse.Namespace, streams: Streams) -> int:
     changes = _changes(options, own)
     with work_apart(streams, "reviewing", folder) as work:
         from heretic_tui.engine.session.reviewing import review_run
-        from heretic_tui.report.review import review_lines
         from heretic_tui.run.annotations import read_annotations
         from heretic_tui.run.reviews import people_review
 
         checks = review_run(folder, options.trials, changes, own, work)
-        found = people_review(folder.review, checks, read_annotations(folder))
-        streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else review_lines(found)))
+        annotations = read_annotations(folder)
+        streams.out.write_lines(*_lines(options, people_review(folder.review, checks, annotations), annotations))
     return DONE
 
 
@@ -57,11 +62,10 @@ def _review_models(options: argparse.Namespace, streams: Streams) -> int:
     settings = user_settings(options).model_copy(update={"model": options.base})
     with work_apart(streams, "reviewing") as work:
         from heretic_tui.engine.session.reviewing_models import review_models
-        from heretic_tui.report.review import review_lines
         from heretic_tui.run.reviews import read_review
 
         found = read_review(review_models(settings, options.run, work), settings.review_checks)
-        streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else review_lines(found)))
+        streams.out.write_lines(*_lines(options, found, None))
         work.note(f"what was found lies in {found.folder.path}")
     return DONE
 
@@ -73,6 +77,24 @@ def _recorded(folder: RunFolder) -> dict[str, object]:
 
     recorded = folder.read_record().settings or {}
     return {name: recorded[name] for name in DEFAULT_SETS if of_reviews(name) and name in recorded}
+
+
+def _lines(options: argparse.Namespace, found: Review, annotations: Annotations | None) -> list[str]:
+    """What is printed."""
+    from heretic_tui.report.judges import disagreement_lines, judged, judges_record
+    from heretic_tui.report.review import review_lines
+
+    if not options.disagreements:
+        return [to_json(found.to_json(), 1)] if options.json else review_lines(found)
+    from heretic_tui.engine.review.chance import agreement
+
+    subjects = judged(found)
+    if options.json:
+        return [to_json(judges_record(subjects, annotations), 1)]
+    both = [pair for each in subjects for pair in each.refused]
+    alike = agreement([one for one, _ in both], [other for _, other in both])
+    kappa = alike.kappa if alike else None
+    return [*review_lines(found), "", *disagreement_lines(subjects, annotations, kappa)]
 
 
 def _changes(options: argparse.Namespace, own: Settings) -> dict[str, object]:

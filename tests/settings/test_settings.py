@@ -132,6 +132,16 @@ def test_a_record_of_a_newer_version_is_told_as_such() -> None:
         from_record(record, load_settings(), "run.json")
 
 
+def test_whom_a_review_asks_and_whose_code_it_runs_is_the_users_own_to_say() -> None:
+    theirs = {"review_endpoint": "http://elsewhere/v1", "review_endpoint_key": "AWS_SECRET_ACCESS_KEY"}
+    record = {**to_record(load_settings()), **theirs, "review_task_folder": "/run/folder/tasks"}
+    found = from_record(record, load_settings(), "run.json")
+    assert (found.review_endpoint, found.review_endpoint_key, found.review_task_folder) == (None, None, None)
+    own = load_settings({"review_task_folder": "mine", "review_endpoint": "http://localhost:1/v1"})
+    found = from_record(record, own, "run.json")
+    assert (found.review_endpoint, found.review_task_folder) == ("http://localhost:1/v1", "mine")
+
+
 def test_an_unknown_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HERETIC_TUI_NTRIALS", "5")
     with pytest.raises(UsageError, match=r"unknown setting 'ntrials' in the environment: did you mean 'n_trials'\?"):
