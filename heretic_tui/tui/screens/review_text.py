@@ -148,14 +148,15 @@ def _append_finding(text: Text, finding: Finding, drawn: Drawn, look: Looks, wid
         text.append(f"{glyphs.dot} {shown(note, glyphs)}\n")
     other = drawn.review.findings[finding.check].get(drawn.reference) if drawn.reference != finding.subject else None
     for name, values in finding.curves.items():
-        text.append(f"\n{shown(name, glyphs)}, by position\n", look.dim)
+        called = name.replace("_", " ").removesuffix(" by position")
+        text.append(f"\n{shown(called, glyphs)}, by position\n", look.dim)
         beside = other.curves.get(name, []) if other else []
         known = [value for value in [*values, *beside] if value is not None]
         if not known:
             continue
         low, high = min(0.0, *known), max(known)
         text.append_text(_curve(values, width, low, high, glyphs, look.base if finding.subject is None else look.link))
-        if beside:
+        if len(set(beside)) > 1:
             text.append(f"{drawn.review.name(drawn.reference)}\n", look.dim)
             text.append_text(
                 _curve(beside, width, low, high, glyphs, look.base if drawn.reference is None else look.dim)
@@ -166,7 +167,7 @@ def _curve(values: Sequence[float], width: int, low: float, high: float, glyphs:
     """A curve with its lowest and highest value at the left, and the positions below."""
     labels = [f"{high:.3g}", *[""] * (_CURVE - 2), f"{low:.3g}"]
     margin = max(map(len, labels)) + 1
-    cells = max(4, min(_LONGEST_CURVE, width - margin - 2, 2 * len(values)))
+    cells = max(4, min(_LONGEST_CURVE, width - margin - 2, 4 * len(values)))
     text = Text(no_wrap=True)
     for label, line in zip(labels, braille_curve(values, cells, _CURVE, glyphs, low=low, high=high), strict=True):
         text.append(f"{label:>{margin - 1}}{glyphs.down}").append(f"{line}\n", style)
