@@ -12,7 +12,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Review as Ask
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it
+from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it, with_counts
 
 
 @dataclass
@@ -92,7 +92,8 @@ class Reviews:
 
     def found_folder(self, folder: RunFolder, annotations: Annotations) -> None:
         """The run's folder is known now."""
-        self.found, self._reader = Review(ReviewFolder(folder.review)), ReviewReader(folder.review)
+        self.found = Review(ReviewFolder(folder.review), [], {}, [])
+        self._reader = ReviewReader(folder.review)
         self._annotations, self._seen = annotations, -1
 
     def fold(self, event: ev.Event) -> None:
@@ -141,14 +142,15 @@ class Reviews:
             checks: names of checks, in the order in which they are shown; others follow.
         """
         read, self._read = self._read, None
-        if read is not None:
+        other = read is not None and read != self.found
+        if read is not None and other:
             self.found = read
             self.changes += 1
         if self._reader and (self._stale or self._seen != self._annotations.changes) and not self.reading:
             self._stale, self._seen = False, self._annotations.changes
             self._thread = threading.Thread(target=self._read_all, args=(checks,), name="reviews", daemon=True)
             self._thread.start()
-        return read is not None
+        return other
 
     @property
     def reading(self) -> bool:
@@ -161,5 +163,5 @@ class Reviews:
 
     def _read_all(self, checks: Sequence[str]) -> None:
         assert self._reader is not None
-        found = self._reader.read(checks)
+        found = with_counts(self._reader.read(checks))
         self._read = as_people_have_it(found, self._annotations, self._reader.answers)

@@ -9,15 +9,25 @@ from pathlib import Path
 import pytest
 
 from heretic_tui.errors import HereticError
+from heretic_tui.report.review import review_lines
+from heretic_tui.run.annotations import Annotations, Overruling, digest
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.reviews import (
     Difference,
     Finding,
     ReviewedAnswer,
     ReviewFigure,
     ReviewFolder,
+    ReviewReader,
     Subject,
+    as_people_have_it,
+    people_review,
     read_review,
+    refused_by_people,
+    spread,
+    with_counts,
 )
+from heretic_tui.shares import share_interval
 from heretic_tui.verdict import Verdict
 
 
@@ -186,3 +196,92 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "review").write_text("in the way", encoding="utf-8")
     with pytest.raises(HereticError, match=r"cannot make the folder .*held_out: Not a directory"):
         ReviewFolder(tmp_path / "review").keep(finding())
+
+
+def counted(number: int, *verdicts: bool) -> Finding:
+    values: list[float | None] = [float(verdict) for verdict in verdicts]
+    figure = ReviewFigure(
+        key="refused", name="refused", short="r", value=sum(verdicts), form="count", of=len(values), values=values
+    )
+    return Finding(check="held_out", title="Held-out", subject=number, of="", figures=[figure])
+
+
+def test_only_files_that_changed_are_read_anew(folder: ReviewFolder) -> None:
+    for number in (1, 2):
+        folder.keep(counted(number, True, False))
+    reader = ReviewReader(folder.path)
+    first = reader.read(["held_out"])
+    folder.keep(counted(2, True, True))
+    folder.keep(counted(3, False, False))
+    second = reader.read(["held_out"])
+    assert list(second.subjects) == [1, 2, 3]
+    assert second.findings["held_out"][1] is first.findings["held_out"][1], "it was not read again"
+    assert second.findings["held_out"][2] == counted(2, True, True)
+    assert second == read_review(folder.path, ["held_out"])
+    folder.finding("held_out", 3).unlink()
+    assert list(reader.read(["held_out"]).subjects) == [1, 2]
+
+
+def test_counts_of_a_review_under_way_are_compared_already(folder: ReviewFolder) -> None:
+    folder.keep(counted(1, *[True] * 8, False))
+    folder.keep(counted(2, *[False] * 9))
+    measured = read_review(folder.path, [])
+    review = with_counts(measured)
+    assert measured.differences == []
+    assert with_counts(review) is review
+    difference = review.difference("held_out", "refused", 1, 2)
+    assert difference
+    assert (difference.difference, difference.within_chance) == (-8, False)
+    assert difference.p == pytest.approx(2 / 2**8)
+
+
+def said(number: int, refused: bool) -> ReviewedAnswer:
+    return answer(number, refused, prompt=f"prompt {number}", text=f"{'no' if refused else 'yes'} {number}")
+
+
+def test_people_have_the_last_word_on_refused_answers(folder: ReviewFolder, tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for number, verdicts in ((1, (True, True, False, False)), (2, (True, False, False, False))):
+        folder.keep(counted(number, *verdicts))
+        folder.keep_answers("harmful", number, "", [said(place, each) for place, each in enumerate(verdicts)])
+    annotations = Annotations(run)
+    reader = ReviewReader(folder.path)
+    measured = with_counts(reader.read([]))
+    assert as_people_have_it(measured, annotations, reader.answers) is measured
+    first, second = said(0, True), said(3, False)
+    annotations.say(
+        Overruling(prompt=digest(first.prompt), text=digest(first.text), verdict="broken"),
+        Overruling(prompt=digest(second.prompt), text=digest(second.text), verdict="refused"),
+    )
+    review = as_people_have_it(measured, annotations, reader.answers)
+    one, two = (review.findings["held_out"][number].figures[0] for number in (1, 2))
+    assert (one.value, one.values, one.overruled) == (2, [0.0, 1.0, 0.0, 1.0], 2), "broken is not refused"
+    assert (two.value, two.overruled) == (1, 2)
+    interval = share_interval(2, 4)
+    assert interval
+    assert (one.low, one.high) == (4 * interval.low, 4 * interval.high)
+    assert [each.difference for each in review.differences] == [-1]
+    lines = review_lines(review)
+    assert any("2/4 (1–3)✎" in line for line in lines)
+    assert lines[-1] == "✎ with verdicts that people overruled"
+    people = people_review(folder.path, [], annotations)
+    assert people.findings == review.findings
+
+
+def test_a_figure_that_is_not_of_these_answers_stays(tmp_path: Path) -> None:
+    figure = counted(1, True, False).figures[0]
+    annotations = Annotations(RunFolder(tmp_path))
+    one = said(0, True)
+    annotations.say(Overruling(prompt=digest(one.prompt), text=digest(one.text), verdict="answered"))
+    assert refused_by_people(figure, [one], annotations) is figure
+    assert refused_by_people(figure, [], annotations) is figure
+    assert refused_by_people(figure, [one, said(1, False)], annotations).value == 0
+
+
+def test_finalists_are_spread_over_the_front() -> None:
+    assert spread([3, 1]) == [3, 1]
+    assert spread(list(range(8))) == list(range(8))
+    chosen = spread(list(range(50)))
+    assert len(chosen) == 8
+    assert (chosen[0], chosen[-1]) == (0, 49)
+    assert chosen == sorted(set(chosen))
