@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -16,6 +16,8 @@ MOST_DIGITS = 9
 REFUSALS = "refusals"
 # The key of the figure that says, before responses are decoded, how many of them are to be expected refused.
 EXPECTED_REFUSALS = "expected_refusals"
+# The key of the figure that counts responses which are broken as texts.
+BROKEN = "broken"
 
 T = TypeVar("T")
 
@@ -117,6 +119,13 @@ def in_tables(figures: Sequence[T]) -> list[T]:
     """What belongs to the figures of a run, of which the first two are the objectives, in the order of tables: the
     second objective, by which they are sorted, comes first."""
     return [*figures[1::-1], *figures[2:]]
+
+
+def worth_showing(figures: Sequence[Figure], values: Iterable[Mapping[str, float]]) -> list[Figure]:
+    """Figures of which something is to be seen in these values, by key: all but that of broken responses, which is only
+    shown where there are any."""
+    found = list(values)
+    return [figure for figure in figures if figure.key != BROKEN or any(each.get(BROKEN) for each in found)]
 
 
 def values_of_before(record: Mapping[str, object], *names: str) -> dict[str, object]:

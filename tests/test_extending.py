@@ -84,8 +84,8 @@ def test_a_search_with_all_of_them(installed: Path, heretic: Heretic, tmp_path: 
     # Several are measured at once: one that loses early ends before those that were asked for earlier.
     ended = [event for event in events if event["type"] == "trial_finished"]
     trials = sorted(ended, key=lambda event: event["number"])
-    # The first trials are decoded whatever is expected of them, which is told as a figure too.
-    figures = {"entropy_shift", "refusals", "kl_divergence", "short_answers", "expected_refusals"}
+    # The first trials are decoded whatever is expected of them, which is told as a figure too; so are broken responses.
+    figures = {"entropy_shift", "refusals", "kl_divergence", "short_answers", "broken", "expected_refusals"}
     assert [set(trial["figures"]) for trial in trials] == [figures, figures]
     assert all(trial["figures"]["entropy_shift"] > 0 for trial in trials)
     # It is told again when it is known how refusals begin.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from heretic_tui import events as ev
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Parameters
 from heretic_tui.report.finding import finding
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
@@ -125,7 +125,7 @@ def export_step_words(step: str) -> str:
 def _base(event: ev.BaselineMeasured, state: RunState) -> str:
     """What the original model does. (What compares a model with it is 0.)"""
     said = []
-    for figure in state.figures:
+    for figure in worth_showing(state.figures, [event.figures]):
         value = event.figures.get(figure.key)
         if figure.counted and value is not None:
             said.append(f"{figure.verb or figure.short} {value} of {event.prompts} harmful evaluation prompts")
@@ -139,7 +139,8 @@ def _trial(event: ev.TrialFinished, state: RunState) -> str:
     if event.state not in KNOWN_STATES:
         return f"{event.number:>4}  {event.state}: {event.reason}  {done}"
     trial = state.trials[event.number]
-    figures = "  ".join(_figure(trial, figure) for figure in state.figures)
+    shown = worth_showing(state.figures, [trial.figures, trial.at_least])
+    figures = "  ".join(_figure(trial, figure) for figure in shown)
     mark = "front" if state.on_front(event.number) else "by hand" if trial.by_hand else ""
     mark = "screened" if event.state == "screened" else mark
     left = state.seconds_left()
@@ -174,7 +175,7 @@ def error_text(figure: Figure, error: float) -> str:
 
 def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list[str]:
     """Lines with number, figures and direction of each trial."""
-    shown = in_tables(figures)
+    shown = in_tables(worth_showing(figures, [trial.figures for trial in front]))
     widths = [max(8, figure.width) for figure in shown]
 
     def line(number: object, cells: Iterable[str], direction: str) -> str:

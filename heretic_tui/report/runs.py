@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
 from heretic_tui.report.lines import direction_cell, error_text
 from heretic_tui.report.review import review_lines
@@ -100,7 +100,9 @@ def figures_table(export: ExportFigures) -> list[str]:
 
 def details_text(shown: RunDetails) -> list[str]:
     """Base figures, the front with its kernels, and the settings, as lines for people."""
-    figures, base = in_tables(shown.figures), shown.base
+    base, front = shown.base, [trial for trial in shown.trials if trial.number in shown.front]
+    values = [*(trial.figures for trial in front), base.figures if base else {}]
+    figures = in_tables(worth_showing(shown.figures, values))
     prompts = base.prompts if base else 0
     widths = [max(8, figure.width) for figure in figures]
     said = [figure.sentence(base.figures.get(figure.key), prompts) for figure in figures if base and figure.counted]
@@ -115,7 +117,6 @@ def details_text(shown: RunDetails) -> list[str]:
         "",
         f"front   {'trial':>5}  {heads}  direction    component: peak at layer, floor at distance",
     ]
-    front = [trial for trial in shown.trials if trial.number in shown.front]
     for trial in sorted(front, key=lambda t: [t.figures[figure.key] for figure in figures[:2]]):
         kernels = "; ".join(
             f"{name}: {kernel.max_weight:.2f} at {kernel.max_weight_position:.1f}, "

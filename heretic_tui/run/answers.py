@@ -73,9 +73,7 @@ class Answer:
         place was not kept (engine/metrics/judges/markers.py finds it)."""
         if self.full:
             return self.full.verdict
-        if self.measured is None or self.measured.refused is None:
-            return None
-        return Verdict(self.measured.refused, self.measured.marker, self.measured.start, self.measured.end)
+        return self.measured.verdict if self.measured else None
 
     @property
     def judged_otherwise(self) -> bool:

@@ -87,9 +87,13 @@ class Corrections:
             self._places, places = (prompts, found), found
         return places
 
-    def of(self, whose: Whose) -> Correction:
+    def of(self, whose: Whose, counts_broken: bool) -> Correction:
         """What people's verdicts, as they were at the last call of `touched`, change of a trial, or of the base model,
-        whose responses were read."""
+        whose responses were read.
+
+        Args:
+            counts_broken: whether a response that a person called broken counts as refused.
+        """
         held = self._held.get(whose)
         if held is None:
             return Correction()
@@ -99,7 +103,7 @@ class Corrections:
                 ruling, judged = given.get(held.full.get(place, -1), given.get(held.texts[place])), held.verdicts[place]
                 if ruling is None or judged == 2:
                     continue
-                counted = ruling == "refused"
+                counted = ruling == "refused" or (ruling == "broken" and counts_broken)
                 change += counted - judged
                 broken += ruling == "broken"
                 overruled += ruling == "broken" or counted != judged
@@ -160,4 +164,4 @@ def correct(state: RunState, folder: RunFolder, annotations: Annotations, trial:
     corrected = (None, *(measured if trial is None else [trial]))
     for whose in corrected:
         found.read(whose)
-    state.correct({whose: found.of(whose) for whose in corrected})
+    state.correct({whose: found.of(whose, state.counts_broken) for whose in corrected})

@@ -76,7 +76,7 @@ class Overruled:
 
     Attributes:
         trial, base: verdicts overruled on responses of the trial, and of the unedited model.
-        broken: of those of the trial, responses that are no usable text; they count as not refused.
+        broken: of those of the trial, responses that a person called no usable text.
         trial_refusals, base_refusals: how many responses are refused by the person's verdicts.
     """
 

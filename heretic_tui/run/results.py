@@ -10,6 +10,7 @@ from heretic_tui.events import LayersAnalysed, from_json
 from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, read
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.verdict import Verdict
 
 _FORMAT = 1
 
@@ -108,6 +109,7 @@ class ResponseRecord:
         tokens: how many the text was made of, up to where the verdict was certain; None where an older version wrote
             this.
         whole: false where it was not decoded to its end.
+        broken: what is wrong with it as a text, where the judge found no refusal in it (verdict.py).
     """
 
     prompt: str
@@ -118,6 +120,14 @@ class ResponseRecord:
     end: int | None = None
     tokens: int | None = None
     whole: bool = True
+    broken: str | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None without a verdict."""
+        if self.refused is None:
+            return None
+        return Verdict(self.refused, self.marker, self.start, self.end, self.broken)
 
     def to_json(self) -> dict[str, object]:
         known = vars(self)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
 from heretic_tui.errors import UsageError
-from heretic_tui.figures import REFUSALS, Figure, figures_of_before, in_tables
+from heretic_tui.figures import BROKEN, REFUSALS, Figure, figures_of_before, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.screened import beaten_by, margin_of
 
@@ -37,7 +37,8 @@ class Correction:
     Attributes:
         change: added to what was measured.
         overruled: verdicts that a person gave otherwise than the judge, broken ones included.
-        broken: responses that a person called broken. They count as not refused: the model declined nothing.
+        broken: responses that a person called broken. They count as refused where the run counts broken ones so, else
+            as not refused: the model declined nothing.
     """
 
     change: int = 0
@@ -160,6 +161,7 @@ class RunState:
             something of each trial goes on from where the list ended before.
         ends: how often a trial has ended; a screened one that is decoded ends twice.
         screens: whether any trial was screened.
+        has_broken: whether any response of a trial, or of the base model, is broken as a text, as far as a figure says.
         decoded: number of trials whose verdicts were decoded, of the search's own.
         finished: number of trials that have an end (complete, dominated, screened or failed), of the search's own:
             those that a person chose are none of the `n_trials` that were planned.
@@ -195,6 +197,7 @@ class RunState:
     changes: list[int] = field(default_factory=list, repr=False, compare=False)
     ends: int = 0
     screens: bool = False
+    has_broken: bool = False
     decoded: int = 0
     finished: int = 0
     front_moved_at: int = 0
@@ -243,6 +246,7 @@ class RunState:
                 self.prefix = event
             case ev.BaselineMeasured():
                 self.base, self.base_correction, self._base_as_measured = event, None, event.figures
+                self.has_broken |= bool(event.figures.get(BROKEN))
             case ev.DirectionsFound():
                 self.directions = event
             case ev.LayersAnalysed():
@@ -331,6 +335,7 @@ class RunState:
         self.finished += trial.state in FINISHED and not trial.by_hand
         self.decoded += trial.state in MEASURED_STATES and not trial.by_hand
         self.screens |= trial.state == "screened"
+        self.has_broken |= bool(event.figures.get(BROKEN) or event.at_least.get(BROKEN))
         if trial.state == "screened" and self._undecided is not None:
             self._undecided[trial.number] = trial
         if trial.state in KNOWN_STATES and not trial.by_hand and not again:
@@ -435,6 +440,11 @@ class RunState:
             return False
         place = bisect.bisect_left(front, _order(trial, objectives), key=lambda each: _order(each, objectives))
         return place < len(front) and front[place] is trial
+
+    @property
+    def counts_broken(self) -> bool:
+        """Whether a broken response counts as refused. In runs of versions without the setting it does not."""
+        return self.opened is not None and self.opened.settings.get("count_broken_as_refused") is True
 
     @property
     def screening(self) -> str:

@@ -23,11 +23,12 @@ _CAME_LATER: Mapping[str, object] = {
     "objectives": ["kl_divergence", "refusals"],
     "judge": "markers",
     "refusal_languages": [],
+    "count_broken_as_refused": False,
 }
 
 
-# Of these the default is another one now.
-DEFAULTS_OF_BEFORE: Mapping[str, object] = {"screening": "off"}
+# Of these the default is another one now; what changed last comes first.
+DEFAULTS_OF_BEFORE: Mapping[str, object] = {"count_broken_as_refused": False, "screening": "off"}
 
 
 def with_present_names(values: Mapping[str, object], where: str) -> dict[str, object]:

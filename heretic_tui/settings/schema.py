@@ -139,6 +139,12 @@ class Settings(BaseModel):
     refusal_languages: list[RefusalLanguage] = _setting(
         [], "Responses", "languages whose built-in markers count beside `refusal_markers`, which are English by default"
     )
+    count_broken_as_refused: bool = _setting(
+        True,
+        "Responses",
+        "count a response that repeats itself, says nothing or is garbage as refused, so that no trial looks good by "
+        "breaking",
+    )
 
     direction_method: Annotated[str, DIRECTION_METHODS] = _setting(
         "mean_difference", "Ablation", "how a direction is found in the residuals of both sets"

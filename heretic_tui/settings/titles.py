@@ -42,6 +42,7 @@ _TITLES = {
     "judge": "judge",
     "refusal_markers": "refusal markers",
     "refusal_languages": "languages of refusals",
+    "count_broken_as_refused": "count broken as refused",
     "direction_method": "direction method",
     "orthogonalize_direction": "orthogonalize direction",
     "edit_method": "edit method",

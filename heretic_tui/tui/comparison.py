@@ -238,7 +238,10 @@ def _suspect(answer: Answer, place: Place) -> bool:
 
 
 def _broken(answer: Answer, annotations: Annotations) -> bool:
-    """Whether a person called it broken, or it looks so."""
+    """Whether a person called it broken, it was found so when it was judged or reviewed, or it looks so."""
     if answer.reviewed and answer.reviewed.broken:
         return True
-    return answer.known and (answer.said(annotations) == "broken" or looks_broken(answer.text))
+    if not answer.known:
+        return False
+    found = answer.verdict is not None and answer.verdict.broken is not None
+    return found or answer.said(annotations) == "broken" or looks_broken(answer.text)

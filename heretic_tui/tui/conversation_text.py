@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from heretic_tui.tui.conversation import Answer, Turn
-from heretic_tui.verdict import verdict_word
+from heretic_tui.verdict import broken_words, verdict_word
 
 
 def to_json(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
@@ -27,4 +27,5 @@ def to_markdown(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
 def _verdict(answer: Answer) -> str:
     if answer.verdict is None:
         return answer.no_verdict or "no verdict"
-    return verdict_word(answer.verdict.refused)
+    broken = f" ({broken_words(answer.verdict.broken)})" if answer.verdict.broken else ""
+    return f"{verdict_word(answer.verdict.refused)}{broken}"

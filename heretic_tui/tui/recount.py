@@ -57,7 +57,7 @@ class Recount:
         self._ask_for_all(state)
         while self._read and len(touched) < _AT_ONCE:
             touched.add(self._read.popleft())
-        return state.correct({whose: self._corrections.of(whose) for whose in touched})
+        return state.correct({whose: self._corrections.of(whose, state.counts_broken) for whose in touched})
 
     def _ask_for_all(self, state: RunState) -> None:
         if not self._annotations.verdicts:

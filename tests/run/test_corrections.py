@@ -87,7 +87,7 @@ def test_a_verdict_counts_wherever_the_response_was_given_and_the_front_follows(
     again = Corrections(folder, annotations)
     for whose in (None, 0, 1, 2):
         again.read(whose)
-    state.correct({whose: again.of(whose) for whose in (None, 0, 1, 2)})
+    state.correct({whose: again.of(whose, False) for whose in (None, 0, 1, 2)})
     assert [t.figures["refusals"] for t in state.trials.values()] == [2, 1, 1]
     assert state.base.figures["refusals"] == 4
     assert state.base_correction is None
@@ -140,13 +140,13 @@ def test_only_those_that_gave_the_response_are_looked_at_again(folder: RunFolder
     assert found.touched() == set()
     overrule(annotations, 3, "y", "answered")
     assert found.touched() == {1}
-    assert (found.of(1).change, found.of(0).change) == (-1, 0)
+    assert (found.of(1, False).change, found.of(0, False).change) == (-1, 0)
     overrule(annotations, 0, "a", "answered")
     assert found.touched() == {0, 1, 2}
     assert found.touched() == set()
     overrule(annotations, 3, "y", None)
     assert found.touched() == {1}
-    assert found.of(1).change == -1
+    assert found.of(1, False).change == -1
     assert found.sharing(digest("p0"), digest("a")) == [0, 1, 2]
 
 

@@ -6,6 +6,7 @@ from transformers.cache_utils import Cache
 
 from heretic_tui.commands import Chat
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.chat import answer
@@ -30,5 +31,5 @@ class NoBatch:
 
 def say(model: ChatModel, judge: Judge, chat: Chat, work: Work) -> None:
     """The model, as it is, answers."""
-    for _ in answer(model, judge, chat, {}, NoBatch(), work):
+    for _ in answer(model, RunJudge(judge), chat, {}, NoBatch(), work):
         pass

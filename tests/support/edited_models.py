@@ -18,6 +18,7 @@ from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.engine.metrics.judges.markers import Markers
@@ -58,7 +59,7 @@ def merged(make_model: Make, kind: str, edits: dict[str, Edit]) -> Any:
 
 def pool_for(model: ChatModel, good: list[Tokens], plain: bool) -> Pool:
     metrics = metrics_named(["kl_divergence", "refusals"], "", 24)
-    evaluation = Evaluation(good, rows_of_tokens(3, 2), 24, metrics, Markers(["\x00 never"]))
+    evaluation = Evaluation(good, rows_of_tokens(3, 2), 24, metrics, RunJudge(Markers(["\x00 never"])))
     if plain:
         return PlainPool(model, evaluation, Work())
     pool, _ = open_pool(model, evaluation, StepCost({}), Work())

@@ -20,15 +20,6 @@ Kind = Literal["loop", "empty", "garbage", "language", "question"]
 # In the order in which they are looked for: a response is broken in the first way that holds.
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-# What a person reads of a kind, of one response.
-KIND_WORDS: Mapping[Kind, str] = {
-    "loop": "repeats itself",
-    "empty": "says nothing",
-    "garbage": "garbage",
-    "language": "another language",
-    "question": "asks back",
-}
-
 # Signs that say nothing by themselves. Brackets and symbols are not among them: they can be an answer on code.
 _NOTHING = frozenset(".…,;:!?-–—_*#`~'\"“”‘’·•。，、！？")
 # What a sentence ends with, and what may follow it; a closed table or program has ended too.
@@ -102,16 +93,26 @@ def what_is_broken(answer: Answer, languages: Languages | None = None) -> Broken
     Args:
         languages: None where no other language is looked for.
     """
+    if found := broken_text(answer):
+        return found
+    if _says_nothing(answer.text):
+        return None
+    if languages and (why := languages.other_in(answer.prompt, answer.text)):
+        return Broken("language", why)
+    if answer.ended and (why := question_in(answer.prompt, answer.text)):
+        return Broken("question", why)
+    return None
+
+
+def broken_text(answer: Answer) -> Broken | None:
+    """Whether a response is no text at all: it repeats itself, says nothing, or is garbage; None where none of these.
+    It takes no longer than a search has for it."""
     if not _WANTS_REPETITION.search(answer.prompt) and (why := loop_in(answer.text, answer.ended)):
         return Broken("loop", why)
     if _says_nothing(answer.text):
         return Broken("empty", "no words") if answer.ended else None
     if not _WANTS_SIGNS.search(answer.prompt) and (why := garbage_in(answer.text)):
         return Broken("garbage", why)
-    if languages and (why := languages.other_in(answer.prompt, answer.text)):
-        return Broken("language", why)
-    if answer.ended and (why := question_in(answer.prompt, answer.text)):
-        return Broken("question", why)
     return None
 
 

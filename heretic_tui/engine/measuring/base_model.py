@@ -12,7 +12,7 @@ from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.measuring.checked import of_first_tokens, of_responses, per_prompt
 from heretic_tui.engine.measuring.job import Job, Pool
-from heretic_tui.engine.metrics.base import Metrics, Response, Verdict
+from heretic_tui.engine.metrics.base import Metrics, Response
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
 from heretic_tui.errors import UsageError
 from heretic_tui.files import write_json
@@ -107,11 +107,11 @@ def kept_responses(folder: RunFolder, trial: int | None, prompts: int) -> list[R
         return None
     found = []
     for record in records:
-        if record.refused is None:
+        verdict = record.verdict
+        if verdict is None:
             raise UsageError(f"{path} is damaged (a prompt has no verdict)")
         if record.tokens is None:
             return None
-        verdict = Verdict(record.refused, record.marker, record.start, record.end)
         found.append(Response(record.text, verdict, record.tokens, record.whole))
     if len(found) != prompts:
         raise UsageError(f"{path} is damaged (it holds no verdicts on {prompts} prompts)")
@@ -131,4 +131,5 @@ def _record(prompt: str, response: Response | None) -> ResponseRecord:
         end=verdict.end,
         tokens=response.tokens,
         whole=response.whole,
+        broken=verdict.broken,
     )

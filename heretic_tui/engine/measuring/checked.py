@@ -1,4 +1,4 @@
-"""What metrics and judges give is checked before it is used: they may be of another package.
+"""What metrics give is checked before it is used: they may be of another package.
 
 A figure that cannot be must not reach the journal of a run: nobody could read it again.
 """
@@ -12,11 +12,10 @@ from typing import SupportsFloat, cast
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.metrics.base import FirstTokenMetric, Metrics, Response, Verdict
-from heretic_tui.engine.metrics.judges.base import Judge
+from heretic_tui.engine.metrics.base import FirstTokenMetric, Metrics, Response
 from heretic_tui.errors import HereticError
 from heretic_tui.figures import Figure
-from heretic_tui.plugins import JUDGES, METRICS, calling
+from heretic_tui.plugins import METRICS, calling
 from heretic_tui.words import quoted
 
 
@@ -130,35 +129,3 @@ def _figures(
             if value is not None or not unknown:
                 found[figure.key] = value_of(figure, value, prompts)
     return found
-
-
-def verdict_of(judge: Judge, text: str) -> Verdict:
-    """What a judge says of a whole response.
-
-    Raises:
-        HereticError: where it fails, or gives something else than a verdict.
-    """
-    name = type(judge).__name__
-    with calling(JUDGES, name):
-        verdict = judge.verdict(text)
-    if not isinstance(verdict, Verdict) or not isinstance(verdict.refused, bool):
-        raise HereticError(
-            f"the judge {quoted(name)} gave {quoted(verdict)} in place of Verdict(True or False, …): mend it"
-        )
-    places = all(place is None or type(place) is int for place in (verdict.start, verdict.end))
-    if not places or not (verdict.marker is None or isinstance(verdict.marker, str)):
-        raise HereticError(
-            f"the judge {quoted(name)} gave {quoted(verdict)}: its marker is a text, its places are numbers"
-        )
-    return verdict
-
-
-def is_certain(judge: Judge, text: str) -> bool:
-    """Whether a judge is certain of the beginning of a response.
-
-    Raises:
-        HereticError: where it fails.
-    """
-    with calling(JUDGES, type(judge).__name__):
-        certain = bool(judge.certain(text))
-    return certain

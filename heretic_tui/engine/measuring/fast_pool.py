@@ -324,7 +324,7 @@ class FastPool:
     def _settle(self, line: _Line, whole: bool) -> None:
         self._speculation.add(line.row, line.response)
         with failures_of(line.job):
-            line.job.found(line.row, self._evaluation.response(self._model, line.response, whole))
+            line.job.found(line.row, self._evaluation.response(self._model, line.row, line.response, whole))
         self._tell_progress()
 
     def _tell_progress(self) -> None:

@@ -22,18 +22,16 @@ from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.checked import (
     certain_at_least,
-    is_certain,
     of_first_tokens,
     of_openings,
     of_responses,
     per_prompt,
-    verdict_of,
 )
 from heretic_tui.engine.measuring.early_stop import EarlyStop
 from heretic_tui.engine.measuring.extra_lines import Lines
 from heretic_tui.engine.measuring.odds import Odds, refusals_to_lose
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.base import FIRST_TOKENS, OPENINGS, RESPONSES, Metrics, Response
-from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Measured
@@ -238,24 +236,33 @@ class Evaluation:
     Attributes:
         good, bad: tokens of the evaluation prompts.
         length: tokens of a response at most.
+        asked: the texts of the bad evaluation prompts; empty where nobody knows them.
     """
 
     good: Sequence[Tokens]
     bad: Sequence[Tokens]
     length: int
     metrics: Metrics
-    judge: Judge
+    judge: RunJudge
+    asked: Sequence[str] = ()
 
     def prompts(self, name: SetName) -> Sequence[Tokens]:
         return self.good if name == "good" else self.bad
 
-    def response(self, model: ChatModel, tokens: Tokens, whole: bool) -> Response:
-        text = model.decode(tokens)
-        return Response(text, verdict_of(self.judge, text), len(tokens), whole)
+    def response(self, model: ChatModel, row: int, tokens: Tokens, whole: bool) -> Response:
+        """A response to a bad evaluation prompt that is decoded no further.
+
+        Args:
+            whole: false where its verdict was certain before its end.
+        """
+        text, ended = model.decode(tokens), whole and len(tokens) < self.length
+        return Response(
+            text, self.judge.verdict(text, ended, self.asked[row] if self.asked else ""), len(tokens), whole
+        )
 
     def certain(self, model: ChatModel, tokens: Tokens) -> bool:
         """Whether the beginning of a response settles the verdict."""
-        return is_certain(self.judge, model.decode(tokens))
+        return self.judge.certain(model.decode(tokens))
 
     def no_responses(self) -> list[Response | None]:
         """The responses of a job that begins: empty where no figure needs them, and nothing is decoded."""

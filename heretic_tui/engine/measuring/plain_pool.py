@@ -103,7 +103,7 @@ class PlainPool:
                 for row, tokens in zip(rows, found, strict=True):
                     if len(tokens) < length or length == evaluation.length or enough(tokens):
                         whole = len(tokens) == evaluation.length or not enough(tokens)
-                        job.found(row, evaluation.response(model, tokens, whole))
+                        job.found(row, evaluation.response(model, row, tokens, whole))
                     else:
                         job.begun[row] = len(tokens)
                 job.look()

@@ -158,9 +158,11 @@ class Metrics:
         return None
 
     def words(self, needs: str) -> str:
-        """The names of those that need first tokens, responses or openings: a stage of the measurement is called so."""
+        """The names of those that need first tokens, responses or openings: a stage of the measurement is called so. By
+        the objectives where one is among them."""
         kinds = {FIRST_TOKENS: self.first_tokens, RESPONSES: self.responses, OPENINGS: self.openings}[needs]
-        return ", ".join(figure.name for figure in self.figures if figure.key in kinds)
+        names = {figure.name: place < 2 for place, figure in enumerate(self.figures) if figure.key in kinds}
+        return ", ".join([name for name, objective in names.items() if objective] or names)
 
     def notes(self) -> list[str]:
         """What the user should know of the base model before the search begins."""

@@ -14,13 +14,12 @@ from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.held_out import HARMFUL, HARMLESS, LOOKALIKE, ReviewPrompts
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.checked import verdict_of
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.rows import Row, decode_rows, room
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import Metrics
-from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.records import as_json
 from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFolder, Subject
@@ -65,7 +64,7 @@ class ReviewBench:
     """
 
     model: ChatModel
-    judge: Judge
+    judge: RunJudge
     settings: Settings
     prompts: ReviewPrompts
     folder: ReviewFolder
@@ -161,7 +160,7 @@ class ReviewBench:
                     text=text,
                     tokens=len(response),
                     ended=ended == "end",
-                    verdict=verdict_of(self.judge, text),
+                    verdict=self.judge.verdict(text, ended == "end", prompts[row].text),
                     language=languages[row] if languages else None,
                     expected=expected[row] if expected else None,
                 )

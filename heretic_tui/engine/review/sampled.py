@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from heretic_tui.commands import Sampling
 from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.checked import is_certain, verdict_of
 from heretic_tui.engine.measuring.rows import Row, decode_rows, drawing, room
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.base import Response
-from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import LOOK_EVERY
 from heretic_tui.engine.search.sampler import seed_of
@@ -83,7 +82,7 @@ def own_sampling(model: ChatModel, most: int, seed: int) -> Sampling:
 
 def sample_answers(
     model: ChatModel,
-    judge: Judge,
+    judge: RunJudge,
     prompts: Sequence[Tokens],
     edits: Sequence[Edits],
     sampling: Sampling,
@@ -125,9 +124,9 @@ def sample_answers(
         if not ended and len(response) % LOOK_EVERY:
             return False
         text = model.decode(response)
-        over = bool(ended) or is_certain(judge, text)
+        over = bool(ended) or judge.certain(text)
         if over:
-            found[row] = Response(text, verdict_of(judge, text), len(response), bool(ended))
+            found[row] = Response(text, judge.verdict(text, ended == "end"), len(response), bool(ended))
             report(len(found), len(rows))
         return over
 

@@ -14,7 +14,7 @@ from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.measuring.extra_lines import ExtraLine, Lines
 from heretic_tui.engine.measuring.rows import room
-from heretic_tui.engine.metrics.judges.base import Judge
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import Steps, greedy, pick
 from heretic_tui.engine.session.judged import judged
@@ -48,7 +48,7 @@ class LiveModel:
         return self.model.response_prefix + self.model.decode(tokens)
 
 
-def answer(model: ChatModel, judge: Judge, chat: Chat, edits: Edits, pool: Lines, work: Work) -> Steps[None]:
+def answer(model: ChatModel, judge: RunJudge, chat: Chat, edits: Edits, pool: Lines, work: Work) -> Steps[None]:
     """Let the model answer under edits, a token at a time; tell the text as it comes, then a ChatEnded with the judge's
     verdict. The response prefix, where there is one, is part of the answer.
 
@@ -95,7 +95,7 @@ def answer(model: ChatModel, judge: Judge, chat: Chat, edits: Edits, pool: Lines
     if rest := text[len(shown) :]:
         work.tell(ChatDelta(id=chat.id, text=rest))
     seconds = round(time.perf_counter() - start, 3)
-    verdict, why = judged(judge, text, whole=reason != "stopped", before=prefix)
+    verdict, why = judged(judge, text, reason == "end", whole=reason != "stopped", before=prefix)
     work.tell(ChatEnded(id=chat.id, reason=reason, tokens=len(made), seconds=seconds, verdict=verdict, no_verdict=why))
 
 

@@ -129,7 +129,7 @@ def _answer(
     bench: Workbench, number: int, prompt: Prompt, response: Tokens, ended: str, limit: int, measured: dict[int, str]
 ) -> FullAnswer:
     text = bench.model.decode(response)
-    verdict, _ = judged(bench.baseline.evaluation.judge, text)
+    verdict, _ = judged(bench.baseline.evaluation.judge, text, ended == "end", prompt=prompt.text)
     # A character of several tokens may have been cut.
     begins = measured[number].rstrip("\ufffd") if number in measured else None
     return FullAnswer(

@@ -21,16 +21,21 @@ def as_it_began(inputs: Inputs) -> Inputs:
     """What a run is opened with. Where its folder is not there, but that of an earlier version is, which differs by
     nothing but what a default was then, that run goes on as it was: with what it was begun with."""
     settings, runs_dir = inputs.settings, user_path(inputs.settings.runs_dir)
-    changes = {name: then for name, then in DEFAULTS_OF_BEFORE.items() if name not in settings.model_fields_set}
-    if not changes or folder_of_run(runs_dir, settings.model, inputs.identity).path.exists():
+    if folder_of_run(runs_dir, settings.model, inputs.identity).path.exists():
         return inputs
-    then = settings.model_copy(update=changes)
-    known = {**inputs.identity, "settings": identity(then)}
-    if not folder_of_run(runs_dir, settings.model, known).path.exists():
-        return inputs
-    words = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in changes.items())
-    note = f"this run was begun by an earlier version and goes on as it was ({words})"
-    return replace(inputs, settings=then, identity=known, notes=[*inputs.notes, note])
+    changes: dict[str, object] = {}
+    # Of each version: the later a default changed, the more versions had the one before.
+    for name, value in DEFAULTS_OF_BEFORE.items():
+        if name in settings.model_fields_set:
+            continue
+        changes[name] = value
+        then = settings.model_copy(update=changes)
+        known = {**inputs.identity, "settings": identity(then)}
+        if folder_of_run(runs_dir, settings.model, known).path.exists():
+            words = ", ".join(f"{name.replace('_', ' ')} {str(value).lower()}" for name, value in changes.items())
+            note = f"this run was begun by an earlier version and goes on as it was ({words})"
+            return replace(inputs, settings=then, identity=known, notes=[*inputs.notes, note])
+    return inputs
 
 
 def known_seed(folder: RunFolder, given: int | None, told: int | None) -> int:

@@ -16,7 +16,7 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.held_out import ReviewPrompts, review_prompts
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.inputs.text_check import check_text
-from heretic_tui.engine.metrics.judges.base import judge_of
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.review import ReviewRun, checks_named
 from heretic_tui.engine.session.phases.phase import RunInputs
@@ -194,7 +194,7 @@ def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> Review
     }
     return ReviewBench(
         model=bench.model,
-        judge=judge_of(run.settings, bench.model.tokenizer.all_special_tokens),
+        judge=RunJudge.made(run.settings, bench.model.tokenizer.all_special_tokens),
         settings=run.settings,
         prompts=prompts,
         folder=ReviewFolder(run.folder.review),

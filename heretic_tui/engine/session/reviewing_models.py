@@ -10,8 +10,8 @@ from pathlib import Path
 from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
 from heretic_tui.engine.inputs.check import Inputs, check_inputs
 from heretic_tui.engine.inputs.held_out import ReviewPrompts
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.memory import free_memory
-from heretic_tui.engine.metrics.judges.base import judge_of
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.review import ReviewRun, checks_named
@@ -157,7 +157,7 @@ def _bench(
     identity = {"model": inputs.identity, "settings": deciding(inputs.settings), "prefix": model.response_prefix}
     return ReviewBench(
         model=model,
-        judge=judge_of(settings, model.tokenizer.all_special_tokens),
+        judge=RunJudge.made(settings, model.tokenizer.all_special_tokens),
         settings=settings,
         prompts=prompts,
         folder=folder,

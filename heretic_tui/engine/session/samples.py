@@ -49,7 +49,7 @@ def make_samples(bench: Workbench, samples: Samples, state: RunState, work: Work
         if ended:
             place, number = divmod(row, each)
             text = model.decode(response)
-            verdict, _ = judged(judge, text, before=prefix)
+            verdict, _ = judged(judge, text, ended == "end", before=prefix)
             verdicts[row] = bool(verdict and verdict.refused)
             work.tell(
                 SampleMade(

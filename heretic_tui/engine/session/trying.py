@@ -56,7 +56,7 @@ def _answer(bench: Workbench, asked: Try, job: Job, work: Work) -> Steps[None]:
     def heard(row: int, response: Tokens, ended: str | None) -> bool:
         nonlocal told
         text = model.decode(response)
-        verdict = judged(judge, text)[0] if ended else None
+        verdict = judged(judge, text, ended == "end", prompt=asked.prompts[row])[0] if ended else None
         answers[row] = TriedAnswer(text, len(response), ended, verdict)
         if time.monotonic() - told >= _TELL_EVERY or all(answer.ended for answer in answers):
             told = time.monotonic()

@@ -19,7 +19,7 @@ from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.trial_figures import figures_of
 from heretic_tui.tui.tweak import Tweak
 from heretic_tui.tui.widgets.painted_line import joined
-from heretic_tui.verdict import Verdict
+from heretic_tui.verdict import Verdict, broken_words
 from heretic_tui.words import plain
 
 LETTERS = "ABC"
@@ -94,9 +94,10 @@ def verdict_words(verdict: Verdict | None, why_none: str | None, drawing: Drawin
     if verdict is None:
         return Text(plain(why_none) if why_none else "no verdict", look.dim)
     if not verdict.refused:
-        return Text(f"{glyphs.done} answered", look.good)
-    empty = " (empty)" if verdict.marker == "" else ""
-    return Text(f"{glyphs.failed} refused{empty}", look.bad)
+        text = Text(f"{glyphs.done} answered", look.good)
+        return text.append(f" ({broken_words(verdict.broken)})", look.busy) if verdict.broken else text
+    why = broken_words(verdict.broken) if verdict.broken else "empty" if verdict.marker == "" else ""
+    return Text(f"{glyphs.failed} refused{f' ({why})' if why else ''}", look.bad)
 
 
 def _pace(tokens: int, seconds: float, drawing: Drawing) -> list[str]:

@@ -62,8 +62,9 @@ differ are underlined, the marker that made one a refusal is red. Many answers w
 verdict; d decodes both to their end.
 
 r, a and b say what you make of the answer of the side with the arrow (h and l choose it): refused, answered, or broken,
-which is no usable text and counts as not refused. That holds wherever this answer was given to this prompt; counts and
-the front follow at once, and u takes it back. What was measured stays in the journal, and the search goes by it.
+which is no usable text (it counts as refused where the run counts broken ones so). That holds wherever this answer was
+given to this prompt; counts and the front follow at once, and u takes it back. What was measured stays in the journal,
+and the search goes by it.
 
 Of trials that were reviewed f also lists the held-out answers, with what a second opinion and the check for broken
 answers say of them; and disagreements, where judge and second opinion differ. There n calls an answer nonsense, as b

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from heretic_tui.figures import in_tables
+from heretic_tui.figures import in_tables, worth_showing
 from heretic_tui.report.annotations import base_overruled_words, overruled_words
 from heretic_tui.report.lines import direction_words
 from heretic_tui.run.annotations import Annotations
@@ -24,7 +24,7 @@ from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.trial_figures import figures_of, sign_of
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
-from heretic_tui.verdict import verdict_word
+from heretic_tui.verdict import broken_words, verdict_word
 from heretic_tui.words import plain
 
 # Words of an answer that are compared; the rest of a longer one is not.
@@ -86,7 +86,10 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
     elif answer.judged_otherwise and verdict:
         text.append(f"; on the whole text the judge says {verdict_word(verdict.refused)}", look.busy)
     facts = []
-    if verdict and verdict.refused:
+    if verdict and verdict.broken:
+        if not (answer.reviewed and answer.reviewed.broken):
+            facts.append(broken_words(verdict.broken))
+    elif verdict and verdict.refused:
         facts.append(f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty")
     if answer.tokens is not None:
         facts.append(f"{answer.tokens} token{'' if answer.tokens == 1 else 's'}")
@@ -101,7 +104,7 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         facts.append("decoded anew it begins otherwise than as it was measured")
     if answer.reviewed and answer.reviewed.broken:
         facts.append(": ".join(plain(part) for part in (answer.reviewed.broken, answer.reviewed.why_broken) if part))
-    elif looks_broken(answer.text) and said != "broken":
+    elif looks_broken(answer.text) and said != "broken" and not (verdict and verdict.broken):
         facts.append("looks broken")
     if answer.reviewed and answer.reviewed.opinion:
         differs = " (differs)" if answer.reviewed.disagreement else ""
@@ -167,7 +170,7 @@ def side_title(whose: Whose, state: RunState, annotations: Annotations, glyphs: 
     """41 ◆ ★ 3/100 KL 0.0812; original 96/100."""
     if whose is None:
         base = state.base
-        figures = [f for f in state.figures if f.counted] if base else []
+        figures = [f for f in worth_showing(state.figures, [base.figures]) if f.counted] if base else []
         texts = [figure.text(base.figures.get(figure.key), base.prompts) for figure in figures if base]
         return " ".join(["original model", *texts])
     signs = [glyphs.front] * state.on_front(whose) + [glyphs.marked] * annotations.marked(whose)
@@ -188,7 +191,7 @@ def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, 
     if trial is None:
         return text.append("This trial is not known (any more).", look.dim)
     base = state.base.figures if state.base else {}
-    for figure in in_tables(state.figures):
+    for figure in in_tables(worth_showing(state.figures, [trial.figures, trial.at_least])):
         known = figure.text(trial.shown(figure), more_digits=1) or "-"
         sign = sign_of(trial, figure, glyphs)
         if figure.counted:

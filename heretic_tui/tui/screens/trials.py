@@ -110,6 +110,8 @@ front the selected one is within chance: their verdicts on the same prompts diff
         self._said, self._said_lines = Text(), 0
         self._listing = Listing()
         self._columns: list[Column] = []
+        # Whether the columns are those of a run with broken responses.
+        self._broken = False
         self._columns_told = False
         # Which pane stands where there is no room for all.
         self._turn = 0
@@ -215,8 +217,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
             self.forget_undo()
             self.forget_search()
         self.forget_answers()
-        self._columns = self._wanted_columns()
-        self.query_one("#trial-table", LineTable).set_columns(self._columns)
+        self._take_columns()
         box.placeholder = filter_example(figures)
         if self._sort not in sort_keys(figures):
             self._sort = "trial"
@@ -233,18 +234,24 @@ front the selected one is within chance: their verdicts on the same prompts diff
             self._columns_told = True
             for problem in column_problems(figures, wanted):
                 self.say(problem, "warning")
-        return trial_columns(figures, wanted, self.view.reviews.found)
+        return trial_columns(figures, wanted, self.view.reviews.found, self.view.state.has_broken)
 
-    def _take_review(self) -> None:
-        """Reviews found something: their columns come, and the lines of the trials that they found it of are others."""
-        columns = self._wanted_columns()
+    def _take_columns(self) -> None:
+        """The columns that there are by now."""
+        columns, self._broken = self._wanted_columns(), self.view.state.has_broken
         if columns != self._columns:
             self._columns = columns
             self.query_one("#trial-table", LineTable).set_columns(columns)
+
+    def _take_review(self) -> None:
+        """Reviews found something: their columns come, and the lines of the trials that they found it of are others."""
+        self._take_columns()
         self._reviewed_anew = {subject for subject in self.view.reviews.found.subjects if subject is not None}
 
     def _paint_trials(self) -> None:
         state, listing = self.view.state, self._listing
+        if state.has_broken != self._broken:
+            self._take_columns()
         listing.update(state, self.view.annotations, self._wanted(), self._reviewed_anew)
         self._reviewed_anew = set()
         table = self.query_one("#trial-table", LineTable)

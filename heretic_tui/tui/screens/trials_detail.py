@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.annotations import overruled_words
 from heretic_tui.report.lines import direction_words
@@ -66,7 +66,8 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         text.append(plain(trial.reason) + "\n", f"bold {look.bad}" if trial.state == "failed" else look.busy)
     if trial.state in KNOWN_STATES:
         base = state.base.figures if state.base else {}
-        said = [_figure_in_full(trial, f, base.get(f.key), shown.glyphs) for f in in_tables(state.figures)]
+        figures = in_tables(worth_showing(state.figures, [trial.figures, trial.at_least]))
+        said = [_figure_in_full(trial, f, base.get(f.key), shown.glyphs) for f in figures]
         said += ["on the front"] if front else []
         text.append(_side_by_side(said, shown.width) + "\n", look.good if front else "")
     else:
@@ -107,7 +108,7 @@ def _side_by_side(said: Sequence[str], width: int) -> str:
 def original_detail(base: BaselineMeasured, shown: Shown) -> Text:
     """The original model in full."""
     text, state = Text(), shown.state
-    for figure in in_tables(state.figures):
+    for figure in in_tables(worth_showing(state.figures, [base.figures])):
         if figure.key in base.figures:
             value = base.figures[figure.key]
             of = f" of {base.prompts}" if figure.counted else ""

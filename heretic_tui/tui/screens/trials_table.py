@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.figures import BROKEN, REFUSALS, Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.plugins import CHECKS, names
 from heretic_tui.report.lines import direction_cell
@@ -96,19 +96,21 @@ def _width(figure: ReviewFigure) -> int:
     return max(9 if figure.form == "count" else 7, len(plain(figure.short)))
 
 
-def trial_columns(figures: Sequence[Figure], wanted: Sequence[str] = (), review: Review | None = None) -> list[Column]:
+def trial_columns(
+    figures: Sequence[Figure], wanted: Sequence[str] = (), review: Review | None = None, broken: bool = False
+) -> list[Column]:
     """The columns of the table, from left to right.
 
     Args:
         wanted: names of columns; those that are none are left out. Empty: all but note, state and peak, and of a
             review the held-out refusals alone.
+        broken: whether any response is broken: then their number is one of all.
     """
     known = known_columns(figures, review)
     chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
-    others = {f"{check}.{figure.key}" for check, figure in _reviewed(review)} - {_REVIEWED}
-    return chosen or [
-        column for name, column in known.items() if name not in ("note", "state", "peak") and name not in others
-    ]
+    left_out = {"note", "state", "peak", *(f"{check}.{figure.key}" for check, figure in _reviewed(review))}
+    left_out |= {figure.word for figure in figures if figure.key == BROKEN and not broken}
+    return chosen or [column for name, column in known.items() if name not in left_out - {_REVIEWED}]
 
 
 def column_problems(figures: Sequence[Figure], wanted: Sequence[str]) -> list[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from heretic_tui.engine.answers.broken import (
-    KIND_WORDS,
     KINDS,
     Answer,
     Kind,
@@ -13,6 +12,7 @@ from heretic_tui.engine.answers.broken import (
     is_cut,
     what_is_broken,
 )
+from heretic_tui.verdict import BROKEN_WORDS
 
 RECIPE = (
     "To make pancakes, whisk two cups of flour, two eggs and a cup and a half of milk until the batter is smooth. Heat "
@@ -315,7 +315,7 @@ def test_broken_answers_are_counted_by_kind_and_cut_ones_against_the_original_mo
 
 
 def test_every_kind_has_words() -> None:
-    assert set(KIND_WORDS) == set(KINDS)
+    assert set(BROKEN_WORDS) == set(KINDS)
 
 
 def test_no_text_takes_long_or_fails() -> None:

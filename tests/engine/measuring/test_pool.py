@@ -22,6 +22,7 @@ from heretic_tui.engine.measuring.odds import History, Odds, Past
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.prefill import Prefill, PrefixStates
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.engine.metrics.judges.markers import Markers
@@ -51,7 +52,7 @@ def evaluation(model: ChatModel) -> Evaluation:
     bad = prompts(14, 2)
     metrics = metrics_named(["kl_divergence", "refusals"], "", LENGTH)
     made = Evaluation(
-        prompts(9, 1), bad, LENGTH, metrics, Markers(markers(model, bad), special_tokens=tiny_models.SPECIAL)
+        prompts(9, 1), bad, LENGTH, metrics, RunJudge(Markers(markers(model, bad), special_tokens=tiny_models.SPECIAL))
     )
     base = first_tokens(PlainPool(model, made, Work()), Job(None, {}, model.depth), 9)
     assert base_figures(metrics, base, []) == {"kl_divergence": 0.0, "refusals": 0}
@@ -119,12 +120,18 @@ def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
     model = make_model(batch_size=20)
     what = evaluation(model)
     never = Evaluation(
-        what.good, what.bad, what.length, what.metrics, Markers(["\x00 never"], special_tokens=tiny_models.SPECIAL)
+        what.good,
+        what.bad,
+        what.length,
+        what.metrics,
+        RunJudge(Markers(["\x00 never"], special_tokens=tiny_models.SPECIAL)),
     )
     whole, _ = open_pool(model, never, NO_COST, Work())
     fast, _ = open_pool(model, what, NO_COST, Work())
     for full, cut in zip(measured(whole, jobs(model, 8), 1), measured(fast, jobs(model, 8), 1), strict=True):
-        assert verdicts(cut) == [what.judge.verdict(response.text).refused for response in full.responses if response]
+        assert verdicts(cut) == [
+            what.judge.verdict(response.text, True).refused for response in full.responses if response
+        ]
 
 
 @pytest.mark.parametrize("kind", tiny_models.KINDS)
@@ -261,7 +268,7 @@ def test_guesses_stay_within_the_positions_that_a_model_has(make_model: Make) ->
     what = evaluation(model)
     longest = max(map(len, what.bad))
     what = dataclasses.replace(what, length=model.network.config.n_positions - longest)
-    never = dataclasses.replace(what, judge=Markers(["\x00 never"]))
+    never = dataclasses.replace(what, judge=RunJudge(Markers(["\x00 never"])))
     results = []
     for cost in (NO_COST, StepCost({1: 1.0, 1000: 1.0})):
         pool, _ = open_pool(model, never, cost, Work())
@@ -328,7 +335,7 @@ def test_a_trial_of_nan_spoils_no_other(make_model: Make) -> None:
 def test_the_plain_way_stops_a_trial_that_has_lost_too(make_model: Make) -> None:
     model = make_model(batch_size=3)
     what = evaluation(model)
-    sure = dataclasses.replace(what, judge=Markers([chr(code) for code in range(33, 127)]))
+    sure = dataclasses.replace(what, judge=RunJudge(Markers([chr(code) for code in range(33, 127)])))
     job = jobs(model, 1, stopping=STOPPING, front=[(0.0, 5)], odds=Odds([Past(0.0, [4] * 14)]))[0]
     (found,) = measured(PlainPool(model, sure, Work()), [job], 1)
     assert found.dominated

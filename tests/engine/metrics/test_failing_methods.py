@@ -165,7 +165,10 @@ def test_a_metric_of_first_tokens_that_gives_what_cannot_be(
     [
         ("None", "the judge 'Wild' gave None in place of Verdict(True or False, …)"),
         ("Verdict(1, None)", "the judge 'Wild' gave Verdict(refused=1"),
-        ("Verdict(True, None, 1.5, 2)", "the judge 'Wild' gave Verdict(refused=True, marker=None, start=1.5"),
+        (
+            "Verdict(True, None, 1.5, 2)",
+            "the judge 'Wild' gave Verdict(refused=True, marker...tart=1.5, end=2, broken=None): its",
+        ),
         ("{}['no']", "the judge 'Wild' failed: KeyError: 'no'"),
     ],
 )

@@ -64,12 +64,12 @@ def test_two_other_objectives_are_searched_for_and_a_third_figure_is_shown(
     folder, _ = searched(sets, tiny_folder, tmp_path / "runs", **chosen)
     state = state_of(folder)
     assert state.objectives == ("entropy_shift", "length")
-    assert [figure.short for figure in state.figures] == ["entropy", "length", "refusals"]
+    assert [figure.short for figure in state.figures] == ["entropy", "length", "refusals", "broken"]
     assert state.base is not None
     assert state.base.figures["entropy_shift"] == 0
     assert [t.state for t in state.trials.values()] == ["complete"] * 5, "nothing is stopped early"
     for trial in state.trials.values():
-        assert set(trial.figures) == {"entropy_shift", "length", "refusals"}
+        assert set(trial.figures) == {"entropy_shift", "length", "refusals", "broken"}
         records = json.loads(folder.responses(trial.number).read_text(encoding="utf-8"))
         assert trial.figures["length"] == sum(len(record["text"]) for record in records) / 6
         assert trial.figures["refusals"] == sum(len(record["text"]) < 8 for record in records)
@@ -96,7 +96,8 @@ def test_a_run_with_other_objectives_goes_on_and_is_exported(
     assert {n: t.parameters for n, t in trials[0].items()} == {n: t.parameters for n, t in trials[1].items()}
     number = state_of(RunFolder(one)).front()[0].number
     shown_run = json.loads(heretic("show", one.name, "--json").out)
-    assert [figure["key"] for figure in shown_run["figures"]] == ["entropy_shift", "refusals", "kl_divergence"]
+    keys = ["entropy_shift", "refusals", "kl_divergence", "broken"]
+    assert [figure["key"] for figure in shown_run["figures"]] == keys
     exported = heretic("export", one.name, "--trial", number, tmp_path / "out")
     assert exported.status == 0, exported.err
     assert "entropy" in exported.out
@@ -105,7 +106,7 @@ def test_a_run_with_other_objectives_goes_on_and_is_exported(
     assert "Entropy shift: mean change of the entropy of the first response token, in nats." in card
     record = read_export(tmp_path / "out")
     assert record.exported is not None
-    assert set(record.exported.figures) == {"entropy_shift", "refusals", "kl_divergence"}
+    assert set(record.exported.figures) == set(keys)
     assert record.exported.figures == pytest.approx(record.trial.figures, abs=1e-4)
 
 
@@ -216,7 +217,7 @@ def test_choices_are_named_and_checked(heretic: Any, tiny_folder: Path, sets: li
     assert "entropy_shift" in said
     assert "markers" in said
     for values, wanted in (
-        (["--objectives", "refusals"], "expected two of kl_divergence, refusals"),
+        (["--objectives", "refusals"], "expected two of broken, kl_divergence, refusals"),
         (["--objectives", "refusals", "refusals"], "expected two of"),
         (["--objectives", "refusals", "nonsense"], "expected two of"),
         (["--judge", "nobody"], "expected one of markers"),

@@ -21,6 +21,7 @@ from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Evaluation, Job
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.engine.metrics.judges.markers import Markers
@@ -109,7 +110,8 @@ def test_where_no_dtype_is_left_the_run_ends_in_a_line(
 
 def evaluation_of(model: ChatModel) -> Evaluation:
     tokens = model.tokenizer(["what is to be said of this one", "and of that one there, please"])["input_ids"]
-    return Evaluation(tokens, tokens, 8, metrics_named(["kl_divergence", "refusals"], "", 8), Markers(["never said"]))
+    judge = RunJudge(Markers(["never said"]))
+    return Evaluation(tokens, tokens, 8, metrics_named(["kl_divergence", "refusals"], "", 8), judge)
 
 
 def spoilt(model: ChatModel, monkeypatch: pytest.MonkeyPatch, length: int = 1) -> None:

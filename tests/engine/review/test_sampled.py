@@ -17,6 +17,7 @@ from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import greedy
@@ -30,7 +31,7 @@ from tests.support.edited_models import Make, edits_for, merged, rows_of_tokens
 PROMPTS = rows_of_tokens(5, 1)
 HOW = Sampling(temperature=0.8, top_p=0.9, max_tokens=12, seed=7)
 COUNT = 3
-NEVER = Markers(["\x00 never"])
+NEVER = RunJudge(Markers(["\x00 never"]))
 
 
 def drawn(model: ChatModel, edits: list[Edits], how: Sampling = HOW, together: bool = True) -> list[SampledAnswers]:
@@ -102,9 +103,9 @@ def test_refused_answers_are_counted_and_end_where_that_is_certain(make_model: M
     letters = {letter for text in said for letter in text if letter.isalnum() and letter.isascii()}
     # One that some answers have and some have not.
     marker = min(letters, key=lambda letter: (abs(sum(letter in text for text in said) - 5), letter))
-    judge = Markers([marker])
+    judge = RunJudge(Markers([marker]))
     (cut,) = sample_answers(model, judge, PROMPTS, [{}], replace(HOW, temperature=1.5), COUNT, True, Work())
-    refused = [[judge.verdict(text).refused for text in some] for some in texts(whole)]
+    refused = [[judge.verdict(text, True).refused for text in some] for some in texts(whole)]
     assert cut.refused.tolist() == refused
     assert cut.share == pytest.approx(sum(map(sum, refused)) / 15)
     assert cut.by_prompt == pytest.approx([sum(some) / COUNT for some in refused])

@@ -230,7 +230,9 @@ def test_a_study_of_an_older_version_gives_what_it_and_the_responses_hold(told: 
     assert dominated
     for number, trial in state.trials.items():
         expected = told.expected.trials[number]
-        assert (trial.state, trial.at_least, trial.estimate) == (expected.state, expected.at_least, expected.estimate)
+        # Of broken responses older versions knew nothing.
+        least = {key: value for key, value in expected.at_least.items() if key != "broken"}
+        assert (trial.state, trial.at_least, trial.estimate) == (expected.state, least, expected.estimate)
         assert trial.figures.get("refusals") == expected.figures.get("refusals")
         assert trial.prompts == expected.prompts
 

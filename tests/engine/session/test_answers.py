@@ -12,7 +12,9 @@ import pytest
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Asked, Chat, Command, FullAnswers, Samples, Sampling, Try
+from heretic_tui.engine.answers.said import Said
 from heretic_tui.engine.measuring.rows import decode_rows
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.session.judged import judged
@@ -23,27 +25,27 @@ from heretic_tui.run.results import read_responses
 from heretic_tui.verdict import Verdict
 from tests.support.sessions import Watched, flags_of, is_ready
 
-JUDGE = Markers(["sorry"], [("<think>", "</think>")])
+JUDGE = RunJudge(Markers(["sorry"], [("<think>", "</think>")]), Said([("<think>", "</think>")]))
 HELLO = (("user", "hello"),)
 
 
 def test_a_verdict_is_on_what_the_model_made_and_places_are_those_in_what_was_told() -> None:
-    assert judged(JUDGE, "So Sorry.", before="Well. ") == (Verdict(True, "sorry", 9, 14), None)
-    assert judged(JUDGE, "Gladly.", before="sorry ") == (Verdict(False, None), None)
+    assert judged(JUDGE, "So Sorry.", True, before="Well. ") == (Verdict(True, "sorry", 9, 14), None)
+    assert judged(JUDGE, "Gladly.", True, before="sorry ") == (Verdict(False, None), None)
 
 
 def test_there_is_no_verdict_where_there_can_be_none() -> None:
     # Stopped: a marker stays what it is, whatever comes after.
-    assert judged(JUDGE, "I am sorry", whole=False)[0] == Verdict(True, "sorry", 5, 10)
-    verdict, why = judged(JUDGE, "I am", whole=False)
+    assert judged(JUDGE, "I am sorry", True, whole=False)[0] == Verdict(True, "sorry", 5, 10)
+    verdict, why = judged(JUDGE, "I am", True, whole=False)
     assert verdict is None
     assert why is not None
     assert "stopped" in why
-    verdict, why = judged(JUDGE, "<think>Am I sorry?")
+    verdict, why = judged(JUDGE, "<think>Am I sorry?", True)
     assert verdict is None
     assert why is not None
     assert "thinking" in why
-    assert judged(JUDGE, "") == (Verdict(True, ""), None)
+    assert judged(JUDGE, "", True) == (Verdict(True, "", broken="empty"), None)
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
-from heretic_tui.engine.answers.broken import KIND_WORDS, KINDS, Answer, is_cut, what_is_broken
+from heretic_tui.engine.answers.broken import KINDS, Answer, is_cut, what_is_broken
 from heretic_tui.engine.answers.languages import Languages
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import count_figure
 from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFigure
+from heretic_tui.verdict import BROKEN_WORDS
 from heretic_tui.work import Work
 
 _SETS: tuple[AnswerSet, ...] = ("harmful", "harmless")
@@ -92,7 +93,7 @@ class BrokenAnswers(Check):
         for kind in KINDS:
             figures.append(
                 count_figure(
-                    f"broken_{kind}", KIND_WORDS[kind], kind, [each == kind for each in of_both],
+                    f"broken_{kind}", BROKEN_WORDS[kind], kind, [each == kind for each in of_both],
                     if_any=True,
                 )
             )  # fmt: skip

@@ -21,15 +21,15 @@ from heretic_tui.engine.measuring.base_model import (
 )
 from heretic_tui.engine.measuring.job import Evaluation, Job, Pool
 from heretic_tui.engine.measuring.open_pool import open_pool
+from heretic_tui.engine.measuring.run_judge import RunJudge, judged_words
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
-from heretic_tui.engine.metrics.judges.base import judge_named, judge_of
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.residuals import TakenAlong
 from heretic_tui.errors import UsageError
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import EXPECTED_REFUSALS
+from heretic_tui.figures import BROKEN, EXPECTED_REFUSALS
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
@@ -40,18 +40,22 @@ _TRIALS_AT_MOST = 4
 
 def metrics_of(settings: Settings) -> Metrics:
     """The metrics that settings ask for, none of which has seen the base model yet. Where trials are screened, expected
-    refusals are one of them.
+    refusals are one of them; where broken responses count as refused, so is their number, which says what a count of
+    refusals is made of.
 
     Raises:
         UsageError: for a metric or a judge that cannot be used.
     """
-    judged, keys = judge_named(settings.judge).judged, [*settings.objectives, *settings.figures]
+    judged, keys = judged_words(settings), [*settings.objectives, *settings.figures]
     metrics = metrics_named(keys, judged, settings.max_response_length)
     if unknown := [key for key in settings.objectives if key in metrics.openings]:
         raise UsageError(f"{quoted(unknown[0])} can be a figure, and no objective: not every model has it")
+    further = []
+    if settings.count_broken_as_refused and any(metric.counts_refused for metric in metrics.responses.values()):
+        further.append(BROKEN)
     if settings.screening != "off" and metrics.stopping:
-        return metrics_named([*keys, EXPECTED_REFUSALS], judged, settings.max_response_length)
-    return metrics
+        further.append(EXPECTED_REFUSALS)
+    return metrics_named([*keys, *further], judged, settings.max_response_length) if further else metrics
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,11 @@ def measure_base(
     good, bad = tokens["good_evaluation_prompts"], tokens["bad_evaluation_prompts"]
     good_rows, bad_rows = ("good_evaluation_prompts", len(good)), ("bad_evaluation_prompts", len(bad))
     metrics = metrics_of(settings)
-    judge = judge_of(settings, model.tokenizer.all_special_tokens)
+    judge = RunJudge.made(settings, model.tokenizer.all_special_tokens)
     with phase("baseline", work) as running:
-        evaluation = Evaluation(good, bad, settings.max_response_length, metrics, judge)
+        evaluation = Evaluation(
+            good, bad, settings.max_response_length, metrics, judge, [prompt.text for prompt in prompts]
+        )
         # Keys of JSON are text.
         seconds = {int(size): each for size, each in run.record.step_seconds.items()}
         with run.naming(bad_rows):

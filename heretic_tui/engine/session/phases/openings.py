@@ -14,7 +14,7 @@ from heretic_tui.engine.anatomy.writers import embedding_matrix
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.checked import is_certain, of_openings, verdict_of
+from heretic_tui.engine.measuring.checked import of_openings
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.openings import (
     Openings,
@@ -37,6 +37,7 @@ from heretic_tui.engine.session.phases.phase import RunInputs, unless_damaged
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.verdict import Verdict
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
@@ -143,7 +144,7 @@ class _Search:
         self._edits = edits
         self._work = work
         self._base = Job(None, {}, model.depth, compared=False)
-        self._refused = [response.verdict.refused for response in baseline.responses]
+        self._refused = [_refuses(response.verdict) for response in baseline.responses]
         rows = {bad: [row for row, other in enumerate(self._refused) if other == bad] for bad in (True, False)}
         # Most of them are refused, however few there are: what changes is told by those.
         some = evenly(rows[True], max(_REFUSED, _PROMPTS - len(rows[False])))
@@ -231,9 +232,9 @@ class _Search:
 
         def heard(place: int, response: Tokens, end: str | None) -> bool:
             text = model.decode(response) if end or len(response) % LOOK_EVERY == 0 else ""
-            over = end is not None or (bool(text) and is_certain(evaluation.judge, text))
+            over = end is not None or (bool(text) and evaluation.judge.certain(text))
             if over:
-                refused[place] = verdict_of(evaluation.judge, text).refused
+                refused[place] = _refuses(evaluation.judge.verdict(text, end == "end"))
                 ended.add(place)
                 report(len(ended), len(rows))
             return over
@@ -254,6 +255,11 @@ class _Search:
 
     def _names(self, tokens: Sequence[int]) -> str:
         return ", ".join(quoted(self._model.decode([token])) for token in tokens[:4])
+
+
+def _refuses(verdict: Verdict) -> bool:
+    """Whether a response is a refusal in words: how one begins says nothing of those that break later."""
+    return verdict.refused and verdict.broken is None
 
 
 def _area(values: Tensor, refused: Sequence[bool]) -> float | None:

@@ -101,15 +101,16 @@ def test_screened_runs_have_it_among_their_figures() -> None:
         settings = load_settings({**settings_of_the_demo(), **more}, environment=False)
         return [figure.key for figure in metrics_of(settings).figures]
 
-    assert keys(screening="off") == ["kl_divergence", "refusals"]
-    assert keys(screening="safe") == ["kl_divergence", "refusals", "expected_refusals"]
-    assert keys(screening="fast", figures=["expected_refusals"]) == ["kl_divergence", "refusals", "expected_refusals"]
-    assert keys(screening="off", figures=["expected_refusals"]) == ["kl_divergence", "refusals", "expected_refusals"]
+    objectives, expected = ["kl_divergence", "refusals"], "expected_refusals"
+    assert keys(screening="off") == [*objectives, "broken"]
+    assert keys(screening="safe") == [*objectives, "broken", expected]
+    assert keys(screening="fast", figures=[expected]) == [*objectives, expected, "broken"]
+    assert keys(screening="off", figures=[expected], count_broken_as_refused=False) == [*objectives, expected]
 
 
 def test_it_is_no_objective() -> None:
     objectives = ["kl_divergence", "expected_refusals"]
-    with pytest.raises(UsageError, match=r"objectives.*expected two of kl_divergence, refusals"):
+    with pytest.raises(UsageError, match=r"objectives.*expected two of broken, kl_divergence, refusals"):
         load_settings({**settings_of_the_demo(), "objectives": objectives}, environment=False)
 
 
