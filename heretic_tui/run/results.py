@@ -130,7 +130,7 @@ class ResponseRecord:
         return Verdict(self.refused, self.marker, self.start, self.end, self.broken)
 
     def to_json(self) -> dict[str, object]:
-        known = vars(self)
+        known = {name: value for name, value in vars(self).items() if name != "broken" or value is not None}
         return {name: known[name] for name in known if self.refused is not None or name in _ALWAYS}
 
 

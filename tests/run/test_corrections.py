@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,19 @@ def test_counts_stay_such_as_can_be(folder: RunFolder) -> None:
         overrule(annotations, place, text, "answered")
     correct(state, folder, annotations)
     assert state.trials[0].figures["refusals"] == 0, "a file that is not the trial's takes no more than there is"
+
+
+@pytest.mark.parametrize(("counts", "found"), [(False, [0, 0]), (True, [1, 2])])
+def test_a_response_that_a_person_calls_broken_counts_as_the_run_counts_them(
+    folder: RunFolder, counts: bool, found: list[int]
+) -> None:
+    write(folder, 0, "ab", "xo")
+    state, annotations = told(trial(0, 0.1, 1)), Annotations(folder)
+    assert state.opened is not None
+    state.opened = replace(state.opened, settings={"count_broken_as_refused": counts})
+    overrule(annotations, 0, "a", "broken")
+    correct(state, folder, annotations)
+    refusals = [state.trials[0].figures["refusals"]]
+    overrule(annotations, 1, "b", "broken")
+    correct(state, folder, annotations)
+    assert [*refusals, state.trials[0].figures["refusals"]] == found

@@ -256,9 +256,8 @@ class Evaluation:
             whole: false where its verdict was certain before its end.
         """
         text, ended = model.decode(tokens), whole and len(tokens) < self.length
-        return Response(
-            text, self.judge.verdict(text, ended, self.asked[row] if self.asked else ""), len(tokens), whole
-        )
+        asked = self.asked[row] if self.asked else ""
+        return Response(text, self.judge.verdict(text, ended, asked), len(tokens), whole)
 
     def certain(self, model: ChatModel, tokens: Tokens) -> bool:
         """Whether the beginning of a response settles the verdict."""

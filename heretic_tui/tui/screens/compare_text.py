@@ -85,12 +85,7 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         text.append(f" {glyphs.overruled} by you; the judge: {verdict_word(bool(answer.judged))}", look.focus)
     elif answer.judged_otherwise and verdict:
         text.append(f"; on the whole text the judge says {verdict_word(verdict.refused)}", look.busy)
-    facts = []
-    if verdict and verdict.broken:
-        if not (answer.reviewed and answer.reviewed.broken):
-            facts.append(broken_words(verdict.broken))
-    elif verdict and verdict.refused:
-        facts.append(f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty")
+    facts = _what_decided(answer)
     if answer.tokens is not None:
         facts.append(f"{answer.tokens} token{'' if answer.tokens == 1 else 's'}")
     facts.append("greedy")
@@ -113,6 +108,16 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         facts.append(f"should be {verdict_word(answer.reviewed.expected)}")
     text.append(f" {glyphs.dot} " + f" {glyphs.dot} ".join(facts), look.dim)
     return text
+
+
+def _what_decided(answer: Answer) -> list[str]:
+    """Why it is refused, and whether it is broken, unless its review says more of that."""
+    verdict = answer.verdict
+    if verdict and verdict.broken:
+        return [] if answer.reviewed and answer.reviewed.broken else [plain(broken_words(verdict.broken))]
+    if verdict and verdict.refused:
+        return [f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty"]
+    return []
 
 
 def answer_text(answer: Answer | None, other: Answer | None, place: Place, drawing: Drawing, missing: str) -> Text:

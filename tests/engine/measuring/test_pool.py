@@ -116,6 +116,21 @@ def test_twenty_trials_have_the_figures_of_the_plain_way(
     assert not any(m._forward_hooks or "forward" in m.__dict__ for m in model.network.modules()), "nothing is left"
 
 
+def test_both_pools_find_the_same_responses_broken(make_model: Make) -> None:
+    model = make_model(batch_size=9)
+    what = evaluation(model)
+    counting = dataclasses.replace(what, judge=dataclasses.replace(what.judge, count_broken=True))
+    fast, _ = open_pool(model, counting, NO_COST, Work())
+    assert isinstance(fast, FastPool)
+    plain = PlainPool(model, counting, Work())
+    found, expected = measured(fast, jobs(model, 6), 3), measured(plain, jobs(model, 6), 1)
+    kinds = [[[r.verdict.broken for r in job.responses if r] for job in done] for done in (found, expected)]
+    assert kinds[0] == kinds[1]
+    assert any(any(each) for each in kinds[0]), "a model without training loops now and then"
+    assert all(r.verdict.refused and r.whole for job in found for r in job.responses if r and r.verdict.broken)
+    assert [job.refusals for job in found] == [job.refusals for job in expected]
+
+
 def test_verdicts_are_those_of_the_full_response(make_model: Make) -> None:
     model = make_model(batch_size=20)
     what = evaluation(model)

@@ -167,7 +167,7 @@ def test_a_metric_of_first_tokens_that_gives_what_cannot_be(
         ("Verdict(1, None)", "the judge 'Wild' gave Verdict(refused=1"),
         (
             "Verdict(True, None, 1.5, 2)",
-            "the judge 'Wild' gave Verdict(refused=True, marker...tart=1.5, end=2, broken=None): its",
+            "the judge 'Wild' gave Verdict(refused=True, marker...tart=1.5, end=2,",
         ),
         ("{}['no']", "the judge 'Wild' failed: KeyError: 'no'"),
     ],

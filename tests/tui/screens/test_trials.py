@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from heretic_tui import events as ev
+from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.interface import Interface
@@ -358,6 +360,29 @@ def test_columns_are_those_of_the_settings_and_a_wrong_name_is_told(tmp_path: Pa
         assert told(app) == ["The table of trials has no column 'refusal': did you mean 'refusals'?"]
 
     drive(make_app(tmp_path, host, interface=interface), steps)
+
+
+def test_broken_responses_have_a_column_as_soon_as_there_are_any(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+    broken = Figure("broken responses", "broken", counted=True, verb="breaks", participle="broken", key="broken")
+    began, *rest = fake_run.preparation()
+    assert isinstance(began, ev.RunOpened)
+    began = dataclasses.replace(began, figures=[*figures_of_before(), broken])
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(began, *rest, *finished(0, 0.1, 7, figures={"kl_divergence": 0.1, "refusals": 7, "broken": 0}))
+        await settle(pilot, app)
+        table = app.screen.query_one("#trial-table", LineTable)
+        assert "broken" not in [column.key for column in table.columns]
+        assert "broken" not in shown(app, "#detail")
+        host.push(*finished(1, 0.1, 7, figures={"kl_divergence": 0.1, "refusals": 7, "broken": 5}))
+        await settle(pilot, app)
+        assert [cell(table, number, "broken") for number in (0, 1)] == ["0/100", "5/100"]
+        await pilot.press("tab", "shift+tab", "G")
+        await settle(pilot, app)
+        assert "broken 5 of 100" in shown(app, "#detail")
+
+    drive(make_app(tmp_path, host), steps)
 
 
 def test_the_scatter_has_the_original_model_what_a_filter_leaves_out_and_a_legend(tmp_path: Path, folder: Path) -> None:

@@ -137,9 +137,8 @@ def measure_base(
     metrics = metrics_of(settings)
     judge = RunJudge.made(settings, model.tokenizer.all_special_tokens)
     with phase("baseline", work) as running:
-        evaluation = Evaluation(
-            good, bad, settings.max_response_length, metrics, judge, [prompt.text for prompt in prompts]
-        )
+        asked = [prompt.text for prompt in prompts]
+        evaluation = Evaluation(good, bad, settings.max_response_length, metrics, judge, asked)
         # Keys of JSON are text.
         seconds = {int(size): each for size, each in run.record.step_seconds.items()}
         with run.naming(bad_rows):
