@@ -9,6 +9,7 @@ from typing import Any
 from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.held_out import HARMFUL, HARMLESS, LOOKALIKE, ReviewPrompts
 from heretic_tui.engine.inputs.prompts import Prompt
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -45,7 +46,7 @@ def bench_of(
         texts=texts,
     )
     chosen = load_settings({"model": "acme/tiny", "max_response_length": 12, **settings}, environment=False)
-    return ReviewBench(model, judge, chosen, prompts, ReviewFolder(folder), {"model": "tiny"}, {}, Work())
+    return ReviewBench(model, RunJudge(judge), chosen, prompts, ReviewFolder(folder), {"model": "tiny"}, {}, Work())
 
 
 def subjects_of(*edits: Edits) -> list[Reviewed]:

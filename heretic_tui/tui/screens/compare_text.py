@@ -101,11 +101,7 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         facts.append(": ".join(plain(part) for part in (answer.reviewed.broken, answer.reviewed.why_broken) if part))
     elif looks_broken(answer.text) and said != "broken" and not (verdict and verdict.broken):
         facts.append("looks broken")
-    if answer.reviewed and answer.reviewed.opinion:
-        differs = " (differs)" if answer.reviewed.disagreement else ""
-        facts.append(f"second opinion: {plain(answer.reviewed.opinion)}{differs}")
-    if answer.reviewed and answer.reviewed.expected is not None:
-        facts.append(f"should be {verdict_word(answer.reviewed.expected)}")
+    facts += _beside_the_judge(answer)
     text.append(f" {glyphs.dot} " + f" {glyphs.dot} ".join(facts), look.dim)
     return text
 
@@ -118,6 +114,17 @@ def _what_decided(answer: Answer) -> list[str]:
     if verdict and verdict.refused:
         return [f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty"]
     return []
+
+
+def _beside_the_judge(answer: Answer) -> list[str]:
+    """What a review knows of a held-out answer beside the judge's verdict."""
+    facts = []
+    if answer.reviewed and answer.reviewed.opinion:
+        differs = " (differs)" if answer.reviewed.disagreement else ""
+        facts.append(f"second opinion: {plain(answer.reviewed.opinion)}{differs}")
+    if answer.reviewed and answer.reviewed.expected is not None:
+        facts.append(f"should be {verdict_word(answer.reviewed.expected)}")
+    return facts
 
 
 def answer_text(answer: Answer | None, other: Answer | None, place: Place, drawing: Drawing, missing: str) -> Text:

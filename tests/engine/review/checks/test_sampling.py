@@ -10,6 +10,7 @@ from transformers import GenerationConfig
 
 from heretic_tui.commands import Sampling
 from heretic_tui.engine.inputs.held_out import HARMFUL
+from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.review.checks.sampling import UnderSampling
 from heretic_tui.engine.review.sampled import sample_answers
@@ -29,7 +30,7 @@ def test_the_figures_are_of_what_is_drawn_and_each_subject_has_its_own(make_mode
     assert list(found) == [None, 1]
     how = Sampling(0.7, 0.95, 12, 0)
     for each, of in zip((found[None], found[1]), ({}, edits), strict=True):
-        (drawn,) = sample_answers(model, JUDGE, bench.tokens[HARMFUL], [of], how, 3, True, Work())
+        (drawn,) = sample_answers(model, RunJudge(JUDGE), bench.tokens[HARMFUL], [of], how, 3, True, Work())
         share, once = figures(each).values()
         assert (share.key, once.key) == ("refused", "once")
         assert share.value == pytest.approx(drawn.share)
