@@ -96,7 +96,7 @@ class Plain:
         self.tokens["decoding"] += out[:, batch.ids.shape[1] :].numel()
         for row, line in zip(batch.rows, out[:, batch.ids.shape[1] :].tolist(), strict=True):
             end = next((i for i, token in enumerate(line) if token in ends), len(line))
-            job.responses[row] = evaluation.response(self._model, line[:end], whole=True)
+            job.responses[row] = evaluation.response(self._model, row, line[:end], whole=True)
 
 
 class Fast:
