@@ -10,7 +10,7 @@ import pytest
 
 from heretic_tui.errors import HereticError
 from heretic_tui.report.review import review_lines
-from heretic_tui.run.annotations import Annotations, Overruling, digest
+from heretic_tui.run.annotations import Annotations, Overruling, Ruling, digest
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.reviews import (
     Difference,
@@ -23,7 +23,7 @@ from heretic_tui.run.reviews import (
     as_people_have_it,
     people_review,
     read_review,
-    refused_by_people,
+    counted_by_people,
     spread,
     with_counts,
 )
@@ -273,9 +273,9 @@ def test_a_figure_that_is_not_of_these_answers_stays(tmp_path: Path) -> None:
     annotations = Annotations(RunFolder(tmp_path))
     one = said(0, True)
     annotations.say(Overruling(prompt=digest(one.prompt), text=digest(one.text), verdict="answered"))
-    assert refused_by_people(figure, [one], annotations) is figure
-    assert refused_by_people(figure, [], annotations) is figure
-    assert refused_by_people(figure, [one, said(1, False)], annotations).value == 0
+    assert counted_by_people(figure, [one], annotations) is figure
+    assert counted_by_people(figure, [], annotations) is figure
+    assert counted_by_people(figure, [one, said(1, False)], annotations).value == 0
 
 
 def test_finalists_are_spread_over_the_front() -> None:
@@ -285,3 +285,25 @@ def test_finalists_are_spread_over_the_front() -> None:
     assert len(chosen) == 8
     assert (chosen[0], chosen[-1]) == (0, 49)
     assert chosen == sorted(set(chosen))
+
+
+def test_people_say_what_is_neither_refused_nor_broken(folder: ReviewFolder, tmp_path: Path) -> None:
+    verdicts = (True, False, False, False)
+    # The last one loops.
+    good = [0.0, 1.0, 1.0, 0.0]
+    figure = ReviewFigure(key="answered", name="answered", short="a", value=2, form="count", of=4, values=[*good])
+    folder.keep(finding("broken", 1, figures=[figure]))
+    answers = [said(place, each) for place, each in enumerate(verdicts)]
+    folder.keep_answers("harmful", 1, "", answers)
+    annotations, reader = Annotations(RunFolder(tmp_path)), ReviewReader(folder.path)
+    rulings: dict[int, Ruling] = {0: "answered", 1: "broken", 2: "answered", 3: "refused"}
+    annotations.say(
+        *(
+            Overruling(prompt=digest(answers[place].prompt), text=digest(answers[place].text), verdict=ruling)
+            for place, ruling in rulings.items()
+        )
+    )
+    review = as_people_have_it(reader.read([]), annotations, reader.answers)
+    found = review.figure("broken", "answered", 1)
+    assert found
+    assert (found.value, found.values, found.overruled) == (2, [1.0, 0.0, 1.0, 0.0], 2)

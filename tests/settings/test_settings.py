@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heretic_tui.errors import UsageError
+from heretic_tui.plugins import CHECKS, names
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.record import from_record, to_record
@@ -78,6 +79,12 @@ def test_lists_take_words_or_commas(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().refusal_markers == ["[no] way"]
     assert load_settings(parsed("--max-memory", "0=20GiB", "cpu=60GiB")).max_memory == {"0": "20GiB", "cpu": "60GiB"}
     assert load_settings(parsed("--refusal-markers", "no, never", "sorry")).refusal_markers == ["no, never", "sorry"]
+
+
+def test_all_checks_are_made_by_default_in_an_order_that_does_not_change() -> None:
+    checks = load_settings().review_checks
+    assert checks[:4] == ["held_out", "sampling", "second_opinion", "broken"]
+    assert sorted(checks) == sorted(names(CHECKS))
 
 
 def test_an_empty_prefix_means_none_and_is_not_unset() -> None:
