@@ -37,6 +37,7 @@ class RunRecord:
         reading: how the prompts were read that the directions were made from.
         loaded_as: the entry of the setting `dtypes` that the figures were measured with.
         trials_at_once: how many trials are in hand.
+        checked_with: what figures of checks depend on beside the trial, as a digest, by the name of the check.
         checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.
     """
@@ -55,6 +56,7 @@ class RunRecord:
     reading: Reading | None = None
     loaded_as: str | None = None
     trials_at_once: int | None = None
+    checked_with: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})
 

@@ -74,6 +74,17 @@ class ReviewFigure:
     overruled: int = 0
 
     @property
+    def number(self) -> float:
+        """The value, for what cannot do without.
+
+        Raises:
+            HereticError: where it is beyond all numbers.
+        """
+        if self.value is None:
+            raise HereticError(f"{self.name}: beyond all numbers")
+        return self.value
+
+    @property
     def text(self) -> str:
         """The value as tables show it; empty where there is none."""
         return self._text(self.value)

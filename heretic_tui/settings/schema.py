@@ -180,9 +180,16 @@ class Settings(BaseModel):
     )
 
     objectives: Annotated[list[str], METRICS] = _setting(
-        ["kl_divergence", "refusals"], "Search", "the two figures that are to be small", min_length=2, max_length=2
+        ["kl_divergence", "refusals"],
+        "Search",
+        "the two figures that are to be small; those of reviews (kl_of_answers, sampled_refusals, changed_answers, "
+        "benchmark) cost a check for each trial",
+        min_length=2,
+        max_length=2,
     )
-    figures: Annotated[list[str], METRICS] = _setting([], "Search", "further figures of a trial, which are only shown")
+    figures: Annotated[list[str], METRICS] = _setting(
+        [], "Search", "further figures of a trial, which are only shown; those of reviews cost a check for each trial"
+    )
     n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=MOST_TRIALS)
     n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=MOST_TRIALS)
     seed: int | None = _setting(None, "Search", "seed of the search; unset: drawn, and stored", ge=0, lt=2**31)

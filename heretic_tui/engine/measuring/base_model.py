@@ -59,8 +59,9 @@ def base_figures(metrics: Metrics, tokens: Tensor | None, responses: Sequence[Re
         with calling(METRICS, key):
             counting.take_base(responses)
     found = {**of_first_tokens(metrics, values, len(responses) or None), **of_responses(metrics, responses)}
-    # How responses begin is not known yet.
-    return {figure.key: found[figure.key] for figure in metrics.figures if figure.key not in metrics.openings}
+    # How responses begin is not known yet, and no check has looked.
+    later = {*metrics.openings, *metrics.review}
+    return {figure.key: found[figure.key] for figure in metrics.figures if figure.key not in later}
 
 
 def keep_first_tokens(folder: RunFolder, tokens: Tensor) -> None:

@@ -16,6 +16,7 @@ from heretic_tui.engine.metrics.base import FirstTokenMetric, Metrics, Response
 from heretic_tui.errors import HereticError
 from heretic_tui.figures import Figure
 from heretic_tui.plugins import METRICS, calling
+from heretic_tui.run.reviews import ReviewFigure
 from heretic_tui.words import quoted
 
 
@@ -97,6 +98,16 @@ def of_openings(metrics: Metrics, values: Tensor) -> dict[str, float]:
     """
     known = metrics.openings
     return _figures(metrics, known, lambda key: known[key].of(values), len(values))
+
+
+def of_checks(metrics: Metrics, check: str, found: Mapping[str, ReviewFigure]) -> dict[str, float]:
+    """The figures that rest on what a check of reviews found, by key.
+
+    Raises:
+        HereticError: where a metric fails, or gives what cannot be.
+    """
+    known = {key: metric for key, metric in metrics.review.items() if metric.check == check}
+    return _figures(metrics, known, lambda key: known[key].of(found), None)
 
 
 def certain_at_least(metrics: Metrics, responses: Sequence[Response | None]) -> dict[str, float]:

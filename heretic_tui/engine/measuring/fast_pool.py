@@ -91,6 +91,7 @@ class FastPool:
         with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
             self._prefix_of(job)
+        job.started = True
         self._began = time.perf_counter()
 
     def advance(self) -> Job:

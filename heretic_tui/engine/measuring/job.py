@@ -70,6 +70,7 @@ class Job:
         given_up: whether it is not wanted any more; it ends at the next step then, as it is.
         residuals: takes those at the last tokens of prompts, by the name of the set and rows, where they are wanted. (A
             pool that cannot tell them does not.)
+        started: whether a pool took it in, and looked at first tokens.
         error: why it failed.
     """
 
@@ -90,6 +91,7 @@ class Job:
     dominated: bool = False
     given_up: Callable[[], bool] = lambda: False
     residuals: Callable[[str, Sequence[int], Tensor], None] | None = None
+    started: bool = False
     error: Exception | None = None
     _stop: EarlyStop | None = None
 
@@ -105,8 +107,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        begun = bool(self.responses or self.figures)
-        whole = begun and None not in self.responses
+        whole = self.started and None not in self.responses
         return self.dominated or self.error is not None or whole or self.given_up()
 
     def estimate(self) -> float:

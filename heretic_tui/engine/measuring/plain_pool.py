@@ -32,6 +32,7 @@ class PlainPool:
         self._jobs.append(job)
         with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
+        job.started = True
 
     def advance(self) -> Job:
         job = self._jobs[0]

@@ -1,11 +1,11 @@
-"""What metrics are: how first tokens, responses with verdicts, or how responses begin become a figure of a trial; and
-those of a run."""
+"""What metrics are: how first tokens, responses with verdicts, how responses begin, or what a check of reviews finds
+become a figure of a trial; and those of a run."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
 from heretic_tui.errors import UsageError
@@ -18,11 +18,14 @@ from heretic_tui.words import quoted
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from heretic_tui.run.reviews import ReviewFigure
+
 M = TypeVar("M")
 
 FIRST_TOKENS: Literal["first tokens"] = "first tokens"
 RESPONSES: Literal["responses"] = "responses"
 OPENINGS: Literal["openings"] = "openings"
+REVIEW: Literal["review"] = "review"
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,28 @@ class OpeningMetric(Protocol):
         ...
 
 
+class ReviewMetric(Protocol):
+    """A figure that a check of reviews finds (engine/review/checks/); smaller is better. It is measured for each trial
+    that is decoded to its end, beside all else, and costs what the check costs. What the check looks at in a review,
+    which must not be seen by a search, are the run's own evaluation prompts here.
+
+    A class that inherits from this one has all that is not said to be its own.
+
+    Attributes:
+        figure: what it is called, and how its values are written; the key is set by what makes the metric. Its own.
+        check: the name of the check. Its own.
+    """
+
+    needs: Literal["review"] = REVIEW
+    figure: Figure
+    check: str
+
+    @abstractmethod
+    def of(self, found: Mapping[str, ReviewFigure]) -> float:
+        """The figure, from those that the check found, by key. Its own."""
+        ...
+
+
 @dataclass(frozen=True)
 class Metrics:
     """The metrics of a run by key.
@@ -146,6 +171,7 @@ class Metrics:
     responses: Mapping[str, ResponseMetric]
     openings: Mapping[str, OpeningMetric]
     figures: tuple[Figure, ...]
+    review: Mapping[str, ReviewMetric] = field(default_factory=dict)
 
     @property
     def stopping(self) -> tuple[str, str] | None:
@@ -158,9 +184,14 @@ class Metrics:
         return None
 
     def words(self, needs: str) -> str:
-        """The names of those that need first tokens, responses or openings: a stage of the measurement is called so. By
-        the objectives where one is among them."""
-        kinds = {FIRST_TOKENS: self.first_tokens, RESPONSES: self.responses, OPENINGS: self.openings}[needs]
+        """The names of those that need first tokens, responses, openings or a check of reviews: a stage of the
+        measurement is called so. By the objectives where one is among them."""
+        kinds = {
+            FIRST_TOKENS: self.first_tokens,
+            RESPONSES: self.responses,
+            OPENINGS: self.openings,
+            REVIEW: self.review,
+        }[needs]
         names = {figure.name: place < 2 for place, figure in enumerate(self.figures) if figure.key in kinds}
         return ", ".join([name for name, objective in names.items() if objective] or names)
 
@@ -188,10 +219,11 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
     first_tokens: dict[str, FirstTokenMetric] = {}
     responses: dict[str, ResponseMetric] = {}
     openings: dict[str, OpeningMetric] = {}
+    review: dict[str, ReviewMetric] = {}
     figures = []
     for key in dict.fromkeys(keys):
         needs = getattr(method(METRICS, key), "needs", None)
-        metric: FirstTokenMetric | ResponseMetric | OpeningMetric
+        metric: FirstTokenMetric | ResponseMetric | OpeningMetric | ReviewMetric
         if needs == FIRST_TOKENS:
             metric = first_tokens[key] = _made(
                 cast(type[FirstTokenMetric], method(METRICS, key, FirstTokenMetric)), key
@@ -200,6 +232,8 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
             metric = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
         elif needs == OPENINGS:
             metric = openings[key] = _made(cast(type[OpeningMetric], method(METRICS, key, OpeningMetric)), key)
+        elif needs == REVIEW:
+            metric = review[key] = _made(cast(type[ReviewMetric], method(METRICS, key, ReviewMetric)), key)
         else:
             raise UsageError(
                 f"the METHOD of the metric {quoted(key)} does not say whether it needs first tokens or responses: "
@@ -214,7 +248,7 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
             )
         meaning = metric.figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
         figures.append(replace(metric.figure, key=key, meaning=meaning))
-    return Metrics(first_tokens, responses, openings, tuple(figures))
+    return Metrics(first_tokens, responses, openings, tuple(figures), review)
 
 
 def _made(cls: type[M], key: str) -> M:

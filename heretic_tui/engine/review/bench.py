@@ -61,6 +61,8 @@ class ReviewBench:
         prompts: of the review.
         identity: the model and what it is measured with, as plain JSON; findings of another one are none of this.
         step_seconds: of a decoding step, by the number of rows, where that was measured.
+        opened: a pool of the same prompts that is there already, and whether rows of one batch can be under edits of
+            their own.
     """
 
     model: ChatModel
@@ -71,6 +73,7 @@ class ReviewBench:
     identity: Mapping[str, object]
     step_seconds: Mapping[int, float]
     work: Work
+    opened: tuple[Pool, bool] | None = None
 
     @cached_property
     def tokens(self) -> Mapping[str, Sequence[Tokens]]:
@@ -94,6 +97,8 @@ class ReviewBench:
 
     @cached_property
     def _opened(self) -> tuple[Pool, bool]:
+        if self.opened:
+            return self.opened
         good, bad = self.tokens[HARMLESS], self.tokens[HARMFUL]
         # It is checked with both; where one is empty the other does.
         sets = good or bad or self.tokens[LOOKALIKE], bad or good or self.tokens[LOOKALIKE]

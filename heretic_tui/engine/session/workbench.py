@@ -214,6 +214,7 @@ def open_workbench(run: RunInputs, work: Work, keep: bool = False) -> Workbench:
         directions, gathered = directions_of_run(run, model, prompts, work)
         if taken:
             keep_residuals(run, {**gathered, **taken.sets(tokens)}, model, work)
+        baseline = baseline.with_checked(run, model, work)
         return Workbench(run, model, loaded.dtype, tokens, directions, baseline)
 
     bench = load(run, prepare, work)

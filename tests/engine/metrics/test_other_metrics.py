@@ -217,7 +217,10 @@ def test_choices_are_named_and_checked(heretic: Any, tiny_folder: Path, sets: li
     assert "entropy_shift" in said
     assert "markers" in said
     for values, wanted in (
-        (["--objectives", "refusals"], "expected two of broken, kl_divergence, refusals"),
+        (
+            ["--objectives", "refusals"],
+            "expected two of benchmark, broken, changed_answers, kl_divergence",
+        ),
         (["--objectives", "refusals", "refusals"], "expected two of"),
         (["--objectives", "refusals", "nonsense"], "expected two of"),
         (["--judge", "nobody"], "expected one of markers"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from torch import Tensor
@@ -25,6 +25,7 @@ from heretic_tui.engine.measuring.run_judge import RunJudge, judged_words
 from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import Metrics, Response, metrics_named
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.checked_figures import CheckedFigures
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.residuals import TakenAlong
 from heretic_tui.errors import UsageError
@@ -79,6 +80,8 @@ class Baseline:
         depth: number of decoder layers of the model.
         trials_at_once: how many are in hand.
         together: whether rows of one batch can be under edits of their own.
+        checked: measures what a check of reviews finds; None where no figure needs one, or the model that was loaded is
+            an edited one, which nothing is there to compare with.
     """
 
     evaluation: Evaluation
@@ -88,6 +91,7 @@ class Baseline:
     depth: int
     trials_at_once: int
     together: bool
+    checked: CheckedFigures | None = None
 
     def measure_as_it_is(self) -> Measurement:
         """Measure the model that was loaded, without an edit. Raises as `measure` does."""
@@ -107,7 +111,33 @@ class Baseline:
             Aborted: from the control, between batches and tokens.
         """
         _run(self.pool, jobs, self.trials_at_once)
+        for job in jobs:
+            self.add_checked(job)
         return [self._measurement(job) for job in jobs]
+
+    def add_checked(self, job: Job) -> None:
+        """Add to a job that was measured in full what checks find of its edit, where a figure needs that. Raises as
+        `measure_all` does."""
+        if self.checked:
+            self.checked.measure(job)
+
+    def with_checked(self, run: RunInputs, model: ChatModel, work: Work) -> Baseline:
+        """The same with the checks that figures need, where any does; what they find of the original model is told.
+
+        Raises:
+            HereticError: where a check cannot be made.
+            torch.OutOfMemoryError: when a single row is too much.
+            Aborted: from the control, between batches and tokens.
+        """
+        metrics = self.evaluation.metrics
+        if not metrics.review:
+            return self
+        checked = CheckedFigures(run, model, self.evaluation, (self.pool, self.together), work)
+        found = {**self.figures, **checked.original()}
+        figures = {figure.key: found[figure.key] for figure in metrics.figures if figure.key in found}
+        prompts = len(self.evaluation.bad)
+        work.tell(BaselineMeasured(figures=figures, prompts=prompts, harmless=len(self.evaluation.good)))
+        return replace(self, figures=figures, checked=checked)
 
     def _measurement(self, job: Job) -> Measurement:
         stages = {stage: round(seconds, 3) for stage, seconds in job.stages.items()}

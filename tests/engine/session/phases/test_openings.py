@@ -110,7 +110,10 @@ def test_screened_runs_have_it_among_their_figures() -> None:
 
 def test_it_is_no_objective() -> None:
     objectives = ["kl_divergence", "expected_refusals"]
-    with pytest.raises(UsageError, match=r"objectives.*expected two of broken, kl_divergence, refusals"):
+    with pytest.raises(
+        UsageError,
+        match=r"objectives.*expected two of benchmark, broken, changed_answers, kl_divergence",
+    ):
         load_settings({**settings_of_the_demo(), "objectives": objectives}, environment=False)
 
 
