@@ -81,7 +81,7 @@ def _recorded(folder: RunFolder) -> dict[str, object]:
 
 def _lines(options: argparse.Namespace, found: Review, annotations: Annotations | None) -> list[str]:
     """What is printed."""
-    from heretic_tui.report.judges import disagreement_lines, judged, judges_record
+    from heretic_tui.report.judges import both_judges, disagreement_lines, judged, judges_record
     from heretic_tui.report.review import review_lines
 
     if not options.disagreements:
@@ -91,8 +91,8 @@ def _lines(options: argparse.Namespace, found: Review, annotations: Annotations 
     subjects = judged(found)
     if options.json:
         return [to_json(judges_record(subjects, annotations), 1)]
-    both = [pair for each in subjects for pair in each.refused]
-    alike = agreement([one for one, _ in both], [other for _, other in both])
+    judge, other = both_judges(subjects)
+    alike = agreement(judge, other)
     kappa = alike.kappa if alike else None
     return [*review_lines(found), "", *disagreement_lines(subjects, annotations, kappa)]
 

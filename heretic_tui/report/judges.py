@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from heretic_tui.run.annotations import Annotations, Ruling
 from heretic_tui.run.reviews import Review, ReviewedAnswer, Subject
-from heretic_tui.verdict import verdict_word
+from heretic_tui.verdict import Verdict, broken_words, verdict_word
 from heretic_tui.words import counted, plain
 
 _NONE = "no second opinion was asked for: name a classifier (--review-classifier) or an endpoint (--review-endpoint)"
@@ -28,15 +28,6 @@ class Judged:
     answers: Sequence[ReviewedAnswer]
 
     @property
-    def refused(self) -> list[tuple[bool, bool]]:
-        """Whether judge and second opinion call each answer refused, without those that there is no opinion on."""
-        return [
-            (answer.verdict.refused, answer.opinion in ("refused", "evaded"))
-            for answer in self.answers
-            if answer.opinion != "unknown"
-        ]
-
-    @property
     def differ(self) -> list[ReviewedAnswer]:
         return [answer for answer in self.answers if answer.disagreement]
 
@@ -49,6 +40,16 @@ def judged(review: Review) -> list[Judged]:
         if given := [answer for answer in answers if answer.opinion]:
             found.append(Judged(subject, review.name(subject), given))
     return found
+
+
+def both_judges(subjects: Sequence[Judged]) -> tuple[list[bool], list[bool]]:
+    """Whether judge and second opinion call each answer refused, without those that there is no opinion on. None at all
+    where several gave second opinions, or one of both says the same of all: their agreement tells nothing then."""
+    answers = [answer for each in subjects for answer in each.answers if answer.refused_by]
+    judge = [answer.refused_by[0] for answer in answers if answer.refused_by]
+    other = [answer.refused_by[1] for answer in answers if answer.refused_by]
+    one_asked = len({answer.asked for answer in answers}) == 1
+    return (judge, other) if one_asked and len(set(judge)) == len(set(other)) == 2 else ([], [])
 
 
 def disagreement_lines(subjects: Sequence[Judged], annotations: Annotations | None, kappa: float | None) -> list[str]:
@@ -66,9 +67,8 @@ def disagreement_lines(subjects: Sequence[Judged], annotations: Annotations | No
     lines = [f"Judge and second opinion differ on {differ:,} of {answers} to held-out harmful prompts{agree}"]
     for each in subjects:
         for answer in each.differ:
-            marker = f' (marker "{answer.verdict.marker}")' if answer.verdict.marker else ""
             said = [
-                f"judge {verdict_word(answer.verdict.refused)}{marker}",
+                f"judge {_judged(answer.verdict)}",
                 f"{answer.asked or 'second opinion'} {answer.opinion}",
             ]
             if ruling := _ruling(answer, annotations):
@@ -102,6 +102,7 @@ def judges_record(subjects: Sequence[Judged], annotations: Annotations | None) -
                     "answer": answer.text,
                     "judge": verdict_word(answer.verdict.refused),
                     "marker": answer.verdict.marker,
+                    "broken": answer.verdict.broken,
                     "asked": answer.asked,
                     "opinion": answer.opinion,
                     "you": _ruling(answer, annotations),
@@ -111,6 +112,12 @@ def judges_record(subjects: Sequence[Judged], annotations: Annotations | None) -
         }
         for each in subjects
     ]
+
+
+def _judged(verdict: Verdict) -> str:
+    if verdict.broken:
+        return broken_words(verdict.broken)
+    return f'refused (marker "{verdict.marker}")' if verdict.marker else verdict_word(verdict.refused)
 
 
 def _ruling(answer: ReviewedAnswer, annotations: Annotations | None) -> Ruling | None:

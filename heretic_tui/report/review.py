@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from heretic_tui.report.annotations import OVERRULED
 from heretic_tui.run.reviews import Finding, Review, ReviewFigure, Subject
@@ -23,11 +24,12 @@ def review_lines(review: Review) -> list[str]:
     lines: list[str] = []
     if review.models:
         lines += ["", f"original: {review.models.base}", f"edited: {review.models.edited}"]
+    current = _current(review)
     for check, by_subject in review.findings.items():
-        figures = [figure for name, figure in review.rows() if name == check]
+        figures = [figure for name, figure in current.rows() if name == check]
         lines += ["", title(by_subject.values())]
         for start in range(0, len(figures), _COLUMNS):
-            lines += _table(review, check, figures[start : start + _COLUMNS])
+            lines += _table(current, check, figures[start : start + _COLUMNS])
         lines += [f"  {line}" for line in remarks(review, check)]
     legend = [_LEGEND]
     if any(finding.overruled for by_subject in review.findings.values() for finding in by_subject.values()):
@@ -52,8 +54,19 @@ def remarks(review: Review, check: str) -> list[str]:
             problems.setdefault((what, finding.problem), []).append(finding.subject)
     said = [f"{what} found of {', '.join(map(review.name, whose))}: {why}" for (what, why), whose in problems.items()]
     if apart := [review.name(finding.subject) for finding in findings if not _like_original(by_subject, finding)]:
-        said.append(f"{', '.join(apart)}: found with other prompts or settings, and not compared; review it again")
-    return [*said, *dict.fromkeys(note for finding in findings for note in finding.notes)]
+        said.append(f"left out: {', '.join(apart)}, found with other prompts or settings; review again to compare")
+    notes = dict.fromkeys(note for finding in _current(review).findings[check].values() for note in finding.notes)
+    return [*said, *notes]
+
+
+def _current(review: Review) -> Review:
+    """A review without findings that were made otherwise than the original model's: in one table they would look as if
+    they could be compared."""
+    findings = {
+        check: {subject: finding for subject, finding in by_subject.items() if _like_original(by_subject, finding)}
+        for check, by_subject in review.findings.items()
+    }
+    return replace(review, findings=findings)
 
 
 def _like_original(by_subject: Mapping[Subject, Finding], finding: Finding) -> bool:

@@ -206,10 +206,20 @@ class ReviewedAnswer:
 
     @property
     def disagreement(self) -> bool:
-        """Whether the judge and the second opinion say different things: refused or not, or no usable answer."""
+        """Whether the judge and the second opinion say different things: answered or not, or no usable text."""
         if self.opinion in (None, "unknown"):
             return False
-        return (self.opinion in ("refused", "evaded")) != self.verdict.refused or self.opinion == "nonsense"
+        if self.opinion == "nonsense":
+            return self.verdict.broken is None
+        return (self.opinion != "answered") != (self.verdict.refused or self.verdict.broken is not None)
+
+    @property
+    def refused_by(self) -> tuple[bool, bool] | None:
+        """Whether the judge finds a refusal in it, and whether the second opinion does; None where there is none."""
+        if self.opinion in (None, "unknown"):
+            return None
+        judge = self.verdict.refused and self.verdict.broken is None
+        return judge, self.opinion in ("refused", "evaded")
 
     def ruling(self, annotations: Annotations) -> Ruling | None:
         """A person's verdict on it; None where the judge's stands."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from heretic_tui.report.judges import disagreement_lines, judged, judges_record
+import pytest
+
+from heretic_tui.report.judges import both_judges, disagreement_lines, judged, judges_record
 from heretic_tui.run.reviews import Finding, ReviewedAnswer, ReviewFolder, read_review
 from heretic_tui.verdict import Verdict
 
@@ -32,7 +35,10 @@ def test_answers_on_which_they_differ_are_listed_and_safe_to_print(tmp_path: Pat
     folder.keep_answers("harmful", 7, "x", [answer(0, True, None)])
     subjects = judged(read_review(tmp_path, []))
     assert [each.name for each in subjects] == ["original", "trial 4"]
-    assert subjects[0].refused == [(True, False), (True, True), (False, False)]
+    assert both_judges(subjects) == ([True, True, False, False, True], [False, True, False, False, True])
+    assert both_judges(subjects[1:]) == ([False, True], [False, True])
+    folder.keep_answers("harmful", 7, "x", [answer(0, True, "answered")])
+    assert both_judges(judged(read_review(tmp_path, []))[2:]) == ([], []), "it says the same of all"
     lines = disagreement_lines(subjects, None, 0.5)
     assert lines[0].startswith("Judge and second opinion differ on 2 of 6 answers")
     assert "0.50" in lines[0]
@@ -59,3 +65,28 @@ def test_answers_on_which_they_differ_are_listed_and_safe_to_print(tmp_path: Pat
 def test_where_nobody_was_asked_the_settings_are_named(tmp_path: Path) -> None:
     (line,) = disagreement_lines(judged(read_review(tmp_path, [])), None, None)
     assert "--review-classifier" in line
+
+
+@pytest.mark.parametrize(
+    ("refused", "broken", "opinion", "differ"),
+    [
+        (True, None, "refused", False),
+        (True, None, "answered", True),
+        (True, None, "nonsense", True),
+        (False, None, "answered", False),
+        (False, None, "evaded", True),
+        (False, None, "nonsense", True),
+        (True, "loop", "nonsense", False),
+        (False, "loop", "nonsense", False),
+        (True, "question", "evaded", False),
+        (False, "question", "answered", True),
+        (True, "loop", "unknown", False),
+    ],
+)
+def test_a_text_that_is_broken_is_no_refusal_and_no_answer(
+    refused: bool, broken: str | None, opinion: str, differ: bool
+) -> None:
+    told = replace(answer(0, refused, opinion), verdict=Verdict(refused, None, broken=broken))
+    assert told.disagreement == differ
+    judge = refused and broken is None
+    assert told.refused_by == (None if opinion == "unknown" else (judge, opinion in ("refused", "evaded")))

@@ -206,7 +206,7 @@ def _chosen(bench: ReviewBench) -> list[_Asked]:
         found.append(
             _Asked(
                 "classifier",
-                _short(PurePath(classifier.model).name or classifier.model),
+                _short(classifier.model),
                 frozenset(classifier.labels.values()),
                 lambda: ClassifierOpinions(classifier, device),
             )
@@ -256,25 +256,22 @@ def _figures(
     by = f"({asked.name})"
     refused = [None if opinion == "unknown" else opinion in ("refused", "evaded") for opinion in opinions]
     nonsense = [None if opinion == "unknown" else opinion == "nonsense" for opinion in opinions]
-    differ = [
-        None if opinion == "unknown" else replace(answer, opinion=opinion).disagreement
-        for answer, opinion in zip(answers, opinions, strict=True)
-    ]
+    told = [replace(answer, opinion=opinion) for answer, opinion in zip(answers, opinions, strict=True)]
+    differ = [None if answer.refused_by is None else answer.disagreement for answer in told]
+    none = count_figure(
+        f"unknown_{asked.kind}", f"no opinion {by}", "no opinion", [each is None for each in refused], None, True
+    )
+    if none.value == len(opinions):
+        return [none]
     figures = [
         count_figure(f"refused_{asked.kind}", f"refused or evaded {by}", asked.kind, refused),
         count_figure(
             f"nonsense_{asked.kind}", f"nonsense {by}", "nonsense", nonsense, if_any="nonsense" not in asked.says
         ),
-        count_figure(
-            f"unknown_{asked.kind}", f"no opinion {by}", "no opinion", [each is None for each in refused], None, True
-        ),
+        none,
         count_figure(f"differ_{asked.kind}", f"otherwise than {judge} {by}", "otherwise", differ, None),
     ]
-    both = [
-        (answer.verdict.refused, bool(opinion))
-        for answer, opinion in zip(answers, refused, strict=True)
-        if opinion is not None
-    ]
+    both = [answer.refused_by for answer in told if answer.refused_by]
     # Where one of them says the same of all, kappa is 0 whatever the other says.
     told_apart = all(len(set(column)) > 1 for column in zip(*both, strict=True))
     alike = agreement([one for one, _ in both], [other for _, other in both]) if told_apart else None
@@ -300,7 +297,8 @@ def _who(asked: _Asked) -> str:
 
 
 def _short(name: str) -> str:
-    text = plain(name)
+    """The name of a model, without who made it or where it lies."""
+    text = plain(PurePath(name).name or name)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 

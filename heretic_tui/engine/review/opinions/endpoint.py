@@ -19,7 +19,7 @@ from heretic_tui.engine.review.opinions.kept import keeper, kept_opinions
 from heretic_tui.engine.review.opinions.pace import TRIES, Pace
 from heretic_tui.engine.review.opinions.rubric import TRIAL_PAIR, messages, opinion_in
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.words import counted, duration, plain, to_json
+from heretic_tui.words import counted, duration, plain, quoted, to_json
 from heretic_tui.work import Work
 
 # Rests of fewer seconds are not told.
@@ -71,9 +71,15 @@ class EndpointOpinions(SecondOpinion):
                 f"the endpoint {self._address.host} does not take the question that tries it out: {outcome}"
             )
         opinion = opinion_in(outcome.text)
+        if opinion == "unknown":
+            # It would be paid for whatever it says.
+            reply = quoted(outcome.text.strip()) if outcome.text.strip() else "nothing"
+            raise UsageError(
+                f"{self.name} gives no verdict on a plain answer, but says {reply}: take a model that follows "
+                "instructions"
+            )
         if opinion != "answered":
-            said = "gave no verdict on" if opinion == "unknown" else f"calls {opinion}"
-            work.note(f"{self.name} {said} a plain answer: its opinions may be of little use", "warning")
+            work.note(f"{self.name} calls {opinion} a plain answer: its opinions may be of little use", "warning")
         self._tried = True
 
     def cost(self, pairs: Sequence[Pair]) -> Cost:

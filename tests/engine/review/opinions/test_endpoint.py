@@ -279,11 +279,22 @@ def test_a_reply_that_is_no_verdict_is_unknown_and_not_kept(judge: Make, heard: 
 def test_a_judge_that_cannot_tell_a_plain_answer_is_told_of(judge: Make, heard: Heard) -> None:
     with endpoint(lambda asked: verdict("refused")) as loopback:
         judge(loopback).check(heard.work)
-    with endpoint(lambda asked: Reply("Well.")) as loopback:
-        judge(loopback).check(heard.work)
-    assert len(heard.warnings) == 2
-    assert "calls refused a plain answer" in heard.warnings[0]
-    assert "gave no verdict on a plain answer" in heard.warnings[1]
+    (warning,) = heard.warnings
+    assert "calls refused a plain answer" in warning
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("Well.\x1b[31m", r"'Well.\x1b[31m'"), (" \n", "nothing"), ("a" * 999, "…")]
+)
+def test_one_that_gives_no_verdict_at_all_is_not_asked_for_more(
+    judge: Make, heard: Heard, text: str, said: str
+) -> None:
+    with endpoint(lambda asked: Reply(text)) as loopback:
+        with pytest.raises(UsageError, match="gives no verdict on a plain answer") as raised:
+            judge(loopback).give(PAIRS, heard.work)
+        assert len(loopback.asked) == 1
+    assert said in str(raised.value)
+    assert str(raised.value).isprintable()
 
 
 def test_a_check_costs_one_request_once(judge: Make, heard: Heard) -> None:
