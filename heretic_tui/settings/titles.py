@@ -13,9 +13,9 @@ _SETS = {
     "bad_prompts": "harmful prompts (train)",
     "good_evaluation_prompts": "harmless prompts (eval)",
     "bad_evaluation_prompts": "harmful prompts (eval)",
-    "review_good_prompts": "harmless prompts (review)",
-    "review_bad_prompts": "harmful prompts (review)",
-    "review_lookalike_prompts": "prompts that look harmful",
+    "review_good_prompts": "held-out harmless",
+    "review_bad_prompts": "held-out harmful",
+    "review_lookalike_prompts": "look-alike prompts",
     "review_texts": "texts for perplexity",
 }
 _PARTS = {
@@ -62,12 +62,12 @@ _TITLES = {
     "storage": "trials are stored in",
     "review_checks": "checks",
     "review_language_column": "column of languages",
-    "review_expected_column": "column of expected verdicts",
+    "review_expected_column": "column of verdicts",
     "review_samples": "drawn answers a prompt",
     "review_kl_tokens": "tokens of KL divergence",
     "review_classifier": "classifier",
     "review_classifier_labels": "labels of the classifier",
-    "review_classifier_reads": "what the classifier reads",
+    "review_classifier_reads": "the classifier reads",
     "review_endpoint": "endpoint",
     "review_endpoint_model": "model of the endpoint",
     "review_endpoint_key": "variable with its key",
@@ -152,6 +152,8 @@ def _list_words(name: str, items: Sequence[object]) -> str:
         return counted(len(items), "marker")
     if name == "refusal_languages":
         return ", ".join(LANGUAGE_NAMES.get(str(item), str(item)) for item in items) or "none further"
+    if name == "review_checks":
+        return f"{len(items)}: {', '.join(str(item).replace('_', ' ') for item in items)}"
     if name == "chain_of_thought_skips":
         return counted(len(items), "kind")
     if name == "dtypes":

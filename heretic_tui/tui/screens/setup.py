@@ -19,6 +19,7 @@ from heretic_tui.tui.outlook import to_fix_words
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import EVERYTHING
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from heretic_tui.tui.screens.setup_checks import ChecksDialog
 from heretic_tui.tui.screens.setup_editing import SetupEditing
 from heretic_tui.tui.screens.setup_find import FindDialog
 from heretic_tui.tui.screens.setup_markers import MarkersDialog
@@ -142,6 +143,8 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
             self.fold(key.removeprefix("group:"))
         elif key == "refusal_markers":
             self.action_markers()
+        elif key == "review_checks":
+            self._choose_checks()
         elif entry := self.entry():
             if entry.value in ("true", "false"):
                 self.set_value(key, "false" if entry.value == "true" else "true")
@@ -160,7 +163,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
     def _go_to(self, key: str) -> None:
         """Put the cursor on a setting, and open its line."""
         entry = self.show_setting(key)
-        if entry.value not in ("true", "false") and key != "refusal_markers":
+        if entry.value not in ("true", "false") and key not in ("refusal_markers", "review_checks"):
             self.open_line(entry)
 
     def action_presets(self) -> None:
@@ -184,6 +187,14 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
                 self.changed()
 
         self.app.push_screen(MarkersDialog(self.form.settings), taken)
+
+    def _choose_checks(self) -> None:
+        def taken(checks: list[str] | None) -> None:
+            if checks is not None and checks != self.form.settings.review_checks:
+                self.form.update("checks of a review", {"review_checks": checks})
+                self.changed()
+
+        self.app.push_screen(ChecksDialog(self.form.settings.review_checks), taken)
 
     def action_copy_command(self) -> None:
         self.ask(CopyText(self.form.command_line(), "command line"))

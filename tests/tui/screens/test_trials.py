@@ -135,6 +135,8 @@ def test_a_trial_that_is_overtaken_is_not_said_to_be_on_the_front(tmp_path: Path
 
 
 def test_a_dominated_trial_shows_the_figure_that_decides_its_place(tmp_path: Path, folder: Path) -> None:
+    # Those on the front are further apart than chance makes.
+    fake_run.write_responses(folder, 0, 40)
     host = fake_run.FakeHost(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
@@ -490,6 +492,8 @@ def test_the_progress_of_the_search_is_told(tmp_path: Path, folder: Path) -> Non
 
 
 def test_what_has_been_judged_of_a_trial_in_hand_is_counted_in_its_line(tmp_path: Path, folder: Path) -> None:
+    # Further from the selected trial than chance makes.
+    fake_run.write_responses(folder, 3, 40)
     host = fake_run.FakeHost(folder)
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:

@@ -1,0 +1,81 @@
+"""The checks of a review in a dialog of Setup, each switched on or off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.widgets import Static
+
+from heretic_tui.plugins import CHECKS, names, summary
+from heretic_tui.tui.screens.base import Dialog
+from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
+from heretic_tui.words import plain
+
+
+class ChecksDialog(Dialog[list[str] | None]):
+    """Returns the names of those that are on, in their order; None where the dialog was left.
+
+    Args:
+        chosen: names of those that are on. Where one of them is not there, it stays until it is switched off.
+    """
+
+    SCOPE = "checks"
+    BINDINGS = [
+        Binding("escape", "dismiss(None)", "Cancel", show=False),
+        Binding("space", "switch", "Switch", show=False, tooltip="switch the check on or off"),
+    ]
+
+    def __init__(self, chosen: Sequence[str]) -> None:
+        super().__init__()
+        there = names(CHECKS)
+        self._said = {name: summary(CHECKS, name) if name in there else "" for name in dict.fromkeys([*chosen, *there])}
+        self._on = set(chosen)
+
+    def body(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="checks-dialog"):
+            yield Static(Text("What a review finds out", style="bold"), markup=False, classes="dialog-title")
+            table = LineTable(
+                [Column("check", "", 20), Column("said", "", 0)], id="choices", enter="take", header=False
+            )
+            table.styles.height = len(self._said)
+            yield table
+            yield Static("", markup=False, id="check-words")
+            yield Static("space switches, enter takes, esc cancels", markup=False, classes="dialog-keys")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._paint()
+        self.query_one(LineTable).focus()
+
+    def _paint(self) -> None:
+        rows = [
+            Row(name, (f"[{'x' if name in self._on else ' '}] {plain(name)}", plain(said or "it is not there")),
+                "row" if name in self._on else "dim")
+            for name, said in self._said.items()
+        ]  # fmt: skip
+        self.query_one(LineTable).set_rows(rows)
+        self._say()
+
+    def _say(self) -> None:
+        """The check under the cursor in full, or that none is on."""
+        name = str(self.query_one(LineTable).cursor)
+        words = plain(self._said.get(name, "")) if self._on else "One at least has to be on."
+        self.query_one("#check-words", Static).update(Text(words, self.looks.dim if self._on else self.looks.bad))
+
+    @on(LineTable.Highlighted)
+    def _moved(self) -> None:
+        self._say()
+
+    def action_switch(self) -> None:
+        self._on ^= {str(self.query_one(LineTable).cursor)}
+        self._paint()
+
+    @on(LineTable.Selected)
+    def _take(self) -> None:
+        if self._on and self.is_current:
+            self.dismiss([name for name in self._said if name in self._on])
