@@ -52,7 +52,9 @@ def _review(options: argparse.Namespace, streams: Streams) -> int:
 
         checks = review_run(folder, options.trials, changes, own, work)
         annotations = read_annotations(folder)
-        streams.out.write_lines(*_lines(options, people_review(folder.review, checks, annotations), annotations))
+        counts_broken = (folder.read_record().settings or {}).get("count_broken_as_refused") is True
+        found = people_review(folder.review, checks, annotations, counts_broken)
+        streams.out.write_lines(*_lines(options, found, annotations))
     return DONE
 
 

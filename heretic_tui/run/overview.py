@@ -195,7 +195,7 @@ def details(folder: RunFolder) -> RunDetails:
         front=frozenset(trial.number for trial in state.front()),
         annotations=annotations,
         base_correction=state.base_correction,
-        review=people_review(folder.review, names(CHECKS), annotations),
+        review=people_review(folder.review, names(CHECKS), annotations, state.counts_broken),
     )
 
 

@@ -465,7 +465,7 @@ class ReviewReader:
         known = [subject for subject in subjects if any(subject in each for each in findings.values())]
         differences = self._once(kept.differences, self._differences) or []
         models = self._once(kept.models, self._models)
-        return Review(kept, known, findings, differences, models)
+        return _with_counts(Review(kept, known, findings, differences, models))
 
     def answers(self, which: AnswerSet, subject: Subject) -> list[ReviewedAnswer] | None:
         """As `ReviewFolder.kept_answers`, whatever they were decoded from."""
@@ -504,10 +504,10 @@ def read_review(folder: Path, checks: Iterable[str]) -> Review:
     return ReviewReader(folder).read(checks)
 
 
-def people_review(folder: Path, checks: Iterable[str], annotations: Annotations) -> Review:
-    """The same as people have it."""
+def people_review(folder: Path, checks: Iterable[str], annotations: Annotations, counts_broken: bool) -> Review:
+    """The same as people have it (`as_people_have_it`)."""
     reader = ReviewReader(folder)
-    return as_people_have_it(reader.read(checks), annotations, reader.answers)
+    return as_people_have_it(reader.read(checks), annotations, counts_broken, reader.answers)
 
 
 # Figures that count answers by the judge's verdicts: the answers that they count, and by which verdict. What follows
@@ -521,12 +521,12 @@ _JUDGED: Mapping[tuple[str, str], tuple[AnswerSet, Ruling]] = {
 Answers: TypeAlias = Callable[[AnswerSet, Subject], "list[ReviewedAnswer] | None"]
 
 
-def as_people_have_it(review: Review, annotations: Annotations, answers: Answers) -> Review:
+def as_people_have_it(review: Review, annotations: Annotations, counts_broken: bool, answers: Answers) -> Review:
     """A review whose counts of refused answers, and of those that are neither refused nor broken, go by what people
-    said of these answers, before what the judge says; the differences between subjects follow. A broken answer counts
-    as not refused.
+    said of these answers, before what the judge says; the differences between subjects follow.
 
     Args:
+        counts_broken: whether an answer that a person called broken counts as refused.
         answers: of a set and a subject, as ReviewReader has them; asked for where people gave verdicts at all.
     """
     if not annotations.verdicts:
@@ -536,7 +536,9 @@ def as_people_have_it(review: Review, annotations: Annotations, answers: Answers
     for check, by_subject in review.findings.items():
         corrected = dict(by_subject)
         for subject, finding in by_subject.items():
-            figures = [_overruled(check, figure, subject, annotations, answers) for figure in finding.figures]
+            figures = [
+                _overruled(check, figure, subject, annotations, counts_broken, answers) for figure in finding.figures
+            ]
             changed |= {(check, figure.key) for figure in figures if figure.overruled}
             corrected[subject] = replace(finding, figures=figures)
         findings[check] = corrected
@@ -548,18 +550,27 @@ def as_people_have_it(review: Review, annotations: Annotations, answers: Answers
 
 
 def _overruled(
-    check: str, figure: ReviewFigure, subject: Subject, annotations: Annotations, answers: Answers
+    check: str,
+    figure: ReviewFigure,
+    subject: Subject,
+    annotations: Annotations,
+    counts_broken: bool,
+    answers: Answers,
 ) -> ReviewFigure:
     key, _, language = figure.key.partition("_")
     if figure.form != "count" or (check, key) not in _JUDGED:
         return figure
     which, verdict = _JUDGED[check, key]
     counted = [each for each in answers(which, subject) or () if not language or each.language == language]
-    return counted_by_people(figure, counted, annotations, verdict)
+    return counted_by_people(figure, counted, annotations, counts_broken, verdict)
 
 
 def counted_by_people(
-    figure: ReviewFigure, answers: Sequence[ReviewedAnswer], annotations: Annotations, verdict: Ruling = "refused"
+    figure: ReviewFigure,
+    answers: Sequence[ReviewedAnswer],
+    annotations: Annotations,
+    counts_broken: bool,
+    verdict: Ruling = "refused",
 ) -> ReviewFigure:
     """A count of answers that have a verdict as people have it, with Wilson's interval; the same figure where they
     overruled none, or where it is not of these answers."""
@@ -568,10 +579,11 @@ def counted_by_people(
     values, overruled = list(figure.values), 0
     for place, answer in enumerate(answers):
         if (ruling := answer.ruling(annotations)) and (judged := values[place]) is not None:
-            # Nothing of this program calls an answer broken in place of refused or not.
-            apart = ruling == "broken" and verdict == "refused"
-            overruled += apart or (ruling == verdict) != (judged > 0)
-            values[place] = float(ruling == verdict)
+            counted = ruling == verdict or (ruling == "broken" and verdict == "refused" and counts_broken)
+            # To call an answer broken that the judge does not is another verdict, whatever it counts as.
+            apart = ruling == "broken" and verdict == "refused" and answer.verdict.broken is None
+            overruled += apart or counted != (judged > 0)
+            values[place] = float(counted)
     if not overruled:
         return figure
     known = [value for value in values if value is not None]
@@ -583,7 +595,7 @@ def counted_by_people(
     )
 
 
-def with_counts(review: Review) -> Review:
+def _with_counts(review: Review) -> Review:
     """A review with the differences of counts that nobody has kept yet: it is under way, or was cut off."""
     known = {(each.check, each.key, frozenset((each.first, each.second))) for each in review.differences}
     missing = [

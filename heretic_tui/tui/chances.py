@@ -42,10 +42,14 @@ class Alike:
 
 class Chances:
     """The verdicts of the trials of one run, by prompt, as far as they were asked for. `alike` is for threads: it reads
-    what is not known yet."""
+    what is not known yet.
 
-    def __init__(self, folder: RunFolder, annotations: Annotations) -> None:
-        self._folder, self._annotations = folder, annotations
+    Args:
+        counts_broken: whether an answer that a person called broken counts as refused.
+    """
+
+    def __init__(self, folder: RunFolder, annotations: Annotations, counts_broken: bool) -> None:
+        self._folder, self._annotations, self._counts_broken = folder, annotations, counts_broken
         self._known: dict[tuple[int, bool], Verdicts] = {}
         self._changes: tuple[int, int] = (-1, -1)
 
@@ -94,4 +98,8 @@ class Chances:
         except (FileNotFoundError, HereticError):
             return None
         said = [answer.said(self._annotations) for _, answer in sorted(answers.items())]
-        return None if None in said or not said else tuple(word == "refused" for word in said)
+        return (
+            None
+            if None in said or not said
+            else tuple(word == "refused" or (word == "broken" and self._counts_broken) for word in said)
+        )

@@ -191,7 +191,8 @@ class Comparison:
     def refused_words(self, whose: Whose) -> str:
         """How many of the answers of a side, to the set that is shown, count as refused: 3/100."""
         said = [answer.said(self._view.annotations) for n in self.numbers() if (answer := self.answer(whose, n))]
-        return f"{said.count('refused')}/{len(said)}"
+        refused = said.count("refused") + (said.count("broken") if self._view.state.counts_broken else 0)
+        return f"{refused}/{len(said)}"
 
     def place(self, answer: Answer | None) -> Place:
         """Where the marker that decided the judge's verdict is in the text."""

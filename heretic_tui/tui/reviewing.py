@@ -12,7 +12,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Review as Ask
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it, with_counts
+from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it
 
 
 @dataclass
@@ -135,11 +135,12 @@ class Reviews:
         """Another process may have reviewed."""
         self._stale = True
 
-    def take(self, checks: Sequence[str]) -> bool:
+    def take(self, checks: Sequence[str], counts_broken: bool) -> bool:
         """Take in what was read since the last call, and have read what changed; whether `found` is another.
 
         Args:
             checks: names of checks, in the order in which they are shown; others follow.
+            counts_broken: whether an answer that a person called broken counts as refused.
         """
         read, self._read = self._read, None
         other = read is not None and read != self.found
@@ -148,7 +149,9 @@ class Reviews:
             self.changes += 1
         if self._reader and (self._stale or self._seen != self._annotations.changes) and not self.reading:
             self._stale, self._seen = False, self._annotations.changes
-            self._thread = threading.Thread(target=self._read_all, args=(checks,), name="reviews", daemon=True)
+            self._thread = threading.Thread(
+                target=self._read_all, args=(checks, counts_broken), name="reviews", daemon=True
+            )
             self._thread.start()
         return other
 
@@ -161,7 +164,7 @@ class Reviews:
         if self._thread is not None:
             self._thread.join()
 
-    def _read_all(self, checks: Sequence[str]) -> None:
+    def _read_all(self, checks: Sequence[str], counts_broken: bool) -> None:
         assert self._reader is not None
-        found = with_counts(self._reader.read(checks))
-        self._read = as_people_have_it(found, self._annotations, self._reader.answers)
+        found = self._reader.read(checks)
+        self._read = as_people_have_it(found, self._annotations, counts_broken, self._reader.answers)

@@ -131,7 +131,7 @@ class RunView:
             self.selected_trial = next(iter(self.state.trials), None)
         kinds = {event.type for event in events} | ({EVERYTHING} if was_alive != self.alive else set())
         kinds |= self._take_annotations(events)
-        if self.reviews.take(self._checks):
+        if self.reviews.take(self._checks, self.state.counts_broken):
             kinds.add(REVIEWED)
         damage = tuple(self.annotations.problems)
         self.annotations.problems.clear()

@@ -25,7 +25,6 @@ from heretic_tui.run.reviews import (
     people_review,
     read_review,
     spread,
-    with_counts,
 )
 from heretic_tui.shares import share_interval
 from heretic_tui.verdict import Verdict
@@ -226,10 +225,7 @@ def test_only_files_that_changed_are_read_anew(folder: ReviewFolder) -> None:
 def test_counts_of_a_review_under_way_are_compared_already(folder: ReviewFolder) -> None:
     folder.keep(counted(1, *[True] * 8, False))
     folder.keep(counted(2, *[False] * 9))
-    measured = read_review(folder.path, [])
-    review = with_counts(measured)
-    assert measured.differences == []
-    assert with_counts(review) is review
+    review = read_review(folder.path, [])
     difference = review.difference("held_out", "refused", 1, 2)
     assert difference
     assert (difference.difference, difference.within_chance) == (-8, False)
@@ -247,17 +243,19 @@ def test_people_have_the_last_word_on_refused_answers(folder: ReviewFolder, tmp_
         folder.keep_answers("harmful", number, "", [said(place, each) for place, each in enumerate(verdicts)])
     annotations = Annotations(run)
     reader = ReviewReader(folder.path)
-    measured = with_counts(reader.read([]))
-    assert as_people_have_it(measured, annotations, reader.answers) is measured
+    measured = reader.read([])
+    assert as_people_have_it(measured, annotations, False, reader.answers) is measured
     first, second = said(0, True), said(3, False)
     annotations.say(
         Overruling(prompt=digest(first.prompt), text=digest(first.text), verdict="broken"),
         Overruling(prompt=digest(second.prompt), text=digest(second.text), verdict="refused"),
     )
-    review = as_people_have_it(measured, annotations, reader.answers)
+    review = as_people_have_it(measured, annotations, False, reader.answers)
     one, two = (review.findings["held_out"][number].figures[0] for number in (1, 2))
     assert (one.value, one.values, one.overruled) == (2, [0.0, 1.0, 0.0, 1.0], 2), "broken is not refused"
     assert (two.value, two.overruled) == (1, 2)
+    broken = as_people_have_it(measured, annotations, True, reader.answers).findings["held_out"][1].figures[0]
+    assert (broken.values, broken.overruled) == ([1.0, 1.0, 0.0, 1.0], 2), "it counts as refused where the run says so"
     interval = share_interval(2, 4)
     assert interval
     assert (one.low, one.high) == (4 * interval.low, 4 * interval.high)
@@ -265,7 +263,7 @@ def test_people_have_the_last_word_on_refused_answers(folder: ReviewFolder, tmp_
     lines = review_lines(review)
     assert any("2/4 (1–3)✎" in line for line in lines)
     assert lines[-1] == "✎ with verdicts that people overruled"
-    people = people_review(folder.path, [], annotations)
+    people = people_review(folder.path, [], annotations, False)
     assert people.findings == review.findings
 
 
@@ -274,9 +272,9 @@ def test_a_figure_that_is_not_of_these_answers_stays(tmp_path: Path) -> None:
     annotations = Annotations(RunFolder(tmp_path))
     one = said(0, True)
     annotations.say(Overruling(prompt=digest(one.prompt), text=digest(one.text), verdict="answered"))
-    assert counted_by_people(figure, [one], annotations) is figure
-    assert counted_by_people(figure, [], annotations) is figure
-    assert counted_by_people(figure, [one, said(1, False)], annotations).value == 0
+    assert counted_by_people(figure, [one], annotations, False) is figure
+    assert counted_by_people(figure, [], annotations, False) is figure
+    assert counted_by_people(figure, [one, said(1, False)], annotations, False).value == 0
 
 
 def test_finalists_are_spread_over_the_front() -> None:

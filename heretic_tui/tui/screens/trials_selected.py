@@ -112,7 +112,7 @@ class TrialSelected(ModeScreen):
         if wanted == self._alike_of:
             return
         self._alike_of = wanted
-        self._chances = self._chances or Chances(view.folder, view.annotations)
+        self._chances = self._chances or Chances(view.folder, view.annotations, view.state.counts_broken)
         chances, number, reviews = self._chances, trial.number, view.reviews.changes
 
         def work() -> None:

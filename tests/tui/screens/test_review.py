@@ -19,6 +19,7 @@ from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.review import ReviewScreen
 from heretic_tui.tui.screens.review_dialog import ReviewDialog
+from heretic_tui.tui.screens.setup_checks import ChecksDialog
 from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable
@@ -403,17 +404,17 @@ def test_disagreements_are_gone_through_and_counts_follow(
         await pilot.press("n")
         assert cells(app, 4)[2] == "broken✎"
         await settle(pilot, app)
-        assert f"now 3/{PROMPTS}" in told(app)[0]
+        assert f"now 4/{PROMPTS}" in told(app)[0], "this run counts broken answers as refused"
         assert read_annotations(RunFolder(folder)).overruled == 3
         await pilot.press("escape")
         await read(pilot, app)
-        assert cells(app, ("held_out", "refused"))[2].strip() == "3/40 (1–8)✎ ▼"
+        assert cells(app, ("held_out", "refused"))[2].strip() == "4/40 (2–9)✎ ▼"
         assert "3 verdicts overruled by you" in " ".join(shown(app, "#figure").split())
         assert "with your verdicts" in shown(app, "#review-words")
         await pilot.press("escape")
         await read(pilot, app)
         place = [column.key for column in table(app).columns].index("held_out.refused")
-        assert cells(app, number)[place] == "3/40✎"
+        assert cells(app, number)[place] == "4/40✎"
 
     run(tmp_path, host, steps)
 
@@ -444,3 +445,32 @@ def test_held_out_answers_are_listed_where_there_are_any(tmp_path: Path, host: f
         assert "It has not been reviewed" in shown(app, "#right-text"), "of the original model"
 
     run(tmp_path, host, steps)
+
+
+# Setup
+
+
+def test_checks_are_switched_in_setup(tmp_path: Path) -> None:
+    app = make_app(tmp_path)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await pilot.press("1", "slash", *"review_checks", "enter")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ChecksDialog)
+        before = [str(row.key) for row in table(app).rows]
+        await pilot.press("space", "j", "j", "space", "enter")
+        assert app.form is not None
+        assert app.form.settings.review_checks == [before[1], *before[3:]]
+        await pilot.press("enter")
+        assert "[ ] " + before[0] in drawn(app)
+        for _ in before:
+            # All that are on are switched off.
+            if table(app).rows[table(app).place].cells[0].startswith("[x]"):
+                await pilot.press("space")
+            await pilot.press("j")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ChecksDialog), "one has to be on"
+        await pilot.press("escape")
+        assert app.form.settings.review_checks == [before[1], *before[3:]]
+
+    drive(app, steps, NORMAL)
