@@ -465,7 +465,7 @@ class ReviewReader:
         known = [subject for subject in subjects if any(subject in each for each in findings.values())]
         differences = self._once(kept.differences, self._differences) or []
         models = self._once(kept.models, self._models)
-        return _with_counts(Review(kept, known, findings, differences, models))
+        return Review(kept, known, findings, differences, models)
 
     def answers(self, which: AnswerSet, subject: Subject) -> list[ReviewedAnswer] | None:
         """As `ReviewFolder.kept_answers`, whatever they were decoded from."""
@@ -595,7 +595,7 @@ def counted_by_people(
     )
 
 
-def _with_counts(review: Review) -> Review:
+def with_counts(review: Review) -> Review:
     """A review with the differences of counts that nobody has kept yet: it is under way, or was cut off."""
     known = {(each.check, each.key, frozenset((each.first, each.second))) for each in review.differences}
     missing = [

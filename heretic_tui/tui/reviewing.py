@@ -12,7 +12,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Review as Ask
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it
+from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it, with_counts
 
 
 @dataclass
@@ -166,5 +166,5 @@ class Reviews:
 
     def _read_all(self, checks: Sequence[str], counts_broken: bool) -> None:
         assert self._reader is not None
-        found = self._reader.read(checks)
+        found = with_counts(self._reader.read(checks))
         self._read = as_people_have_it(found, self._annotations, counts_broken, self._reader.answers)

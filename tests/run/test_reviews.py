@@ -25,6 +25,7 @@ from heretic_tui.run.reviews import (
     people_review,
     read_review,
     spread,
+    with_counts,
 )
 from heretic_tui.shares import share_interval
 from heretic_tui.verdict import Verdict
@@ -225,7 +226,10 @@ def test_only_files_that_changed_are_read_anew(folder: ReviewFolder) -> None:
 def test_counts_of_a_review_under_way_are_compared_already(folder: ReviewFolder) -> None:
     folder.keep(counted(1, *[True] * 8, False))
     folder.keep(counted(2, *[False] * 9))
-    review = read_review(folder.path, [])
+    measured = read_review(folder.path, [])
+    review = with_counts(measured)
+    assert measured.differences == []
+    assert with_counts(review) is review
     difference = review.difference("held_out", "refused", 1, 2)
     assert difference
     assert (difference.difference, difference.within_chance) == (-8, False)
@@ -243,7 +247,7 @@ def test_people_have_the_last_word_on_refused_answers(folder: ReviewFolder, tmp_
         folder.keep_answers("harmful", number, "", [said(place, each) for place, each in enumerate(verdicts)])
     annotations = Annotations(run)
     reader = ReviewReader(folder.path)
-    measured = reader.read([])
+    measured = with_counts(reader.read([]))
     assert as_people_have_it(measured, annotations, False, reader.answers) is measured
     first, second = said(0, True), said(3, False)
     annotations.say(
@@ -302,7 +306,7 @@ def test_people_say_what_is_neither_refused_nor_broken(folder: ReviewFolder, tmp
             for place, ruling in rulings.items()
         )
     )
-    review = as_people_have_it(reader.read([]), annotations, reader.answers)
+    review = as_people_have_it(reader.read([]), annotations, False, reader.answers)
     found = review.figure("broken", "answered", 1)
     assert found
     assert (found.value, found.values, found.overruled) == (2, [1.0, 0.0, 1.0, 0.0], 2)
