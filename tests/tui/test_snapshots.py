@@ -21,6 +21,7 @@ from heretic_tui.tui.screens.base import PanedScreen
 from heretic_tui.tui.themes import ANSI, DARK, LIGHT
 from heretic_tui.verdict import Verdict
 from tests.support import fake_run
+from tests.support.reviewed import write_review
 from tests.support.screens import drawn, threads_end
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x50": (200, 50)}
@@ -43,6 +44,8 @@ PRESSES = {
     "compare": ["g", "n", "m", "n", "C"],
     "export": ["g", "n", "e"],
     "quit": ["q"],
+    # Of a run whose trials were reviewed.
+    "review": ["g", "n", "V", "j"],
     # Of a run that screens its trials.
     "screened": ["#", "7", "enter"],
     "screened-log": ["6"],
@@ -199,6 +202,18 @@ def test_layers_that_were_not_analysed(tmp_path: Path, snap_compare: Any, monkey
 
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, "layers")
+
+    assert snap_compare(app, terminal_size=(120, 40), run_before=before)
+
+
+def test_review(tmp_path: Path, app: HereticApp, snap_compare: Any) -> None:
+    write_review(tmp_path / "run", {None: 36, **{number: 3 + 4 * number for number in range(5)}})
+
+    async def before(pilot: Pilot[Any]) -> None:
+        app.tick()
+        app.view.reviews.join()
+        await arrive(pilot, "review")
+        assert "trial 0" in drawn(app)
 
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
 

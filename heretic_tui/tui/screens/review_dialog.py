@@ -134,9 +134,10 @@ class ReviewDialog(Dialog[Review | None]):
         look = self.looks
         if self._problem:
             return Text(plain(self._problem), f"bold {look.bad}")
-        if not self._trials and not self._checks:
-            return Text("Choose trials and checks.", look.busy)
-        what = f"The original model and {counted(len(self._trials), 'trial')}, {counted(len(self._checks), 'check')}."
+        checks = "the run's checks" if self._looks is None else counted(len(self._checks), "check")
+        if self._looks is not None and not self._checks:
+            return Text("Choose a check.", look.busy)
+        what = f"The original model and {counted(len(self._trials), 'trial')}, {checks}."
         return Text(f"{what} {self._when} What is known already is not found again.")
 
     # Actions
@@ -161,8 +162,10 @@ class ReviewDialog(Dialog[Review | None]):
 
     @on(LineTable.Selected, "#choices")
     def _begin(self) -> None:
-        if not self._checks or self._looks is None or not self.is_current:
+        if (self._looks is not None and not self._checks) or not self.is_current:
             return
         trials = tuple(offer.trial for offer in self._offers if offer.trial in self._trials)
-        checks = tuple(look.name for look in self._looks if look.name in self._checks)
+        # Before it is known which there are: those that the run's settings choose.
+        looks = self._looks
+        checks = None if looks is None else tuple(look.name for look in looks if look.name in self._checks)
         self.dismiss(Review(trials, checks))

@@ -18,7 +18,7 @@ from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.review import ReviewScreen
-from heretic_tui.tui.screens.review_dialog import ReviewDialog
+from heretic_tui.tui.screens.review_dialog import Offer, ReviewDialog
 from heretic_tui.tui.screens.setup_checks import ChecksDialog
 from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.widgets.frame import Frame
@@ -124,6 +124,22 @@ def test_marked_trials_and_the_selected_one_are_chosen(tmp_path: Path, host: fak
         (asked,) = host.commands()
         assert isinstance(asked, Review)
         assert asked.trials == (front(app)[1], beaten)
+
+    run(tmp_path, host, steps)
+
+
+def test_before_it_is_known_which_checks_there_are_those_of_the_run_are_asked_for(
+    tmp_path: Path, host: fake_run.FakeHost
+) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await settle(pilot, app)
+        asked: list[Review | None] = []
+        app.push_screen(ReviewDialog([Offer(1, True), Offer(2, False)], "Now."), asked.append)
+        await pilot.pause()
+        assert "looking which there are" in drawn(app)
+        await pilot.press("a", "a", "space", "enter")
+        assert asked[0] is not None
+        assert (asked[0].trials, asked[0].checks) == ((1,), None)
 
     run(tmp_path, host, steps)
 
