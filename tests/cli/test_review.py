@@ -41,7 +41,7 @@ def test_what_is_found_is_printed_kept_and_goes_into_the_card(
     assert [line.split("  ")[1] for line in lines[2:4]] == ["original", "trial 1"]
 
     again = heretic("review", "model", "--trial", 1, *held_out, *HELD_OUT, "--json")
-    assert "all is known" in again.err
+    assert "nothing is left to do" in again.err
     review = json.loads(again.out)
     assert json.loads(heretic("show", "model", "--json").out)["review"] == review
     assert "Held-out prompts" in heretic("show", "model").out
@@ -112,7 +112,7 @@ def test_a_model_that_somebody_edited_is_reviewed_beside_the_one_it_was_made_fro
     assert theirs["kl"]["value"] == pytest.approx(own["kl"]["value"], rel=1e-2, abs=1e-5)
     assert theirs["refused"]["value"] == own["refused"]["value"]
     again = heretic(*asked)
-    assert "all is known" in again.err
+    assert "nothing is left to do" in again.err
     assert again.out.splitlines()[:2] == [f"original: {tiny_folder}", f"edited: {out}"]
     assert [line.split("  ")[1] for line in again.out.splitlines()[5:7]] == ["original", "edited"]
     assert len(find_runs(tmp_path / "runs")) == 1, "it is no run"
