@@ -36,6 +36,7 @@ def test_an_edit_is_measured_and_talked_to_and_then_gone(settings: Settings, tmp
     assert base.figures == {
         "kl_divergence": pytest.approx(0.0, abs=1e-6),
         "refusals": bench.baseline.figures["refusals"],
+        "broken": bench.baseline.figures["broken"],
     }
     assert edited.figures["kl_divergence"] > 0
     prompts = [prompt.text for prompt in bench.run.sets["bad_evaluation_prompts"]]
