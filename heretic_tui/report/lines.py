@@ -79,7 +79,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             known = sum(event.seconds.values())
             about = f", about {duration(known)}" if known else ""
             whose = counted(len(event.whose), "trial") if len(event.whose) > 1 else event.whose[0]
-            yield "review", f"the original model and {whose}: {', '.join(event.checks) or 'nothing is left to do'}{about}"
+            checks = ", ".join(event.checks) or "nothing is left to do"
+            yield "review", f"the original model and {whose}: {checks}{about}"
         case ev.ReviewFound() if event.failure:
             whose = event.whose and f", {event.whose}"
             yield "review", f"{event.title}{whose}: {event.failure}"

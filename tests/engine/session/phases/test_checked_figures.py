@@ -95,9 +95,7 @@ def test_a_run_keeps_to_what_it_was_measured_with(opened: Open) -> None:
     opened(**chosen)
     opened(**chosen)
     opened(**chosen, review_samples=3)
-    with pytest.raises(
-        UsageError, match=r"settings or prompts that the check damage .* changed since"
-    ):
+    with pytest.raises(UsageError, match=r"settings or prompts that the check damage .* changed since"):
         opened(**chosen, review_kl_tokens=3)
 
 
