@@ -19,7 +19,7 @@ from heretic_tui.tui.comparison import HELD_OUT
 from heretic_tui.tui.messages import CopyText, ExportTrial
 from heretic_tui.tui.screens.base import ALL, SubScreen
 from heretic_tui.tui.screens.compare import CompareScreen
-from heretic_tui.tui.screens.review_asking import review_key
+from heretic_tui.tui.screens.review_asking import can_review, review_key
 from heretic_tui.tui.screens.review_table import Drawn, Line, ordered, table_of, title_of
 from heretic_tui.tui.screens.review_text import course_text, figure_title, legend, nothing_yet, panel_text
 from heretic_tui.tui.widgets.frame import Frame
@@ -212,6 +212,8 @@ What is found is kept in the run folder as soon as it is there; a review that wa
                 return bool(self._subjects) and self._subject != self._reference
             case "answers" | "copy":
                 return bool(self._subjects)
+            case "review":
+                return can_review(self.view)
         return True
 
     def action_across(self, by: int) -> None:

@@ -13,6 +13,11 @@ from heretic_tui.tui.screens.review_dialog import ReviewDialog, trials_offered
 from heretic_tui.tui.threads import on_thread
 
 
+def can_review(view: RunView) -> bool:
+    """Whether the key would ask for a review or cancel one, and not only say why it cannot."""
+    return view.can_ask and bool(view.state.front())
+
+
 def review_key(screen: RunScreen[None]) -> None:
     """Ask for a review in a dialog, or cancel the one that was asked for here; else say why there can be none."""
     view = screen.view

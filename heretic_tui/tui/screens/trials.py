@@ -18,6 +18,7 @@ from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.run_view import ANNOTATED, REVIEWED
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.dialogs import LineDialog
+from heretic_tui.tui.screens.review_asking import can_review
 from heretic_tui.tui.screens.trials_listing import Listing, Wanted
 from heretic_tui.tui.screens.trials_search import TrialSearch
 from heretic_tui.tui.screens.trials_table import (
@@ -406,12 +407,13 @@ front the selected one is within chance: their verdicts on the same prompts diff
     def works(self, action: str) -> bool:
         trial = self.trial
         match action:
+            case "review":
+                return can_review(self.view)
             case "export":
                 return trial is not None and trial.state == "complete" and self.view.can_ask
-            case "enter" | "responses":
-                return self.on_original or (trial is not None and trial.state in MEASURED_STATES)
-            case "compare":
-                return trial is not None and trial.state in MEASURED_STATES
+            case "enter" | "responses" | "compare":
+                measured = trial is not None and trial.state in MEASURED_STATES
+                return measured or (self.on_original and action != "compare")
             case "chat":
                 return trial is not None and trial.state in KNOWN_STATES
             case "decode":
