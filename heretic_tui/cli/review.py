@@ -48,7 +48,7 @@ def _review(options: argparse.Namespace, streams: Streams) -> int:
     with work_apart(streams, "reviewing", folder) as work:
         from heretic_tui.engine.session.reviewing import review_run
         from heretic_tui.run.annotations import read_annotations
-        from heretic_tui.run.reviews import people_review
+        from heretic_tui.run.review_rulings import people_review
 
         checks = review_run(folder, options.trials, changes, own, work)
         annotations = read_annotations(folder)

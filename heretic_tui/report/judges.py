@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heretic_tui.run.annotations import Annotations, Ruling
-from heretic_tui.run.reviews import Review, ReviewedAnswer, Subject
+from heretic_tui.run.review_records import ReviewedAnswer, Subject
+from heretic_tui.run.reviews import Review
 from heretic_tui.verdict import Verdict, broken_words, verdict_word
 from heretic_tui.words import counted, plain
 

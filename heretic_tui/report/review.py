@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from heretic_tui.report.annotations import OVERRULED
-from heretic_tui.run.reviews import Finding, Review, ReviewFigure, Subject
+from heretic_tui.run.review_records import Finding, ReviewFigure, Subject
+from heretic_tui.run.reviews import Review
 from heretic_tui.words import plain
 
 # Behind a figure that differs from the original model's by no more than chance makes.

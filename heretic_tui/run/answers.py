@@ -12,7 +12,8 @@ from heretic_tui.run.annotations import Annotations, Overruling, Ruling, digest
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.full_answers import FullAnswer, read_full_answers
 from heretic_tui.run.results import ResponseRecord, read_responses
-from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFolder
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import AnswerSet, ReviewedAnswer
 from heretic_tui.verdict import Verdict, verdict_word
 
 

@@ -14,7 +14,8 @@ from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.reviews import Review, people_review
+from heretic_tui.run.review_rulings import people_review
+from heretic_tui.run.reviews import Review
 from heretic_tui.run.state import Correction, RunState, TrialRecord
 from heretic_tui.words import without_passwords
 

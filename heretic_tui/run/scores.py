@@ -9,7 +9,7 @@ from pathlib import Path
 from heretic_tui.errors import HereticError
 from heretic_tui.files import read_json, write_json
 from heretic_tui.records import Misfit, as_json, read
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.answers import Answer, looks_broken, read_answers, read_reviewed_answers
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import SetShift, read_shift
-from heretic_tui.run.reviews import ANSWER_SETS
+from heretic_tui.run.review_records import ANSWER_SETS
 from heretic_tui.run.state import MEASURED_STATES, RunState
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.preview import marker_place

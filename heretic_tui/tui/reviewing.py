@@ -12,7 +12,9 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Review as Ask
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import Review, ReviewFolder, ReviewReader, as_people_have_it, with_counts
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_rulings import as_people_have_it, with_counts
+from heretic_tui.run.reviews import Review, ReviewReader
 
 
 @dataclass

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from heretic_tui.report.judges import both_judges, disagreement_lines, judged, judges_record
-from heretic_tui.run.reviews import Finding, ReviewedAnswer, ReviewFolder, read_review
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import Finding, ReviewedAnswer
+from heretic_tui.run.reviews import read_review
 from heretic_tui.verdict import Verdict
 
 

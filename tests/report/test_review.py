@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from heretic_tui.report.review import review_lines
-from heretic_tui.run.reviews import Finding, ReviewFigure, ReviewFolder, Subject, read_review
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import Finding, ReviewFigure, Subject
+from heretic_tui.run.reviews import read_review
 
 
 def keep(folder: ReviewFolder, subject: Subject, basis: str, key: str, problem: str | None = None) -> None:

@@ -12,21 +12,10 @@ from heretic_tui.errors import HereticError
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.annotations import Annotations, Overruling, Ruling, digest
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import (
-    Difference,
-    Finding,
-    ReviewedAnswer,
-    ReviewFigure,
-    ReviewFolder,
-    ReviewReader,
-    Subject,
-    as_people_have_it,
-    counted_by_people,
-    people_review,
-    read_review,
-    spread,
-    with_counts,
-)
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import Difference, Finding, ReviewedAnswer, ReviewFigure, Subject
+from heretic_tui.run.review_rulings import as_people_have_it, counted_by_people, people_review, with_counts
+from heretic_tui.run.reviews import ReviewReader, read_review, spread
 from heretic_tui.shares import share_interval
 from heretic_tui.verdict import Verdict
 

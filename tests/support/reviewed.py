@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import Difference, Finding, ReviewedAnswer, ReviewFigure, ReviewFolder, Subject
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import Difference, Finding, ReviewedAnswer, ReviewFigure, Subject
 from heretic_tui.shares import share_interval
 from heretic_tui.verdict import Verdict
 

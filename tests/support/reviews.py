@@ -16,7 +16,8 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.review import ORIGINAL
-from heretic_tui.run.reviews import ReviewFigure, ReviewFolder, Subject
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import ReviewFigure, Subject
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.verdict import Verdict

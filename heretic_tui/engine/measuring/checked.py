@@ -16,7 +16,7 @@ from heretic_tui.engine.metrics.base import FirstTokenMetric, Metrics, Response
 from heretic_tui.errors import HereticError
 from heretic_tui.figures import Figure
 from heretic_tui.plugins import METRICS, calling
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 from heretic_tui.words import quoted
 
 

@@ -18,7 +18,7 @@ from heretic_tui.words import quoted
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from heretic_tui.run.reviews import ReviewFigure
+    from heretic_tui.run.review_records import ReviewFigure
 
 M = TypeVar("M")
 

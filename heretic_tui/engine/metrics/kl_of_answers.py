@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from heretic_tui.engine.metrics.base import ReviewMetric
 from heretic_tui.figures import Figure
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 
 
 class KlOfAnswers(ReviewMetric):

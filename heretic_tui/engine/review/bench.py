@@ -22,7 +22,8 @@ from heretic_tui.engine.measuring.speculation import StepCost
 from heretic_tui.engine.metrics.base import Metrics
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.records import as_json
-from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFolder, Subject
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import AnswerSet, ReviewedAnswer, Subject
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import of_trial
 from heretic_tui.work import Work

@@ -8,7 +8,7 @@ from typing import Literal
 
 from heretic_tui.engine.review.chance import mean_interval
 from heretic_tui.engine.review.likelihood import Likelihood
-from heretic_tui.run.reviews import Form, ReviewedAnswer, ReviewFigure
+from heretic_tui.run.review_records import Form, ReviewedAnswer, ReviewFigure
 from heretic_tui.shares import share_interval
 
 # The same values have the same interval.

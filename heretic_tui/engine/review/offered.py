@@ -13,7 +13,7 @@ from heretic_tui.engine.review.bench import ReviewBench
 from heretic_tui.engine.review.checks.base import Check
 from heretic_tui.errors import one_line
 from heretic_tui.plugins import CHECKS, made, method, names
-from heretic_tui.run.reviews import ReviewFolder
+from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 

@@ -18,16 +18,9 @@ from heretic_tui.engine.review.figures import SEED
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.events import ReviewFound, ReviewStarted
 from heretic_tui.plugins import CHECKS, made, method
-from heretic_tui.run.reviews import (
-    Difference,
-    Finding,
-    Review,
-    ReviewFigure,
-    Subject,
-    counts_differ,
-    paired_values,
-    read_review,
-)
+from heretic_tui.run.review_records import Difference, Finding, ReviewFigure, Subject
+from heretic_tui.run.review_rulings import counts_differ, paired_values
+from heretic_tui.run.reviews import Review, read_review
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from heretic_tui.engine.review.scores import Figure, Score
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 
 # So many parts of a group have figures of their own; of more the notes tell.
 _PARTS = 8

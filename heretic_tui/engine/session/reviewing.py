@@ -26,7 +26,8 @@ from heretic_tui.events import ReviewEnded
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.record import needed
-from heretic_tui.run.reviews import ReviewFolder, spread
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.reviews import spread
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings, deciding

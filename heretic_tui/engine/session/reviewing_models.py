@@ -23,7 +23,8 @@ from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.files import user_path, write_json
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import EDITED, Models, ReviewFolder
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import EDITED, Models
 from heretic_tui.settings.record import to_record
 from heretic_tui.settings.schema import Settings, deciding
 from heretic_tui.words import quoted

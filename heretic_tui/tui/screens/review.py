@@ -14,7 +14,7 @@ from textual.containers import Container
 from textual.widgets import Static
 
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.reviews import Subject
+from heretic_tui.run.review_records import Subject
 from heretic_tui.tui.comparison import HELD_OUT
 from heretic_tui.tui.messages import CopyText, ExportTrial
 from heretic_tui.tui.screens.base import ALL, SubScreen

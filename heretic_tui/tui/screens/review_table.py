@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heretic_tui.run.reviews import Review, ReviewFigure, Subject
+from heretic_tui.run.review_records import ReviewFigure, Subject
+from heretic_tui.run.reviews import Review
 from heretic_tui.tui.glyphs import ASCII, Glyphs, ours_in_ascii
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import plain

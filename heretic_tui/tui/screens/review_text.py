@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from heretic_tui.run.reviews import Difference, Finding, ReviewFigure, Subject
+from heretic_tui.run.review_records import Difference, Finding, ReviewFigure, Subject
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.reviewing import Course
 from heretic_tui.tui.screens.review_table import Drawn, Line, shown

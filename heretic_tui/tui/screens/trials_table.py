@@ -11,7 +11,8 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.plugins import CHECKS, names
 from heretic_tui.report.lines import direction_cell
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.reviews import Review, ReviewFigure, Subject
+from heretic_tui.run.review_records import ReviewFigure, Subject
+from heretic_tui.run.reviews import Review
 from heretic_tui.run.state import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.trial_figures import figure_text

@@ -19,7 +19,8 @@ from heretic_tui.engine.review.review import ReviewRun
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Event, Notice, ReviewFound, ReviewStarted
 from heretic_tui.report.lines import event_lines
-from heretic_tui.run.reviews import Review, ReviewFigure, read_review
+from heretic_tui.run.review_records import ReviewFigure
+from heretic_tui.run.reviews import Review, read_review
 from heretic_tui.run.state import RunState
 from heretic_tui.work import Work
 from tests.support.edited_models import Make, edits_for

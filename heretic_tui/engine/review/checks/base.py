@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 from heretic_tui.work import Work
 
 

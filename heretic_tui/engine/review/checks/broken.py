@@ -11,7 +11,7 @@ from heretic_tui.engine.answers.languages import Languages
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import count_figure
-from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFigure
+from heretic_tui.run.review_records import AnswerSet, ReviewedAnswer, ReviewFigure
 from heretic_tui.verdict import BROKEN_WORDS
 from heretic_tui.work import Work
 

@@ -12,7 +12,7 @@ from heretic_tui.engine.review.damage import WITHIN, Damage, Reference, greedy_a
 from heretic_tui.engine.review.figures import count_figure, mean_figure, perplexity_figure
 from heretic_tui.engine.review.perplexity import encode_texts, likelihood_of_texts
 from heretic_tui.errors import HereticError
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 from heretic_tui.work import Work
 
 

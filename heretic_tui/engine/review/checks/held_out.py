@@ -14,7 +14,7 @@ from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import mean_figure, refused_by_language, refused_figure
 from heretic_tui.errors import HereticError
-from heretic_tui.run.reviews import ReviewFigure
+from heretic_tui.run.review_records import ReviewFigure
 from heretic_tui.work import Work
 
 

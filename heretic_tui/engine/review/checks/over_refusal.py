@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import count_figure, refused_by_language, refused_figure
-from heretic_tui.run.reviews import AnswerSet, ReviewedAnswer, ReviewFigure
+from heretic_tui.run.review_records import AnswerSet, ReviewedAnswer, ReviewFigure
 from heretic_tui.work import Work
 
 _SETS: tuple[AnswerSet, ...] = ("harmless", "lookalike")

@@ -26,7 +26,7 @@ from heretic_tui.engine.review.opinions.rubric import RUBRIC
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.events import Event, Notice
 from heretic_tui.files import user_path
-from heretic_tui.run.reviews import ReviewedAnswer, ReviewFigure
+from heretic_tui.run.review_records import ReviewedAnswer, ReviewFigure
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import plain
 from heretic_tui.work import Work

@@ -20,7 +20,7 @@ from heretic_tui.engine.review.checks.base import Check
 from heretic_tui.engine.review.review import checks_named
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.run.reviews import ReviewFolder
+from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.words import of_trial
 from heretic_tui.work import Work
 

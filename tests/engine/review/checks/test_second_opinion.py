@@ -20,7 +20,8 @@ from heretic_tui.engine.review.checks.second_opinion import AskedBeside
 from heretic_tui.engine.review.review import ReviewRun
 from heretic_tui.errors import HereticError
 from heretic_tui.events import Event, Notice, ReviewFound
-from heretic_tui.run.reviews import ReviewedAnswer, read_review
+from heretic_tui.run.review_records import ReviewedAnswer
+from heretic_tui.run.reviews import read_review
 from heretic_tui.shares import share_interval
 from heretic_tui.verdict import Verdict
 from heretic_tui.work import Work

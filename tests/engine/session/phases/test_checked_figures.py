@@ -21,7 +21,8 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.events import BaselineMeasured, Event
 from heretic_tui.parameters import Kernel, Parameters
-from heretic_tui.run.reviews import ReviewFigure, ReviewFolder
+from heretic_tui.run.review_folder import ReviewFolder
+from heretic_tui.run.review_records import ReviewFigure
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 

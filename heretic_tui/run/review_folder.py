@@ -1,0 +1,123 @@
+"""Where a review lies: `review` in the folder of a run, or a folder of its own where two models were compared without a
+run. Each finding and each set of answers is a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from heretic_tui.errors import HereticError
+from heretic_tui.files import read_json, write_json
+from heretic_tui.records import Misfit, as_json, read
+from heretic_tui.run.review_records import AnswerSet, Difference, Finding, ReviewedAnswer, Subject
+
+
+@dataclass(frozen=True, kw_only=True)
+class _KeptAnswers:
+    of: str
+    answers: list[ReviewedAnswer]
+
+
+@dataclass(frozen=True)
+class ReviewFolder:
+    """Where a review lies."""
+
+    path: Path
+
+    @property
+    def differences(self) -> Path:
+        return self.path / "differences.json"
+
+    @property
+    def models(self) -> Path:
+        """Which models are compared, where there is no run."""
+        return self.path / "review.json"
+
+    @property
+    def opinions(self) -> Path:
+        """What an endpoint said, by digests of what it was asked."""
+        return self.path / "opinions"
+
+    @property
+    def scores(self) -> Path:
+        """What subjects reached in benchmarks, task by task."""
+        return self.path / "scores"
+
+    def finding(self, check: str, subject: Subject) -> Path:
+        return self.path / check / f"{file_name(subject)}.json"
+
+    def answers(self, which: AnswerSet, subject: Subject) -> Path:
+        return self.path / "answers" / f"{which}-{file_name(subject)}.json"
+
+    def keep(self, finding: Finding) -> None:
+        """
+        Raises:
+            HereticError: when it cannot be written.
+        """
+        path = self.finding(finding.check, finding.subject)
+        _make(path.parent)
+        write_json(path, as_json(finding))
+
+    def found(self, check: str, subject: Subject, of: str | None = None) -> Finding | None:
+        """A finding; None where there is none, it is damaged (it is made again), or it was found from something else.
+
+        Args:
+            of: what it is to be found from; None: whatever that was.
+        """
+        try:
+            finding = read(Finding, read_json(self.finding(check, subject)))
+        except (FileNotFoundError, HereticError, Misfit):
+            return None
+        whose = finding.check == check and finding.subject == subject
+        return finding if whose and of in (None, finding.of) else None
+
+    def keep_answers(self, which: AnswerSet, subject: Subject, of: str, answers: Sequence[ReviewedAnswer]) -> None:
+        """
+        Raises:
+            HereticError: when they cannot be written.
+        """
+        path = self.answers(which, subject)
+        _make(path.parent)
+        write_json(path, as_json(_KeptAnswers(of=of, answers=list(answers))))
+
+    def kept_answers(self, which: AnswerSet, subject: Subject, of: str | None = None) -> list[ReviewedAnswer] | None:
+        """As `found`."""
+        try:
+            kept = read(_KeptAnswers, read_json(self.answers(which, subject)))
+        except (FileNotFoundError, HereticError, Misfit):
+            return None
+        return kept.answers if of in (None, kept.of) else None
+
+    def keep_differences(self, differences: Sequence[Difference]) -> None:
+        """
+        Raises:
+            HereticError: when they cannot be written.
+        """
+        _make(self.path)
+        write_json(self.differences, as_json(list(differences)))
+
+    def subjects(self) -> list[Subject]:
+        """Those of which something was found, the original model first, trials by number."""
+        names = {path.stem for path in self.path.glob("*/*.json") if path.parent.name != "answers"}
+        numbers = sorted(number for name in names if (number := _number(name)) is not None)
+        return [*([None] if _ORIGINAL in names else []), *numbers]
+
+
+_ORIGINAL = "original"
+
+
+def file_name(subject: Subject) -> str:
+    return _ORIGINAL if subject is None else f"trial-{subject:04}"
+
+
+def _number(name: str) -> int | None:
+    head, _, digits = name.partition("-")
+    return int(digits) if head == "trial" and digits.isascii() and digits.isdigit() and len(digits) < 10 else None
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HereticError(f"cannot make the folder {folder}: {error.strerror}") from error
