@@ -45,8 +45,9 @@ def test_the_model_is_small_and_loads_with_plain_transformers() -> None:
 
 def test_the_prompt_sets_are_disjoint_and_complete() -> None:
     sets = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in PROMPTS.iterdir()}
-    assert set(sets) == {"good_train", "bad_train", "good_eval", "bad_eval"}
-    assert len(sets["good_eval"]) == len(sets["bad_eval"]) == 100
+    assert set(sets) == {f"{kind}_{use}" for kind in ("good", "bad") for use in ("train", "eval", "review")}
+    measuring = ("good_eval", "bad_eval", "good_review", "bad_review")
+    assert {len(sets[name]) for name in measuring} == {100}
     together = [line for lines in sets.values() for line in lines]
     assert len(set(together)) == len(together)
 

@@ -74,7 +74,7 @@ def test_asking_for_names_imports_no_method() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     listed, loaded = done.stdout.splitlines()
-    assert "'kl_divergence', 'refusals'" in listed
+    assert "'kl_divergence', 'kl_of_answers', 'refusals'" in listed
     assert "'markers'" in listed
     assert loaded == "False False"
 

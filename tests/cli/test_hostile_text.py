@@ -80,6 +80,10 @@ EVENTS = [
     ev.ExportFinished(trial=0, out="/out", error="no"),
     ev.ExportFinished(trial=0, out="/out", url="https://hub/x"),
     ev.ShiftFound(trial=0, error="no"),
+    ev.ReviewStarted(whose=["trial 0"], trials=[0], checks=["Held-out prompts"], seconds={"Held-out prompts": 2.0}),
+    ev.ReviewFound(check="held_out", title="Held-out prompts", trial=0, whose="trial 0", figures={"refused": "1/9"}),
+    ev.ReviewFound(check="damage", title="Damage", trial=None, failure="no"),
+    ev.ReviewEnded(error="no"),
     ev.RunFailed(text="it fell", traceback="Traceback:\n  here"),
     ev.RunEnded(outcome="failed", reason="it fell"),
 ]  # fmt: skip

@@ -85,7 +85,7 @@ def losing(rows: int = 20, bar_at: int = 3) -> Job:
     """A job of which half of the prompts are usually refused, and that has lost at so many refusals."""
     half = rows // 2
     job = Job(0, {}, 0, stopping=STOPPING, front=[(0.1, bar_at)], odds=Odds([Past(0.2, [4] * half + [None] * half)]))
-    job.responses = [None] * rows
+    job.responses, job.started = [None] * rows, True
     return job
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -80,7 +81,9 @@ def test_runs_and_beneath_them_the_queue(tmp_path: Path) -> None:
         assert "out of memory" in shown(app, "#run-text")
         await pilot.press("G")
         assert "queued #2" in shown(app, "#run-text")
-        assert "heretic-tui run /models/olmo --n-trials 50" in shown(app, "#run-text").replace("\n", "")
+        command = shown(app, "#run-text").replace("\n", "")
+        assert "heretic-tui run /models/olmo " in command
+        assert " --n-trials 50 " in command
 
     drive(make_app(tmp_path, opens="home"), steps, (120, 46))
 
@@ -182,7 +185,7 @@ def test_a_run_is_deleted_after_a_question_with_its_size(tmp_path: Path) -> None
 
         asked = await delete()
         assert asked.startswith("Delete llama-8b?")
-        assert "3 MB" in asked
+        assert re.search(r" 3(\.0\d)? MB", asked)
         assert "mine" in asked
         await pilot.press("enter")
         await threads_end(app)
