@@ -39,18 +39,26 @@ class Kind:
             what they have in common.
         group: the group of entry points that other packages add theirs to.
         what: how messages call one.
+        first: the built-in ones in their order, where that is not the alphabet's.
     """
 
     package: str
     group: str
     what: str
+    first: tuple[str, ...] = ()
 
 
 METRICS = Kind("heretic_tui.engine.metrics", "heretic_tui.metrics", "metric")
 JUDGES = Kind("heretic_tui.engine.metrics.judges", "heretic_tui.judges", "judge")
 EDIT_METHODS = Kind("heretic_tui.engine.edits.methods", "heretic_tui.edit_methods", "edit method")
 DIRECTION_METHODS = Kind("heretic_tui.engine.directions.methods", "heretic_tui.direction_methods", "direction method")
-CHECKS = Kind("heretic_tui.engine.review.checks", "heretic_tui.checks", "check")
+# What decides comes first, what takes long last.
+CHECKS = Kind(
+    "heretic_tui.engine.review.checks",
+    "heretic_tui.checks",
+    "check",
+    ("held_out", "sampling", "second_opinion", "broken", "over_refusal", "damage", "benchmarks"),
+)
 
 _NO_METHOD = "base"
 
@@ -64,8 +72,8 @@ class _Source:
 
 
 def names(kind: Kind) -> tuple[str, ...]:
-    """The names of the methods of a kind: the built-in ones, then those of other packages, each in alphabetical order.
-    None of them is imported."""
+    """The names of the methods of a kind: the built-in ones, then those of other packages, each in alphabetical order
+    where the kind has no other. None of them is imported."""
     return tuple(_sources(kind, tuple(sys.path)))
 
 
@@ -160,7 +168,7 @@ def _sources(kind: Kind, path: tuple[str, ...]) -> Mapping[str, tuple[_Source, .
     folder = spec.submodule_search_locations if spec else None
     found: dict[str, tuple[_Source, ...]] = {
         info.name: (_Source(f"{kind.package}.{info.name}", "the built-in one"),)
-        for info in sorted(iter_modules(folder), key=lambda info: info.name)
+        for info in sorted(iter_modules(folder), key=lambda info: (_place(kind, info.name), info.name))
         if not info.ispkg and info.name != _NO_METHOD
     }
     for point in sorted(entry_points(group=kind.group), key=lambda point: point.name):
@@ -168,6 +176,10 @@ def _sources(kind: Kind, path: tuple[str, ...]) -> Mapping[str, tuple[_Source, .
         if point.name.isidentifier():
             found[point.name] = (*found.get(point.name, ()), _Source(_module(point), _origin(point)))
     return found
+
+
+def _place(kind: Kind, name: str) -> int:
+    return kind.first.index(name) if name in kind.first else len(kind.first)
 
 
 def _module(point: EntryPoint) -> str:

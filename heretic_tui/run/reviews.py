@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from heretic_tui.errors import HereticError
 from heretic_tui.files import read_json
+from heretic_tui.plugins import CHECKS, names
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.exports import ReviewedFigure
 from heretic_tui.run.review_folder import ReviewFolder
@@ -137,13 +138,13 @@ class ReviewReader:
 
         Args:
             checks: the names of those that are looked for, in the order in which they are shown; others that have left
-                something there follow.
+                something there follow, in their usual order.
         """
         kept = self._kept
         subjects = kept.subjects()
         there = sorted(path.name for path in kept.path.glob("*") if path.is_dir() and path.name != "answers")
         findings: dict[str, dict[Subject, Finding]] = {}
-        for check in dict.fromkeys([*(check for check in checks if check in there), *there]):
+        for check in dict.fromkeys(check for check in [*checks, *names(CHECKS), *there] if check in there):
             found = {subject: finding for subject in subjects if (finding := self._found(check, subject))}
             if found:
                 findings[check] = found

@@ -69,13 +69,8 @@ DEFAULT_SETS = {
 RUN_SETS = tuple(name for name, each in DEFAULT_SETS.items() if each.dataset)
 
 
-# What decides comes first, what takes long last; those that are not named here follow.
-_CHECKS_FIRST = ("held_out", "sampling", "second_opinion", "broken", "over_refusal", "damage", "benchmarks")
-
-
 def _all_checks() -> list[str]:
-    there = names(CHECKS)
-    return [*(name for name in _CHECKS_FIRST if name in there), *(name for name in there if name not in _CHECKS_FIRST)]
+    return list(names(CHECKS))
 
 
 def _default_runs_dir() -> str:
