@@ -156,8 +156,8 @@ class Analyse:
 
 @dataclass(frozen=True, eq=False)
 class Review:
-    """Review the original model and some trials: what is found lies in the run folder (run/reviews.py), and what lies
-    there already is not found again. Each is itself only, as above.
+    """Review the original model and some trials: what is found lies in the run folder (run/review_folder.py), and what
+    lies there already is not found again. Each is itself only, as above.
 
     Attributes:
         trials: by number; None: a few that are spread over the front.

@@ -576,9 +576,9 @@ class ReviewStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewFound(Event):
-    """What a check found of the original model (None) or a trial lies in the run folder (run/reviews.py: Finding), in
-    `figures` as it is shown, by name; `whose` is it in words. `failure` says why it found nothing, of `whose` or, where
-    that is empty, of all that were left. `reused`: it lay there already."""
+    """What a check found of the original model (None) or a trial lies in the run folder (run/review_records.py:
+    Finding), in `figures` as it is shown, by name; `whose` is it in words. `failure` says why it found nothing, of
+    `whose` or, where that is empty, of all that were left. `reused`: it lay there already."""
 
     type = "review_found"
     check: str

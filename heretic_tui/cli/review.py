@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
+from heretic_tui.cli.screen import add_looks, check_terminal, given_interface
 from heretic_tui.cli.shared import add_json, find_run_of, given_settings, user_settings, work_apart
 from heretic_tui.errors import DONE, UsageError
 from heretic_tui.terminal import Streams
@@ -37,9 +38,16 @@ def _add_review(parser: argparse.ArgumentParser) -> None:
         help="print each held-out answer on which judge and second opinion differ too; with --json, these alone",
     )  # fmt: skip
     add_json(parser, "all that the run's reviews found, as JSON")
+    parser.add_argument(
+        "--screen",
+        action="store_true",
+        help="with --base: show what was found on a screen (that of a run is V on Trials)",
+    )
+    add_looks(parser)
 
 
 def _review(options: argparse.Namespace, streams: Streams) -> int:
+    _check_screen(options)
     if options.base:
         return _review_models(options, streams)
     folder = find_run_of(options, options.run)
@@ -67,9 +75,30 @@ def _review_models(options: argparse.Namespace, streams: Streams) -> int:
         from heretic_tui.run.reviews import read_review
 
         found = read_review(review_models(settings, options.run, work), settings.review_checks)
-        streams.out.write_lines(*_lines(options, found, None))
+        if not options.screen:
+            streams.out.write_lines(*_lines(options, found, None))
         work.note(f"what was found lies in {found.folder.path}")
-    return DONE
+    if not options.screen:
+        return DONE
+    from heretic_tui.tui.launch import open_review
+
+    return open_review(streams, found, given_interface(options))
+
+
+def _check_screen(options: argparse.Namespace) -> None:
+    """
+    Raises:
+        UsageError: where a screen is asked for that cannot be shown.
+    """
+    if not options.screen:
+        return
+    if not options.base:
+        raise UsageError("--screen is for --base: the review of a run is V on its Trials (heretic-tui follow RUN)")
+    if options.json or options.disagreements:
+        raise UsageError(f"--screen prints nothing: leave --{'json' if options.json else 'disagreements'} out")
+    check_terminal("without --screen the review is printed")
+    # What is wrong in it is told before time is spent.
+    given_interface(options)
 
 
 def _recorded(folder: RunFolder) -> dict[str, object]:

@@ -23,7 +23,7 @@ def _add_open(parser: argparse.ArgumentParser) -> None:
 
 
 def _open(options: argparse.Namespace, streams: Streams) -> int:
-    _check_terminal("`heretic-tui run MODEL` prints lines")
+    check_terminal("`heretic-tui run MODEL` prints lines")
     return open_setup(options, streams)
 
 
@@ -41,7 +41,7 @@ def _follow(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.folder import latest_run
     from heretic_tui.tui.other_process import FollowHost
 
-    _check_terminal("`heretic-tui show RUN` prints a run")
+    check_terminal("`heretic-tui show RUN` prints a run")
     host = FollowHost(find_run_of(options, options.run) if options.run else latest_run(runs_dir(options)))
     from heretic_tui.tui.launch import open_screen
 
@@ -52,7 +52,7 @@ def _attach(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.folder import running_run
     from heretic_tui.tui.other_process import AttachHost
 
-    _check_terminal("`heretic-tui show RUN` prints a run")
+    check_terminal("`heretic-tui show RUN` prints a run")
     host = AttachHost(find_run_of(options, options.run) if options.run else running_run(runs_dir(options)))
     from heretic_tui.tui.launch import open_screen
 
@@ -129,7 +129,14 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
-def _check_terminal(instead: str) -> None:
+def check_terminal(instead: str) -> None:
+    """
+    Args:
+        instead: what can be done without a terminal.
+
+    Raises:
+        UsageError: where there is none.
+    """
     if not has_terminal():
         lacking = [name for name in ("stdin", "stdout") if not getattr(sys, name).isatty()]
         why = f"{' and '.join(lacking)} lead elsewhere" if lacking else "TERM names none that can be drawn on"

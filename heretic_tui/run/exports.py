@@ -109,7 +109,7 @@ class SearchSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewedFigure:
-    """One line of what a review found, as it is shown (run/reviews.py).
+    """One line of what a review found, as it is shown (run/review_records.py).
 
     Attributes:
         check: what the check is called.

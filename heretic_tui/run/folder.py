@@ -113,7 +113,7 @@ class RunFolder:
 
     @property
     def review(self) -> Path:
-        """What reviews of its finalists found (run/reviews.py)."""
+        """What reviews of its finalists found (run/review_folder.py)."""
         return self.path / "review"
 
     def shift(self, trial: int) -> Path:

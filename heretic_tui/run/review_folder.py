@@ -10,7 +10,7 @@ from pathlib import Path
 from heretic_tui.errors import HereticError
 from heretic_tui.files import read_json, write_json
 from heretic_tui.records import Misfit, as_json, read
-from heretic_tui.run.review_records import AnswerSet, Difference, Finding, ReviewedAnswer, Subject
+from heretic_tui.run.review_records import AnswerSet, Difference, Finding, Models, ReviewedAnswer, Subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,21 @@ class ReviewFolder:
         """
         _make(self.path)
         write_json(self.differences, as_json(list(differences)))
+
+    def kept_models(self) -> Models | None:
+        """Which models are compared; None where that is a run's, or damaged."""
+        try:
+            return read(Models, read_json(self.models))
+        except (FileNotFoundError, HereticError, Misfit):
+            return None
+
+    def keep_models(self, models: Models) -> None:
+        """
+        Raises:
+            HereticError: when they cannot be written.
+        """
+        _make(self.path)
+        write_json(self.models, as_json(models))
 
     def subjects(self) -> list[Subject]:
         """Those of which something was found, the original model first, trials by number."""

@@ -219,11 +219,13 @@ class Models:
 
     Attributes:
         settings: as plain JSON.
+        whole: digest of all that the review was made of and of its findings, where nothing is left to do.
     """
 
     base: str
     edited: str
     settings: dict[str, object] = field(default_factory=dict)
+    whole: str | None = None
 
 
 # By this number goes a model that somebody else edited: it is no trial.

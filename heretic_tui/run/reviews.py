@@ -15,6 +15,7 @@ from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.exports import ReviewedFigure
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.review_records import AnswerSet, Difference, Finding, Models, ReviewedAnswer, ReviewFigure, Subject
+from heretic_tui.words import of_trial
 
 T = TypeVar("T")
 
@@ -43,6 +44,10 @@ class Review:
         if subject is None:
             return "original"
         return "edited" if self.models else f"trial {subject}"
+
+    def called(self, subject: Subject) -> str:
+        """The same as a sentence has it: the original model, trial 41."""
+        return "the edited model" if self.models and subject is not None else of_trial(subject)
 
     def figure(self, check: str, key: str, subject: Subject) -> ReviewFigure | None:
         finding = self.findings.get(check, {}).get(subject)
@@ -150,7 +155,7 @@ class ReviewReader:
                 findings[check] = found
         known = [subject for subject in subjects if any(subject in each for each in findings.values())]
         differences = self._once(kept.differences, self._differences) or []
-        models = self._once(kept.models, self._models)
+        models = self._once(kept.models, kept.kept_models)
         return Review(kept, known, findings, differences, models)
 
     def answers(self, which: AnswerSet, subject: Subject) -> list[ReviewedAnswer] | None:
@@ -165,12 +170,6 @@ class ReviewReader:
             return read(list[Difference], read_json(self._kept.differences))
         except (FileNotFoundError, HereticError, Misfit):
             return []
-
-    def _models(self) -> Models | None:
-        try:
-            return read(Models, read_json(self._kept.models))
-        except (FileNotFoundError, HereticError, Misfit):
-            return None
 
     def _once(self, path: Path, look: Callable[[], T]) -> T | None:
         """What a file holds; None where it is not there."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 from textual import events, on
-from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.geometry import Size
 from textual.screen import Screen
@@ -20,10 +18,9 @@ from heretic_tui.report.notify import Notifier
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
-from heretic_tui.tui import clipboard, messages, questions
+from heretic_tui.tui import messages, questions
 from heretic_tui.tui.announcements import announcement
 from heretic_tui.tui.editor import edit_on_terminal
-from heretic_tui.tui.help import help_text, palette_commands
 from heretic_tui.tui.host import Host, ThreadHost
 from heretic_tui.tui.keys import named
 from heretic_tui.tui.modes import Mode
@@ -33,7 +30,7 @@ from heretic_tui.tui.runs_app import TICK
 from heretic_tui.tui.screens.base import ModeScreen, RunScreen
 from heretic_tui.tui.screens.chat import ChatScreen
 from heretic_tui.tui.screens.chat_base import ROOM_FOR_TWO
-from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.export import ExportScreen
 from heretic_tui.tui.screens.home import HomeScreen
 from heretic_tui.tui.screens.layers import LayersScreen
@@ -41,6 +38,7 @@ from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
+from heretic_tui.tui.serving_app import LAST_KEYS
 
 # While an answer streams onto the chat.
 STREAM_TICK = 0.1
@@ -56,12 +54,6 @@ _MODES = (
     ("5", "export", "Export"),
     ("6", "log", "Log"),
 )
-
-
-def stylesheet() -> Path:
-    """heretic.tcss: beside this package in an installation, at the root of the repository in a checkout."""
-    inside = Path(__file__).parent / "heretic.tcss"
-    return inside if inside.is_file() else Path(__file__).parents[2] / "heretic.tcss"
 
 
 class HereticApp(QueueApp):
@@ -81,8 +73,6 @@ class HereticApp(QueueApp):
         strict: whether the failure of a handler ends the application; for tests.
     """
 
-    TITLE = "heretic-tui"
-    ENABLE_COMMAND_PALETTE = True
     DEFAULT_MODE = "setup"
     BINDINGS = named(
         "app",
@@ -96,12 +86,7 @@ class HereticApp(QueueApp):
             Binding("X", "abort", "Abort now", show=False, tooltip="drop the running trials; they are redone later"),
             Binding("plus", "more", "More trials", show=False, tooltip="set the total number of trials"),
             Binding("T", "take_control", "Take control", tooltip="control the run from here; others only watch then"),
-            Binding("question_mark", "help", "Help", key_display="?"),
-            # Before a line that is typed in.
-            Binding("f1", "help", "Help", id="app.help-anywhere", key_display="F1", priority=True),
-            Binding("q", "quit", "Quit"),
-            Binding("ctrl+q", "quit", "Quit", id="app.quit-anywhere"),
-            Binding("ctrl+c", "quit", "Quit", id="app.interrupt", show=False, priority=True),
+            *LAST_KEYS,
         ],
     )
 
@@ -120,9 +105,7 @@ class HereticApp(QueueApp):
     ) -> None:
         # Where a run of another process is watched there is nothing to set up. (Read by Textual's own initialisation.)
         self.DEFAULT_MODE = "trials" if form is None else opens  # type: ignore[misc]
-        super().__init__(
-            form, new_host, interface, notifier or Notifier(Calls()), timed, css_path=stylesheet(), strict=strict
-        )
+        super().__init__(form, new_host, interface, notifier or Notifier(Calls()), timed, strict=strict)
         self._first_host = host
         self._on_ready = on_ready
         self.notifier.to_terminal = self.steer_terminal
@@ -292,20 +275,6 @@ class HereticApp(QueueApp):
         if isinstance(self.screen, ChatScreen):
             self.screen.open_knobs()
 
-    @on(messages.CopyText)
-    def _copy_text(self, message: messages.CopyText) -> None:
-        self.copy_to_clipboard(message.text)
-        ways = ["clipboard", *clipboard.further_ways(message.text, self.view.folder)]
-        self.say(f"{message.what} copied: {', '.join(ways)}")
-
-    @on(messages.Say)
-    def _say(self, message: messages.Say) -> None:
-        self.say(message.text, message.severity)
-
-    @on(messages.HandlerFailed)
-    def _handler_failed(self, message: messages.HandlerFailed) -> None:
-        self.handler_failed(message.error)
-
     @on(messages.ScreenShown)
     def _screen_shown(self) -> None:
         self._fit(self.size)
@@ -333,15 +302,11 @@ class HereticApp(QueueApp):
                 return control is not None
             case "take_control":
                 return control is None and self.view.alive
-            case "help":
-                return not isinstance(self.screen, TextDialog)
-            case "command_palette":
-                return not self.screen.is_modal
             case "mode" | "step_mode" if not isinstance(self.screen, ModeScreen):
                 return False
             case "mode":
                 return any(mode.name in parameters for mode in self.modes)
-        return True
+        return super().check_action(action, parameters)
 
     def works(self, action: str) -> bool:
         """Whether a key would do more now than say why it cannot."""
@@ -355,13 +320,6 @@ class HereticApp(QueueApp):
         modes = list(self._unpainted)
         place = modes.index(self.current_mode) if self.current_mode in modes else 0
         self.switch_mode(modes[(place + by) % len(modes)])
-
-    def action_help(self) -> None:
-        self.push_screen(TextDialog("Help", help_text(self, self.screen)))
-
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
-        yield from palette_commands(self, screen)
 
     async def action_quit(self) -> None:
         if isinstance(self.screen, ModeScreen):

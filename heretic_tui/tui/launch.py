@@ -15,14 +15,16 @@ from heretic_tui.report.notify import Notifier, caller
 from heretic_tui.report.printers import PlainPrinter
 from heretic_tui.settings.interface import Interface
 from heretic_tui.settings.schema import Settings
-from heretic_tui.signals import interrupts, the_third_ends
-from heretic_tui.terminal import Output, Streams, output_to_log
+from heretic_tui.signals import handling, interrupts, the_third_ends
+from heretic_tui.terminal import Output, RealOutput, Streams, output_to_log
 from heretic_tui.tui.host import Host, ThreadHost
 from heretic_tui.tui.other_process import AttachHost
 
 if TYPE_CHECKING:
+    from textual.app import App
     from textual.driver import Driver
 
+    from heretic_tui.run.reviews import Review
     from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.app import HereticApp
 
@@ -67,21 +69,50 @@ def open_screen(
             notifier=notifier,
             on_ready=lambda: link.watch(app),
         )
-        app.driver_class = forgiving(app.driver_class)
-        # Why the application itself failed is for the log; the terminal gets a line.
-        app.error_console.file = real.text
         with the_third_ends():
-            result = app.run(mouse=looks.mouse)
+            result = _run(app, real, looks)
         notifier.to_terminal = caller(streams)
         notifier.problem = lambda text: streams.err.write_lines(f"heretic-tui: {text}")
-        if failure := app._exception:
-            streams.err.write(f"heretic-tui: {real.failure(failure, 'drawing the screen')}\n")
+        failed = _tell_failure(app, real, streams)
         if result is None:
             # It is not known whether the run is to go on.
             result = "detach"
         status = _wait_for_engine(app, result, link, streams)
         notifier.close()
-        return FAILED if failure else INTERRUPTED if link.presses else status
+        return FAILED if failed else INTERRUPTED if link.presses else status
+
+
+def open_review(streams: Streams, found: Review, interface: Interface) -> int:
+    """Show the review of two models until it is left; returns the exit status."""
+    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+    from heretic_tui.tui.models_app import ModelsApp
+
+    with output_to_log(streams) as real, _screen_on(streams.out):
+        app = ModelsApp(found, interface)
+
+        def leave(number: int, frame: FrameType | None) -> None:
+            if app._loop is not None:
+                app._loop.call_soon_threadsafe(app.exit)
+
+        # The terminal is put back as it was.
+        with handling(leave, leave):
+            _run(app, real, interface)
+        return FAILED if _tell_failure(app, real, streams) else DONE
+
+
+def _run(app: App[str], real: RealOutput, looks: Interface) -> str | None:
+    app.driver_class = forgiving(app.driver_class)
+    # Why the application itself failed is for the log; the terminal gets a line.
+    app.error_console.file = real.text
+    return app.run(mouse=looks.mouse)
+
+
+def _tell_failure(app: App[str], real: RealOutput, streams: Streams) -> bool:
+    """Whether the application itself failed, which is told."""
+    failure = app._exception
+    if failure:
+        streams.err.write(f"heretic-tui: {real.failure(failure, 'drawing the screen')}\n")
+    return failure is not None
 
 
 def forgiving(driver: type[Driver]) -> type[Driver]:

@@ -14,6 +14,7 @@ from heretic_tui.errors import HereticError
 from heretic_tui.report.news import News, Newsroom
 from heretic_tui.run.annotations import Annotations, Word
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.review_records import Models
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.conversation import Conversations
 from heretic_tui.tui.exports import Exports
@@ -187,6 +188,11 @@ class RunView:
     @property
     def folder(self) -> RunFolder | None:
         return self.host.folder if self.host else None
+
+    @property
+    def models(self) -> Models | None:
+        """The models that are compared where there is no run."""
+        return self.reviews.found.models
 
     @property
     def control(self) -> Requests | None:

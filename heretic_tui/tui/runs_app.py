@@ -20,13 +20,13 @@ from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
-from heretic_tui.tui.themed_app import ThemedApp
+from heretic_tui.tui.serving_app import ServingApp
 
 # Seconds between two looks at what came.
 TICK = 0.25
 
 
-class RunsApp(ThemedApp):
+class RunsApp(ServingApp):
     """Shows one run at a time.
 
     Attributes:

@@ -113,9 +113,14 @@ def test_a_model_that_somebody_edited_is_reviewed_beside_the_one_it_was_made_fro
     assert theirs["refused"]["value"] == own["refused"]["value"]
     again = heretic(*asked)
     assert "nothing is left to do" in again.err
+    assert "load:" in done.err
+    assert "load:" not in again.err, "no model is needed to see what is known"
     assert again.out.splitlines()[:2] == [f"original: {tiny_folder}", f"edited: {out}"]
     assert [line.split("  ")[1] for line in again.out.splitlines()[5:7]] == ["original", "edited"]
     assert len(find_runs(tmp_path / "runs")) == 1, "it is no run"
+    (finding,) = (tmp_path / "runs").glob("review-*/held_out/trial-*.json")
+    finding.unlink()
+    assert found_of(json.loads(heretic(*asked, "--json").out), "held_out", 1) == theirs, "it is found again"
 
 
 @pytest.mark.parametrize(
@@ -128,6 +133,9 @@ def test_a_model_that_somebody_edited_is_reviewed_beside_the_one_it_was_made_fro
         (("--base", "nowhere", "model", "--trial", "1"), "--trial is of a run"),
         (("--base", "./nowhere", "model"), "no such model folder"),
         (("nothing",), "nothing"),
+        (("model", "--screen"), "--screen is for --base"),
+        (("--base", "base", "edited", "--screen", "--json"), "leave --json out"),
+        (("--base", "base", "edited", "--screen"), "the screen needs a terminal"),
     ],
 )
 def test_what_cannot_be_reviewed_is_refused_in_one_line(

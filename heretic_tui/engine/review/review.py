@@ -66,6 +66,7 @@ class ReviewRun:
         self._called = {subject.number: subject.name for subject in self._subjects}
         self._checks = checks
         self._planned: list[_Planned] = []
+        self._failures = 0
 
     def plan(self) -> None:
         """See what is left to do, whether it can be done, and tell how long it takes."""
@@ -113,6 +114,11 @@ class ReviewRun:
     def left(self) -> bool:
         """Whether there is anything to do."""
         return bool(self._planned)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that was made was found, so that the same review has nothing left to do."""
+        return not self._failures
 
     def release(self) -> None:
         """Let go of the model; another one comes with `run_others`."""
@@ -202,10 +208,12 @@ class ReviewRun:
             problem=found.problem,
         )
         self._bench.folder.keep(finding)
+        self._failures += found.problem is not None
         self._tell(finding)
 
     def _failed(self, name: str, check: Check, subjects: Sequence[Reviewed], error: Exception) -> None:
         """Keep and tell why a check found nothing of some subjects; other checks go on."""
+        self._failures += 1
         said = one_line(error)
         if isinstance(error, RuntimeError) and is_out_of_memory(error):
             said = f"out of memory even with one prompt at a time ({said})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
@@ -13,14 +15,15 @@ from heretic_tui.engine.inputs.held_out import ReviewPrompts
 from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.bench import ReviewBench, Reviewed, digest_of
 from heretic_tui.engine.review.review import ReviewRun, checks_named
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.reviewing import checked_prompts
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.engine.session.workbench import open_model
 from heretic_tui.errors import HereticError, UsageError, one_line
-from heretic_tui.files import user_path, write_json
+from heretic_tui.events import ReviewStarted
+from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.review_folder import ReviewFolder
@@ -59,6 +62,20 @@ def review_models(settings: Settings, edited: str, work: Work) -> Path:
     origin = _adapter_origin(edited) if adapter else other.identity["model"]
     folder = _folder(inputs, origin, edited)
     subject = Reviewed(EDITED, {}, origin, "the edited model")
+    models = Models(base=inputs.settings.model, edited=edited, settings=to_record(inputs.settings))
+    made_of = inputs.identity, origin, models, prompts
+    known = folder.kept_models()
+    if known and known.whole == _digest(folder, checks, *made_of) and not _asks_a_folder(inputs.settings):
+        # No model has to be loaded to see it.
+        work.tell(ReviewStarted(whose=[subject.name], trials=[EDITED], checks=[], seconds={}))
+        return folder.path
+    folder.keep_models(models)
+
+    def ended() -> Path:
+        if run.whole:
+            folder.keep_models(replace(models, whole=_digest(folder, checks, *made_of)))
+        return folder.path
+
     with scratch_folder() as scratch:
         model = open_model(RunInputs.of(inputs.settings, inputs.sets, scratch), work)
         prefix, clock = model.response_prefix, model.template.clock
@@ -66,7 +83,7 @@ def review_models(settings: Settings, edited: str, work: Work) -> Path:
         run = ReviewRun(bench, [subject], checks, work)
         run.plan()
         if not run.left:
-            return folder.path
+            return ended()
         run.run_original()
         tokens = bench.tokens
         # Its memory is needed for the other one.
@@ -85,7 +102,18 @@ def review_models(settings: Settings, edited: str, work: Work) -> Path:
                 "warning",
             )
         run.run_others(bench)
-    return folder.path
+    return ended()
+
+
+def _digest(folder: ReviewFolder, checks: Iterable[str], *made_of: object) -> str:
+    """Of all that a review is made of, and of the findings that there are: one that was deleted is made again."""
+    found = [folder.found(check, subject) for check in checks for subject in (None, EDITED)]
+    return digest_of(as_json(made_of), sorted(finding.of for finding in found if finding))
+
+
+def _asks_a_folder(settings: Settings) -> bool:
+    """Whether something on this machine is asked that may be another one by now."""
+    return any(path and user_path(path).exists() for path in (settings.review_classifier, settings.review_task_folder))
 
 
 def _of_edited(settings: Settings, edited: str) -> Settings:
@@ -140,10 +168,7 @@ def _folder(inputs: Inputs, origin: object, edited: str) -> ReviewFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HereticError(f"cannot make the folder {path}: {error.strerror}") from error
-    folder = ReviewFolder(path)
-    models = Models(base=inputs.settings.model, edited=edited, settings=to_record(inputs.settings))
-    write_json(folder.models, as_json(models))
-    return folder
+    return ReviewFolder(path)
 
 
 def _bench(

@@ -14,7 +14,7 @@ from heretic_tui.tui.screens.review_table import Drawn, Line, shown
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.braille import braille_curve
 from heretic_tui.tui.widgets.charts import gauge
-from heretic_tui.words import counted, duration, of_trial, plain
+from heretic_tui.words import counted, duration, plain
 
 WHAT_IT_IS = """
 A review asks of a few trials, and of the original model, whether the figures of the search hold: on prompts that
@@ -53,12 +53,8 @@ def course_text(course: Course, seconds: float | None, look: Looks, glyphs: Glyp
 
 
 def figure_title(line: Line, subject: Subject, drawn: Drawn) -> str:
-    figure = drawn.review.figure(*line, subject)
-    return (
-        f"{shown(figure.name, drawn.glyphs)}, {of_trial(subject)}"
-        if figure
-        else of_trial(subject)[:1].upper() + of_trial(subject)[1:]
-    )
+    figure, whose = drawn.review.figure(*line, subject), drawn.review.called(subject)
+    return f"{shown(figure.name, drawn.glyphs)}, {whose}" if figure else whose[:1].upper() + whose[1:]
 
 
 def panel_text(line: Line, subject: Subject, drawn: Drawn, look: Looks, width: int) -> Text:
@@ -86,7 +82,8 @@ def panel_text(line: Line, subject: Subject, drawn: Drawn, look: Looks, width: i
     if finding:
         _append_finding(text, finding, drawn, look, width)
     elif own is None:
-        text.append("This check has not looked at it. R reviews it.\n", look.dim)
+        how = "" if review.models else " R reviews it."
+        text.append(f"This check has not looked at it.{how}\n", look.dim)
     text.rstrip()
     return text
 
@@ -128,7 +125,7 @@ def _difference(found: Difference | None, figure: ReviewFigure, drawn: Drawn, lo
     elif found.low is not None and found.high is not None:
         low, high = (("-" if bound < 0 else "+") + _amount(abs(bound), figure) for bound in (found.low, found.high))
         how = f"; by chance from {low} to {high} (95 %)"
-    than = f"of {of_trial(drawn.reference)}"
+    than = f"of {drawn.review.called(drawn.reference)}"
     words = f"within chance {than}" if found.within_chance else "more than chance"
     text = Text(f"{side}{how}: ").append(words, look.busy if found.within_chance else f"bold {look.ink}")
     return text.append("\n")

@@ -32,9 +32,16 @@ class NowLine(PaintedLine):
         if width := self.size.width:
             text = Text(" ", no_wrap=True, overflow="crop")
             look = looks(self)
-            parts = now_words(view, look) if view.host else [(idle, look.dim)]
+            parts = now_words(view, look) if view.host else _without_run(view, idle, look)
             text.append_text(joined(parts, width - 2))
             self.put(text)
+
+
+def _without_run(view: RunView, idle: str, look: Looks) -> list[tuple[str, str]]:
+    if view.models is None:
+        return [(idle, look.dim)]
+    edited, base = (plain(name) for name in (view.models.edited, view.models.base))
+    return [(f"edited: {edited}", look.link), (f"original: {base}", look.base)]
 
 
 def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
