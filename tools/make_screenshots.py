@@ -17,11 +17,13 @@ from typing import Any
 from textual.pilot import Pilot
 
 from heretic_tui import events as ev
+from heretic_tui.commands import Review
 from heretic_tui.demo.settings import FOLDER, settings_of_the_demo
 from heretic_tui.run.annotations import Note
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.host import ThreadHost
+from heretic_tui.tui.messages import SendCommand
 from heretic_tui.tui.themes import DARK
 from tests.support import fake_run
 from tools.pictures import for_any_font
@@ -69,6 +71,7 @@ async def from_the_demo(runs_dir: Path) -> None:
         await pilot.pause(2)
         await draw(pilot, "trials")
         await pilot.resize_terminal(*SIZE)
+        await review(pilot, app)
         await pilot.press("C")
         await draw(pilot, "compare")
         await pilot.press("escape", "2")
@@ -90,6 +93,22 @@ async def from_the_demo(runs_dir: Path) -> None:
     if app.view.host.control:
         app.view.host.control.close()
     app.view.host.join()
+
+
+async def review(pilot: Pilot[Any], app: HereticApp) -> None:
+    """Those that are marked and two more of the front, with every check that needs nobody else; from Trials and back."""
+    front = [trial.number for trial in app.view.state.front()]
+    chosen = list(dict.fromkeys([*app.view.annotations.marks, front[0], front[-1]]))
+    asked = Review(tuple(chosen), ("held_out", "sampling", "broken", "over_refusal", "damage"))
+    app.post_message(SendCommand(asked))
+    await until(pilot, lambda: app.view.reviews.course is not None)
+    await until(pilot, lambda: app.view.reviews.course is None)
+    app.view.reviews.join()
+    await pilot.pause(1)
+    await pilot.press("V")
+    await pilot.pause(1)
+    await draw(pilot, "review")
+    await pilot.press("escape")
 
 
 async def from_a_script(folder: Path) -> None:

@@ -72,17 +72,20 @@ def _review_models(options: argparse.Namespace, streams: Streams) -> int:
     settings = user_settings(options).model_copy(update={"model": options.base})
     with work_apart(streams, "reviewing") as work:
         from heretic_tui.engine.session.reviewing_models import review_models
-        from heretic_tui.run.reviews import read_review
+        from heretic_tui.run.annotations import read_annotations
+        from heretic_tui.run.review_rulings import people_review
 
-        found = read_review(review_models(settings, options.run, work), settings.review_checks)
+        folder = review_models(settings, options.run, work)
+        annotations = read_annotations(folder)
+        found = people_review(folder.review, settings.review_checks, annotations, settings.count_broken_as_refused)
         if not options.screen:
-            streams.out.write_lines(*_lines(options, found, None))
-        work.note(f"what was found lies in {found.folder.path}")
+            streams.out.write_lines(*_lines(options, found, annotations))
+        work.note(f"what was found lies in {folder.path}")
     if not options.screen:
         return DONE
     from heretic_tui.tui.launch import open_review
 
-    return open_review(streams, found, given_interface(options))
+    return open_review(streams, folder, found, given_interface(options))
 
 
 def _check_screen(options: argparse.Namespace) -> None:
@@ -110,7 +113,7 @@ def _recorded(folder: RunFolder) -> dict[str, object]:
     return {name: recorded[name] for name in DEFAULT_SETS if of_reviews(name) and name in recorded}
 
 
-def _lines(options: argparse.Namespace, found: Review, annotations: Annotations | None) -> list[str]:
+def _lines(options: argparse.Namespace, found: Review, annotations: Annotations) -> list[str]:
     """What is printed."""
     from heretic_tui.report.judges import both_judges, disagreement_lines, judged, judges_record
     from heretic_tui.report.review import review_lines

@@ -104,6 +104,9 @@ class Comparison:
             for name in (HELD_OUT, DISAGREEMENTS, HELD_OUT_HARMLESS, LOOKALIKE)
             if name == self.filter or any(known.get((whose, _SETS[name])) for whose in self.sides)
         ]
+        if self._view.models:
+            # There are answers of a review alone.
+            return reviewed
         return [*(_FILTERS_OF_ONE if None in self.sides else _FILTERS), *reviewed]
 
     @property
@@ -142,7 +145,8 @@ class Comparison:
         if self.filter == DISAGREEMENTS and self.numbers():
             return "Judge and second opinion differ on no prompt, or nobody gave a second opinion. f lists others."
         if self.reviewed and not self.numbers():
-            return "No review has kept answers of these: R on Trials asks for one."
+            how = "" if self._view.models else ": R on Trials asks for one"
+            return f"No review has kept answers of these{how}."
         return self.known.problem or "No response matches this filter."
 
     def next_filter(self, by: int) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from textual.app import App
     from textual.driver import Driver
 
+    from heretic_tui.run.folder import RunFolder
     from heretic_tui.run.reviews import Review
     from heretic_tui.settings.form import SettingsForm
     from heretic_tui.tui.app import HereticApp
@@ -82,13 +83,13 @@ def open_screen(
         return FAILED if failed else INTERRUPTED if link.presses else status
 
 
-def open_review(streams: Streams, found: Review, interface: Interface) -> int:
+def open_review(streams: Streams, folder: RunFolder, found: Review, interface: Interface) -> int:
     """Show the review of two models until it is left; returns the exit status."""
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
     from heretic_tui.tui.models_app import ModelsApp
 
     with output_to_log(streams) as real, _screen_on(streams.out):
-        app = ModelsApp(found, interface)
+        app = ModelsApp(folder, found, interface)
 
         def leave(number: int, frame: FrameType | None) -> None:
             if app._loop is not None:

@@ -194,6 +194,10 @@ class RunView:
         """The models that are compared where there is no run."""
         return self.reviews.found.models
 
+    def called(self, whose: int | None) -> str:
+        """A trial, the original model, or the edited one where there is no run, as a sentence has it."""
+        return self.reviews.found.called(whose)
+
     @property
     def control(self) -> Requests | None:
         """By which the engine is asked; None where the run can only be looked at."""

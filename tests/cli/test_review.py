@@ -118,7 +118,7 @@ def test_a_model_that_somebody_edited_is_reviewed_beside_the_one_it_was_made_fro
     assert again.out.splitlines()[:2] == [f"original: {tiny_folder}", f"edited: {out}"]
     assert [line.split("  ")[1] for line in again.out.splitlines()[5:7]] == ["original", "edited"]
     assert len(find_runs(tmp_path / "runs")) == 1, "it is no run"
-    (finding,) = (tmp_path / "runs").glob("review-*/held_out/trial-*.json")
+    (finding,) = (tmp_path / "runs").glob("review-*/review/held_out/trial-*.json")
     finding.unlink()
     assert found_of(json.loads(heretic(*asked, "--json").out), "held_out", 1) == theirs, "it is found again"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Static
 from textual.worker import WorkerCancelled
@@ -53,7 +54,7 @@ def drive(app: HereticApp, steps: Steps, size: tuple[int, int] = (100, 30)) -> N
     asyncio.run(go())
 
 
-async def threads_end(app: HereticApp) -> None:
+async def threads_end(app: App[str]) -> None:
     """Wait for what screens do on threads; work that newer work took the place of is not waited for."""
     while True:
         try:
@@ -68,12 +69,12 @@ async def settle(pilot: Pilot[Any], app: HereticApp) -> None:
     await pilot.pause()
 
 
-def shown(app: HereticApp, selector: str) -> str:
+def shown(app: App[str], selector: str) -> str:
     widget = app.screen.query_one(selector)
     return widget.text.plain if isinstance(widget, TextPanel | PaintedLine) else str(cast(Static, widget).visual)
 
 
-def drawn(app: HereticApp) -> str:
+def drawn(app: App[str]) -> str:
     """All lines of the screen, as they were drawn last."""
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 

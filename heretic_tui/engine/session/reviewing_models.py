@@ -34,14 +34,15 @@ from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
 
-def review_models(settings: Settings, edited: str, work: Work) -> Path:
+def review_models(settings: Settings, edited: str, work: Work) -> RunFolder:
     """Review a model beside the one that it was made from.
 
     Args:
         settings: with the original model.
         edited: folder or Hub id of the edited model, or of a PEFT adapter for the original one.
 
-    Returns the folder in which the findings lie; the same models, prompts and settings have the same.
+    Returns a folder that holds no run, but the findings where a run has them, and what people say of answers; the same
+    models, prompts and settings have the same.
 
     Raises:
         UsageError: for models or prompts that cannot be used, in one line.
@@ -60,7 +61,8 @@ def review_models(settings: Settings, edited: str, work: Work) -> Path:
     for note in prompts.notes:
         work.note(note, "warning")
     origin = _adapter_origin(edited) if adapter else other.identity["model"]
-    folder = _folder(inputs, origin, edited)
+    place = _folder(inputs, origin, edited)
+    folder = ReviewFolder(place.review)
     subject = Reviewed(EDITED, {}, origin, "the edited model")
     models = Models(base=inputs.settings.model, edited=edited, settings=to_record(inputs.settings))
     made_of = inputs.identity, origin, models, prompts
@@ -68,13 +70,13 @@ def review_models(settings: Settings, edited: str, work: Work) -> Path:
     if known and known.whole == _digest(folder, checks, *made_of) and not _asks_a_folder(inputs.settings):
         # No model has to be loaded to see it.
         work.tell(ReviewStarted(whose=[subject.name], trials=[EDITED], checks=[], seconds={}))
-        return folder.path
+        return place
     folder.keep_models(models)
 
-    def ended() -> Path:
+    def ended() -> RunFolder:
         if run.whole:
             folder.keep_models(replace(models, whole=_digest(folder, checks, *made_of)))
-        return folder.path
+        return place
 
     with scratch_folder() as scratch:
         model = open_model(RunInputs.of(inputs.settings, inputs.sets, scratch), work)
@@ -155,7 +157,7 @@ def _adapter_origin(adapter: str) -> object:
     return digest.hexdigest()
 
 
-def _folder(inputs: Inputs, origin: object, edited: str) -> ReviewFolder:
+def _folder(inputs: Inputs, origin: object, edited: str) -> RunFolder:
     """Where the findings lie, made where it is not there.
 
     Raises:
@@ -168,7 +170,7 @@ def _folder(inputs: Inputs, origin: object, edited: str) -> ReviewFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise HereticError(f"cannot make the folder {path}: {error.strerror}") from error
-    return ReviewFolder(path)
+    return RunFolder(path)
 
 
 def _bench(

@@ -26,6 +26,7 @@ from heretic_tui.tui.screens.compare_text import (
     Drawing,
     answer_text,
     head_text,
+    model_text,
     said_beside,
     side_name,
     side_title,
@@ -42,6 +43,8 @@ _SIDES = ("left", "right")
 _TITLES = {DIFFER: "prompts where they differ", HARMLESS: HARMLESS}
 # Columns of answers of a review: what a second opinion says, and what is wrong with them as texts.
 _BESIDE = ("opinion", "broken")
+# What there is nothing to do for where two models are compared without a run.
+_OF_A_RUN = ("decode", "choose", "pair", "chat", "export", "mark")
 # What a person types for the original model.
 _BASE = ("base", "original")
 
@@ -163,7 +166,8 @@ does, and a verdict of yours goes on to the next prompt.
         table, compared, glyphs = self.query_one("#prompts", LineTable), self.compared, self.view.glyphs
         shown = list(dict.fromkeys([None, *compared.sides]))
         arrow = compared.sides[self.side]
-        heads = [Column(side_name(w), (glyphs.closed if w == arrow else "") + side_name(w), 10) for w in shown]
+        names = [(w, side_name(w, self.view.models)) for w in shown]
+        heads = [Column(name, (glyphs.closed if w == arrow else "") + name, 10) for w, name in names]
         beside = self._columns_beside()
         heads += [Column(name, name, 10) for name in beside]
         table.set_columns([Column("number", "#", 4, right=True), *heads, Column("prompt", "prompt", 0)])
@@ -171,7 +175,7 @@ does, and a verdict of yours goes on to the next prompt.
         table.set_empty(compared.nothing)
         table.set_rows([self._row(number, shown, beside) for number in listed])
         what = _TITLES.get(compared.filter, f"prompts: {compared.filter}")
-        against = " against ".join(of_trial(whose) for whose in compared.sides)
+        against = " against ".join(map(self.view.called, compared.sides))
         title = f"{against}   {what}   {len(listed)} of {len(compared.numbers())}"
         self.query_one("#prompts-pane", Frame).retitle(title)
 
@@ -204,17 +208,22 @@ does, and a verdict of yours goes on to the next prompt.
         number = self.number
         pair = [None, None] if number is None else compared.pair(number)
         missing = "Not decoded yet: d decodes it." if compared.harmless else "No response is kept."
-        if compared.reviewed:
+        if compared.reviewed and not view.models:
             missing = "It has not been reviewed: R on Trials asks for a review."
         for place, side in enumerate(_SIDES):
             whose, answer = compared.sides[place], pair[place]
             colour = self.looks.base if whose is None else (self.looks.link, self.looks.focus)[place]
             drawing = Drawing(view.annotations, self.looks, view.glyphs, colour)
             title = side_title(whose, view.state, view.annotations, view.glyphs)
+            if view.models:
+                title = view.called(whose)
             self.query_one(f"#{side}-head-pane", Frame).retitle(Text(title, colour))
             shift = compared.known.shifts.get(whose) if compared.known and whose is not None else None
-            self.query_one(f"#{side}-head", TextPanel).show(head_text(whose, view.state, shift, drawing))
-            says = f"{of_trial(whose)} says" if self.has_class("-tall") else title
+            head = head_text(whose, view.state, shift, drawing)
+            if view.models:
+                head = model_text(whose, view.models, drawing)
+            self.query_one(f"#{side}-head", TextPanel).show(head)
+            says = f"{view.called(whose)} says" if self.has_class("-tall") else title
             arrow = f"{view.glyphs.closed} " if place == self.side else ""
             number_words = "" if number is None else f"   prompt {number}"
             self.query_one(f"#{side}-pane", Frame).retitle(Text(f"{arrow}{says}{number_words}", colour))
@@ -318,6 +327,8 @@ does, and a verdict of yours goes on to the next prompt.
         self.paint(ALL)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action in _OF_A_RUN and hasattr(self, "compared") and self.view.models:
+            return False
         if action == "nonsense" or (action == "step" and parameters == (1,)):
             # Asked before it is mounted too.
             reviewed = hasattr(self, "compared") and self.compared.reviewed
@@ -369,5 +380,5 @@ does, and a verdict of yours goes on to the next prompt.
         for whose, answer in zip(self.compared.sides, pair, strict=True):
             known = answer is not None and answer.known
             text = answer.text + ("" if answer.whole else " […]") if answer and known else None
-            record["base" if whose is None else f"trial {whose}"] = text
+            record["base" if whose is None else self.view.reviews.found.name(whose)] = text
         self.ask(CopyText(json.dumps(record, indent=1, ensure_ascii=False), "prompt and responses"))

@@ -18,6 +18,7 @@ from heretic_tui.report.lines import direction_words
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.answers import Answer, looks_broken
 from heretic_tui.run.results import SetShift
+from heretic_tui.run.review_records import Models
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.comparison import Place, Whose
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
@@ -35,9 +36,9 @@ _ALIKE = 0.2
 _STRIP, _TOKENS = 32, 3
 
 
-def side_name(whose: Whose) -> str:
-    """41; original, as tables have it."""
-    return "original" if whose is None else str(whose)
+def side_name(whose: Whose, models: Models | None = None) -> str:
+    """41; original, as tables have it; edited, where two models are compared without a run."""
+    return "original" if whose is None else "edited" if models else str(whose)
 
 
 def verdict_cell(answer: Answer | None, annotations: Annotations, glyphs: Glyphs) -> tuple[str, str]:
@@ -188,6 +189,11 @@ def side_title(whose: Whose, state: RunState, annotations: Annotations, glyphs: 
     signs = [glyphs.front] * state.on_front(whose) + [glyphs.marked] * annotations.marked(whose)
     trial = state.trials.get(whose)
     return " ".join([f"trial {whose}", *signs, *(figures_of(trial, state.figures, glyphs) if trial else [])])
+
+
+def model_text(whose: Whose, models: Models, drawing: Drawing) -> Text:
+    """What is known of one of two models that are compared without a run: where it lies."""
+    return safe_lines(models.base if whose is None else models.edited, drawing.colour)
 
 
 def head_text(whose: Whose, state: RunState, shift: dict[str, SetShift] | None, drawing: Drawing) -> Text:

@@ -8,7 +8,7 @@ from heretic_tui.run.answers import Answer
 from heretic_tui.tui.comparison import Comparison, Whose
 from heretic_tui.tui.screens.base import ALL, SubScreen
 from heretic_tui.tui.widgets.line_table import LineTable
-from heretic_tui.words import counted, of_trial
+from heretic_tui.words import counted
 
 
 class CompareVerdicts(SubScreen):
@@ -58,7 +58,7 @@ class CompareVerdicts(SubScreen):
             return
         was = answer.said(annotations)
         if was == ruling:
-            self.say(f"Prompt {number} of {of_trial(whose)} counts as {ruling} already.")
+            self.say(f"Prompt {number} of {self.view.called(whose)} counts as {ruling} already.")
             self._go_on()
             return
         word = answer.overruling(ruling, annotations)
@@ -99,9 +99,9 @@ class CompareVerdicts(SubScreen):
         Args:
             answer: that it was given on.
         """
-        text = f"Prompt {number} of {of_trial(whose)}: {what}"
+        text = f"Prompt {number} of {self.view.called(whose)}: {what}"
         if count := self._count(whose):
-            text += f"; {'' if whose is None else f'trial {whose} '}now {count}"
+            text += f"; {'' if whose is None else f'{self.view.reviews.found.name(whose)} '}now {count}"
         if answer and not (answer.whole or answer.full or answer.reviewed) and self.view.recount:
             sharing = len(self.view.recount.sharing(answer.prompt_key, answer.keys[0])) - 1
             if sharing > 0:

@@ -11,10 +11,8 @@ from textual import on
 from textual.binding import Binding
 
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.tui.comparison import HELD_OUT
 from heretic_tui.tui.messages import ExportTrial
-from heretic_tui.tui.screens.base import ALL, SubScreen
-from heretic_tui.tui.screens.compare import CompareScreen
+from heretic_tui.tui.screens.base import SubScreen
 from heretic_tui.tui.screens.review_asking import can_review, review_key
 from heretic_tui.tui.screens.review_base import ABOUT, ReviewBase
 from heretic_tui.tui.screens.review_text import course_text, nothing_yet
@@ -40,9 +38,6 @@ What is found is kept in the run folder as soon as it is there; a review that wa
     ENTER = "show trial"
     BINDINGS = [
         Binding("enter", "go_to_trial", "Show trial", tooltip="go to the chosen trial"),
-        Binding(
-            "r", "answers", "Answers", tooltip="show the held-out answers of the chosen column, to overrule verdicts"
-        ),
         Binding("R", "review", "Review", tooltip="ask for a review, or cancel the one in hand"),
         Binding("e", "export", "Export", tooltip="export the chosen trial"),
     ]
@@ -51,7 +46,6 @@ What is found is kept in the run folder as soon as it is there; a review that wa
         super().__init__()
         self.went_to: int | None = None
         self._folder: RunFolder | None = None
-        self._version: object = None
 
     def on_mount(self) -> None:
         self._folder = self.view.folder
@@ -74,19 +68,13 @@ What is found is kept in the run folder as soon as it is there; a review that wa
             # Another run is in view.
             self.dismiss(None)
             return
-        if self._version != self._now():
-            self.paint(ALL)
+        super().ticked()
 
-    def _now(self) -> object:
-        """What is drawn follows from this."""
+    def now(self) -> tuple[object, ...]:
         reviews, state = self.view.reviews, self.view.state
         course = reviews.course
         steps = [(step.done, step.problem) for step in course.steps] if course else None
-        return reviews.changes, steps, reviews.asked is None, state.ends, self.view.corrected, self.view.can_ask
-
-    def paint(self, kinds: frozenset[str]) -> None:
-        self._version = self._now()
-        super().paint(kinds)
+        return *super().now(), steps, reviews.asked is None, state.ends, self.view.can_ask
 
     def title(self) -> str:
         trials = len(self.subjects) - (None in self.subjects)
@@ -116,8 +104,6 @@ What is found is kept in the run folder as soon as it is there; a review that wa
         match action:
             case "go_to_trial" | "export" | "enter":
                 return self.subject is not None
-            case "answers":
-                return bool(self.subjects)
             case "review":
                 return can_review(self.view)
         return super().works(action)
@@ -128,14 +114,6 @@ What is found is kept in the run folder as soon as it is there; a review that wa
             return
         self.went_to = self.subject
         self.dismiss(None)
-
-    def action_answers(self) -> None:
-        trials = [subject for subject in self.subjects if subject is not None]
-        whose = self.subject if self.subject is not None else next(iter(trials), None)
-        if not self.subjects:
-            self.say("Nothing has been reviewed yet.")
-            return
-        self.app.push_screen(CompareScreen(whose, self.reference if self.reference != whose else None, HELD_OUT))
 
     def action_review(self) -> None:
         review_key(self)

@@ -16,8 +16,10 @@ from textual.widgets import Static
 
 from heretic_tui.run.review_records import Subject
 from heretic_tui.run.reviews import Review
+from heretic_tui.tui.comparison import HELD_OUT
 from heretic_tui.tui.messages import CopyText
-from heretic_tui.tui.screens.base import PanedScreen
+from heretic_tui.tui.screens.base import ALL, PanedScreen
+from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.review_table import Drawn, Line, ordered, table_of, title_of
 from heretic_tui.tui.screens.review_text import figure_title, legend, panel_text
 from heretic_tui.tui.widgets.frame import Frame
@@ -46,13 +48,16 @@ class ReviewBase(PanedScreen[None]):
     SCOPE = "review"
     PANES = ("review-pane", "figure-pane")
     AUTO_FOCUS = "#review-table"
-    TABLE_KEYS: ClassVar[Sequence[str]] = ("reference", "copy")
-    FIGURE_KEYS: ClassVar[Sequence[str]] = ()
+    TABLE_KEYS: ClassVar[Sequence[str]] = ("reference", "answers", "copy")
+    FIGURE_KEYS: ClassVar[Sequence[str]] = ("answers",)
     ENTER: ClassVar[str] = ""
     BINDINGS = [
         Binding("left,h", "across(-1)", "Column before", show=False, tooltip="choose the column before"),
         Binding("right,l", "across(1)", "Next column", show=False, tooltip="choose the next column"),
         Binding("b", "reference", "Compare with this", tooltip="compare all columns with the chosen one"),
+        Binding(
+            "r", "answers", "Answers", tooltip="show the held-out answers of the chosen column, to overrule verdicts"
+        ),
         Binding("y", "copy", "Copy table", show=False, tooltip="copy the table"),
     ]
 
@@ -65,6 +70,7 @@ class ReviewBase(PanedScreen[None]):
         self._moved_across = False
         self._drawn: Drawn | None = None
         self._legend = ""
+        self._version: object = None
 
     def body(self) -> ComposeResult:
         with Container(id="review-body"):
@@ -107,7 +113,16 @@ class ReviewBase(PanedScreen[None]):
 
     # Painting
 
+    def ticked(self) -> None:
+        if self._version != self.now():
+            self.paint(ALL)
+
+    def now(self) -> tuple[object, ...]:
+        """What is drawn follows from this."""
+        return self.view.reviews.changes, self.view.corrected
+
     def paint(self, kinds: frozenset[str]) -> None:
+        self._version = self.now()
         chosen = self.subject
         self.subjects = ordered(self.found, self.front())
         self._column = self._place_of(chosen) if self._moved_across else self.first_column()
@@ -176,7 +191,7 @@ class ReviewBase(PanedScreen[None]):
         match action:
             case "reference":
                 return bool(self.subjects) and self.subject != self.reference
-            case "copy":
+            case "answers" | "copy":
                 return bool(self.subjects)
         return True
 
@@ -199,6 +214,14 @@ class ReviewBase(PanedScreen[None]):
         self._paint_panel()
         self.refresh_bindings()
         self.say(f"All columns are compared with {self.found.called(self.reference)} now.")
+
+    def action_answers(self) -> None:
+        edited = [subject for subject in self.subjects if subject is not None]
+        whose = self.subject if self.subject is not None else next(iter(edited), None)
+        if not self.subjects:
+            self.say("Nothing has been reviewed yet.")
+            return
+        self.app.push_screen(CompareScreen(whose, self.reference if self.reference != whose else None, HELD_OUT))
 
     def action_copy(self) -> None:
         if self._drawn is None or not self.subjects:

@@ -13,8 +13,8 @@ class ModelsScreen(ReviewBase):
 
     SCOPE = "review"
     HELP_TEXT = f"""{ABOUT}
-What was found is kept: the same command line shows it again, and goes on with what is missing. With --disagreements in
-place of --screen it prints the answers on which judge and second opinion differ.
+b compares with the chosen column instead. What was found is kept: the same command line shows it again, and goes on
+with what is missing.
 """
 
     def title(self) -> str:

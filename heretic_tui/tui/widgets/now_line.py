@@ -32,21 +32,19 @@ class NowLine(PaintedLine):
         if width := self.size.width:
             text = Text(" ", no_wrap=True, overflow="crop")
             look = looks(self)
-            parts = now_words(view, look) if view.host else _without_run(view, idle, look)
+            parts = now_words(view, look) if view.host else [(idle, look.dim)]
             text.append_text(joined(parts, width - 2))
             self.put(text)
 
 
-def _without_run(view: RunView, idle: str, look: Looks) -> list[tuple[str, str]]:
-    if view.models is None:
-        return [(idle, look.dim)]
-    edited, base = (plain(name) for name in (view.models.edited, view.models.base))
-    return [(f"edited: {edited}", look.link), (f"original: {base}", look.base)]
-
-
 def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
-    """What happens now, as (words, style), what matters most first."""
+    """What happens now, as (words, style), what matters most first; which models are compared where there is no run."""
     state = view.state
+    if view.models:
+        return [
+            (f"edited: {plain(view.models.edited)}", look.link),
+            (f"original: {plain(view.models.base)}", look.base),
+        ]
     parts = [*_review(view, look), *_step(view, look), (best_words(state), f"bold {look.good}")]
     if state.screens and state.finished:
         parts.append((f"{state.decoded} of {state.finished} decoded", look.dim))

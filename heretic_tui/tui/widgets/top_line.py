@@ -61,8 +61,10 @@ class TopLine(PaintedLine):
 def run_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     """Model, state, progress and time left, what matters most first: (words, style)."""
     state, glyphs = view.state, view.glyphs
+    if view.models:
+        return [("two models, without a run", look.dim)]
     if view.host is None:
-        return [("two models, without a run" if view.models else "no run is open", look.dim)]
+        return [("no run is open", look.dim)]
     word = state.word(view.alive)
     parts = [(f"{glyph_of(glyphs, word)} {word}", f"bold {state_look(look, word)}")]
     if view.note:
