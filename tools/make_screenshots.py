@@ -96,7 +96,7 @@ async def from_the_demo(runs_dir: Path) -> None:
 
 
 async def review(pilot: Pilot[Any], app: HereticApp) -> None:
-    """Those that are marked and two more of the front, with every check that needs nobody else; from Trials and back."""
+    """Marked trials and the ends of the front, with every check that needs nobody else; from Trials and back."""
     front = [trial.number for trial in app.view.state.front()]
     chosen = list(dict.fromkeys([*app.view.annotations.marks, front[0], front[-1]]))
     asked = Review(tuple(chosen), ("held_out", "sampling", "broken", "over_refusal", "damage"))
