@@ -104,7 +104,7 @@ STATE_GLYPHS = {
 
 
 class AsciiFrames(LineFilter):
-    """Borders, scroll bars, carets and arrows of Textual's in ASCII; texts stay as they are."""
+    """Borders, scroll bars, carets and arrows of Textual's in ASCII, and where it cuts a title; texts stay as they are."""
 
     _FRAMES = str.maketrans(
         "─│┌┐└┘├┤┬┴┼━┃┏┓┗┛╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺▼▲",
@@ -112,10 +112,18 @@ class AsciiFrames(LineFilter):
     )
 
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        return [
-            segment if segment.text.isascii() else Segment(segment.text.translate(self._FRAMES), segment.style)
-            for segment in segments
-        ]
+        found, before = [], ""
+        for segment in segments:
+            text = segment.text
+            if not text.isascii():
+                # In a border stands a title of ours, which may be too long for it.
+                cut = before[-1:] in ("─", "━") and text.endswith("… ") and len(text) > 4
+                shown = f"{text[:-4]}... " if cut else text
+                found.append(Segment(shown.translate(self._FRAMES), segment.style))
+            else:
+                found.append(segment)
+            before = text
+        return found
 
 
 def glyph_of(glyphs: Glyphs, state: str) -> str:

@@ -76,7 +76,7 @@ What is found is kept in the run folder as soon as it is there; a review that wa
         steps = [(step.done, step.problem) for step in course.steps] if course else None
         return *super().now(), steps, reviews.asked is None, state.ends, self.view.can_ask
 
-    def title(self) -> str:
+    def table_title(self) -> str:
         trials = len(self.subjects) - (None in self.subjects)
         return f"Review of {counted(trials, 'trial')}" if trials else "Review"
 

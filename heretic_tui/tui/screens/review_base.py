@@ -135,7 +135,7 @@ class ReviewBase(PanedScreen[None]):
         places = self.subjects
         return places.index(subject) if subject in places else min(self._column, max(0, len(places) - 1))
 
-    def title(self) -> str:
+    def table_title(self) -> str:
         """That of the table."""
         raise NotImplementedError
 
@@ -151,7 +151,7 @@ class ReviewBase(PanedScreen[None]):
         table.set_rows(shown.rows)
         all_columns = len(self.subjects)
         more = f"   {len(shown.seen)} of {all_columns} columns" if len(shown.seen) < all_columns else ""
-        self.query_one("#review-pane", Frame).retitle(f"{self.title()}{more}")
+        self.query_one("#review-pane", Frame).retitle(f"{self.table_title()}{more}")
         words = legend(drawn) if self.subjects else ""
         if words != self._legend:
             # Only where another column is compared with.

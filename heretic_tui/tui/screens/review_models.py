@@ -17,7 +17,7 @@ b compares with the chosen column instead. What was found is kept: the same comm
 with what is missing.
 """
 
-    def title(self) -> str:
+    def table_title(self) -> str:
         return "Review of two models"
 
     def without_figure(self) -> tuple[str, Text]:
