@@ -104,7 +104,7 @@ STATE_GLYPHS = {
 
 
 class AsciiFrames(LineFilter):
-    """Borders, scroll bars, carets and arrows of Textual's in ASCII, and where it cuts a title; texts stay as they are."""
+    """Borders, scroll bars, carets and arrows of Textual's in ASCII, and where it cuts a title; no text is changed."""
 
     _FRAMES = str.maketrans(
         "─│┌┐└┘├┤┬┴┼━┃┏┓┗┛╭╮╰╯▔▁▂▃▄▅▆▇█▊▎▌▐▕▏╸╺▼▲",

@@ -108,7 +108,7 @@ def test_home_in_other_colours(folder: Path, snap_compare: Any, theme: str) -> N
 def test_home_in_ascii(folder: Path, snap_compare: Any) -> None:
     async def before(pilot: Pilot[Any]) -> None:
         await arrive(pilot, "heretic-dark")
-        text = drawn(pilot.app)  # type: ignore[arg-type]
+        text = drawn(pilot.app)
         assert text.isascii(), {c for c in text if not c.isascii()}
 
     assert snap_compare(home(folder, interface=Interface(ascii=True)), terminal_size=(120, 40), run_before=before)
