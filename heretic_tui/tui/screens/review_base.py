@@ -123,13 +123,16 @@ class ReviewBase(PanedScreen[None]):
 
     def paint(self, kinds: frozenset[str]) -> None:
         self._version = self.now()
-        chosen = self.subject
+        chosen, before = self.subject, self.subjects
         self.subjects = ordered(self.found, self.front())
         self._column = self._place_of(chosen) if self._moved_across else self.first_column()
         if self.reference not in self.subjects:
             self.reference = None
         self._paint_table()
         self._paint_panel()
+        if before != self.subjects:
+            # Other keys lead anywhere now.
+            self.refresh_bindings()
 
     def _place_of(self, subject: Subject) -> int:
         places = self.subjects

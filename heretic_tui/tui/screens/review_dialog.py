@@ -23,6 +23,9 @@ from heretic_tui.tui.trial_figures import figures_of
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.words import counted, plain
 
+# What dialogs take of the screen at most (heretic.tcss), and the lines of this one beside its table.
+_SHARE, _AROUND = 0.92, 10
+
 
 @dataclass(frozen=True)
 class Offer:
@@ -78,7 +81,7 @@ class ReviewDialog(Dialog[Review | None]):
             )
             yield table
             yield Static("", markup=False, id="review-asked")
-            yield Static("space switches, a all trials, enter begins, esc leaves", markup=False, classes="dialog-keys")
+            yield Static("space switches, a all trials, enter begins, esc cancels", markup=False, classes="dialog-keys")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -101,9 +104,17 @@ class ReviewDialog(Dialog[Review | None]):
         rows += [self._check_row(look) for look in self._looks or ()]
         table = self.query_one(LineTable)
         table.set_rows(rows)
-        height = min(len(rows), max(6, self.app.size.height - 12))
+        # The lines at the top and the bottom stay free, and all that is below the table is seen.
+        height = min(len(rows), max(3, int((self.app.size.height - 3) * _SHARE) - _AROUND))
         if table.styles.height is None or table.styles.height.value != height:
             table.styles.height = height
+        self._say()
+
+    def on_resize(self) -> None:
+        self._paint()
+
+    @on(LineTable.Highlighted, "#choices")
+    def _say(self) -> None:
         self.query_one("#review-asked", Static).update(self._words())
 
     def _trial_row(self, offer: Offer) -> Row:
@@ -130,10 +141,12 @@ class ReviewDialog(Dialog[Review | None]):
         return "[x]" if on else "[ ]"
 
     def _words(self) -> Text:
-        """What is asked for, or why it cannot be."""
-        look = self.looks
+        """What is asked for, or why it cannot be; why the check under the cursor has nothing to do."""
+        look, key = self.looks, self.query_one(LineTable).cursor
         if self._problem:
             return Text(plain(self._problem), f"bold {look.bad}")
+        if absent := next((each for each in self._looks or () if each.absent and key == ("check", each.name)), None):
+            return Text(plain(f"{absent.title}: {absent.absent}."), look.busy)
         checks = "the run's checks" if self._looks is None else counted(len(self._checks), "check")
         if self._looks is not None and not self._checks:
             return Text("Choose a check.", look.busy)

@@ -173,7 +173,7 @@ def _curve(values: Sequence[float], width: int, low: float, high: float, glyphs:
 
 
 def legend(drawn: Drawn) -> str:
-    """What the signs of the table mean."""
+    """What the signs of the table mean, as lines that fit."""
     g = drawn.glyphs
     parts = [
         f"{g.selected} compared with",
@@ -182,4 +182,9 @@ def legend(drawn: Drawn) -> str:
     ]
     if any(finding.overruled for each in drawn.review.findings.values() for finding in each.values()):
         parts.append(f"{g.overruled} with your verdicts")
-    return "   ".join([*parts, "(95 % interval)"])
+    lines = [""]
+    for part in [*parts, "in brackets: 95 % interval"]:
+        if lines[-1] and len(lines[-1]) + 3 + len(part) > drawn.width:
+            lines.append("")
+        lines[-1] += f"{'   ' if lines[-1] else ''}{part}"
+    return "\n".join(lines)

@@ -74,6 +74,24 @@ def columns(app: HereticApp) -> list[str]:
 # Asking
 
 
+@pytest.mark.parametrize("size", [NARROW, NORMAL])
+def test_the_dialog_shows_its_keys_and_why_a_check_has_nothing_to_do(
+    tmp_path: Path, host: fake_run.FakeHost, size: tuple[int, int]
+) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await settle(pilot, app)
+        await pilot.press("3", "R")
+        await read(pilot, app)
+        assert "esc cancels" in drawn(app)
+        places = [row.key for row in table(app).rows if not row.caption]
+        await pilot.press("g", *["j"] * places.index(("check", "second_opinion")))
+        assert "(--review-classifier)" in shown(app, "#review-asked"), "in full"
+        await pilot.press("j")
+        assert "checks" in shown(app, "#review-asked")
+
+    run(tmp_path, host, steps, size)
+
+
 def test_a_review_is_asked_for_and_cancelled(tmp_path: Path, host: fake_run.FakeHost) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         await settle(pilot, app)
