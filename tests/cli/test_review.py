@@ -59,7 +59,7 @@ def test_what_is_found_is_printed_kept_and_goes_into_the_card(
     out = tmp_path / "out"
     assert heretic("export", "model", "--trial", 1, out).status == 0
     rows = record_of(out)["review"]
-    assert [row["name"] for row in rows] == ["refused, held out", "KL divergence of the first token, held out"]
+    assert [row["name"] for row in rows] == ["refused, held out", "KL divergence, first token"]
     card = (out / "README.md").read_text()
     assert f"| refused, held out | {rows[0]['base']} | {rows[0]['trial']} | {rows[0]['difference']} |" in card
     # Of one that was not reviewed nothing is said.

@@ -83,12 +83,12 @@ def _figures(damage: Damage) -> list[ReviewFigure]:
     # Where the model has no room for an answer there is nothing to compare.
     there = damage.likelihood.tokens > 0
     positions = int((damage.prompts_by_position > 0).sum())
-    first = "the first token" if positions == 1 else f"the first {positions} tokens"
+    first = "first token" if positions == 1 else f"first {positions} tokens"
     return [
-        mean_figure("kl", f"KL divergence over {first}", f"KL:{positions}", damage.kl_by_prompt[there].tolist()),
+        mean_figure("kl", f"KL divergence, {first}", f"KL:{positions}", damage.kl_by_prompt[there].tolist()),
         count_figure(
-            "changed", f"answers that change within {damage.within} tokens", "changed",
+            "changed", f"changed within {damage.within} tokens", "changed",
             [bool(one) for one in damage.changed[there]],
         ),
-        perplexity_figure("perplexity", "perplexity of the original's answers", "perplexity", damage.likelihood),
+        perplexity_figure("perplexity", "perplexity, original's answers", "perplexity", damage.likelihood),
     ]  # fmt: skip

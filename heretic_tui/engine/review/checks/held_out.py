@@ -67,4 +67,4 @@ def _divergence(bench: ReviewBench, subject: Reviewed, base: Tensor) -> ReviewFi
     with torch.inference_mode():
         # It is never negative, but for rounding.
         values = kl_divergence(base.double(), edited.double()).clamp(min=0).tolist()
-    return mean_figure("kl", "KL divergence of the first token, held out", "KL", values)
+    return mean_figure("kl", "KL divergence, first token", "KL", values)

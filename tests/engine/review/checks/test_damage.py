@@ -34,7 +34,7 @@ def test_the_figures_are_of_what_is_measured_along_the_original_s_answers(make_m
         by_key = figures(found[subject.number])
         assert list(by_key) == ["kl", "changed", "perplexity", "perplexity_texts"]
         assert by_key["kl"].value == pytest.approx(damage.kl)
-        assert by_key["kl"].name == "KL divergence over the first 5 tokens"
+        assert by_key["kl"].name == "KL divergence, first 5 tokens"
         assert by_key["kl"].values == pytest.approx(damage.kl_by_prompt.tolist())
         assert by_key["changed"].values == damage.changed.tolist()
         assert "within 12 tokens" in by_key["changed"].name
@@ -56,7 +56,7 @@ def test_positions_that_no_answer_gets_to_are_not_on_the_curve(make_model: Make,
     bench = bench_of(model, tmp_path, harmless=PROMPTS)
     found = look(MeasuredDamage(), bench, subjects_of(edits_for(model, 0.8)))[1]
     assert len(found.curves["kl_by_position"]) == 1
-    assert figures(found)["kl"].name == "KL divergence over the first token"
+    assert figures(found)["kl"].name == "KL divergence, first token"
     assert all(math.isfinite(value or 0) for figure in found.figures for value in figure.values or ())
 
 
@@ -101,5 +101,5 @@ def test_what_is_as_good_as_impossible_has_no_perplexity_and_a_note(make_model: 
     ((_, found),) = check.look(bench, subjects_of(), Work())
     assert figures(found)["perplexity"].value is None
     assert figures(found)["perplexity"].text == ""
-    assert found.notes == ["perplexity of the original's answers: beyond all numbers"]
+    assert found.notes == ["perplexity, original's answers: beyond all numbers"]
     assert np.isfinite(figures(found)["kl"].value or 0)
