@@ -35,7 +35,7 @@ def test_the_help_of_a_command(heretic: Heretic, name: str) -> None:
     assert done.out.splitlines()[0] == usage
     assert "--config FILE" in done.out
     # Settings have headings; a command without a screen has no flags of one.
-    assert ("--ascii" in done.out) == (name in ("open", "follow", "attach", "demo"))
+    assert ("--ascii" in done.out) == (name in ("open", "follow", "attach", "demo", "review"))
     assert ("--n-trials" in done.out) == (
         name in ("open", "demo", "run", "queue", "inspect", "score", "review", "config")
     )
