@@ -122,7 +122,10 @@ def table_of(drawn: Drawn) -> Table:
     short = drawn.width < _NARROW
     names = [f"  {shown(each[2] if short else each[1], drawn.glyphs)}" for each in lines]
     most = _SHORT_NAMES if short else _WIDE_NAMES if drawn.width >= _WIDE else _NAMES
-    room = min(most, max(map(len, names), default=most))
+    longest = max(map(len, names), default=most)
+    # Where all columns fit, what they leave is for names that are longer.
+    left = drawn.width - 1 - sum(width + 1 for width in widths)
+    room = min(longest, max(most, left))
     seen = places_that_fit(widths, drawn.column, drawn.width - room - 1)
     columns = [Column("figure", "", room)]
     columns += [Column(str(place), titles[place], widths[place], right=True) for place in seen]

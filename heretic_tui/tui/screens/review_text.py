@@ -145,7 +145,7 @@ def _append_finding(text: Text, finding: Finding, drawn: Drawn, look: Looks, wid
         text.append(f"{glyphs.dot} {shown(note, glyphs)}\n")
     other = drawn.review.findings[finding.check].get(drawn.reference) if drawn.reference != finding.subject else None
     for name, values in finding.curves.items():
-        called = name.replace("_", " ").removesuffix(" by position")
+        called = name.replace("_", " ").removesuffix(" by position").replace("kl", "KL")
         text.append(f"\n{shown(called, glyphs)}, by position\n", look.dim)
         beside = other.curves.get(name, []) if other else []
         known = [value for value in [*values, *beside] if value is not None]

@@ -72,6 +72,7 @@ def test_both_models_stand_side_by_side(found: Review) -> None:
         assert "original: acme/guarded-8b" in text
         assert "Review of two models" in text
         assert "trial" not in text
+        assert "KL divergence of the first token " in text, "where there is room names are whole"
         table = app.screen.query_one(LineTable)
         assert [column.title.strip(" ▸●") for column in table.columns[1:]] == ["original", "edited"]
         assert cells(app)[1].startswith("38/40")
