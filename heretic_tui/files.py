@@ -175,6 +175,18 @@ def trim_torn_line(path: Path) -> None:
         os.truncate(path, data.rfind(b"\n") + 1)
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it, where they are not there.
+
+    Raises:
+        HereticError: when it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HereticError(f"cannot make the folder {path}: {error.strerror}") from error
+
+
 def write_json(path: Path, record: object) -> None:
     """Write JSON atomically."""
     with replaced(path) as beside:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from heretic_tui.report.annotations import OVERRULED
@@ -26,9 +26,9 @@ def review_lines(review: Review) -> list[str]:
     if review.models:
         lines += ["", f"original: {review.models.base}", f"edited: {review.models.edited}"]
     current = _current(review)
-    for check, by_subject in review.findings.items():
+    for check in review.findings:
         figures = [figure for name, figure in current.rows() if name == check]
-        lines += ["", title(by_subject.values())]
+        lines += ["", review.title(check)]
         for start in range(0, len(figures), _COLUMNS):
             lines += _table(current, check, figures[start : start + _COLUMNS])
         lines += [f"  {line}" for line in remarks(review, check)]
@@ -36,11 +36,6 @@ def review_lines(review: Review) -> list[str]:
     if any(finding.overruled for by_subject in review.findings.values() for finding in by_subject.values()):
         legend.append(_PEOPLE)
     return [plain(line) for line in [*lines[1:], "", *legend]]
-
-
-def title(findings: Collection[Finding]) -> str:
-    """What a check is called, from what it found."""
-    return next(iter(findings)).title
 
 
 def remarks(review: Review, check: str) -> list[str]:

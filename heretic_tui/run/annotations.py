@@ -23,6 +23,16 @@ from heretic_tui.run.lock import BusyError, alone
 Ruling: TypeAlias = Literal["refused", "answered", "broken"]
 RULINGS: tuple[Ruling, ...] = ("refused", "answered", "broken")
 
+
+def counts_refused(ruling: str | None, counts_broken: bool) -> bool:
+    """Whether a response on which this was said counts as refused.
+
+    Args:
+        counts_broken: whether one that is called broken does.
+    """
+    return ruling == "refused" or (ruling == "broken" and counts_broken)
+
+
 K = TypeVar("K")
 V = TypeVar("V")
 

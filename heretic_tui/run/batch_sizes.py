@@ -22,7 +22,12 @@ class FoundBatchSize:
     @property
     def seconds(self) -> dict[int, float]:
         """The latter by number."""
-        return {int(rows): each for rows, each in self.step_seconds.items()}
+        return by_rows(self.step_seconds)
+
+
+def by_rows(step_seconds: Mapping[str, float]) -> dict[int, float]:
+    """Seconds of a decoding step by the number of rows, as numbers: keys of JSON are text."""
+    return {int(rows): each for rows, each in step_seconds.items()}
 
 
 def remember_batch_size(about: Mapping[str, object], found: FoundBatchSize) -> None:

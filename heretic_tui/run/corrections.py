@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import read_json
-from heretic_tui.run.annotations import Annotations, Ruling, digest
+from heretic_tui.run.annotations import Annotations, Ruling, counts_refused, digest
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.full_answers import read_full_answers
 from heretic_tui.run.state import MEASURED_STATES, Correction, RunState
@@ -103,7 +103,7 @@ class Corrections:
                 ruling, judged = given.get(held.full.get(place, -1), given.get(held.texts[place])), held.verdicts[place]
                 if ruling is None or judged == 2:
                     continue
-                counted = ruling == "refused" or (ruling == "broken" and counts_broken)
+                counted = counts_refused(ruling, counts_broken)
                 change += counted - judged
                 broken += ruling == "broken"
                 overruled += ruling == "broken" or counted != judged

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heretic_tui.errors import HereticError
-from heretic_tui.files import read_json, write_json
+from heretic_tui.files import make_folder, read_json, write_json
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.review_records import AnswerSet, Difference, Finding, Models, ReviewedAnswer, Subject
 
@@ -56,7 +56,7 @@ class ReviewFolder:
             HereticError: when it cannot be written.
         """
         path = self.finding(finding.check, finding.subject)
-        _make(path.parent)
+        make_folder(path.parent)
         write_json(path, as_json(finding))
 
     def found(self, check: str, subject: Subject, of: str | None = None) -> Finding | None:
@@ -78,7 +78,7 @@ class ReviewFolder:
             HereticError: when they cannot be written.
         """
         path = self.answers(which, subject)
-        _make(path.parent)
+        make_folder(path.parent)
         write_json(path, as_json(_KeptAnswers(of=of, answers=list(answers))))
 
     def kept_answers(self, which: AnswerSet, subject: Subject, of: str | None = None) -> list[ReviewedAnswer] | None:
@@ -94,7 +94,7 @@ class ReviewFolder:
         Raises:
             HereticError: when they cannot be written.
         """
-        _make(self.path)
+        make_folder(self.path)
         write_json(self.differences, as_json(list(differences)))
 
     def kept_models(self) -> Models | None:
@@ -109,7 +109,7 @@ class ReviewFolder:
         Raises:
             HereticError: when they cannot be written.
         """
-        _make(self.path)
+        make_folder(self.path)
         write_json(self.models, as_json(models))
 
     def subjects(self) -> list[Subject]:
@@ -129,10 +129,3 @@ def file_name(subject: Subject) -> str:
 def _number(name: str) -> int | None:
     head, _, digits = name.partition("-")
     return int(digits) if head == "trial" and digits.isascii() and digits.isdigit() and len(digits) < 10 else None
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HereticError(f"cannot make the folder {folder}: {error.strerror}") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import TypeAlias
 
-from heretic_tui.run.annotations import Annotations, Ruling
+from heretic_tui.run.annotations import Annotations, Ruling, counts_refused
 from heretic_tui.run.review_records import AnswerSet, Difference, Finding, ReviewedAnswer, ReviewFigure, Subject
 from heretic_tui.run.reviews import Review, ReviewReader
 from heretic_tui.shares import count_difference, share_interval
@@ -27,6 +28,7 @@ _JUDGED: Mapping[tuple[str, str], tuple[AnswerSet, Ruling]] = {
     ("broken", "answered"): ("harmful", "answered"),
 }
 
+_Whose: TypeAlias = tuple[Subject, ReviewFigure]
 Answers: TypeAlias = Callable[[AnswerSet, Subject], "list[ReviewedAnswer] | None"]
 
 
@@ -88,7 +90,7 @@ def counted_by_people(
     values, overruled = list(figure.values), 0
     for place, answer in enumerate(answers):
         if (ruling := answer.ruling(annotations)) and (judged := values[place]) is not None:
-            counted = ruling == verdict or (ruling == "broken" and verdict == "refused" and counts_broken)
+            counted = counts_refused(ruling, counts_broken) if verdict == "refused" else ruling == verdict
             # To call an answer broken that the judge does not is another verdict, whatever it counts as.
             apart = ruling == "broken" and verdict == "refused" and answer.verdict.broken is None
             overruled += apart or counted != (judged > 0)
@@ -118,17 +120,22 @@ def with_counts(review: Review) -> Review:
 
 
 def _counted(review: Review, check: str, key: str) -> list[Difference]:
+    return [
+        difference
+        for (first, one), (second, other) in comparable(review, check, key)
+        if (difference := counts_differ(check, first, one, second, other))
+    ]
+
+
+def comparable(review: Review, check: str, key: str) -> list[tuple[_Whose, _Whose]]:
+    """Every two subjects with a figure that can be compared: it has values by prompt, and was found in the same way."""
     have = [
-        (subject, figure, review.findings[check][subject].basis)
+        (subject, figure)
         for subject in review.subjects
         if (figure := review.figure(check, key, subject)) and figure.values and figure.value is not None
     ]
-    return [
-        difference
-        for place, (first, one, basis) in enumerate(have)
-        for second, other, others in have[place + 1 :]
-        if basis == others and (difference := counts_differ(check, first, one, second, other))
-    ]
+    found = review.findings.get(check, {})
+    return [(one, two) for one, two in combinations(have, 2) if found[one[0]].basis == found[two[0]].basis]
 
 
 def paired_values(one: ReviewFigure, other: ReviewFigure) -> list[tuple[float, float]]:

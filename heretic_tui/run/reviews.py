@@ -49,6 +49,10 @@ class Review:
         """The same as a sentence has it: the original model, trial 41."""
         return "the edited model" if self.models and subject is not None else of_trial(subject)
 
+    def title(self, check: str) -> str:
+        """What a check is called."""
+        return next((finding.title for finding in self.findings.get(check, {}).values()), check)
+
     def figure(self, check: str, key: str, subject: Subject) -> ReviewFigure | None:
         finding = self.findings.get(check, {}).get(subject)
         return finding.figure(key) if finding else None
@@ -116,11 +120,10 @@ def reviewed_figures(review: Review, trial: int) -> tuple[ReviewedFigure, ...] |
         if own is None:
             continue
         difference = review.difference(check, figure.key, None, trial)
-        title = next(iter(review.findings[check].values())).title
         texts = [each.with_interval if each else "" for each in (base, own)]
         found.append(
             ReviewedFigure(
-                check=title,
+                check=review.title(check),
                 name=own.name,
                 base=texts[0],
                 trial=texts[1],

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heretic_tui.errors import HereticError
-from heretic_tui.files import read_json, write_json
+from heretic_tui.files import make_folder, read_json, write_json
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.review_records import ReviewFigure
 
@@ -35,10 +35,7 @@ def keep_score(folder: Path, score: TaskScore) -> None:
     Raises:
         HereticError: when it cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HereticError(f"cannot make the folder {folder}: {error.strerror}") from error
+    make_folder(folder)
     write_json(_path(folder, score.of), as_json(score))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heretic_tui.errors import HereticError
-from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.annotations import Annotations, counts_refused
 from heretic_tui.run.answers import read_answers, read_reviewed_answers
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.shares import LEVEL, count_difference
@@ -98,8 +98,4 @@ class Chances:
         except (FileNotFoundError, HereticError):
             return None
         said = [answer.said(self._annotations) for _, answer in sorted(answers.items())]
-        return (
-            None
-            if None in said or not said
-            else tuple(word == "refused" or (word == "broken" and self._counts_broken) for word in said)
-        )
+        return None if None in said or not said else tuple(counts_refused(word, self._counts_broken) for word in said)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from heretic_tui.errors import HereticError
-from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.annotations import Annotations, counts_refused
 from heretic_tui.run.answers import Answer, looks_broken, read_answers, read_reviewed_answers
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import SetShift, read_shift
@@ -195,7 +195,7 @@ class Comparison:
     def refused_words(self, whose: Whose) -> str:
         """How many of the answers of a side, to the set that is shown, count as refused: 3/100."""
         said = [answer.said(self._view.annotations) for n in self.numbers() if (answer := self.answer(whose, n))]
-        refused = said.count("refused") + (said.count("broken") if self._view.state.counts_broken else 0)
+        refused = sum(counts_refused(word, self._view.state.counts_broken) for word in said)
         return f"{refused}/{len(said)}"
 
     def place(self, answer: Answer | None) -> Place:

@@ -13,9 +13,8 @@ from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.judges.base import Judge
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.bench import ORIGINAL, ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
-from heretic_tui.engine.review.review import ORIGINAL
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.review_records import ReviewFigure, Subject
 from heretic_tui.settings.schema import Settings

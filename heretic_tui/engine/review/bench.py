@@ -53,6 +53,10 @@ class Reviewed:
         return self.called or of_trial(self.number)
 
 
+# The model that others are compared with.
+ORIGINAL = Reviewed(None, {}, None)
+
+
 @dataclass(frozen=True, eq=False)
 class ReviewBench:
     """A model whose subjects are reviewed.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heretic_tui.control import Aborted
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.memory import is_out_of_memory
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed, digest_of
+from heretic_tui.engine.review.bench import ORIGINAL, ReviewBench, Reviewed, digest_of
 from heretic_tui.engine.review.chance import mean_difference
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import SEED
@@ -19,22 +19,20 @@ from heretic_tui.errors import HereticError, one_line
 from heretic_tui.events import ReviewFound, ReviewStarted
 from heretic_tui.plugins import CHECKS, made, method
 from heretic_tui.run.review_records import Difference, Finding, ReviewFigure, Subject
-from heretic_tui.run.review_rulings import counts_differ, paired_values
+from heretic_tui.run.review_rulings import comparable, counts_differ, paired_values
 from heretic_tui.run.reviews import Review, read_review
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
 
-# The model that others are compared with.
-ORIGINAL = Reviewed(None, {}, None)
-
 
 @dataclass
 class _Planned:
-    """A check, by its name, and the subjects that it has still to look at."""
+    """A check, by its name, what its findings depend on, and the subjects that it has still to look at."""
 
     name: str
     check: Check
+    basis: object
     left: list[Reviewed]
 
     @property
@@ -73,7 +71,12 @@ class ReviewRun:
         seconds: dict[str, float] = {}
         for name, check in self._checks.items():
             try:
-                left = self._left(name, check)
+                if why := check.absent(self._bench):
+                    self._work.note(f"{check.title}: left out; {why}")
+                    continue
+                # Found once: files may have to be read for it.
+                basis = check.basis(self._bench)
+                left = self._left(name, basis)
                 if left:
                     check.check(self._bench, self._work)
             except Aborted:
@@ -84,7 +87,7 @@ class ReviewRun:
                 continue
             if not left:
                 continue
-            self._planned.append(_Planned(name, check, left))
+            self._planned.append(_Planned(name, check, basis, left))
             about = check.seconds(self._bench, left)
             if about is not None and math.isfinite(about):
                 seconds[check.title] = round(about, 1)
@@ -157,7 +160,7 @@ class ReviewRun:
         try:
             for subject, found in planned.check.look(self._bench, subjects, self._work):
                 now = self._work.clock()
-                self._keep(planned.name, planned.check, subject, found, now - start)
+                self._keep(planned, subject, found, now - start)
                 left.remove(subject)
                 start = self._work.clock()
         except Aborted:
@@ -178,29 +181,23 @@ class ReviewRun:
         self._bench.folder.keep_differences(differences_of(review))
         return review
 
-    def _left(self, name: str, check: Check) -> list[Reviewed]:
-        if why := check.absent(self._bench):
-            self._work.note(f"{check.title}: left out; {why}")
-            return []
+    def _left(self, name: str, basis: object) -> list[Reviewed]:
         left = []
         for subject in self._subjects:
-            known = self._bench.folder.found(name, subject.number, self._of(name, check, subject))
+            known = self._bench.folder.found(name, subject.number, self._bench.digest(subject, name, basis))
             if known and not known.problem:
                 self._tell(known, reused=True)
             else:
                 left.append(subject)
         return left
 
-    def _of(self, name: str, check: Check, subject: Reviewed) -> str:
-        return self._bench.digest(subject, name, check.basis(self._bench))
-
-    def _keep(self, name: str, check: Check, subject: Reviewed, found: Found, seconds: float) -> None:
+    def _keep(self, planned: _Planned, subject: Reviewed, found: Found, seconds: float) -> None:
         finding = Finding(
-            check=name,
-            title=check.title,
+            check=planned.name,
+            title=planned.title,
             subject=subject.number,
-            of=self._of(name, check, subject),
-            basis=digest_of(name, check.basis(self._bench)),
+            of=self._bench.digest(subject, planned.name, planned.basis),
+            basis=digest_of(planned.name, planned.basis),
             seconds=round(seconds, 1),
             figures=[_checked(figure) for figure in found.figures],
             notes=list(found.notes),
@@ -244,20 +241,12 @@ class ReviewRun:
 def differences_of(review: Review) -> list[Difference]:
     """How each figure that has values by prompt differs between every two subjects of which it was found in the same
     way, over the same prompts: of counts by McNemar's exact test, of means by one of random signs."""
-    found: list[Difference] = []
-    for check, figure in review.rows():
-        have = [
-            (subject, each, review.findings[check][subject].basis)
-            for subject in review.subjects
-            if (each := review.figure(check, figure.key, subject)) and each.values and each.value is not None
-        ]
-        for place, (first, one, basis) in enumerate(have):
-            found += [
-                difference
-                for second, other, others in have[place + 1 :]
-                if basis == others and (difference := _difference(check, first, one, second, other))
-            ]
-    return found
+    return [
+        difference
+        for check, figure in review.rows()
+        for (first, one), (second, other) in comparable(review, check, figure.key)
+        if (difference := _difference(check, first, one, second, other))
+    ]
 
 
 def _difference(

@@ -21,6 +21,7 @@ from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.inputs.check import check_inputs, versions
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.opening import recorded_settings
 from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import EditBench, open_baseline, open_edit_bench
@@ -40,7 +41,6 @@ from heretic_tui.run.record import needed
 from heretic_tui.run.reviews import read_review, reviewed_figures
 from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import RunState, TrialRecord
-from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted, size_words
 from heretic_tui.work import Work
@@ -82,7 +82,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     base, coverage = state.base, state.coverage
     if base is None or coverage is None:
         raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
-    settings = from_record({**needed(record.settings, "settings", folder.record), **changes}, own, str(folder.record))
+    settings = recorded_settings(folder, changes, own)
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
     steps = Steps(number, work)

@@ -1,19 +1,21 @@
-"""A run begun in a folder, or gone on with: its seed, and what run.json says of it from then on."""
+"""A run begun in a folder, or gone on with: its seed, and what run.json says of it from then on; and one that lies on
+the disk, as whoever works on its results has it."""
 
 from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
-from heretic_tui.engine.inputs.check import Inputs, versions
+from heretic_tui.engine.inputs.check import Inputs, check_inputs, versions
 from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
 from heretic_tui.run.folder import RunFolder, folder_of_run
-from heretic_tui.run.record import RunRecord
+from heretic_tui.run.record import RunRecord, needed
 from heretic_tui.settings.older import DEFAULTS_OF_BEFORE
-from heretic_tui.settings.record import to_record
-from heretic_tui.settings.schema import identity
+from heretic_tui.settings.record import from_record, to_record
+from heretic_tui.settings.schema import Settings, identity
 from heretic_tui.words import quoted
 
 
@@ -79,3 +81,30 @@ def begin_run(folder: RunFolder, inputs: Inputs, seed: int) -> bool:
     )
     folder.save_record(now)
     return record != RunRecord()
+
+
+def recorded_settings(folder: RunFolder, changes: Mapping[str, object], own: Settings) -> Settings:
+    """The settings of a run that lies on the disk.
+
+    Args:
+        changes: such as are to differ from the run's.
+        own: the user's settings: they allow what the run's record cannot.
+
+    Raises:
+        UsageError: where they are not known, do not fit this version, or ask for what `own` does not allow.
+    """
+    recorded = needed(folder.read_record().settings, "settings", folder.record)
+    return from_record({**recorded, **changes}, own, str(folder.record))
+
+
+def unchanged_inputs(folder: RunFolder, settings: Settings) -> Inputs:
+    """The model and the prompts of a run that lies on the disk, checked.
+
+    Raises:
+        UsageError: where they cannot be used, or are not those of the run any more.
+    """
+    then = needed(folder.read_record().identity, "identity", folder.record)
+    inputs = check_inputs(settings)
+    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != then.get(what)]:
+        raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
+    return inputs

@@ -12,24 +12,25 @@ from transformers import PretrainedConfig, PreTrainedTokenizerBase
 from heretic_tui.commands import Review
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
-from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.held_out import ReviewPrompts, review_prompts
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.engine.measuring.run_judge import RunJudge
+from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.review.bench import ReviewBench, Reviewed
 from heretic_tui.engine.review.review import ReviewRun, checks_named
+from heretic_tui.engine.session.opening import recorded_settings, unchanged_inputs
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import EditBench, Workbench, open_edit_bench
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import ReviewEnded
+from heretic_tui.run.batch_sizes import by_rows
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.record import needed
+from heretic_tui.run.record import RunRecord
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.reviews import spread
 from heretic_tui.run.state import RunState, TrialRecord
-from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings, deciding
 from heretic_tui.work import Work
 
@@ -77,10 +78,7 @@ def review_run(
             cannot be read, or a model or prompts that are not those of the run any more.
         HereticError: where the model cannot be made ready.
     """
-    record = folder.read_record()
-    identity = needed(record.identity, "identity", folder.record)
-    recorded = {**needed(record.settings, "settings", folder.record), **changes}
-    settings = from_record(recorded, own, str(folder.record))
+    settings = recorded_settings(folder, changes, own)
     state = RunState.replay(read_events(folder.events))
     chosen = finalists(state, trials)
     checks_named(settings.review_checks)
@@ -89,9 +87,7 @@ def review_run(
             f"process {holder} is at work on run {folder.name}: review there (R on Trials, or heretic-tui attach "
             f"{folder.called}), or wait until it has ended"
         )
-    inputs = check_inputs(settings)
-    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != identity.get(what)]:
-        raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
+    inputs = unchanged_inputs(folder, settings)
     prompts = checked_prompts(settings, inputs.sets, load_tokenizer(settings), load_config(settings))
     run = RunInputs.of(settings, inputs.sets, folder, own=False)
     folder.lock()
@@ -188,19 +184,41 @@ def review(
 def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> ReviewBench:
     """The model of a run as checks see it."""
     run = bench.run
-    identity = {
-        "model": run.record.identity,
-        "settings": deciding(run.settings),
-        "prefix": bench.model.response_prefix,
-    }
+    identity = identity_of(run.record.identity, run.settings, bench.model)
+    return bench_of(bench.model, run.settings, identity, prompts, ReviewFolder(run.folder.review), run.record, work)
+
+
+def identity_of(inputs: object, settings: Settings, model: ChatModel) -> dict[str, object]:
+    """What a model is and what it is measured with, as plain JSON: findings of another are none of this.
+
+    Args:
+        inputs: the identity of the run, or of what a run would be made of.
+    """
+    return {"model": inputs, "settings": deciding(settings), "prefix": model.response_prefix}
+
+
+def bench_of(
+    model: ChatModel,
+    settings: Settings,
+    identity: Mapping[str, object],
+    prompts: ReviewPrompts,
+    folder: ReviewFolder,
+    record: RunRecord,
+    work: Work,
+) -> ReviewBench:
+    """A model made ready as checks see it.
+
+    Args:
+        identity: see `identity_of`.
+        record: of the folder in which it was made ready.
+    """
     return ReviewBench(
-        model=bench.model,
-        judge=RunJudge.made(run.settings, bench.model.tokenizer.all_special_tokens),
-        settings=run.settings,
+        model=model,
+        judge=RunJudge.made(settings, model.tokenizer.all_special_tokens),
+        settings=settings,
         prompts=prompts,
-        folder=ReviewFolder(run.folder.review),
+        folder=folder,
         identity=identity,
-        # Keys of JSON are text.
-        step_seconds={int(size): each for size, each in run.record.step_seconds.items()},
+        step_seconds=by_rows(record.step_seconds),
         work=work,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,25 +10,22 @@ from pathlib import Path
 
 from heretic_tui.engine.checkpoint.source import load_config, load_tokenizer
 from heretic_tui.engine.inputs.check import Inputs, check_inputs
-from heretic_tui.engine.inputs.held_out import ReviewPrompts
-from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.memory import free_memory
-from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed, digest_of
+from heretic_tui.engine.review.bench import Reviewed, digest_of
 from heretic_tui.engine.review.review import ReviewRun, checks_named
 from heretic_tui.engine.session.phases.phase import RunInputs
-from heretic_tui.engine.session.reviewing import checked_prompts
+from heretic_tui.engine.session.reviewing import bench_of, checked_prompts, identity_of
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.engine.session.workbench import open_model
-from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import ReviewStarted
-from heretic_tui.files import user_path
+from heretic_tui.files import make_folder, user_path
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.review_records import EDITED, Models
 from heretic_tui.settings.record import to_record
-from heretic_tui.settings.schema import Settings, deciding
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
@@ -81,7 +77,8 @@ def review_models(settings: Settings, edited: str, work: Work) -> RunFolder:
     with scratch_folder() as scratch:
         model = open_model(RunInputs.of(inputs.settings, inputs.sets, scratch), work)
         prefix, clock = model.response_prefix, model.template.clock
-        bench = _bench(model, inputs.settings, prompts, folder, inputs, scratch, work)
+        identity = identity_of(inputs.identity, inputs.settings, model)
+        bench = bench_of(model, inputs.settings, identity, prompts, folder, scratch.read_record(), work)
         run = ReviewRun(bench, [subject], checks, work)
         run.plan()
         if not run.left:
@@ -97,7 +94,7 @@ def review_models(settings: Settings, edited: str, work: Work) -> RunFolder:
     with scratch_folder() as scratch:
         model = open_model(RunInputs.of(of_edited, inputs.sets, scratch), work, edited if adapter else None)
         model.template.clock = clock
-        bench = _bench(model, of_edited, prompts, folder, inputs, scratch, work)
+        bench = bench_of(model, of_edited, identity, prompts, folder, scratch.read_record(), work)
         if bench.tokens != tokens:
             work.note(
                 "the edited model's tokenizer or chat template is another one: each model is asked in its own form",
@@ -163,34 +160,8 @@ def _folder(inputs: Inputs, origin: object, edited: str) -> RunFolder:
     Raises:
         HereticError: when it cannot be made.
     """
-    known = hashlib.sha256(json.dumps([inputs.identity, origin], sort_keys=True).encode()).hexdigest()
+    known = digest_of(inputs.identity, origin)
     name = f"review-{Path(edited).name or 'model'}-{known[:8]}"
     path = user_path(inputs.settings.runs_dir) / name
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HereticError(f"cannot make the folder {path}: {error.strerror}") from error
+    make_folder(path)
     return RunFolder(path)
-
-
-def _bench(
-    model: ChatModel,
-    settings: Settings,
-    prompts: ReviewPrompts,
-    folder: ReviewFolder,
-    inputs: Inputs,
-    scratch: RunFolder,
-    work: Work,
-) -> ReviewBench:
-    identity = {"model": inputs.identity, "settings": deciding(inputs.settings), "prefix": model.response_prefix}
-    return ReviewBench(
-        model=model,
-        judge=RunJudge.made(settings, model.tokenizer.all_special_tokens),
-        settings=settings,
-        prompts=prompts,
-        folder=folder,
-        identity=identity,
-        # Keys of JSON are text.
-        step_seconds={int(size): each for size, each in scratch.read_record().step_seconds.items()},
-        work=work,
-    )

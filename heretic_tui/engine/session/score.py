@@ -7,19 +7,18 @@ from dataclasses import dataclass
 
 from heretic_tui import events as ev
 from heretic_tui.engine.inputs.check import check_inputs
+from heretic_tui.engine.session.opening import recorded_settings, unchanged_inputs
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.engine.session.workbench import open_baseline, open_edit_bench, open_workbench
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import HereticError
 from heretic_tui.files import user_path, write_json
 from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
 from heretic_tui.run.earlier import run_alike
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
-from heretic_tui.run.record import needed
 from heretic_tui.run.results import SetShift
-from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
@@ -88,12 +87,8 @@ def shift_of_trial(folder: RunFolder, number: int, own: Settings, work: Work) ->
         UsageError: no such trial, or a model or prompts that are not those of the run any more.
     """
     _, trial = complete_trial(folder, number)
-    record = folder.read_record()
-    identity = needed(record.identity, "identity", folder.record)
-    settings = from_record(needed(record.settings, "settings", folder.record), own, str(folder.record))
-    inputs = check_inputs(settings)
-    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != identity.get(what)]:
-        raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
+    settings = recorded_settings(folder, {}, own)
+    inputs = unchanged_inputs(folder, settings)
     bench = open_edit_bench(RunInputs.of(settings, inputs.sets, folder, own=False), work)
     found = bench.shift(trial.required_parameters, work)
     try:

@@ -20,7 +20,7 @@ from heretic_tui.tui.comparison import HELD_OUT
 from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.screens.base import ALL, PanedScreen
 from heretic_tui.tui.screens.compare import CompareScreen
-from heretic_tui.tui.screens.review_table import Drawn, Line, ordered, table_of, title_of
+from heretic_tui.tui.screens.review_table import Drawn, Line, ordered, table_of
 from heretic_tui.tui.screens.review_text import figure_title, legend, panel_text
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable
@@ -33,7 +33,7 @@ column to column.
 
 Every column is compared with the one that has the dot, the original model at first: a sign says whether a figure is
 within chance of it, or lower or higher by more than chance. Counts are compared by McNemar's exact test, means by a
-bootstrap of the differences, both over the same prompts.
+test of random signs, both over the same prompts.
 """
 
 
@@ -167,7 +167,7 @@ class ReviewBase(PanedScreen[None]):
         if line is None or self._drawn is None:
             title, words = self.without_figure()
         else:
-            title = f"{title_of(self.found, line[0])}: {figure_title(line, self.subject, self._drawn)}"
+            title = f"{self.found.title(line[0])}: {figure_title(line, self.subject, self._drawn)}"
             width = panel.scrollable_content_region.width - (not panel.show_vertical_scrollbar)
             words = panel_text(line, self.subject, self._drawn, self.looks, width)
         frame.retitle(title)

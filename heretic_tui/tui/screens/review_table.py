@@ -91,11 +91,6 @@ def lines_of(review: Review) -> list[tuple[Line, str, str]]:
     ]
 
 
-def title_of(review: Review, check: str) -> str:
-    """What a check is called."""
-    return next((finding.title for finding in review.findings.get(check, {}).values()), check)
-
-
 @dataclass(frozen=True)
 class Table:
     """What is drawn.
@@ -133,7 +128,7 @@ def table_of(drawn: Drawn) -> Table:
     for (line, _, _), name, row in zip(lines, names, cells, strict=True):
         if line[0] != before:
             before = line[0]
-            rows.append(Row(("title", before), (shown(title_of(review, before), drawn.glyphs),), "group", caption=True))
+            rows.append(Row(("title", before), (shown(review.title(before), drawn.glyphs),), "group", caption=True))
         kinds = tuple((at, _kind(place, row[place][1], drawn)) for at, place in enumerate(seen, start=1))
         rows.append(
             Row(line, (name, *(row[place][0] for place in seen)), kinds=tuple(each for each in kinds if each[1]))

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from heretic_tui.engine.answers.broken import KINDS, Answer, is_cut, what_is_broken
 from heretic_tui.engine.answers.languages import Languages
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.bench import ORIGINAL, ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import count_figure
 from heretic_tui.run.review_records import AnswerSet, ReviewedAnswer, ReviewFigure
@@ -39,7 +39,7 @@ class BrokenAnswers(Check):
         return bench.seconds_of_answers(subjects, *_SETS)
 
     def take_original(self, bench: ReviewBench, work: Work) -> None:
-        self._base = bench.answers(Reviewed(None, {}, None), "harmless", work) if bench.of("harmless") else ()
+        self._base = bench.answers(ORIGINAL, "harmless", work) if bench.of("harmless") else ()
 
     def look(self, bench: ReviewBench, subjects: Sequence[Reviewed], work: Work) -> Iterator[tuple[Reviewed, Found]]:
         if self._languages is None and _tells_languages():

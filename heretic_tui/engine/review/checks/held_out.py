@@ -10,7 +10,7 @@ from torch import Tensor
 from heretic_tui.engine.inputs.held_out import HARMFUL, HARMLESS
 from heretic_tui.engine.measuring.base_model import first_tokens
 from heretic_tui.engine.metrics.kl_divergence import kl_divergence
-from heretic_tui.engine.review.bench import ReviewBench, Reviewed
+from heretic_tui.engine.review.bench import ORIGINAL, ReviewBench, Reviewed
 from heretic_tui.engine.review.checks.base import Check, Found
 from heretic_tui.engine.review.figures import mean_figure, refused_by_language, refused_figure
 from heretic_tui.errors import HereticError
@@ -40,7 +40,7 @@ class HeldOut(Check):
 
     def take_original(self, bench: ReviewBench, work: Work) -> None:
         if rows := len(bench.of("harmless")):
-            self._base = first_tokens(bench.pool, bench.job(Reviewed(None, {}, None)), rows)
+            self._base = first_tokens(bench.pool, bench.job(ORIGINAL), rows)
 
     def look(self, bench: ReviewBench, subjects: Sequence[Reviewed], work: Work) -> Iterator[tuple[Reviewed, Found]]:
         for subject in subjects:

@@ -31,6 +31,7 @@ from heretic_tui.engine.session.phases.residuals import TakenAlong
 from heretic_tui.errors import UsageError
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import BROKEN, EXPECTED_REFUSALS
+from heretic_tui.run.batch_sizes import by_rows
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
@@ -169,8 +170,7 @@ def measure_base(
     with phase("baseline", work) as running:
         asked = [prompt.text for prompt in prompts]
         evaluation = Evaluation(good, bad, settings.max_response_length, metrics, judge, asked)
-        # Keys of JSON are text.
-        seconds = {int(size): each for size, each in run.record.step_seconds.items()}
+        seconds = by_rows(run.record.step_seconds)
         with run.naming(bad_rows):
             pool, together = open_pool(model, evaluation, StepCost(seconds), work)
         first: Tensor | None = None

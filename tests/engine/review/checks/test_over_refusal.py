@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from heretic_tui.engine.review.bench import ORIGINAL
 from heretic_tui.engine.review.checks.over_refusal import OverRefusal
-from heretic_tui.engine.review.review import ORIGINAL
 from heretic_tui.work import Work
 from tests.support.edited_models import Make, edits_for
 from tests.support.reviews import RefusesThese, bench_of, figures, look, subjects_of
