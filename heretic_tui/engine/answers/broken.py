@@ -1,4 +1,4 @@
-"""Broken answers: what is wrong with a response as a text, whatever it says; and how many of a set are broken.
+"""Broken answers: what is wrong with a response as a text, whatever it says.
 
 No model is asked. A response counts as broken where its words or signs leave little doubt: rather one too few than a
 poem, a table or a program that is called broken. What code, tables and formulas hold is looked at with that in mind.
@@ -7,7 +7,6 @@ poem, a table or a program that is called broken. What code, tables and formulas
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -63,28 +62,6 @@ class Broken:
     why: str
 
 
-@dataclass(frozen=True)
-class BrokenCount:
-    """Broken answers of a set.
-
-    Attributes:
-        total: responses.
-        of_kind: how many are broken, by kind; each response is counted once.
-        cut: responses that stop in the middle of a sentence because they reached the limit. They are not broken.
-        cut_here: of these, the ones where the original model's response to the same prompt does not; None where there
-            is nothing to compare with.
-    """
-
-    total: int
-    of_kind: Mapping[Kind, int]
-    cut: int
-    cut_here: int | None
-
-    @property
-    def broken(self) -> int:
-        return sum(self.of_kind.values())
-
-
 def what_is_broken(answer: Answer, languages: Languages | None = None) -> Broken | None:
     """What is wrong with a response; None where nothing is.
 
@@ -120,26 +97,6 @@ def is_cut(answer: Answer) -> bool:
     """Whether a response stops in the middle of a sentence because it was cut."""
     text = answer.text.rstrip(_CLOSES)
     return not answer.ended and bool(text) and text[-1] not in _ENDS
-
-
-def broken_count(
-    answers: Sequence[Answer], found: Sequence[Broken | None], base: Sequence[Answer] | None = None
-) -> BrokenCount:
-    """How many responses of a set are broken.
-
-    Args:
-        answers, found: the responses, and what is wrong with each.
-        base: the original model's responses to the same prompts.
-
-    Raises:
-        ValueError: where these are not equally many.
-    """
-    if len(answers) != len(found) or (base is not None and len(base) != len(answers)):
-        raise ValueError("not as many responses as prompts")
-    of_kind = {kind: sum(one is not None and one.kind == kind for one in found) for kind in KINDS}
-    cut = [is_cut(answer) for answer in answers]
-    here = None if base is None else sum(one and not is_cut(other) for one, other in zip(cut, base, strict=True))
-    return BrokenCount(len(answers), of_kind, sum(cut), here)
 
 
 def _says_nothing(text: str) -> bool:

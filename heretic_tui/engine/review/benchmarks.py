@@ -178,11 +178,6 @@ class Benchmarks:
         return _Loaded.of(self._all.load([name]))
 
 
-def run_tasks(tasks: Sequence[Task], model: ChatModel, edits: Edits, work: Work, benchmarks: Benchmarks) -> list[Score]:
-    """Ask a model under edits all of some tasks. Returns a score for each; raises as `Benchmarks.score` does."""
-    return [benchmarks.score(task, model, edits, work) for task in tasks]
-
-
 @dataclass(frozen=True)
 class _Loaded:
     """Tasks of the harness by name, and the groups that they are in."""

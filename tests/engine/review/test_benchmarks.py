@@ -19,7 +19,7 @@ from heretic_tui.commands import Sampling
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.review.benchmarks import PRESETS, Benchmarks, Task, run_tasks
+from heretic_tui.engine.review.benchmarks import PRESETS, Benchmarks, Task
 from heretic_tui.engine.review.scores import Score, scored
 from heretic_tui.engine.review.text_model import Continuation, TextModel
 from heretic_tui.errors import UsageError
@@ -41,7 +41,8 @@ Make = Callable[..., ChatModel]
 
 
 def asked(model: ChatModel, folder: Path, *tasks: Task, chat: bool = False, work: Work | None = None) -> list[Score]:
-    return run_tasks(tasks, model, {}, work or Work(), Benchmarks(folder, chat))
+    benchmarks = Benchmarks(folder, chat)
+    return [benchmarks.score(task, model, {}, work or Work()) for task in tasks]
 
 
 def figure(score: Score, metric: str) -> Any:
@@ -52,7 +53,7 @@ def test_scores_of_the_original_model_and_under_an_edit_are_known(make_model: Ma
     model = make_model()
     wanted = write_choices(tmp_path, model.network)
     edits, benchmarks, told = edits_for(model, 1.5), Benchmarks(tmp_path), list[Event]()
-    (base,) = run_tasks([Task("jars")], model, {}, Work(told.append), benchmarks)
+    base = benchmarks.score(Task("jars"), model, {}, Work(told.append))
     assert (base.task, base.items, base.problem) == ("jars", 20, None)
     accuracy = figure(base, "acc")
     assert accuracy.value == 0.75
@@ -66,13 +67,13 @@ def test_scores_of_the_original_model_and_under_an_edit_are_known(make_model: Ma
     assert progress[-1].stage == "benchmark jars"
     assert progress[-1].done == progress[-1].total
 
-    (edited,) = run_tasks([Task("jars")], model, edits, Work(), benchmarks)
+    edited = benchmarks.score(Task("jars"), model, edits, Work())
     network = merged(make_model, "llama", edits)
     right = [float(best == gold) for best, gold in zip(best_choices(network), wanted, strict=True)]
     assert figure(edited, "acc").by_item.tolist() == right
     assert figure(edited, "acc").value == pytest.approx(np.mean(right))
     assert figure(edited, "acc").value != accuracy.value
-    (again,) = run_tasks([Task("jars")], model, {}, Work(), benchmarks)
+    again = benchmarks.score(Task("jars"), model, {}, Work())
     assert figure(again, "acc").by_item.tolist() == accuracy.by_item.tolist(), "nothing of the edit is left"
 
 
@@ -88,7 +89,7 @@ def test_examples_are_the_same_for_every_model_that_is_asked(make_model: Make, t
     model = make_model()
     write_choices(tmp_path, model.network, num_fewshot=2, fewshot_split="test")
     benchmarks = Benchmarks(tmp_path)
-    first, second = (run_tasks([Task("jars")], model, {}, Work(), benchmarks)[0] for _ in range(2))
+    first, second = (benchmarks.score(Task("jars"), model, {}, Work()) for _ in range(2))
     assert figure(first, "acc_norm").by_item.tolist() == figure(second, "acc_norm").by_item.tolist()
     (fresh,) = asked(model, tmp_path, Task("jars"))
     assert figure(fresh, "acc_norm").by_item.tolist() == figure(first, "acc_norm").by_item.tolist()
@@ -255,7 +256,7 @@ def test_the_harness_changes_nothing_outside(make_model: Make, tmp_path: Path) -
     assert benchmarks.problem(Task("jars")) is None
     # What the package itself sets when it is imported is there by now.
     environment = dict(os.environ)
-    run_tasks([Task("jars")], model, {}, Work(), benchmarks)
+    benchmarks.score(Task("jars"), model, {}, Work())
     assert drawn() == before
     assert dict(os.environ) == environment
 
