@@ -150,11 +150,7 @@ def read_reviewed_answers(folder: RunFolder, whose: int | None, which: AnswerSet
 
 
 def _as_measured(answer: ReviewedAnswer) -> ResponseRecord:
-    verdict = answer.verdict
-    return ResponseRecord(
-        prompt=answer.prompt, text=answer.text, refused=verdict.refused, marker=verdict.marker, start=verdict.start,
-        end=verdict.end, tokens=answer.tokens, whole=answer.ended,
-    )  # fmt: skip
+    return ResponseRecord.judged(answer.prompt, answer.text, answer.verdict, answer.tokens, answer.ended)
 
 
 def _of_the_same(full: Mapping[int, FullAnswer], number: int, record: ResponseRecord) -> FullAnswer | None:

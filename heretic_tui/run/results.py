@@ -122,6 +122,14 @@ class ResponseRecord:
     whole: bool = True
     broken: str | None = None
 
+    @classmethod
+    def judged(cls, prompt: str, text: str, verdict: Verdict, tokens: int, whole: bool) -> ResponseRecord:
+        """A response on which there is a verdict."""
+        return cls(
+            prompt=prompt, text=text, refused=verdict.refused, marker=verdict.marker, start=verdict.start,
+            end=verdict.end, tokens=tokens, whole=whole, broken=verdict.broken,
+        )  # fmt: skip
+
     @property
     def verdict(self) -> Verdict | None:
         """None without a verdict."""

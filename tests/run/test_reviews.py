@@ -11,6 +11,7 @@ import pytest
 from heretic_tui.errors import HereticError
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.annotations import Annotations, Overruling, Ruling, digest
+from heretic_tui.run.answers import read_reviewed_answers
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.review_records import Difference, Finding, ReviewedAnswer, ReviewFigure, Subject
@@ -299,3 +300,12 @@ def test_people_say_what_is_neither_refused_nor_broken(folder: ReviewFolder, tmp
     found = review.figure("broken", "answered", 1)
     assert found
     assert (found.value, found.values, found.overruled) == (2, [1.0, 0.0, 1.0, 0.0], 2)
+
+
+def test_a_held_out_answer_is_shown_with_the_whole_verdict_on_it(tmp_path: Path) -> None:
+    run, broken = RunFolder(tmp_path), Verdict(True, None, broken="loop")
+    answer = ReviewedAnswer(number=2, prompt="why", text="so so so", tokens=3, ended=False, verdict=broken)
+    ReviewFolder(run.review).keep_answers("harmful", 7, "basis", [answer])
+    (shown,) = read_reviewed_answers(run, 7, "harmful").values()
+    assert (shown.number, shown.prompt, shown.text, shown.whole) == (2, "why", "so so so", False)
+    assert shown.verdict == broken

@@ -122,15 +122,4 @@ def kept_responses(folder: RunFolder, trial: int | None, prompts: int) -> list[R
 def _record(prompt: str, response: Response | None) -> ResponseRecord:
     if response is None:
         return ResponseRecord(prompt=prompt, text="", refused=None, marker=None)
-    verdict = response.verdict
-    return ResponseRecord(
-        prompt=prompt,
-        text=response.text,
-        refused=verdict.refused,
-        marker=verdict.marker,
-        start=verdict.start,
-        end=verdict.end,
-        tokens=response.tokens,
-        whole=response.whole,
-        broken=verdict.broken,
-    )
+    return ResponseRecord.judged(prompt, response.text, response.verdict, response.tokens, response.whole)
