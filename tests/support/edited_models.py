@@ -46,8 +46,7 @@ def edits_for(model: ChatModel, weight: float, seed: int = 3) -> dict[str, Edit]
 
 
 def job_of(model: ChatModel, edits: dict[str, Edit]) -> Job:
-    layers = [writer.layer for writer in model.anatomy.writers if writer.name in edits]
-    return Job(None, edits, min(layers, default=model.depth))
+    return Job(None, edits, model.anatomy.first_edited(edits))
 
 
 def merged(make_model: Make, kind: str, edits: dict[str, Edit]) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -158,6 +158,10 @@ class Anatomy:
     @property
     def components(self) -> tuple[str, ...]:
         return in_order({writer.component for writer in self.writers})
+
+    def first_edited(self, edits: Container[str]) -> int:
+        """The lowest layer that edits, known by the names of writers, change; the number of layers where none does."""
+        return min((writer.layer for writer in self.writers if writer.name in edits), default=len(self.layers))
 
     def coverage(self, exact_as: str = "") -> Coverage:
         """What can be edited.

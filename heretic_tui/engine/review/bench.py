@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from heretic_tui.engine.answers.said import Said, thinking_blocks
 from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.held_out import HARMFUL, HARMLESS, LOOKALIKE, ReviewPrompts
 from heretic_tui.engine.inputs.prompts import Prompt
@@ -112,14 +111,7 @@ class ReviewBench:
 
     def job(self, subject: Reviewed) -> Job:
         """A subject as a pool takes it."""
-        edited = [writer.layer for writer in self.model.anatomy.writers if writer.name in subject.edits]
-        return Job(None, subject.edits, min(edited, default=self.model.depth))
-
-    @cached_property
-    def said(self) -> Said:
-        """Cuts of a response what is said to nobody."""
-        blocks = thinking_blocks(self.settings.chain_of_thought_skips)
-        return Said(blocks, self.model.tokenizer.all_special_tokens)
+        return Job(None, subject.edits, self.model.anatomy.first_edited(subject.edits))
 
     def digest(self, subject: Reviewed, *basis: object) -> str:
         """By what findings of a subject are known again, where they rest on this basis (plain JSON)."""

@@ -129,8 +129,7 @@ class Workbench(EditBench):
         """An edit (none for None) ready to be measured by the pool."""
         start = time.perf_counter()
         edits = self.edits_of(parameters)
-        edited = [writer.layer for writer in self.model.anatomy.writers if writer.name in edits]
-        job = Job(number, edits, min(edited, default=self.model.depth))
+        job = Job(number, edits, self.model.anatomy.first_edited(edits))
         # What is no trial is compared with what was measured of one: by verdicts, where there are any.
         if number is not None and self.baseline.evaluation.metrics.openings:
             job.openings = self.openings

@@ -105,7 +105,7 @@ METHOD = BrokenAnswers
 
 def _read(bench: ReviewBench, answer: ReviewedAnswer) -> Answer:
     """An answer as a person reads it."""
-    return Answer(answer.prompt, bench.said.text(answer.text), answer.ended)
+    return Answer(answer.prompt, bench.judge.said.text(answer.text), answer.ended)
 
 
 def _tells_languages() -> bool:

@@ -246,7 +246,7 @@ def _content(model: str) -> str | None:
 
 
 def _pairs(bench: ReviewBench, answers: Sequence[ReviewedAnswer]) -> list[Pair]:
-    return [Pair(answer.prompt, bench.said.text(answer.text)) for answer in answers]
+    return [Pair(answer.prompt, bench.judge.said.text(answer.text)) for answer in answers]
 
 
 def _figures(

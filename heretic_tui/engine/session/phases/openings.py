@@ -219,8 +219,7 @@ class _Search:
         depth = self._model.depth
         kernel = Kernel(weight, (depth - 1) / 2, weight, float(depth))
         edits = self._edits(Parameters(None, dict.fromkeys(self._model.anatomy.components, kernel)))
-        first = min((w.layer for w in self._model.anatomy.writers if w.name in edits), default=depth)
-        return Job(None, edits, first, compared=False)
+        return Job(None, edits, self._model.anatomy.first_edited(edits), compared=False)
 
     def _decode(self, jobs: Sequence[Job]) -> list[_Verdicts]:
         model, evaluation = self._model, self._baseline.evaluation

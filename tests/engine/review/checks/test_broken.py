@@ -36,7 +36,7 @@ def test_answers_are_kept_with_what_is_wrong_and_counted_so(
             answers = bench.folder.kept_answers(which, number)
             assert answers
             for answer in answers:
-                wrong = what_is_broken(Answer(answer.prompt, bench.said.text(answer.text), answer.ended))
+                wrong = what_is_broken(Answer(answer.prompt, bench.judge.said.text(answer.text), answer.ended))
                 assert (answer.broken, answer.why_broken) == ((wrong.kind, wrong.why) if wrong else (None, None))
             assert by_key[which].values == [answer.broken is not None for answer in answers]
             kept[which] = answers
