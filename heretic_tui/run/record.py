@@ -36,7 +36,8 @@ class RunRecord:
         response_prefix: what every response is made to begin with.
         reading: how the prompts were read that the directions were made from.
         loaded_as: the entry of the setting `dtypes` that the figures were measured with.
-        trials_at_once: how many trials are in hand.
+        trials_at_once: how many trials are in hand while their responses are decoded.
+        looks_at_once: how many are in hand of those that are only looked at.
         checked_with: what figures of checks depend on beside the trial, as a digest, by the name of the check.
         checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.
@@ -56,6 +57,7 @@ class RunRecord:
     reading: Reading | None = None
     loaded_as: str | None = None
     trials_at_once: int | None = None
+    looks_at_once: int = 1
     checked_with: Mapping[str, str] = field(default_factory=dict)
     checksums: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})

@@ -22,7 +22,8 @@ from heretic_tui.engine.edits.attach import Attached, attached, under
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
-from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of, measure_first_tokens
+from heretic_tui.engine.measuring.first_tokens import measure_first_tokens
+from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of
 from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
@@ -90,15 +91,23 @@ class FastPool:
         self._waiting[job] = job.order()
         with failures_of(job):
             measure_first_tokens(self, job, self._evaluation, self._work)
-            self._prefix_of(job)
+            if not job.part:
+                self._prefix_of(job)
         job.started = True
         self._began = time.perf_counter()
 
     def advance(self) -> Job:
+        ended = self.work_on(lambda: False)
+        assert ended
+        return ended
+
+    def work_on(self, more: Callable[[], bool]) -> Job | None:
         while True:
             if ended := next((job for job in self._jobs if job.ended), None):
                 self._drop(ended)
                 return ended
+            if more():
+                return None
             failed: Exception | None = None
             try:
                 self._admit()

@@ -1,8 +1,9 @@
 """Measuring trials: the figures of one edit, or of several whose prompts share a batch.
 
-There are two ways to do it that give the same figures. `FastPool` computes nothing twice (prefill.py), decodes the
+There are three ways to do it that give the same figures. `FastPool` computes nothing twice (prefill.py), decodes the
 prompts of several trials in one batch with a cache of its own, and is checked against the model when it is made.
 `PlainPool` takes one trial at a time through the model's own cache; it is for architectures with which the check fails.
+`ClusterPool` hands trials to workers, each of which has a model and one of the other two.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-import torch
 from torch import Tensor
 
 from heretic_tui.control import Aborted
@@ -22,10 +22,8 @@ from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.checked import (
     certain_at_least,
-    of_first_tokens,
-    of_openings,
+    certain_at_least,
     of_responses,
-    per_prompt,
 )
 from heretic_tui.engine.measuring.early_stop import EarlyStop
 from heretic_tui.engine.measuring.extra_lines import Lines
@@ -34,8 +32,7 @@ from heretic_tui.engine.measuring.run_judge import RunJudge
 from heretic_tui.engine.metrics.base import FIRST_TOKENS, OPENINGS, RESPONSES, Metrics, Response
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError
-from heretic_tui.events import Measured
-from heretic_tui.figures import EXPECTED_REFUSALS
+from heretic_tui.parameters import Parameters
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
@@ -45,14 +42,23 @@ log = logging.getLogger(__name__)
 SetName = Literal["good", "bad"]
 
 
+@dataclass(frozen=True)
+class Part:
+    """Some prompts of both sets, by their places."""
+
+    good: Sequence[int]
+    bad: Sequence[int]
+
+
 @dataclass(eq=False)
 class Job:
     """One edit to measure, and what is known of it.
 
     Attributes:
         number: of the trial; None for an edit that is no trial.
-        edits: by the writer's name; none for the base model.
+        edits: by the writer's name; none for the base model, and where a worker makes them of the parameters.
         first_edited: lowest layer that an edit changes; the number of layers where none does.
+        parameters: what the edits are made of; None for the base model.
         compared: whether the figures of first tokens are measured too.
         stopping: the keys of the two objectives, where it can be stopped early (metrics/base.py: Metrics.stopping).
         front: those two figures of trials that the search has found; a job that is certain to be dominated by one of
@@ -60,6 +66,9 @@ class Job:
         odds: what earlier trials tell, None where nothing is known.
         known: figures that need no verdicts and were measured before: those of first tokens all or none.
         openings: what tells by how responses begin whether they are refusals; None where that is not wanted or known.
+        part: the prompts that it is looked at on, where nothing is to be decoded.
+        seen: what was found of these, and of parts before: figures without verdicts by prompt, by key, in the order of
+            the parts.
         figures: those of first tokens by key, once they are measured.
         per_prompt: figures that need no verdicts by prompt, by key, once they are measured.
         responses: one for each bad evaluation prompt; None while its verdict is not certain. Empty where no figure
@@ -67,6 +76,7 @@ class Job:
         begun: tokens that each undecided prompt has got so far.
         stages: seconds by stage.
         dominated: stopped for good; responses are then those that count (early_stop.py).
+        estimated: expected refusals of a job that a worker has stopped.
         given_up: whether it is not wanted any more; it ends at the next step then, as it is.
         residuals: takes those at the last tokens of prompts, by the name of the set and rows, where they are wanted. (A
             pool that cannot tell them does not.)
@@ -77,18 +87,22 @@ class Job:
     number: int | None
     edits: Mapping[str, Edit]
     first_edited: int
+    parameters: Parameters | None = None
     compared: bool = True
     stopping: tuple[str, str] | None = None
     front: Sequence[tuple[float, int]] = ()
     odds: Odds | None = None
     known: Mapping[str, float] = field(default_factory=dict)
     openings: RefusalsExpected | None = None
+    part: Part | None = None
+    seen: dict[str, list[float]] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     per_prompt: dict[str, list[float]] = field(default_factory=dict)
     responses: list[Response | None] = field(default_factory=list)
     begun: dict[int, int] = field(default_factory=dict)
     stages: dict[str, float] = field(default_factory=dict)
     dominated: bool = False
+    estimated: float | None = None
     given_up: Callable[[], bool] = lambda: False
     residuals: Callable[[str, Sequence[int], Tensor], None] | None = None
     started: bool = False
@@ -107,11 +121,15 @@ class Job:
 
     @property
     def ended(self) -> bool:
+        if self.part:
+            return bool(self.seen) or self.error is not None or self.given_up()
         whole = self.started and None not in self.responses
         return self.dominated or self.error is not None or whole or self.given_up()
 
     def estimate(self) -> float:
         """Expected refusals of a job that was stopped."""
+        if self.estimated is not None:
+            return self.estimated
         return self._stop.estimate() if self._stop else float(self.refusals)
 
     def to_begin(self, waiting: Sequence[int]) -> list[int]:
@@ -191,12 +209,12 @@ class RefusalsExpected(Protocol):
         ...
 
 
-class Pool(Lines, Protocol):
-    """Takes jobs in, measures them, and gives them back when they have ended. Between two of its steps other lines can
-    join its batch (extra_lines.py)."""
+class JobPool(Protocol):
+    """Takes jobs in, measures them, and gives them back when they have ended."""
 
     def start(self, job: Job) -> None:
-        """Take a job in, and measure its figures of first tokens. What goes wrong ends up in the job's `error`."""
+        """Take a job in, and measure its figures of first tokens, or look at its part of the prompts. What goes wrong
+        ends up in the job's `error`."""
         ...
 
     def advance(self) -> Job:
@@ -209,6 +227,15 @@ class Pool(Lines, Protocol):
 
     def cancel(self) -> list[Job]:
         """Drop all jobs in hand. Returns them."""
+        ...
+
+
+class Pool(JobPool, Lines, Protocol):
+    """One with a model in this process. Between two of its steps other lines can join its batch (extra_lines.py)."""
+
+    def work_on(self, more: Callable[[], bool]) -> Job | None:
+        """As `advance`; None as soon as there are further jobs to take in and none has ended. (A pool that measures one
+        job at a time does not look.)"""
         ...
 
     def first_logits(self, job: Job, name: SetName, rows: Sequence[int]) -> Iterator[tuple[Sequence[int], Tensor]]:
@@ -306,42 +333,6 @@ class Evaluation:
 
     def _in_order(self, found: Mapping[str, float]) -> dict[str, float]:
         return {figure.key: found[figure.key] for figure in self.metrics.figures if figure.key in found}
-
-
-def measure_first_tokens(pool: Pool, job: Job, evaluation: Evaluation, work: Work) -> None:
-    """Measure a job's figures of first tokens, and of how responses begin, where there are any, and tell them.
-
-    Raises:
-        HereticError: when they cannot be.
-    """
-    metrics = evaluation.metrics.first_tokens
-    if not job.compared:
-        return
-    if job.openings and evaluation.metrics.openings and EXPECTED_REFUSALS not in job.known:
-        with timed(job, evaluation.openings_stage, work):
-            values = job.openings.per_prompt(pool, job, range(len(evaluation.bad)))
-            job.per_prompt[EXPECTED_REFUSALS] = values.tolist()
-            job.figures.update(of_openings(evaluation.metrics, values))
-    if not metrics:
-        return
-    if job.known:
-        job.found_first_tokens(job.known)
-        return
-    with timed(job, evaluation.first_tokens_stage, work):
-        found = {key: torch.zeros(len(evaluation.good), dtype=torch.float64) for key in metrics}
-        report, done = work.progress(evaluation.first_tokens_stage), 0
-        for rows, logits in pool.first_logits(job, "good", range(len(evaluation.good))):
-            if job.given_up():
-                return
-            log_probabilities = torch.log_softmax(logits, dim=-1)
-            for key, metric in metrics.items():
-                found[key][list(rows)] = per_prompt(metric, key, rows, log_probabilities)
-            done += len(rows)
-            report(done, len(evaluation.good))
-        job.per_prompt |= {key: values.tolist() for key, values in found.items()}
-        job.found_first_tokens(of_first_tokens(evaluation.metrics, found, len(job.responses) or None))
-    for key, value in job.figures.items() if job.number is not None else ():
-        work.tell(Measured(number=job.number, metric=key, value=value))
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from torch import Tensor
 from transformers.cache_utils import Cache
@@ -12,7 +12,8 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
-from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of, measure_first_tokens, timed
+from heretic_tui.engine.measuring.first_tokens import measure_first_tokens
+from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of, timed
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
 from heretic_tui.engine.model.decoding import greedy
 from heretic_tui.work import Work
@@ -41,6 +42,9 @@ class PlainPool:
                 self._decode(job)
         self._jobs.popleft()
         return job
+
+    def work_on(self, more: Callable[[], bool]) -> Job:
+        return self.advance()
 
     def cancel(self) -> list[Job]:
         jobs = list(self._jobs)

@@ -10,15 +10,10 @@ from statistics import NormalDist
 from typing import TypeVar
 
 import numpy as np
-import torch
 
-from heretic_tui.engine.measuring.checked import per_prompt
 from heretic_tui.engine.measuring.expectation import Value
-from heretic_tui.engine.measuring.job import Evaluation, Job, Pool, timed
+from heretic_tui.engine.measuring.job import Part
 from heretic_tui.engine.measuring.odds import compared
-from heretic_tui.engine.measuring.openings import Openings
-from heretic_tui.figures import EXPECTED_REFUSALS
-from heretic_tui.work import Work
 
 # The share of the prompts that every trial is looked at on, and the fewest prompts.
 _FIRST_PART, _FEWEST = 0.25, 12
@@ -36,18 +31,15 @@ class Plan:
     good: Sequence[int]
     bad: Sequence[int]
 
-    def parts_from(self, seen: int) -> list[tuple[Sequence[int], Sequence[int]]]:
-        """The good and the bad prompts of each part that is left: the first of both sets, then the rest of the good
-        ones.
+    def part_from(self, seen: int) -> Part:
+        """The prompts that come next: the first of both sets, then the rest of the good ones.
 
         Args:
-            seen: so many of the good prompts have been looked at.
+            seen: so many of the good prompts have been looked at, and not all of them.
         """
-        first = size(len(self.good))
-        parts: list[tuple[Sequence[int], Sequence[int]]] = [(self.good[seen or first :], [])]
-        if not seen:
-            parts.insert(0, (self.good[:first], self.bad[: size(len(self.bad))]))
-        return [part for part in parts if part[0]]
+        if seen:
+            return Part(self.good[seen:], [])
+        return Part(self.good[: size(len(self.good))], self.bad[: size(len(self.bad))])
 
 
 def size(prompts: int) -> int:
@@ -72,44 +64,10 @@ def plan_of(first: Sequence[Sequence[float]], openings: Sequence[Sequence[float]
     return Plan(good, bad)
 
 
-def look(
-    pool: Pool,
-    job: Job,
-    evaluation: Evaluation,
-    openings: Openings,
-    good: Sequence[int],
-    bad: Sequence[int],
-    work: Work,
-) -> dict[str, list[float]]:
-    """Look at some prompts of both sets. Returns the figures by prompt, in the order given.
-
-    Raises:
-        HereticError: where a metric fails, or logits are not finite.
-        Aborted: from the control, between batches.
-    """
-    metrics, found = evaluation.metrics, {}
-    with timed(job, evaluation.first_tokens_stage, work):
-        values: dict[str, dict[int, float]] = {key: {} for key in metrics.first_tokens}
-        for rows, logits in pool.first_logits(job, "good", good) if good else ():
-            log_probabilities = torch.log_softmax(logits, dim=-1)
-            for key, metric in metrics.first_tokens.items():
-                of_rows = per_prompt(metric, key, rows, log_probabilities).tolist()
-                values[key].update(zip(rows, of_rows, strict=True))
-        found = {key: rounded([each[row] for row in good]) for key, each in values.items()}
-    with timed(job, evaluation.openings_stage, work):
-        found[EXPECTED_REFUSALS] = rounded(openings.per_prompt(pool, job, bad).tolist()) if bad else []
-    return found
-
-
 def evenly(members: Sequence[Member], count: int) -> list[Member]:
     """So many of some trials or prompts, or all, from the whole length of their list."""
     count = min(count, len(members))
     return [members[place * len(members) // count] for place in range(count)]
-
-
-def rounded(values: Sequence[float]) -> list[float]:
-    """What was found by prompt, as it is kept."""
-    return [float(f"{value:.7g}") for value in values]
 
 
 def errors_beyond(front: Front, known: Value, counted: Value) -> float:

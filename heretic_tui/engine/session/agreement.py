@@ -11,7 +11,7 @@ import logging
 from heretic_tui import events as ev
 from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.search.study import Search
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.errors import HereticError
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import FINISHED, KNOWN_STATES, MEASURED_STATES, Objectives, RunState, TrialRecord
@@ -26,7 +26,7 @@ _ENDED = (
 log = logging.getLogger(__name__)
 
 
-def agree(study: Search, bench: Workbench, state: RunState, work: Work) -> None:
+def agree(study: Search, bench: TrialBench, state: RunState, work: Work) -> None:
     """Make a study agree with the events that a run's state was folded from."""
     _recover(study, bench, state, work)
     _reconcile(study, state)
@@ -61,7 +61,7 @@ def _values(trial: TrialRecord, objectives: Objectives) -> tuple[float, float] |
     return first, second
 
 
-def _recover(study: Search, bench: Workbench, state: RunState, work: Work) -> None:
+def _recover(study: Search, bench: TrialBench, state: RunState, work: Work) -> None:
     """Enter in the journal the ends that only the study has, with what they were."""
     for number in range(study.count):
         earlier, ended = state.trials.get(number), study.ended(number)
@@ -69,7 +69,7 @@ def _recover(study: Search, bench: Workbench, state: RunState, work: Work) -> No
             continue
         if ended["state"] in MEASURED_STATES and "prompts" not in ended:
             # A study of an older version.
-            ended["prompts"] = len(bench.baseline.responses)
+            ended["prompts"] = len(bench.responses)
             if ended["state"] == "dominated":
                 ended["at_least"] = _certain(number, bench)
         try:
@@ -119,7 +119,7 @@ def _agrees(number: int, study: Search, recorded: TrialRecord | None) -> bool:
     return not (recorded and recorded.parameters) or (study.parameters(number) == recorded.parameters)
 
 
-def _certain(number: int, bench: Workbench) -> int:
+def _certain(number: int, bench: TrialBench) -> int:
     """Refusals that are certain by the responses of a trial; 0 where they are lost."""
     try:
         return sum(record.refused is True for record in read_responses(bench.run.folder, number))

@@ -16,6 +16,7 @@ import torch
 from heretic_tui import events as ev
 from heretic_tui.engine.measuring.checked import of_first_tokens, of_openings
 from heretic_tui.engine.measuring.expectation import Expectation, Shares, Value
+from heretic_tui.engine.measuring.first_tokens import rounded
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.odds import History, compared
 from heretic_tui.engine.measuring.openings import Openings
@@ -25,15 +26,12 @@ from heretic_tui.engine.measuring.screening import (
     Plan,
     errors_beyond,
     evenly,
-    look,
     plan_of,
-    rounded,
 )
-from heretic_tui.engine.session.phases.baseline import Baseline
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.run.screened import margin_of
 from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
-from heretic_tui.work import Work
 
 # The first trials are decoded whatever they are expected to be: by them estimates are calibrated.
 CALIBRATING = 8
@@ -67,45 +65,57 @@ class Screener:
         self,
         screening: str,
         objectives: tuple[str, str],
-        baseline: Baseline,
+        bench: TrialBench,
         openings: Openings,
         state: RunState,
         history: History,
     ) -> None:
         self._errors = margin_of(screening)
         self._first, self._counted = objectives
-        self._baseline = baseline
-        self._openings = openings
+        self._evaluation = bench.evaluation
+        self._original = bench.figures
         self._state = state
         self._history = history
-        self._base = rounded(openings.base.tolist()), [response.verdict.refused for response in baseline.responses]
-        metrics, prompts = baseline.evaluation.metrics, baseline.evaluation
+        self._base = rounded(openings.base.tolist()), [response.verdict.refused for response in bench.responses]
+        metrics, prompts = bench.evaluation.metrics, bench.evaluation
         self._counts = dict.fromkeys(metrics.first_tokens, len(prompts.good)) | {EXPECTED_REFUSALS: len(prompts.bad)}
         self._known: dict[tuple[tuple[int, ...], ...], _Known] = {}
         self._plan: Plan | None = None
 
     # Looking at a trial
 
-    def look_at(self, job: Job, work: Work) -> ev.TrialFinished:
-        """Look at a trial on the first part of the prompts, or, where it was looked at before, on the rest of the good
-        ones; on these too where the first part says nothing yet. Returns its end. Raises as `look` does."""
+    def begin(self, job: Job) -> None:
+        """Give a job the prompts that its trial is to be looked at on: the first part, or, where it was looked at
+        before, the rest of the good ones."""
+        job.part = self._planned.part_from(len(self._seen(job).get(self._first, ())))
+
+    def end(self, job: Job, before: int) -> ev.TrialFinished | None:
+        """The end of a trial that was looked at; None where that says nothing yet of the other prompts, and the job is
+        to be looked at on the rest of them.
+
+        Args:
+            before: trials with lower numbers have ended, and say what is to be expected of this one.
+        """
         assert job.number is not None
-        trial = self._state.trials.get(job.number)
+        seen = self._seen(job)
+        ended = self._ended(job.number, seen, before)
+        if ended is None:
+            job.part = self._planned.part_from(len(seen[self._first]))
+        return ended
+
+    def _seen(self, job: Job) -> dict[str, list[float]]:
+        """What is known of a trial by prompt, from earlier looks and from those of a job, in the order of the plan."""
+        assert job.number is not None
+        trial, plan = self._state.trials.get(job.number), self._planned
         known = {key: list(values) for key, values in trial.per_prompt.items()} if trial else {}
-        evaluation, plan = self._baseline.evaluation, self._planned
         if len(openings := known.get(EXPECTED_REFUSALS, [])) == len(plan.bad):
             # What was found of all is kept in the order of the prompts.
             known[EXPECTED_REFUSALS] = [openings[row] for row in plan.bad]
-        for good, bad in plan.parts_from(len(known.get(self._first, ()))):
-            found = look(self._baseline.pool, job, evaluation, self._openings, good, bad, work)
-            known = {key: [*known.get(key, ()), *values] for key, values in found.items()}
-            if ended := self._ended(job.number, known):
-                return ended
-        raise AssertionError("all good prompts were looked at")
+        return {key: [*known.get(key, ()), *job.seen.get(key, ())] for key in {**known, **job.seen}}
 
-    def _ended(self, number: int, known: PerPrompt) -> ev.TrialFinished | None:
+    def _ended(self, number: int, known: PerPrompt, trials_before: int) -> ev.TrialFinished | None:
         """The end of a trial that was looked at on some prompts; None where they say nothing of the others."""
-        metrics, plan, before = self._baseline.evaluation.metrics, self._planned, self._before(number)
+        metrics, plan, before = self._evaluation.metrics, self._planned, self._before(trials_before)
         per_prompt, values = dict(known), dict[str, Value]()
         if len(known[self._first]) == len(plan.good):
             per_prompt |= {key: _in_order(known[key], plan.good) for key in metrics.first_tokens}
@@ -142,7 +152,7 @@ class Screener:
             first = [trial for trial in calibrating if self._has_whole(trial, *self._counts)]
             openings = [self._base[0], *(trial.per_prompt[EXPECTED_REFUSALS] for trial in first)]
             values = [trial.per_prompt[self._first] for trial in first]
-            self._plan = plan_of(values or [[1.0] * len(self._baseline.evaluation.good)], openings)
+            self._plan = plan_of(values or [[1.0] * len(self._evaluation.good)], openings)
         return self._plan
 
     def _has_whole(self, trial: TrialRecord, *keys: str) -> bool:
@@ -168,13 +178,14 @@ class Screener:
                 found[trial.number] = compared(first.value), compared(counted.value)
         return dict(sorted(found.items()))
 
-    def due(self, before: int, most: int, at_the_end: bool) -> Due | None:
+    def due(self, before: int, most: int, looks: int, at_the_end: bool) -> Due | None:
         """What has to be found next, so that nothing is left that could be on the front, nearest to it (or furthest
         beyond it) first; None where nothing is. What was interrupted comes first.
 
         Args:
             before: trials with lower numbers have ended.
             most: so many are decoded at once.
+            looks: so many are looked at, at once.
             at_the_end: of the search.
         """
         interrupted = [trial.number for trial in self._screened(before) if trial.taken_up]
@@ -193,7 +204,7 @@ class Screener:
             chosen = evenly(chosen, CALIBRATING + _PER_ROUND * (before // ROUND) - decoded)
         # What their refusals are expected to be more of the bad prompts would hardly tell better.
         if unsure := [trial.number for trial in chosen if self._first not in trial.figures]:
-            return Due(unsure[:1], decode=False)
+            return Due(unsure[:looks], decode=False)
         return Due([trial.number for trial in chosen[:most]], decode=True) if chosen else None
 
     def undecided(self, before: int) -> int:
@@ -230,7 +241,7 @@ class Screener:
     def _front(self, before: int) -> Front:
         complete = (t for t in self._state.trials.values() if t.state == "complete" and t.number < before)
         # What refuses as much as the original model is beaten by that.
-        original = self._baseline.figures[self._first], self._baseline.figures[self._counted]
+        original = self._original[self._first], self._original[self._counted]
         return [original, *(self._point(trial) for trial in complete)]
 
     def _point(self, trial: TrialRecord) -> tuple[float, float]:
@@ -248,7 +259,7 @@ class Screener:
     def _before(self, number: int) -> _Known:
         """What is known by the trials with lower numbers, and the base model."""
         earlier = [trial for trial in self._state.trials.values() if trial.number < number]
-        keys = self._baseline.evaluation.metrics.first_tokens
+        keys = self._evaluation.metrics.first_tokens
         measured = [t for t in earlier if self._has_whole(t, *keys)]
         decoded = [t for t in earlier if t.state == "complete" and self._has_whole(t, EXPECTED_REFUSALS)]
         which = tuple(t.number for t in measured), tuple(t.number for t in decoded)

@@ -41,6 +41,7 @@ from heretic_tui.engine.session.opening import as_it_began, begin_run, known_see
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.reviewing import obey_review
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
 from heretic_tui.errors import HereticError, one_line
@@ -253,7 +254,7 @@ class Session:
         space = self._space(bench)
         self.emit(ev.SpaceKnown(ranges=space.ranges))
         study = Search(self._storage, self.folder.name, self._seed, self._settings.n_startup_trials, space)
-        trials = Trials(study, bench, self.state, self._control, self._work)
+        trials = Trials(study, TrialBench.here(bench), self.state, self._control, self._work)
         while True:
             may_ask = not self._control.stopping and not self._exports
             while may_ask and self._keeps:

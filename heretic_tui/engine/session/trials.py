@@ -4,8 +4,9 @@ Several trials are in hand at once. Trial n is asked for as soon as trial n - k 
 knows of those alone, whatever else has ended since. So the course of a search does not depend on which trial ends
 first, nor on a stop, an abort or a crash.
 
-With screening trials are looked at without decoding, one after the other (screener.py). After every round of them, and
-at the end, those that could be on the front are taken up: their verdicts are decoded, several together.
+With screening trials are looked at without decoding (screener.py): one after the other, or as many at once as workers
+have room for. After every round of them, and at the end, those that could be on the front are taken up: their verdicts
+are decoded, several together.
 
 A trial that a person chose (`keep`) takes the next number that is free and is measured beside the others, in full. The
 search passes over its number, and learns from it as from any trial.
@@ -23,14 +24,14 @@ from functools import partial
 from heretic_tui import events as ev
 from heretic_tui.commands import Keep
 from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.measuring.first_tokens import rounded
 from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History
-from heretic_tui.engine.measuring.screening import rounded
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.agreement import agree, has_ended, is_by_hand, tell_study
 from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Due, Screener, known_figures
-from heretic_tui.engine.session.workbench import Workbench
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.run.state import DIED, KNOWN_STATES, MEASURED_STATES, RunState
 from heretic_tui.work import Work
@@ -48,9 +49,9 @@ class Trials:
         state: folded from all events; it says which trials have ended.
     """
 
-    def __init__(self, study: Search, workbench: Workbench, state: RunState, control: Control, work: Work) -> None:
+    def __init__(self, study: Search, bench: TrialBench, state: RunState, control: Control, work: Work) -> None:
         self._study = study
-        self._bench = workbench
+        self._bench = bench
         self._state = state
         self._control = control
         self._work = work
@@ -59,15 +60,15 @@ class Trials:
         self._asked = 0
         # Of those asked for, the search's own.
         self._own = 0
-        self._stopping = workbench.baseline.evaluation.metrics.stopping
+        self._stopping = bench.evaluation.metrics.stopping
         self._history: History | None = None
         self._screener: Screener | None = None
         # The last trial that an earlier session began.
         self._reached = max(state.trials, default=-1)
-        agree(study, workbench, state, work)
+        agree(study, bench, state, work)
         if self._stopping:
             known, _ = self._stopping
-            self._history = History(workbench.baseline.responses, self._responses, workbench.baseline.figures[known])
+            self._history = History(bench.responses, self._responses, bench.figures[known])
             for number, trial in sorted(state.trials.items()):
                 if trial.state == "complete" and self._has_ended(number):
                     self._history.add(number, trial.figures[known])
@@ -89,36 +90,45 @@ class Trials:
             while True:
                 self._work.checkpoint()
                 if may_ask and (due := self._due(n_trials)):
-                    if not due.decode:
-                        return self._look_again(due.numbers)
-                    self._take_up(due.numbers)
-                while may_ask and self._asked < self._told + self._at_once(self._asked):
-                    by_hand = self._is_by_hand(self._asked)
-                    if not by_hand and self._own >= n_trials:
-                        break
-                    if self._is_looked_at(self._asked) and self._in_hand:
-                        # What is being decoded comes first.
-                        break
-                    begun = self._ask(self._asked, by_hand)
-                    self._asked += 1
-                    self._own += not by_hand
-                    if begun is False or (begun and not self._in_hand):
-                        return begun
+                    if due.decode:
+                        self._take_up(due.numbers)
+                    else:
+                        self._look_again(due.numbers)
+                if may_ask and not self._ask_for_more(n_trials):
+                    return False
                 if self._told < self._asked and self._has_ended(self._told):
                     self._tell(self._told)
                     self._told += 1
                 elif self._in_hand:
-                    return self._advance()
+                    if (succeeded := self._advance()) is not None:
+                        return succeeded
                 else:
                     return None
         except Aborted:
             for job in self._in_hand:
-                self._fail(job, "interrupted", "stopped")
+                # One that is looked at once more is still what it was.
+                if not (job.part and self._state.trials[job.number or 0].state == "screened"):
+                    self._fail(job, "interrupted", "stopped")
             self._in_hand.clear()
-            self._bench.baseline.pool.cancel()
+            self._bench.pool.cancel()
             raise
         finally:
             self._control.in_trial = bool(self._in_hand)
+
+    def _ask_for_more(self, n_trials: int) -> bool:
+        """Take further trials in hand, as many as may be. Returns false where one failed at once."""
+        while self._asked < self._told + self._at_once(self._asked):
+            by_hand = self._is_by_hand(self._asked)
+            if not by_hand and self._own >= n_trials:
+                break
+            if self._is_looked_at(self._asked) and self._has_to_wait():
+                break
+            begun = self._ask(self._asked, by_hand)
+            self._asked += 1
+            self._own += not by_hand
+            if begun is False:
+                return False
+        return True
 
     def undecided(self, n_trials: int) -> int:
         """How many of the trials that have ended could be on the front and have to be decoded before a search of so
@@ -176,38 +186,57 @@ class Trials:
         bench, screening = self._bench, self._bench.run.settings.screening
         if screening == "off" or self._stopping is None or bench.openings is None:
             return None
-        return Screener(screening, self._stopping, bench.baseline, bench.openings, self._state, history)
+        return Screener(screening, self._stopping, bench, bench.openings, self._state, history)
 
     def _is_looked_at(self, number: int) -> bool:
         """Whether a trial is looked at before it is decoded, if it ever is."""
         return self._screener is not None and number >= CALIBRATING
 
     def _at_once(self, number: int) -> int:
-        """How many trials may be in hand with this one. Those that are looked at end before the next is asked for."""
-        return 1 if self._is_looked_at(number) else self._bench.baseline.trials_at_once
+        """How many trials may be in hand with this one."""
+        return self._bench.looks_at_once if self._is_looked_at(number) else self._bench.trials_at_once
+
+    def _known(self, number: int) -> int:
+        """A trial is asked for when those with numbers below this have been told, and knows of no others, whatever has
+        ended since by chance. The first ones say in which order the others look at prompts."""
+        return max(CALIBRATING if self._is_looked_at(number) else 0, number - self._at_once(number) + 1)
+
+    def _at_a_round(self) -> bool:
+        return self._own > CALIBRATING and self._own % ROUND == 0
+
+    def _has_to_wait(self) -> bool:
+        """Whether no further trial may be looked at yet: what is being decoded comes first, and, after a round, what is
+        found of those before."""
+        if any(job.part is None for job in self._in_hand):
+            return True
+        return self._at_a_round() and bool(self._in_hand or self._asked > self._told)
 
     def _due(self, n_trials: int) -> Due | None:
         """After a round of trials, and at the end: what has to be found of those that could be on the front."""
         at_the_end = self._own >= n_trials > 0
-        due = at_the_end or (self._own > CALIBRATING and self._own % ROUND == 0)
+        due = at_the_end or self._at_a_round()
         if self._screener is None or not due or self._in_hand or self._asked > self._told:
             return None
         if not at_the_end and self._asked <= self._reached:
             # An earlier session went on from this round: by what is known now others would be taken up.
             return None
-        return self._screener.due(self._told, self._bench.baseline.trials_at_once, at_the_end)
+        return self._screener.due(self._told, self._bench.trials_at_once, self._bench.looks_at_once, at_the_end)
 
-    def _look_again(self, numbers: Sequence[int]) -> bool:
-        """Look at screened trials on more of the prompts. Returns whether that succeeded."""
-        assert self._screener is not None
+    def _look_again(self, numbers: Sequence[int]) -> None:
+        """Begin to look at screened trials on more of the prompts."""
         for number in numbers:
             job = Job(number, {}, 0)
             with failures_of(job):
-                begun = self._bench.job(number, self._state.trials[number].parameters)
-                self._finish(begun, self._screener.look_at(begun, self._work))
+                self._look(self._bench.job(number, self._state.trials[number].parameters))
             if job.error:
-                return self._conclude(job)
-        return True
+                self._conclude(job)
+
+    def _look(self, job: Job) -> None:
+        """Take a trial in hand that is looked at."""
+        assert self._screener
+        self._screener.begin(job)
+        self._in_hand.append(job)
+        self._bench.pool.start(job)
 
     def _take_up(self, numbers: Sequence[int], in_full: bool = False) -> None:
         """Begin to decode some trials that were screened; in full, or until they are certain to be beaten."""
@@ -223,12 +252,12 @@ class Trials:
                 continue
             with failures_of(job):
                 begun = self._bench.job(number, trial.parameters)
-                begun.known = known_figures(trial, self._bench.baseline.evaluation.metrics.first_tokens)
+                begun.known = known_figures(trial, self._bench.evaluation.metrics.first_tokens)
                 begun.odds = self._history.of(sorted(decoded)) if self._history else None
                 if self._stopping and self._bench.run.settings.early_stop and not in_full:
                     begun.stopping, begun.front = self._stopping, [(one, int(other)) for one, other in front]
                 self._in_hand.append(begun)
-                self._bench.baseline.pool.start(begun)
+                self._bench.pool.start(begun)
             if job.error:
                 self._conclude(job)
 
@@ -244,8 +273,7 @@ class Trials:
         """Begin to measure a trial. Returns false where it failed at once."""
         study, earlier = self._study, self._state.trials.get(number)
         cheaply = self._is_looked_at(number) and not by_hand
-        # What was told when this trial is asked for, not what has ended by chance since.
-        known = max(0, number - self._at_once(number) + 1)
+        known = self._known(number)
         clock = self._work.clock
         start = clock()
         parameters = study.ask(number, known, self._screener.shown(known) if self._screener else {})
@@ -263,11 +291,8 @@ class Trials:
             begun = self._bench.job(number, parameters)
             begun.given_up = given_up
             begun.add("sampling", sampling)
-            if cheaply and self._screener:
-                # In hand, so that it is told where it is interrupted.
-                self._in_hand.append(begun)
-                self._finish(begun, self._screener.look_at(begun, self._work))
-                self._in_hand.remove(begun)
+            if cheaply:
+                self._look(begun)
                 return True
             begun.odds = self._history.before(known) if self._history else None
             # What a person chose is measured in full, whatever comes out.
@@ -279,21 +304,23 @@ class Trials:
                     if t.number < known and t.state == "complete"
                 ]
             self._in_hand.append(begun)
-            self._bench.baseline.pool.start(begun)
+            self._bench.pool.start(begun)
             return True
         self._in_hand = [other for other in self._in_hand if other.number != number]
-        return self._conclude(job)
+        self._conclude(job)
+        return False
 
-    def _advance(self) -> bool:
+    def _advance(self) -> bool | None:
+        """Work until a job has ended. Returns whether the trial did well; None where it has not ended yet."""
         try:
-            job = self._bench.baseline.pool.advance()
+            job = self._bench.pool.advance()
         except Aborted:
             raise
         except Exception as error:
             # Which of them caused it is not known.
             log.exception("trials failed")
             jobs, self._in_hand = self._in_hand, []
-            self._bench.baseline.pool.cancel()
+            self._bench.pool.cancel()
             for job in jobs:
                 self._fail(job, one_line(error))
             return False
@@ -308,12 +335,23 @@ class Trials:
             self._tell(job.number)
         return succeeded
 
-    def _conclude(self, job: Job) -> bool:
+    def _conclude(self, job: Job) -> bool | None:
+        """The end of a job. Returns whether the trial did well; None where it is looked at on further prompts."""
         assert job.number is not None
         if job.given_up():
             self._fail(job, "cancelled")
             return True
-        evaluation, responses = self._bench.baseline.evaluation, job.responses
+        if job.part and job.error is None:
+            with failures_of(job):
+                assert self._screener
+                if ended := self._screener.end(job, self._looked_before(job.number)):
+                    self._finish(job, ended)
+                    return True
+                self._in_hand.append(job)
+                self._bench.pool.start(job)
+                return None
+            self._in_hand = [other for other in self._in_hand if other is not job]
+        evaluation, responses = self._bench.evaluation, job.responses
         figures: dict[str, float] = {}
         at_least: dict[str, float] = {}
         if job.error is None:
@@ -335,6 +373,11 @@ class Trials:
             self._history.add(job.number, figures[self._stopping[0]], whole)
         self._finish(job, ended)
         return True
+
+    def _looked_before(self, number: int) -> int:
+        """Of which trials on nothing is known of one that was looked at: those after it, where it is looked at once
+        more, and all before have ended."""
+        return number if self._state.trials[number].state == "screened" else self._known(number)
 
     def _estimate(self, job: Job, at_least: Mapping[str, float]) -> dict[str, float]:
         """What is expected of the refusals of a trial that was stopped."""

@@ -14,10 +14,8 @@ from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.base_model import keep_responses, kept_responses
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.openings import Openings
-from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.chat import LiveModel
 from heretic_tui.engine.session.opening import begin_run, known_seed
@@ -129,7 +127,7 @@ class Workbench(EditBench):
         """An edit (none for None) ready to be measured by the pool."""
         start = time.perf_counter()
         edits = self.edits_of(parameters)
-        job = Job(number, edits, self.model.anatomy.first_edited(edits))
+        job = Job(number, edits, self.model.anatomy.first_edited(edits), parameters)
         # What is no trial is compared with what was measured of one: by verdicts, where there are any.
         if number is not None and self.baseline.evaluation.metrics.openings:
             job.openings = self.openings
@@ -156,18 +154,6 @@ class Workbench(EditBench):
     def _openings(self) -> Openings | str:
         bad, good = self.tokens["bad_evaluation_prompts"], self.tokens["good_evaluation_prompts"]
         return openings_of_run(self.run, self.model, bad, good, self.baseline, self.edits, self.model.work)
-
-    def keep_responses(self, trial: int, responses: Sequence[Response | None]) -> None:
-        """Write the responses of a trial to the run folder."""
-        keep_responses(self.run.folder, trial, self.run.sets["bad_evaluation_prompts"], responses)
-
-    def kept_responses(self, trial: int) -> list[Response] | None:
-        """The responses of a trial that was measured in full; None where there are none that this version can use.
-
-        Raises:
-            UsageError: when they are damaged.
-        """
-        return kept_responses(self.run.folder, trial, len(self.run.sets["bad_evaluation_prompts"]))
 
     def analyse_layers(self, work: Work) -> LayersAnalysed:
         """Find what the directions are, do and say, tell it, and keep it in the run folder. Raises whatever fails in

@@ -66,10 +66,9 @@ def test_no_prompt_is_looked_at_twice() -> None:
     for good, bad in ((100, 100), (6, 6), (13, 400), (1, 30)):
         plan = plan_of(rng.random((3, good)).tolist(), rng.random((3, bad)).tolist())
         assert sorted(plan.bad) == list(range(bad))
-        parts = plan.parts_from(0)
-        assert sorted(row for rows, _ in parts for row in rows) == list(range(good))
-        assert [row for _, rows in parts for row in rows] == plan.bad[: size(bad)]
-        assert plan.parts_from(size(good)) == parts[1:]
+        first, rest = plan.part_from(0), plan.part_from(size(good))
+        assert sorted([*first.good, *rest.good]) == list(range(good))
+        assert [*first.bad, *rest.bad] == plan.bad[: size(bad)]
     assert [size(prompts) for prompts in (100, 400, 13, 6)] == [25, 100, 12, 6]
 
 

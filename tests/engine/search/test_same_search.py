@@ -18,6 +18,7 @@ from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.phases.baseline import trials_at_once
 from heretic_tui.engine.session.session import Session
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
@@ -89,7 +90,7 @@ class Told:
             said.append(event)
 
         bench = replace(self.bench, run=replace(self.bench.run, folder=folder))
-        trials = Trials(self.search(folder), bench, state, Control(), Work(emit))
+        trials = Trials(self.search(folder), TrialBench.here(bench), state, Control(), Work(emit))
         while trials.next(TRIALS, may_ask=True) is not None:
             pass
         return state, said

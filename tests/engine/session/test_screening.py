@@ -20,9 +20,11 @@ from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.screener import CALIBRATING
 from heretic_tui.engine.session.session import Session
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
+from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
@@ -72,7 +74,7 @@ def trials_on(whole: Session, folder: RunFolder, state: RunState, said: list[ev.
         said.append(event)
 
     study = Search(folder.study, whole.folder.name, 3, STARTUP, space)
-    return Trials(study, bench, state, Control(), Work(emit))
+    return Trials(study, TrialBench.here(bench), state, Control(), Work(emit))
 
 
 def copy_of(whole: Session, to: Path) -> RunFolder:
@@ -90,7 +92,7 @@ def test_the_front_is_decoded_and_nothing_that_could_be_on_it_is_left(whole: Ses
     assert all(trial.error["refusals"] > 0 for trial in states["screened"])
     for trial in state.front():
         assert trial.state == "complete"
-        assert len(whole.workbench.kept_responses(trial.number) or ()) == 100  # type: ignore[union-attr]
+        assert len(read_responses(whole.folder, trial.number)) == 100
     folder = copy_of(whole, tmp_path / "copy")
     assert trials_on(whole, folder, state, []).undecided(TRIALS) == 0
 
