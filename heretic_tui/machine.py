@@ -212,6 +212,26 @@ def _flat(error: Exception) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+@dataclass(frozen=True)
+class Driver:
+    """NVIDIA's driver; `cuda` is the latest version of CUDA that it knows, as (major, minor)."""
+
+    version: str
+    cuda: tuple[int, int]
+
+
+def nvidia_driver() -> Driver | None:
+    """The driver of this machine's GPUs; None where there is none, or it does not answer."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        number = pynvml.nvmlSystemGetCudaDriverVersion_v2()
+        return Driver(_text(pynvml.nvmlSystemGetDriverVersion()), (number // 1000, number % 1000 // 10))
+    except pynvml.NVMLError:
+        return None
+
+
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

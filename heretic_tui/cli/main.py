@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from heretic_tui import __version__
 from heretic_tui.cli.command import Subcommand
+from heretic_tui.cli.doctor import DOCTOR
 from heretic_tui.cli.export import EXPORT, REPRODUCE
 from heretic_tui.cli.layers import COMPARE, GEOMETRY, PLOT, TOKENS
 from heretic_tui.cli.model import INSPECT, SCORE
@@ -48,6 +49,7 @@ _COMMANDS = {
         COMPARE,
         REPRODUCE,
         CONFIG,
+        DOCTOR,
     )
 }
 

@@ -16,7 +16,7 @@ USAGES = {
     "runs": "", "show": "RUN", "note": "RUN TRIAL",
     "inspect": "[MODEL]", "score": "[MODEL]", "review": "RUN | --base BASE EDITED",
     "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN",
-    "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "",
+    "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "", "doctor": "",
 }  # fmt: skip
 
 

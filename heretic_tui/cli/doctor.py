@@ -1,0 +1,83 @@
+"""The command that looks at the machine: doctor."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from typing import TYPE_CHECKING
+
+from heretic_tui import __version__
+from heretic_tui.cli.command import RUNS_DIR, Subcommand
+from heretic_tui.cli.shared import add_json, user_settings
+from heretic_tui.errors import DONE, FAILED, UsageError
+from heretic_tui.files import default_runs_dir
+from heretic_tui.records import as_json
+from heretic_tui.terminal import Streams
+from heretic_tui.words import counted, to_json
+
+if TYPE_CHECKING:
+    from heretic_tui.doctor.probe import Probe
+
+
+def _add_doctor(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+
+
+def _doctor(options: argparse.Namespace, streams: Streams) -> int:
+    from heretic_tui.doctor.probe import take
+
+    found = []
+    for finding in take(_probes(options)):
+        found.append(finding)
+        if not options.json:
+            streams.out.write_lines(finding.line())
+    stops = sum(finding.state == "fix" for finding in found)
+    if options.json:
+        record = {"version": __version__, "ok": not stops, "findings": as_json(found)}
+        streams.out.write_lines(to_json(record, 1))
+    else:
+        notes = sum(finding.state == "note" for finding in found)
+        said = f"{counted(stops, 'thing')} to fix" if stops else "nothing stops a run"
+        streams.out.write_lines("", f"{said}; {counted(notes, 'note')}" if notes else said)
+    return FAILED if stops else DONE
+
+
+def _probes(options: argparse.Namespace) -> list[Probe]:
+    """What is looked at, in the order in which it is told."""
+    from heretic_tui.doctor import devices, hub, packages, places, terminal
+    from heretic_tui.doctor.probe import Probe
+
+    return [
+        Probe("Python", packages.look_at_python),
+        Probe("packages", packages.look_at_packages),
+        Probe("torch", devices.look_at_torch, devices.PATIENCE + 5),
+        Probe("bitsandbytes", devices.look_at_four_bits, devices.PATIENCE + 5),
+        Probe("memory", devices.look_at_memory),
+        Probe("settings", partial(places.look_at_settings, partial(user_settings, options))),
+        Probe("runs", partial(places.look_at_runs, _runs_dir(options))),
+        Probe("temporary", places.look_at_temporary),
+        Probe("Hub cache", places.look_at_cache),
+        Probe("Hub", hub.look_at_hub, 3 * hub.PATIENCE),
+        Probe("Ray", packages.look_at_ray),
+        Probe("extras", packages.look_at_extras),
+        Probe("terminal", terminal.look_at_terminal),
+        Probe("tmux", terminal.look_at_tmux),
+    ]
+
+
+def _runs_dir(options: argparse.Namespace) -> str:
+    try:
+        return user_settings(options).runs_dir
+    except UsageError:
+        # Told by a probe of its own.
+        return str(default_runs_dir())
+
+
+DOCTOR = Subcommand(
+    name="doctor",
+    summary="look at this machine: what would stop a run, or make it slow, and what to do about it",
+    settings=RUNS_DIR,
+    add_arguments=_add_doctor,
+    run=_doctor,
+    only_prints=True,
+)

@@ -1,0 +1,1 @@
+"""What torch and bitsandbytes can do on this machine, found out by doing it."""
