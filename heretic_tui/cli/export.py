@@ -12,6 +12,7 @@ from heretic_tui.cli.shared import add_run, find_run_of, given_settings, user_se
 from heretic_tui.errors import DONE, FAILED, HereticError, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.terminal import Streams
+from heretic_tui.words import plain
 
 if TYPE_CHECKING:
     from heretic_tui.run.folder import RunFolder
@@ -83,13 +84,16 @@ def _write(
 ) -> bool:
     """Export one trial; whether its files are what they should be."""
     from heretic_tui.engine.session.export import export_trial
+    from heretic_tui.report.next_lines import as_lines, next_lines
     from heretic_tui.report.runs import figures_table
     from heretic_tui.report.tolerance import compared
     from heretic_tui.run.exports import beside
+    from heretic_tui.run.places import recall
 
     print_lines = streams.out.write_lines
     out: Path = options.out if number == first else options.out.with_name(beside(options.out.name, first, number))
     result = export_trial(folder, number, out, options.kind, options.dora, changes, own, work, card=card)
+    original = recall(result.identity).get("model")
     print_lines(f"{out}: {result.kind}, {len(result.files)} weight files")
     print_lines(*figures_table(result))
     if result.not_measured:
@@ -97,11 +101,15 @@ def _write(
     found = compared(result)
     if found:
         print_lines(found.words)
+    place = str(out)
     if options.hub:
         from heretic_tui.engine.export.hub import upload
 
         name = options.hub if number == first else beside(options.hub, first, number)
-        print_lines(f"uploaded: {upload(out, name, options.private, None, work)}")
+        address = upload(out, name, options.private, None, work)
+        place = "/".join(address.split("/")[-2:])
+        print_lines(f"uploaded: {address}")
+    print_lines("", "to use it:", *(plain(line) for line in as_lines(next_lines(result, place, original))))
     return found is None or not found.failed
 
 

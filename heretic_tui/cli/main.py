@@ -13,7 +13,7 @@ from heretic_tui.cli.command import Subcommand
 from heretic_tui.cli.doctor import DOCTOR
 from heretic_tui.cli.export import EXPORT, REPRODUCE
 from heretic_tui.cli.layers import COMPARE, GEOMETRY, PLOT, TOKENS
-from heretic_tui.cli.model import INSPECT, SCORE
+from heretic_tui.cli.model import INSPECT, PLAN, SCORE
 from heretic_tui.cli.note import NOTE
 from heretic_tui.cli.queue import QUEUE
 from heretic_tui.cli.review import REVIEW
@@ -40,6 +40,7 @@ _COMMANDS = {
         SHOW,
         NOTE,
         INSPECT,
+        PLAN,
         SCORE,
         REVIEW,
         EXPORT,

@@ -1,4 +1,4 @@
-"""The commands that look at a model and make no run: inspect, score."""
+"""The commands that look at a model and make no run: inspect, plan, score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings, work_apart
-from heretic_tui.errors import DONE
+from heretic_tui.errors import DONE, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
@@ -27,6 +27,27 @@ def _inspect(options: argparse.Namespace, streams: Streams) -> int:
         found = inspect_model(settings)
         streams.out.write_lines(*([to_json(found.to_json(), 1)] if options.json else found.lines()))
     return DONE
+
+
+def _plan(options: argparse.Namespace, streams: Streams) -> int:
+    settings = user_settings(options)
+    check_model_is_named(settings)
+    with work_apart(streams, "looking at the model"):
+        from heretic_tui.machine import Looker as MachineLooker
+        from heretic_tui.tui.outlook import survey, to_fix_words
+        from heretic_tui.tui.plan_words import plan_json, plan_lines
+        from heretic_tui.tui.preview import Looker
+
+        *_, outlook = survey(settings, Looker(), MachineLooker())
+        streams.out.write_lines(*([to_json(plan_json(outlook), 1)] if options.json else plan_lines(outlook)))
+    if reasons := [finding.reason for finding in outlook.findings.values() if finding.state == "bad"]:
+        raise UsageError(f"{to_fix_words(outlook)} ({reasons[0]})")
+    return DONE
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    add_model(parser)
+    add_json(parser, "the figures, as JSON (bytes and seconds)")
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +77,15 @@ INSPECT = Subcommand(
     settings=EVERY_SETTING,
     add_arguments=_add_inspect,
     run=_inspect,
+    only_prints=True,
+)
+PLAN = Subcommand(
+    name="plan",
+    usage="[MODEL]",
+    summary="what a run of a model would take of memory, GPUs, disk and time; nothing is loaded or downloaded",
+    settings=EVERY_SETTING,
+    add_arguments=_add_plan,
+    run=_plan,
     only_prints=True,
 )
 SCORE = Subcommand(

@@ -18,7 +18,7 @@ def look_at_hub() -> list[Finding]:
     """Ask the Hub with its own client who is logged in here."""
     from huggingface_hub import HfApi, constants, get_token
     from huggingface_hub.errors import HfHubHTTPError
-    from huggingface_hub.utils import get_session
+    from huggingface_hub.utils._http import get_session
 
     where = constants.ENDPOINT.removeprefix("https://")
     if constants.HF_HUB_OFFLINE:

@@ -67,7 +67,7 @@ def asked_for(folder: Path = _FOLDER) -> Asked:
             return Asked(told["requires-python"], told["dependencies"], told["optional-dependencies"], tested)
     told_of = importlib.metadata.metadata(NAME)
     extras: dict[str, list[str]] = {name: [] for name in told_of.get_all("Provides-Extra") or ()}
-    needed = []
+    needed: list[str] = []
     for text in importlib.metadata.requires(NAME) or ():
         # As wheels have it: matplotlib>=3.9; extra == 'research'
         mark = re.search(r"""\bextra\s*==\s*['"]([\w.-]+)['"]""", text)

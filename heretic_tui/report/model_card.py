@@ -12,6 +12,7 @@ from heretic_tui import __version__
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
+from heretic_tui.report.next_lines import next_lines
 from heretic_tui.run.card_text import marked
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.run.screened import MARGIN_WORDS
@@ -97,6 +98,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     if not exported:
         lines += ["", "The exported files were not measured: " + _words(record.not_measured or "") + "."]
     lines += _reviewed(record)
+    lines += _used(record, name if adapter else None)
     if record.note:
         lines += ["", "## Notes", "", "Of whoever exported this model:", "", *_quoted(record.note)]
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
@@ -161,6 +163,19 @@ def _reviewed(record: ExportRecord) -> list[str]:
             lines.append(f"| **{_words(row.check)}** | | | |")
             before = row.check
         lines.append(f"| {_words(row.name)} | {_words(row.base)} | {_words(row.trial)} | {row.difference} |")
+    return lines
+
+
+def _used(record: ExportRecord, base: str | None) -> list[str]:
+    """How the files are used, by the tools that can."""
+    what = "`MODEL` stands for the folder of these files, or for their name on the Hub."
+    lines = ["", "## Use", "", what]
+    for each in next_lines(record, "MODEL", base):
+        said = f" ({_words(each.note)})" if each.note and each.lines else f" {_words(each.note)}" if each.note else ""
+        lines += ["", f"{each.tool}{said}{':' if each.lines else '.'}"]
+        if each.lines:
+            kind = "python" if each.tool == "PEFT" else "sh"
+            lines += ["", f"```{kind}", *map(plain, each.lines), "```"]
     return lines
 
 

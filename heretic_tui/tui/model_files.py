@@ -30,11 +30,12 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Device:
-    """A place for weights, with its free and total bytes."""
+    """A place for weights, with its free and total bytes; `each`: those of one GPU, 0 where there is none."""
 
     name: str
     free: int
     total: int
+    each: int = 0
 
 
 def completions(typed: str) -> list[str]:
@@ -100,7 +101,7 @@ def place_of_weights(machine: MachineSample) -> Device:
         return Device("memory", machine.total - machine.used, machine.total)
     total = sum(gpu.total or 0 for gpu in gpus)
     name = f"GPU {gpus[0].index}" if len(gpus) == 1 else f"{len(gpus)} GPUs"
-    return Device(name, total - sum(gpu.used or 0 for gpu in gpus), total)
+    return Device(name, total - sum(gpu.used or 0 for gpu in gpus), total, min(gpu.total or 0 for gpu in gpus))
 
 
 def missing_model(model: str) -> str | None:

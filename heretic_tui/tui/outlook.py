@@ -17,6 +17,16 @@ from heretic_tui.files import nearest_there, user_path
 from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.machine import disk_free
 from heretic_tui.run.earlier import EarlierTimes, earlier_times
+from heretic_tui.run.plan import (
+    DiskPlan,
+    Load,
+    MemoryPlan,
+    TimePlan,
+    disk_plan,
+    gpus_needed,
+    memory_plan,
+    time_plan,
+)
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
 from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
 from heretic_tui.settings.titles import title_of, with_titles
@@ -35,6 +45,8 @@ from heretic_tui.words import counted, plain
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
 State = Literal["good", "bad", "looking", "unknown"]
+# Bytes of the GPU that is spoken of where this machine has none.
+A_GPU = 80 * 10**9
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class Outlook:
     Attributes:
         findings: by the key of a setting.
         facts: of the model, read at once; `model` is known when its files were looked at.
-        longest: tokens of the longest prompt of each set that was looked at.
+        longest, tokens: tokens of the longest prompt, and of all, of each set that was looked at.
         notes: what one should know, a sentence each.
         download: what has to come from the Hub, in words.
         free_disk: bytes where the run will lie; None where that cannot be told.
@@ -73,6 +85,7 @@ class Outlook:
     model: ModelLook | None = None
     sets: SetsLook = field(default_factory=SetsLook)
     longest: Mapping[str, int] = field(default_factory=dict)
+    tokens: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     download: tuple[str, ...] = ()
     device: Device | None = None
@@ -95,6 +108,55 @@ class Outlook:
             for key, text in refused.items()
         }
         return replace(self, findings={**self.findings, **more}) if more else self
+
+    @property
+    def load(self) -> Load:
+        """What is to be computed, as far as it is known."""
+        good, bad = (self.tokens.get(name, 0) for name in ("good_evaluation_prompts", "bad_evaluation_prompts"))
+        return Load(
+            rows=self.settings.batch_size or self.settings.max_batch_size,
+            longest=max(self.longest.values(), default=0),
+            response=self.settings.max_response_length,
+            evaluation=good + bad,
+            harmful=bad,
+        )
+
+    @property
+    def memory(self) -> MemoryPlan | None:
+        """What lies in memory; None before the model and the device are known."""
+        needs = self.model.needs if self.model else None
+        return memory_plan(needs, self.load, self.device.free) if needs and self.device else None
+
+    @property
+    def in_four_bits(self) -> MemoryPlan | None:
+        """The same with the weights in four bits."""
+        needs = self.model.needs if self.model else None
+        if needs is None or self.device is None:
+            return None
+        return memory_plan(needs, self.load, self.device.free, needs.quantized)
+
+    @property
+    def gpus(self) -> Mapping[int, int] | None:
+        """How many GPUs of this machine, or of `A_GPU` bytes where it has none, the model takes in so many bits."""
+        needs = self.model.needs if self.model else None
+        return gpus_needed(needs, self.load, self.gpu_bytes) if needs else None
+
+    @property
+    def gpu_bytes(self) -> int:
+        return self.device.each or A_GPU if self.device else A_GPU
+
+    @property
+    def disk(self) -> DiskPlan | None:
+        """What a run and an export take; None before model and prompts are known."""
+        needs, kept = self.model.needs if self.model else None, self.sets.kept or {}
+        if needs is None or self.model is None or len(kept) < len(SETS):
+            return None
+        return disk_plan(needs, kept, self.settings.keep_residuals, self.model.stored)
+
+    @property
+    def time(self) -> TimePlan | None:
+        """None where no earlier run of the model tells."""
+        return time_plan(self.times, self.settings.n_trials)
 
     @property
     def to_fix(self) -> list[str]:
@@ -233,7 +295,10 @@ def _with_text(known: Outlook, name: str, look: TextLook | None) -> Outlook:
     if look.problem:
         return _with(known, name, replace(finding, state="bad", reason=look.problem.removeprefix(f"{name}, ")))
     return replace(
-        known, longest={**known.longest, name: look.longest}, notes=tuple(dict.fromkeys((*known.notes, *look.notes)))
+        known,
+        longest={**known.longest, name: look.longest},
+        tokens={**known.tokens, name: look.tokens},
+        notes=tuple(dict.fromkeys((*known.notes, *look.notes))),
     )
 
 

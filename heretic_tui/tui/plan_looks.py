@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from heretic_tui.run.plan import Needs
+
 
 @dataclass(frozen=True)
 class ModelLook:
@@ -13,8 +15,8 @@ class ModelLook:
     Attributes:
         problem: why no run can start with it; nothing else is known then.
         whole: whether all of its files are on this disk.
-        weights, quantized, edits, token: bytes, as in engine/session/needs.py.
-        edits_share: the share of the free memory that edits take at most.
+        stored: bytes of its weight files, or of its parameters in the dtype it names.
+        needs: what it takes of memory.
         edited, found: matrices.
         rows: the matrices by kind, as lines.
         notes: what one should know about it.
@@ -26,11 +28,8 @@ class ModelLook:
     layers: int = 0
     hidden: int = 0
     parameters: int = 0
-    weights: int = 0
-    quantized: int = 0
-    edits: int = 0
-    edits_share: float = 1.0
-    token: int | None = None
+    stored: int = 0
+    needs: Needs | None = None
     edited: int = 0
     found: int = 0
     rows: tuple[str, ...] = ()
@@ -79,12 +78,13 @@ class TextLook:
 
     Attributes:
         problem: why a prompt of it does not reach the model.
-        longest: tokens of the longest prompt.
+        longest, tokens: tokens of the longest prompt, and of all.
         notes: what one should know about it.
     """
 
     problem: str | None = None
     longest: int = 0
+    tokens: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -157,11 +157,8 @@ class Looker:
             layers=len(anatomy.layers),
             hidden=found.hidden_size,
             parameters=found.parameters,
-            weights=needs.weights,
-            quantized=needs.quantized,
-            edits=needs.edits,
-            edits_share=needs.edits_share,
-            token=needs.token,
+            stored=found.bytes,
+            needs=needs,
             edited=len(anatomy.writers),
             found=len(anatomy.writers) + len(anatomy.missing),
             rows=tuple(found.lines()),
@@ -226,7 +223,7 @@ class Looker:
         reading = self._reading(settings)
         notes = reading.check(settings, name, found.prompts)
         lengths = reading.lengths([reading.text(settings, prompt) for prompt in found.prompts])
-        return TextLook(longest=max(lengths), notes=tuple(notes))
+        return TextLook(longest=max(lengths), tokens=sum(lengths), notes=tuple(notes))
 
     def prompt(self, settings: Settings, name: str, number: int) -> PromptView | None:
         """A prompt of a set as the model will see it; None for a set that is not at hand.

@@ -14,7 +14,7 @@ Heretic = Callable[..., Ended]
 USAGES = {
     "open": "[MODEL]", "follow": "", "attach": "[RUN]", "demo": "", "run": "[MODEL]", "queue": "[ACTION]",
     "runs": "", "show": "RUN", "note": "RUN TRIAL",
-    "inspect": "[MODEL]", "score": "[MODEL]", "review": "RUN | --base BASE EDITED",
+    "inspect": "[MODEL]", "plan": "[MODEL]", "score": "[MODEL]", "review": "RUN | --base BASE EDITED",
     "export": "RUN --trial N OUT", "geometry": "RUN", "tokens": "RUN",
     "plot": "RUN", "compare": "RUN OTHER", "reproduce": "FILE OUT", "config": "", "doctor": "",
 }  # fmt: skip
@@ -37,5 +37,5 @@ def test_the_help_of_a_command(heretic: Heretic, name: str) -> None:
     # Settings have headings; a command without a screen has no flags of one.
     assert ("--ascii" in done.out) == (name in ("open", "follow", "attach", "demo", "review"))
     assert ("--n-trials" in done.out) == (
-        name in ("open", "demo", "run", "queue", "inspect", "score", "review", "config")
+        name in ("open", "demo", "run", "queue", "inspect", "plan", "score", "review", "config")
     )

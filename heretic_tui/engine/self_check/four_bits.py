@@ -32,14 +32,15 @@ class FourBits:
 def try_four_bits() -> FourBits:
     """One product with weights in NF4. Raises whatever bitsandbytes does."""
     import bitsandbytes
+    from bitsandbytes.nn.modules import Linear4bit, Params4bit
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     torch.manual_seed(0)
     weight = torch.randn(_ROWS, _COLUMNS, dtype=torch.bfloat16)
-    layer = bitsandbytes.nn.Linear4bit(
+    layer: torch.nn.Module = Linear4bit(  # type: ignore[no-untyped-call]
         _COLUMNS, _ROWS, bias=False, compute_dtype=torch.bfloat16, quant_type="nf4", compress_statistics=True
     )
-    layer.weight = bitsandbytes.nn.Params4bit(weight.clone(), requires_grad=False, quant_type="nf4")
+    layer.weight = Params4bit(weight.clone(), requires_grad=False, quant_type="nf4")
     layer = layer.to(device)
     given = torch.randn(4, _COLUMNS, dtype=torch.bfloat16)
     with torch.inference_mode():

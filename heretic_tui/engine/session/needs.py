@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from transformers import PretrainedConfig
 
@@ -11,29 +9,11 @@ from heretic_tui.engine.anatomy.inspect import Inspection
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.edits.methods.base import EditMethod, edit_method
 from heretic_tui.engine.session.phases.directions import BANK_SHARE
+from heretic_tui.run.plan import Needs
 from heretic_tui.settings.schema import Settings
 
-# Four bits a weight, scales, and what stays in 16 bits (embeddings, norms), as a share of 16 bits.
-_QUANTIZED = 0.32
-
-
-@dataclass(frozen=True)
-class Needs:
-    """In bytes.
-
-    Attributes:
-        weights: in the dtype that is tried first, or in four bits.
-        quantized: the weights in four bits.
-        edits: products of all matrices with all directions (edits/bank.py); they are kept as far as `edits_share` of
-            the free memory holds them.
-        token: keys and values of one token of one line of the cache; None where the configuration does not tell.
-    """
-
-    weights: int
-    quantized: int
-    edits: int
-    token: int | None
-    edits_share: float = BANK_SHARE
+# A weight in so many bits, with scales, and what stays in 16 bits (embeddings, norms), as a share of 16 bits.
+_SHARES = {16: 1.0, 8: 0.56, 4: 0.32}
 
 
 def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Settings) -> Needs:
@@ -41,14 +21,26 @@ def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Setting
     stored = inspection.bytes / max(1, inspection.parameters)
     named: torch.dtype | None = getattr(torch, settings.dtypes[0], None)
     size = named.itemsize if named else min(4.0, stored)
-    quantized = inspection.parameters * 2 * _QUANTIZED
+    by_bits = {bits: round(inspection.parameters * 2 * share) for bits, share in _SHARES.items()}
     weights = inspection.parameters * size
     if settings.quantization != "none":
-        weights, size = quantized, 2
+        weights, size = by_bits[4], 2
     directions = len(inspection.anatomy.layers) + 1
     method = edit_method(settings.edit_method)
     products = sum(directions * _products(writer, method) for writer in inspection.anatomy.writers)
-    return Needs(round(weights), round(quantized), products, _token(config, len(inspection.anatomy.layers), size))
+    layers, text = len(inspection.anatomy.layers), config.get_text_config(decoder=True)
+    vocabulary = getattr(text, "vocab_size", None)
+    return Needs(
+        weights=round(weights),
+        by_bits=by_bits,
+        edits=products,
+        token=_token(config, layers, size),
+        edits_share=BANK_SHARE,
+        state=round(inspection.hidden_size * size),
+        layers=layers,
+        hidden=inspection.hidden_size,
+        vocabulary=vocabulary if isinstance(vocabulary, int) else 0,
+    )
 
 
 def _products(writer: Writer, method: EditMethod) -> int:

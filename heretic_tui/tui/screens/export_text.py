@@ -12,9 +12,10 @@ from heretic_tui.events import EXPORT_STEPS, ExportStep, Progress
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import short_path
 from heretic_tui.report.lines import export_step_words
+from heretic_tui.report.next_lines import as_lines, next_lines
 from heretic_tui.report.tolerance import compared, tolerance_words
 from heretic_tui.run.card_text import BEGIN, END
-from heretic_tui.run.exports import ExportKind, MeasuredFigures
+from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.exports import ExportJob
 from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
@@ -235,6 +236,21 @@ def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
             text.append(f"in {plain(short_path(job.out))}\n", look.dim)
         if job.end and job.end.url:
             text.append(f"uploaded: {plain(job.end.url)}\n", look.ink)
+        if job is jobs[0] and job.record:
+            text.append_text(_use_text(job, job.record, state.opened.model if state.opened else None, look))
+    return text
+
+
+def _use_text(job: ExportJob, record: ExportRecord, base: str | None, look: Looks) -> Text:
+    """What is typed next with the files of an export.
+
+    Args:
+        base: the original model as the run names it.
+    """
+    place = "/".join(job.end.url.split("/")[-2:]) if job.end and job.end.url else job.out
+    text = Text("\nTo use it\n", f"bold {look.dim}")
+    for line in as_lines(next_lines(record, place, base)):
+        text.append(f"{plain(line)}\n", look.ink)
     return text
 
 

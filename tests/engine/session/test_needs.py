@@ -14,8 +14,9 @@ from heretic_tui.engine.checkpoint.source import load_config
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
-from heretic_tui.engine.session.needs import Needs, needs_of
+from heretic_tui.engine.session.needs import needs_of
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.run.plan import Needs
 from heretic_tui.settings.sources import load_settings
 from tests.support import tiny_models
 

@@ -1,0 +1,187 @@
+"""What a run will take of memory, disk and time, reckoned before it starts: one computation for whoever shows it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heretic_tui.run.earlier import EarlierTimes
+
+# Share of the memory of a GPU that a model can fill: the rest is the driver's, and what lies between blocks.
+_USABLE = 0.9
+# Share of what is free that kept states may take on a GPU (engine/measuring/prefill.py).
+KEPT_SHARE = 0.15
+# States of this share of the layers are kept, and keys and values of all that are decoded.
+_KEPT_LAYERS = 0.8
+# Bytes of a number in what a run keeps: residuals, and log-probabilities of the original model.
+_RESIDUAL, _PROBABILITY = 2, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What a model takes, in bytes.
+
+    Attributes:
+        weights: in the dtype that is tried first, or in four bits.
+        by_bits: the weights in 16, 8 and 4 bits.
+        edits: products of all matrices with all directions (edits/bank.py); they are kept as far as `edits_share` of
+            the free memory holds them.
+        token: keys and values of one token of one line of the cache; None where the configuration does not tell.
+        state: hidden state of one token at one layer.
+        layers, hidden, vocabulary: numbers of them; no bytes.
+    """
+
+    weights: int
+    by_bits: Mapping[int, int]
+    edits: int
+    token: int | None
+    edits_share: float
+    state: int
+    layers: int
+    hidden: int
+    vocabulary: int
+
+    @property
+    def quantized(self) -> int:
+        """The weights in four bits."""
+        return self.by_bits[4]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What is to be computed.
+
+    Attributes:
+        rows: of the largest batch.
+        longest: tokens of the longest prompt.
+        response: tokens of a response.
+        evaluation: tokens of all evaluation prompts.
+        harmful: of those, the ones of prompts that are decoded.
+    """
+
+    rows: int
+    longest: int
+    response: int
+    evaluation: int = 0
+    harmful: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryPlan:
+    """What lies in the memory of the devices while trials are measured, in bytes.
+
+    Attributes:
+        cache: keys and values of the largest batch; 0 where they are not known.
+        kept: states of the original model that no trial computes again; those of a GPU that are too many for it lie in
+            the memory of the machine.
+        rows: how many a batch can have, at most: of those that were asked for, as far as there is room; 0: not even
+            the weights fit. None where a row's size is not known.
+        free: what there is.
+    """
+
+    weights: int
+    edits: int
+    cache: int
+    kept: int
+    rows: int | None
+    free: int
+
+    @property
+    def whole(self) -> int:
+        return self.weights + self.edits + self.cache + self.kept
+
+    @property
+    def fits(self) -> bool:
+        """Whether everything does, with the largest batch."""
+        return self.whole <= self.free
+
+    @property
+    def fits_smaller(self) -> bool:
+        """Whether it does with smaller batches."""
+        return self.rows is not None and self.rows > 0
+
+
+def memory_plan(needs: Needs, load: Load, free: int, weights: int | None = None) -> MemoryPlan:
+    """What lies where.
+
+    Args:
+        free: bytes on the devices that the weights go to.
+        weights: bytes of them; None: as they are loaded.
+    """
+    own = needs.weights if weights is None else weights
+    room = max(0, free - own)
+    edits = min(needs.edits, round(needs.edits_share * room))
+    row = (load.longest + load.response) * needs.token if needs.token and load.longest else 0
+    states = _KEPT_LAYERS * needs.layers * needs.state * load.evaluation + (needs.token or 0) * load.harmful
+    kept = min(round(states), round(KEPT_SHARE * max(0, room - edits)))
+    left = free - own - edits - kept
+    rows = None if not row else 0 if left < row else min(load.rows, left // row)
+    return MemoryPlan(weights=own, edits=edits, cache=row * load.rows, kept=kept, rows=rows, free=free)
+
+
+def gpus_needed(needs: Needs, load: Load, total: int) -> dict[int, int]:
+    """How many GPUs it takes so that the weights fit in 16, 8 and 4 bits, with what a batch of one row needs beside
+    them. (More of them make larger batches.)
+
+    Args:
+        total: bytes of one GPU.
+    """
+    found = {}
+    for bits, weights in needs.by_bits.items():
+        row = (load.longest + load.response) * (needs.token or 0)
+        edits = min(needs.edits, round(needs.edits_share * _USABLE * total))
+        found[bits] = max(1, math.ceil((weights + edits + row) / (_USABLE * total)))
+    return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiskPlan:
+    """Bytes on the disk.
+
+    Attributes:
+        run: what a run keeps in its folder: residuals of all prompts where they are kept, and the original model's
+            log-probabilities of first tokens. (Responses are small.)
+        export: a merged model.
+    """
+
+    run: int
+    export: int
+
+
+def disk_plan(needs: Needs, kept: Mapping[str, int], residuals: bool, stored: int) -> DiskPlan:
+    """
+    Args:
+        kept: prompts of each set.
+        residuals: whether they are kept.
+        stored: bytes of the model's weight files.
+    """
+    # As the store of residuals has them: one place more than there are layers.
+    states = _RESIDUAL * sum(kept.values()) * (needs.layers + 1) * needs.hidden if residuals else 0
+    first = _PROBABILITY * kept.get("good_evaluation_prompts", 0) * needs.vocabulary
+    return DiskPlan(run=states + first, export=stored or needs.by_bits[16])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimePlan:
+    """Seconds, by what an earlier run of the model took on this machine.
+
+    Attributes:
+        first: to the first trial.
+        search, analysis: from there on, and of the layers after it.
+    """
+
+    first: float
+    search: float
+    analysis: float
+
+    @property
+    def whole(self) -> float:
+        return self.first + self.search + self.analysis
+
+
+def time_plan(times: EarlierTimes | None, trials: int) -> TimePlan | None:
+    """None where no earlier run tells."""
+    if times is None:
+        return None
+    return TimePlan(first=times.preparation, search=trials * times.trial, analysis=times.analysis)

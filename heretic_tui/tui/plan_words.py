@@ -1,0 +1,129 @@
+"""The plan of a run in words, as Setup and the command `plan` have it: memory, GPUs, disk, time."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from heretic_tui.records import as_json
+from heretic_tui.tui.outlook import Outlook
+from heretic_tui.words import counted, duration, plain, quantity, size_words
+
+NOT_KNOWN = "not known"
+_NAMES = 9
+
+
+def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
+    """What lies in memory, and whether it fits; None where that is not known."""
+    plan, device = outlook.memory, outlook.device
+    free = f"{size_words(device.free)} free ({device.name}, {size_words(device.total)} in all)" if device else ""
+    if plan is None:
+        return (f"{NOT_KNOWN}; {free}" if free else NOT_KNOWN), None
+    rows = counted(outlook.load.rows, "row")
+    parts = f"{size_words(plan.weights)} weights + {size_words(plan.edits)} edits + {size_words(plan.kept)} kept states"
+    parts += f" + {size_words(plan.cache)} cache ({rows})" if plan.cache else ", without the cache"
+    fits, in_four = plan.fits or plan.fits_smaller, outlook.in_four_bits
+    if plan.fits:
+        verdict = "fits"
+    elif fits:
+        verdict = f"fits with batches of up to {counted(plan.rows or 0, 'row')}"
+    elif outlook.settings.quantization == "none" and in_four and (in_four.fits or in_four.fits_smaller):
+        verdict = "does not fit, in 4 bits it does"
+    else:
+        verdict = "does not fit"
+    return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}", fits
+
+
+def gpus_words(outlook: Outlook) -> str:
+    """How many GPUs the model takes in 16, 8 and 4 bits."""
+    found = outlook.gpus
+    if found is None:
+        return NOT_KNOWN
+    numbers = ", ".join(f"{number} in {bits} bits" for bits, number in found.items())
+    own = outlook.device is not None and outlook.device.each > 0
+    return f"{numbers} (of {size_words(outlook.gpu_bytes)}{' each, as here' if own else ' each'})"
+
+
+def disk_words(outlook: Outlook, timed: bool = True) -> str:
+    """What a run and an export take, and what is free.
+
+    Args:
+        timed: whether what depends on the machine is said.
+    """
+    free = "free space is not known"
+    if timed and outlook.free_disk is not None:
+        free = f"{size_words(outlook.free_disk)} free"
+    plan = outlook.disk
+    if plan is None:
+        return free
+    kept = "" if outlook.settings.keep_residuals else " (residuals are not kept)"
+    return f"run {size_words(plan.run)}{kept}, a merged export {size_words(plan.export)}; {free}"
+
+
+def time_words(outlook: Outlook) -> str:
+    """How long it takes, by an earlier run of the model."""
+    plan, times, trials = outlook.time, outlook.times, outlook.settings.n_trials
+    if plan is None or times is None:
+        return "not known before the first trial"
+    parts = f"first trial after {duration(plan.first)}, then {counted(trials, 'trial')} of {duration(times.trial)}"
+    parts += f" + layers {duration(plan.analysis)}" if plan.analysis else ""
+    now, then = outlook.settings.screening, times.screening
+    other = "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
+    if {now, then} == {"safe", "fast"}:
+        other = f", with screening {then}"
+    return f"about {duration(plan.whole)}: {parts}\n(as {times.run} took, {counted(times.trials, 'trial')}{other})"
+
+
+def model_words(outlook: Outlook) -> str:
+    """What the model is."""
+    found, facts = outlook.model, outlook.facts
+    if found and not found.problem:
+        layers = f"{counted(found.layers, 'layer')} of {found.hidden:,}"
+        return f"{found.architecture}, {layers}, {quantity(found.parameters)} parameters"
+    if facts is None:
+        return "known when it is downloaded" if outlook.settings.model else "not chosen"
+    layers = f", {counted(facts.layers, 'layer')} of {facts.hidden_size}" if facts.layers else ""
+    return f"{facts.architecture}{layers}, {size_words(facts.weight_bytes)}, {facts.dtype or 'dtype not given'}"
+
+
+def download_words(outlook: Outlook) -> str:
+    """What has to come from the Hub; empty where nothing has."""
+    return f"to download at start: {', '.join(outlook.download)}" if outlook.download else ""
+
+
+def plan_lines(outlook: Outlook) -> list[str]:
+    """The whole plan as lines for people."""
+    found = outlook.model
+    matrices = f"{found.edited} of {found.found} matrices" if found and not found.problem else NOT_KNOWN
+    texts = {
+        "model": model_words(outlook),
+        "edits": matrices,
+        "memory": memory_words(outlook)[0],
+        "GPUs": gpus_words(outlook),
+        "disk": disk_words(outlook),
+        "time": time_words(outlook),
+        "network": download_words(outlook) or "nothing to download",
+    }
+    lines = [
+        f"{'' if at else name:{_NAMES}}{line}"
+        for name, text in texts.items()
+        for at, line in enumerate(text.split("\n"))
+    ]
+    return [plain(line) for line in (*lines, *(f"{'note':{_NAMES}}{note}" for note in outlook.notes))]
+
+
+def plan_json(outlook: Outlook) -> dict[str, object]:
+    """The plan for programs, in bytes and seconds; null is what is not known."""
+    device, plan = outlook.device, outlook.memory
+    return {
+        "model": outlook.settings.model,
+        "parameters": outlook.model.parameters if outlook.model else None,
+        "device": as_json(device),
+        "memory": {**cast(dict[str, object], as_json(plan)), "whole": plan.whole, "fits": plan.fits} if plan else None,
+        "gpus": {"bytes": outlook.gpu_bytes, **{f"in_{b}_bits": n for b, n in (outlook.gpus or {}).items()}},
+        "disk": {**cast(dict[str, object], as_json(outlook.disk or {})), "free": outlook.free_disk},
+        "time": as_json(outlook.time),
+        "earlier_run": outlook.times.run if outlook.times else None,
+        "download": list(outlook.download),
+        "to_fix": outlook.to_fix,
+        "notes": list(outlook.notes),
+    }
