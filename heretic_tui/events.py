@@ -357,6 +357,33 @@ class Memory(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerChanged(Event):
+    """How a worker is that measures trials.
+
+    Attributes:
+        state: loading, waits (it is ready, and has nothing to do), measuring, paused, lost (and started again), left
+            out, or ended; `reason` says why it is lost or left out.
+        host, pid: the machine that it runs on, and its process there; empty until it has said so.
+        in_hand: numbers of the trials that it measures.
+        done: how many it has measured, or looked at.
+        used, total: bytes of memory, of its GPUs or of its process and machine.
+    """
+
+    type = "worker_changed"
+    worker: str
+    state: str
+    reason: str | None = None
+    host: str = ""
+    pid: int = 0
+    device: str = ""
+    in_hand: list[int] = field(default_factory=list)
+    done: int = 0
+    tokens_per_second: float = 0.0
+    used: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChatStarted(Event):
     """The model begins to answer request `id` as `trial` (None: the base model)."""
 

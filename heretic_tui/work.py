@@ -50,6 +50,11 @@ class Work:
         """
         self._control.checkpoint()
 
+    @property
+    def paused(self) -> bool:
+        """Whether the next checkpoint waits."""
+        return self._control.paused
+
     def spare(self) -> bool:
         """Memory has run out: drop what is done beside this work. Returns whether there was any, so that it can be
         tried once more."""

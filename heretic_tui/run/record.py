@@ -39,6 +39,7 @@ class RunRecord:
         trials_at_once: how many trials are in hand while their responses are decoded.
         looks_at_once: how many are in hand of those that are only looked at.
         checked_with: what figures of checks depend on beside the trial, as a digest, by the name of the check.
+        workers: how many workers these two were chosen for; 0 where the run began in one process.
         checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.
     """
@@ -59,6 +60,7 @@ class RunRecord:
     trials_at_once: int | None = None
     looks_at_once: int = 1
     checked_with: Mapping[str, str] = field(default_factory=dict)
+    workers: int = 0
     checksums: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})
 

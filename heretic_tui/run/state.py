@@ -167,6 +167,7 @@ class RunState:
             those that a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
+        workers: by name, how each was told to be last; those of earlier sessions are not among them.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
         taken_up_after: how many ends of trials the journal had when those that were taken up last first were.
     """
@@ -182,6 +183,7 @@ class RunState:
     directions: ev.DirectionsFound | None = None
     analysis: ev.LayersAnalysed | None = None
     memory: ev.Memory | None = None
+    workers: dict[str, ev.WorkerChanged] = field(default_factory=dict)
     phase: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
     phase_began: float | None = None
@@ -226,6 +228,7 @@ class RunState:
                 self.outcome = self.reason = self.ended = None
                 # A session goes through all phases anew, quickly where the folder holds what they found.
                 self.phases.clear()
+                self.workers.clear()
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
@@ -253,6 +256,8 @@ class RunState:
                 self.analysis = event
             case ev.Memory():
                 self.memory = event
+            case ev.WorkerChanged():
+                self.workers[event.worker] = event
             case ev.PhaseStarted():
                 self.phase, self.phase_began, self.progress = event.phase, event.time, None
                 if event.phase == "ready":

@@ -18,6 +18,7 @@ _FORMS = {
     "chain_of_thought_skips": "OPENER=>BLOCK for each kind of thinking",
     "max_shard_size": "a number and a unit, such as 5GB or 500MB",
     "runs_dir": "a folder",
+    "workers": "a number up to 999, or auto",
     "review_tasks": "quick, standard or the name of a task, or one of them with =ITEMS, for each",
     "review_classifier_labels": "LABEL=refused, evaded, answered or nonsense for each label",
     **dict.fromkeys(DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),

@@ -258,6 +258,23 @@ class Settings(BaseModel):
     trials_at_once: int = _setting(
         0, "Run", "trials whose prompts share a batch; 0 = as many as keep it full", ge=0, le=64
     )
+    workers: str = _setting(
+        "0",
+        "Run",
+        "processes that measure trials, each with a model of its own (Ray); auto: one for each GPU; 0: this one",
+    )
+    worker_gpus: float = _setting(
+        1.0,
+        "Run",
+        "GPUs of one worker: a fraction of one that several share, or several for a large model",
+        gt=0,
+        le=64,
+    )
+    ray_address: str | None = _setting(
+        None,
+        "Run",
+        "Ray cluster that the workers run on; unset: one on this machine that is started and ended with them",
+    )
     runs_dir: str = _setting(_default_runs_dir, "Run", "folder that holds the runs")
     max_shard_size: str = _setting("5GB", "Run", "largest weight file of an export, such as 5GB or 500MB")
 
@@ -354,6 +371,14 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("workers", mode="before")
+    @classmethod
+    def _count(cls, value: object) -> object:
+        text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+        if text != "auto" and not re.fullmatch(r"[0-9]{1,3}", text, re.ASCII):
+            raise ValueError
+        return text if text == "auto" else str(int(text))
+
     @field_validator("max_shard_size")
     @classmethod
     def _size(cls, value: str) -> str:
@@ -386,7 +411,7 @@ class Settings(BaseModel):
 _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
     | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
-    | {"figures"}
+    | {"figures", "workers", "worker_gpus", "ray_address"}
 )
 
 

@@ -44,6 +44,7 @@ from heretic_tui.engine.session.reviewing import obey_review
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
+from heretic_tui.engine.session.workers.crew import Crew, begin_crew
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
@@ -107,6 +108,10 @@ class Session:
         self._layers = Analysing(self._run, self.state, control, self._work, self._obey_beside)
         # Edits that are to become trials, and are none yet.
         self._keeps: deque[Keep] = deque()
+        # What measures trials in other processes, while a search runs; the bounds of the search.
+        self._crew: Crew | None = None
+        self._space: Space | None = None
+        self._making = False
         # Screened trials that are to be decoded.
         self._take_ups: deque[TakeUp] = deque()
 
@@ -197,10 +202,13 @@ class Session:
     def _make_ready(self) -> Workbench:
         """The model made ready for trials and chats; nothing is done where it is ready."""
         if self.workbench is None:
+            self._making = True
             try:
                 self.workbench = open_workbench(self._run, self._work, keep=True)
+                self._space = Space(self.workbench.model.depth, self.workbench.model.anatomy.components)
                 self.emit(memory_in_use())
             finally:
+                self._making = False
                 # A model that was dropped was loaded again: what the session was at goes on, and one that waits for
                 # commands goes on waiting where that failed.
                 if self._at and (self.workbench or self._at == "ready"):
@@ -223,7 +231,7 @@ class Session:
         start, self._at = None, None
         self._failures = 0
         try:
-            self._make_ready()
+            self._measuring()
             start = time.perf_counter()
             self._at = "search"
             self.emit(ev.PhaseStarted(phase="search", again=not planned))
@@ -238,9 +246,10 @@ class Session:
                 self.emit(ev.TrialKept(id=self._keeps.popleft().id, error="cancelled"))
         finally:
             self._control.serve = self._control.spare = nothing
+            by_workers = self._end_crew()
         if start is not None:
             self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
-        if self.workbench is None:
+        if self.workbench is None and not by_workers:
             # What was loaded before the run ended takes memory.
             free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
@@ -250,11 +259,10 @@ class Session:
     def _run_trials(self, planned: bool) -> bool:
         """Trials, and the commands that come meanwhile, until there is nothing more to do. Returns whether exports
         wait: they drop the model, so the trials in hand end first, and nothing may refer to the model any more."""
-        bench = self._make_ready()
-        space = self._space(bench)
+        bench, space = self._measuring()
         self.emit(ev.SpaceKnown(ranges=space.ranges))
         study = Search(self._storage, self.folder.name, self._seed, self._settings.n_startup_trials, space)
-        trials = Trials(study, TrialBench.here(bench), self.state, self._control, self._work)
+        trials = Trials(study, bench, self.state, self._control, self._work)
         while True:
             may_ask = not self._control.stopping and not self._exports
             while may_ask and self._keeps:
@@ -274,9 +282,26 @@ class Session:
                 self._undecided = trials.undecided(self._n_trials)
                 return False
 
-    @staticmethod
-    def _space(bench: Workbench) -> Space:
-        return Space(bench.model.depth, bench.model.anatomy.components)
+    def _measuring(self) -> tuple[TrialBench, Space]:
+        """What measures trials: the model in this process, or workers, which have started then. The model is dropped
+        where they have: they need the memory. It is loaded again for what only it can do."""
+        if self._crew is None:
+            bench = self._make_ready()
+            self._crew = begin_crew(bench, bool(self.state.trials), self._work)
+            if self._crew is None:
+                assert self._space
+                return TrialBench.here(bench), self._space
+            del bench
+            self.let_go()
+        assert self._space
+        return self._crew.bench, self._space
+
+    def _end_crew(self) -> bool:
+        """End the workers. Returns whether there were any."""
+        crew, self._crew = self._crew, None
+        if crew:
+            crew.close()
+        return crew is not None
 
     def _count_failures(self, succeeded: bool) -> None:
         """
@@ -345,8 +370,10 @@ class Session:
         """Between two steps of trials, and while they are held: models answer, a step each, and what trials there are
         to be is noted; while they are held, the layers are analysed. All else waits. Returns whether there is more to
         answer."""
-        # While the model is loaded again, after an export, there is no model to answer.
-        if self.workbench is None:
+        if self._crew:
+            self._crew.hold()
+        # While the model is loaded again there is no model to answer. Where workers measure, it is loaded for that.
+        if self._making or (self.workbench is None and self._crew is None):
             return False
         while command := self._control.next_command():
             # Never before the first trial.
@@ -405,7 +432,10 @@ class Session:
         problem = None
         try:
             if not self._control.withdrawn(keep):
-                problem = self._space(self._make_ready()).outside(keep.parameters)
+                if self._space is None:
+                    self._make_ready()
+                assert self._space
+                problem = self._space.outside(keep.parameters)
         except HereticError as error:
             problem = str(error)
         if problem:

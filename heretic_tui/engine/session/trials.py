@@ -24,6 +24,7 @@ from functools import partial
 from heretic_tui import events as ev
 from heretic_tui.commands import Keep
 from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.measuring.cluster_pool import NoWorkersError
 from heretic_tui.engine.measuring.first_tokens import rounded
 from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History
@@ -83,6 +84,7 @@ class Trials:
 
         Raises:
             Aborted: from the control; the trials in hand are told as stopped.
+            NoWorkersError: where no worker is left; the same.
         """
         # Between a trial that was only looked at and the next one there is none in hand, and the search goes on.
         self._control.in_trial = True
@@ -104,7 +106,7 @@ class Trials:
                         return succeeded
                 else:
                     return None
-        except Aborted:
+        except (Aborted, NoWorkersError):
             for job in self._in_hand:
                 # One that is looked at once more is still what it was.
                 if not (job.part and self._state.trials[job.number or 0].state == "screened"):
@@ -314,7 +316,7 @@ class Trials:
         """Work until a job has ended. Returns whether the trial did well; None where it has not ended yet."""
         try:
             job = self._bench.pool.advance()
-        except Aborted:
+        except (Aborted, NoWorkersError):
             raise
         except Exception as error:
             # Which of them caused it is not known.

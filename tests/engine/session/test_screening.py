@@ -23,7 +23,7 @@ from heretic_tui.engine.session.session import Session
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.journal import read_events
+from heretic_tui.run.journal import Journal, read_events
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.sources import load_settings
@@ -64,7 +64,7 @@ def assert_same(found: RunState, expected: RunState) -> None:
             assert value == pytest.approx(expected.trials[number].figures[key], abs=within)
 
 
-def trials_on(whole: Session, folder: RunFolder, state: RunState, said: list[ev.Event]) -> Trials:
+def trials_on(whole: Session, folder: RunFolder, state: RunState, said: list[ev.Event], looks: int = 1) -> Trials:
     assert whole.workbench
     bench = replace(whole.workbench, run=replace(whole.workbench.run, folder=folder))
     space = Space(bench.model.depth, bench.model.anatomy.components)
@@ -74,7 +74,7 @@ def trials_on(whole: Session, folder: RunFolder, state: RunState, said: list[ev.
         said.append(event)
 
     study = Search(folder.study, whole.folder.name, 3, STARTUP, space)
-    return Trials(study, TrialBench.here(bench), state, Control(), Work(emit))
+    return Trials(study, replace(TrialBench.here(bench), looks_at_once=looks), state, Control(), Work(emit))
 
 
 def copy_of(whole: Session, to: Path) -> RunFolder:
@@ -181,3 +181,41 @@ def test_a_screened_trial_is_taken_up_by_hand(whole: Session, tmp_path: Path) ->
     assert [type(event) for event in said if not isinstance(event, ev.Progress)][:1] == [ev.TrialsTakenUp]
     trials.take_up(chosen)
     assert not trials.in_hand
+
+
+def test_with_several_that_are_looked_at_in_hand_a_search_goes_the_same_way_from_wherever_it_was_cut(
+    whole: Session, tmp_path: Path
+) -> None:
+    lines = whole.folder.events.read_bytes().splitlines(keepends=True)
+    first = next(i for i, line in enumerate(lines) if b'"trial_started"' in line)
+
+    def search(folder: RunFolder) -> RunState:
+        state = RunState.replay(read_events(folder.events))
+        assert state.opened
+        state.fold(state.opened)
+        journal = Journal(folder.events)
+        said: list[ev.Event] = []
+        trials = trials_on(whole, folder, state, said, looks=4)
+        most = 0
+        while trials.next(TRIALS, may_ask=True) is not None:
+            most = max(most, sum(trial.runs and trial.number >= CALIBRATING for trial in state.trials.values()))
+        for event in said:
+            journal.append(event)
+        journal.close()
+        assert most == 3, "one has just ended, and the others are in hand"
+        assert trials.undecided(TRIALS) == 0
+        return state
+
+    folder = copy_of(whole, tmp_path / "copy")
+    folder.events.write_bytes(b"".join(lines[:first]))
+    folder.study.unlink()
+    expected = search(folder)
+    assert len(expected.trials) == TRIALS
+    assert any(t.state == "screened" for t in expected.trials.values())
+    lines = folder.events.read_bytes().splitlines(keepends=True)
+    looked = [i for i, line in enumerate(lines) if b'"screened"' in line]
+    for number, cut in enumerate([looked[2], looked[len(looked) // 2] + 1, looked[-1] + 1]):
+        again = copy_of(whole, tmp_path / str(number))
+        again.events.write_bytes(b"".join(lines[:cut]))
+        again.study.unlink()
+        assert_same(search(again), expected)

@@ -214,7 +214,8 @@ def trials_at_once(run: RunInputs, together: bool) -> int:
     prompts = len(run.sets["bad_evaluation_prompts"])
     known = run.record.trials_at_once
     enough = min(_TRIALS_AT_MOST, 1 + math.ceil(run.settings.max_batch_size / prompts)) if together else 1
-    return run.settings.trials_at_once or known or enough
+    # Workers have so many each.
+    return run.settings.trials_at_once * max(1, run.record.workers) or known or enough
 
 
 def _run(pool: Pool, jobs: Sequence[Job], at_once: int) -> None:

@@ -1,0 +1,1 @@
+"""Trials measured by workers: what each is given, what it does, and how they are started."""
