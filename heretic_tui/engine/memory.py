@@ -45,6 +45,13 @@ def memory_in_use() -> Memory:
     return Memory(where="process", used=used, total=psutil.virtual_memory().total)
 
 
+def peak_memory() -> int | None:
+    """Bytes that this process has had on all GPUs, at most; None without one."""
+    if not torch.cuda.is_available():
+        return None
+    return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the error is a lack of memory, on a GPU or (an ordinary RuntimeError) on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

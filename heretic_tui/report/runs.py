@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
 from heretic_tui.report.lines import direction_cell, error_text
+from heretic_tui.report.plan import compared_words
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
@@ -114,6 +115,7 @@ def details_text(shown: RunDetails) -> list[str]:
         f"trials  {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none begun'}",
         *_estimates(shown),
         f"base    {', '.join(said) or 'measured'}" if base else "base    not measured yet",
+        *([f"took    {words}"] if (words := compared_words(shown.plan)) else []),
         "",
         f"front   {'trial':>5}  {heads}  direction    component: peak at layer, floor at distance",
     ]

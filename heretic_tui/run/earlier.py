@@ -95,12 +95,13 @@ def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None
     for run in _latest_first(runs_dir):
         # A run that is damaged is no other's to tell.
         with suppress(HereticError):
-            if run.read_record().model in models and (times := _times_of(run)):
+            if run.read_record().model in models and (times := times_of(run)):
                 return times
     return None
 
 
-def _times_of(run: RunFolder) -> EarlierTimes | None:
+def times_of(run: RunFolder) -> EarlierTimes | None:
+    """Those of one run; None where it has too few trials to tell."""
     phases: dict[str, float] = {}
     # Several trials are in hand at a time: what one takes is the time from the end of one to the end of the next.
     search, since, analysis = 0.0, None, 0.0

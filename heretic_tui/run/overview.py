@@ -12,8 +12,10 @@ from heretic_tui.plugins import CHECKS, names
 from heretic_tui.records import as_json
 from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.corrections import correct
+from heretic_tui.run.earlier import times_of
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
+from heretic_tui.run.plan import Compared, compare_plan
 from heretic_tui.run.review_rulings import people_review
 from heretic_tui.run.reviews import Review
 from heretic_tui.run.state import Correction, RunState, TrialRecord
@@ -81,6 +83,7 @@ class RunDetails:
             have it.
         base_correction: how their verdicts changed the figures of the base model; None where they did not.
         review: what reviews of its finalists found.
+        plan: what was planned beside what came of it; empty for runs of versions that made no plan.
     """
 
     run: str
@@ -94,6 +97,7 @@ class RunDetails:
     annotations: Annotations
     base_correction: Correction | None
     review: Review
+    plan: tuple[Compared, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """What `show --json` promises."""
@@ -128,6 +132,7 @@ class RunDetails:
                 for trial in self.trials
             ],
             "review": self.review.to_json(),
+            "plan": [as_json(row) for row in self.plan],
         }
 
 
@@ -197,7 +202,19 @@ def details(folder: RunFolder) -> RunDetails:
         annotations=annotations,
         base_correction=state.base_correction,
         review=people_review(folder.review, names(CHECKS), annotations, state.counts_broken),
+        plan=plan_of(folder),
     )
+
+
+def plan_of(folder: RunFolder) -> tuple[Compared, ...]:
+    """What was planned for a run beside what came of it; empty for runs of versions that made no plan."""
+    record = folder.read_record()
+    if record.planned is None:
+        return ()
+    files = (path for path in folder.path.rglob("*") if not path.is_symlink() and path.is_file())
+    # What people export into it is no part of the run.
+    disk = sum(path.stat().st_size for path in files if folder.path / "exports" not in path.parents)
+    return tuple(compare_plan(record.planned, times_of(folder), record.peak_memory, disk))
 
 
 def _without_passwords(settings: Mapping[str, object] | None) -> Mapping[str, object] | None:

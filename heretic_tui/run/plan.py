@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heretic_tui.run.earlier import EarlierTimes
+from heretic_tui.run.record import Planned
 
 # Share of the memory of a GPU that a model can fill: the rest is the driver's, and what lies between blocks.
 _USABLE = 0.9
@@ -185,3 +186,34 @@ def time_plan(times: EarlierTimes | None, trials: int) -> TimePlan | None:
     if times is None:
         return None
     return TimePlan(first=times.preparation, search=trials * times.trial, analysis=times.analysis)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One figure of a plan beside what it came to; None is what is not known.
+
+    Attributes:
+        unit: s or bytes.
+    """
+
+    name: str
+    unit: str
+    planned: float | None
+    was: float | None
+
+
+def compare_plan(planned: Planned, times: EarlierTimes | None, peak: int | None, disk: int) -> list[Compared]:
+    """A plan beside what came of it; without what neither tells.
+
+    Args:
+        times: what the run took.
+        peak: bytes of memory in use at most; None where that was not measured.
+        disk: bytes of the run folder.
+    """
+    rows = [
+        Compared(name="first trial", unit="s", planned=planned.first, was=times.preparation if times else None),
+        Compared(name="a trial", unit="s", planned=planned.trial, was=times.trial if times else None),
+        Compared(name="memory", unit="bytes", planned=planned.memory, was=peak),
+        Compared(name="run folder", unit="bytes", planned=planned.disk, was=disk),
+    ]
+    return [row for row in rows if row.planned is not None or (row.unit == "s" and row.was is not None)]

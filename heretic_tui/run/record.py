@@ -21,6 +21,21 @@ _WHAT_HELPS = "put back a copy, or delete the run folder"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Planned:
+    """The plan of a run as its record keeps it. What was not known is None.
+
+    Attributes:
+        memory, disk: bytes while trials are measured, and in the run folder.
+        first, trial: seconds to the first trial, and for each.
+    """
+
+    memory: int | None = None
+    disk: int | None = None
+    first: float | None = None
+    trial: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """The content of run.json. What is None, or empty, is not known, or not yet.
 
@@ -40,6 +55,8 @@ class RunRecord:
         looks_at_once: how many are in hand of those that are only looked at.
         checked_with: what figures of checks depend on beside the trial, as a digest, by the name of the check.
         workers: how many workers these two were chosen for; 0 where the run began in one process.
+        planned: what the run was to take, reckoned before its first trial.
+        peak_memory: bytes in use on the GPUs, at most; None without one.
         checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.
     """
@@ -61,6 +78,8 @@ class RunRecord:
     looks_at_once: int = 1
     checked_with: Mapping[str, str] = field(default_factory=dict)
     workers: int = 0
+    planned: Planned | None = None
+    peak_memory: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})
 

@@ -21,6 +21,9 @@ def test_show_and_runs(heretic: Heretic, tmp_path: Path, sets: list[str], tiny_f
         "number", "state", "figures", "at_least", "estimate", "front", "seconds", "direction_index", "components",
     }  # fmt: skip
     assert any(trial["front"] for trial in shown["trials"])
+    plan = {row["name"]: row for row in shown["plan"]}
+    assert plan["run folder"]["was"] >= plan["run folder"]["planned"] > 0
+    assert plan["memory"]["planned"] > 0
     text = heretic("show", listed["run"]).out
     assert "front" in text
     assert "edit_method = norm_preserving" in text

@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 
 from heretic_tui import __version__
@@ -30,7 +31,7 @@ from heretic_tui.commands import (
 from heretic_tui.control import Aborted, Control, nothing
 from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
-from heretic_tui.engine.memory import free_memory, memory_in_use
+from heretic_tui.engine.memory import free_memory, memory_in_use, peak_memory
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
@@ -196,6 +197,9 @@ class Session:
 
     def _end(self, outcome: str, reason: str | None = None) -> str:
         self._answers.stop()
+        if peak := peak_memory():
+            record = self.folder.read_record()
+            self.folder.save_record(replace(record, peak_memory=max(peak, record.peak_memory or 0)))
         self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
 

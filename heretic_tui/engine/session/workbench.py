@@ -28,6 +28,7 @@ from heretic_tui.engine.session.phases.openings import openings_of_run
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.phases.residuals import TakenAlong, keep_residuals
 from heretic_tui.engine.session.phases.response_prefix import set_response_prefix
+from heretic_tui.engine.session.planning import plan_of_run
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import user_path
@@ -206,7 +207,8 @@ def open_workbench(run: RunInputs, work: Work, keep: bool = False) -> Workbench:
     if run.own:
         # Which trials are asked for depends on the latter, so it is the same for the whole run.
         at_once = bench.baseline.trials_at_once
-        run.folder.save_record(replace(run.record, loaded_as=bench.loaded_as, trials_at_once=at_once))
+        planned = run.record.planned or plan_of_run(run, bench.model, bench.tokens)
+        run.folder.save_record(replace(run.record, loaded_as=bench.loaded_as, trials_at_once=at_once, planned=planned))
     return bench
 
 

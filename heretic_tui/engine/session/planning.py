@@ -1,0 +1,64 @@
+"""What a run was to take, kept beside what it takes: reckoned as Setup does, when the model has been loaded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+
+from heretic_tui.engine.anatomy.inspect import Inspection
+from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.memory import memory_share
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.needs import needs_of
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.errors import HereticError
+from heretic_tui.files import user_path
+from heretic_tui.run.earlier import earlier_times
+from heretic_tui.run.plan import Load, disk_plan, memory_plan, time_plan
+from heretic_tui.run.record import Planned
+
+log = logging.getLogger(__name__)
+
+
+def plan_of_run(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]]) -> Planned:
+    """The plan of a run that begins; empty where none can be made.
+
+    Args:
+        tokens: of the prompts, by the name of their set.
+    """
+    try:
+        return _planned(run, model, tokens)
+    except (HereticError, RuntimeError, AttributeError, TypeError, ValueError):
+        # Of a configuration that is like no other; a plan costs no run.
+        log.warning("no plan could be made", exc_info=True)
+        return Planned()
+
+
+def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]]) -> Planned:
+    settings, described = run.settings, model.describe(run.settings.quantization)
+    inspection = Inspection(
+        described.architecture, model.hidden_size, described.parameters, described.weight_bytes, model.anatomy
+    )
+    needs = needs_of(inspection, model.network.config, settings)
+    lengths = {name: [len(row) for row in rows] for name, rows in tokens.items()}
+    good, bad = (sum(lengths.get(name, ())) for name in ("good_evaluation_prompts", "bad_evaluation_prompts"))
+    load = Load(
+        rows=model.batch_size,
+        longest=max((max(each) for each in lengths.values() if each), default=0),
+        response=settings.max_response_length,
+        evaluation=good + bad,
+        harmful=bad,
+    )
+    # The weights were not there yet when it was to be decided whether they fit.
+    free = memory_share(model.device, 1.0) + described.weight_bytes
+    memory = memory_plan(needs, load, free, described.weight_bytes)
+    disk = disk_plan(
+        needs, {n: len(rows) for n, rows in tokens.items()}, settings.keep_residuals, described.weight_bytes
+    )
+    times = time_plan(earlier_times(user_path(settings.runs_dir), frozenset({settings.model})), settings.n_trials)
+    return Planned(
+        memory=memory.whole,
+        disk=disk.run,
+        first=times.first if times else None,
+        trial=times.search / settings.n_trials if times and settings.n_trials else None,
+    )

@@ -1,0 +1,90 @@
+"""What a run will take, reckoned before it starts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from heretic_tui.report.plan import compared_words
+from heretic_tui.run.earlier import EarlierTimes
+from heretic_tui.run.plan import Load, Needs, compare_plan, disk_plan, gpus_needed, memory_plan, time_plan
+from heretic_tui.run.record import Planned
+
+GB = 10**9
+# 8 G parameters, 32 layers of 4,096 with 8 heads of 128 for keys and values.
+NEEDS = Needs(
+    weights=16 * GB,
+    by_bits={16: 16 * GB, 8: 9 * GB, 4: 5 * GB},
+    edits=3 * GB,
+    token=131_072,
+    edits_share=0.1,
+    state=8192,
+    layers=32,
+    hidden=4096,
+    vocabulary=128_000,
+)
+LOAD = Load(rows=128, longest=100, response=100, evaluation=20_000, harmful=10_000)
+
+
+def test_what_lies_in_memory() -> None:
+    plan = memory_plan(NEEDS, LOAD, 80 * GB)
+    assert (plan.weights, plan.edits) == (16 * GB, 3 * GB)
+    assert plan.cache == 128 * 200 * 131_072
+    assert plan.kept == round(0.8 * 32 * 8192 * 20_000 + 131_072 * 10_000)
+    assert plan.fits
+    assert plan.rows == 128
+    assert plan.whole == plan.weights + plan.edits + plan.cache + plan.kept
+
+
+def test_smaller_batches_where_there_is_less_room_and_none_where_weights_do_not_fit() -> None:
+    plan = memory_plan(NEEDS, LOAD, 18 * GB)
+    assert not plan.fits
+    assert plan.fits_smaller
+    assert plan.rows
+    assert plan.rows < 128
+    row = 200 * 131_072
+    assert plan.weights + plan.edits + plan.kept + plan.rows * row <= plan.free
+    assert plan.weights + plan.edits + plan.kept + (plan.rows + 1) * row > plan.free
+    assert plan.kept <= 0.15 * 2 * GB, "on a GPU they take a share of what is free"
+    assert memory_plan(NEEDS, LOAD, 12 * GB).rows == 0
+    assert memory_plan(NEEDS, LOAD, 12 * GB, NEEDS.quantized).fits_smaller
+
+
+def test_a_row_of_unknown_size() -> None:
+    plan = memory_plan(replace(NEEDS, token=None), LOAD, 80 * GB)
+    assert (plan.cache, plan.rows) == (0, None)
+    assert plan.fits
+
+
+def test_gpus() -> None:
+    assert gpus_needed(NEEDS, LOAD, 80 * GB) == {16: 1, 8: 1, 4: 1}
+    assert gpus_needed(NEEDS, LOAD, 12 * GB) == {16: 2, 8: 1, 4: 1}
+    large = replace(NEEDS, by_bits={16: 140 * GB, 8: 78 * GB, 4: 45 * GB})
+    assert gpus_needed(large, LOAD, 80 * GB) == {16: 2, 8: 2, 4: 1}
+
+
+def test_disk() -> None:
+    kept = {"good_prompts": 400, "bad_prompts": 400, "good_evaluation_prompts": 100, "bad_evaluation_prompts": 100}
+    plan = disk_plan(NEEDS, kept, True, 16 * GB)
+    assert plan.run == 2 * 1000 * 33 * 4096 + 4 * 100 * 128_000
+    assert plan.export == 16 * GB
+    assert disk_plan(NEEDS, kept, False, 0).export == NEEDS.by_bits[16]
+    assert disk_plan(NEEDS, kept, False, 0).run == 4 * 100 * 128_000
+
+
+def test_time_is_that_of_an_earlier_run() -> None:
+    assert time_plan(None, 200) is None
+    plan = time_plan(EarlierTimes("x", 60.0, 9.0, 40, analysis=30.0), 200)
+    assert plan
+    assert (plan.first, plan.search, plan.analysis, plan.whole) == (60.0, 1800.0, 30.0, 1890.0)
+
+
+def test_a_plan_beside_what_came_of_it() -> None:
+    took = EarlierTimes("x", 61.0, 8.0, 40)
+    rows = compare_plan(Planned(memory=20 * GB, disk=10**6), took, None, 2 * 10**6)
+    assert compared_words(rows) == (
+        "first trial 1:01 (planned not known), a trial 8.0 s (planned not known), memory not measured (planned 20 GB), "
+        "run folder 2 MB (planned 1 MB)"
+    )
+    rows = compare_plan(Planned(first=60.0, trial=9.0), None, None, 0)
+    assert [(row.name, row.was) for row in rows] == [("first trial", None), ("a trial", None)]
+    assert compare_plan(Planned(), None, 5, 5) == []
