@@ -54,6 +54,7 @@ def test_the_vocabulary_needs_the_standard_library_alone() -> None:
         (every("heretic_tui.report"), SCREEN | HEAVY),
         (every("heretic_tui.engine"), SCREEN),
         (every("heretic_tui.tui"), HEAVY),
+        (every("heretic_tui.doctor"), SCREEN | HEAVY | {"pydantic"}),
         (every("heretic_tui.cli"), SCREEN | HEAVY | {"pydantic"}),
         (every("heretic_tui.demo"), SCREEN | HEAVY | {"pydantic"}),
     ],

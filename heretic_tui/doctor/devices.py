@@ -57,7 +57,7 @@ def torch_findings(
             found = Finding(name="torch", state="fix", said=said, todo=f"install a build that has: {_INSTALL}")
         elif not facts["bfloat16"]:
             found = Finding(name="torch", state="note", said=f"{found.said}, without bfloat16", todo="--dtypes float16")
-    elif gpus and visible is not None and not visible.strip("- 1"):
+    elif gpus and visible is not None and visible.strip() in ("", "-1"):
         said = f"{version}; CUDA_VISIBLE_DEVICES hides {_counted_names([gpu.name for gpu in gpus])}"
         found = Finding(name="torch", state="note", said=said, todo="unset it to compute on the GPU")
     elif gpus and not cuda:

@@ -32,6 +32,7 @@ def facts(**more: object) -> dict[str, Any]:
         # Within one generation a newer build runs with an older driver: something else is wrong.
         ({"cuda": "12.9"}, [H100], None, "fix", "does not reach NVIDIA H100"),
         ({}, [H100], "", "note", "CUDA_VISIBLE_DEVICES hides NVIDIA H100"),
+        ({}, [H100], "1", "fix", "does not reach NVIDIA H100"),
         ({"available": True, "devices": ["Old"], "lacking": ["Old"]}, [H100], None, "fix", "has no code for Old"),
         ({"available": True, "devices": ["T4"], "bfloat16": False}, [H100], None, "note", "without bfloat16"),
         ({"problem": "no kernel image"}, [], None, "fix", "cannot compute here (no kernel image)"),

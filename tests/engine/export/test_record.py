@@ -192,6 +192,9 @@ def test_a_name_cannot_leave_its_place_in_the_card() -> None:
         assert found.get("base_model", name) == name
         assert "deliberately reduced" in body
         headings = [line for line in body.splitlines() if line.startswith("#")]
-        assert len(headings) == 3, headings
+        assert len(headings) == 4, headings
+        adapter = card_text(replace(record, model=name, kind="adapter"))
+        assert len([line for line in adapter.splitlines() if line.startswith("#")]) == 4
+        assert adapter.count("\n```") == text.count("\n```")
         assert "harmless prompts ``` a`b``c\\n# heading train` ```" in body
     assert "base_model: owner/name" in card_text(replace(record, model="owner/name"))

@@ -1,0 +1,68 @@
+"""What people type next with an export: shells and tools must read it as it is meant."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from heretic_tui.report.model_card import card_text
+from heretic_tui.report.next_lines import as_lines, next_lines
+from heretic_tui.run.exports import ExportRecord, read_export
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "version_1" / "reproduce.json"
+OUT = "/models/Mine & yours/Qwen 3-T41"
+
+
+@pytest.fixture
+def record() -> ExportRecord:
+    found = read_export(GOLDEN)
+    now = {"edit_method": "norm_preserving", "direction_method": "mean_difference", "judge": "markers"}
+    return replace(found, kind="merged", dora=False, settings={**now, **found.settings})
+
+
+def test_a_merged_model(record: ExportRecord) -> None:
+    found = {each.tool: each for each in next_lines(record, OUT)}
+    assert list(found) == ["transformers", "vLLM", "llama.cpp", "Ollama"]
+    assert [shlex.split(line) for line in found["transformers"].lines] == [
+        ["transformers", "serve", OUT],
+        ["transformers", "chat", OUT],
+    ]
+    assert shlex.split(found["vLLM"].lines[0]) == ["vllm", "serve", OUT]
+    convert, run = found["llama.cpp"].lines
+    assert shlex.split(convert)[2:] == [OUT, "--outfile", "qwen-3-t41.gguf"]
+    assert shlex.split(run)[-1] == "qwen-3-t41.gguf"
+    assert found["Ollama"].lines[1] == "ollama create qwen-3-t41"
+
+
+def test_a_lora_needs_the_original_and_room_for_its_rank(record: ExportRecord) -> None:
+    lora = replace(record, kind="adapter", model="owner/Model")
+    found = {each.tool: each for each in next_lines(lora, OUT)}
+    assert list(found) == ["PEFT", "vLLM", "llama.cpp", "Ollama"]
+    ast.parse("\n".join(found["PEFT"].lines))
+    words = shlex.split(found["vLLM"].lines[0])
+    assert words == ["vllm", "serve", "owner/Model", "--enable-lora", "--lora-modules", f"qwen-3-t41={OUT}"]
+    assert shlex.split(found["llama.cpp"].lines[1])[2:5] == [OUT, "--base", "owner/Model"]
+    nearest = replace(lora, approximate="the LoRA of rank 20", settings={"full_normalization_lora_rank": 20})
+    assert "--max-lora-rank 32 " in next_lines(nearest, OUT)[1].lines[0]
+    here = next_lines(lora, OUT, "/base model")[1].lines[0]
+    assert shlex.split(here)[2] == "/base model"
+
+
+def test_what_knows_no_dora_says_what_to_do_instead(record: ExportRecord) -> None:
+    found = next_lines(replace(record, kind="adapter", dora=True), OUT)
+    assert [each.tool for each in found if each.lines] == ["PEFT"]
+    lines = as_lines(found)
+    assert "vLLM         knows no DoRA: export the trial as a merged model for it" in lines
+
+
+def test_they_stand_in_the_card(record: ExportRecord) -> None:
+    card = card_text(record)
+    use = card[card.index("## Use") : card.index("## Parameters")]
+    assert "```sh\nvllm serve MODEL\n```" in use
+    assert use.count("```") == 8
+    adapter = card_text(replace(record, kind="adapter", model="owner/Model", local=()))
+    assert "vllm serve owner/Model --enable-lora --lora-modules model=MODEL" in adapter
