@@ -38,6 +38,7 @@ from heretic_tui.tui.screens.log import LogScreen
 from heretic_tui.tui.screens.setup import SetupScreen
 from heretic_tui.tui.screens.tiny import TinyScreen
 from heretic_tui.tui.screens.trials import TrialsScreen
+from heretic_tui.tui.screens.workers import WorkersScreen
 from heretic_tui.tui.serving_app import LAST_KEYS
 
 # While an answer streams onto the chat.
@@ -53,6 +54,8 @@ _MODES = (
     ("4", "chat", "Chat"),
     ("5", "export", "Export"),
     ("6", "log", "Log"),
+    # Of runs that have any.
+    ("7", "workers", "Workers"),
 )
 
 
@@ -112,16 +115,21 @@ class HereticApp(QueueApp):
         self.notifier.problem = self._tell_from_thread
         makers: dict[str, Callable[[], Screen[None]]] = {
             "layers": LayersScreen, "trials": TrialsScreen, "chat": ChatScreen, "export": ExportScreen,
-            "log": LogScreen,
+            "log": LogScreen, "workers": WorkersScreen,
         }  # fmt: skip
         if form is not None:
             makers["setup"] = partial(SetupScreen, form)
             makers["home"] = partial(HomeScreen, form, self.notifier.calls)
-        self.modes = [Mode(key, name, title, makers[name]) for key, name, title in _MODES if name in makers]
-        for mode in self.modes:
+        self._every_mode = [Mode(key, name, title, makers[name]) for key, name, title in _MODES if name in makers]
+        for mode in self._every_mode:
             self.add_mode(mode.name, mode.make)
         # By mode, the kinds of events that its screen has not painted yet.
-        self._unpainted: dict[str, set[str]] = {mode.name: set() for mode in self.modes}
+        self._unpainted: dict[str, set[str]] = {mode.name: set() for mode in self._every_mode}
+
+    @property
+    def modes(self) -> list[Mode]:
+        """The screens that the run in view has, with its keys: most runs have no workers."""
+        return [mode for mode in self._every_mode if mode.name != "workers" or self.view.state.workers]
 
     def on_mount(self) -> None:
         self.set_interval(TICK, self.tick)
@@ -317,7 +325,7 @@ class HereticApp(QueueApp):
             self.switch_mode(mode)
 
     def action_step_mode(self, by: int) -> None:
-        modes = list(self._unpainted)
+        modes = [mode.name for mode in self.modes]
         place = modes.index(self.current_mode) if self.current_mode in modes else 0
         self.switch_mode(modes[(place + by) % len(modes)])
 

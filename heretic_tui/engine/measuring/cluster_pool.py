@@ -298,7 +298,7 @@ class ClusterPool:
     def _take(self, member: _Member, news: News, seconds: float) -> None:
         before, member.latest, member.silent = member.latest, news, 0.0
         for line in news.lines:
-            log.info("%s: %s", member.name, line)
+            log.warning("%s: %s", member.name, line)
         for event in news.events:
             self._relay(member, event)
         for found in news.found:
