@@ -86,6 +86,8 @@ class _Member:
     Attributes:
         losses: in a row.
         left_out: why it is used no more.
+        heard: whether it has answered since it was started.
+        waits_for_room: whether it was told that it has not.
         silent, stuck: seconds that were waited for an answer, and for a step of its work.
         judged: how far its trials are.
         rate: tokens a second.
@@ -101,6 +103,8 @@ class _Member:
     losses: int = 0
     done: int = 0
     left_out: str | None = None
+    heard: bool = False
+    waits_for_room: bool = False
     silent: float = 0.0
     stuck: float = 0.0
     judged: Sequence[Judged] = ()
@@ -285,18 +289,26 @@ class ClusterPool:
                 news = member.worker.news()
                 if news is None:
                     member.silent += seconds
-                    self._see_life(member, member.silent, "gave no sign of life")
+                    self._see_answers(member)
                 else:
                     self._take(member, news, seconds)
             except WorkerLost as error:
                 self._lose(member, str(error))
 
-    def _see_life(self, member: _Member, seconds: float, what: str) -> None:
+    def _see_answers(self, member: _Member) -> None:
+        if member.heard:
+            self._see_life(member.silent, "gave no sign of life")
+        elif member.silent > self._silent and not member.waits_for_room:
+            # A machine that it fits on may come yet.
+            member.waits_for_room = True
+            self._work.note(f"{member.name} has not begun: it waits for a machine that has room for it", "warning")
+
+    def _see_life(self, seconds: float, what: str) -> None:
         if seconds > self._silent:
             raise WorkerLost(f"it {what} for {self._silent:.0f} seconds")
 
     def _take(self, member: _Member, news: News, seconds: float) -> None:
-        before, member.latest, member.silent = member.latest, news, 0.0
+        before, member.latest, member.silent, member.heard = member.latest, news, 0.0, True
         for line in news.lines:
             log.warning("%s: %s", member.name, line)
         for event in news.events:
@@ -322,7 +334,7 @@ class ClusterPool:
             self._work.note(f"{member.where} is ready ({news.device})")
         elif news.state == READY and member.jobs and not self._paused and news.steps == before.steps:
             member.stuck += seconds
-            self._see_life(member, member.stuck, "came no step further")
+            self._see_life(member.stuck, "came no step further")
         else:
             member.stuck = 0.0
         self._tell(member)
@@ -364,7 +376,7 @@ class ClusterPool:
             return
         self._work.note(f"{member.where} is lost and started again: {reason}", "warning")
         self._tell(member, "lost", reason)
-        member.latest = News(host=member.latest.host)
+        member.latest, member.heard = News(host=member.latest.host), False
         member.worker.start()
 
     def _leave_out(self, member: _Member, reason: str) -> None:

@@ -163,13 +163,26 @@ def test_what_one_has_not_enough_memory_for_goes_to_another() -> None:
 
 
 def test_one_that_gives_no_sign_of_life_is_lost() -> None:
-    silent, stuck, good = Scripted("worker 1"), Scripted("worker 2", lambda worker, order: None), Scripted("worker 3")
-    silent.hangs = True
-    pool = Pool(silent, stuck, good, silent=0.0)
+    def falls_silent(worker: Scripted, order: Order) -> None:
+        worker.hangs = True
+
+    silent, stuck = Scripted("worker 1", falls_silent), Scripted("worker 2", lambda worker, order: None)
+    pool = Pool(silent, stuck, Scripted("worker 3"), silent=0.0)
     done = pool.measure(jobs(8))
     assert sorted(job.number or 0 for job in done) == list(range(8))
     reasons = [event.reason for event in pool.events if isinstance(event, ev.WorkerChanged) and event.state == "lost"]
     assert {"it gave no sign of life for 0 seconds", "it came no step further for 0 seconds"} <= set(reasons)
+
+
+def test_one_that_no_machine_has_room_for_is_waited_for() -> None:
+    later = Scripted("worker 1")
+    later.hangs = True
+    pool = Pool(later, Scripted("worker 2"), silent=0.0)
+    assert len(pool.measure(jobs(8))) == 8
+    assert later.starts == 1
+    assert [event.text for event in pool.events if isinstance(event, ev.Notice) and "worker 1" in event.text] == [
+        "worker 1 has not begun: it waits for a machine that has room for it"
+    ]
 
 
 def test_one_that_refuses_is_left_out_at_once_and_without_any_the_reasons_are_told() -> None:

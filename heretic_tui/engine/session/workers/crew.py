@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     import ray
     from ray.actor import ActorHandle
 
+_NO_GPU = "there is no GPU to start a worker on: trials are measured by this process"
 # Characters of a reason.
 _LONGEST = 200
 # Bytes of the object store beyond what the workers are given of the run.
@@ -134,9 +135,10 @@ def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
         UsageError: where Ray is not there, or cannot be reached.
     """
     settings, run = bench.run.settings, bench.run
-    if settings.workers == "0" or (
-        settings.workers == "auto" and settings.ray_address is None and not torch.cuda.is_available()
-    ):
+    if settings.workers == "0":
+        return None
+    if settings.workers == "auto" and settings.ray_address is None and not torch.cuda.is_available():
+        work.note(_NO_GPU)
         return None
     evaluation, baseline = bench.baseline.evaluation, bench.baseline
     openings = bench.openings if evaluation.metrics.openings else None
@@ -145,6 +147,7 @@ def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
     try:
         workers = _workers(settings, bundle)
         if not workers:
+            work.note(_NO_GPU)
             _end_ray(ours)
             return None
         trials, looks = _in_hand(run, baseline.trials_at_once, len(workers), begun, work)
@@ -185,7 +188,11 @@ def _in_hand(run: RunInputs, each: int, workers: int, begun: bool, work: Work) -
 
 
 def _workers(settings: Settings, bundle: Bundle) -> list[RayWorker]:
-    """The workers that the settings ask for, none of them started."""
+    """The workers that the settings ask for, none of them started.
+
+    Raises:
+        UsageError: where this machine has not the GPUs for them. (A cluster may grow.)
+    """
     import ray
 
     there = ray.cluster_resources()
@@ -193,6 +200,11 @@ def _workers(settings: Settings, bundle: Bundle) -> list[RayWorker]:
     count = int(there.get("GPU", 0.0) // settings.worker_gpus) if settings.workers == "auto" else int(settings.workers)
     if not count:
         return []
+    if settings.ray_address is None and gpus * count > there.get("GPU", 0.0):
+        raise UsageError(
+            f"{counted(count, 'worker')} of {gpus:g} GPUs each need {gpus * count:g}, and there are "
+            f"{there['GPU']:g}: ask for fewer (--workers), or let them share (--worker-gpus)"
+        )
     # Without a GPU the processors compute: each has its share of them, and as many threads.
     share = there.get("CPU", 1.0) / count
     cores = 1.0 if gpus and share >= 1 else float(int(share)) if share >= 1 else share
