@@ -215,6 +215,8 @@ class ClusterPool:
                 break
             self._wait(_WAIT)
             self._hear(0.0)
+        for member in self._members:
+            self._tell(member)
 
     # What workers are told
 
@@ -396,8 +398,8 @@ class ClusterPool:
         """Tell how a worker is: what changes its state at once, its load now and then."""
         news, now = member.latest, time.monotonic()
         if state is None:
-            state = news.state if news.state == LOADING else "measuring" if member.jobs else "waits"
-            state = "paused" if self._paused and state == "measuring" else state
+            ready = "paused" if self._paused else "measuring" if member.jobs else "waits"
+            state = news.state if news.state == LOADING else ready
             if member.left_out:
                 return
         before, tokens = member.tokens_at

@@ -163,8 +163,9 @@ def test_what_one_has_not_enough_memory_for_goes_to_another() -> None:
 
 
 def test_one_that_gives_no_sign_of_life_is_lost() -> None:
-    def falls_silent(worker: Scripted, order: Order) -> None:
+    def falls_silent(worker: Scripted, order: Order) -> Found:
         worker.hangs = True
+        return found(order)
 
     silent, stuck = Scripted("worker 1", falls_silent), Scripted("worker 2", lambda worker, order: None)
     pool = Pool(silent, stuck, Scripted("worker 3"), silent=0.0)
