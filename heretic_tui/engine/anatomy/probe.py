@@ -121,6 +121,8 @@ class _LayerProbe:
         first_is_batch = self._stream.ndim < 4 or self._stream.shape[1] > 1
         self._tokens = self._stream.shape[1 if first_is_batch else 2]
         self._tolerance = _EXACT if self._stream.dtype == torch.float32 else _ROUNDED
+        # Of what is put in: large beside the stream, so that rounding it does not hide what arrives.
+        self._size = 1.0 if self._stream.dtype == torch.float32 else 16 * float(self._stream.abs().max())
         self._fired: set[str] = set()
 
     def run(self) -> tuple[list[Writer], list[tuple[str, str]], list[Writer]]:
@@ -221,8 +223,6 @@ class _LayerProbe:
     def _with(self, group: Sequence[Writer] | None, vectors: Tensor | None, stream: Tensor | None = None) -> Tensor:
         """The layer's output with the group's outputs replaced by the vectors, and all others by zeros."""
         names = {writer.name for writer in group or ()}
-        # Large beside the stream, so that rounding it does not hide what arrives.
-        size = 1.0 if self._stream.dtype == torch.float32 else 16 * float(self._stream.abs().max())
 
         def putting(writer: Writer) -> Put:
             def put(output: Tensor) -> Tensor:
@@ -231,7 +231,7 @@ class _LayerProbe:
                 self._fired.add(writer.name)
                 if writer.name not in names or vectors is None:
                     return torch.zeros_like(output)
-                given = (vectors * size).to(output)
+                given = (vectors * self._size).to(output)
                 if len(given) == 1:
                     return given[0].expand_as(output).contiguous()
                 return given.expand(output.numel() // given.numel(), -1, -1).reshape(output.shape)

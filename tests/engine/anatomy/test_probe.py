@@ -28,6 +28,14 @@ def test_gains_of_norms_behind_writers(dtype: torch.dtype) -> None:
     assert all(w.post_norm_gain is None for w in examine(network, post_norms=False).writers)
 
 
+@pytest.mark.parametrize("kind", ["deepseek_v4", "gemma3n_text"])
+def test_layers_with_several_streams_are_seen_through_in_16_bits(kind: str) -> None:
+    network = families.build(kind)
+    expected = [writer.name for writer in examine(network).writers]
+    assert expected
+    assert [writer.name for writer in examine(network.to(torch.bfloat16)).writers] == expected
+
+
 def test_what_the_writers_do_not_account_for_is_told() -> None:
     class Leaking(nn.Module):
         """A layer that adds something that no matrix of it makes."""
