@@ -27,7 +27,7 @@ _BEFORE = (1, 2)
 # Characters in a text of a record; what is said of a figure or a failure may be longer, and a response prefix is the
 # model's.
 _LONGEST, _LONGEST_SENTENCE = 300, 1000
-_SENTENCES = ("meaning", "not_measured", "approximate")
+_SENTENCES = ("meaning", "not_measured", "approximate", "not_streamed")
 _UNBOUNDED = ("settings", "parameters", "response_prefix")
 _LARGEST_COUNT = 2**31
 _FILE_NAME = re.compile(r"[\w.-]{1,200}")
@@ -147,6 +147,9 @@ class ExportRecord(ExportFigures):
         overruled: verdicts that the person overruled; None where there are none.
         search: None where no trial of the search was screened, or an older version wrote this.
         review: what a review of the trial found; None where there was none.
+        streamed: whether merged weights were made from the source's files one matrix at a time, and what is not edited
+            was copied; older versions always wrote them from the model in memory.
+        not_streamed: why not; None for an adapter, and where an older version wrote this.
     """
 
     format: int = FORMAT
@@ -173,6 +176,8 @@ class ExportRecord(ExportFigures):
     overruled: Overruled | None = None
     search: SearchSummary | None = None
     review: tuple[ReviewedFigure, ...] | None = None
+    streamed: bool = False
+    not_streamed: str | None = None
 
     def to_json(self) -> dict[str, object]:
         """The content of reproduce.json; what is not known is left out."""
@@ -185,7 +190,7 @@ class ExportRecord(ExportFigures):
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
 _LEFT_OUT = (
     *("clock", "reading", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search"),
-    "review",
+    *("review", "not_streamed"),
 )
 
 

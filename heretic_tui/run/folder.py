@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "directions.safetensors"
 
     @property
+    def writers(self) -> Path:
+        """Names of the matrices that can be edited, and the gains of the norms behind them."""
+        return self.path / "writers.safetensors"
+
+    @property
     def openings(self) -> Path:
         """How refusals begin."""
         return self.path / "openings.json"

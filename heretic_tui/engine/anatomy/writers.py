@@ -67,6 +67,16 @@ class Writer:
             return int(self.module.nf), int(self.module.nx)
         return int(self.module.out_features), int(self.module.in_features)  # type: ignore[arg-type]
 
+    @property
+    def parameter(self) -> str:
+        """Dotted path of its parameter in the whole model."""
+        return self.name if self.stack is not None else f"{self.name}.weight"
+
+    def put(self, stored: Tensor) -> None:
+        """Give it another parameter of the same shape, which need not be on the same device, in place of its own."""
+        owner, key = (self.stack.owner, self.stack.key) if self.stack else (self.module, "weight")
+        setattr(owner, key, nn.Parameter(stored, requires_grad=False))
+
     def through_post_norm(self, direction: Tensor) -> Tensor:
         """The vector, not of unit length, whose part the matrix must lose for `direction` (hidden,) to be gone from
         what it adds; linear in the direction.

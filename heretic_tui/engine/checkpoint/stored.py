@@ -36,11 +36,17 @@ _AGAIN = "download the model again"
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as it lies in a file; `dtype` is safetensors' word for it (F32, BF16, F8_E4M3, …)."""
+    """A tensor as it lies in a file; `dtype` is safetensors' word for it (F32, BF16, F8_E4M3, …).
+
+    Attributes:
+        start, stop: where its bytes lie in a safetensors file, from the beginning of the file.
+    """
 
     shape: tuple[int, ...]
     dtype: str
     file: Path
+    start: int = 0
+    stop: int = 0
 
     def empty(self) -> Tensor:
         """A tensor of its shape and kind that takes no memory, on the meta device."""
@@ -54,13 +60,22 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         UsageError: for an index that cannot be read, or names files that are not there.
     """
-    for name in _WEIGHTS:
-        path = folder / name
-        # A link to a file that is not there, as after an interrupted download, is no file.
-        if not path.is_file():
-            continue
-        return _of_index(path) if name.endswith(".json") else [path]
-    return []
+    index = index_of(folder)
+    if index is not None:
+        return _of_index(index)
+    path = _first_of(folder)
+    return [path] if path else []
+
+
+def index_of(folder: Path) -> Path | None:
+    """The index that names a model's weight files; None where there is one file, or none."""
+    path = _first_of(folder)
+    return path if path and path.suffix == ".json" else None
+
+
+def _first_of(folder: Path) -> Path | None:
+    # A link to a file that is not there, as after an interrupted download, is no file.
+    return next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
 
 
 def refuse_no_weights(folder: Path) -> NoReturn:
@@ -162,10 +177,11 @@ def _of_safetensors(path: Path) -> dict[str, Stored]:
                 shape, dtype = tuple(tensor["shape"]), tensor["dtype"]
                 if not isinstance(dtype, str) or not all(isinstance(size, int) and 0 <= size < 2**40 for size in shape):
                     raise TypeError(name)
-                found[name] = Stored(shape, dtype, path)
-                end = max(end, tensor["data_offsets"][1])
-        whole = 8 + length + int(end)
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
+                start, stop = map(int, tensor["data_offsets"])
+                found[name] = Stored(shape, dtype, path, 8 + length + start, 8 + length + stop)
+                end = max(end, stop)
+        whole = 8 + length + end
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"the header of {path} does not describe tensors: {_AGAIN}") from error
     if size != whole:
         what = "is cut off" if size < whole else "is longer than its header says"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -65,19 +66,16 @@ class EditBank:
             UsageError: when the parameters name a component that the model does not have, or a layer that is not
                 there.
         """
-        known = {writer.component for writer in self._writers}
-        if unknown := sorted(set(parameters.components) - known):
-            raise UsageError(f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(known))})")
-        edits: dict[str, Edit] = {}
-        for writer in self._writers:
-            kernel = parameters.components.get(writer.component)
-            strength = kernel.strength(writer.layer) if kernel else 0.0
-            if strength != 0.0:
-                edits[writer.name] = self._edit(writer, parameters.direction_index, strength)
-        return edits
+        return {writer.name: self.edit_of(writer, parameters) for writer in edited_writers(self._writers, parameters)}
 
-    def _edit(self, writer: Writer, index: float | None, strength: float) -> Edit:
-        parts = direction_parts(self._directions, index, writer.layer)
+    def edit_of(self, writer: Writer, parameters: Parameters) -> Edit:
+        """The edit of one matrix, which is one of those that the parameters reach.
+
+        Raises:
+            UsageError: for a layer that is not there.
+        """
+        strength = parameters.components[writer.component].strength(writer.layer)
+        parts = direction_parts(self._directions, parameters.direction_index, writer.layer)
         found = self._mixture(writer, parts)
         with calling(EDIT_METHODS, self._method_name):
             edit = self._method.edit(found.v, found.of_weight, self._norms[writer.name], strength)
@@ -141,6 +139,20 @@ class EditBank:
                 self._kept += products.size
                 self._products[writer.name, j] = products
         return found
+
+
+def edited_writers(writers: Iterable[Writer], parameters: Parameters) -> list[Writer]:
+    """Those that the parameters reach, in order.
+
+    Raises:
+        UsageError: when the parameters name a component that the model does not have.
+    """
+    each = list(writers)
+    known = {writer.component for writer in each}
+    if unknown := sorted(set(parameters.components) - known):
+        raise UsageError(f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(known))})")
+    kernels = parameters.components
+    return [w for w in each if w.component in kernels and kernels[w.component].strength(w.layer) != 0.0]
 
 
 def _joined(pieces: list[_Products]) -> _Products:

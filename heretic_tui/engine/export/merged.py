@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.progress_bars import bars_as_progress
@@ -24,15 +25,19 @@ _LOOK = 0.2
 def edit_weights(model: ChatModel, edits: Mapping[str, Edit]) -> None:
     """Put the edited matrices into the model in memory, for good."""
     for writer in model.anatomy.writers:
-        edit = edits.get(writer.name)
-        if edit is None:
-            continue
-        if writer.stack is None:
-            writer.store(edit.of(writer.weight()))
-            continue
-        # One by one: all experts of a layer in float32, and a copy of them, may not fit beside the model.
-        for index, stored in enumerate(writer.stack.matrices()):
-            stored.copy_(edit.of_expert(index).of(stored.float()))
+        if (edit := edits.get(writer.name)) is not None:
+            edit_matrix(writer, edit)
+
+
+def edit_matrix(writer: Writer, edit: Edit) -> None:
+    """Put an edit into a matrix, or fused experts, for good: computed in float32, and rounded to the dtype that the
+    parameter has."""
+    if writer.stack is None:
+        writer.store(edit.of(writer.weight()))
+        return
+    # One by one: all experts of a layer in float32, and a copy of them, may not fit beside the model.
+    for index, stored in enumerate(writer.stack.matrices()):
+        stored.copy_(edit.of_expert(index).of(stored.float()))
 
 
 def save_whole(model: ChatModel, folder: Path, max_shard_size: str, work: Work) -> None:

@@ -9,26 +9,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from heretic_tui.control import Aborted
-from heretic_tui.engine.checkpoint.source import commit_of, save_processor, source_folder
-from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.checkpoint.source import commit_of
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export import record as records
-from heretic_tui.engine.export.adapter import Adapted, make_adapter, save_adapter
-from heretic_tui.engine.export.folder import check_place, check_space, file_hashes, whole_or_absent
-from heretic_tui.engine.export.merged import edit_weights, save_whole
-from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
+from heretic_tui.engine.export.folder import check_place, file_hashes
 from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.inputs.check import check_inputs, versions
 from heretic_tui.engine.inputs.prompts import PromptSets
-from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.opening import recorded_settings
 from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
-from heretic_tui.engine.session.workbench import EditBench, open_baseline, open_edit_bench
+from heretic_tui.engine.session.workbench import open_baseline
+from heretic_tui.engine.session.writing import Writing, write_trial
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.figures import REFUSALS
 from heretic_tui.files import write_json
-from heretic_tui.parameters import Parameters
 from heretic_tui.report.model_card import write_card
 from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.card_text import read_card_text
@@ -42,7 +37,7 @@ from heretic_tui.run.reviews import read_review, reviewed_figures
 from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.schema import Settings
-from heretic_tui.words import counted, size_words
+from heretic_tui.words import counted
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
@@ -86,7 +81,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
     steps = Steps(number, work)
-    bench = build(settings, folder, trial.required_parameters, out, kind, dora, steps, work)
+    written = write_trial(Writing(settings, folder, trial.required_parameters, out, kind, dora), steps, work)
     with steps.taken("describe") as step:
         hashes = file_hashes(out)
         step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
@@ -97,12 +92,14 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         model_commit=commit_of(settings),
         identity=dict(identity),
         seed=needed(record.seed, "seed", folder.record),
-        batch_size=bench.model.batch_size,
-        response_prefix=bench.model.response_prefix,
-        clock=bench.model.template.clock.isoformat(),
+        batch_size=written.batch_size,
+        response_prefix=written.response_prefix,
+        clock=written.clock,
         reading=folder.read_record().reading,
-        dtype=bench.model.describe("none").dtype,
-        loaded_as=bench.loaded_as,
+        dtype=written.dtype,
+        loaded_as=written.loaded_as,
+        streamed=written.streamed,
+        not_streamed=written.not_streamed,
         run=folder.name,
         kind=kind,
         dora=dora,
@@ -123,7 +120,6 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     describe(out, result, _own_text(folder, number, card, work))
     remember(identity, records.places(settings))
     if sets is not None:
-        del bench
         try:
             measured = score_files(settings, sets, folder, out, kind, steps, work)
         except Aborted:
@@ -191,49 +187,6 @@ def describe(out: Path, record: ExportRecord, own: str = "") -> None:
     """
     write_json(out / "reproduce.json", record.to_json())
     write_card(out, record, own)
-
-
-def build(
-    settings: Settings,
-    folder: RunFolder,
-    parameters: Parameters,
-    out: Path,
-    kind: ExportKind,
-    dora: bool,
-    steps: Steps,
-    work: Work,
-    sets: PromptSets | None = None,
-) -> EditBench:
-    """Load the model unquantised, and write the edit to `out`: the first two steps. The directions are those of the
-    folder, or found in it where prompts are given."""
-    whole = settings.model_copy(update={"quantization": "none"}) if kind == "merged" else settings
-    # Before anything of the model is read.
-    refuse_foreign_links(source_folder(settings))
-
-    def check(model: ChatModel) -> None:
-        if kind == "merged":
-            check_space(out, model.describe("none").weight_bytes)
-
-    adapter: Adapted | None = None
-    with steps.taken("edit") as step:
-        bench = open_edit_bench(RunInputs.of(whole, sets or {}, folder, own=sets is not None), work, check)
-        edits = bench.edits(parameters)
-        if kind == "merged":
-            edit_weights(bench.model, edits)
-        else:
-            method, rank = edit_method(settings.edit_method), settings.full_normalization_lora_rank
-            adapter = make_adapter(bench.model, edits, method, dora, rank)
-        step.said = counted(len(edits), "matrix", "matrices")
-    with steps.taken("write") as step, whole_or_absent(out) as beside:
-        if adapter is not None:
-            save_adapter(adapter, bench.model, beside)
-        else:
-            save_whole(bench.model, beside, settings.max_shard_size, work)
-            save_processor(settings, beside)
-            copy_missing_tensors(source_folder(settings), beside, work)
-        sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
-        step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
-    return bench
 
 
 def score_files(

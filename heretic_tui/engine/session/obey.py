@@ -31,7 +31,7 @@ def obey_export(
 
     Args:
         own: the user's settings.
-        let_go: drops the model in memory: its memory is needed for the model that is written.
+        let_go: drops the model in memory: its memory is needed for the files that are loaded to be measured.
     """
     task = control.begin(export)
     out = Path(export.out)

@@ -8,6 +8,7 @@ from functools import partial
 from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.edits.bank import EditBank
@@ -19,6 +20,7 @@ from heretic_tui.engine.session.phases.response_prefix import PreparedPrompts
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
 from heretic_tui.errors import UsageError
 from heretic_tui.events import DirectionsFound
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 
@@ -55,7 +57,7 @@ def directions_of_run(
     gathered: dict[str, Residuals] = {}
     reader: Reader | None = None
     with phase("residuals", work) as running:
-        found = unless_damaged(partial(_saved, run, model), work)
+        found = unless_damaged(partial(saved_directions, run.folder, model.depth, model.hidden_size), work)
         running.reused = found is not None
         if found is None:
             run.require("directions")
@@ -66,6 +68,8 @@ def directions_of_run(
                 with run.naming((name, len(run.sets[name]))):
                     gathered[name] = reader.residuals(name, work.progress(f"residuals of {title_of(name)}"))
     with phase("directions", work):
+        if run.own and not run.folder.writers.is_file():
+            keep_writers(run.folder, model.anatomy)
         if found is None:
             assert reader is not None
             good, bad = gathered["good_prompts"], gathered["bad_prompts"]
@@ -93,17 +97,18 @@ def directions_of_run(
     return directions, {name: residuals.each for name, residuals in gathered.items()}
 
 
-def _saved(run: RunInputs, model: ChatModel) -> dict[str, Tensor] | None:
-    """What the folder holds of directions, None where it holds nothing.
+def saved_directions(folder: RunFolder, layers: int, hidden: int) -> dict[str, Tensor] | None:
+    """What the folder holds of directions, None where it holds nothing: `directions` are unit vectors by residual
+    index, (layers + 1, hidden).
 
     Raises:
         UsageError: when it is damaged.
     """
-    path = run.folder.directions
-    found = kept_tensors(run.folder, path, "good_mean", "bad_mean", "good_along", "bad_along", "directions")
+    path = folder.directions
+    found = kept_tensors(folder, path, "good_mean", "bad_mean", "good_along", "bad_along", "directions")
     if found is None:
         return None
-    depth, hidden = model.depth + 1, model.hidden_size
+    depth = layers + 1
     shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean", "directions"))
     along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
     if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):

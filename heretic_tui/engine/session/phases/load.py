@@ -105,7 +105,7 @@ def _next_dtypes(run: RunInputs, loaded: Loaded, problem: str, work: Work) -> li
         raise HereticError(f"{problem}, and no other dtype is left to try: name more of them{more} (--dtypes)")
     work.note(f"{problem}: {left[0]} is tried next", "warning")
     # Nothing that was found with the dtype that fails may be used with another one.
-    for path in (folder.baseline, folder.responses(None), folder.directions):
+    for path in (folder.baseline, folder.responses(None), folder.directions, folder.writers):
         path.unlink(missing_ok=True)
     run.folder.save_record(replace(run.record, batch_size=None, step_seconds={}, response_prefix=None, reading=None))
     return left

@@ -1,0 +1,229 @@
+"""A trial's edit written as a model or an adapter: from the source's files one matrix at a time, or from the model in
+memory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from heretic_tui.engine.anatomy.kept import kept_writers
+from heretic_tui.engine.anatomy.writers import stream_width
+from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.engine.checkpoint.source import (
+    check_weights,
+    download,
+    load_config,
+    load_tokenizer,
+    save_processor,
+    source_folder,
+)
+from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.export.adapter import make_adapter, save_adapter
+from heretic_tui.engine.export.folder import check_space, whole_or_absent
+from heretic_tui.engine.export.merged import edit_weights, save_whole
+from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
+from heretic_tui.engine.export.record import without_paths
+from heretic_tui.engine.export.steps import Steps
+from heretic_tui.engine.export.streamed import NotStreamable, plan_merge
+from heretic_tui.engine.inputs.prompts import PromptSets
+from heretic_tui.engine.memory import free_memory
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.directions import saved_directions
+from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.workbench import EditBench, open_edit_bench
+from heretic_tui.errors import UsageError, one_line
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.exports import ExportKind
+from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import counted, size_words
+from heretic_tui.work import Work
+
+# What an export takes over from the source beside its weights and what belongs to tokenizer and processor.
+_CONFIGURATIONS = ("config.json", "generation_config.json")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a trial was written with.
+
+    Attributes:
+        batch_size, response_prefix, clock, loaded_as: those that the run's model has (run/record.py).
+        uses_clock: whether the chat template writes the time; None where it was not looked at.
+        dtype: of the matrices.
+        streamed: whether merged weights were made from the source's files.
+        not_streamed: why not; None where that was not asked for.
+    """
+
+    batch_size: int
+    response_prefix: str
+    clock: str
+    loaded_as: str | None
+    uses_clock: bool | None
+    dtype: str
+    streamed: bool = False
+    not_streamed: str | None = None
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What is to be written: the edit of one trial, with the directions that a folder holds, to a folder of its own.
+
+    Attributes:
+        sets: prompts, where the directions are to be found in the folder; None where the folder is that of the run.
+        stream: whether merged weights are made from the source's files where that can be done.
+    """
+
+    settings: Settings
+    folder: RunFolder
+    parameters: Parameters
+    out: Path
+    kind: ExportKind
+    dora: bool
+    sets: PromptSets | None = None
+    stream: bool = True
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """An edit that is made, and how many matrices it changes; `write` writes it to a folder."""
+
+    matrices: int
+    written: Written
+    write: Callable[[Path], None]
+
+
+def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
+    """Write an edit: the first two steps of an export.
+
+    Raises:
+        UsageError: no space, `out` there already, or what cannot be written so.
+        Aborted: from the control; nothing is left of `out` then.
+    """
+    # Before anything of the model is read.
+    refuse_foreign_links(source_folder(what.settings))
+    with steps.taken("edit") as step:
+        ready = _ready(what, work)
+        step.said = counted(ready.matrices, "matrix", "matrices")
+    with steps.taken("write") as step, whole_or_absent(what.out) as beside:
+        ready.write(beside)
+        sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
+        step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
+    return ready.written
+
+
+def _ready(what: Writing, work: Work) -> _Ready:
+    if what.kind == "adapter":
+        return _adapter(what, work)
+    if not what.stream:
+        return _from_memory(what, None, work)
+    try:
+        return _streamed(what, work)
+    except NotStreamable as error:
+        reason = without_paths(str(error))
+    work.note(f"the model is loaded whole, and not edited file by file: {reason}")
+    return _from_memory(what, reason, work)
+
+
+def _streamed(what: Writing, work: Work) -> _Ready:
+    """Merged weights from the source's files.
+
+    Raises:
+        NotStreamable: where they cannot be made so.
+    """
+    settings, folder = what.settings, what.folder
+    if settings.max_shard_size != Settings.model_fields["max_shard_size"].default:
+        raise NotStreamable("the size of its files is set, and else they are as large as those of the source")
+    found = None if what.sets is None else _find_directions(what, work)
+    config = load_config(settings)
+    download(settings, work)
+    # Loading them would tell what is missing.
+    check_weights(settings, config)
+    source, network = source_folder(settings), build_empty(config, settings.trust_remote_code)
+    try:
+        anatomy = kept_writers(folder, network, settings.component_kinds == "fine")
+        kept = saved_directions(folder, len(anatomy.layers), stream_width(network)) if anatomy else None
+    except UsageError as error:
+        raise NotStreamable(f"the run's folder cannot be read ({one_line(error)})") from error
+    if anatomy is None or kept is None:
+        raise NotStreamable("the run's folder does not hold what was found of its layers, as with older versions")
+    method = edit_method(settings.edit_method)
+    plan = plan_merge(source, network, anatomy.writers, kept["directions"], method, what.parameters)
+    written = replace(found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype)
+    check_space(what.out, plan.size)
+
+    def write(out: Path) -> None:
+        plan.write(out, work)
+        for name in _CONFIGURATIONS:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, out / name)
+        load_tokenizer(settings).save_pretrained(out)
+        save_processor(settings, out)
+
+    return _Ready(plan.matrices, written, write)
+
+
+def _find_directions(what: Writing, work: Work) -> Written:
+    """Find in the folder what it does not hold, with the model in memory, and let that go."""
+    found = _facts(_open_bench(what, work))
+    free_memory()
+    return found
+
+
+def _facts_of_run(settings: Settings, folder: RunFolder) -> Written:
+    """
+    Raises:
+        NotStreamable: where run.json lacks something, as with older versions.
+    """
+    record = folder.read_record()
+    batch_size = settings.batch_size or record.batch_size
+    prefix = record.response_prefix if settings.response_prefix is None else settings.response_prefix
+    if batch_size is None or prefix is None or record.clock is None:
+        raise NotStreamable("the run's record does not say all that its trials were measured with")
+    return Written(batch_size, prefix, record.clock, record.loaded_as, uses_clock=None, dtype="")
+
+
+def _from_memory(what: Writing, not_streamed: str | None, work: Work) -> _Ready:
+    """Merged weights from the whole model, unquantised, in memory."""
+
+    def check(model: ChatModel) -> None:
+        check_space(what.out, model.describe("none").weight_bytes)
+
+    bench = _open_bench(what, work, check)
+    edits = bench.edits(what.parameters)
+    edit_weights(bench.model, edits)
+
+    def write(out: Path) -> None:
+        save_whole(bench.model, out, what.settings.max_shard_size, work)
+        save_processor(what.settings, out)
+        copy_missing_tensors(source_folder(what.settings), out, work)
+
+    return _Ready(len(edits), replace(_facts(bench), not_streamed=not_streamed), write)
+
+
+def _adapter(what: Writing, work: Work) -> _Ready:
+    bench = _open_bench(what, work)
+    edits = bench.edits(what.parameters)
+    method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
+    adapted = make_adapter(bench.model, edits, method, what.dora, rank)
+    return _Ready(len(edits), _facts(bench), lambda out: save_adapter(adapted, bench.model, out))
+
+
+def _open_bench(what: Writing, work: Work, check: Callable[[ChatModel], None] | None = None) -> EditBench:
+    whole = what.settings.model_copy(update={"quantization": "none"}) if what.kind == "merged" else what.settings
+    return open_edit_bench(RunInputs.of(whole, what.sets or {}, what.folder, own=what.sets is not None), work, check)
+
+
+def _facts(bench: EditBench) -> Written:
+    model = bench.model
+    return Written(
+        batch_size=model.batch_size,
+        response_prefix=model.response_prefix,
+        clock=model.template.clock.isoformat(),
+        loaded_as=bench.loaded_as,
+        uses_clock=model.template.uses_clock,
+        dtype=model.describe("none").dtype,
+    )
