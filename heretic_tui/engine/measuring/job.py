@@ -22,7 +22,6 @@ from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.checked import (
     certain_at_least,
-    certain_at_least,
     of_responses,
 )
 from heretic_tui.engine.measuring.early_stop import EarlyStop

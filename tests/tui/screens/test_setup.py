@@ -367,7 +367,10 @@ def test_the_time_is_that_of_an_earlier_run_of_the_model(tmp_path: Path) -> None
     async def steps(pilot: Press, app: HereticApp) -> None:
         await found(pilot, app)
         known = before(app)
-        assert "about 11:00: prepare 1:00 + 200 trials of 3.0 s (as guarded-8b-1a2b3c4d took, 6 trials)" in known
+        assert (
+            "about 11:00: first trial after 1:00, then 200 trials of 3.0 s (as guarded-8b-1a2b3c4d took, 6 trials)"
+            in known
+        )
 
     drive(make_app(tmp_path), steps, (120, 40))
 
