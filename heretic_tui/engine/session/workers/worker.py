@@ -89,20 +89,21 @@ class MeasuringWorker:
     # The measuring thread
 
     def _run(self) -> None:
-        try:
-            with self._output_told(), scratch_folder() as folder:
-                bench = open_workbench(self._bundle.unpack(folder), self._work)
-                pool = bench.baseline.pool
-                self._pool = pool if isinstance(pool, FastPool) else None
-                self._device = str(bench.model.device)
-                self._change(READY)
-                self._measure(bench)
-        except HereticError as error:
-            # Whatever it is told of, it would fail the same way once more.
-            self._change(REFUSES, one_line(error))
-        except BaseException as error:
-            log.exception("the worker failed")
-            self._change(FAILED, one_line(error))
+        with self._output_told():
+            try:
+                with scratch_folder() as folder:
+                    bench = open_workbench(self._bundle.unpack(folder), self._work)
+                    pool = bench.baseline.pool
+                    self._pool = pool if isinstance(pool, FastPool) else None
+                    self._device = str(bench.model.device)
+                    self._change(READY)
+                    self._measure(bench)
+            except HereticError as error:
+                # Whatever it is told of, it would fail the same way once more.
+                self._change(REFUSES, one_line(error))
+            except BaseException as error:
+                log.exception("the worker failed")
+                self._change(FAILED, one_line(error))
 
     def _measure(self, bench: Workbench) -> None:
         pool = bench.baseline.pool
