@@ -125,6 +125,11 @@ class Job:
         whole = self.started and None not in self.responses
         return self.dominated or self.error is not None or whole or self.given_up()
 
+    @property
+    def whole(self) -> bool:
+        """Whether a job that has ended was measured in full."""
+        return self.error is None and not (self.part or self.dominated or self.given_up())
+
     def estimate(self) -> float:
         """Expected refusals of a job that was stopped."""
         if self.estimated is not None:

@@ -25,6 +25,7 @@ class TrialBench:
         trials_at_once: how many are in hand while their responses are decoded.
         looks_at_once: how many are in hand of those that are only looked at.
         job: an edit (by the number of its trial, and its parameters) ready for the pool.
+        add_checked: adds to a job that was measured in full what checks find of its edit, unless the pool does so.
         find_openings: how refusals of the model begin, None where that tells nothing. Raises as `Workbench.openings`.
     """
 
@@ -36,6 +37,7 @@ class TrialBench:
     trials_at_once: int
     looks_at_once: int
     job: Callable[[int, Parameters | None], Job]
+    add_checked: Callable[[Job], None]
     find_openings: Callable[[], Openings | None]
 
     @classmethod
@@ -51,6 +53,7 @@ class TrialBench:
             baseline.trials_at_once,
             bench.run.record.looks_at_once,
             bench.job,
+            baseline.add_checked,
             lambda: bench.openings,
         )
 

@@ -326,10 +326,10 @@ class Trials:
             for job in jobs:
                 self._fail(job, one_line(error))
             return False
-        if job.error is None and not job.dominated and not job.given_up():
+        if job.whole:
             # It is in hand until then, so that it is told where it is interrupted.
             with failures_of(job):
-                self._bench.baseline.add_checked(job)
+                self._bench.add_checked(job)
         self._in_hand.remove(job)
         succeeded = self._conclude(job)
         if job.number is not None and self._is_by_hand(job.number):

@@ -9,6 +9,7 @@ import pytest
 
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.metrics.base import Response, metrics_named
+from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.results import read_responses
@@ -38,10 +39,11 @@ def test_an_edit_that_breaks_answers_does_not_look_good(tmp_path: Path) -> None:
     assert figures["refusals"] == figures["broken"], "it declines nothing"
     assert bench.baseline.figures["broken"] == 0
     assert "are broken" in next(f.meaning for f in bench.baseline.evaluation.metrics.figures if f.key == "refusals")
-    bench.keep_responses(0, job.responses)
+    trials = TrialBench.here(bench)
+    trials.keep_responses(0, job.responses)
     records = read_responses(bench.run.folder, 0)
     assert sum(record.broken is not None for record in records) == figures["broken"]
-    assert bench.kept_responses(0) == job.responses
+    assert trials.kept_responses(0) == job.responses
     # Without the setting, as in older runs, it looks as if it answered all.
     off = opened(tmp_path / "off", count_broken_as_refused=False, figures=["broken"])
     assert off.measure(EDIT).figures == pytest.approx({**figures, "refusals": 0})

@@ -158,7 +158,17 @@ def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
         _end_ray(ours)
         raise
     measured = TrialBench(
-        run, evaluation, baseline.responses, baseline.figures, pool, trials, looks, _ordered, lambda: openings
+        run=run,
+        evaluation=evaluation,
+        responses=baseline.responses,
+        figures=baseline.figures,
+        pool=pool,
+        trials_at_once=trials,
+        looks_at_once=looks,
+        job=_ordered,
+        # Workers do so themselves.
+        add_checked=lambda job: None,
+        find_openings=lambda: openings,
     )
     return Crew(measured, pool, ours)
 

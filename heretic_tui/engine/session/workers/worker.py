@@ -111,6 +111,9 @@ class MeasuringWorker:
             while not self._keys or not self._queue.empty():
                 self._take_in(self._queue.get(), bench)
             if ended := pool.work_on(lambda: not self._queue.empty()):
+                if ended.whole:
+                    with failures_of(ended):
+                        bench.baseline.add_checked(ended)
                 self._tell(self._keys.pop(ended), ended)
 
     def _take_in(self, order: Order, bench: Workbench) -> None:
