@@ -51,7 +51,13 @@ class Kind:
 METRICS = Kind("heretic_tui.engine.metrics", "heretic_tui.metrics", "metric")
 JUDGES = Kind("heretic_tui.engine.metrics.judges", "heretic_tui.judges", "judge")
 EDIT_METHODS = Kind("heretic_tui.engine.edits.methods", "heretic_tui.edit_methods", "edit method")
-DIRECTION_METHODS = Kind("heretic_tui.engine.directions.methods", "heretic_tui.direction_methods", "direction method")
+# The simplest first.
+DIRECTION_METHODS = Kind(
+    "heretic_tui.engine.directions.methods",
+    "heretic_tui.direction_methods",
+    "direction method",
+    ("mean_difference", "geometric_median", "clusters", "principal_components", "discriminant", "leace"),
+)
 # What decides comes first, what takes long last.
 CHECKS = Kind(
     "heretic_tui.engine.review.checks",

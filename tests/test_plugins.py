@@ -90,7 +90,11 @@ def test_a_method_of_another_package(package: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("god", None, "there is no direction method 'god': did you mean 'good'? (there are: mean_difference, broken,"),
+        (
+            "god",
+            None,
+            "there is no direction method 'god': did you mean 'good'? (there are: mean_difference, geometric",
+        ),
         ("broken", "import no_such_package\n", "the package 'no_such_package' is not installed; mend it"),
         ("broken", "raise SystemExit(3)\n", "greeters) cannot be imported: 3; mend it, or uninstall its package"),
         ("empty", "", "holds no class METHOD: give greeters_empty a line METHOD ="),

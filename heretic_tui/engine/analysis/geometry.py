@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from geom_median.numpy import compute_geometric_median
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
+from heretic_tui.engine.directions.medians import geometric_median
 from heretic_tui.layer_figures import DirectionFigures, Histogram
 
 BINS = 24
-
-# Weiszfeld's iteration stops when the sum of distances improves by less than this share.
-_MEDIAN_TOLERANCE = 1e-10
 
 
 def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: Tensor) -> list[DirectionFigures]:
@@ -85,13 +81,6 @@ def residual_geometry(good: Tensor, bad: Tensor) -> dict[str, float]:
         "Silh": silhouette(good, bad),
     }
     return {name: round(float(value), 6) for name, value in values.items()}
-
-
-def geometric_median(points: Tensor) -> Tensor:
-    """The point with the least sum of distances to all rows (Weiszfeld), float64 (hidden,). Shape in (n, hidden)."""
-    # The NumPy side of the package: its PyTorch side is slower by the cost of a tensor for each of a thousand norms.
-    found = compute_geometric_median(points.double().numpy(), ftol=_MEDIAN_TOLERANCE)
-    return torch.from_numpy(np.asarray(found.median))
 
 
 def silhouette(good: Tensor, bad: Tensor) -> float:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.analysis.geometry import geometric_median
 from heretic_tui.engine.analysis.projections import pacmap_plane, principal_components, turned
 from heretic_tui.engine.analysis.record import save_views
+from heretic_tui.engine.directions.medians import geometric_median
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.run.folder import RunFolder

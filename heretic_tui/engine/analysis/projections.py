@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.analysis.geometry import geometric_median
+from heretic_tui.engine.directions.medians import geometric_median
 
 # PaCMAP finds neighbours among this many principal components, as its authors do for wide data.
 _COMPONENTS = 100

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from heretic_tui.engine.directions.methods.base import direction_method
+from heretic_tui.engine.directions.methods.base import Given, direction_method
 from heretic_tui.engine.directions.residuals import Residuals, gather_residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.inputs.prompts import Prompt
@@ -37,4 +37,4 @@ def find_directions(model: ChatModel, good: Sequence[str], bad: Sequence[str], s
         tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])
         return gather_residuals(model, tokens, settings.winsorization_quantile)
 
-    return unit_directions(method, residuals(good), residuals(bad), settings.orthogonalize_direction)
+    return unit_directions(method, Given(residuals(good), residuals(bad)), settings.orthogonalize_direction)

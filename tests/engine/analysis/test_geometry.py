@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import silhouette_score
 
 from heretic_tui.control import Aborted, Control
-from heretic_tui.engine.analysis.geometry import geometric_median, residual_geometry, silhouette
+from heretic_tui.engine.analysis.geometry import residual_geometry, silhouette
+from heretic_tui.engine.directions.medians import geometric_median
 from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.events import Event, Progress
 from heretic_tui.work import Work

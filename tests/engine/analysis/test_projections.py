@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from heretic_tui.engine.analysis.geometry import geometric_median
 from heretic_tui.engine.analysis.projections import principal_components, turned
+from heretic_tui.engine.directions.medians import geometric_median
 from tests.support.definitions import clouds
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
+from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.methods.mean_difference import METHOD
 from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.directions.residuals import Residuals
@@ -79,7 +80,8 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any
     store.save(folder)
     each = [torch.stack([store.layer(n, i) for i in range(5)], dim=1) for n in ("good_prompts", "bad_prompts")]
     # Of the embedding of the template's last token there is none.
-    directions = METHOD().directions(*(Residuals(found.mean(0, dtype=torch.float64), found) for found in each)).float()
+    good, bad = (Residuals(found.mean(0, dtype=torch.float64), found) for found in each)
+    directions = METHOD().directions(Given(good, bad)).float()
     directions[0] = 0
 
     def edits(layer: int) -> dict[str, Edit]:

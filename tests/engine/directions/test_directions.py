@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from heretic_tui.engine.analysis.geometry import layer_diagnostics
 from heretic_tui.engine.directions.find import find_directions
 from heretic_tui.engine.directions.interpolation import direction_parts
-from heretic_tui.engine.directions.methods.base import direction_method
+from heretic_tui.engine.directions.methods.base import Given, direction_method
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -31,40 +31,74 @@ def refusal_directions(good: torch.Tensor, bad: torch.Tensor, orthogonalize: boo
     """The directions from two means, which are all that the method of mean differences looks at."""
     method = direction_method("mean_difference")
     found, other = (Residuals(mean, mean[None].float()) for mean in (good, bad))
-    return unit_directions(method, found, other, orthogonalize)
+    return unit_directions(method, Given(found, other), orthogonalize)
 
 
-class Given:
+class Told:
     """A direction method that gives what it is told to."""
+
+    uses: tuple[str, ...] = ()
 
     def __init__(self, directions: torch.Tensor) -> None:
         self._directions = directions
 
-    def directions(self, good: Residuals, bad: Residuals) -> torch.Tensor:
+    def directions(self, given: Given) -> torch.Tensor:
         return self._directions
 
 
 def test_what_a_method_of_somebody_else_s_gives_is_checked() -> None:
     good, bad = (Residuals(mean, mean[None].float()) for mean in means())
+    given = Given(good, bad)
     units = torch.nn.functional.normalize(torch.randn(6, 16), dim=-1)
     # A row of zeros for the embedding is nothing wrong, nor are vectors in half precision.
     units[0] = 0
-    assert torch.equal(unit_directions(Given(units), good, bad, False), units)
-    torch.testing.assert_close(unit_directions(Given(units.half()), good, bad, False), units, atol=1e-3, rtol=1e-3)
-    with pytest.raises(HereticError, match=r"Given gave a tensor of \(5, 16\) in place of \(6, 16\)"):
-        unit_directions(Given(units[1:]), good, bad, False)
-    with pytest.raises(HereticError, match="Given gave a NoneType in place of"):
-        unit_directions(Given(None), good, bad, False)  # type: ignore[arg-type]
+    assert torch.equal(unit_directions(Told(units), given, False), units)
+    torch.testing.assert_close(unit_directions(Told(units.half()), given, False), units, atol=1e-3, rtol=1e-3)
+    with pytest.raises(HereticError, match=r"Told gave a tensor of \(5, 16\) in place of \(6, 16\)"):
+        unit_directions(Told(units[1:]), given, False)
+    with pytest.raises(HereticError, match="Told gave a NoneType in place of"):
+        unit_directions(Told(None), given, False)  # type: ignore[arg-type]
     units[0] = float("nan")
     with pytest.raises(HereticError, match="no finite numbers for the embedding output"):
-        unit_directions(Given(units), good, bad, True)
+        unit_directions(Told(units), given, True)
     units[0] = 0
     units[3] *= 2
-    with pytest.raises(HereticError, match="Given gave a vector of length 2 for layer 2, in place of 1"):
-        unit_directions(Given(units), good, bad, False)
+    with pytest.raises(HereticError, match="Told gave a vector of length 2 for layer 2, in place of 1"):
+        unit_directions(Told(units), given, False)
     units[0] = units[2] = float("nan")
     with pytest.raises(HereticError, match="a vector of length nan for layer 1"):
-        unit_directions(Given(units), good, bad, False)
+        unit_directions(Told(units), given, False)
+
+
+def test_several_directions_are_checked_and_orthogonalised_together() -> None:
+    good, bad = (Residuals(mean, mean[None].float()) for mean in means())
+    given = Given(good, bad, count=3)
+    generator = torch.Generator().manual_seed(2)
+    rows = torch.linalg.qr(torch.randn(6, 16, 3, generator=generator, dtype=torch.float64)).Q.mT
+    rows[0] = 0
+    assert torch.equal(unit_directions(Told(rows), given, False), rows.float())
+    # A method that was asked for three may find one.
+    assert unit_directions(Told(rows[:, 0]), given, False).shape == (6, 16)
+    found = unit_directions(Told(rows), given, True).double()
+    for layer in range(1, 6):
+        torch.testing.assert_close(found[layer] @ found[layer].T, torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)
+        along = found[layer] @ given.good.mean[layer] / given.good.mean[layer].norm()
+        assert along.abs().max() < 1e-6
+        # With the good mean they span what they spanned with it before.
+        both = [torch.cat([each[layer], given.good.mean[layer][None]]) for each in (rows, found)]
+        assert torch.linalg.matrix_rank(torch.cat(both), atol=1e-4) == 4
+    # The first is what it would be alone.
+    torch.testing.assert_close(found[:, 0].float(), unit_directions(Told(rows[:, 0]), given, True))
+    with pytest.raises(
+        HereticError, match=r"Told gave a tensor of \(6, 2, 16\) in place of .* or \(6, 3, 16\): mend it"
+    ):
+        unit_directions(Told(rows[:, :2]), given, False)
+    rows[4, 2] = rows[4, 1]
+    with pytest.raises(HereticError, match=r"vectors for layer 3 that are not at right angles .*one has 1 of another"):
+        unit_directions(Told(rows), given, False)
+    rows[4, 2] *= 3
+    with pytest.raises(HereticError, match="a vector of length 3 for layer 3"):
+        unit_directions(Told(rows), given, False)
 
 
 @pytest.mark.parametrize(("good", "bad", "said"), [([], ["a"], "no good prompts"), (["a"], [], "no bad prompts")])
@@ -168,6 +202,6 @@ def test_every_method_finds_a_direction_that_is_there(name: str) -> None:
     noise[:, :, 0] = noise[0, 0, 0]
     good, bad = noise[0], noise[1] + 10 * there * torch.tensor([0, 1, 1, 1, 1])[:, None]
     one, other = (Residuals(each.mean(dim=0, dtype=torch.float64), each) for each in (good, bad))
-    found = unit_directions(direction_method(name), one, other, False)
+    found = unit_directions(direction_method(name), Given(one, other), False)
     torch.testing.assert_close(found[1:].norm(dim=-1), torch.ones(4))
     assert ((found * there).sum(dim=-1)[1:] > 0.9).all(), "from the good towards the bad prompts"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.anatomy.kept import keep_writers
+from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.edits.bank import EditBank
@@ -73,7 +74,7 @@ def directions_of_run(
         if found is None:
             assert reader is not None
             good, bad = gathered["good_prompts"], gathered["bad_prompts"]
-            vectors = unit_directions(run.direction_method, good, bad, run.settings.orthogonalize_direction)
+            vectors = unit_directions(run.direction_method, Given(good, bad), run.settings.orthogonalize_direction)
             found = {
                 "good_mean": good.mean,
                 "bad_mean": bad.mean,

@@ -1,0 +1,23 @@
+"""Geometric median: the geometric median of the bad prompts' residuals minus that of the good ones', at length one.
+
+The geometric median is the point with the least sum of distances to all prompts (Weiszfeld 1937): a few prompts that
+are unlike all others move a mean, and hardly a median. Costs no pass; on a CPU about a second a layer for 800 prompts
+of a model with 4,096 channels.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from heretic_tui.engine.directions.medians import geometric_median
+from heretic_tui.engine.directions.methods.base import EachLayer
+
+
+class GeometricMedian(EachLayer):
+    """r_l = normalise(median_bad_l − median_good_l)."""
+
+    def of_layer(self, good: Tensor, bad: Tensor, count: int) -> Tensor:
+        return geometric_median(bad) - geometric_median(good)
+
+
+METHOD = GeometricMedian
