@@ -60,7 +60,7 @@ class Plain:
             kernel = parameters.components.get(writer.component)
             if kernel and (strength := kernel.strength(writer.layer)):
                 parts = direction_parts(bench.directions.vectors, parameters.direction_index, writer.layer)
-                v = torch.stack([share * bench.directions.vectors[j] for j, share in parts]).sum(dim=0)
+                v = torch.stack([bench.directions.vectors[j].T @ share.float() for j, share in parts]).sum(dim=0)
                 edits[writer.name] = make_edit(
                     writer.weight(), v, strength, edit_method(bench.run.settings.edit_method)
                 )

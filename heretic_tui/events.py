@@ -191,12 +191,14 @@ class BaselineMeasured(Event):
 @dataclass(frozen=True, kw_only=True)
 class DirectionsFound(Event):
     """Diagnostics of the directions, one entry per residual index (0 is the embedding output); `cosines` between them,
-    (layers + 1, layers + 1)."""
+    (layers + 1, layers + 1). `rank`: how many directions a layer has; figures are of the leading one of them
+    (engine/directions/subspaces.py)."""
 
     type = "directions_found"
     layers: list[DirectionFigures]
     histograms: list[Histogram] = field(default_factory=list)
     cosines: list[list[float]] = field(default_factory=list)
+    rank: int = 1
 
     def problem(self) -> str | None:
         return None if len(self.layers) >= 2 else "'layers' are too few"

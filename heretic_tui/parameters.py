@@ -24,12 +24,15 @@ class Kernel:
         max_weight_position: layer of the peak, real-valued.
         min_weight: strength at distance `min_weight_distance` (absolute, not a fraction of the peak).
         min_weight_distance: reach in layers; beyond it a layer is not edited.
+        shares: where a layer has several directions, how strongly the second and each further one is taken out, as a
+            share of the strength of the first; empty: all alike.
     """
 
     max_weight: float
     max_weight_position: float
     min_weight: float
     min_weight_distance: float
+    shares: tuple[float, ...] = ()
 
     def strength(self, layer: int) -> float:
         """λ for a layer: linear from `max_weight` at the peak to `min_weight` at the reach, 0 beyond it."""
@@ -37,6 +40,28 @@ class Kernel:
         if distance > self.min_weight_distance:
             return 0.0
         return self.max_weight + distance / self.min_weight_distance * (self.min_weight - self.max_weight)
+
+    def strengths(self, layer: int, rank: int) -> tuple[float, ...]:
+        """λ for each of a layer's directions.
+
+        Args:
+            rank: how many there are.
+
+        Raises:
+            UsageError: where there are shares for another number of directions.
+        """
+        strength = self.strength(layer)
+        if self.shares and len(self.shares) != rank - 1:
+            raise UsageError(
+                f"the edit has shares for {len(self.shares) + 1} directions of a layer, and the layers have {rank}"
+            )
+        return (strength, *(strength * share for share in self.shares or (1.0,) * (rank - 1)))
+
+    def to_json(self) -> dict[str, object]:
+        """Without what is not said."""
+        found = asdict(self)
+        shares = found.pop("shares")
+        return {**found, "shares": list(shares)} if shares else found
 
 
 @dataclass(frozen=True)
@@ -54,7 +79,7 @@ class Parameters:
     def to_json(self) -> dict[str, object]:
         return {
             "direction_index": self.direction_index,
-            "components": {name: asdict(kernel) for name, kernel in self.components.items()},
+            "components": {name: kernel.to_json() for name, kernel in self.components.items()},
         }
 
     @staticmethod
@@ -97,12 +122,20 @@ class Parameters:
 def _kernel(record: object, where: str) -> Kernel:
     if not isinstance(record, dict):
         raise UsageError(f"{where}: expected an object with the four kernel parameters")
-    names = tuple(Kernel.__dataclass_fields__)
-    _only_keys(record, set(names), where)
-    kernel = Kernel(*(_number(record, name, where) for name in names))
+    names = tuple(name for name in Kernel.__dataclass_fields__ if name != "shares")
+    _only_keys(record, {*names, "shares"}, where)
+    peak, position, floor, reach = (_number(record, name, where) for name in names)
+    kernel = Kernel(peak, position, floor, reach, _shares(record.get("shares", []), where))
     if kernel.min_weight_distance <= 0:
         raise UsageError(f"{where}: min_weight_distance must be above 0, not {kernel.min_weight_distance:g}")
     return kernel
+
+
+def _shares(given: object, where: str) -> tuple[float, ...]:
+    if not isinstance(given, list):
+        raise UsageError(f"{where}: shares must be a list of numbers")
+    shares = {f"shares[{place}]": value for place, value in enumerate(given)}
+    return tuple(_number(shares, name, where) for name in shares)
 
 
 def _only_keys(record: dict[str, object], known: set[str], where: str) -> None:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables, worth_showing
-from heretic_tui.parameters import Parameters
+from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.finding import finding
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.words import counted, done_of, duration, of_trial, quantity
@@ -49,7 +49,7 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.BaselineMeasured():
             yield "original", _base(event, state)
         case ev.DirectionsFound():
-            yield "directions", f"one for each of {len(event.layers) - 1} layers"
+            yield "directions", f"{'one' if event.rank == 1 else event.rank} for each of {len(event.layers) - 1} layers"
         case ev.LayersAnalysed():
             for place, sentence in enumerate(finding(event.layers, event.refusal).sentences):
                 yield "" if place else "layers", sentence
@@ -201,6 +201,16 @@ def direction_words(parameters: Parameters | None) -> str:
         return ""
     index = parameters.direction_index
     return "own direction per layer" if index is None else f"one direction, from layer {index:.1f}"
+
+
+def shares_words(kernel: Kernel) -> str:
+    """What follows a kernel where further directions are taken out with shares of its strength: ` (directions 2 to 3:
+    0.50, 0.12 of it)`."""
+    if not kernel.shares:
+        return ""
+    last = len(kernel.shares) + 1
+    which = "direction 2" if last == 2 else f"directions 2 to {last}"
+    return f" ({which}: {', '.join(f'{share:.2f}' for share in kernel.shares)} of it)"
 
 
 def direction_cell(parameters: Parameters | None) -> str:

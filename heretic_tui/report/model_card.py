@@ -105,6 +105,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     lines += [
         f"Directions: {_method(DIRECTION_METHODS, str(settings['direction_method']))}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
+        f"{'' if record.rank == 1 else f'Each layer has {record.rank}, and the edit is of that rank. '}"
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
         "edited modules were left as they are.",
         "",

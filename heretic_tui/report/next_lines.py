@@ -112,9 +112,9 @@ def _adapter(record: ExportRecord, out: str, base: str) -> list[NextLines]:
 
 
 def _rank(record: ExportRecord) -> int:
-    """That of a LoRA; one that is exactly the edit is of rank 1."""
+    """That of a LoRA; one that is exactly the edit has as many ranks as a layer has directions."""
     rank = record.settings.get("full_normalization_lora_rank")
-    return rank if record.approximate and isinstance(rank, int) else 1
+    return max(rank, record.rank) if record.approximate and isinstance(rank, int) else record.rank
 
 
 def _name_of(place: str) -> str:

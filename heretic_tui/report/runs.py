@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
-from heretic_tui.report.lines import direction_cell, error_text
+from heretic_tui.report.lines import direction_cell, error_text, shares_words
 from heretic_tui.report.plan import compared_words
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.exports import ExportFigures
@@ -122,7 +122,7 @@ def details_text(shown: RunDetails) -> list[str]:
     for trial in sorted(front, key=lambda t: [t.figures[figure.key] for figure in figures[:2]]):
         kernels = "; ".join(
             f"{name}: {kernel.max_weight:.2f} at {kernel.max_weight_position:.1f}, "
-            f"{kernel.min_weight:.2f} at {kernel.min_weight_distance:.1f}"
+            f"{kernel.min_weight:.2f} at {kernel.min_weight_distance:.1f}{shares_words(kernel)}"
             for name, kernel in (trial.parameters.components.items() if trial.parameters else ())
         )
         texts = (counted_text(trial, figure, prompts) for figure in figures)

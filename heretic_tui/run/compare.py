@@ -65,7 +65,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Found:
-    """What a run's directions are made of, (layers + 1, hidden) each."""
+    """A run's directions, of several of a layer the leading one, and what they are made of: (layers + 1, hidden)
+    each."""
 
     directions: _Vectors
     difference: _Vectors
@@ -117,7 +118,7 @@ def _row(index: int, between: _Vectors, one: _Vectors, other: _Vectors) -> Compa
 
 def _load(run: RunFolder) -> _Found:
     saved = read_directions(run)
-    return _Found(saved.directions.astype(np.float64), saved.bad_mean - saved.good_mean)
+    return _Found(saved.leading.astype(np.float64), saved.bad_mean - saved.good_mean)
 
 
 def _sentence(layers: Sequence[ComparedLayer], mean: float) -> str:

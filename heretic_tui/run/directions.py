@@ -12,20 +12,23 @@ from safetensors import SafetensorError
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.run.folder import RunFolder
 
+# (layers + 1, k, hidden).
 Directions: TypeAlias = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class SavedDirections:
-    """What directions.safetensors holds, each (layers + 1, hidden). Index 0 is the embedding output, index l + 1 the
-    output of layer l.
+    """What directions.safetensors holds. Index 0 is the embedding output, index l + 1 the output of layer l.
 
     Attributes:
-        directions: vectors of length one.
-        good_mean, bad_mean: mean residuals of the good and of the bad prompts.
+        directions: (layers + 1, k, hidden), of length one and orthogonal to each other in each layer.
+        leading: of each layer the one direction that figures of a single direction are about, (layers + 1, hidden): its
+            own where it has one.
+        good_mean, bad_mean: mean residuals of the good and of the bad prompts, (layers + 1, hidden).
     """
 
     directions: Directions
+    leading: NDArray[np.float32]
     good_mean: NDArray[np.float64]
     bad_mean: NDArray[np.float64]
 
@@ -43,20 +46,25 @@ def read_directions(run: RunFolder) -> SavedDirections:
     try:
         run.check(run.directions)
         found = load_file(run.directions)
-        saved = SavedDirections(found["directions"], found["good_mean"], found["bad_mean"])
+        directions = found["directions"]
+        # Older versions kept one direction of each layer, without the dimension of k.
+        if directions.ndim == 2:
+            directions = directions[:, None]
+        leading = found.get("leading", directions[:, 0])
+        saved = SavedDirections(directions, leading, found["good_mean"], found["bad_mean"])
     except FileNotFoundError as error:
         raise UsageError(
             f"run {run.name} has no directions yet: the same `heretic-tui run` command finds them"
         ) from error
     except UsageError as error:
         raise _damaged(str(error)) from error
-    except (SafetensorError, KeyError, OSError, ValueError) as error:
+    except (SafetensorError, KeyError, OSError, ValueError, IndexError) as error:
         raise _damaged(f"{run.directions} is damaged ({one_line(error)})") from error
-    shapes = {saved.directions.shape, saved.good_mean.shape, saved.bad_mean.shape}
-    if len(shapes) > 1:
-        raise _damaged(f"{run.directions} is damaged (its tensors do not belong together)")
-    if len(saved.directions.shape) != 2 or len(saved.directions) < 2:
+    shape = saved.directions.shape
+    if len(shape) != 3 or shape[0] < 2 or not shape[1]:
         raise _damaged(f"{run.directions} is damaged (it holds no directions of layers)")
+    if {saved.leading.shape, saved.good_mean.shape, saved.bad_mean.shape} != {(shape[0], shape[2])}:
+        raise _damaged(f"{run.directions} is damaged (its tensors do not belong together)")
     return saved
 
 

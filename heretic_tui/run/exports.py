@@ -140,6 +140,7 @@ class ExportRecord(ExportFigures):
             which read them in padded batches.
         loaded_as: the entry of the setting `dtypes` that the model was loaded with.
         parameters: as plain JSON (parameters.py).
+        rank: directions of a layer, all of which the edit takes out.
         coverage: how many matrices were edited, in words.
         versions: of the libraries.
         files: SHA-256 of the weight files by name.
@@ -169,6 +170,7 @@ class ExportRecord(ExportFigures):
     kind: ExportKind
     dora: bool
     parameters: dict[str, object]
+    rank: int = 1
     coverage: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     files: dict[str, str]

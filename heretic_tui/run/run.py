@@ -46,8 +46,8 @@ class Run:
 
     @cached_property
     def directions(self) -> Directions:
-        """A direction of length one for each residual index, (layers + 1, hidden) float32: index 0 is the embedding
-        output, index l + 1 the output of layer l."""
+        """The directions of each residual index, of length one, (layers + 1, k, hidden) float32, k being 1 with most
+        methods: index 0 is the embedding output, index l + 1 the output of layer l."""
         return read_directions(self.folder).directions
 
     @cached_property

@@ -20,6 +20,7 @@ _CAME_LATER: Mapping[str, object] = {
     "early_stop": True,
     "screening": "off",
     "direction_method": "mean_difference",
+    "direction_weights": "together",
     "objectives": ["kl_divergence", "refusals"],
     "judge": "markers",
     "refusal_languages": [],

@@ -147,6 +147,11 @@ class Settings(BaseModel):
     orthogonalize_direction: bool = _setting(
         True, "Ablation", "leave alone what directions share with the harmless prompts' mean"
     )
+    direction_weights: Literal["together", "each"] = _setting(
+        "together",
+        "Ablation",
+        "where a layer has several directions: all with one weight, or each with one of its own that is searched",
+    )
     edit_method: Annotated[str, EDIT_METHODS] = _setting(
         "norm_preserving", "Ablation", "how a direction is taken out of a matrix"
     )

@@ -45,6 +45,7 @@ _TITLES = {
     "count_broken_as_refused": "count broken as refused",
     "direction_method": "direction method",
     "orthogonalize_direction": "orthogonalize direction",
+    "direction_weights": "weights of directions",
     "edit_method": "edit method",
     "component_kinds": "kernels",
     "account_for_post_norm": "account for norms behind",

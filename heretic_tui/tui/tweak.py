@@ -15,6 +15,8 @@ from heretic_tui.parameters import Kernel, Parameters
 # What a step is where a knob is turned once, and where it is turned far; shares of weight, layers.
 _WEIGHT, _LAYERS = (0.05, 0.25), (0.5, 2.0)
 _DIRECTION = "direction_index"
+# Before the number of a direction, the share that it is taken out with (engine/search/space.py).
+_OTHER = "share_"
 # Prompts that are answered at every turn, at most.
 MOST_PINNED = 4
 
@@ -85,6 +87,9 @@ class Tweak:
         kernel = edit.components[component]
         if part == "min_weight":
             return _share(kernel) if of else self._shares[component]
+        if part.startswith(_OTHER):
+            place = _place(part)
+            return kernel.shares[place] if place < len(kernel.shares) else 1.0
         number: float = getattr(kernel, part)
         return number
 
@@ -129,13 +134,23 @@ class Tweak:
         kernel, original = self.now.components[component], self.start.components[component]
         if part == "min_weight":
             self._shares[component] = value
+        elif part.startswith(_OTHER):
+            kernel = replace(kernel, shares=self._others(component, part, value))
         else:
-            kernel = replace(kernel, **{part: value})
+            kernel = replace(kernel, **{part: value})  # type: ignore[arg-type]
         kernel = replace(kernel, min_weight=self._shares[component] * kernel.max_weight)
         if _near(kernel, original):
             kernel = original
         self.now = replace(self.now, components={**self.now.components, component: kernel})
         return self.now != before
+
+    def _others(self, component: str, part: str, value: float) -> tuple[float, ...]:
+        """The shares of a component's further directions, one of them turned."""
+        kernel = self.now.components[component]
+        count = sum(knob.name.startswith(f"{component}.{_OTHER}") for knob in self.knobs)
+        shares = list(kernel.shares or (1.0,) * count)
+        shares[_place(part)] = value
+        return tuple(shares)
 
     # The engine
 
@@ -190,7 +205,18 @@ def _share(kernel: Kernel) -> float:
 
 def _near(one: Kernel, other: Kernel) -> bool:
     """Whether two are the same but for rounding."""
-    return all(math.isclose(a, b, abs_tol=1e-9) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    numbers = zip(_numbers(one), _numbers(other), strict=False)
+    return len(one.shares) == len(other.shares) and all(math.isclose(a, b, abs_tol=1e-9) for a, b in numbers)
+
+
+def _numbers(kernel: Kernel) -> tuple[float, ...]:
+    peak, position = kernel.max_weight, kernel.max_weight_position
+    return peak, position, kernel.min_weight, kernel.min_weight_distance, *kernel.shares
+
+
+def _place(part: str) -> int:
+    """Of a share among a kernel's shares: the first is that of the second direction."""
+    return int(part.removeprefix(_OTHER)) - 2
 
 
 def _knobs(start: Parameters, ranges: Mapping[str, tuple[float, float]]) -> list[Knob]:
@@ -206,6 +232,10 @@ def _knobs(start: Parameters, ranges: Mapping[str, tuple[float, float]]) -> list
             name = f"{component}.{part}"
             if name in ranges:
                 found.append(Knob(name, f"{short} {label}", *ranges[name], steps))
+        for name in ranges:
+            if name.startswith(f"{component}.{_OTHER}"):
+                label = f"{short} direction {_place(name.rpartition('.')[2]) + 2}"
+                found.append(Knob(name, label, *ranges[name], _WEIGHT))
     if _DIRECTION in ranges:
         found.append(Knob(_DIRECTION, "direction", *ranges[_DIRECTION], (0.1, 1.0)))
     return found

@@ -74,6 +74,22 @@ class Short(Judge):
 METHOD = Short
 '''
 
+TWO = '''"""Two: the difference of means, and beside it the direction along which the bad prompts differ most."""
+
+import torch
+
+
+class Two:
+    def directions(self, good, bad):
+        first = torch.nn.functional.normalize(bad.mean - good.mean, dim=-1)
+        spread = bad.each.double().movedim(0, 1) - bad.mean[:, None]
+        spread = spread - (spread @ first[..., None]) * first[:, None]
+        return torch.stack([first, torch.linalg.svd(spread, full_matrices=False).Vh[:, 0]], dim=1)
+
+
+METHOD = Two
+'''
+
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, methods: Mapping[tuple[Kind, str], str]) -> None:
     """Put a package on the path whose entry points name these methods; the text of each is a module of its own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from heretic_tui import events as ev
@@ -50,6 +52,23 @@ def test_the_weight_at_the_reach_keeps_its_share_of_the_peak() -> None:
     tweak.turn(1, far=True)
     kernel = tweak.now.components["attn.o_proj"]
     assert kernel.min_weight == pytest.approx(kernel.max_weight / 2)
+
+
+def test_further_directions_have_a_knob_each() -> None:
+    ranges = {**RANGES, "attn.o_proj.share_2": (0.0, 1.0), "attn.o_proj.share_3": (0.0, 1.0)}
+    start = replace(START, components={"attn.o_proj": replace(START.components["attn.o_proj"], shares=(0.5, 0.9))})
+    tweak = at(Tweak(3, start, ranges), "attn.o direction 3")
+    assert tweak.value(tweak.knobs[tweak.at]) == 0.9
+    assert tweak.turn(-1)
+    assert tweak.now.components["attn.o_proj"].shares == (0.5, 0.85)
+    assert tweak.turn(1)
+    assert not tweak.changed
+    # Without any all are alike, until one is turned.
+    alike = at(Tweak(3, START, ranges), "attn.o direction 2")
+    assert alike.turn(-1)
+    assert alike.now.components["attn.o_proj"].shares == (0.95, 1.0)
+    assert alike.reset_all()
+    assert alike.now == START
 
 
 def test_what_is_said_of_an_older_edit_is_not_taken() -> None:

@@ -14,7 +14,7 @@ BINS = 24
 
 def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: Tensor) -> list[DirectionFigures]:
     """One entry per residual index, from the mean residuals (layers + 1, hidden) and from what every prompt's residual
-    has along its layer's direction (prompts, layers + 1)."""
+    has along its layer's leading direction (prompts, layers + 1)."""
     difference = bad - good
     along = cosine_similarity(difference, good, dim=-1)
     columns = {
@@ -42,7 +42,7 @@ def histograms(good_along: Tensor, bad_along: Tensor) -> list[Histogram]:
 
 
 def direction_cosines(directions: Tensor) -> list[list[float]]:
-    """Cosines between the layers' directions, (layers + 1, layers + 1)."""
+    """Cosines between the layers' directions, (layers + 1, hidden): (layers + 1, layers + 1)."""
     return [[round(value, 3) for value in row] for row in (directions @ directions.T).tolist()]
 
 

@@ -25,8 +25,9 @@ class LayerEffects:
     errors; and the log-odds without any.
 
     Attributes:
-        edit: bad prompts; the layer's own writers edited with weight 1, so that the layer does not write the direction.
-        stream: bad prompts; the direction projected out of the stream that the layer puts out, h - (h·v) v.
+        edit: bad prompts; the layer's own writers edited with weight 1, so that the layer does not write its
+            directions.
+        stream: bad prompts; the directions projected out of the stream that the layer puts out, h - Vᵀ V h.
         add: good prompts; the difference of the two means added there, h + |r| v.
         bad, good: mean log-odds of the unedited model.
     """
@@ -75,6 +76,7 @@ def try_layers(
     good: Sequence[Tokens],
     refusal_tokens: Sequence[int],
     directions: Tensor,
+    added: Tensor,
     lengths: Sequence[float],
     edits_of_layer: Callable[[int], Mapping[str, Edit]],
     progress: ProgressReport,
@@ -83,9 +85,10 @@ def try_layers(
 
     Args:
         bad, good: prompts that the model refuses, and that it answers.
-        directions: unit vectors by residual index, (layers + 1, hidden).
-        lengths: |r| by residual index: how much of the direction is added.
-        edits_of_layer: the edits that keep one layer from writing its direction, by the writer's name.
+        directions: orthonormal in each layer, by residual index, (layers + 1, k, hidden).
+        added: what is added, unit vectors (layers + 1, hidden).
+        lengths: |r| by residual index: how much of it is added.
+        edits_of_layer: the edits that keep one layer from writing its directions, by the writer's name.
 
     Raises:
         torch.OutOfMemoryError: when a single row is too much.
@@ -124,7 +127,7 @@ def try_layers(
         replay = PartialPass(model, batch, whole)
         base_good[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
-            with change_output(module, partial(_with, directions[layer + 1] * lengths[layer + 1])):
+            with change_output(module, partial(_with, added[layer + 1] * lengths[layer + 1])):
                 add[layer, batch.rows] = odds(replay.logits_from(layer))
             tell(len(batch.rows))
 
@@ -136,11 +139,12 @@ def try_layers(
     )  # fmt: skip
 
 
-def _without(v: Tensor, hidden: Tensor) -> Tensor:
-    """h - (h·v) v, in float32."""
-    direction = v.to(hidden.device)
+def _without(directions: Tensor, hidden: Tensor) -> Tensor:
+    """h - Vᵀ V h, in float32; directions (k, hidden)."""
     stream = hidden.float()
-    return (stream - (stream @ direction)[..., None] * direction).to(hidden.dtype)
+    for direction in directions.to(hidden.device):
+        stream = stream - (stream @ direction)[..., None] * direction
+    return stream.to(hidden.dtype)
 
 
 def _with(push: Tensor, hidden: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from heretic_tui.engine.analysis.logit_lens import Reading
 from heretic_tui.engine.analysis.projections import principal_components, turned
 from heretic_tui.engine.analysis.separation import area_under_curve
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
+from heretic_tui.engine.directions.subspaces import saved_leading
 from heretic_tui.engine.measuring.refusal_tokens import RefusalTokens
 from heretic_tui.engine.tensor_files import kept_tensors
 from heretic_tui.events import LayersAnalysed
@@ -53,7 +54,7 @@ def geometry_of(store: ResidualStore, work: Work) -> tuple[list[LayerFigures], T
 
 def with_separation(rows: Sequence[LayerFigures], store: ResidualStore, directions: Tensor) -> list[LayerFigures]:
     """The rows with the AUC of their direction on the evaluation prompts, which it was not made from, and a 95 %
-    interval."""
+    interval; directions (layers + 1, hidden)."""
     good = store.along("good_evaluation_prompts", directions)
     bad = store.along("bad_evaluation_prompts", directions)
     areas = [area_under_curve(good[:, row.index], bad[:, row.index]) for row in rows]
@@ -122,7 +123,7 @@ def analysis_without_model(folder: RunFolder, work: Work) -> LayersAnalysed:
     rows, _ = geometry_of(store, work)
     found = kept_tensors(folder, folder.directions, "directions")
     if found and set(store.names) >= {"good_evaluation_prompts", "bad_evaluation_prompts"}:
-        rows = with_separation(rows, store, found["directions"])
+        rows = with_separation(rows, store, saved_leading(found))
     prompts = {name: store.count(name) for name in store.names}
     return LayersAnalysed(layers=rows, prompts=prompts)
 

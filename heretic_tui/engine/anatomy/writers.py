@@ -77,16 +77,16 @@ class Writer:
         owner, key = (self.stack.owner, self.stack.key) if self.stack else (self.module, "weight")
         setattr(owner, key, nn.Parameter(stored, requires_grad=False))
 
-    def through_post_norm(self, direction: Tensor) -> Tensor:
-        """The vector, not of unit length, whose part the matrix must lose for `direction` (hidden,) to be gone from
-        what it adds; linear in the direction.
+    def through_post_norm(self, directions: Tensor) -> Tensor:
+        """The vectors, not of unit length, whose part the matrix must lose for directions, columns (hidden, k), to be
+        gone from what it adds; linear in the directions.
 
         Behind a norm of gain γ the stream gets γ ∘ y / rms(y), whose component along v is y's along γ ∘ v.
         """
         if self.post_norm_gain is None:
-            return direction
-        scaled = self.post_norm_gain.to(direction) * direction
-        return scaled - scaled.mean() if self.centred else scaled
+            return directions
+        scaled = self.post_norm_gain.to(directions)[:, None] * directions
+        return scaled - scaled.mean(dim=0) if self.centred else scaled
 
     def pieces(self) -> Iterator[Tensor]:
         """W as it comes from `weight`, or of fused experts, which may take gigabytes in float32, some at a time."""

@@ -16,9 +16,9 @@ from heretic_tui.settings.schema import Settings
 
 
 def find_directions(model: ChatModel, good: Sequence[str], bad: Sequence[str], settings: Settings) -> Tensor:
-    """A vector of length one for each residual index, float32 (layers + 1, hidden) on the CPU, from the good prompts
-    towards the bad ones. Index 0 is the embedding output, index l + 1 the output of layer l. Prompts go through the
-    model in batches of `model.batch_size`.
+    """The directions of each residual index, float32 (layers + 1, k, hidden) on the CPU, of length one and orthogonal
+    to each other; with most methods k is 1, and they lead from the good prompts towards the bad ones. Index 0 is the
+    embedding output, index l + 1 the output of layer l. Prompts go through the model in batches of `model.batch_size`.
 
     Args:
         good, bad: prompts that the model answers, and prompts that it refuses.

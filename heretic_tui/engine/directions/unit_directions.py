@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from heretic_tui.engine.directions.methods.base import DirectionMethod, Given
+from heretic_tui.engine.directions.subspaces import of_layers
 from heretic_tui.errors import HereticError
 from heretic_tui.plugins import DIRECTION_METHODS, calling
 
@@ -17,7 +18,7 @@ _NOT_ONE = 1e-2
 
 
 def unit_directions(method: DirectionMethod, given: Given, orthogonalize: bool) -> Tensor:
-    """A unit vector for each layer, float32 (layers + 1, hidden); or several, orthonormal, (layers + 1, k, hidden).
+    """The directions of each layer, float32 (layers + 1, k, hidden): of length one, and at right angles to each other.
 
     With `orthogonalize`, the component along the good mean is removed and the rest normalised again, so that the edit
     leaves alone what harmless prompts have in common (projected ablation).
@@ -27,7 +28,7 @@ def unit_directions(method: DirectionMethod, given: Given, orthogonalize: bool) 
             orthogonalising.
     """
     found = found_directions(method, given)
-    return orthogonalized(found, given.good.mean) if orthogonalize else found.float()
+    return of_layers(orthogonalized(found, given.good.mean) if orthogonalize else found.float())
 
 
 def found_directions(method: DirectionMethod, given: Given) -> Tensor:

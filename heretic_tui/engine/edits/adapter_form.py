@@ -23,9 +23,9 @@ class AdapterForm:
     magnitude: Tensor | None = None
 
 
-def of_rank_one(edit: Edit) -> AdapterForm:
-    """An edit that scales no rows, as the LoRA of rank 1 that it is: A = aᵀ, B = −b."""
-    return AdapterForm(edit.a[None], -edit.b[:, None])
+def exact_lora(edit: Edit) -> AdapterForm:
+    """An edit that scales no rows, as the LoRA of its rank that it is: A = aᵀ, B = −b."""
+    return AdapterForm(edit.a.mT, -edit.b)
 
 
 def nearest_lora(edit: Edit, weight: Tensor, rank: int) -> AdapterForm:

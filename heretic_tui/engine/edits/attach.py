@@ -21,8 +21,8 @@ Attached = AbstractContextManager[None]
 
 
 def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, Edit]:
-    """The edits of several trials side by side: a (trials, d_in), b and c (trials, d_out); a trial that leaves a
-    matrix alone has an edit of nothing there."""
+    """The edits of several trials side by side, all of one rank: a (trials, d_in, k), b (trials, d_out, k), c (trials,
+    d_out); a trial that leaves a matrix alone has an edit of nothing there."""
     result: dict[str, Edit] = {}
     for writer in writers:
         edits = [edits.get(writer.name) for edits in trials]
@@ -32,9 +32,10 @@ def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, E
         nothing = Edit(torch.zeros_like(some.a), torch.zeros_like(some.b), None)
         each = [edit or nothing for edit in edits]
         scaled = any(edit.c is not None for edit in each)
-        ones = torch.ones_like(some.b)
+        ones = torch.ones_like(some.b[..., 0])
         result[writer.name] = Edit(
-            torch.stack([edit.a for edit in each]),
+            # In memory the d_in numbers of each direction lie side by side, as a product with all of them wants it.
+            torch.stack([edit.a.mT for edit in each]).mT,
             torch.stack([edit.b for edit in each]),
             torch.stack([ones if edit.c is None else edit.c for edit in each]) if scaled else None,
         )
@@ -100,16 +101,16 @@ def under(writers: tuple[Writer, ...], edits_of_row: Sequence[Edits]) -> Callabl
 
 def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Replacement:
     bias = writer.bias
-    a, b, c = edit.a, edit.b, edit.c
     # c ∘ (y − bias) + bias = c ∘ y + (1 − c) ∘ bias: the bias is no part of the matrix and stays as it is.
+    c = edit.c
     offset = None if bias is None or c is None else (1 - c) * bias.float()
     rows: Tensor | None = None
     if trial_of_row is not None:
         # Vectors of each row, of shapes that broadcast with (rows, tokens, d).
-        rows = trial_of_row.to(a.device)
-        b = b[rows, None]
+        rows = trial_of_row.to(edit.a.device)
         c = None if c is None else c[rows, None]
         offset = None if offset is None else offset[rows, None]
+    taken_out = _of_all_rows(edit) if rows is None else _row_by_row(edit, rows, writer.name)
 
     in_force = _in_force()
 
@@ -122,26 +123,51 @@ def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Rep
             y = y * c
         if offset is not None:
             y = y + offset
-        if rows is None:
-            along = (x @ a)[..., None]
-        else:
-            if x.ndim != 3 or len(x) != len(rows):
-                raise RowsLost(f"{writer.name} sees {tuple(x.shape)} where the batch has {len(rows)} rows")
-            along = (x @ a.T).gather(-1, rows[:, None, None].expand(-1, x.shape[1], 1))
-        return torch.addcmul(y, along, b, value=-1).to(output.dtype)
+        return taken_out(x, y).to(output.dtype)
 
     return edited
+
+
+def _of_all_rows(edit: Edit) -> Replacement:
+    """y − B Aᵀx from x (…, d_in) and y (…, d_out)."""
+    if edit.rank == 1:
+        # With vectors: on a CPU a product with a matrix of one column takes longer.
+        a, b = edit.a[..., 0], edit.b[..., 0]
+        return lambda x, y: torch.addcmul(y, (x @ a)[..., None], b, value=-1)
+    a, b = edit.a, edit.b.mT
+    return lambda x, y: torch.addmm(y.flatten(0, -2), (x @ a).flatten(0, -2), b, alpha=-1).view_as(y)
+
+
+def _row_by_row(edit: Edit, rows: Tensor, name: str) -> Replacement:
+    """The same where each row has the edit of its trial, from x (rows, tokens, d_in) and y (rows, tokens, d_out)."""
+    rank = edit.rank
+    # Of all trials side by side, (d_in, trials · k): a product with all of them costs less than a copy for each row.
+    a = edit.a.mT.flatten(0, 1).T
+    b = edit.b[rows]
+    places = (rows[:, None] * rank + torch.arange(rank, device=rows.device))[:, None]
+
+    def taken_out(x: Tensor, y: Tensor) -> Tensor:
+        if x.ndim != 3 or len(x) != len(rows):
+            raise RowsLost(f"{name} sees {tuple(x.shape)} where the batch has {len(rows)} rows")
+        along = (x @ a).gather(-1, places.expand(-1, x.shape[1], -1))
+        if rank == 1:
+            return torch.addcmul(y, along, b.mT, value=-1)
+        return torch.baddbmm(y, along, b.mT, alpha=-1)
+
+    return taken_out
 
 
 def _product_edit(edit: Edit) -> Transform:
     """The edit of fused experts as a transform of their products, which biases and routing weights come after."""
 
     def transform(x: Tensor, y: Tensor, experts: Tensor) -> Tensor:
-        edited = y.float()
+        edited, wide = y.float(), x.float()
         if edit.c is not None:
             edited = edited * edit.c[experts]
-        along = (x.float() * edit.a[experts]).sum(dim=-1, keepdim=True)
-        return (edited - along * edit.b[experts]).to(y.dtype)
+        for a, b in zip(edit.a.unbind(-1), edit.b.unbind(-1), strict=True):
+            along = (wide * a[experts]).sum(dim=-1, keepdim=True)
+            edited = edited - along * b[experts]
+        return edited.to(y.dtype)
 
     return transform
 

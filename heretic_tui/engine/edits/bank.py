@@ -10,6 +10,7 @@ from torch import Tensor
 
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.directions.interpolation import direction_parts
+from heretic_tui.engine.directions.subspaces import of_layers, orthonormalising
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import EditMethod
 from heretic_tui.errors import HereticError, UsageError
@@ -20,7 +21,7 @@ from heretic_tui.words import quoted
 
 @dataclass(frozen=True)
 class _Products:
-    """A direction in a matrix's output space, (d_out,), and the method's products of the matrix with it."""
+    """Directions in a matrix's output space, (d_out, k), and the method's products of the matrix with them."""
 
     v: Tensor
     of_weight: tuple[Tensor, ...]
@@ -34,19 +35,20 @@ class _Products:
 class EditBank:
     """Makes the edits of trials from products that are computed once.
 
-    A trial's direction v is a mix of two stored directions, v = Σ w_j r_j, so what a method needs of a matrix, linear
-    in v, is the same mix of stored products, and an edit needs no pass over the weights once its directions have
-    occurred. A direction that occurs for the first time costs one pass over each matrix that it edits.
+    A trial's directions V are a mix of those of two layers, V = Σ R_jᵀ M_j with small matrices M_j (k, k), so what a
+    method needs of a matrix, linear in V, is the same mix of stored products, and an edit needs no pass over the
+    weights once its directions have occurred. Directions that occur for the first time cost one pass over each matrix
+    that they edit.
 
     Args:
-        directions: (layers + 1, hidden) float32.
-        method: how a direction is taken out of a matrix.
+        directions: (layers + 1, k, hidden) float32, or (layers + 1, hidden) where k is 1.
+        method: how directions are taken out of a matrix.
         limit: bytes that may be kept; beyond it products are computed each time.
     """
 
     def __init__(self, writers: tuple[Writer, ...], directions: Tensor, method: EditMethod, limit: int) -> None:
         self._writers = writers
-        self._directions = directions
+        self._directions = of_layers(directions)
         self._method = method
         self._method_name = type(method).__name__
         self._limit = limit
@@ -63,8 +65,8 @@ class EditBank:
         """The edits of one trial by the writer's name; layers out of the kernel's reach are absent.
 
         Raises:
-            UsageError: when the parameters name a component that the model does not have, or a layer that is not
-                there.
+            UsageError: when the parameters name a component that the model does not have, a layer that is not there,
+                or weights of another number of directions.
         """
         return {writer.name: self.edit_of(writer, parameters) for writer in edited_writers(self._writers, parameters)}
 
@@ -72,13 +74,13 @@ class EditBank:
         """The edit of one matrix, which is one of those that the parameters reach.
 
         Raises:
-            UsageError: for a layer that is not there.
+            UsageError: for a layer that is not there, and weights of another number of directions.
         """
-        strength = parameters.components[writer.component].strength(writer.layer)
+        strengths = parameters.components[writer.component].strengths(writer.layer, self._directions.shape[1])
         parts = direction_parts(self._directions, parameters.direction_index, writer.layer)
         found = self._mixture(writer, parts)
         with calling(EDIT_METHODS, self._method_name):
-            edit = self._method.edit(found.v, found.of_weight, self._norms[writer.name], strength)
+            edit = self._method.edit(found.v, found.of_weight, self._norms[writer.name], strengths)
         self._check(writer, edit)
         return edit
 
@@ -92,25 +94,46 @@ class EditBank:
         if not isinstance(edit, Edit):
             raise HereticError(f"{what} a {type(edit).__name__} in place of an Edit: mend it")
         *experts, d_out, d_in = writer.shape
-        for name, vector, length in (("a", edit.a, d_in), ("b", edit.b, d_out), ("c", edit.c, d_out)):
-            if vector is None and name == "c":
+        rank = self._directions.shape[1]
+        for name, given, shape in (("a", edit.a, (d_in, rank)), ("b", edit.b, (d_out, rank)), ("c", edit.c, (d_out,))):
+            if given is None and name == "c":
                 continue
-            if not isinstance(vector, Tensor) or vector.shape != (*experts, length):
-                shape = tuple(vector.shape) if isinstance(vector, Tensor) else type(vector).__name__
-                raise HereticError(f"{what} {name} of {shape} in place of {(*experts, length)}: mend it")
-            if vector.dtype != torch.float32:
-                raise HereticError(f"{what} {name} as {vector.dtype} in place of float32: mend it")
+            if not isinstance(given, Tensor) or given.shape != (*experts, *shape):
+                found = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+                raise HereticError(f"{what} {name} of {found} in place of {(*experts, *shape)}: mend it")
+            if given.dtype != torch.float32:
+                raise HereticError(f"{what} {name} as {given.dtype} in place of float32: mend it")
 
-    def _mixture(self, writer: Writer, parts: list[tuple[int, float]]) -> _Products:
-        """The products with v = Σ w_j r_j."""
+    def _check_products(self, writer: Writer, products: object) -> None:
+        """
+        Raises:
+            HereticError: for what cannot be mixed.
+        """
+        what = f"the edit method {quoted(self._method_name)} gave, for {writer.name}, products"
+        if not isinstance(products, tuple) or not all(isinstance(each, Tensor) for each in products):
+            raise HereticError(f"{what} that are no tuple of tensors: mend it")
+        rank = self._directions.shape[1]
+        for shape in (tuple(each.shape) for each in products):
+            if len(shape) < 2 or shape[-1] != rank:
+                raise HereticError(
+                    f"{what} of {shape}, whose last dimension is not that of the directions ({rank}): mend it"
+                )
+
+    def _mixture(self, writer: Writer, parts: list[tuple[int, Tensor]]) -> _Products:
+        """The products with V = Σ R_jᵀ M_j."""
         kept = {j: found for j, _ in parts if (found := self._products.get((writer.name, j))) is not None}
         kept |= self._compute(writer, [j for j, _ in parts if j not in kept])
-        terms = [[share * part for part in (kept[j].v, *kept[j].of_weight)] for j, share in parts]
+        terms = [[_times(part, share) for part in (kept[j].v, *kept[j].of_weight)] for j, share in parts]
         mixed = [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
         if writer.post_norm_gain is not None:
-            # Directions that were multiplied by a gain are no unit vectors.
-            length = mixed[0].norm().clamp(min=1e-12)
-            mixed = [part / length for part in mixed]
+            # Directions that were multiplied by a gain are no unit vectors, and not orthogonal to each other.
+            if self._directions.shape[1] == 1:
+                length = mixed[0].norm().clamp(min=1e-12)
+                mixed = [part / length for part in mixed]
+            else:
+                wide = mixed[0].double()
+                straight = orthonormalising((wide.mT @ wide).cpu())
+                mixed = [_times(part, straight) for part in mixed]
         return _Products(mixed[0], tuple(mixed[1:]))
 
     def _compute(self, writer: Writer, directions: list[int]) -> dict[int, _Products]:
@@ -123,14 +146,10 @@ class EditBank:
             with calling(EDIT_METHODS, self._method_name):
                 norms.append(self._method.row_norms(weight))
             for j in directions:
-                v = writer.through_post_norm(self._directions[j].to(weight))
+                v = writer.through_post_norm(self._directions[j].mT.to(weight))
                 with calling(EDIT_METHODS, self._method_name):
                     of_weight = self._method.products(weight, v, norms[-1])
-                if not isinstance(of_weight, tuple):
-                    raise HereticError(
-                        f"the edit method {quoted(self._method_name)} gave, for {writer.name}, products that are no "
-                        "tuple of tensors: mend it"
-                    )
+                self._check_products(writer, of_weight)
                 pieces[j].append(_Products(v, of_weight))
         self._norms[writer.name] = torch.cat(norms)
         found = {j: _joined(each) for j, each in pieces.items()}
@@ -153,6 +172,12 @@ def edited_writers(writers: Iterable[Writer], parameters: Parameters) -> list[Wr
         raise UsageError(f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(known))})")
     kernels = parameters.components
     return [w for w in each if w.component in kernels and kernels[w.component].strength(w.layer) != 0.0]
+
+
+def _times(part: Tensor, mix: Tensor) -> Tensor:
+    """Columns (…, k) mixed by M (k, k)."""
+    # Of one column it is a number.
+    return float(mix) * part if mix.numel() == 1 else part @ mix.to(part)
 
 
 def _joined(pieces: list[_Products]) -> _Products:

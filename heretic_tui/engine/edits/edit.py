@@ -1,7 +1,7 @@
 """The closed-form edit of one matrix.
 
 An edit never touches the weights during a run: a forward hook turns the module's output W x + bias into
-c ∘ (W x) + bias − (a·x) b, in float32, which is what the edited matrix W' = diag(c) W − b aᵀ would have given.
+c ∘ (W x) + bias − B Aᵀx, in float32, which is what the edited matrix W' = diag(c) W − B Aᵀ would have given.
 Without the hook it is the base model again, quantised weights stay as they are, and switching trials costs almost
 nothing.
 """
@@ -16,17 +16,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Edit:
-    """W' = diag(c) W − b aᵀ. Shapes: a (d_in,), b (d_out,), c (d_out,) or None for ones; all float32. The edit of fused
-    experts has one of each for every expert: (experts, d_in), (experts, d_out)."""
+    """W' = diag(c) W − B Aᵀ, for k directions. Shapes: a (d_in, k), b (d_out, k), c (d_out,) or None for ones; all
+    float32. The edit of fused experts has one of each for every expert: (experts, d_in, k), (experts, d_out, k),
+    (experts, d_out)."""
 
     a: Tensor
     b: Tensor
     c: Tensor | None
 
+    @property
+    def rank(self) -> int:
+        """k, the number of directions."""
+        return self.a.shape[-1]
+
     def of(self, weight: Tensor) -> Tensor:
         """The edited matrix, float32, of the shape of `weight`: (d_out, d_in), or (experts, d_out, d_in)."""
-        scaled = weight if self.c is None else self.c[..., :, None] * weight
-        return scaled - self.b[..., :, None] * self.a[..., None, :]
+        edited = weight if self.c is None else self.c[..., :, None] * weight
+        # One direction after the other, and no matrix product: that may be computed in less than float32 on a GPU.
+        for a, b in zip(self.a.unbind(-1), self.b.unbind(-1), strict=True):
+            edited = edited - b[..., :, None] * a[..., None, :]
+        return edited
 
     def of_expert(self, expert: int) -> Edit:
         """The edit of one of the fused experts."""

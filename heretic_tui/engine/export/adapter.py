@@ -22,8 +22,9 @@ Adapted: TypeAlias = "PeftModel | PeftMixedModel"
 
 
 def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod, dora: bool, rank: int) -> Adapted:
-    """Edits that the method made as a PEFT adapter on the model: in their exact form, of rank 1; or, where that is a
-    DoRA and none is asked for (some tools lack it), as the LoRA of `rank` that comes nearest.
+    """Edits that the method made as a PEFT adapter on the model: in their exact form, of as many ranks as a layer has
+    directions; or, where that is a DoRA and none is asked for (some tools lack it), as the LoRA of `rank`, or of that
+    many ranks at least, that comes nearest.
 
     Raises:
         UsageError: for DoRA of an edit that is a plain LoRA already, an edit of fused experts, and a model whose
@@ -42,12 +43,13 @@ def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod
             f"{stack.name} holds experts fused into one parameter, and its edit is no adapter that PEFT can write: "
             "export merged weights"
         )
-    nearest = rank if method.dora and not dora else None
+    own = next(iter(edits.values())).rank
+    nearest = max(rank, own) if method.dora and not dora else None
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        r=nearest or 1,
-        lora_alpha=nearest or 1,
+        r=nearest or own,
+        lora_alpha=nearest or own,
         target_modules=list(writers),
         use_dora=dora,
         fan_in_fan_out=any(isinstance(writer.module, Conv1D) for writer in writers.values()),

@@ -130,7 +130,7 @@ def plan_merge(
     Args:
         network: of the folder's configuration, on the meta device.
         writers: of that network.
-        directions: unit vectors, (layers + 1, hidden) float32.
+        directions: of each residual index, (layers + 1, k, hidden) float32.
 
     Raises:
         NotStreamable: where it cannot be done.

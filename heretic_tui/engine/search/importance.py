@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import create_trial
 
-from heretic_tui.engine.search.space import Sampled, Space
+from heretic_tui.engine.search.space import Sampled, Space, share_names
 from heretic_tui.errors import HereticError
 
 # Fewer trees than Optuna grows: the first digits of the shares are the same, in a quarter of the time.
@@ -30,7 +30,8 @@ def importances(points: Sequence[tuple[Sampled, float]], depth: int, components:
     # It brings scikit-learn, and that a library which draws: no other part of the engine needs either.
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    space = Space(depth, components)
+    drawn = points[-1][0] if points else {}
+    space = Space(depth, components, sum(name in drawn for name in share_names(components[0], len(drawn))))
     dimensions = {name: each for name, each in space.dimensions.items() if not each.single()}
     inside = [(sampled, value) for sampled, value in points if space.holds(sampled)][-_MOST:]
     if len({value for _, value in inside}) < 2:

@@ -26,14 +26,16 @@ class Space:
     Args:
         depth: number of decoder layers.
         components: what kernels are searched for.
+        shares: how many directions of a layer, beside the first, are weighted one by one; 0: all alike.
 
     Attributes:
         dimensions: each with its bounds, by name, in the order in which they are drawn.
     """
 
-    def __init__(self, depth: int, components: Sequence[str]) -> None:
+    def __init__(self, depth: int, components: Sequence[str], shares: int = 0) -> None:
         self._components = components
-        self.dimensions = _dimensions(depth - 1, components)
+        self._shares = shares
+        self.dimensions = _dimensions(depth - 1, components, shares)
 
     def parameters(self, sampled: Sampled) -> Parameters:
         """The parameters that a point makes."""
@@ -45,6 +47,7 @@ class Space:
                 _number(sampled, f"{name}.max_weight_position"),
                 _number(sampled, f"{name}.min_weight") * peak,
                 _number(sampled, f"{name}.min_weight_distance"),
+                tuple(_number(sampled, share) for share in share_names(name, self._shares)),
             )
         index = _number(sampled, "direction_index")
         return Parameters(index if sampled["direction_scope"] == GLOBAL else None, kernels)
@@ -90,6 +93,11 @@ class Space:
                 share = kernel.min_weight / kernel.max_weight if kernel.max_weight else math.inf
                 values[f"{name}.min_weight"] = share
             values[f"{name}.min_weight_distance"] = kernel.min_weight_distance
+            if len(kernel.shares) not in (0, self._shares):
+                return f"it has shares for {len(kernel.shares) + 1} directions of {name}, not for {self._shares + 1}"
+            # Without any all directions are alike.
+            shares = kernel.shares or (1.0,) * self._shares
+            values.update(zip(share_names(name, self._shares), shares, strict=True))
         for name, value in values.items():
             low, high = self.ranges[name]
             if not low - _ROUNDING <= value <= high + _ROUNDING:
@@ -113,6 +121,8 @@ class Space:
             found[f"{name}.max_weight_position"] = kernel.max_weight_position
             found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
             found[f"{name}.min_weight_distance"] = kernel.min_weight_distance
+            shares = kernel.shares if len(kernel.shares) == self._shares else (1.0,) * self._shares
+            found.update(zip(share_names(name, self._shares), shares, strict=True))
         point: dict[str, float | str] = {"direction_scope": PER_LAYER if index is None else GLOBAL}
         for name, dimension in self.dimensions.items():
             if isinstance(dimension, FloatDistribution):
@@ -122,7 +132,12 @@ class Space:
         return point
 
 
-def _dimensions(last: int, components: Sequence[str]) -> dict[str, BaseDistribution]:
+def share_names(component: str, shares: int) -> list[str]:
+    """The dimensions of a component's shares, those of its second direction and of each further one."""
+    return [f"{component}.share_{number + 2}" for number in range(shares)]
+
+
+def _dimensions(last: int, components: Sequence[str], shares: int) -> dict[str, BaseDistribution]:
     """The bounds of everything that is drawn; `last` is the index of the last layer."""
     space: dict[str, BaseDistribution] = {
         "direction_scope": CategoricalDistribution([GLOBAL, PER_LAYER]),
@@ -135,6 +150,9 @@ def _dimensions(last: int, components: Sequence[str]) -> dict[str, BaseDistribut
         space[f"{name}.max_weight_position"] = FloatDistribution(0.6 * last, 1.0 * last)
         space[f"{name}.min_weight"] = FloatDistribution(0.0, 1.0)
         space[f"{name}.min_weight_distance"] = FloatDistribution(1.0, max(0.6 * last, 1.0))
+    # Last: without them the search is the one that it was before they came.
+    for name in components:
+        space.update(dict.fromkeys(share_names(name, shares), FloatDistribution(0.0, 1.0)))
     return space
 
 

@@ -104,6 +104,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         kind=kind,
         dora=dora,
         parameters=trial.required_parameters.to_json(),
+        rank=written.rank,
         coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
@@ -114,7 +115,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         overruled=_overruled(state, trial, folder, annotations),
         search=search_summary(state),
         review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
-        approximate=_approximate(settings, kind, dora),
+        approximate=_approximate(settings, kind, dora, written.rank),
         not_measured=reason or "the measurement was interrupted",
     )
     describe(out, result, _own_text(folder, number, card, work))
@@ -155,11 +156,15 @@ def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotatio
     )
 
 
-def _approximate(settings: Settings, kind: ExportKind, dora: bool) -> str | None:
-    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit."""
+def _approximate(settings: Settings, kind: ExportKind, dora: bool, rank: int) -> str | None:
+    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit.
+
+    Args:
+        rank: directions of a layer.
+    """
     if kind == "adapter":
         nearest = edit_method(settings.edit_method).dora and not dora
-        rank = settings.full_normalization_lora_rank
+        rank = max(settings.full_normalization_lora_rank, rank)
         return f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact" if nearest else None
     if settings.quantization == "none":
         return None

@@ -47,7 +47,7 @@ def _products(writer: Writer, method: EditMethod) -> int:
     """Bytes of a matrix's products with one direction, in float32; nothing is computed on the meta device."""
     shape = writer.shape
     weight = torch.empty(shape, device="meta")
-    v, norms = torch.empty(shape[-2], device="meta"), torch.empty(shape[:-1], device="meta")
+    v, norms = torch.empty((shape[-2], 1), device="meta"), torch.empty(shape[:-1], device="meta")
     return sum(4 * tensor.numel() for tensor in (v, *method.products(weight, v, norms)))
 
 

@@ -18,7 +18,7 @@ from heretic_tui.run.exports import FORMAT, ExportRecord, read_export
 from heretic_tui.run.places import remember
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.schema import RUN_SETS, Settings
-from heretic_tui.words import quoted
+from heretic_tui.words import counted, quoted
 from heretic_tui.work import Work
 
 
@@ -68,6 +68,9 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         work.note(differences[-1], "warning")
     if written.uses_clock and record.clock is None:
         differences.append("the chat template writes the time, and the export did not keep the one it was made with")
+        work.note(differences[-1], "warning")
+    if written.rank != record.rank:
+        differences.append(f"each layer had {counted(record.rank, 'direction')}, and has {written.rank} now")
         work.note(differences[-1], "warning")
     hashes = file_hashes(out)
     # The record describes these files too, with its figures; only hashes and versions are of this build.

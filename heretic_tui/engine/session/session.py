@@ -209,7 +209,8 @@ class Session:
             self._making = True
             try:
                 self.workbench = open_workbench(self._run, self._work, keep=True)
-                self._space = Space(self.workbench.model.depth, self.workbench.model.anatomy.components)
+                bench = self.workbench
+                self._space = Space(bench.model.depth, bench.model.anatomy.components, bench.shares)
                 self.emit(memory_in_use())
             finally:
                 self._making = False

@@ -55,6 +55,11 @@ class EditBench:
     tokens: Mapping[str, Sequence[Tokens]]
     directions: FoundDirections
 
+    @property
+    def shares(self) -> int:
+        """How many directions of a layer, beside the first, a search weights one by one."""
+        return self.directions.vectors.shape[1] - 1 if self.run.settings.direction_weights == "each" else 0
+
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
         """The edit of each matrix that the parameters reach, by the writer's name."""
         return self.directions.bank.edits(parameters)

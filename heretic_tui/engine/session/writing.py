@@ -54,6 +54,7 @@ class Written:
         batch_size, response_prefix, clock, loaded_as: those that the run's model has (run/record.py).
         uses_clock: whether the chat template writes the time; None where it was not looked at.
         dtype: of the matrices.
+        rank: directions of a layer.
         streamed: whether merged weights were made from the source's files.
         not_streamed: why not; None where that was not asked for.
     """
@@ -64,6 +65,7 @@ class Written:
     loaded_as: str | None
     uses_clock: bool | None
     dtype: str
+    rank: int = 1
     streamed: bool = False
     not_streamed: str | None = None
 
@@ -152,7 +154,9 @@ def _streamed(what: Writing, work: Work) -> _Ready:
         raise NotStreamable("the run's folder does not hold what was found of its layers, as with older versions")
     method = edit_method(settings.edit_method)
     plan = plan_merge(source, network, anatomy.writers, kept["directions"], method, what.parameters)
-    written = replace(found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype)
+    written = replace(
+        found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype, rank=kept["directions"].shape[1]
+    )
     check_space(what.out, plan.size)
 
     def write(out: Path) -> None:
@@ -226,4 +230,5 @@ def _facts(bench: EditBench) -> Written:
         loaded_as=bench.loaded_as,
         uses_clock=model.template.uses_clock,
         dtype=model.describe("none").dtype,
+        rank=bench.directions.vectors.shape[1],
     )

@@ -65,17 +65,19 @@ def forms(state: RunState) -> list[Form]:
         short, words = "16 bits", "A whole model in 16 bits; the run measured its edits beside 4-bit weights."
     found = [Form("merged", "merged model", short, words, whole, "merged")]
     exact_as, numbers = (coverage.exact_as, coverage.rank_one) if coverage else (None, 0)
+    own = state.directions.rank if state.directions else 1
     if exact_as is None:
         # A journal of before, which does not tell.
         found.append(Form("adapter", "LoRA adapter", "?", "A PEFT adapter, for use beside the original.", 0, "adapter"))
         words = "A PEFT adapter that brings rows to their lengths: exact where the edit keeps them."
         return [*found, Form("dora", "DoRA adapter", "?", words, 0, "adapter", True)]
     if exact_as == "LoRA":
-        words = "A PEFT adapter of rank 1, for use beside the original model: exactly the edit."
-        found.append(Form("adapter", "LoRA adapter, rank 1", "exact", words, numbers * _ADAPTER_BYTES, "adapter"))
+        words = f"A PEFT adapter of rank {own}, for use beside the original model: exactly the edit."
+        size = numbers * own * _ADAPTER_BYTES
+        found.append(Form("adapter", f"LoRA adapter, rank {own}", "exact", words, size, "adapter"))
     elif exact_as == "DoRA":
         rank = settings.get("full_normalization_lora_rank")
-        rank = rank if isinstance(rank, int) else 3
+        rank = max(rank if isinstance(rank, int) else 3, own)
         words = f"A PEFT adapter, for use beside the original model: the LoRA of rank {rank} nearest to the edit."
         size = numbers * rank * _ADAPTER_BYTES
         why = f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact"
@@ -83,7 +85,7 @@ def forms(state: RunState) -> list[Form]:
         found.append(Form("adapter", title, "approximate", words, size, "adapter", approximate=why))
         words = "A PEFT adapter that rescales rows too: exactly the edit. The runtime must know DoRA."
         lengths = coverage.editable * model.hidden_size if coverage and model else 0
-        size = (numbers + lengths) * _ADAPTER_BYTES
+        size = (numbers * own + lengths) * _ADAPTER_BYTES
         found.append(Form("dora", "DoRA adapter", "exact", words, size, "adapter", True))
     return found
 

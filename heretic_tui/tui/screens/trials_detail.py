@@ -11,7 +11,7 @@ from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.annotations import overruled_words
-from heretic_tui.report.lines import direction_words
+from heretic_tui.report.lines import direction_words, shares_words
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
@@ -169,9 +169,10 @@ def kernel_words(kernel: Kernel) -> str:
         return "not edited"
     steps = round(kernel.min_weight_distance)
     away = f"{_NUMBERS[steps] if steps < len(_NUMBERS) else steps} layer{'' if steps == 1 else 's'} away"
+    shares, peak = shares_words(kernel), f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}"
     if f"{kernel.min_weight:.2f}" == f"{kernel.max_weight:.2f}":
-        return f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}, the same up to {away}"
-    return f"{kernel.max_weight:.2f} at layer {kernel.max_weight_position:.1f}, down to {kernel.min_weight:.2f} {away}"
+        return f"{peak}, the same up to {away}{shares}"
+    return f"{peak}, down to {kernel.min_weight:.2f} {away}{shares}"
 
 
 def _append_verdicts(text: Text, trial: TrialRecord, front: bool, shown: Shown) -> None:

@@ -146,6 +146,8 @@ def parameter_words(name: str) -> str:
     if name in _WORDS:
         return _WORDS[name]
     component, _, part = name.rpartition(".")
+    if part.startswith("share_"):
+        return f"{plain(component.partition('.')[0])} direction {plain(part.removeprefix('share_'))}"
     return f"{plain(component.partition('.')[0])} {_WORDS.get(part, plain(part))}"
 
 

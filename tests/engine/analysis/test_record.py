@@ -15,11 +15,12 @@ from heretic_tui.engine.directions.methods.mean_difference import METHOD
 from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.edits.attach import attached
-from heretic_tui.engine.edits.edit import Edit
+from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.session.phases.directions import FoundDirections
 from heretic_tui.engine.session.phases.layers import analyse_layers
 from heretic_tui.layer_figures import FirstTokens, LayerFigures
 from heretic_tui.records import read
@@ -84,13 +85,10 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any
     directions = METHOD().directions(Given(good, bad)).float()
     directions[0] = 0
 
-    def edits(layer: int) -> dict[str, Edit]:
-        writers = [w for w in model.anatomy.writers if w.layer == layer]
-        return {w.name: make_edit(w.weight(), directions[layer + 1], 1.0, edit_method("subtract")) for w in writers}
-
+    bank = EditBank(model.anatomy.writers, directions, edit_method("subtract"), 1 << 30)
     found = analyse_layers(
-        model, store, directions, edits, tokens["bad_evaluation_prompts"], tokens["good_evaluation_prompts"], 16,
-        folder, Work(),
+        model, store, FoundDirections(directions[:, None], directions, bank), tokens["bad_evaluation_prompts"],
+        tokens["good_evaluation_prompts"], 16, folder, Work(),
     )  # fmt: skip
     return model, found.to_json(), directions
 

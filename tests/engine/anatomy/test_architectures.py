@@ -73,7 +73,7 @@ def prepare(network: nn.Module, anatomy: Anatomy, direction: Tensor) -> None:
     aims: dict[int, Tensor] = {}
     for writer in anatomy.writers:
         if writer.bias is not None:
-            aims[id(writer.bias)] = nn.functional.normalize(writer.through_post_norm(direction), dim=0)
+            aims[id(writer.bias)] = nn.functional.normalize(writer.through_post_norm(direction[:, None])[:, 0], dim=0)
     for name, parameter in network.named_parameters():
         if id(parameter) in aims:
             parameter.copy_(without(aims[id(parameter)], parameter))

@@ -31,7 +31,7 @@ def refusal_directions(good: torch.Tensor, bad: torch.Tensor, orthogonalize: boo
     """The directions from two means, which are all that the method of mean differences looks at."""
     method = direction_method("mean_difference")
     found, other = (Residuals(mean, mean[None].float()) for mean in (good, bad))
-    return unit_directions(method, Given(found, other), orthogonalize)
+    return unit_directions(method, Given(found, other), orthogonalize)[:, 0]
 
 
 class Told:
@@ -52,8 +52,9 @@ def test_what_a_method_of_somebody_else_s_gives_is_checked() -> None:
     units = torch.nn.functional.normalize(torch.randn(6, 16), dim=-1)
     # A row of zeros for the embedding is nothing wrong, nor are vectors in half precision.
     units[0] = 0
-    assert torch.equal(unit_directions(Told(units), given, False), units)
-    torch.testing.assert_close(unit_directions(Told(units.half()), given, False), units, atol=1e-3, rtol=1e-3)
+    assert torch.equal(unit_directions(Told(units), given, False), units[:, None])
+    halves = unit_directions(Told(units.half()), given, False)
+    torch.testing.assert_close(halves, units[:, None], atol=1e-3, rtol=1e-3)
     with pytest.raises(HereticError, match=r"Told gave a tensor of \(5, 16\) in place of \(6, 16\)"):
         unit_directions(Told(units[1:]), given, False)
     with pytest.raises(HereticError, match="Told gave a NoneType in place of"):
@@ -78,7 +79,7 @@ def test_several_directions_are_checked_and_orthogonalised_together() -> None:
     rows[0] = 0
     assert torch.equal(unit_directions(Told(rows), given, False), rows.float())
     # A method that was asked for three may find one.
-    assert unit_directions(Told(rows[:, 0]), given, False).shape == (6, 16)
+    assert unit_directions(Told(rows[:, 0]), given, False).shape == (6, 1, 16)
     found = unit_directions(Told(rows), given, True).double()
     for layer in range(1, 6):
         torch.testing.assert_close(found[layer] @ found[layer].T, torch.eye(3, dtype=torch.float64), atol=1e-6, rtol=0)
@@ -88,7 +89,7 @@ def test_several_directions_are_checked_and_orthogonalised_together() -> None:
         both = [torch.cat([each[layer], given.good.mean[layer][None]]) for each in (rows, found)]
         assert torch.linalg.matrix_rank(torch.cat(both), atol=1e-4) == 4
     # The first is what it would be alone.
-    torch.testing.assert_close(found[:, 0].float(), unit_directions(Told(rows[:, 0]), given, True))
+    torch.testing.assert_close(found[:, :1].float(), unit_directions(Told(rows[:, 0]), given, True))
     with pytest.raises(
         HereticError, match=r"Told gave a tensor of \(6, 2, 16\) in place of .* or \(6, 3, 16\): mend it"
     ):
@@ -147,7 +148,7 @@ def test_equal_embeddings_are_no_error() -> None:
 def direction_for(directions: torch.Tensor, index: float | None, layer: int) -> torch.Tensor:
     """The direction that a layer is edited with, put together from its parts."""
     parts = direction_parts(directions, index, layer)
-    return torch.stack([share * directions[j] for j, share in parts]).sum(dim=0)
+    return torch.stack([float(share) * directions[j] for j, share in parts]).sum(dim=0)
 
 
 def direction_at(directions: torch.Tensor, index: float) -> torch.Tensor:
@@ -202,6 +203,6 @@ def test_every_method_finds_a_direction_that_is_there(name: str) -> None:
     noise[:, :, 0] = noise[0, 0, 0]
     good, bad = noise[0], noise[1] + 10 * there * torch.tensor([0, 1, 1, 1, 1])[:, None]
     one, other = (Residuals(each.mean(dim=0, dtype=torch.float64), each) for each in (good, bad))
-    found = unit_directions(direction_method(name), Given(one, other), False)
+    found = unit_directions(direction_method(name), Given(one, other), False)[:, 0]
     torch.testing.assert_close(found[1:].norm(dim=-1), torch.ones(4))
     assert ((found * there).sum(dim=-1)[1:] > 0.9).all(), "from the good towards the bad prompts"

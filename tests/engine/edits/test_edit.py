@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -261,21 +261,22 @@ class Other(Subtract):
     def products(self, weight: torch.Tensor, v: torch.Tensor, norms: torch.Tensor) -> Any:
         return super().products(weight, v, norms) if self._made is None else self._made
 
-    def edit(self, v: torch.Tensor, products: Any, norms: torch.Tensor, strength: float) -> Any:
-        return self._given(super().edit(v, products, norms, strength))
+    def edit(self, v: torch.Tensor, products: Any, norms: torch.Tensor, strengths: Sequence[float]) -> Any:
+        return self._given(super().edit(v, products, norms, strengths))
 
 
 @pytest.mark.parametrize(
     ("method", "said"),
     [
         # Shapes that could be computed with.
-        (Other(lambda edit: replace(edit, b=edit.b[:1])), r"'Other' gave, for .*, b of \(1,\) in place of \(32,\)"),
+        (Other(lambda edit: replace(edit, b=edit.b[:1])), r"'Other' gave, for .*, b of \(1, 1\) in place of \(32, 1\)"),
         (Other(lambda edit: replace(edit, c=torch.ones(1))), r"c of \(1,\) in place of \(32,\)"),
-        (Other(lambda edit: replace(edit, a=edit.a[None])), r"a of \(1, 32\) in place of \(32,\)"),
+        (Other(lambda edit: replace(edit, a=edit.a[None])), r"a of \(1, 32, 1\) in place of \(32, 1\)"),
         (Other(lambda edit: replace(edit, a=edit.a.half())), r"a as torch.float16 in place of float32"),
         (Other(lambda edit: edit.a), "a Tensor in place of an Edit"),
         (Other(lambda edit: edit.nothing), "the edit method 'Other' failed: AttributeError"),  # type: ignore[attr-defined]
         (Other(lambda edit: edit, torch.ones(32)), "products that are no tuple"),
+        (Other(lambda edit: edit, (torch.ones(32),)), r"products of \(32,\), whose last dimension is not that of the"),
     ],
 )
 def test_what_an_edit_method_of_somebody_else_s_gives_is_checked(method: EditMethod, said: str) -> None:

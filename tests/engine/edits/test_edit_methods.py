@@ -19,7 +19,7 @@ def matrix(*shape: int) -> torch.Tensor:
 
 @every_method
 def test_products_are_linear_in_the_direction(name: str) -> None:
-    method, weight, (one, other) = edit_method(name), matrix(16, 24), (unit(16, 1), unit(16, 2))
+    method, weight, (one, other) = edit_method(name), matrix(16, 24), (unit(16, 1)[:, None], unit(16, 2)[:, None])
     norms = method.row_norms(weight)
     mixed = method.products(weight, 0.3 * one + 0.8 * other, norms)
     parts = zip(method.products(weight, one, norms), method.products(weight, other, norms), strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,31 @@ def test_the_space(tmp_path: Path) -> None:
             assert 0 <= kernel.min_weight <= kernel.max_weight <= 1.5
             assert name == MLP or kernel.max_weight >= 0.8
     assert any(p.components[MLP].max_weight == 0 for p in asked), "the MLP edit can switch off"
+
+
+def test_directions_that_are_weighted_one_by_one_are_further_dimensions(tmp_path: Path) -> None:
+    each = Space(DEPTH, (ATTENTION, MLP), shares=2)
+    assert list(each.dimensions)[: len(SPACE.dimensions)] == list(SPACE.dimensions), "the others come as they did"
+    search = Search(tmp_path / "a", "study", 7, 4, each)
+    for number in range(6):
+        parameters = search.ask(number)
+        kernels = parameters.components.values()
+        assert all(len(kernel.shares) == 2 and min(kernel.shares) >= 0 for kernel in kernels)
+        assert max(share for kernel in kernels for share in kernel.shares) <= 1
+        assert each.makes(each.point(parameters), parameters)
+        assert each.outside(parameters) is None
+        assert Parameters.from_json(parameters.to_json()) == parameters
+        search.tell(number, value(parameters))
+    # At random each dimension has a seed of its own.
+    alike = trials(tmp_path / "b", range(4), reopen=False)
+    assert [replace(k, shares=()) for k in search.parameters(3).components.values()] == [*alike[3].components.values()]
+    assert "shares" not in str(alike[3].to_json())
+    # Without shares all directions are alike; and an edit of another number of directions is none of the space.
+    assert each.outside(alike[3]) is None
+    assert each.point(alike[3])[f"{MLP}.share_3"] == 1.0
+    assert "shares for 3 directions" in str(SPACE.outside(search.parameters(3)))
+    with pytest.raises(UsageError, match="shares must be a list of numbers"):
+        Parameters.from_json({"components": {MLP: {**alike[3].components[MLP].to_json(), "shares": 0.5}}})
 
 
 def test_a_study_that_is_opened_for_every_trial_asks_for_the_same(tmp_path: Path) -> None:

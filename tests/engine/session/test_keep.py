@@ -24,7 +24,7 @@ def flags(tiny_folder: Path, sets: list[str], tmp_path: Path) -> dict[str, Any]:
     return flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=4, n_startup_trials=100, trials_at_once=2)
 
 
-def tweaked(parameters: Parameters, **kernel: float) -> Parameters:
+def tweaked(parameters: Parameters, **kernel: Any) -> Parameters:
     return replace(parameters, components={n: replace(k, **kernel) for n, k in parameters.components.items()})
 
 

@@ -1,18 +1,21 @@
-"""Row-normalised: the direction is taken out of each matrix with rows of length one, which then get their lengths back.
+"""Row-normalised: the directions are taken out of each matrix with rows of length one, which then get their lengths
+back.
 
-With n_i = ‖W_i‖ and Ŵ = diag(1/n) W: W' = diag(n) (Ŵ − λ v vᵀŴ).
+With n_i = ‖W_i‖ and Ŵ = diag(1/n) W: W' = diag(n) (Ŵ − V Λ VᵀŴ).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
-from heretic_tui.engine.edits.adapter_form import AdapterForm, of_rank_one
+from heretic_tui.engine.edits.adapter_form import AdapterForm, exact_lora
 from heretic_tui.engine.edits.edit import Edit, row_norms
 
 
 class RowNormalised:
-    """One product, Ŵᵀv (d_in,)."""
+    """One product, ŴᵀV (d_in, k)."""
 
     dora = False
 
@@ -20,14 +23,14 @@ class RowNormalised:
         return row_norms(weight)
 
     def products(self, weight: Tensor, v: Tensor, norms: Tensor) -> tuple[Tensor, ...]:
-        return ((weight.mT @ (v / norms)[..., None])[..., 0],)
+        return (weight.mT @ (v / norms[..., None]),)
 
-    def edit(self, v: Tensor, products: tuple[Tensor, ...], norms: Tensor, strength: float) -> Edit:
+    def edit(self, v: Tensor, products: tuple[Tensor, ...], norms: Tensor, strengths: Sequence[float]) -> Edit:
         (u,) = products
-        return Edit(u, strength * norms * v, None)
+        return Edit(u, v.new_tensor(strengths) * norms[..., None] * v, None)
 
     def adapter(self, edit: Edit, weight: Tensor, rank: int | None) -> AdapterForm:
-        return of_rank_one(edit)
+        return exact_lora(edit)
 
 
 METHOD = RowNormalised

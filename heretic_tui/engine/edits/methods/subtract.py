@@ -1,19 +1,21 @@
-"""Subtract: the direction is taken out of each matrix as it is.
+"""Subtract: the directions are taken out of each matrix as it is.
 
-W' = W − λ v vᵀW.
+W' = W − V Λ VᵀW.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.edits.adapter_form import AdapterForm, of_rank_one
+from heretic_tui.engine.edits.adapter_form import AdapterForm, exact_lora
 from heretic_tui.engine.edits.edit import Edit
 
 
 class Subtract:
-    """One product, Wᵀv (d_in,)."""
+    """One product, WᵀV (d_in, k)."""
 
     dora = False
 
@@ -24,12 +26,12 @@ class Subtract:
     def products(self, weight: Tensor, v: Tensor, norms: Tensor) -> tuple[Tensor, ...]:
         return (weight.mT @ v,)
 
-    def edit(self, v: Tensor, products: tuple[Tensor, ...], norms: Tensor, strength: float) -> Edit:
+    def edit(self, v: Tensor, products: tuple[Tensor, ...], norms: Tensor, strengths: Sequence[float]) -> Edit:
         (u,) = products
-        return Edit(u, strength * norms * v, None)
+        return Edit(u, v.new_tensor(strengths) * norms[..., None] * v, None)
 
     def adapter(self, edit: Edit, weight: Tensor, rank: int | None) -> AdapterForm:
-        return of_rank_one(edit)
+        return exact_lora(edit)
 
 
 METHOD = Subtract

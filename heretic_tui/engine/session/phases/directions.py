@@ -11,6 +11,7 @@ from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, 
 from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.residuals import Residuals
+from heretic_tui.engine.directions.subspaces import leading, of_layers, saved_leading
 from heretic_tui.engine.directions.unit_directions import unit_directions
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.measuring.reading import Reader
@@ -34,10 +35,13 @@ class FoundDirections:
     """The directions of a run, and what makes edits of them.
 
     Attributes:
-        vectors: unit vectors by residual index, (layers + 1, hidden).
+        vectors: by residual index, (layers + 1, k, hidden), of length one and orthogonal to each other in each layer.
+        leading: of each layer the one that figures of a single direction are about (directions/subspaces.py),
+            (layers + 1, hidden).
     """
 
     vectors: Tensor
+    leading: Tensor
     bank: EditBank
 
 
@@ -75,32 +79,38 @@ def directions_of_run(
             assert reader is not None
             good, bad = gathered["good_prompts"], gathered["bad_prompts"]
             vectors = unit_directions(run.direction_method, Given(good, bad), run.settings.orthogonalize_direction)
+            first = leading(vectors, bad.mean - good.mean)
+            # Of one direction it is that.
+            told = {} if vectors.shape[1] == 1 else {"leading": first}
             found = {
                 "good_mean": good.mean,
                 "bad_mean": bad.mean,
-                "good_along": good.along(vectors),
-                "bad_along": bad.along(vectors),
+                "good_along": good.along(first),
+                "bad_along": bad.along(first),
                 "directions": vectors,
+                **told,
             }
             keep_tensors(run.folder, run.folder.directions, found)
             run.folder.save_record(replace(run.record, reading=reader.way))
         vectors = found["directions"]
         share = memory_share(model.device, BANK_SHARE)
-        directions = FoundDirections(vectors, EditBank(model.anatomy.writers, vectors, run.edit_method, share))
+        first = saved_leading(found)
+        directions = FoundDirections(vectors, first, EditBank(model.anatomy.writers, vectors, run.edit_method, share))
         along = found["good_along"], found["bad_along"]
         work.tell(
             DirectionsFound(
                 layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
                 histograms=histograms(*along),
-                cosines=direction_cosines(vectors),
+                cosines=direction_cosines(first),
+                rank=vectors.shape[1],
             )
         )
     return directions, {name: residuals.each for name, residuals in gathered.items()}
 
 
 def saved_directions(folder: RunFolder, layers: int, hidden: int) -> dict[str, Tensor] | None:
-    """What the folder holds of directions, None where it holds nothing: `directions` are unit vectors by residual
-    index, (layers + 1, hidden).
+    """What the folder holds of directions, None where it holds nothing: `directions` are those of each residual index,
+    (layers + 1, k, hidden). (Older versions kept one each, without the dimension of k.)
 
     Raises:
         UsageError: when it is damaged.
@@ -110,7 +120,9 @@ def saved_directions(folder: RunFolder, layers: int, hidden: int) -> dict[str, T
     if found is None:
         return None
     depth = layers + 1
-    shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean", "directions"))
+    found["directions"] = directions = of_layers(found["directions"])
+    shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean"))
+    shapes &= directions.ndim == 3 and directions.shape == (depth, max(1, directions.shape[1]), hidden)
     along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
     if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
         raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")

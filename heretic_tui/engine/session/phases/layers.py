@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from heretic_tui import events as ev
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
@@ -73,18 +72,10 @@ def _analysis(
     if baseline.responses:
         verdicts = zip(refused, baseline.responses, strict=True)
         refused = [prompt for prompt, response in verdicts if response.verdict.refused]
-    store = residuals_of_run(run, model, tokens, work)
-
-    def edits_of_layer(layer: int) -> dict[str, Edit]:
-        """The edits that keep one layer from writing its own direction."""
-        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
-        return directions.bank.edits(Parameters(None, dict.fromkeys(model.anatomy.components, alone)))
-
     return analyse_layers(
         model,
-        store,
-        directions.vectors,
-        edits_of_layer,
+        residuals_of_run(run, model, tokens, work),
+        directions,
         refused,
         tokens["good_evaluation_prompts"],
         run.settings.layer_test_prompts,
@@ -96,8 +87,7 @@ def _analysis(
 def analyse_layers(
     model: ChatModel,
     store: ResidualStore,
-    directions: Tensor,
-    edits_of_layer: Callable[[int], Mapping[str, Edit]],
+    directions: FoundDirections,
     refused: Sequence[Tokens],
     answered: Sequence[Tokens],
     count: int,
@@ -107,8 +97,6 @@ def analyse_layers(
     """Make the record of the layers and write it to the run folder.
 
     Args:
-        directions: (layers + 1, hidden).
-        edits_of_layer: see `try_layers`.
         refused: bad evaluation prompts that the base model refuses.
         answered: good evaluation prompts.
         count: how many of each to try every layer on; 0: none.
@@ -116,11 +104,23 @@ def analyse_layers(
     Raises:
         Aborted: from the control, between layers and batches.
     """
+    vectors, leading = directions.vectors, directions.leading
+
+    def edits_of_layer(layer: int) -> dict[str, Edit]:
+        """The edits that keep one layer from writing its own directions."""
+        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
+        return directions.bank.edits(Parameters(None, dict.fromkeys(model.anatomy.components, alone)))
+
     rows, views = geometry_of(store, work)
-    rows = with_separation(rows, store, directions)
+    rows = with_separation(rows, store, leading)
     notes = []
+    if (rank := vectors.shape[1]) > 1:
+        notes.append(
+            f"each layer has {rank} directions: figures and tokens are those of the difference of the means within "
+            "their space, and an ablation takes out all of them"
+        )
     lens = Lens(model)
-    rows = with_tokens(rows, lens.read(directions))
+    rows = with_tokens(rows, lens.read(leading))
     if not lens.has_norm:
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
@@ -133,7 +133,7 @@ def analyse_layers(
         if tokens.telling:
             lengths = [row.geometry["|r|"] or 0.0 for row in rows]
             progress = work.progress("each layer by itself")
-            effects = try_layers(model, bad, good, tokens.ids, directions, lengths, edits_of_layer, progress)
+            effects = try_layers(model, bad, good, tokens.ids, vectors, leading, lengths, edits_of_layer, progress)
             if torch.isfinite(effects.stream).all():
                 rows = with_effects(rows, effects)
             else:
