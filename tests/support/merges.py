@@ -20,12 +20,15 @@ from heretic_tui.engine.export.streamed import StreamedMerge, plan_merge
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.work import Work
+from tests.support.definitions import bases
 
 
-def directions_for(anatomy: Anatomy, seed: int = 1) -> Tensor:
-    shape = len(anatomy.layers) + 1, anatomy.writers[0].shape[-2]
-    vectors = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    return nn.functional.normalize(vectors, dim=-1)
+def directions_for(anatomy: Anatomy, rank: int = 1) -> Tensor:
+    """Of each residual index, (layers + 1, hidden), or (layers + 1, rank, hidden) for several."""
+    layers, hidden = len(anatomy.layers), anatomy.writers[0].shape[-2]
+    if rank > 1:
+        return bases(layers, rank, hidden)
+    return nn.functional.normalize(torch.randn(layers + 1, hidden, generator=torch.Generator().manual_seed(1)), dim=-1)
 
 
 def all_layers(anatomy: Anatomy) -> Parameters:
@@ -63,8 +66,8 @@ def stream(plan: StreamedMerge, out: Path, work: Work | None = None) -> None:
     plan.write(out, work or Work())
 
 
-def edit_in_memory(anatomy: Anatomy, parameters: Parameters, method: str) -> None:
-    edits = EditBank(anatomy.writers, directions_for(anatomy), edit_method(method), 1 << 30).edits(parameters)
+def edit_in_memory(anatomy: Anatomy, parameters: Parameters, method: str, rank: int = 1) -> None:
+    edits = EditBank(anatomy.writers, directions_for(anatomy, rank), edit_method(method), 1 << 30).edits(parameters)
     with torch.no_grad():
         for writer in anatomy.writers:
             if writer.name in edits:

@@ -135,7 +135,8 @@ def _of_all_rows(edit: Edit) -> Replacement:
         a, b = edit.a[..., 0], edit.b[..., 0]
         return lambda x, y: torch.addcmul(y, (x @ a)[..., None], b, value=-1)
     a, b = edit.a, edit.b.mT
-    return lambda x, y: torch.addmm(y.flatten(0, -2), (x @ a).flatten(0, -2), b, alpha=-1).view_as(y)
+    rank, size = b.shape
+    return lambda x, y: torch.addmm(y.reshape(-1, size), (x @ a).reshape(-1, rank), b, alpha=-1).view_as(y)
 
 
 def _row_by_row(edit: Edit, rows: Tensor, name: str) -> Replacement:

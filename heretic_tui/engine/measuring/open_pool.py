@@ -145,7 +145,7 @@ def _check_rows(model: ChatModel, evaluation: Evaluation) -> None:
     nothing = {}
     for writer in writers:
         weight = writer.weight()
-        nothing[writer.name] = Edit(weight.new_zeros(weight.shape[1]), weight.new_zeros(weight.shape[0]), None)
+        nothing[writer.name] = Edit(weight.new_zeros(weight.shape[1], 1), weight.new_zeros(weight.shape[0], 1), None)
     batch = model.batch([0, 1], [evaluation.bad[0], evaluation.bad[0]])
     with torch.inference_mode(), attached(writers, stacked(writers, [nothing, nothing]), torch.tensor([0, 1])):
         model.next_token_logits(batch.ids, batch.mask, batch.positions, None)

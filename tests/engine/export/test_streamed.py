@@ -23,7 +23,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.work import Work
 from tests.support import families, tiny_models
 from tests.support.exports import Heretic, record_of, searched
-from tests.support.merges import all_layers, edit_in_memory, planned, stream, tensors_in, unlike
+from tests.support.merges import all_layers, directions_for, edit_in_memory, planned, stream, tensors_in, unlike
 
 METHODS = ("subtract", "row_normalised", "norm_preserving")
 
@@ -53,6 +53,19 @@ def test_it_is_what_the_model_in_memory_gives(kind: str, method: str, tmp_path: 
     assert unlike(after, expected) == []
     assert unlike(after, before), "something is edited"
     assert len(list(source.glob("*.safetensors"))) > 1
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss"])
+def test_it_is_so_with_several_directions_of_a_layer(kind: str, tmp_path: Path) -> None:
+    source, out, whole = tmp_path / "source", tmp_path / "out", tmp_path / "whole"
+    network = saved(kind, source)
+    anatomy = examine(network)
+    directions, parameters = directions_for(anatomy, 3), all_layers(anatomy)
+    stream(planned(source, network, anatomy, tmp_path / "run", parameters, "norm_preserving", directions), out)
+    edit_in_memory(anatomy, parameters, "norm_preserving", 3)
+    network.save_pretrained(whole, max_shard_size="30KB")
+    assert unlike(tensors_in(out), tensors_in(whole)) == []
+    assert unlike(tensors_in(out), tensors_in(source))
 
 
 def test_files_keep_names_headers_and_index_and_what_is_not_edited_its_bytes(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from heretic_tui.events import Event, Notice
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.work import Work
 from tests.support import tiny_models
+from tests.support.definitions import bases
 from tests.support.trial_course import measured
 
 Make = Callable[..., ChatModel]
@@ -77,8 +78,10 @@ def parameters(number: int, depth: int = 4) -> Parameters:
     return Parameters(None if draws[0] < 0.3 else draws[0] * last, kernels)
 
 
-def jobs(model: ChatModel, count: int, **options: object) -> list[Job]:
+def jobs(model: ChatModel, count: int, rank: int = 1, **options: object) -> list[Job]:
     directions = nn.functional.normalize(torch.randn(5, 32, generator=torch.Generator().manual_seed(3)), dim=-1)
+    if rank > 1:
+        directions = bases(4, rank, 32)
     bank = EditBank(model.anatomy.writers, directions, edit_method("norm_preserving"), 1 << 30)
     made = []
     for number in range(count):
@@ -114,6 +117,21 @@ def test_twenty_trials_have_the_figures_of_the_plain_way(
     assert len({job.refusals for job in found}) > 2, "the edits must matter"
     assert any(not r.whole for job in found for r in job.responses if r), "some must be decided before their end"
     assert not any(m._forward_hooks or "forward" in m.__dict__ for m in model.network.modules()), "nothing is left"
+
+
+def test_trials_that_take_several_directions_out_have_the_figures_of_the_plain_way(make_model: Make) -> None:
+    model = make_model(batch_size=9)
+    what = evaluation(model)
+    fast, together = open_pool(model, what, NO_COST, Work())
+    assert isinstance(fast, FastPool)
+    assert together
+    found = measured(fast, jobs(model, 6, rank=3), 3)
+    expected = measured(PlainPool(model, what, Work()), jobs(model, 6, rank=3), 1)
+    for one, other in zip(found, expected, strict=True):
+        assert one.figures == pytest.approx(other.figures, abs=1e-5)
+        assert verdicts(one) == verdicts(other)
+    alone = measured(PlainPool(model, what, Work()), jobs(model, 6), 1)
+    assert all(one.figures["kl_divergence"] != other.figures["kl_divergence"] for one, other in zip(found, alone))
 
 
 def test_both_pools_find_the_same_responses_broken(make_model: Make) -> None:

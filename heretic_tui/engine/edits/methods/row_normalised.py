@@ -1,7 +1,7 @@
-"""Row-normalised: the directions are taken out of each matrix with rows of length one, which then get their lengths
-back.
+"""Row-normalised: the direction is taken out of each matrix with rows of length one, which then get their lengths back.
 
-With n_i = ‖W_i‖ and Ŵ = diag(1/n) W: W' = diag(n) (Ŵ − V Λ VᵀŴ).
+With n_i = ‖W_i‖ and Ŵ = diag(1/n) W: W' = diag(n) (Ŵ − V Λ VᵀŴ); V (d_out, k) is the direction of the layer, or its k
+directions.
 """
 
 from __future__ import annotations

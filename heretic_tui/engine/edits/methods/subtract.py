@@ -1,6 +1,6 @@
-"""Subtract: the directions are taken out of each matrix as it is.
+"""Subtract: the direction is taken out of each matrix as it is.
 
-W' = W − V Λ VᵀW.
+W' = W − V Λ VᵀW; V (d_out, k) is the direction of the layer, or its k directions.
 """
 
 from __future__ import annotations
