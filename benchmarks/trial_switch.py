@@ -1,5 +1,4 @@
-"""Seconds to switch a trial on a model of fused experts, against a dense one of as many parameters; for edits of several
-ranks.
+"""Seconds to switch a trial on a model of fused experts, against a dense one of as many parameters, by the edit's rank.
 
     python -m benchmarks.trial_switch [--hidden 1024] [--experts 64] [--layers 4] [--ranks 1 2 4 8]
 

@@ -1,8 +1,8 @@
 """Norm-preserving: the direction is taken out of each matrix, and every row keeps the length that it had.
 
-It, or each of k directions V (d_out, k), is taken out of the matrix with rows of length one; each row is then normalised
-again, and gets its length back. The closed form is exact. With n_i = ‖W_i‖, Ŵ = diag(1/n) W, U = ŴᵀV and strengths λ_j, the row that is left has the
-squared length
+It, or each of k directions V (d_out, k), is taken out of the matrix with rows of length one; each row is then
+normalised again, and gets its length back. The closed form is exact. With n_i = ‖W_i‖, Ŵ = diag(1/n) W, U = ŴᵀV and
+strengths λ_j, the row that is left has the squared length
 
     ‖Ŵ_i − Σ_j λ_j V_ij U_j‖² = 1 − 2 Σ_j λ_j V_ij (ŴU)_ij + Σ_jl λ_j λ_l V_ij V_il U_j·U_l,
 
