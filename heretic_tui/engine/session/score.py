@@ -26,7 +26,7 @@ from heretic_tui.work import Work
 # method by its former name, which identities have.
 _AFTER = frozenset(
     {"seed", "n_startup_trials", "early_stop", "screening", "objectives", "edit_method", "row_normalization"}
-    | {"component_kinds", "account_for_post_norm", "full_normalization_lora_rank"}
+    | {"component_kinds", "account_for_post_norm", "full_normalization_lora_rank", "direction_weights"}
 )
 
 
