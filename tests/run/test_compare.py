@@ -33,7 +33,7 @@ def test_a_run_compared_with_itself_and_with_another(heretic: Heretic, run: Path
     assert layers[5]["cosine"] == pytest.approx(-1, abs=1e-5)
     assert [row["length_ratio"] for row in layers[1:]] == pytest.approx([2] * 10, abs=1e-4)
     # The nearest layer of the other run, by hand.
-    mine, others = load_file(run / "directions.safetensors")["directions"], found["directions"]
+    mine, others = load_file(run / "directions.safetensors")["directions"][:, 0], found["directions"][:, 0]
     between = (mine @ others.T)[8, 1:].abs()
     assert layers[8]["nearest"] == int(between.argmax())
     text = heretic("compare", run.name, "other").out

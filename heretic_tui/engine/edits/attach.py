@@ -161,11 +161,14 @@ def _row_by_row(edit: Edit, rows: Tensor, name: str) -> Replacement:
 def _product_edit(edit: Edit) -> Transform:
     """The edit of fused experts as a transform of their products, which biases and routing weights come after."""
 
+    # Side by side in memory: rows are gathered of them.
+    pairs = [(a.contiguous(), b.contiguous()) for a, b in zip(edit.a.unbind(-1), edit.b.unbind(-1), strict=True)]
+
     def transform(x: Tensor, y: Tensor, experts: Tensor) -> Tensor:
         edited, wide = y.float(), x.float()
         if edit.c is not None:
             edited = edited * edit.c[experts]
-        for a, b in zip(edit.a.unbind(-1), edit.b.unbind(-1), strict=True):
+        for a, b in pairs:
             along = (wide * a[experts]).sum(dim=-1, keepdim=True)
             edited = edited - along * b[experts]
         return edited.to(y.dtype)

@@ -55,6 +55,8 @@ class EditBank:
         self._kept = 0
         self._norms: dict[str, Tensor] = {}
         self._products: dict[tuple[str, int], _Products] = {}
+        # The index that was asked for last, and the parts of its directions.
+        self._latest: tuple[float, list[tuple[int, Tensor]]] | None = None
 
     @property
     def kept(self) -> int:
@@ -77,12 +79,19 @@ class EditBank:
             UsageError: for a layer that is not there, and weights of another number of directions.
         """
         strengths = parameters.components[writer.component].strengths(writer.layer, self._directions.shape[1])
-        parts = direction_parts(self._directions, parameters.direction_index, writer.layer)
-        found = self._mixture(writer, parts)
+        found = self._mixture(writer, self._parts(parameters.direction_index, writer.layer))
         with calling(EDIT_METHODS, self._method_name):
             edit = self._method.edit(found.v, found.of_weight, self._norms[writer.name], strengths)
         self._check(writer, edit)
         return edit
+
+    def _parts(self, index: float | None, layer: int) -> list[tuple[int, Tensor]]:
+        """Of directions (directions/interpolation.py). With an index all matrices of a trial have the same."""
+        if index is None:
+            return direction_parts(self._directions, None, layer)
+        if self._latest is None or self._latest[0] != index:
+            self._latest = index, direction_parts(self._directions, index, layer)
+        return self._latest[1]
 
     def _check(self, writer: Writer, edit: Edit) -> None:
         """
