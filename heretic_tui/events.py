@@ -192,13 +192,16 @@ class BaselineMeasured(Event):
 class DirectionsFound(Event):
     """Diagnostics of the directions, one entry per residual index (0 is the embedding output); `cosines` between them,
     (layers + 1, layers + 1). `rank`: how many directions a layer has; figures are of the leading one of them
-    (engine/directions/subspaces.py)."""
+    (engine/directions/subspaces.py). `method`: what found them, the first of the run's (empty in older journals);
+    `left_alone`: layers that the mask of layers leaves alone with them."""
 
     type = "directions_found"
     layers: list[DirectionFigures]
     histograms: list[Histogram] = field(default_factory=list)
     cosines: list[list[float]] = field(default_factory=list)
     rank: int = 1
+    method: str = ""
+    left_alone: list[int] = field(default_factory=list)
 
     def problem(self) -> str | None:
         return None if len(self.layers) >= 2 else "'layers' are too few"

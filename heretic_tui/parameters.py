@@ -1,4 +1,4 @@
-"""The parameters of one edit: the direction's index and a kernel for each component, to and from JSON."""
+"""The parameters of one edit: which direction, and a kernel for each component, to and from JSON."""
 
 from __future__ import annotations
 
@@ -71,13 +71,17 @@ class Parameters:
     Attributes:
         direction_index: real-valued layer index of the one direction for all layers, or None: each layer its own.
         components: a kernel for each component that is edited; a component that is absent is left alone.
+        direction_method: what found the directions, in a run with several methods; None for its only one, or its first.
     """
 
     direction_index: float | None
     components: Mapping[str, Kernel]
+    direction_method: str | None = None
 
     def to_json(self) -> dict[str, object]:
+        """Without the direction method where the run has but one."""
         return {
+            **({} if self.direction_method is None else {"direction_method": self.direction_method}),
             "direction_index": self.direction_index,
             "components": {name: kernel.to_json() for name, kernel in self.components.items()},
         }
@@ -91,7 +95,10 @@ class Parameters:
         """
         if not isinstance(record, dict):
             raise UsageError(f"{where}: {_EXPECTED}")
-        _only_keys(record, {"direction_index", "components"}, where)
+        _only_keys(record, {"direction_index", "components", "direction_method"}, where)
+        method = record.get("direction_method")
+        if method is not None and not (isinstance(method, str) and method.isidentifier()):
+            raise UsageError(f"{where}: direction_method must be the name of one, not {quoted(method)}")
         index = record.get("direction_index")
         if index is not None:
             index = _number(record, "direction_index", where)
@@ -101,7 +108,7 @@ class Parameters:
         if not isinstance(components, dict) or not components:
             raise UsageError(f"{where}: components must be an object with at least one component")
         kernels = {name: _kernel(kernel, f"{where}: {quoted(name)}") for name, kernel in components.items()}
-        return Parameters(index, kernels)
+        return Parameters(index, kernels, method)
 
     @staticmethod
     def from_file(path: Path) -> Parameters:

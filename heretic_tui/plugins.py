@@ -56,7 +56,16 @@ DIRECTION_METHODS = Kind(
     "heretic_tui.engine.directions.methods",
     "heretic_tui.direction_methods",
     "direction method",
-    ("mean_difference", "geometric_median", "clusters", "principal_components", "discriminant", "leace"),
+    (
+        "mean_difference",
+        "geometric_median",
+        "clusters",
+        "principal_components",
+        "discriminant",
+        "ridge_cleaned",
+        "leace",
+        "from_file",
+    ),
 )
 # What decides comes first, what takes long last.
 CHECKS = Kind(

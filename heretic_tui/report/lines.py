@@ -196,11 +196,13 @@ def figures_sentence(trial: TrialRecord, figures: Sequence[Figure]) -> str:
 
 
 def direction_words(parameters: Parameters | None) -> str:
-    """Whose direction an edit ablates; empty where its parameters are not known."""
+    """Whose direction an edit ablates, and what found it where a run has several methods; empty where its parameters
+    are not known."""
     if parameters is None:
         return ""
-    index = parameters.direction_index
-    return "own direction per layer" if index is None else f"one direction, from layer {index:.1f}"
+    index, method = parameters.direction_index, parameters.direction_method
+    words = "own direction per layer" if index is None else f"one direction, from layer {index:.1f}"
+    return words if method is None else f"{words}, {method.replace('_', ' ')}"
 
 
 def shares_words(kernel: Kernel) -> str:
@@ -214,8 +216,14 @@ def shares_words(kernel: Kernel) -> str:
 
 
 def direction_cell(parameters: Parameters | None) -> str:
-    """The same for a column of a table."""
+    """Whose direction it is, for a column of a table."""
     if parameters is None:
         return ""
     index = parameters.direction_index
     return "per layer" if index is None else f"from L{index:.1f}"
+
+
+def method_cell(parameters: Parameters | None) -> str:
+    """What found the direction, where a run has several methods; else empty."""
+    method = parameters.direction_method if parameters else None
+    return "" if method is None else method.replace("_", " ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import yaml
@@ -103,7 +104,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         lines += ["", "## Notes", "", "Of whoever exported this model:", "", *_quoted(record.note)]
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
     lines += [
-        f"Directions: {_method(DIRECTION_METHODS, str(settings['direction_method']))}; "
+        f"Directions: {_directions(settings, record.parameters)}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
         f"{'' if record.rank == 1 else f'Each layer has {record.rank}, and the edit is of that rank. '}"
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
@@ -213,6 +214,22 @@ def _method(kind: Kind, name: str) -> str:
     """A method's name, and in words what it does, as far as it is installed here."""
     words = summary(kind, name).rstrip(".")
     return f"{_code(name)}, {_words(words)}" if words else _code(name)
+
+
+def _directions(settings: Mapping[str, object], parameters: Mapping[str, object]) -> str:
+    """How the directions of the trial were found, and how many of a layer are ablated."""
+    named = settings["direction_method"]
+    names = [str(name) for name in named] if isinstance(named, list) else [str(named)]
+    chosen = parameters.get("direction_method")
+    words = _method(DIRECTION_METHODS, names[0] if chosen is None else str(chosen))
+    if len(names) > 1:
+        words += f" (the search chose among {', '.join(_code(name) for name in names)})"
+    count = settings.get("directions_per_layer", 1)
+    if isinstance(count, int) and count > 1:
+        words += f"; up to {count} of each layer"
+    if settings.get("layer_mask"):
+        words += "; only layers in which the two sets of prompts lie on different sides are edited"
+    return words
 
 
 def _cell(figure: Figure, measured: MeasuredFigures) -> str:

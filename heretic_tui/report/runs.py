@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
-from heretic_tui.report.lines import direction_cell, error_text, shares_words
+from heretic_tui.report.lines import direction_cell, error_text, method_cell, shares_words
 from heretic_tui.report.plan import compared_words
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.exports import ExportFigures
@@ -127,7 +127,8 @@ def details_text(shown: RunDetails) -> list[str]:
         )
         texts = (counted_text(trial, figure, prompts) for figure in figures)
         cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
-        lines.append(f"        {trial.number:>5}  {cells}  {direction_cell(trial.parameters):11}  {kernels}")
+        method = f"{words}, " if (words := method_cell(trial.parameters)) else ""
+        lines.append(f"        {trial.number:>5}  {cells}  {direction_cell(trial.parameters):11}  {method}{kernels}")
     if not front:
         lines.append("        no complete trial yet")
     lines += _yours(shown)

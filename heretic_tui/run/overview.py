@@ -122,6 +122,7 @@ class RunDetails:
                     "by_hand": trial.by_hand,
                     "seconds": trial.seconds,
                     "direction_index": trial.parameters.direction_index if trial.parameters else None,
+                    "direction_method": trial.parameters.direction_method if trial.parameters else None,
                     "components": as_json(trial.parameters.components) if trial.parameters else {},
                     "reason": trial.reason,
                     "marked": self.annotations.marked(trial.number),

@@ -388,6 +388,12 @@ class RunState:
         return changed
 
     @property
+    def several_methods(self) -> bool:
+        """Whether the search tries several direction methods."""
+        named = self.opened.settings.get("direction_method") if self.opened else None
+        return isinstance(named, list) and len(named) > 1
+
+    @property
     def measured_base(self) -> ev.BaselineMeasured | None:
         """`base` by the judge's verdicts alone."""
         return replace(self.base, figures=self._base_as_measured) if self.base else None

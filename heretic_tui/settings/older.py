@@ -19,8 +19,10 @@ FORMER_NAMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
 _CAME_LATER: Mapping[str, object] = {
     "early_stop": True,
     "screening": "off",
-    "direction_method": "mean_difference",
+    "direction_method": ["mean_difference"],
+    "directions_per_layer": 1,
     "direction_weights": "together",
+    "layer_mask": False,
     "objectives": ["kl_divergence", "refusals"],
     "judge": "markers",
     "refusal_languages": [],
@@ -70,6 +72,10 @@ def in_first_words(settings: Mapping[str, object]) -> dict[str, object]:
     """Settings as the first version wrote them down, as far as it could have: so that an older run has the identity
     that it had, and goes on."""
     found = {name: value for name, value in settings.items() if name not in _CAME_LATER or _CAME_LATER[name] != value}
+    # There was one, and it was no list.
+    match found.get("direction_method"):
+        case [only]:
+            found["direction_method"] = only
     for former, (name, meanings) in FORMER_NAMES.items():
         for then, now in meanings.items():
             if name in found and found[name] == now:

@@ -65,6 +65,8 @@ DEFAULT_SETS = {
     "review_lookalike_prompts": PromptSet(dataset=""),
     "review_texts": PromptSet(dataset=""),
 }
+# How prompt sets of the setting `keep_prompts` are called among the others: this and the data set.
+KEPT_SET = "keep_prompts: "
 # What a run is made of; without the others it goes on.
 RUN_SETS = tuple(name for name, each in DEFAULT_SETS.items() if each.dataset)
 
@@ -141,8 +143,23 @@ class Settings(BaseModel):
         "breaking",
     )
 
-    direction_method: Annotated[str, DIRECTION_METHODS] = _setting(
-        "mean_difference", "Ablation", "how a direction is found in the residuals of both sets"
+    direction_method: Annotated[list[str], DIRECTION_METHODS] = _setting(
+        ["mean_difference"],
+        "Ablation",
+        "how directions are found in the residuals of both sets; of several the search tries which is best",
+        min_length=1,
+    )
+    directions_per_layer: int = _setting(
+        1, "Ablation", "directions of each layer, for methods that can give several", ge=1, le=16
+    )
+    keep_prompts: list[str] = _setting(
+        [], "Ablation", "sets of prompts whose direction is to be kept (ridge_cleaned): files, or Hub data sets"
+    )
+    direction_file: str | None = _setting(
+        None, "Ablation", "safetensors file with directions (from_file): those of another run, or somebody else's"
+    )
+    layer_mask: bool = _setting(
+        False, "Ablation", "edit only layers in which the two sets lie on different sides along the direction"
     )
     orthogonalize_direction: bool = _setting(
         True, "Ablation", "leave alone what directions share with the harmless prompts' mean"
@@ -312,6 +329,7 @@ class Settings(BaseModel):
 
     @field_validator(
         *("dtypes", "objectives", "figures", "refusal_markers", "refusal_languages", "review_checks", "review_tasks"),
+        *("direction_method", "keep_prompts"),
         mode="before",
     )
     @classmethod
@@ -323,12 +341,19 @@ class Settings(BaseModel):
                 words = parse_json(value, str(info.field_name))
             value = words if isinstance(words, list) else [value]
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            # A marker may hold a comma, a name cannot.
-            if info.field_name != "refusal_markers":
+            # A marker may hold a comma, and so may the name of a file; other names cannot.
+            if info.field_name not in ("refusal_markers", "keep_prompts"):
                 return [word.strip() for part in value for word in part.split(",") if word.strip()]
             # Every response holds an empty one.
             if not all(part.strip() for part in value):
                 raise ValueError
+        return value
+
+    @field_validator("direction_method", "keep_prompts")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError
         return value
 
     @field_validator("review_tasks")
@@ -416,7 +441,7 @@ class Settings(BaseModel):
 _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
     | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
-    | {"figures", "workers", "worker_gpus", "ray_address"}
+    | {"figures", "workers", "worker_gpus", "ray_address", "keep_prompts", "direction_file"}
 )
 
 

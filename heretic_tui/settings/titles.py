@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from heretic_tui.settings.markers import LANGUAGE_NAMES
+from heretic_tui.settings.schema import KEPT_SET
 from heretic_tui.words import counted
 
 _SETS = {
@@ -44,6 +45,10 @@ _TITLES = {
     "refusal_languages": "languages of refusals",
     "count_broken_as_refused": "count broken as refused",
     "direction_method": "direction method",
+    "directions_per_layer": "directions of a layer",
+    "keep_prompts": "prompts to keep",
+    "direction_file": "file of directions",
+    "layer_mask": "layers with both sides only",
     "orthogonalize_direction": "orthogonalize direction",
     "direction_weights": "weights of directions",
     "edit_method": "edit method",
@@ -100,6 +105,7 @@ _IN_PLACE: Mapping[tuple[str, object], str] = {
     ("screening", "safe"): "safe (within 2 std. errors)",
     ("screening", "fast"): "fast (within 1 std. error)",
     ("storage", None): "the run folder",
+    ("layer_mask", False): "off (any layer)",
     ("batch_size", 0): "auto",
     ("trials_at_once", 0): "auto",
     ("workers", "0"): "none (this process)",
@@ -119,7 +125,10 @@ _IN_PLACE: Mapping[tuple[str, object], str] = {
 
 
 def title_of(key: str) -> str:
-    """What a setting is called, or a part of a prompt set: `good_prompts.split` is "split"."""
+    """What a setting is called, or a part of a prompt set: `good_prompts.split` is "split"; a set of prompts to keep by
+    its data set."""
+    if key.startswith(KEPT_SET):
+        return key.removeprefix(KEPT_SET)
     name, _, part = key.partition(".")
     return _PARTS.get(part, part) if part else _TITLES.get(name, name.replace("_", " "))
 

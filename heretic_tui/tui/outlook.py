@@ -40,7 +40,7 @@ from heretic_tui.tui.model_files import (
     place_of_weights,
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
-from heretic_tui.tui.preview import SETS, Looker
+from heretic_tui.tui.preview import SETS, Looker, directions_problem
 from heretic_tui.words import counted, plain
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
@@ -192,6 +192,7 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
             if model.problem is None:
                 for name in SETS:
                     known = _with_text(known, name, looker.text(settings, name))
+    known = _with(known, "direction_method", _methods_finding(settings))
     yield replace(known, complete=True)
 
 
@@ -321,6 +322,18 @@ def _downloads(settings: Settings, looks: Mapping[str, SetLook]) -> tuple[str, .
 
 
 # Other places
+
+
+def _methods_finding(settings: Settings) -> Finding | None:
+    """Where the direction methods lack a setting, or one is set that none of them uses. Of the default alone nothing is
+    to be said, and no library is loaded."""
+    defaults = Settings.model_fields["direction_method"].get_default(call_default_factory=True)
+    if settings.direction_method == defaults and not (
+        settings.keep_prompts or settings.direction_file or settings.directions_per_layer > 1
+    ):
+        return None
+    problem = directions_problem(settings)
+    return Finding("good") if problem is None else Finding("bad", "", problem)
 
 
 def _places(settings: Settings) -> dict[str, Finding]:

@@ -320,6 +320,21 @@ def review_checks(recorded: Mapping[str, object], own: Settings | None) -> list[
     ]
 
 
+def directions_problem(settings: Settings) -> str | None:
+    """Why the direction methods that are set cannot be used with what else is set; None where they can. To be called on
+    a thread."""
+    from heretic_tui.engine.directions.methods.base import direction_methods
+    from heretic_tui.engine.inputs.direction_files import direction_path
+
+    try:
+        direction_methods(settings)
+        if settings.direction_file is not None:
+            direction_path(settings.direction_file)
+    except HereticError as error:
+        return str(error)
+    return None
+
+
 def parameter_importances(
     points: Sequence[tuple[Mapping[str, float | str], float]], layers: int, components: Sequence[str]
 ) -> dict[str, float]:

@@ -259,6 +259,24 @@ def test_a_run_of_before_has_the_identity_that_it_had(former: str, present: str)
     assert {"edit_method", "direction_method"} & set(found) == set()
 
 
+def test_one_direction_method_is_the_identity_that_it_was() -> None:
+    one = identity(load_settings(direction_method="discriminant"))
+    assert one["direction_method"] == "discriminant"
+    assert one == identity(load_settings(direction_method=["discriminant"]))
+    several = identity(load_settings(parsed("--direction-method", "mean_difference", "clusters")))
+    assert several["direction_method"] == ["mean_difference", "clusters"]
+    for other in ({"directions_per_layer": 2}, {"layer_mask": True}):
+        assert identity(load_settings(**other)) != identity(load_settings())
+    # What lies in files is known by its content.
+    elsewhere = load_settings(keep_prompts=["a.txt"], direction_file="b.safetensors")
+    assert identity(elsewhere) == identity(load_settings())
+    record = {**to_record(load_settings()), "direction_method": "clusters"}
+    assert from_record(record, load_settings(), "run.json").direction_method == ["clusters"]
+    for wrong in ([], ["leace", "leace"], ["none of them"]):
+        with pytest.raises(UsageError, match="direction_method"):
+            load_settings(direction_method=wrong)
+
+
 def test_runs_of_the_time_before_early_stop_go_on_with_it() -> None:
     assert "early_stop" not in identity(load_settings({"model": "a"}))
     assert identity(load_settings({"model": "a"})) != identity(load_settings({"model": "a", "early_stop": False}))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from heretic_tui.engine.directions.methods.base import Given, direction_method
+from heretic_tui.engine.directions.methods.base import Given, direction_methods
 from heretic_tui.engine.directions.residuals import Residuals, gather_residuals
 from heretic_tui.engine.directions.unit_directions import unit_directions
+from heretic_tui.engine.inputs.direction_files import direction_path
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError
@@ -22,13 +23,19 @@ def find_directions(model: ChatModel, good: Sequence[str], bad: Sequence[str], s
 
     Args:
         good, bad: prompts that the model answers, and prompts that it refuses.
-        settings: of these the system prompt, the direction method, orthogonalisation and winsorisation are used.
+        settings: of these the system prompt, the first direction method, how many directions a layer is to have, the
+            file of directions, orthogonalisation and winsorisation are used.
 
     Raises:
-        UsageError: for an empty list, when the embedding has no row for a token, or there is no such direction method.
+        UsageError: for an empty list, when the embedding has no row for a token, or there is no such direction method
+            or it cannot be used here.
         HereticError: where the residuals have no direction.
     """
-    method = direction_method(settings.direction_method)
+    method = next(iter(direction_methods(settings).values()))
+    several = "directions_per_layer" in method.uses
+    if "keep_prompts" in method.uses:
+        raise UsageError("find_directions reads no prompts to keep: begin a run for ridge_cleaned")
+    file = direction_path(settings.direction_file) if settings.direction_file else None
 
     if not good or not bad:
         raise UsageError(f"find_directions has no {'bad' if good else 'good'} prompts: give it one at least")
@@ -37,4 +44,5 @@ def find_directions(model: ChatModel, good: Sequence[str], bad: Sequence[str], s
         tokens = model.encode([Prompt(text, settings.system_prompt) for text in texts])
         return gather_residuals(model, tokens, settings.winsorization_quantile)
 
-    return unit_directions(method, Given(residuals(good), residuals(bad)), settings.orthogonalize_direction)
+    given = Given(residuals(good), residuals(bad), count=settings.directions_per_layer if several else 1, file=file)
+    return unit_directions(method, given, settings.orthogonalize_direction)

@@ -11,6 +11,26 @@ from heretic_tui.errors import HereticError
 _TOO_SMALL = 1e-6
 
 
+def orthonormal_rows(directions: Tensor) -> Tensor:
+    """The same spaces spanned by orthonormal rows, the first of which keep where they point: (layers + 1, k, hidden) in
+    and out. Index 0 may hold zeros, and keeps them.
+
+    Raises:
+        HereticError: for rows of a layer that do not span so many directions.
+    """
+    found = []
+    for index, rows in enumerate(directions.double()):
+        q, r = torch.linalg.qr(torch.nn.functional.normalize(rows, dim=-1).T)
+        sizes = r.diagonal()
+        if bool((sizes.abs() <= _TOO_SMALL).any()):
+            if index:
+                raise HereticError(f"the {len(rows)} directions of layer {index - 1} lie in a smaller space")
+            found.append(torch.zeros_like(rows))
+            continue
+        found.append((q * sizes.sign()).T)
+    return torch.stack(found)
+
+
 def orthonormal(first: Tensor, others: Tensor, count: int, toward: Tensor | None = None) -> Tensor:
     """`count` orthonormal rows, (count, hidden) float64: the first along `first`, the others along what is largest in
     `others` beside it (by singular values), each turned so that it has a positive part of `toward`, or of the sum of

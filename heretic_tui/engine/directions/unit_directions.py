@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.directions.methods.base import DirectionMethod, Given
+from heretic_tui.engine.directions.methods.base import DirectionMethod, Given, Oblique
 from heretic_tui.engine.directions.subspaces import of_layers
 from heretic_tui.errors import HereticError
 from heretic_tui.plugins import DIRECTION_METHODS, calling
@@ -25,21 +25,28 @@ def unit_directions(method: DirectionMethod, given: Given, orthogonalize: bool) 
 
     Raises:
         HereticError: where the method finds none, gives something else than unit vectors, or nothing is left after
-            orthogonalising.
+            orthogonalising; for a method whose directions are oblique.
     """
-    found = found_directions(method, given)
+    found, readers = found_directions(method, given)
+    if readers is not None:
+        raise HereticError(f"the direction method {type(method).__name__} finds two vectors for a layer, not one")
     return of_layers(orthogonalized(found, given.good.mean) if orthogonalize else found.float())
 
 
-def found_directions(method: DirectionMethod, given: Given) -> Tensor:
-    """What the method finds, checked, float64 (layers + 1, hidden) or (layers + 1, k, hidden). Raises as
-    `unit_directions`."""
+def found_directions(method: DirectionMethod, given: Given) -> tuple[Tensor, Tensor | None]:
+    """What the method finds, checked, float64: directions, (layers + 1, hidden) or (layers + 1, k, hidden); and the
+    vectors that they are read along where those are others, (layers + 1, hidden).
+
+    Raises:
+        HereticError: where it finds none, or gives something else.
+    """
     mean = given.good.mean
     if not (mean.isfinite().all() and given.bad.mean.isfinite().all()):
         raise HereticError("the residuals are not finite numbers: try another dtype (--dtypes float32)")
     name = type(method).__name__
     with calling(DIRECTION_METHODS, name):
-        found = method.directions(given)
+        gave = method.directions(given)
+    found, read = (gave.write, gave.read) if isinstance(gave, Oblique) else (gave, None)
     depth, hidden = mean.shape
     shapes = {(depth, hidden)} | ({(depth, given.count, hidden)} if given.count > 1 else set())
     if not isinstance(found, Tensor) or found.shape not in shapes:
@@ -67,7 +74,19 @@ def found_directions(method: DirectionMethod, given: Given) -> Tensor:
             f"the direction method {name} gave what are no finite numbers for the embedding output (index 0): "
             "give zeros there"
         )
-    return directions
+    if read is None:
+        return directions, None
+    if directions.ndim != 2 or not isinstance(read, Tensor) or read.shape != directions.shape:
+        raise HereticError(f"the direction method {name} reads along no vectors of {(depth, hidden)}: mend it")
+    readers = read.to(mean)
+    parts = (readers * directions).sum(dim=-1)
+    if (wrong := ~((parts - 1).abs() <= _NOT_ONE))[1:].any() or not readers[0].isfinite().all():
+        layer = int(wrong[1:].nonzero()[0]) if wrong[1:].any() else -1
+        raise HereticError(
+            f"the direction method {name} reads {float(parts[layer + 1]):.3g} of what it writes at index {layer + 1}, "
+            "in place of 1: mend it"
+        )
+    return directions, readers
 
 
 def _check_right_angles(directions: Tensor, name: str) -> None:
@@ -79,6 +98,25 @@ def _check_right_angles(directions: Tensor, name: str) -> None:
             f"the direction method {name} gave vectors for layer {layer} that are not at right angles to each other "
             f"(one has {float(apart[layer + 1]):.3g} of another): mend it"
         )
+
+
+def readers_off(readers: Tensor, directions: Tensor, good_mean: Tensor) -> Tensor:
+    """The vectors that oblique directions are read along without what they have of the good mean, and again with
+    reader·direction = 1, float64: an edit then takes nothing from what harmless prompts have in common, and as much as
+    before from what both sets differ in.
+
+    Args:
+        readers, directions, good_mean: (layers + 1, hidden) float64.
+
+    Raises:
+        HereticError: where the direction lies along the good mean.
+    """
+    mean = torch.nn.functional.normalize(good_mean, dim=-1)
+    left = readers - (readers * mean).sum(dim=-1, keepdim=True) * mean
+    parts = (left * directions).sum(dim=-1, keepdim=True)
+    if (parts[1:].abs() <= _TOO_SMALL * left[1:].norm(dim=-1, keepdim=True)).any():
+        raise HereticError("a direction lies along the good mean: run with --no-orthogonalize-direction")
+    return left / torch.where(parts.abs() > 0, parts, torch.ones_like(parts))
 
 
 def orthogonalized(directions: Tensor, good_mean: Tensor) -> Tensor:

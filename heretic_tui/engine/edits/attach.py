@@ -21,16 +21,16 @@ Attached = AbstractContextManager[None]
 
 
 def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, Edit]:
-    """The edits of several trials side by side, all of one rank: a (trials, d_in, k), b (trials, d_out, k), c (trials,
-    d_out); a trial that leaves a matrix alone has an edit of nothing there."""
+    """The edits of several trials side by side, of the rank that the highest of them has: a (trials, d_in, k), b
+    (trials, d_out, k), c (trials, d_out); a trial that leaves a matrix alone has an edit of nothing there."""
     result: dict[str, Edit] = {}
     for writer in writers:
         edits = [edits.get(writer.name) for edits in trials]
-        some = next((edit for edit in edits if edit), None)
+        some = max((edit for edit in edits if edit), key=lambda edit: edit.rank, default=None)
         if some is None:
             continue
         nothing = Edit(torch.zeros_like(some.a), torch.zeros_like(some.b), None)
-        each = [edit or nothing for edit in edits]
+        each = [_of_rank(edit, some.rank) if edit else nothing for edit in edits]
         scaled = any(edit.c is not None for edit in each)
         ones = torch.ones_like(some.b[..., 0])
         result[writer.name] = Edit(
@@ -40,6 +40,14 @@ def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, E
             torch.stack([ones if edit.c is None else edit.c for edit in each]) if scaled else None,
         )
     return result
+
+
+def _of_rank(edit: Edit, rank: int) -> Edit:
+    """The same edit with directions of zeros beside its own."""
+    if (more := rank - edit.rank) == 0:
+        return edit
+    a, b = (torch.nn.functional.pad(each, (0, more)) for each in (edit.a, edit.b))
+    return Edit(a, b, edit.c)
 
 
 # Edits attached outside of so many `edits_aside` blocks are in force.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -18,18 +18,28 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.plugins import EDIT_METHODS, calling
 from heretic_tui.words import quoted
 
+# Of the lengths of both vectors: less than this of what is written is not read.
+_LEAST_READ = 1e-4
+
 
 @dataclass(frozen=True)
 class _Products:
-    """Directions in a matrix's output space, (d_out, k), and the method's products of the matrix with them."""
+    """Directions in a matrix's output space, (d_out, k), and the method's products of the matrix with them, or with
+    `u`, of the same shape, where they are read along other vectors."""
 
     v: Tensor
     of_weight: tuple[Tensor, ...]
+    u: Tensor | None = None
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(4 * t.numel() for t in (self.v, *self.of_weight))
+        return sum(4 * t.numel() for t in self.each)
+
+    @property
+    def each(self) -> tuple[Tensor, ...]:
+        """All that is linear in the directions."""
+        return (self.v, *self.of_weight) if self.u is None else (self.v, self.u, *self.of_weight)
 
 
 class EditBank:
@@ -44,11 +54,21 @@ class EditBank:
         directions: (layers + 1, k, hidden) float32, or (layers + 1, hidden) where k is 1.
         method: how directions are taken out of a matrix.
         limit: bytes that may be kept; beyond it products are computed each time.
+        readers: vectors that the directions are read along, (layers + 1, hidden) float32, where those are others and k
+            is 1 (directions/methods/base.py: Oblique). V Λ VᵀW becomes v λ uᵀW with u·v = 1.
     """
 
-    def __init__(self, writers: tuple[Writer, ...], directions: Tensor, method: EditMethod, limit: int) -> None:
+    def __init__(
+        self,
+        writers: tuple[Writer, ...],
+        directions: Tensor,
+        method: EditMethod,
+        limit: int,
+        readers: Tensor | None = None,
+    ) -> None:
         self._writers = writers
         self._directions = of_layers(directions)
+        self._readers = None if readers is None else of_layers(readers)
         self._method = method
         self._method_name = type(method).__name__
         self._limit = limit
@@ -63,14 +83,18 @@ class EditBank:
         """Bytes of the products that are kept."""
         return self._kept
 
-    def edits(self, parameters: Parameters) -> dict[str, Edit]:
+    def edits(self, parameters: Parameters, layers: Container[int] | None = None) -> dict[str, Edit]:
         """The edits of one trial by the writer's name; layers out of the kernel's reach are absent.
+
+        Args:
+            layers: those that may be edited; None: all.
 
         Raises:
             UsageError: when the parameters name a component that the model does not have, a layer that is not there,
                 or weights of another number of directions.
         """
-        return {writer.name: self.edit_of(writer, parameters) for writer in edited_writers(self._writers, parameters)}
+        edited = edited_writers(self._writers, parameters, layers)
+        return {writer.name: self.edit_of(writer, parameters) for writer in edited}
 
     def edit_of(self, writer: Writer, parameters: Parameters) -> Edit:
         """The edit of one matrix, which is one of those that the parameters reach.
@@ -132,7 +156,7 @@ class EditBank:
         """The products with V = Σ R_jᵀ M_j."""
         kept = {j: found for j, _ in parts if (found := self._products.get((writer.name, j))) is not None}
         kept |= self._compute(writer, [j for j, _ in parts if j not in kept])
-        terms = [[_times(part, share) for part in (kept[j].v, *kept[j].of_weight)] for j, share in parts]
+        terms = [[_times(part, share) for part in kept[j].each] for j, share in parts]
         mixed = [sum(parts[1:], parts[0]) for parts in zip(*terms, strict=True)]
         if writer.post_norm_gain is not None:
             # Directions that were multiplied by a gain are no unit vectors, and not orthogonal to each other.
@@ -143,6 +167,13 @@ class EditBank:
                 wide = mixed[0].double()
                 straight = orthonormalising((wide.mT @ wide).cpu())
                 mixed = [_times(part, straight) for part in mixed]
+        if self._readers is not None:
+            v, u, *of_weight = mixed
+            part = float((u * v).sum())
+            # Those of two layers that hardly know each other would take out many times what is there.
+            if abs(part) < _LEAST_READ * float(u.norm() * v.norm()):
+                raise HereticError(f"what is read for {writer.name} has next to nothing of what is written")
+            return _Products(v, tuple(each / part for each in of_weight))
         return _Products(mixed[0], tuple(mixed[1:]))
 
     def _compute(self, writer: Writer, directions: list[int]) -> dict[int, _Products]:
@@ -156,10 +187,11 @@ class EditBank:
                 norms.append(self._method.row_norms(weight))
             for j in directions:
                 v = writer.through_post_norm(self._directions[j].mT.to(weight))
+                u = None if self._readers is None else writer.through_post_norm(self._readers[j].mT.to(weight))
                 with calling(EDIT_METHODS, self._method_name):
-                    of_weight = self._method.products(weight, v, norms[-1])
+                    of_weight = self._method.products(weight, v if u is None else u, norms[-1])
                 self._check_products(writer, of_weight)
-                pieces[j].append(_Products(v, of_weight))
+                pieces[j].append(_Products(v, of_weight, u))
         self._norms[writer.name] = torch.cat(norms)
         found = {j: _joined(each) for j, each in pieces.items()}
         for j, products in found.items():
@@ -169,8 +201,13 @@ class EditBank:
         return found
 
 
-def edited_writers(writers: Iterable[Writer], parameters: Parameters) -> list[Writer]:
+def edited_writers(
+    writers: Iterable[Writer], parameters: Parameters, layers: Container[int] | None = None
+) -> list[Writer]:
     """Those that the parameters reach, in order.
+
+    Args:
+        layers: those that may be edited; None: all.
 
     Raises:
         UsageError: when the parameters name a component that the model does not have.
@@ -180,7 +217,8 @@ def edited_writers(writers: Iterable[Writer], parameters: Parameters) -> list[Wr
     if unknown := sorted(set(parameters.components) - known):
         raise UsageError(f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(known))})")
     kernels = parameters.components
-    return [w for w in each if w.component in kernels and kernels[w.component].strength(w.layer) != 0.0]
+    reached = [w for w in each if w.component in kernels and kernels[w.component].strength(w.layer) != 0.0]
+    return [w for w in reached if layers is None or w.layer in layers]
 
 
 def _times(part: Tensor, mix: Tensor) -> Tensor:
@@ -192,4 +230,4 @@ def _times(part: Tensor, mix: Tensor) -> Tensor:
 def _joined(pieces: list[_Products]) -> _Products:
     """Products of some experts after those of others; v is the same for all."""
     of_weight = tuple(torch.cat(each) for each in zip(*(piece.of_weight for piece in pieces), strict=True))
-    return _Products(pieces[0].v, of_weight)
+    return _Products(pieces[0].v, of_weight, pieces[0].u)

@@ -61,7 +61,8 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
     """The settings to build an export again with.
 
     Of data a record may name a model and prompts, on the Hub or by a file's name; where that file lies is for this
-    person to say, or for this machine to know, as it does after an export. Devices are this machine's.
+    person to say, or for this machine to know, as it does after an export. Devices are this machine's, and prompts to
+    keep and a file of directions are those of `own`.
 
     Args:
         own: the user's settings.
@@ -92,8 +93,10 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
             _set_source(settings, name, place)
         elif name == "model" and record.model_commit:
             settings["model_commit"] = record.model_commit
-    devices = {"device_map": own.device_map, "max_memory": own.max_memory}
-    return from_record({**settings, **devices}, own, where)
+    # Devices are this machine's. Of a file of directions, and of prompts to keep, a record says nothing: they are of
+    # whoever builds it again.
+    names = ("device_map", "max_memory", "keep_prompts", "direction_file")
+    return from_record({**settings, **{name: getattr(own, name) for name in names}}, own, where)
 
 
 def _source(settings: Mapping[str, object], name: str) -> object:

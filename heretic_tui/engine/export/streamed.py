@@ -8,7 +8,7 @@ Files keep their names, headers and order; what is not edited is copied byte for
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,7 @@ class StreamedMerge:
     _directions: Tensor
     _method: EditMethod
     _parameters: Parameters
+    _readers: Tensor | None
 
     @property
     def size(self) -> int:
@@ -113,7 +114,7 @@ class StreamedMerge:
 
     def _bank(self, writer: Writer) -> EditBank:
         # One for each: a bank keeps something of every matrix.
-        return EditBank((writer,), self._directions, self._method, 0)
+        return EditBank((writer,), self._directions, self._method, 0, self._readers)
 
 
 def plan_merge(
@@ -123,6 +124,8 @@ def plan_merge(
     directions: Tensor,
     method: EditMethod,
     parameters: Parameters,
+    layers: Container[int] | None = None,
+    readers: Tensor | None = None,
 ) -> StreamedMerge:
     """Find how the weights of a folder will be edited. Of each way in which transformers converts weights one is read
     and tried out.
@@ -131,6 +134,8 @@ def plan_merge(
         network: of the folder's configuration, on the meta device.
         writers: of that network.
         directions: of each residual index, (layers + 1, k, hidden) float32.
+        layers: those that may be edited; None: all.
+        readers: what the directions are read along; None: themselves.
 
     Raises:
         NotStreamable: where it cannot be done.
@@ -141,7 +146,7 @@ def plan_merge(
     files, tensors = weight_files(source), stored_tensors(source)
     if not files or any(path.suffix != ".safetensors" for path in files):
         raise NotStreamable("the source holds no safetensors files")
-    edited = edited_writers(writers, parameters)
+    edited = edited_writers(writers, parameters, layers)
     known = dict(network.named_parameters(remove_duplicate=False))
     try:
         origins = origins_of(network, tensors, [writer.parameter for writer in edited])
@@ -169,6 +174,7 @@ def plan_merge(
         _tensors=tensors,
         _parts=tuple(parts),
         _directions=directions,
+        _readers=readers,
         _method=method,
         _parameters=parameters,
     )

@@ -10,10 +10,12 @@ from heretic_tui import __version__
 from heretic_tui.engine.checkpoint.source import check_weights, fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
 from heretic_tui.engine.checkpoint.tokenizer_files import other_template
-from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, load_prompt_set, local_path
+from heretic_tui.engine.inputs.direction_files import direction_path
+from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, kept_set, load_prompt_set, local_path
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
-from heretic_tui.settings.schema import RUN_SETS, Settings, identity
+from heretic_tui.files import checksum
+from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ def check_inputs(settings: Settings) -> Inputs:
         except UsageError as error:
             model_notes.append(f"no trial can be exported as it stands: {error}")
     loaded = {name: load_prompt_set(getattr(settings, name), name, settings.system_prompt) for name in RUN_SETS}
+    loaded |= {
+        KEPT_SET + text: load_prompt_set(kept_set(text), "keep_prompts", settings.system_prompt)
+        for text in settings.keep_prompts
+    }
     checked, notes = check_sets(loaded)
     sets = {name: tuple(found.prompts) for name, found in checked.items()}
     notes = [*model_notes, *(note for found in loaded.values() for note in found.notes), *notes]
@@ -62,16 +68,20 @@ def check_inputs(settings: Settings) -> Inputs:
         "model": fingerprint(settings),
         "prompts": digest(checked),
     }
+    if settings.direction_file is not None:
+        facts["direction_file"] = checksum(direction_path(settings.direction_file))
     return Inputs(_with_whole_paths(settings), sets, notes, facts)
 
 
 def _with_whole_paths(settings: Settings) -> Settings:
     """Prompt files by their absolute paths, so that the run finds them from any folder."""
-    changes = {}
+    changes: dict[str, object] = {}
     for name in RUN_SETS:
         spec = getattr(settings, name)
         if path := local_path(spec.dataset, name):
             changes[name] = spec.model_copy(update={"dataset": str(path)})
+    if settings.direction_file is not None:
+        changes["direction_file"] = str(direction_path(settings.direction_file))
     return settings.model_copy(update=changes)
 
 

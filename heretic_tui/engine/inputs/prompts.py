@@ -80,6 +80,16 @@ def load_prompt_set(spec: PromptSet, name: str, system_prompt: str) -> PromptLis
     return PromptList([Prompt(f"{spec.prefix}{text}{spec.suffix}", system) for text in texts], notes)
 
 
+def kept_set(text: str) -> PromptSet:
+    """A set of the setting `keep_prompts`: a file, a folder or a Hub data set, perhaps with # and a split behind it, as
+    in org/maths#train[:200]."""
+    dataset, sign, split = text.rpartition("#")
+    # A file's name may hold the sign.
+    if not sign or user_path(text).exists():
+        return PromptSet(dataset=text)
+    return PromptSet(dataset=dataset, split=split)
+
+
 def load_beside(spec: PromptSet, name: str, column: str) -> list[str] | None:
     """What another column of a set's source says of each of its prompts, in the order of `load_prompt_set`; None where
     there is no such column.

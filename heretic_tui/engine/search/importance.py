@@ -31,7 +31,9 @@ def importances(points: Sequence[tuple[Sampled, float]], depth: int, components:
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     drawn = points[-1][0] if points else {}
-    space = Space(depth, components, sum(name in drawn for name in share_names(components[0], len(drawn))))
+    shares = sum(name in drawn for name in share_names(components[0], len(drawn)))
+    methods = sorted({str(sampled["direction_method"]) for sampled, _ in points if "direction_method" in sampled})
+    space = Space(depth, components, shares, dict.fromkeys(methods, shares))
     dimensions = {name: each for name, each in space.dimensions.items() if not each.single()}
     inside = [(sampled, value) for sampled, value in points if space.holds(sampled)][-_MOST:]
     if len({value for _, value in inside}) < 2:

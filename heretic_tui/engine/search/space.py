@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
@@ -27,18 +28,32 @@ class Space:
         depth: number of decoder layers.
         components: what kernels are searched for.
         shares: how many directions of a layer, beside the first, are weighted one by one; 0: all alike.
+        methods: the direction methods that are searched, with how many of these directions each has; none, where there
+            is but one method.
 
     Attributes:
         dimensions: each with its bounds, by name, in the order in which they are drawn.
     """
 
-    def __init__(self, depth: int, components: Sequence[str], shares: int = 0) -> None:
+    def __init__(
+        self,
+        depth: int,
+        components: Sequence[str],
+        shares: int = 0,
+        methods: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         self._components = components
         self._shares = shares
+        self._methods = methods if len(methods) > 1 else {}
         self.dimensions = _dimensions(depth - 1, components, shares)
+        if self._methods:
+            # Last: without it the search is the one that it was before there were several.
+            self.dimensions["direction_method"] = CategoricalDistribution(list(self._methods))
 
     def parameters(self, sampled: Sampled) -> Parameters:
         """The parameters that a point makes."""
+        method = str(sampled["direction_method"]) if self._methods else None
+        shares = self._shares_of(method)
         kernels = {}
         for name in self._components:
             peak = max(0.0, _number(sampled, f"{name}.max_weight"))
@@ -47,10 +62,10 @@ class Space:
                 _number(sampled, f"{name}.max_weight_position"),
                 _number(sampled, f"{name}.min_weight") * peak,
                 _number(sampled, f"{name}.min_weight_distance"),
-                tuple(_number(sampled, share) for share in share_names(name, self._shares)),
+                tuple(_number(sampled, share) for share in share_names(name, shares)),
             )
         index = _number(sampled, "direction_index")
-        return Parameters(index if sampled["direction_scope"] == GLOBAL else None, kernels)
+        return Parameters(index if sampled["direction_scope"] == GLOBAL else None, kernels, method)
 
     def makes(self, sampled: Sampled, parameters: Parameters) -> bool:
         """Whether a point lies in the space, and makes these parameters."""
@@ -63,9 +78,15 @@ class Space:
             if isinstance(dimension, FloatDistribution):
                 if isinstance(value, bool | str | None) or not dimension.low <= value <= dimension.high:
                     return False
-            elif value not in (GLOBAL, PER_LAYER):
+            elif isinstance(dimension, CategoricalDistribution) and value not in dimension.choices:
                 return False
         return True
+
+    def _shares_of(self, method: str | None) -> int:
+        """How many shares a kernel has with a method's directions; the first method is meant where none is named."""
+        if not self._methods:
+            return self._shares
+        return self._methods.get(method or next(iter(self._methods)), self._shares)
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -81,6 +102,11 @@ class Space:
         """Why parameters that were chosen by hand are no point of the space; None where they are one."""
         if unknown := sorted(set(parameters.components) - set(self._components)):
             return f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(self._components))})"
+        method = parameters.direction_method
+        if method is not None and method not in self._methods:
+            of = f"searches {', '.join(self._methods)}" if self._methods else "has one, and names none"
+            return f"there is no direction method {quoted(method)} in this run, which {of}"
+        own = self._shares_of(method)
         values: dict[str, float] = {}
         if parameters.direction_index is not None:
             values["direction_index"] = parameters.direction_index
@@ -93,11 +119,11 @@ class Space:
                 share = kernel.min_weight / kernel.max_weight if kernel.max_weight else math.inf
                 values[f"{name}.min_weight"] = share
             values[f"{name}.min_weight_distance"] = kernel.min_weight_distance
-            if len(kernel.shares) not in (0, self._shares):
-                return f"it has shares for {len(kernel.shares) + 1} directions of {name}, not for {self._shares + 1}"
+            if len(kernel.shares) not in (0, own):
+                return f"it has shares for {len(kernel.shares) + 1} directions of {name}, not for {own + 1}"
             # Without any all directions are alike.
-            shares = kernel.shares or (1.0,) * self._shares
-            values.update(zip(share_names(name, self._shares), shares, strict=True))
+            shares = kernel.shares or (1.0,) * own
+            values.update(zip(share_names(name, own), shares, strict=True))
         for name, value in values.items():
             low, high = self.ranges[name]
             if not low - _ROUNDING <= value <= high + _ROUNDING:
@@ -121,9 +147,15 @@ class Space:
             found[f"{name}.max_weight_position"] = kernel.max_weight_position
             found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
             found[f"{name}.min_weight_distance"] = kernel.min_weight_distance
-            shares = kernel.shares if len(kernel.shares) == self._shares else (1.0,) * self._shares
-            found.update(zip(share_names(name, self._shares), shares, strict=True))
+            # A method with fewer directions leaves shares undecided.
+            shares = kernel.shares or (1.0,) * self._shares_of(parameters.direction_method)
+            names = share_names(name, self._shares)
+            found.update({each: shares[place] if place < len(shares) else math.inf for place, each in enumerate(names)})
         point: dict[str, float | str] = {"direction_scope": PER_LAYER if index is None else GLOBAL}
+        if self._methods:
+            # The first where none is named: it is what makes the edit then.
+            method = parameters.direction_method or ""
+            point["direction_method"] = method if method in self._methods else next(iter(self._methods))
         for name, dimension in self.dimensions.items():
             if isinstance(dimension, FloatDistribution):
                 low, high = dimension.low, dimension.high

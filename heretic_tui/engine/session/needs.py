@@ -25,7 +25,9 @@ def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Setting
     weights = inspection.parameters * size
     if settings.quantization != "none":
         weights, size = by_bits[4], 2
-    directions = len(inspection.anatomy.layers) + 1
+    # At most: not every method gives several directions of a layer.
+    a_layer = len(settings.direction_method) * settings.directions_per_layer
+    directions = (len(inspection.anatomy.layers) + 1) * a_layer
     method = edit_method(settings.edit_method)
     products = sum(directions * _products(writer, method) for writer in inspection.anatomy.writers)
     layers, text = len(inspection.anatomy.layers), config.get_text_config(decoder=True)

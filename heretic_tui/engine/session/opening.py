@@ -105,6 +105,7 @@ def unchanged_inputs(folder: RunFolder, settings: Settings) -> Inputs:
     """
     then = needed(folder.read_record().identity, "identity", folder.record)
     inputs = check_inputs(settings)
-    if changed := [what for what in ("model", "prompts") if inputs.identity[what] != then.get(what)]:
+    whats = ("model", "prompts", "direction_file")
+    if changed := [what.replace("_", " ") for what in whats if inputs.identity.get(what) != then.get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")
     return inputs

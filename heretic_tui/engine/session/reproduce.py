@@ -93,6 +93,8 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
 def _differences(record: ExportRecord, inputs: Inputs) -> list[str]:
     then, now = record.identity, inputs.identity
     found = [f"the {what} are not those of the export" for what in ("prompts", "settings") if then[what] != now[what]]
+    if then.get("direction_file") != now.get("direction_file"):
+        found.append("the file of directions is not that of the export")
     if then["model"] != now["model"]:
         found.append("the model is not the one that was exported")
     current = versions()

@@ -210,7 +210,7 @@ class Session:
             try:
                 self.workbench = open_workbench(self._run, self._work, keep=True)
                 bench = self.workbench
-                self._space = Space(bench.model.depth, bench.model.anatomy.components, bench.shares)
+                self._space = Space(bench.model.depth, bench.model.anatomy.components, bench.shares, bench.methods)
                 self.emit(memory_in_use())
             finally:
                 self._making = False

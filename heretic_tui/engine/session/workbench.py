@@ -58,7 +58,14 @@ class EditBench:
     @property
     def shares(self) -> int:
         """How many directions of a layer, beside the first, a search weights one by one."""
-        return self.directions.vectors.shape[1] - 1 if self.run.settings.direction_weights == "each" else 0
+        return max(self.methods.values())
+
+    @property
+    def methods(self) -> Mapping[str, int]:
+        """The direction methods by name, with how many directions of a layer, beside the first, are weighted one by
+        one."""
+        each = self.run.settings.direction_weights == "each"
+        return {name: found.vectors.shape[1] - 1 if each else 0 for name, found in self.directions.by_method.items()}
 
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
         """The edit of each matrix that the parameters reach, by the writer's name."""

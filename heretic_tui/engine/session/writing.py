@@ -20,6 +20,8 @@ from heretic_tui.engine.checkpoint.source import (
     source_folder,
 )
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.directions.by_method import from_tensors
+from heretic_tui.engine.edits.banks import method_of
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export.adapter import make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_space, whole_or_absent
@@ -147,13 +149,24 @@ def _streamed(what: Writing, work: Work) -> _Ready:
     source, network = source_folder(settings), build_empty(config, settings.trust_remote_code)
     try:
         anatomy = kept_writers(folder, network, settings.component_kinds == "fine")
-        kept = saved_directions(folder, len(anatomy.layers), stream_width(network)) if anatomy else None
+        methods, depth = settings.direction_method, len(anatomy.layers) if anatomy else 0
+        kept = saved_directions(folder, depth, stream_width(network), methods) if anatomy else None
     except UsageError as error:
         raise NotStreamable(f"the run's folder cannot be read ({one_line(error)})") from error
     if anatomy is None or kept is None:
         raise NotStreamable("the run's folder does not hold what was found of its layers, as with older versions")
-    method = edit_method(settings.edit_method)
-    plan = plan_merge(source, network, anatomy.writers, kept["directions"], method, what.parameters)
+    by_method = from_tensors(kept, methods)
+    found_by = by_method[method_of(what.parameters, by_method)]
+    plan = plan_merge(
+        source,
+        network,
+        anatomy.writers,
+        found_by.vectors,
+        edit_method(settings.edit_method),
+        what.parameters,
+        layers=found_by.edited,
+        readers=found_by.readers,
+    )
     written = replace(
         found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype, rank=kept["directions"].shape[1]
     )

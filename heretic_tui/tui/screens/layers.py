@@ -73,6 +73,8 @@ ablate, add, edit alone: changes of the log-odds that a response begins as a ref
 Ablate: harmful prompts, the direction ablated after this layer. Add: harmless prompts, the difference of the means
 added after this layer. Edit alone: harmful prompts, and only this layer kept from writing the direction. AUC: how well
 the direction separates held-out prompts. edit(N): how strongly trial N edits each layer.
+A layer with - is never edited: both sets lie on the same side of its direction (setting layer_mask). Where a run has
+several direction methods, all figures are of the first one's directions.
 
 |r|: norm of the difference of the means. cos: cosine of the harmless and the harmful mean. sep.: how far the two sets
 lie apart along the direction, in standard deviations. kept: share of the direction that is left when what it shares

@@ -63,6 +63,10 @@ def columns_of(state: RunState, edit: Strengths, trial: int | None, room: int) -
     return shown[:1] + sorted(shown[1:], key=lambda column: order.index(column.key))
 
 
+# The sign of a layer that the mask of layers leaves alone.
+LEFT_ALONE = "-"
+
+
 def rows_of(state: RunState, edit: Strengths, columns: Sequence[Column], glyphs: Glyphs) -> list[Row]:
     """A row for each residual index, as far as it is known."""
     if state.directions is None:
@@ -74,10 +78,11 @@ def rows_of(state: RunState, edit: Strengths, columns: Sequence[Column], glyphs:
     for index, layer in enumerate(state.directions.layers):
         known = analysed[index] if analysed else None
         star = best is not None and best.index == index
-        each = {name: None if index == 0 else values[index - 1] for name, values in edit.items()}
+        alone = index - 1 in state.directions.left_alone
+        each = {name: None if index == 0 or alone else values[index - 1] for name, values in edit.items()}
         strongest = max((value for value in each.values() if value is not None), default=0.0)
         cells = {
-            "layer": f"{'* ' if star else ''}{layer_name(index)}",
+            "layer": " ".join(filter(None, [f"{'*' if star else ''}{LEFT_ALONE if alone else ''}", layer_name(index)])),
             "norm": f"{layer.difference_norm:.2f}",
             "cosine": f"{layer.cosine:.3f}",
             "separation": f"{layer.separation:.1f}",

@@ -111,7 +111,7 @@ def finding_text(state: RunState, missing: str, index: int, width: int, look: Lo
 
 
 def _layer_facts(state: RunState, index: int, width: int, look: Looks) -> Text:
-    """Two lines on a layer, three where the AUC does not fit."""
+    """Two lines on a layer, three where the AUC does not fit; one more where the mask leaves it alone."""
     directions, found = state.directions, state.analysis
     assert directions is not None
     layer = directions.layers[index]
@@ -126,7 +126,11 @@ def _layer_facts(state: RunState, index: int, width: int, look: Looks) -> Text:
     if apart and apart.auc is not None and apart.auc_low is not None and apart.auc_high is not None:
         area = f"AUC {apart.auc:.3f} [{apart.auc_low:.2f}, {apart.auc_high:.2f}]"
         text.append(("   " if len(norms) + len(area) + 3 <= width else "\n") + area)
-    return text.append("\n")
+    text.append("\n")
+    if index - 1 in directions.left_alone:
+        words = "- Not edited: both sets lie on the same side of its direction (mask of layers)."
+        text.append(textwrap.fill(words, max(20, width)) + "\n")
+    return text
 
 
 def lens_title(index: int) -> str:

@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from heretic_tui.plugins import DIRECTION_METHODS
 from heretic_tui.settings.presets import PRESETS, changes
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.titles import title_of
@@ -145,6 +146,8 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
             self.action_markers()
         elif key == "review_checks":
             self._choose_checks()
+        elif key == "direction_method":
+            self._choose_direction_methods()
         elif entry := self.entry():
             if entry.value in ("true", "false"):
                 self.set_value(key, "false" if entry.value == "true" else "true")
@@ -163,7 +166,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
     def _go_to(self, key: str) -> None:
         """Put the cursor on a setting, and open its line."""
         entry = self.show_setting(key)
-        if entry.value not in ("true", "false") and key not in ("refusal_markers", "review_checks"):
+        if entry.value not in ("true", "false") and key not in ("refusal_markers", "review_checks", "direction_method"):
             self.open_line(entry)
 
     def action_presets(self) -> None:
@@ -195,6 +198,15 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
                 self.changed()
 
         self.app.push_screen(ChecksDialog(self.form.settings.review_checks), taken)
+
+    def _choose_direction_methods(self) -> None:
+        def taken(methods: list[str] | None) -> None:
+            if methods is not None and methods != self.form.settings.direction_method:
+                self.form.update("direction method", {"direction_method": methods})
+                self.changed()
+
+        title = "How directions are found; of several the search tries which is best"
+        self.app.push_screen(ChecksDialog(self.form.settings.direction_method, DIRECTION_METHODS, title), taken)
 
     def action_copy_command(self) -> None:
         self.ask(CopyText(self.form.command_line(), "command line"))

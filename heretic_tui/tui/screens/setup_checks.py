@@ -1,4 +1,5 @@
-"""The checks of a review in a dialog of Setup, each switched on or off."""
+"""The methods of a setting that takes several in a dialog of Setup, each switched on or off: checks of a review,
+direction methods."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from heretic_tui.plugins import CHECKS, names, summary
+from heretic_tui.plugins import CHECKS, Kind, names, summary
 from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.words import plain
@@ -22,25 +23,28 @@ class ChecksDialog(Dialog[list[str] | None]):
 
     Args:
         chosen: names of those that are on. Where one of them is not there, it stays until it is switched off.
+        kind: what they are methods of.
+        title: what the dialog is about.
     """
 
     SCOPE = "checks"
     BINDINGS = [
         Binding("escape", "dismiss(None)", "Cancel", show=False),
-        Binding("space", "switch", "Switch", show=False, tooltip="switch the check on or off"),
+        Binding("space", "switch", "Switch", show=False, tooltip="switch the line on or off"),
     ]
 
-    def __init__(self, chosen: Sequence[str]) -> None:
+    def __init__(self, chosen: Sequence[str], kind: Kind = CHECKS, title: str = "What a review finds out") -> None:
         super().__init__()
-        there = names(CHECKS)
-        self._said = {name: summary(CHECKS, name) if name in there else "" for name in dict.fromkeys([*chosen, *there])}
+        there = names(kind)
+        self._title = title
+        self._said = {name: summary(kind, name) if name in there else "" for name in dict.fromkeys([*chosen, *there])}
         self._on = set(chosen)
 
     def body(self) -> ComposeResult:
         with Vertical(classes="dialog", id="checks-dialog"):
-            yield Static(Text("What a review finds out", style="bold"), markup=False, classes="dialog-title")
+            yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
             table = LineTable(
-                [Column("check", "", 20), Column("said", "", 0)], id="choices", enter="take", header=False
+                [Column("check", "", 24), Column("said", "", 0)], id="choices", enter="take", header=False
             )
             table.styles.height = len(self._said)
             yield table
@@ -62,7 +66,7 @@ class ChecksDialog(Dialog[list[str] | None]):
         self._say()
 
     def _say(self) -> None:
-        """The check under the cursor in full, or that none is on."""
+        """The line under the cursor in full, or that none is on."""
         name = str(self.query_one(LineTable).cursor)
         words = plain(self._said.get(name, "")) if self._on else "One at least has to be on."
         self.query_one("#check-words", Static).update(Text(words, self.looks.dim if self._on else self.looks.bad))

@@ -60,7 +60,7 @@ Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front marked tag:mild note:s
 dominated decoded screened failed. All must be true, and only what is certain counts: refusals<=5 leaves estimates out.
 
 Columns are set in the file of the interface (heretic-tui config --interface): under columns, trials = a list of mark,
-trial, front, the figures by name, direction, strength, time, tags, note, state, peak; of what reviews found,
+trial, front, the figures by name, direction, method, strength, time, tags, note, state, peak; of what reviews found,
 CHECK.FIGURE such as held_out.refused or sampling.refused (heretic-tui show --json tells all).
 
 R asks for a review of finalists: whether the figures of the search hold on other prompts, for sampled answers, and so
@@ -235,7 +235,8 @@ front the selected one is within chance: their verdicts on the same prompts diff
             self._columns_told = True
             for problem in column_problems(figures, wanted):
                 self.say(problem, "warning")
-        return trial_columns(figures, wanted, self.view.reviews.found, self.view.state.has_broken)
+        state = self.view.state
+        return trial_columns(figures, wanted, self.view.reviews.found, state.has_broken, state.several_methods)
 
     def _take_columns(self) -> None:
         """The columns that there are by now."""

@@ -154,6 +154,7 @@ def parameter_words(name: str) -> str:
 _WORDS = {
     "direction_scope": "one direction or each layer's own",
     "direction_index": "direction's layer",
+    "direction_method": "direction method",
     "max_weight": "strength",
     "max_weight_position": "layer",
     "min_weight": "strength at its reach",

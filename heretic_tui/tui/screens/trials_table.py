@@ -9,7 +9,7 @@ from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import BROKEN, REFUSALS, Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.plugins import CHECKS, names
-from heretic_tui.report.lines import direction_cell
+from heretic_tui.report.lines import direction_cell, method_cell
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.review_records import ReviewFigure, Subject
 from heretic_tui.run.reviews import Review
@@ -76,6 +76,7 @@ def known_columns(figures: Sequence[Figure], review: Review | None = None) -> di
         *(Column(f.word, heading(f), max(f.width, len(heading(f))), right=True) for f in in_tables(figures)),
         *(Column(f"{check}.{f.key}", plain(f.short), _width(f), right=True) for check, f in _reviewed(review)),
         Column("direction", "direction", 10),
+        Column("method", "method", 15),
         Column("strength", "strength", STRENGTH_CELLS),
         Column("time", "time", 9, right=True),
         Column("tags", "tags", 0),
@@ -98,7 +99,11 @@ def _width(figure: ReviewFigure) -> int:
 
 
 def trial_columns(
-    figures: Sequence[Figure], wanted: Sequence[str] = (), review: Review | None = None, broken: bool = False
+    figures: Sequence[Figure],
+    wanted: Sequence[str] = (),
+    review: Review | None = None,
+    broken: bool = False,
+    methods: bool = False,
 ) -> list[Column]:
     """The columns of the table, from left to right.
 
@@ -106,11 +111,13 @@ def trial_columns(
         wanted: names of columns; those that are none are left out. Empty: all but note, state and peak, and of a
             review the held-out refusals alone.
         broken: whether any response is broken: then their number is one of all.
+        methods: whether the search tries several direction methods: then that of a trial is one of all.
     """
     known = known_columns(figures, review)
     chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
     left_out = {"note", "state", "peak", *(f"{check}.{figure.key}" for check, figure in _reviewed(review))}
     left_out |= {figure.word for figure in figures if figure.key == BROKEN and not broken}
+    left_out |= set() if methods else {"method"}
     return chosen or [column for name, column in known.items() if name not in left_out - {_REVIEWED}]
 
 
@@ -203,6 +210,10 @@ def _direction(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
     return (direction_cell(trial.parameters), "")
 
 
+def _method(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
+    return (plain(method_cell(trial.parameters)), "")
+
+
 def strengths(parameters: Parameters, layers: int) -> list[float]:
     """The strength of the edit in each layer: that of the component which is edited most there."""
     kernels = [kernel_strengths(kernel, layers) for kernel in parameters.components.values()]
@@ -249,6 +260,7 @@ _MAKERS: dict[str, _Maker] = {
     "trial": _number,
     "front": _front,
     "direction": _direction,
+    "method": _method,
     "strength": _strength,
     "time": _time,
     "tags": _tags,

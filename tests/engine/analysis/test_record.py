@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
+from heretic_tui.engine.directions.by_method import MethodDirections
 from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.methods.mean_difference import METHOD
 from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.edits.attach import attached
-from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.banks import EditBanks
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.measuring.reading import Reader
@@ -85,9 +86,10 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any
     directions = METHOD().directions(Given(good, bad)).float()
     directions[0] = 0
 
-    bank = EditBank(model.anatomy.writers, directions, edit_method("subtract"), 1 << 30)
+    by_method = {"mean_difference": MethodDirections(directions[:, None])}
+    banks = EditBanks(model.anatomy.writers, by_method, edit_method("subtract"), 1 << 30)
     found = analyse_layers(
-        model, store, FoundDirections(directions[:, None], directions, bank), tokens["bad_evaluation_prompts"],
+        model, store, FoundDirections(by_method, directions, banks), tokens["bad_evaluation_prompts"],
         tokens["good_evaluation_prompts"], 16, folder, Work(),
     )  # fmt: skip
     return model, found.to_json(), directions

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from heretic_tui.engine.analysis.geometry import layer_diagnostics
 from heretic_tui.engine.directions.find import find_directions
 from heretic_tui.engine.directions.interpolation import direction_parts
 from heretic_tui.engine.directions.methods.base import Given, direction_method
 from heretic_tui.engine.directions.residuals import Residuals
-from heretic_tui.engine.directions.unit_directions import unit_directions
+from heretic_tui.engine.directions.unit_directions import found_directions, unit_directions
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.plugins import DIRECTION_METHODS, names
@@ -195,7 +197,7 @@ def test_diagnostics() -> None:
 
 
 @pytest.mark.parametrize("name", names(DIRECTION_METHODS))
-def test_every_method_finds_a_direction_that_is_there(name: str) -> None:
+def test_every_method_finds_a_direction_that_is_there(name: str, tmp_path: Path) -> None:
     generator = torch.Generator().manual_seed(3)
     noise = torch.randn(2, 40, 5, 16, generator=generator)
     there = torch.nn.functional.normalize(torch.randn(5, 16, generator=generator), dim=-1)
@@ -203,6 +205,12 @@ def test_every_method_finds_a_direction_that_is_there(name: str) -> None:
     noise[:, :, 0] = noise[0, 0, 0]
     good, bad = noise[0], noise[1] + 10 * there * torch.tensor([0, 1, 1, 1, 1])[:, None]
     one, other = (Residuals(each.mean(dim=0, dtype=torch.float64), each) for each in (good, bad))
-    found = unit_directions(direction_method(name), Given(one, other), False)[:, 0]
+    kept, path = torch.randn(20, 5, 16, generator=generator), tmp_path / "directions.safetensors"
+    save_file({"directions": 3 * there}, path)
+    given = Given(one, other, {"something else": Residuals(kept.mean(dim=0).double(), kept)}, file=path)
+    found, readers = found_directions(direction_method(name), given)
+    if readers is not None:
+        torch.testing.assert_close((found * readers).sum(dim=-1)[1:], torch.ones(4, dtype=torch.float64))
+    found = found.float()
     torch.testing.assert_close(found[1:].norm(dim=-1), torch.ones(4))
     assert ((found * there).sum(dim=-1)[1:] > 0.9).all(), "from the good towards the bad prompts"

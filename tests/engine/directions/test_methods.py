@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from concept_erasure import LeaceFitter
+from safetensors.torch import save_file
 from sklearn.cluster import KMeans
 from sklearn.covariance import ledoit_wolf as ledoit_wolf_of_scikit
 from sklearn.decomposition import TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from torch import Tensor
 
+from heretic_tui.engine.directions.by_method import as_tensors, find_by_method, from_tensors, opposite_sides
 from heretic_tui.engine.directions.clusters import k_means
-from heretic_tui.engine.directions.methods.base import Given, direction_method
+from heretic_tui.engine.directions.methods.base import DirectionMethod, Given, direction_method, direction_methods
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.shrinkage import ledoit_wolf, solve_diagonal_and_rows
-from heretic_tui.engine.directions.unit_directions import found_directions
-from heretic_tui.errors import HereticError
+from heretic_tui.engine.directions.unit_directions import found_directions as found_of_both
+from heretic_tui.engine.directions.unit_directions import readers_off
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.settings.sources import load_settings
 
 LAYERS, HIDDEN = 3, 12
 
@@ -41,6 +48,13 @@ def apart(seed: int = 5) -> Given:
     bad = prompts(30, seed + 1)
     bad[:, 1:] += torch.linspace(-1, 2, HIDDEN)
     return given(prompts(40, seed), bad)
+
+
+def found_directions(method: DirectionMethod, there: Given) -> Tensor:
+    """What a method finds that reads along what it writes."""
+    found, readers = found_of_both(method, there)
+    assert readers is None
+    return found
 
 
 def same_line(found: Tensor, expected: Tensor, tolerance: float = 1e-6) -> None:
@@ -185,13 +199,174 @@ def test_more_directions_than_prompts_are_told(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["mean_difference", "geometric_median", "clusters", "principal_components", "discriminant"]
+    "name", ["mean_difference", "geometric_median", "clusters", "principal_components", "discriminant", "leace"]
 )
 def test_equal_sets_and_residuals_that_are_no_numbers_are_told(name: str) -> None:
     good = prompts(20, 1)
     with pytest.raises(HereticError, match="the same mean residual at layer 0: the two sets do not differ"):
-        found_directions(direction_method(name), given(good, good.flip(0)))
+        found_of_both(direction_method(name), given(good, good.flip(0)))
     bad = prompts(20, 2)
     bad[3, 2, 1] = float("inf")
     with pytest.raises(HereticError, match="not finite"):
-        found_directions(direction_method(name), given(good, bad))
+        found_of_both(direction_method(name), given(good, bad))
+
+
+@pytest.mark.parametrize("count", [60, 8], ids=["more prompts than channels", "fewer"])
+def test_leace_is_what_the_package_of_its_authors_gives(count: int) -> None:
+    good, bad = prompts(count, 3), prompts(count // 2, 4)
+    bad[:, 1:] += torch.linspace(-1, 2, HIDDEN)
+    write, read = found_of_both(direction_method("leace"), given(good, bad))
+    assert read is not None
+    labels = torch.tensor([0.0] * len(good) + [1.0] * len(bad), dtype=torch.float64)
+    for layer in range(1, LAYERS + 1):
+        each = torch.cat([good[:, layer], bad[:, layer]]).double()
+        # Their limit on the trace is no part of the paper's projection.
+        fitted = LeaceFitter.fit(each, labels, shrinkage=True, constrain_cov_trace=False, svd_tol=1e-9).eraser
+        ours = torch.eye(HIDDEN, dtype=torch.float64) - torch.outer(write[layer], read[layer])
+        torch.testing.assert_close(ours, fitted.P, atol=1e-6, rtol=1e-5)
+        # Nothing linear is left that tells the sets apart, and what is left is the affine map of the package.
+        assert fitted.bias is not None
+        left = each - ((each - fitted.bias) @ read[layer])[:, None] * write[layer]
+        torch.testing.assert_close(left, fitted(each), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(left[labels == 0].mean(dim=0), left[labels == 1].mean(dim=0), atol=1e-6, rtol=0)
+
+
+def test_readers_turned_from_the_good_mean_leave_it_and_erase_as_before() -> None:
+    there = apart()
+    write, read = found_of_both(direction_method("leace"), there)
+    assert read is not None
+    turned = readers_off(read, write, there.good.mean)
+    for layer in range(1, LAYERS + 1):
+        good, bad = there.good.mean[layer], there.bad.mean[layer]
+        after = [mean - (turned[layer] @ mean) * write[layer] for mean in (good, bad)]
+        torch.testing.assert_close(after[0], good, atol=1e-9, rtol=0)
+        torch.testing.assert_close(after[1], good, atol=1e-6, rtol=0)
+    with pytest.raises(HereticError, match="along the good mean"):
+        readers_off(read, torch.nn.functional.normalize(there.good.mean, dim=-1), there.good.mean)
+
+
+def test_what_is_to_be_kept_is_cleaned_from_the_direction_by_ridge_regression() -> None:
+    there = apart()
+    style, maths = prompts(25, 11) + torch.linspace(1, -1, HIDDEN), prompts(25, 12)
+    maths[:, 1:, 4] += 5
+    kept = Given(there.good, there.bad, kept={"style": residuals(style), "maths": residuals(maths)})
+    found = found_directions(direction_method("ridge_cleaned"), kept)
+    for layer in range(1, LAYERS + 1):
+        good = there.good.mean[layer].numpy()
+        difference = there.bad.mean[layer].numpy() - good
+        concepts = np.stack([each.mean[layer].numpy() - good for each in kept.kept.values()], axis=1)
+        concepts, difference = concepts / np.linalg.norm(concepts, axis=0), difference / np.linalg.norm(difference)
+        # Ridge regression by its definition: least squares with rows for the penalty.
+        design, target = np.vstack([concepts, 0.1 * np.eye(2)]), np.concatenate([difference, np.zeros(2)])
+        left = difference - concepts @ np.linalg.lstsq(design, target, rcond=None)[0]
+        same_line(found[layer], torch.from_numpy(left))
+        assert np.abs(found[layer].numpy() @ concepts).max() < 0.05
+    same = Given(there.good, there.bad, kept={"the same": there.bad})
+    with pytest.raises(HereticError, match="nothing is left of the direction of layer 0 without the same"):
+        found_directions(direction_method("ridge_cleaned"), same)
+
+
+def test_directions_from_files(tmp_path: Path) -> None:
+    there, path = apart(), tmp_path / "found.safetensors"
+    method = direction_method("from_file")
+    generator = torch.Generator().manual_seed(4)
+
+    def read(tensors: dict[str, Tensor], count: int = 1) -> Tensor:
+        save_file(tensors, path)
+        return found_directions(method, Given(there.good, there.bad, file=path, count=count))
+
+    rows = torch.randn(LAYERS + 1, HIDDEN, generator=generator)
+    expected = torch.nn.functional.normalize(rows.double(), dim=-1)
+    torch.testing.assert_close(read({"anything": rows}), expected)
+    # A run's file: other tensors beside.
+    torch.testing.assert_close(read({"directions": rows[:, None], "good_mean": rows * 2}), expected)
+    torch.testing.assert_close(read({"one": rows[1].half()})[3], expected[1], atol=1e-3, rtol=0)
+    several = read({"directions": torch.randn(LAYERS + 1, 2, HIDDEN, generator=generator)}, 2)
+    torch.testing.assert_close(several[1] @ several[1].T, torch.eye(2, dtype=torch.float64))
+    # Of several as many as are asked for.
+    torch.testing.assert_close(read({"directions": torch.stack([rows, -rows], dim=1)}), expected)
+    with pytest.raises(HereticError, match="the 2 directions of layer 0 lie in a smaller space"):
+        read({"directions": torch.stack([rows, -rows], dim=1)}, 2)
+    with pytest.raises(HereticError, match="holds 1 direction of a layer, not 2"):
+        read({"directions": rows}, 2)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        ({"a": torch.ones(HIDDEN), "b": torch.ones(HIDDEN)}, "holds 2 tensors, and none is called 'directions'"),
+        ({"a": torch.ones(LAYERS, HIDDEN)}, r"holds a tensor of \(3, 12\): this model needs \(12,\), \(4, 12\)"),
+        ({"a": torch.ones(HIDDEN + 1)}, r"holds a tensor of \(13,\)"),
+        ({"a": torch.full((HIDDEN,), float("nan"))}, "holds what are no finite numbers"),
+        ({"a": torch.ones(HIDDEN, dtype=torch.int64)}, "holds what are no finite numbers"),
+        ({"a": torch.zeros(HIDDEN)}, r"holds no direction \(zeros\) for layer 0"),
+    ],
+)
+def test_files_that_hold_no_directions_of_the_model(tmp_path: Path, tensors: dict[str, Tensor], said: str) -> None:
+    there, path = apart(), tmp_path / "found.safetensors"
+    save_file(tensors, path)
+    with pytest.raises(HereticError, match=said):
+        found_directions(direction_method("from_file"), Given(there.good, there.bad, file=path))
+
+
+def test_a_file_that_is_no_safetensors_file(tmp_path: Path) -> None:
+    there, path = apart(), tmp_path / "found.safetensors"
+    path.write_bytes(b"PK\x03\x04 something else")
+    with pytest.raises(UsageError, match="is no safetensors file that can be read"):
+        found_directions(direction_method("from_file"), Given(there.good, there.bad, file=path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"directions_per_layer": 2}, "--directions-per-layer is given, and the direction method mean_difference does"),
+        ({"keep_prompts": ["a.txt"]}, "--keep-prompts is given, and the direction method mean_difference does not use"),
+        ({"direction_method": ["ridge_cleaned"]}, "the direction method ridge_cleaned needs --keep-prompts"),
+        ({"direction_method": ["clusters", "from_file"]}, "the direction method from_file needs --direction-file"),
+        ({"direction_method": ["leace"], "direction_file": "x"}, "--direction-file is given, and the direction method"),
+    ],
+)
+def test_settings_that_a_method_lacks_or_none_uses_are_told(flags: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        direction_methods(load_settings(flags, environment=False))
+
+
+def test_several_methods_are_found_and_kept_each_by_its_name() -> None:
+    names = ["mean_difference", "clusters", "leace"]
+    settings = load_settings({"direction_method": names, "directions_per_layer": 2}, environment=False)
+    there = apart()
+    asked = Given(there.good, there.bad, count=2)
+    found = find_by_method(direction_methods(settings), asked, settings)
+    assert [each.vectors.shape[1] for each in found.values()] == [1, 2, 1]
+    assert [each.readers is not None for each in found.values()] == [False, False, True]
+    again = from_tensors(as_tensors(found), names)
+    for name in names:
+        assert torch.equal(again[name].vectors, found[name].vectors)
+        assert again[name].edited is None
+    with pytest.raises(KeyError):
+        from_tensors(as_tensors(found), ["mean_difference", "discriminant"])
+    with pytest.raises(ValueError, match="of another model"):
+        from_tensors({**as_tensors(found), "directions": torch.ones(2, 1, HIDDEN)}, names)
+
+
+def test_the_mask_leaves_layers_in_which_both_sets_lie_on_one_side() -> None:
+    axis = torch.zeros(HIDDEN)
+    axis[0] = 1.0
+    # By layer: apart around nothing, both on the positive side, both on the negative one.
+    good, bad = (prompts(30, seed, 0.01) for seed in (1, 2))
+    for layer, (one, other) in enumerate([(-1.0, 1.0), (1.0, 3.0), (-3.0, -1.0)], start=1):
+        good[:, layer] += one * axis
+        bad[:, layer] += other * axis
+    settings = load_settings({"layer_mask": True}, environment=False)
+    found = find_by_method(direction_methods(settings), given(good, bad), settings)["mean_difference"]
+    assert found.edited == frozenset({0})
+    assert found.left_alone() == [1, 2]
+    assert from_tensors(as_tensors({"mean_difference": found}), ["mean_difference"])[
+        "mean_difference"
+    ].edited == frozenset({0})
+    # Orthogonalised directions have nothing of the good mean: the mask looks at them as they were found.
+    raw, _ = found_of_both(direction_method("mean_difference"), given(good, bad))
+    assert opposite_sides(raw[:, None], good.mean(dim=0), bad.mean(dim=0)) == {0}
+    bad[:, 1] -= 4 * axis
+    with pytest.raises(HereticError, match=r"in no layer do the two sets .* run without --layer-mask"):
+        find_by_method(direction_methods(settings), given(good, bad), settings)

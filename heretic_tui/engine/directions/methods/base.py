@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from heretic_tui.engine.directions.residuals import Residuals
-from heretic_tui.errors import HereticError
+from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.plugins import DIRECTION_METHODS, made, method
+from heretic_tui.settings.schema import Settings
 
 # Below this share of the means' own length a difference is rounding, not a direction.
 _TOO_SMALL = 1e-6
@@ -45,6 +46,21 @@ class Given:
             yield self.good.each[:, index].double(), self.bad.each[:, index].double()
 
 
+@dataclass(frozen=True)
+class Oblique:
+    """Directions that are read along one vector and written along another: an edit takes, from what a matrix adds to
+    the stream, its part along `read` in the direction of `write`, s' = s − (read·s) write. With read = write it is the
+    orthogonal projection that other methods mean.
+
+    Attributes:
+        write: of length one, (layers + 1, hidden), from the good towards the bad prompts.
+        read: of the same shape, with read·write = 1 in each layer: then nothing is left along `read`.
+    """
+
+    write: Tensor
+    read: Tensor
+
+
 class DirectionMethod(Protocol):
     """How the directions of each layer are found in the residuals of the good and the bad prompts.
 
@@ -55,9 +71,10 @@ class DirectionMethod(Protocol):
 
     uses: tuple[str, ...]
 
-    def directions(self, given: Given) -> Tensor:
+    def directions(self, given: Given) -> Tensor | Oblique:
         """A vector of length one for each layer, (layers + 1, hidden), from the good towards the bad prompts; or
-        several, orthonormal, (layers + 1, count, hidden), of which the first is the most like that.
+        several, orthonormal, (layers + 1, count, hidden), of which the first is the most like that; or one that is read
+        along another.
 
         Index 0 is the embedding output, index l + 1 the output of layer l. With a chat template the embedding of the
         last position is the same token for every prompt: at index 0 there may be zeros.
@@ -125,3 +142,27 @@ def direction_method(name: str) -> DirectionMethod:
         UsageError: where there is none, or it is no direction method, or cannot be made.
     """
     return made(cast(type[DirectionMethod], method(DIRECTION_METHODS, name, DirectionMethod)), DIRECTION_METHODS, name)
+
+
+def direction_methods(settings: Settings) -> dict[str, DirectionMethod]:
+    """The direction methods of the settings by name, in their order.
+
+    Raises:
+        UsageError: where one is not there or cannot be made, lacks a setting that it depends on, or where a setting is
+            given that none of them uses.
+    """
+    found = {name: direction_method(name) for name in settings.direction_method}
+    given = {
+        "directions_per_layer": settings.directions_per_layer > 1,
+        "keep_prompts": bool(settings.keep_prompts),
+        "direction_file": settings.direction_file is not None,
+    }
+    for setting, is_given in given.items():
+        users = [name for name, each in found.items() if setting in each.uses]
+        flag = "--" + setting.replace("_", "-")
+        if is_given and not users:
+            what = f"the direction method {' or '.join(found)}"
+            raise UsageError(f"{flag} is given, and {what} does not use it: leave it out, or choose another method")
+        if users and not is_given and setting != "directions_per_layer":
+            raise UsageError(f"the direction method {users[0]} needs {flag}")
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,20 +10,22 @@ from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
 from heretic_tui.engine.anatomy.kept import keep_writers
+from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
 from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.subspaces import leading, of_layers, saved_leading
-from heretic_tui.engine.directions.unit_directions import unit_directions
-from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.banks import EditBanks
+from heretic_tui.engine.inputs.direction_files import direction_path
 from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.response_prefix import PreparedPrompts
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import DirectionsFound
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.settings.schema import KEPT_SET
 from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 
@@ -35,14 +38,20 @@ class FoundDirections:
     """The directions of a run, and what makes edits of them.
 
     Attributes:
-        vectors: by residual index, (layers + 1, k, hidden), of length one and orthogonal to each other in each layer.
-        leading: of each layer the one that figures of a single direction are about (directions/subspaces.py),
-            (layers + 1, hidden).
+        by_method: what each direction method found, by its name.
+        leading: of the first method, of each layer the one that figures of a single direction are about
+            (directions/subspaces.py), (layers + 1, hidden).
     """
 
-    vectors: Tensor
+    by_method: Mapping[str, MethodDirections]
     leading: Tensor
-    bank: EditBank
+    bank: EditBanks
+
+    @property
+    def vectors(self) -> Tensor:
+        """Those of the first method, which what is shown of layers is about: by residual index, (layers + 1, k,
+        hidden), of length one and at right angles to each other in each layer."""
+        return next(iter(self.by_method.values())).vectors
 
 
 def directions_of_run(
@@ -62,23 +71,37 @@ def directions_of_run(
     gathered: dict[str, Residuals] = {}
     reader: Reader | None = None
     with phase("residuals", work) as running:
-        found = unless_damaged(partial(saved_directions, run.folder, model.depth, model.hidden_size), work)
+        methods = list(run.direction_methods)
+        found = unless_damaged(partial(saved_directions, run.folder, model.depth, model.hidden_size, methods), work)
         running.reused = found is not None
         if found is None:
             run.require("directions")
             sets = {name: prompts.tokens[name] for name in ("good_prompts", "bad_prompts")}
             packed = run.record.reading != "padded"
             reader = prompts.reader or Reader(model, sets, run.settings.winsorization_quantile, packed)
-            for name in sets:
+            kept = {name: rows for name, rows in prompts.tokens.items() if name.startswith(KEPT_SET)}
+            readers = dict.fromkeys(sets, reader)
+            if kept:
+                reader_of_kept = Reader(model, kept, run.settings.winsorization_quantile, packed)
+                readers |= dict.fromkeys(kept, reader_of_kept)
+            for name, each in readers.items():
                 with run.naming((name, len(run.sets[name]))):
-                    gathered[name] = reader.residuals(name, work.progress(f"residuals of {title_of(name)}"))
+                    gathered[name] = each.residuals(name, work.progress(f"residuals of {title_of(name)}"))
     with phase("directions", work):
         if run.own and not run.folder.writers.is_file():
             keep_writers(run.folder, model.anatomy)
         if found is None:
             assert reader is not None
             good, bad = gathered["good_prompts"], gathered["bad_prompts"]
-            vectors = unit_directions(run.direction_method, Given(good, bad), run.settings.orthogonalize_direction)
+            given = Given(
+                good,
+                bad,
+                kept={title_of(name): each for name, each in gathered.items() if name.startswith(KEPT_SET)},
+                count=run.settings.directions_per_layer,
+                file=direction_path(run.settings.direction_file) if run.settings.direction_file else None,
+            )
+            by_method = find_by_method(run.direction_methods, given, run.settings)
+            vectors = next(iter(by_method.values())).vectors
             first = leading(vectors, bad.mean - good.mean)
             # Of one direction it is that.
             told = {} if vectors.shape[1] == 1 else {"leading": first}
@@ -87,30 +110,37 @@ def directions_of_run(
                 "bad_mean": bad.mean,
                 "good_along": good.along(first),
                 "bad_along": bad.along(first),
-                "directions": vectors,
+                **as_tensors(by_method),
                 **told,
             }
             keep_tensors(run.folder, run.folder.directions, found)
             run.folder.save_record(replace(run.record, reading=reader.way))
-        vectors = found["directions"]
+        by_method = from_tensors(found, methods)
         share = memory_share(model.device, BANK_SHARE)
         first = saved_leading(found)
-        directions = FoundDirections(vectors, first, EditBank(model.anatomy.writers, vectors, run.edit_method, share))
+        banks = EditBanks(model.anatomy.writers, by_method, run.edit_method, share)
+        directions = FoundDirections(by_method, first, banks)
         along = found["good_along"], found["bad_along"]
         work.tell(
             DirectionsFound(
                 layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
                 histograms=histograms(*along),
                 cosines=direction_cosines(first),
-                rank=vectors.shape[1],
+                rank=directions.vectors.shape[1],
+                method=methods[0],
+                left_alone=by_method[methods[0]].left_alone(),
             )
         )
     return directions, {name: residuals.each for name, residuals in gathered.items()}
 
 
-def saved_directions(folder: RunFolder, layers: int, hidden: int) -> dict[str, Tensor] | None:
+def saved_directions(folder: RunFolder, layers: int, hidden: int, methods: Sequence[str]) -> dict[str, Tensor] | None:
     """What the folder holds of directions, None where it holds nothing: `directions` are those of each residual index,
-    (layers + 1, k, hidden). (Older versions kept one each, without the dimension of k.)
+    (layers + 1, k, hidden). (Older versions kept one each, without the dimension of k.) `from_tensors` reads what each
+    method found.
+
+    Args:
+        methods: the run's direction methods.
 
     Raises:
         UsageError: when it is damaged.
@@ -126,4 +156,8 @@ def saved_directions(folder: RunFolder, layers: int, hidden: int) -> dict[str, T
     along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
     if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
         raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")
+    try:
+        from_tensors(found, methods)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{path} is damaged (it lacks what a direction method found: {one_line(error)})") from error
     return found

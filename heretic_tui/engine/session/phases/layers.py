@@ -109,7 +109,8 @@ def analyse_layers(
     def edits_of_layer(layer: int) -> dict[str, Edit]:
         """The edits that keep one layer from writing its own directions."""
         alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
-        return directions.bank.edits(Parameters(None, dict.fromkeys(model.anatomy.components, alone)))
+        edit = Parameters(None, dict.fromkeys(model.anatomy.components, alone))
+        return directions.bank.edits(edit, masked=False)
 
     rows, views = geometry_of(store, work)
     rows = with_separation(rows, store, leading)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from heretic_tui.engine.directions.methods.base import DirectionMethod, direction_method
+from heretic_tui.engine.directions.methods.base import DirectionMethod, direction_methods
 from heretic_tui.engine.edits.methods.base import EditMethod, edit_method
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.prompts import PromptSets
@@ -30,7 +30,8 @@ class RunInputs:
 
     Attributes:
         sets: prompts by the names of their settings (good_prompts, bad_prompts, good_evaluation_prompts,
-            bad_evaluation_prompts); empty where nothing will be measured.
+            bad_evaluation_prompts) and those of `keep_prompts` (settings/schema.py: KEPT_SET); empty where nothing will
+            be measured.
         own: whether the model is the run's own, so that what phases find is kept in the folder. Where it is another (an
             export loaded again, say), all that the run found is taken from the folder, and nothing is written there.
     """
@@ -39,16 +40,16 @@ class RunInputs:
     sets: PromptSets
     folder: RunFolder
     own: bool
-    direction_method: DirectionMethod
+    direction_methods: Mapping[str, DirectionMethod]
     edit_method: EditMethod
 
     @classmethod
     def of(cls, settings: Settings, sets: PromptSets, folder: RunFolder, own: bool = True) -> RunInputs:
         """
         Raises:
-            UsageError: where a method is not there; now, and not after the model has been loaded.
+            UsageError: where a method is not there, or lacks a setting; now, and not after the model has been loaded.
         """
-        found = direction_method(settings.direction_method), edit_method(settings.edit_method)
+        found = direction_methods(settings), edit_method(settings.edit_method)
         return cls(settings, sets, folder, own, *found)
 
     @property

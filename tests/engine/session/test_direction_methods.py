@@ -1,0 +1,77 @@
+"""A run with several direction methods and a mask of layers, from the command line to files that are built again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.support.commands import Ended
+
+Heretic = Callable[..., Ended]
+SMALL = [
+    "--good-prompts.split", "[:40]", "--bad-prompts.split", "[:40]", "--good-evaluation-prompts.split", "[:12]",
+    "--bad-evaluation-prompts.split", "[:12]", "--layer-test-prompts", "0", "--seed", "0", "--batch-size", "12",
+    "--max-response-length", "12", "--screening", "off",
+]  # fmt: skip
+METHODS = ["mean_difference", "clusters", "leace"]
+
+
+def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Heretic, tmp_path: Path) -> None:
+    flags = [*SMALL, "--direction-method", *METHODS, "--directions-per-layer", "2"]
+    done = heretic("demo", "--json", "--n-trials", "8", *flags)
+    assert done.status == 0, done.err
+    events = [json.loads(line) for line in done.out.splitlines()]
+    (directions,) = (event for event in events if event["type"] == "directions_found")
+    assert directions["method"] == "mean_difference"
+    asked = {
+        event["number"]: event["parameters"]["direction_method"] for event in events if event["type"] == "trial_started"
+    }
+    assert set(asked.values()) == set(METHODS), "eight at random are of all three"
+    (run,) = (path.name for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    shown = json.loads(heretic("show", run, "--json").out)
+    assert {trial["number"]: trial["direction_method"] for trial in shown["trials"]} == asked
+    trial = next(number for number, method in asked.items() if method == "leace")
+    done = heretic("export", run, "--trial", str(trial), tmp_path / "out")
+    assert done.status == 0, done.err
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert "Directions: `leace`, the least change" in card
+    assert "(the search chose among `mean_difference`, `clusters`, `leace`)" in card
+    record = json.loads((tmp_path / "out" / "reproduce.json").read_text(encoding="utf-8"))
+    assert record["parameters"]["direction_method"] == "leace"
+    done = heretic("reproduce", tmp_path / "out" / "reproduce.json", tmp_path / "again")
+    assert done.status == 0, done.err + done.out
+    # The same command goes on with the same run.
+    done = heretic("demo", "--lines", "--n-trials", "9", *flags)
+    assert "resumed, 8 of 9 trials done" in done.out, done.err
+
+
+def test_a_mask_and_a_file_of_directions(heretic: Heretic, tmp_path: Path) -> None:
+    done = heretic("demo", "--json", "--n-trials", "1", *SMALL, "--layer-mask")
+    assert done.status == 0, done.err
+    events = [json.loads(line) for line in done.out.splitlines()]
+    (directions,) = (event for event in events if event["type"] == "directions_found")
+    assert all(0 <= layer < 10 for layer in directions["left_alone"])
+    (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    file = folder / "directions.safetensors"
+    flags = ["--direction-method", "from_file", "--direction-file", file]
+    done = heretic("demo", "--lines", "--n-trials", "1", *SMALL, *flags)
+    assert done.status == 0, done.err
+    done = heretic("demo", "--lines", "--n-trials", "1", *SMALL, "--direction-method", "from_file")
+    assert done.status == 2
+    assert "the direction method from_file needs --direction-file" in done.err
+    done = heretic("demo", "--lines", *SMALL, "--direction-method", "from_file", "--direction-file", tmp_path / "none")
+    assert done.status == 2
+    assert "no such file" in done.err
+
+
+def test_prompts_to_keep_are_read_and_are_part_of_what_makes_a_run(heretic: Heretic, tmp_path: Path) -> None:
+    maths = tmp_path / "maths.txt"
+    maths.write_text("\n".join(f"What is {number} times {number + 3}?" for number in range(12)) + "\n")
+    flags = [*SMALL, "--direction-method", "ridge_cleaned", "--keep-prompts", maths]
+    done = heretic("demo", "--lines", "--n-trials", "1", *flags)
+    assert done.status == 0, done.err
+    maths.write_text("What is a prime number?\nHow does one add two fractions?\n")
+    done = heretic("demo", "--lines", "--n-trials", "1", *flags)
+    assert done.status == 0, done.err
+    assert len([path for path in (tmp_path / "runs").iterdir() if path.is_dir()]) == 2, "other prompts, another run"
