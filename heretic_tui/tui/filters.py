@@ -21,11 +21,18 @@ _SIGNS: dict[str, Callable[[float, float], bool]] = {
 }
 # What people say of trials: a word is a tag's, or part of a note.
 _SAID = ("marked", "tag:WORD", "note:", "note:WORD", "overruled")
+# Before the name of a direction method, or a part of it.
+_METHOD = "method:"
 _STATES = ("complete", "dominated", "decoded", "screened", "running", "failed", "stopped")
 
 
 def _direction(trial: TrialRecord) -> float | None:
     return trial.parameters.direction_index if trial.parameters else None
+
+
+def _method(trial: TrialRecord) -> str:
+    """What found its directions, in a run with several methods."""
+    return (trial.parameters.direction_method if trial.parameters else None) or ""
 
 
 _NUMBERS: dict[str, Callable[[TrialRecord], float | None]] = {
@@ -84,6 +91,9 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
         return lambda trial, front: _is(trial, word)
     if word == "per-layer":
         return lambda trial, front: trial.parameters is not None and _direction(trial) is None
+    if word.startswith(_METHOD):
+        wanted = word.removeprefix(_METHOD)
+        return lambda trial, front: bool(wanted) and wanted in _method(trial)
     found = _WORD.match(word)
     named = {name: figure for figure in figures for name in (figure.key, figure.word)}
     whole = {found["name"]} & {*named, *_NUMBERS} if found else set()
@@ -91,7 +101,7 @@ def _word(word: str, figures: Sequence[Figure]) -> Test:
     meant = {named[name].key if name in named else name for name in names}
     if not found or len(meant) != 1:
         every = [*(figure.word for figure in figures), *_NUMBERS]
-        known = ", ".join([*(f"{name}<N" for name in every), "front", "per-layer", *_SAID, *_STATES])
+        known = ", ".join([*(f"{name}<N" for name in every), "front", "per-layer", f"{_METHOD}NAME", *_SAID, *_STATES])
         raise ValueError(f"{word!r} is none of: {known}")
     (key,), sign = meant, found["sign"]
     compare = _SIGNS[sign]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from heretic_tui.figures import Figure, figures_of_before
+from heretic_tui.parameters import Parameters
 from heretic_tui.run.annotations import Annotations, Mark, Note, Tag
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import Correction, TrialRecord
@@ -64,6 +65,14 @@ def test_of_a_screened_trial_only_what_is_certain_counts_and_words_find_it() -> 
     screened.in_hand = True
     assert found("screened") == set()
     assert found("running") == {3, 4}
+
+
+def test_trials_are_chosen_by_what_found_their_directions() -> None:
+    of_leace = replace(MEASURED, parameters=Parameters(None, {}, "leace"))
+    assert parse_filter("method:leace", FIGURES)(of_leace, False)
+    assert parse_filter("method:lea", FIGURES)(of_leace, False)
+    assert not parse_filter("method:clusters", FIGURES)(of_leace, False)
+    assert chosen("method:leace") == set()
 
 
 def test_a_figure_of_another_package_is_named_by_its_key_or_its_short_name() -> None:

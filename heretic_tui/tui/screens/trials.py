@@ -56,8 +56,9 @@ not decoded at all, since cheap figures say that it is probably beaten. d decode
 rests on an estimate. The first line is the original model. Table and scatter share one cursor; tab goes from one to
 the other.
 
-Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front marked tag:mild note:style overruled per-layer complete
-dominated decoded screened failed. All must be true, and only what is certain counts: refusals<=5 leaves estimates out.
+Filter words: kl<0.2 refusals<=5 layer>10 seconds<9 front marked tag:mild note:style overruled per-layer
+method:leace complete dominated decoded screened failed. All must be true, and only what is certain counts:
+refusals<=5 leaves estimates out.
 
 Columns are set in the file of the interface (heretic-tui config --interface): under columns, trials = a list of mark,
 trial, front, the figures by name, direction, method, strength, time, tags, note, state, peak; of what reviews found,
