@@ -23,6 +23,7 @@ from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import messages
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
+from heretic_tui.tui.screens.setup_checks import ChecksDialog
 from heretic_tui.tui.screens.setup_find import ranked
 from heretic_tui.tui.widgets.line_table import LineTable
 from tests.support import fake_run
@@ -73,6 +74,31 @@ def demo_app(tmp_path: Path, **given: object) -> HereticApp:
     """Setup with the model and the prompts of the demo."""
     form = SettingsForm({"runs_dir": str(tmp_path / "runs"), **given}, base=settings_of_the_demo())
     return HereticApp(form, lambda settings: fake_run.FakeHost(), timed=False, strict=True)
+
+
+def test_direction_methods_are_switched_and_what_they_lack_is_told(tmp_path: Path) -> None:
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        plan(app).go_to("group:Ablation")
+        await pilot.press("enter")
+        plan(app).go_to("direction_method")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ChecksDialog)
+        # Beside the first one that which stands below it, with what it does.
+        await pilot.press("j")
+        assert "geometric median of the bad prompts" in shown(app, "#check-words")
+        await pilot.press("space", "enter")
+        assert settings_of(app).direction_method == ["mean_difference", "geometric_median"]
+        assert "--direction-method mean_difference geometric_median" in shown(app, "#command")
+        await edited(pilot, app, "directions_per_layer", "3")
+        await pilot.press("enter")
+        await found(pilot, app)
+        assert "--directions-per-layer is given, and" in line(app, "direction_method")[-1]
+        await edited(pilot, app, "directions_per_layer", "1")
+        await pilot.press("enter")
+        await found(pilot, app)
+        assert "is given" not in " ".join(line(app, "direction_method"))
+
+    drive(demo_app(tmp_path), steps, (150, 60))
 
 
 def test_settings_are_checked_as_they_are_typed(tmp_path: Path) -> None:
