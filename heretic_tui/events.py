@@ -193,7 +193,8 @@ class DirectionsFound(Event):
     """Diagnostics of the directions, one entry per residual index (0 is the embedding output); `cosines` between them,
     (layers + 1, layers + 1). `rank`: how many directions a layer has; figures are of the leading one of them
     (engine/directions/subspaces.py). `method`: what found them, the first of the run's (empty in older journals);
-    `left_alone`: layers that the mask of layers leaves alone with them."""
+    `ranks`: how many directions of a layer each of the run's methods found; `left_alone`: layers that the mask of
+    layers leaves alone with them."""
 
     type = "directions_found"
     layers: list[DirectionFigures]
@@ -201,6 +202,7 @@ class DirectionsFound(Event):
     cosines: list[list[float]] = field(default_factory=list)
     rank: int = 1
     method: str = ""
+    ranks: dict[str, int] = field(default_factory=dict)
     left_alone: list[int] = field(default_factory=list)
 
     def problem(self) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
 from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.banks import method_of
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.inputs.tokens import Tokens
@@ -66,6 +67,11 @@ class EditBench:
         one."""
         each = self.run.settings.direction_weights == "each"
         return {name: found.vectors.shape[1] - 1 if each else 0 for name, found in self.directions.by_method.items()}
+
+    def rank(self, parameters: Parameters) -> int:
+        """How many directions of a layer an edit takes out."""
+        by_method = self.directions.by_method
+        return by_method[method_of(parameters, by_method)].vectors.shape[1]
 
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
         """The edit of each matrix that the parameters reach, by the writer's name."""

@@ -168,7 +168,7 @@ def _streamed(what: Writing, work: Work) -> _Ready:
         readers=found_by.readers,
     )
     written = replace(
-        found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype, rank=kept["directions"].shape[1]
+        found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype, rank=found_by.vectors.shape[1]
     )
     check_space(what.out, plan.size)
 
@@ -185,7 +185,7 @@ def _streamed(what: Writing, work: Work) -> _Ready:
 
 def _find_directions(what: Writing, work: Work) -> Written:
     """Find in the folder what it does not hold, with the model in memory, and let that go."""
-    found = _facts(_open_bench(what, work))
+    found = _facts(_open_bench(what, work), what.parameters)
     free_memory()
     return found
 
@@ -218,7 +218,7 @@ def _from_memory(what: Writing, not_streamed: str | None, work: Work) -> _Ready:
         save_processor(what.settings, out)
         copy_missing_tensors(source_folder(what.settings), out, work)
 
-    return _Ready(len(edits), replace(_facts(bench), not_streamed=not_streamed), write)
+    return _Ready(len(edits), replace(_facts(bench, what.parameters), not_streamed=not_streamed), write)
 
 
 def _adapter(what: Writing, work: Work) -> _Ready:
@@ -226,7 +226,7 @@ def _adapter(what: Writing, work: Work) -> _Ready:
     edits = bench.edits(what.parameters)
     method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
-    return _Ready(len(edits), _facts(bench), lambda out: save_adapter(adapted, bench.model, out))
+    return _Ready(len(edits), _facts(bench, what.parameters), lambda out: save_adapter(adapted, bench.model, out))
 
 
 def _open_bench(what: Writing, work: Work, check: Callable[[ChatModel], None] | None = None) -> EditBench:
@@ -234,7 +234,7 @@ def _open_bench(what: Writing, work: Work, check: Callable[[ChatModel], None] | 
     return open_edit_bench(RunInputs.of(whole, what.sets or {}, what.folder, own=what.sets is not None), work, check)
 
 
-def _facts(bench: EditBench) -> Written:
+def _facts(bench: EditBench, parameters: Parameters) -> Written:
     model = bench.model
     return Written(
         batch_size=model.batch_size,
@@ -243,5 +243,5 @@ def _facts(bench: EditBench) -> Written:
         loaded_as=bench.loaded_as,
         uses_clock=model.template.uses_clock,
         dtype=model.describe("none").dtype,
-        rank=bench.directions.vectors.shape[1],
+        rank=bench.rank(parameters),
     )

@@ -140,7 +140,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
             self.trial = number
             self.also.discard(-1 if number is None else number)
             self.problem = ""
-        self.forms = forms(self.view.state) if self.view.state.opened else []
+        self.forms = forms(self.view.state, self.record) if self.view.state.opened else []
         if self.forms and self.form not in {form.name for form in self.forms}:
             self.form = self.forms[0].name
         self.suggest()

@@ -53,8 +53,8 @@ class Form:
     approximate: str | None = None
 
 
-def forms(state: RunState) -> list[Form]:
-    """The forms that trials of a run can be written in."""
+def forms(state: RunState, trial: TrialRecord | None = None) -> list[Form]:
+    """The forms that a trial of a run can be written in; of none that is chosen, one of the first direction method."""
     model, coverage = state.model, state.coverage
     settings = state.opened.settings if state.opened else {}
     whole = 0 if model is None else model.weight_bytes if model.quantization == "none" else model.parameters * 2
@@ -65,7 +65,7 @@ def forms(state: RunState) -> list[Form]:
         short, words = "16 bits", "A whole model in 16 bits; the run measured its edits beside 4-bit weights."
     found = [Form("merged", "merged model", short, words, whole, "merged")]
     exact_as, numbers = (coverage.exact_as, coverage.rank_one) if coverage else (None, 0)
-    own = state.directions.rank if state.directions else 1
+    own = _rank(state, trial)
     if exact_as is None:
         # A journal of before, which does not tell.
         found.append(Form("adapter", "LoRA adapter", "?", "A PEFT adapter, for use beside the original.", 0, "adapter"))
@@ -88,6 +88,13 @@ def forms(state: RunState) -> list[Form]:
         size = (numbers * own + lengths) * _ADAPTER_BYTES
         found.append(Form("dora", "DoRA adapter", "exact", words, size, "adapter", True))
     return found
+
+
+def _rank(state: RunState, trial: TrialRecord | None) -> int:
+    """How many directions of a layer the trial takes out."""
+    found, parameters = state.directions, trial.parameters if trial else None
+    method = parameters.direction_method if parameters else None
+    return found.ranks.get(method or found.method, found.rank) if found else 1
 
 
 def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:

@@ -128,6 +128,7 @@ def directions_of_run(
                 cosines=direction_cosines(first),
                 rank=directions.vectors.shape[1],
                 method=methods[0],
+                ranks={name: each.vectors.shape[1] for name, each in by_method.items()},
                 left_alone=by_method[methods[0]].left_alone(),
             )
         )
