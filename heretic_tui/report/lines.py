@@ -175,7 +175,7 @@ def error_text(figure: Figure, error: float) -> str:
 
 
 def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list[str]:
-    """Lines with number, figures and direction of each trial."""
+    """Lines with number, figures and direction of each trial, and what found it where a run has several methods."""
     shown = in_tables(worth_showing(figures, [trial.figures for trial in front]))
     widths = [max(8, figure.width) for figure in shown]
 
@@ -186,7 +186,8 @@ def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list
     lines = [line("trial", (figure.short for figure in shown), "direction")]
     for trial in front:
         cells = (figure.text(trial.figures.get(figure.key), trial.prompts) for figure in shown)
-        lines.append(line(trial.number, cells, direction_cell(trial.parameters)))
+        words = filter(None, (direction_cell(trial.parameters), method_cell(trial.parameters)))
+        lines.append(line(trial.number, cells, ", ".join(words)))
     return lines
 
 

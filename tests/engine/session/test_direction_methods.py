@@ -39,7 +39,7 @@ def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Her
     assert "(the search chose among `mean_difference`, `clusters`, `leace`)" in card
     record = json.loads((tmp_path / "out" / "reproduce.json").read_text(encoding="utf-8"))
     assert record["parameters"]["direction_method"] == "leace"
-    done = heretic("reproduce", tmp_path / "out" / "reproduce.json", tmp_path / "again")
+    done = heretic("reproduce", tmp_path / "out" / "reproduce.json", tmp_path / "again", runs_dir=None)
     assert done.status == 0, done.err + done.out
     # The same command goes on with the same run.
     done = heretic("demo", "--lines", "--n-trials", "9", *flags)
