@@ -18,7 +18,7 @@ from heretic_tui.doctor.probe import Finding
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.machine import MachineSample, disk_free
 from heretic_tui.records import as_json
-from heretic_tui.words import quantity, size_words
+from heretic_tui.words import bits_of, quantity, size_words
 from heretic_tui.work import Work
 
 # Seconds after which no further model is begun.
@@ -49,11 +49,11 @@ class Part:
         return bool(self.result) and not self.exact
 
 
-def measure(sample: MachineSample, four_bits: bool, tell: Callable[[Part], None], work: Work) -> list[Part]:
-    """Measure the demo and a random model of a usual shape, whole and in 4 bits, as far as two minutes last.
+def measure(sample: MachineSample, few_bits: bool, tell: Callable[[Part], None], work: Work) -> list[Part]:
+    """Measure the demo and a random model of a usual shape, whole and in 8 and 4 bits, as far as two minutes last.
 
     Args:
-        four_bits: whether bitsandbytes works here.
+        few_bits: whether bitsandbytes works here.
         tell: called with each part as it ends.
     """
     from heretic_tui.demo.settings import MODEL
@@ -76,10 +76,9 @@ def measure(sample: MachineSample, four_bits: bool, tell: Callable[[Part], None]
         wanted: list[tuple[str, str, Callable[[], Path]]] = [("demo", "none", lambda: MODEL)]
         if not small:
             wanted.append((shape.name, "none", random))
-        if four_bits:
-            wanted.append(
-                (shape.name, "bnb_4bit", random) if gpus and not small else ("demo", "bnb_4bit", lambda: MODEL)
-            )
+        if few_bits:
+            in_bits = (shape.name, random) if gpus and not small else ("demo", lambda: MODEL)
+            wanted += [(in_bits[0], quantization, in_bits[1]) for quantization in ("bnb_8bit", "bnb_4bit")]
         for name, quantization, model in wanted:
             if time.monotonic() - start > PATIENCE:
                 part = Part(name=name, quantization=quantization, problem="left out: the two minutes are over")
@@ -126,7 +125,7 @@ HEAD = (
 
 def row(part: Part) -> str:
     """A part as a line of the table: seconds for a trial both ways, how far the two are apart."""
-    form = "4 bits" if part.quantization != "none" else str(part.result.get("dtype", ""))
+    form = f"{bits_of(part.quantization)} bits" if part.quantization != "none" else str(part.result.get("dtype", ""))
     if part.problem:
         return f"{part.name:13} {form:9} {part.problem}"
     found = part.result

@@ -57,6 +57,12 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
+def fewer_bits(quantization: str) -> str:
+    """What one is told to do where a model does not fit, by how it was to be loaded."""
+    flags = {"none": "--quantization bnb_8bit or bnb_4bit, or ", "bnb_8bit": "--quantization bnb_4bit, or "}
+    return f"{flags.get(quantization, '')}a larger GPU"
+
+
 def halving(
     size: int, attempt: Callable[[int], T], halve: Callable[[int], int], spare: Callable[[], bool] = lambda: False
 ) -> T:

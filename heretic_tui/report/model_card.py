@@ -16,7 +16,7 @@ from heretic_tui.report.next_lines import next_lines
 from heretic_tui.run.card_text import marked
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.run.screened import MARGIN_WORDS
-from heretic_tui.words import counted, plain
+from heretic_tui.words import bits_of, counted, plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # The prompt sets, by the names of their settings.
@@ -93,6 +93,9 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         ),
     ]
     lines += _overruled(record)
+    if (bits := bits_of(str(settings.get("quantization", "none")))) < 16:
+        what = "beside the original model" if adapter else "and of these files"
+        lines += ["", f"Figures of the trial {what} were measured with weights in {bits} bits; whole ones give others."]
     if record.approximate:
         lines += ["", f"These files are approximate: {_words(record.approximate)}."]
     if not exported:

@@ -24,8 +24,8 @@ class Needs:
     """What a model takes, in bytes.
 
     Attributes:
-        weights: in the dtype that is tried first, or in four bits.
-        by_bits: the weights in 16, 8 and 4 bits.
+        weights: in the dtype that is tried first, or in fewer bits.
+        by_bits: the weights in 16, 8 and 4 bits, with what stays whole.
         edits: products of all matrices with all directions (edits/bank.py); they are kept as far as `edits_share` of
             the free memory holds them.
         token: keys and values of one token of one line of the cache; None where the configuration does not tell.
@@ -42,11 +42,6 @@ class Needs:
     layers: int
     hidden: int
     vocabulary: int
-
-    @property
-    def quantized(self) -> int:
-        """The weights in four bits."""
-        return self.by_bits[4]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from heretic_tui.run.plan import (
     time_plan,
 )
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
+from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
 from heretic_tui.settings.titles import title_of, with_titles
 from heretic_tui.tui.model_files import (
@@ -41,7 +42,7 @@ from heretic_tui.tui.model_files import (
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
 from heretic_tui.tui.preview import SETS, Looker
-from heretic_tui.words import counted, plain
+from heretic_tui.words import bits_of, counted, plain
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
 State = Literal["good", "bad", "looking", "unknown"]
@@ -128,12 +129,14 @@ class Outlook:
         return memory_plan(needs, self.load, self.device.free) if needs and self.device else None
 
     @property
-    def in_four_bits(self) -> MemoryPlan | None:
-        """The same with the weights in four bits."""
-        needs = self.model.needs if self.model else None
-        if needs is None or self.device is None:
+    def fits_in_bits(self) -> int | None:
+        """The most bits, fewer than those of the setting, in which the model fits; None where there are none."""
+        needs, device = self.model.needs if self.model else None, self.device
+        if needs is None or device is None:
             return None
-        return memory_plan(needs, self.load, self.device.free, needs.quantized)
+        fewer = (bits for bits in needs.by_bits if bits < bits_of(self.settings.quantization))
+        plans = {bits: memory_plan(needs, self.load, device.free, needs.by_bits[bits]) for bits in fewer}
+        return max((bits for bits, plan in plans.items() if plan.fits or plan.fits_smaller), default=None)
 
     @property
     def gpus(self) -> Mapping[int, int] | None:
@@ -172,6 +175,8 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
     known = Outlook(settings, findings)
     known = replace(known, facts=model_facts(settings.model), findings={**findings, **_places(settings)})
     known = _with(known, "model", _named_model(settings))
+    if lacking := lacking_for_quantization(settings):
+        known = _with(known, "quantization", Finding("bad", "cannot be used", lacking))
     looks = {name: looker.prompt_set(settings, name) for name in SETS}
     for name, look in looks.items():
         known = _with(known, name, _set_finding(settings, name, look))

@@ -21,13 +21,13 @@ def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
     rows = counted(outlook.load.rows, "row")
     parts = f"{size_words(plan.weights)} weights + {size_words(plan.edits)} edits + {size_words(plan.kept)} kept states"
     parts += f" + {size_words(plan.cache)} cache ({rows})" if plan.cache else ", without the cache"
-    fits, in_four = plan.fits or plan.fits_smaller, outlook.in_four_bits
+    fits = plan.fits or plan.fits_smaller
     if plan.fits:
         verdict = "fits"
     elif fits:
         verdict = f"fits with batches of up to {counted(plan.rows or 0, 'row')}"
-    elif outlook.settings.quantization == "none" and in_four and (in_four.fits or in_four.fits_smaller):
-        verdict = "does not fit, in 4 bits it does"
+    elif bits := outlook.fits_in_bits:
+        verdict = f"does not fit, in {bits} bits it does"
     else:
         verdict = "does not fit"
     return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}", fits

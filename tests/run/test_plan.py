@@ -46,7 +46,7 @@ def test_smaller_batches_where_there_is_less_room_and_none_where_weights_do_not_
     assert plan.weights + plan.edits + plan.kept + (plan.rows + 1) * row > plan.free
     assert plan.kept <= 0.15 * 2 * GB, "on a GPU they take a share of what is free"
     assert memory_plan(NEEDS, LOAD, 12 * GB).rows == 0
-    assert memory_plan(NEEDS, LOAD, 12 * GB, NEEDS.quantized).fits_smaller
+    assert memory_plan(NEEDS, LOAD, 12 * GB, NEEDS.by_bits[4]).fits_smaller
 
 
 def test_a_row_of_unknown_size() -> None:

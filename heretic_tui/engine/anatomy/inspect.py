@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from heretic_tui.engine.anatomy.few_bits import parameters_taken
 from heretic_tui.engine.anatomy.writers import Anatomy, find_anatomy, stream_width
 from heretic_tui.engine.checkpoint.misfit import build_empty
 from heretic_tui.engine.checkpoint.source import check_weights, load_config, locate
@@ -37,13 +38,19 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a model is made of. `bytes` are those of its weight files, or of its parameters in the dtype it names."""
+    """What a model is made of.
+
+    Attributes:
+        bytes: of its weight files, or of its parameters in the dtype it names.
+        quantised: parameters in the matrices that bitsandbytes takes.
+    """
 
     architecture: str
     hidden_size: int
     parameters: int
     bytes: int
     anatomy: Anatomy
+    quantised: int = 0
 
     def to_json(self) -> dict[str, object]:
         """architecture, layers, writers (each as in `MatrixRow`), edited, found, and parameters, edited_parameters,
@@ -127,6 +134,7 @@ def inspect_model(settings: Settings, weights: bool = True) -> Inspection:
         parameters=parameters,
         bytes=stored or parameters * dtype.itemsize,
         anatomy=anatomy,
+        quantised=parameters_taken(network),
     )
 
 

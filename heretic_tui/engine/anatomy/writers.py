@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
+from heretic_tui.engine.anatomy.few_bits import whole_matrix
 from heretic_tui.engine.anatomy.fused_experts import Stack
 from heretic_tui.engine.anatomy.matrix_names import component_of, in_order, kind_of
 from heretic_tui.errors import UsageError
@@ -35,7 +36,7 @@ class Writer:
         layer: index of the decoder layer.
         component: what kernel edits it.
         name: dotted path in the whole model, of the module, or of the parameter of fused experts.
-        module: the live module (Linear, Conv1D, a bitsandbytes Linear4bit, or what holds the fused parameter).
+        module: the live module (Linear, Conv1D, a quantised one of bitsandbytes, or what holds the fused parameter).
         kind: what it is for; see anatomy/matrix_names.py.
         stack: the fused parameter, None for a matrix of its own.
         post_norm_gain: what the architecture multiplies the output with, channel by channel, before the sum: the gain
@@ -102,25 +103,12 @@ class Writer:
         """W as a new float32 tensor of shape (d_out, d_in), or (experts, d_out, d_in), on the module's device."""
         if self.stack is not None:
             return self.stack.matrices().to(torch.float32, copy=True).contiguous()
+        if (found := whole_matrix(self.module)) is not None:
+            return found
         stored = self.module.weight
         assert isinstance(stored, Tensor)
-        if type(self.module).__name__ == "Linear4bit":
-            state = stored.quant_state  # type: ignore[attr-defined]
-            if getattr(state, "packing_format_for_cpu", False):
-                return self._weight_from_outputs()
-            from bitsandbytes.functional import dequantize_4bit
-
-            return dequantize_4bit(stored.data, state).float()
         weight = stored.detach().to(torch.float32, copy=True)
         return weight.T.contiguous() if isinstance(self.module, Conv1D) else weight
-
-    def _weight_from_outputs(self) -> Tensor:
-        """W from what the module makes of unit vectors. On CPUs with AVX512-BF16 bitsandbytes rearranges the stored
-        bytes at the first forward pass, and its own dequantisation then reads them wrongly."""
-        with torch.inference_mode():
-            columns: Tensor = self.module(torch.eye(self.shape[1], dtype=torch.bfloat16))
-        weight = columns.float().T
-        return weight.contiguous() if self.bias is None else weight - self.bias.float()[:, None]
 
     def store(self, weight: Tensor) -> None:
         """Put a float32 W of the shape that `weight` gives in the module, rounded to the module's dtype."""

@@ -13,6 +13,7 @@ from heretic_tui.engine.checkpoint.tokenizer_files import other_template
 from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, load_prompt_set, local_path
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
+from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import RUN_SETS, Settings, identity
 
 
@@ -39,6 +40,8 @@ def check_inputs(settings: Settings) -> Inputs:
     Raises:
         UsageError: for whatever is wrong with them, in one line.
     """
+    if lacking := lacking_for_quantization(settings):
+        raise UsageError(lacking)
     settings = settings.model_copy(update={"model": locate(settings.model)})
     # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)
@@ -75,7 +78,8 @@ def _with_whole_paths(settings: Settings) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the results depend on."""
-    names = ("torch", "transformers", "peft", "optuna", "safetensors")
+def versions(quantization: str) -> dict[str, str]:
+    """Versions of what the results depend on, by the setting `quantization`."""
+    names = ["torch", "transformers", "peft", "optuna", "safetensors"]
+    names += ["bitsandbytes"] if quantization != "none" else []
     return {"heretic-tui": __version__, **{name: importlib.metadata.version(name) for name in names}}

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
+from heretic_tui.engine.anatomy.few_bits import numbers
 from heretic_tui.engine.anatomy.probe import examine
 from heretic_tui.engine.anatomy.writers import Anatomy, embedding_matrix, text_config
 from heretic_tui.engine.inputs.chat_template import ChatTemplate, Turns
@@ -122,7 +123,7 @@ class ChatModel:
             architecture=type(self.network).__name__,
             layers=self.depth,
             hidden_size=self.hidden_size,
-            parameters=sum(p.numel() for p in parameters),
+            parameters=sum(map(numbers, parameters)),
             weight_bytes=sum(p.numel() * p.element_size() for p in parameters),
             dtype=str(self.dtype).removeprefix("torch."),
             device=str(self.device),

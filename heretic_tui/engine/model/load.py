@@ -1,4 +1,4 @@
-"""A model from its files into memory: the first dtype that works, 4-bit, devices."""
+"""A model from its files into memory: the first dtype that works, in fewer bits, devices."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from transformers import (
     PretrainedConfig,
     PreTrainedTokenizerBase,
 )
-from transformers.pytorch_utils import Conv1D
-from transformers.quantizers.base import get_keys_to_not_convert
-from transformers.quantizers.quantizers_utils import should_convert_module
 
 from heretic_tui.control import Aborted
+from heretic_tui.engine.anatomy.few_bits import multiply_whole, taken, usually_left
 from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit, with_report
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
@@ -33,7 +31,7 @@ from heretic_tui.engine.checkpoint.stored import (
 from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import weights_not_finite
 from heretic_tui.engine.inputs.prompts import Prompt
-from heretic_tui.engine.memory import free_memory, is_out_of_memory
+from heretic_tui.engine.memory import fewer_bits, free_memory, is_out_of_memory
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.progress_bars import bars_as_progress
@@ -116,7 +114,8 @@ def _attempt(
                 **hub_options(settings),
             )
         left_out = refuse_misfit(network, Report.of(network, info))
-        _refuse_offloaded(network)
+        _refuse_offloaded(network, settings.quantization)
+        multiply_whole(network)
         fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
         model = ChatModel(network, tokenizer, work, fine, post_norms)
         _refuse_blank(network, model.anatomy.layers)
@@ -127,8 +126,11 @@ def _attempt(
     except Exception as error:
         if isinstance(error, OSError):
             raise UsageError(unavailable(settings, error)) from error
+        if "dispatched on the CPU or the disk" in str(error):
+            # What transformers says of quantised weights that do not fit.
+            raise UsageError(_too_large("the weights do not", settings.quantization)) from error
         log.info("loading as %s failed", dtype, exc_info=True)
-        hint = " (out of memory: try --quantization bnb_4bit)" if is_out_of_memory(error) else ""
+        hint = f" (out of memory: try {fewer_bits(settings.quantization)})" if is_out_of_memory(error) else ""
         return f"{one_line(error)}{hint}"
     if left_out:
         names = few(left_out)
@@ -142,7 +144,9 @@ _SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
 
 def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: Work) -> dict[str, object]:
     options: dict[str, object] = {}
-    if settings.quantization == "bnb_4bit":
+    if settings.quantization == "bnb_8bit":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    elif settings.quantization == "bnb_4bit":
         whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, work)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -163,13 +167,8 @@ def _odd_matrices(settings: Settings, config: PretrainedConfig, work: Work) -> l
     """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices whose sizes its products
     there cannot be taken with. None where there are none of the latter."""
     network = build_empty(config, settings.trust_remote_code)
-    usual = get_keys_to_not_convert(network)
-    matrices = [
-        (name, (module.nf, module.nx) if isinstance(module, Conv1D) else (module.out_features, module.in_features))
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and should_convert_module(name, usual)
-    ]
-    odd = [name for name, (rows, columns) in matrices if rows % _CPU_ROWS or columns % _CPU_COLUMNS]
+    matrices = taken(network)
+    odd = [name for name, (rows, columns) in matrices.items() if rows % _CPU_ROWS or columns % _CPU_COLUMNS]
     if not odd:
         return None
     work.note(
@@ -177,16 +176,20 @@ def _odd_matrices(settings: Settings, config: PretrainedConfig, work: Work) -> l
         f"bitsandbytes takes rows in multiples of {_CPU_ROWS} and columns in multiples of {_CPU_COLUMNS}",
         "warning",
     )
-    return [*usual, *(f"^{re.escape(name)}$" for name in odd)]
+    return [*usually_left(network), *(f"^{re.escape(name)}$" for name in odd)]
 
 
-def _refuse_offloaded(network: torch.nn.Module) -> None:
+def _refuse_offloaded(network: torch.nn.Module, quantization: str) -> None:
     offloaded = sum(p.device.type == "meta" for p in network.parameters())
     if offloaded:
-        raise UsageError(
-            f"{offloaded} weights did not fit on the devices and would be swapped in and out: "
-            "use --quantization bnb_4bit, raise --max-memory, or rent a larger GPU"
-        )
+        raise UsageError(_too_large(f"{offloaded} weights do not", quantization))
+
+
+def _too_large(what: str, quantization: str) -> str:
+    return (
+        f"{what} fit on the devices and would be swapped in and out: use {fewer_bits(quantization)}, or raise "
+        "--max-memory"
+    )
 
 
 def refuse_broken(network: torch.nn.Module) -> None:

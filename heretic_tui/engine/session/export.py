@@ -37,7 +37,7 @@ from heretic_tui.run.reviews import read_review, reviewed_figures
 from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.schema import Settings
-from heretic_tui.words import counted
+from heretic_tui.words import bits_of, counted
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
         trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts, by_hand=trial.by_hand),
-        versions=versions(),
+        versions=versions(settings.quantization),
         files=hashes,
         note=annotations.note(number) or None,
         overruled=_overruled(state, trial, folder, annotations),
@@ -163,8 +163,10 @@ def _approximate(settings: Settings, kind: ExportKind, dora: bool) -> str | None
         return f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact" if nearest else None
     if settings.quantization == "none":
         return None
+    bits = bits_of(settings.quantization)
     return (
-        "the run measured edits beside 4-bit weights; these files are whole, and were measured with edited 4-bit ones"
+        f"the run measured edits beside {bits}-bit weights; these files are whole, and were measured with edited "
+        f"{bits}-bit ones"
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from heretic_tui.engine.anatomy.few_bits import parameters_taken
 from heretic_tui.engine.anatomy.inspect import Inspection
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import memory_share
@@ -37,7 +38,12 @@ def plan_of_run(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[
 def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]]) -> Planned:
     settings, described = run.settings, model.describe(run.settings.quantization)
     inspection = Inspection(
-        described.architecture, model.hidden_size, described.parameters, described.weight_bytes, model.anatomy
+        described.architecture,
+        model.hidden_size,
+        described.parameters,
+        described.weight_bytes,
+        model.anatomy,
+        parameters_taken(model.network),
     )
     needs = needs_of(inspection, model.network.config, settings)
     lengths = {name: [len(row) for row in rows] for name, rows in tokens.items()}

@@ -77,7 +77,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         format=FORMAT,
         **sources,
         files=hashes,
-        versions=versions(),
+        versions=versions(inputs.settings.quantization),
         streamed=written.streamed,
         not_streamed=written.not_streamed,
     )
@@ -92,7 +92,7 @@ def _differences(record: ExportRecord, inputs: Inputs) -> list[str]:
     found = [f"the {what} are not those of the export" for what in ("prompts", "settings") if then[what] != now[what]]
     if then["model"] != now["model"]:
         found.append("the model is not the one that was exported")
-    current = versions()
+    current = versions(inputs.settings.quantization)
     found += [
         f"{name} was {version} then and is {current.get(name)} now"
         for name, version in record.versions.items()

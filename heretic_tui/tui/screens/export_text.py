@@ -22,7 +22,7 @@ from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import gauge
-from heretic_tui.words import duration, plain, size_words
+from heretic_tui.words import bits_of, duration, plain, size_words
 
 NOT_FOR_EXPORT = "its refusals are an estimate; d on Trials decodes it"
 _BAR = 10
@@ -62,7 +62,10 @@ def forms(state: RunState) -> list[Form]:
     words += f" to {model.dtype}." if model and model.quantization == "none" else "."
     short = "exact"
     if model and model.quantization != "none":
-        short, words = "16 bits", "A whole model in 16 bits; the run measured its edits beside 4-bit weights."
+        short, words = (
+            "16 bits",
+            f"A whole model in 16 bits; the run measured its edits beside {bits_of(model.quantization)}-bit weights.",
+        )
     found = [Form("merged", "merged model", short, words, whole, "merged")]
     exact_as, numbers = (coverage.exact_as, coverage.rank_one) if coverage else (None, 0)
     if exact_as is None:
