@@ -70,7 +70,7 @@ def _in_eight(weight: torch.Tensor) -> nn.Module:
     from bitsandbytes.nn.modules import Int8Params, Linear8bitLt
 
     layer: nn.Module = Linear8bitLt(_COLUMNS, _ROWS, bias=False, has_fp16_weights=False)
-    layer.weight = Int8Params(weight.clone(), requires_grad=False)  # type: ignore[no-untyped-call]
+    layer.weight = Int8Params(weight.clone(), requires_grad=False)
     return layer
 
 
