@@ -42,6 +42,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for edit_method = norm_preserving")
     parser.add_argument(
+        "--requantize", action="store_true",
+        help="of a model that is FP8 or MXFP4: quantise what is edited again, in place of writing it in 16 bits",
+    )  # fmt: skip
+    parser.add_argument(
         "--card", type=user_path, metavar="FILE", help="your text for the model card, in place of the one that is kept"
     )
 
@@ -49,6 +53,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace, streams: Streams) -> int:
     if options.dora and options.kind != "adapter":
         raise UsageError("--dora is a kind of adapter: add --as adapter")
+    if options.requantize and options.kind == "adapter":
+        raise UsageError("an adapter is not quantised: leave out --requantize, or --as adapter")
     if options.hub:
         from heretic_tui.engine.export.hub import check_access
 
@@ -92,7 +98,9 @@ def _write(
 
     print_lines = streams.out.write_lines
     out: Path = options.out if number == first else options.out.with_name(beside(options.out.name, first, number))
-    result = export_trial(folder, number, out, options.kind, options.dora, changes, own, work, card=card)
+    result = export_trial(
+        folder, number, out, options.kind, options.dora, changes, own, work, requantize=options.requantize, card=card
+    )
     original = recall(result.identity).get("model")
     print_lines(f"{out}: {result.kind}, {len(result.files)} weight files")
     print_lines(*figures_table(result))

@@ -96,6 +96,8 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     if (bits := bits_of(str(settings.get("quantization", "none")))) < 16:
         what = "beside the original model" if adapter else "and of these files"
         lines += ["", f"Figures of the trial {what} were measured with weights in {bits} bits; whole ones give others."]
+    if record.written_as:
+        lines += ["", _words(record.written_as)]
     if record.approximate:
         lines += ["", f"These files are approximate: {_words(record.approximate)}."]
     if not exported:

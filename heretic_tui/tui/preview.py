@@ -146,6 +146,8 @@ class Looker:
         needs, notes = needs_of(found, reading.config, settings), list(reading.template.notes)
         if note := other_template(folder):
             notes.append(note)
+        if found.stored_as:
+            notes.append(found.format_words())
         try:
             refuse_foreign_links(folder)
         except UsageError as error:
@@ -157,7 +159,8 @@ class Looker:
             layers=len(anatomy.layers),
             hidden=found.hidden_size,
             parameters=found.parameters,
-            stored=found.bytes,
+            # A merged export of what is quantised has up to 16 bits.
+            stored=found.loaded or found.bytes,
             needs=needs,
             edited=len(anatomy.writers),
             found=len(anatomy.writers) + len(anatomy.missing),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from heretic_tui.engine.checkpoint.stored import Stored
+from heretic_tui.engine.checkpoint.opened import Held
 from heretic_tui.errors import one_line
 
 
@@ -63,7 +63,7 @@ class Origin:
         return self._back(parameters)
 
 
-def origins_of(network: PreTrainedModel, tensors: Mapping[str, Stored], wanted: Collection[str]) -> list[Origin]:
+def origins_of(network: PreTrainedModel, tensors: Mapping[str, Held], wanted: Collection[str]) -> list[Origin]:
     """The origins of some parameters, each once, in the order of the files' names.
 
     Args:
@@ -83,7 +83,7 @@ def origins_of(network: PreTrainedModel, tensors: Mapping[str, Stored], wanted: 
         raise NotInvertible(f"transformers' rules for its weights cannot be followed ({one_line(error)})") from error
 
 
-def _origins_of(network: PreTrainedModel, tensors: Mapping[str, Stored], wanted: Collection[str]) -> list[Origin]:
+def _origins_of(network: PreTrainedModel, tensors: Mapping[str, Held], wanted: Collection[str]) -> list[Origin]:
     rules = _Rules(network)
     groups: dict[str, list[tuple[str, str | None]]] = {}
     for name in rules.in_order(tensors):
@@ -129,7 +129,7 @@ class _Rules:
         self._expected = network.state_dict()
         self._prefix = network.base_model_prefix
 
-    def in_order(self, tensors: Mapping[str, Stored]) -> list[str]:
+    def in_order(self, tensors: Mapping[str, Held]) -> list[str]:
         """Names of the files in the order in which transformers takes them: experts by their numbers."""
         return sorted(tensors, key=self._key)
 
@@ -146,7 +146,7 @@ class _Rules:
         return len(self._by_pattern[pattern].target_patterns) > 1
 
     def targets(
-        self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Stored]
+        self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Held]
     ) -> dict[str, Tensor]:
         """What a group of tensors is converted to, without contents; nothing where it cannot be."""
         try:
@@ -154,7 +154,7 @@ class _Rules:
         except Exception:  # noqa: BLE001 - whatever an operation raises on shapes that are not the network's
             return {}
 
-    def origin(self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Stored]) -> Origin:
+    def origin(self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Held]) -> Origin:
         """
         Raises:
             NotInvertible: where shapes or names do not come out, forward and back.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from transformers import (
     BitsAndBytesConfig,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from heretic_tui.control import Aborted
 from heretic_tui.engine.anatomy.few_bits import multiply_whole, taken, usually_left
-from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit, with_report
+from heretic_tui.engine.checkpoint.misfit import LoadingInfo, Report, build_empty, refuse_misfit, with_report
+from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
     download,
@@ -23,6 +25,7 @@ from heretic_tui.engine.checkpoint.source import (
     load_tokenizer,
     locate,
     log,
+    source_folder,
     unavailable,
 )
 from heretic_tui.engine.checkpoint.stored import (
@@ -34,6 +37,7 @@ from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.memory import fewer_bits, free_memory, is_out_of_memory
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.dequantised import load_dequantised, opened_words
 from heretic_tui.engine.model.progress_bars import bars_as_progress
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.settings.schema import Settings
@@ -104,15 +108,7 @@ def _attempt(
     """
     try:
         with bars_as_progress(work):
-            network, info = with_report(model_class(config))(
-                locate(settings.model),
-                dtype=dtype,
-                # They are refused below, by name.
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **_placement(settings, config, dtype, work),
-                **hub_options(settings),
-            )
+            network, info = _network(settings, config, dtype, _placement(settings, config, dtype, work))
         left_out = refuse_misfit(network, Report.of(network, info))
         _refuse_offloaded(network, settings.quantization)
         multiply_whole(network)
@@ -135,7 +131,26 @@ def _attempt(
     if left_out:
         names = few(left_out)
         work.note(f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}")
+    if packing := packing_of(config):
+        found, folder = model.describe(settings.quantization), source_folder(settings)
+        work.note(opened_words(packing, folder, found.quantization, found.dtype, found.weight_bytes))
     return model
+
+
+def _network(
+    settings: Settings, config: PretrainedConfig, dtype: str, placement: Mapping[str, object]
+) -> tuple[PreTrainedModel, LoadingInfo]:
+    if packing := packing_of(config):
+        return load_dequantised(settings, config, packing, dtype, placement)
+    return with_report(model_class(config))(
+        locate(settings.model),
+        dtype=dtype,
+        # They are refused by name.
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **placement,
+        **hub_options(settings),
+    )
 
 
 # Ways to spread layers over all devices.

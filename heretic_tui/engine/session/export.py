@@ -53,6 +53,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     own: Settings,
     work: Work,
     *,
+    requantize: bool = False,
     keep_unmeasured: bool = True,
     card: str | None = None,
 ) -> ExportRecord:
@@ -61,6 +62,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     Args:
         own: the user's settings: they allow what the run's record cannot.
         changes: settings that are to differ from the run's; such as decide how weights are written, not which.
+        requantize: whether edited matrices are quantised again, as those of the source are.
         keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
         card: the person's own text for the card; None: the one that is kept for the trial in the run folder.
 
@@ -81,7 +83,8 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
     steps = Steps(number, work)
-    written = write_trial(Writing(settings, folder, trial.required_parameters, out, kind, dora), steps, work)
+    writing = Writing(settings, folder, trial.required_parameters, out, kind, dora, requantize=requantize)
+    written = write_trial(writing, steps, work)
     with steps.taken("describe") as step:
         hashes = file_hashes(out)
         step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
@@ -100,6 +103,8 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         loaded_as=written.loaded_as,
         streamed=written.streamed,
         not_streamed=written.not_streamed,
+        written_as=written.written_as,
+        requantized=requantize,
         run=folder.name,
         kind=kind,
         dora=dora,
@@ -114,7 +119,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         overruled=_overruled(state, trial, folder, annotations),
         search=search_summary(state),
         review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
-        approximate=_approximate(settings, kind, dora),
+        approximate=_approximate(settings, kind, dora, written.requantized),
         not_measured=reason or "the measurement was interrupted",
     )
     describe(out, result, _own_text(folder, number, card, work))
@@ -155,12 +160,14 @@ def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotatio
     )
 
 
-def _approximate(settings: Settings, kind: ExportKind, dora: bool) -> str | None:
+def _approximate(settings: Settings, kind: ExportKind, dora: bool, requantized: str | None) -> str | None:
     """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit."""
     if kind == "adapter":
         nearest = edit_method(settings.edit_method).dora and not dora
         rank = settings.full_normalization_lora_rank
         return f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact" if nearest else None
+    if requantized:
+        return f"the edited matrices are quantised again as {requantized}, which rounds them"
     if settings.quantization == "none":
         return None
     bits = bits_of(settings.quantization)

@@ -17,7 +17,7 @@ from heretic_tui.words import bits_of
 
 def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Settings) -> Needs:
     """What a model takes under these settings."""
-    stored = inspection.bytes / max(1, inspection.parameters)
+    stored = (inspection.loaded or inspection.bytes) / max(1, inspection.parameters)
     named: torch.dtype | None = getattr(torch, settings.dtypes[0], None)
     size = named.itemsize if named else min(4.0, stored)
     # Embeddings and norms, what makes logits, and experts that are fused into one parameter.

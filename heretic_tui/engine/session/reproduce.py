@@ -61,7 +61,17 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         )
         folder.save_record(found)
         steps = Steps(record.trial.number, work)
-        what = Writing(inputs.settings, folder, parameters, out, record.kind, record.dora, inputs.sets, record.streamed)
+        what = Writing(
+            inputs.settings,
+            folder,
+            parameters,
+            out,
+            record.kind,
+            record.dora,
+            inputs.sets,
+            record.streamed,
+            record.requantized,
+        )
         written = write_trial(what, steps, work)
     if record.streamed and written.not_streamed:
         differences.append(f"the files were written one by one, and these from memory: {written.not_streamed}")
@@ -80,6 +90,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         versions=versions(inputs.settings.quantization),
         streamed=written.streamed,
         not_streamed=written.not_streamed,
+        written_as=written.written_as,
     )
     describe(out, again)
     remember(record.identity, records.places(inputs.settings))

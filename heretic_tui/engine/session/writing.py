@@ -11,6 +11,7 @@ from pathlib import Path
 from heretic_tui.engine.anatomy.kept import kept_writers
 from heretic_tui.engine.anatomy.writers import stream_width
 from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.engine.checkpoint.packing import Packing, packing_of
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
     download,
@@ -25,6 +26,7 @@ from heretic_tui.engine.export.adapter import make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_space, whole_or_absent
 from heretic_tui.engine.export.merged import edit_weights, save_whole
 from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
+from heretic_tui.engine.export.quantised_config import config_text
 from heretic_tui.engine.export.record import without_paths
 from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.export.streamed import NotStreamable, plan_merge
@@ -56,6 +58,8 @@ class Written:
         dtype: of the matrices.
         streamed: whether merged weights were made from the source's files.
         not_streamed: why not; None where that was not asked for.
+        written_as: what became of the source's format, in a sentence; None where it is not quantised.
+        requantized: the format in which edited matrices are quantised again; None where none is.
     """
 
     batch_size: int
@@ -66,6 +70,8 @@ class Written:
     dtype: str
     streamed: bool = False
     not_streamed: str | None = None
+    written_as: str | None = None
+    requantized: str | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class Writing:
     Attributes:
         sets: prompts, where the directions are to be found in the folder; None where the folder is that of the run.
         stream: whether merged weights are made from the source's files where that can be done.
+        requantize: whether edited matrices are quantised again, as those of the source are.
     """
 
     settings: Settings
@@ -85,6 +92,7 @@ class Writing:
     dora: bool
     sets: PromptSets | None = None
     stream: bool = True
+    requantize: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
     """Write an edit: the first two steps of an export.
 
     Raises:
-        UsageError: no space, `out` there already, or what cannot be written so.
+        UsageError: no space, `out` there already, or what cannot be written so, or quantised again.
         Aborted: from the control; nothing is left of `out` then.
     """
     # Before anything of the model is read.
@@ -116,19 +124,26 @@ def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
 
 
 def _ready(what: Writing, work: Work) -> _Ready:
+    packing = packing_of(load_config(what.settings))
+    if what.requantize and packing is None:
+        raise UsageError("the model is not quantised as FP8 or MXFP4: leave out --requantize")
     if what.kind == "adapter":
+        if what.requantize:
+            raise UsageError("an adapter is not quantised: leave out --requantize, or --as adapter")
         return _adapter(what, work)
     if not what.stream:
-        return _from_memory(what, None, work)
+        return _from_memory(what, None, packing, work)
     try:
-        return _streamed(what, work)
+        return _streamed(what, packing, work)
     except NotStreamable as error:
         reason = without_paths(str(error))
+    if what.requantize:
+        raise UsageError(f"what is edited cannot be quantised again: {reason}; leave out --requantize")
     work.note(f"the model is loaded whole, and not edited file by file: {reason}")
-    return _from_memory(what, reason, work)
+    return _from_memory(what, reason, packing, work)
 
 
-def _streamed(what: Writing, work: Work) -> _Ready:
+def _streamed(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     """Merged weights from the source's files.
 
     Raises:
@@ -151,15 +166,27 @@ def _streamed(what: Writing, work: Work) -> _Ready:
     if anatomy is None or kept is None:
         raise NotStreamable("the run's folder does not hold what was found of its layers, as with older versions")
     method = edit_method(settings.edit_method)
-    plan = plan_merge(source, network, anatomy.writers, kept["directions"], method, what.parameters)
-    written = replace(found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype)
+    plan = plan_merge(
+        source, network, anatomy.writers, kept["directions"], method, what.parameters, packing, what.requantize
+    )
+    written = replace(
+        found or _facts_of_run(settings, folder),
+        streamed=True,
+        dtype=plan.dtype,
+        written_as=plan.format_words,
+        requantized=packing.title if packing and plan.requantized else None,
+    )
     check_space(what.out, plan.size)
+    if plan.format_words:
+        work.note(plan.format_words)
 
     def write(out: Path) -> None:
         plan.write(out, work)
         for name in _CONFIGURATIONS:
             if (source / name).is_file():
                 shutil.copyfile(source / name, out / name)
+        if plan.whole:
+            (out / "config.json").write_text(config_text(source / "config.json", plan, network), encoding="utf-8")
         load_tokenizer(settings).save_pretrained(out)
         save_processor(settings, out)
 
@@ -186,7 +213,7 @@ def _facts_of_run(settings: Settings, folder: RunFolder) -> Written:
     return Written(batch_size, prefix, record.clock, record.loaded_as, uses_clock=None, dtype="")
 
 
-def _from_memory(what: Writing, not_streamed: str | None, work: Work) -> _Ready:
+def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | None, work: Work) -> _Ready:
     """Merged weights from the whole model, unquantised, in memory."""
 
     def check(model: ChatModel) -> None:
@@ -199,9 +226,11 @@ def _from_memory(what: Writing, not_streamed: str | None, work: Work) -> _Ready:
     def write(out: Path) -> None:
         save_whole(bench.model, out, what.settings.max_shard_size, work)
         save_processor(what.settings, out)
-        copy_missing_tensors(source_folder(what.settings), out, work)
+        copy_missing_tensors(source_folder(what.settings), out, packing, work)
 
-    return _Ready(len(edits), replace(_facts(bench), not_streamed=not_streamed), write)
+    facts = _facts(bench)
+    said = f"The source is {packing.title}; the whole model is written as {facts.dtype}." if packing else None
+    return _Ready(len(edits), replace(facts, not_streamed=not_streamed, written_as=said), write)
 
 
 def _adapter(what: Writing, work: Work) -> _Ready:

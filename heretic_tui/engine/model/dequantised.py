@@ -1,0 +1,60 @@
+"""A checkpoint that is quantised already, loaded with its weights opened: on any device, without a kernel for its
+format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
+
+from heretic_tui.engine.checkpoint.misfit import LoadingInfo, build_empty, with_report
+from heretic_tui.engine.checkpoint.opened import Unread, opened
+from heretic_tui.engine.checkpoint.packing import Packing, unpacked
+from heretic_tui.engine.checkpoint.source import locate, source_folder
+from heretic_tui.engine.checkpoint.stored import stored_tensors, weight_files
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import size_words
+
+
+def load_dequantised(
+    settings: Settings, config: PretrainedConfig, packing: Packing, dtype: str, options: Mapping[str, object]
+) -> tuple[PreTrainedModel, LoadingInfo]:
+    """Load as transformers loads an unquantised model: each matrix is opened when its turn comes.
+
+    Args:
+        dtype: an entry of the setting `dtypes`.
+        options: of `from_pretrained`: where it is placed, and whether it is quantised anew.
+    """
+    folder, plain = source_folder(settings), unpacked(config)
+    wanted: torch.dtype = packing.dtype if dtype == "auto" else getattr(torch, dtype)
+    tensors = opened(stored_tensors(folder), packing)
+    cls = type(build_empty(plain, settings.trust_remote_code))
+    network, info = with_report(cls)(
+        None,
+        config=plain,
+        state_dict={name: Unread(held, wanted) for name, held in tensors.items()},
+        dtype=wanted,
+        # They are refused by name.
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **options,
+    )
+    # What `from_pretrained` reads beside the weights, where it is given a place.
+    network.config.name_or_path = network.name_or_path = locate(settings.model)
+    if (folder / "generation_config.json").is_file():
+        network.generation_config = GenerationConfig.from_pretrained(folder)
+    return network, info
+
+
+def opened_words(packing: Packing, folder: Path, quantization: str, dtype: str, size: int) -> str:
+    """What became of a quantised checkpoint in memory.
+
+    Args:
+        quantization: the setting.
+        dtype, size: of the weights in memory; bytes.
+    """
+    stored = sum(path.stat().st_size for path in weight_files(folder))
+    loaded = dtype if quantization == "none" else quantization
+    return f"stored as {packing.title} ({size_words(stored)}), loaded as {loaded} ({size_words(size)})"
