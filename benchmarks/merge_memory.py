@@ -10,6 +10,7 @@ python -m benchmarks.merge_memory --layers 8 --experts 16       fewer layers; ex
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -61,6 +62,10 @@ def write(way: str, source: Path, out: Path) -> dict[str, float]:
     from heretic_tui.engine.export.streamed import plan_merge
     from heretic_tui.parameters import Kernel, Parameters
     from heretic_tui.work import Work
+
+    # What is imported late is no part of it.
+    for name in ("transformers.conversion_mapping", "transformers.core_model_loading", "transformers.integrations.moe"):
+        importlib.import_module(name)
 
     method = edit_method("norm_preserving")
     network = build_empty(AutoConfig.from_pretrained(source), trust_remote_code=False)

@@ -122,7 +122,8 @@ class Notice(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLoaded(Event):
-    """`thinking` says whether the chat template knows `enable_thinking`."""
+    """`thinking` says whether the chat template knows `enable_thinking`; `stored_bytes` is what the weights take in the
+    files that they came from, 0 where that is not known."""
 
     type = "model_loaded"
     architecture: str
@@ -134,6 +135,7 @@ class ModelLoaded(Event):
     device: str
     quantization: str
     thinking: bool = False
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +144,10 @@ class Coverage(Event):
     `partly` says what keeps the edit of some from taking all of a direction out.
 
     Attributes:
-        rank_one: numbers in a LoRA of rank 1 of all that can be edited.
-        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where no adapter can hold one, None where
-            it was not told.
+        rank_one: numbers in a LoRA of rank 1 of all that can be edited; 0 where there can be none.
+        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where none does, None where it was not
+            told.
+        no_adapter: why no adapter can hold an edit, not even nearly; empty where one can, and in older journals.
     """
 
     type = "coverage"
@@ -155,6 +158,7 @@ class Coverage(Event):
     partly: list[str] = field(default_factory=list)
     rank_one: int = 0
     exact_as: str | None = None
+    no_adapter: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

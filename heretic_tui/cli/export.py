@@ -38,7 +38,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hub", metavar="NAME", help="then upload to this Hub repository (the token: HF_TOKEN)")
     parser.add_argument("--private", action="store_true", help="make a new repository a private one")
     parser.add_argument(
-        "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
+        "--as",
+        dest="kind",
+        choices=("merged", "adapter"),
+        default="merged",
+        help="a whole model, its weights in the dtype of the original's files; or a PEFT adapter",
     )
     parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for edit_method = norm_preserving")
     parser.add_argument(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -33,6 +35,14 @@ def release_blocks() -> None:
     """Give back the blocks of a GPU that torch keeps for tensors to come: of other sizes they may not fit in them."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
+
+
+def give_heap_back() -> None:
+    """Give the system the pages of the heap that hold nothing. The C library keeps them, and where many tensors of some
+    MB come and go, they add up to many times what is in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def memory_in_use() -> Memory:

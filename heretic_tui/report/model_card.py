@@ -111,7 +111,12 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"Directions: {_method(DIRECTION_METHODS, str(settings['direction_method']))}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
-        "edited modules were left as they are.",
+        "edited modules were left as they are."
+        + (
+            " Weights have the dtype of the original's, and those that are not edited are byte for byte the same."
+            if record.streamed
+            else ""
+        ),
         "",
         f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
         f"{'This trial was chosen by hand, not by the search. ' if record.trial.by_hand else ''}"

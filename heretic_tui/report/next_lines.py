@@ -80,6 +80,9 @@ def _adapter(record: ExportRecord, out: str, base: str) -> list[NextLines]:
     if record.dora:
         why = "knows no DoRA: export the trial as a merged model for it"
         return [*found, *(NextLines(tool, note=why) for tool in ("vLLM", "llama.cpp", "Ollama"))]
+    if record.fused_experts:
+        why = "leaves out what an adapter holds of fused experts, or refuses it: export the trial as a merged model"
+        return [*found, *(NextLines(tool, note=why) for tool in ("vLLM", "llama.cpp", "Ollama"))]
     rank = _rank(record)
     room = "" if rank <= _VLLM_RANK else f" --max-lora-rank {next((r for r in _VLLM_RANKS if r >= rank), rank)}"
     lora, whole = f"{name}-lora.gguf", f"{_name_of(base)}.gguf"

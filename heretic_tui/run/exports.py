@@ -152,6 +152,7 @@ class ExportRecord(ExportFigures):
         not_streamed: why not; None for an adapter, and where an older version wrote this.
         requantized: whether edited matrices were quantised again, in the format of a source that is quantised.
         written_as: what became of that format, in sentences; None where the source is not quantised.
+        fused_experts: whether an adapter holds experts that are one parameter, which few tools can use.
     """
 
     format: int = FORMAT
@@ -182,6 +183,7 @@ class ExportRecord(ExportFigures):
     not_streamed: str | None = None
     requantized: bool = False
     written_as: str | None = None
+    fused_experts: bool = False
 
     def to_json(self) -> dict[str, object]:
         """The content of reproduce.json; what is not known is left out."""

@@ -59,6 +59,12 @@ def test_what_knows_no_dora_says_what_to_do_instead(record: ExportRecord) -> Non
     assert "vLLM         knows no DoRA: export the trial as a merged model for it" in lines
 
 
+def test_adapters_of_fused_experts_are_for_peft_alone(record: ExportRecord) -> None:
+    found = next_lines(replace(record, kind="adapter", fused_experts=True), OUT)
+    assert [each.tool for each in found if each.lines] == ["PEFT"]
+    assert all("export the trial as a merged model" in each.note for each in found[1:])
+
+
 def test_they_stand_in_the_card(record: ExportRecord) -> None:
     card = card_text(record)
     use = card[card.index("## Use") : card.index("## Parameters")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -167,16 +167,34 @@ class Anatomy:
         Args:
             exact_as: the adapter that holds edits of one matrix exactly, LoRA or DoRA.
         """
-        fused = any(writer.stack is not None for writer in self.writers)
+        fused, reason = any(writer.stack is not None for writer in self.writers), no_adapter(self.writers)
+        # Of experts, each is a matrix of its own. PEFT has a LoRA of them, and no DoRA.
+        numbers = sum(writer.shape[0] * sum(writer.shape[1:]) for writer in self.writers if writer.stack is not None)
+        numbers += sum(sum(writer.shape) for writer in self.writers if writer.stack is None)
         return Coverage(
             editable=len(self.writers),
             found=len(self.writers) + len(self.missing),
             components=dict(Counter(w.component for w in self.writers)),
             missing=[str(missing) for missing in self.missing],
             partly=list(self.partly),
-            rank_one=0 if fused else sum(sum(writer.shape) for writer in self.writers),
-            exact_as="" if fused else exact_as,
+            rank_one=0 if reason else numbers,
+            exact_as="" if reason or (fused and exact_as == "DoRA") else exact_as,
+            no_adapter=reason,
         )
+
+
+def no_adapter(writers: Iterable[Writer]) -> str:
+    """Why no adapter of PEFT can hold edits of these matrices, as a sentence that begins with one of them; empty where
+    one can."""
+    for writer in writers:
+        stack = writer.stack
+        if stack is None:
+            continue
+        if stack.caller is not stack.owner or stack.parameter.ndim != 3:
+            return f"{writer.name} holds experts that are used outside their own module, where no adapter reaches them"
+        if stack.experts == 1 and stack.transposed:
+            return f"{writer.name} holds one transposed expert, which PEFT takes for the other way round"
+    return ""
 
 
 def embedding_matrix(network: nn.Module) -> Tensor:

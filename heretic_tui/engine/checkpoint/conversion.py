@@ -46,6 +46,8 @@ class Origin:
         sources: names in the files.
         parameters: names in the network.
         kind: the same for origins that are converted alike; None where a tensor is a parameter as it is.
+        stacked: whether the sources are the matrices of one parameter, one after the other.
+        alone: whether the source is one of such matrices, and the parameter a stack of that one.
     """
 
     sources: tuple[str, ...]
@@ -53,6 +55,8 @@ class Origin:
     kind: str | None
     _forward: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     _back: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    stacked: bool = False
+    alone: bool = False
 
     def to_parameters(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The parameters by name, from the tensors by name. They may share memory."""
@@ -61,6 +65,22 @@ class Origin:
     def to_sources(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The tensors of the files by name, from the parameters by name. They may share memory."""
         return self._back(parameters)
+
+    def apart(self) -> list[Origin]:
+        """Of a stacked origin one for each source."""
+        (parameter,) = self.parameters
+
+        def alone(source: str) -> Origin:
+            return Origin(
+                (source,),
+                (parameter,),
+                self.kind,
+                lambda found: {parameter: found[source][None]},
+                lambda changed: {source: changed[parameter][0]},
+                alone=True,
+            )
+
+        return [alone(source) for source in self.sources]
 
 
 def origins_of(network: PreTrainedModel, tensors: Mapping[str, Held], wanted: Collection[str]) -> list[Origin]:
@@ -181,13 +201,27 @@ class _Rules:
         back = self._back(made, sources, pattern)
         if unlike := [name for name in sources if back[name].shape != empty[name].shape]:
             raise NotInvertible(f"{unlike[0]} has another shape after its conversion is undone")
+        (shape, *others) = [each.shape for each in made.values()]
         return Origin(
             sources,
             tuple(made),
             repr(self._by_pattern[pattern]),
             lambda found: self._forward(target, members, found),
             lambda changed: self._back(changed, sources, pattern),
+            stacked=not others
+            and all(shape == (len(sources), *each.shape) for each in empty.values())
+            and self._stacks(target, members),
         )
+
+    def _stacks(self, target: str, members: list[tuple[str, str | None]]) -> bool:
+        """Whether a group of tensors is put together one after the other, in their order, and nothing else is done with
+        them. Looked at with rows of two numbers in their place."""
+        rows = {name: torch.tensor([[at, -1.0 - at]]) for at, (name, _) in enumerate(members)}
+        try:
+            (stack,) = self._forward(target, members, rows).values()
+        except Exception:  # noqa: BLE001 - an operation that needs tensors of the network's own shapes
+            return False
+        return torch.equal(stack, torch.stack(list(rows.values())))
 
     def _forward(
         self, target: str, members: list[tuple[str, str | None]], found: Mapping[str, Tensor]

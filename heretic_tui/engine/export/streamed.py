@@ -1,5 +1,5 @@
-"""The whole model with the edit in its weights, written from the files of its source: one matrix at a time is in
-memory, and the model is never built.
+"""The whole model with the edit in its weights, written from the files of its source: one tensor of the files at a time
+is in memory, and the model is never built.
 
 Files keep their names, headers and order; what is not edited is copied byte for byte. A matrix is read, edited as
 `merged.py` edits it, and written in its own place. Of a source that is quantised those matrices are opened that are
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -28,9 +28,13 @@ from heretic_tui.engine.checkpoint.stored import index_of, stored_tensors, weigh
 from heretic_tui.engine.edits.bank import EditBank, edited_writers
 from heretic_tui.engine.edits.methods.base import EditMethod
 from heretic_tui.engine.export.merged import edit_matrix
+from heretic_tui.engine.memory import give_heap_back
 from heretic_tui.parameters import Parameters
 from heretic_tui.words import counted
 from heretic_tui.work import Work
+
+# Bytes of matrices that are written before memory is given back: between small ones the heap keeps holes.
+_GIVEN_BACK = 32 << 20
 
 
 class NotStreamable(Exception):
@@ -132,6 +136,7 @@ class StreamedMerge:
             same = index.read_bytes()
             text = index_text(index, self.layout).encode() if self.whole else same
             (folder / index.name).write_bytes(text)
+        written = 0
         # A part is written when all the files that it lies in are there.
         waiting = [(part, self._files(part.origin.sources)) for part in self._parts]
         edited = {name for part in self._parts for name in part.origin.sources}
@@ -141,7 +146,10 @@ class StreamedMerge:
             for _, lacking in [*waiting, *beside]:
                 lacking.discard(path)
             for part in [part for part, lacking in waiting if not lacking]:
-                self._put(self._edited(part), folder, tell)
+                written += self._put(self._edited(part), folder, tell)
+                if written > _GIVEN_BACK:
+                    written = 0
+                    give_heap_back()
             for name in [name for name, lacking in beside if not lacking]:
                 self._put({name: read_held(self._tensors[name])}, folder, tell)
             waiting = [(part, lacking) for part, lacking in waiting if lacking]
@@ -152,13 +160,15 @@ class StreamedMerge:
         held = [self._tensors[name] for name in names]
         return {path for each in held for path in (each.files if isinstance(each, Packed) else (each.file,))}
 
-    def _put(self, tensors: Mapping[str, Tensor], folder: Path, tell: Callable[[int], None]) -> None:
+    def _put(self, tensors: Mapping[str, Tensor], folder: Path, tell: Callable[[int], None]) -> int:
+        """Write tensors of the files, and return how many bytes they had in memory."""
         for name, tensor in tensors.items():
             held = self._tensors[name]
             again = held.packed(tensor) if isinstance(held, Packed) and name not in self.whole else {name: tensor}
             for own, content in again.items():
                 write_tensor(self.layout.places[own], folder, content)
                 tell(content.nbytes)
+        return sum(tensor.nbytes for tensor in tensors.values())
 
     def _edited(self, part: _Part) -> dict[str, Tensor]:
         """The tensors of the files after the edit. What is quantised again is not rounded to 16 bits in between."""
@@ -215,7 +225,9 @@ def plan_merge(
     edited = edited_writers(writers, parameters)
     known = dict(network.named_parameters(remove_duplicate=False))
     try:
-        origins = origins_of(network, tensors, [writer.parameter for writer in edited])
+        found = origins_of(network, tensors, [writer.parameter for writer in edited])
+        # Experts that are a tensor each in the files are edited one by one.
+        origins = [one for origin in found for one in (origin.apart() if origin.stacked else [origin])]
         tried: set[str | None] = {None}
         for origin in origins:
             _check_dtypes(origin, tensors)
@@ -230,7 +242,7 @@ def plan_merge(
     for origin in origins:
         names = {id(known[name]): name for name in origin.parameters if name in known}
         own = [(writer, names.get(id(known[writer.parameter]))) for writer in edited]
-        parts.append(_Part(origin, tuple((writer, name) for writer, name in own if name is not None)))
+        parts.append(_Part(origin, tuple((_for(origin, writer), name) for writer, name in own if name is not None)))
     matrices = {name for origin in origins for name in origin.sources}
     whole = frozenset() if requantize else _whole(tensors, matrices)
     parts_of = (each.parts if isinstance(each := tensors[name], Packed) else (name,) for name in matrices | whole)
@@ -270,6 +282,13 @@ def _unit_of(name: str) -> str:
     """What a matrix is quantised with, by its name in the files: all experts of a layer, or its module alone."""
     experts = re.match(r"(.*?\.experts)\.", name)
     return experts[1] if experts else name.removesuffix(".weight")
+
+
+def _for(origin: Origin, writer: Writer) -> Writer:
+    """The writer as it is with what an origin gives: of experts that are edited one by one, a stack of one."""
+    if writer.stack is None or not origin.alone:
+        return writer
+    return replace(writer, stack=replace(writer.stack, experts=1))
 
 
 def _check_dtypes(origin: Origin, tensors: Mapping[str, Held]) -> None:

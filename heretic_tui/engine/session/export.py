@@ -20,7 +20,7 @@ from heretic_tui.engine.session.opening import recorded_settings
 from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import open_baseline
-from heretic_tui.engine.session.writing import Writing, write_trial
+from heretic_tui.engine.session.writing import Writing, Written, write_trial
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.figures import REFUSALS
 from heretic_tui.files import write_json
@@ -105,6 +105,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         not_streamed=written.not_streamed,
         written_as=written.written_as,
         requantized=requantize,
+        fused_experts=written.fused_experts,
         run=folder.name,
         kind=kind,
         dora=dora,
@@ -119,7 +120,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         overruled=_overruled(state, trial, folder, annotations),
         search=search_summary(state),
         review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
-        approximate=_approximate(settings, kind, dora, written.requantized),
+        approximate=_approximate(settings, kind, dora, written),
         not_measured=reason or "the measurement was interrupted",
     )
     describe(out, result, _own_text(folder, number, card, work))
@@ -160,14 +161,15 @@ def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotatio
     )
 
 
-def _approximate(settings: Settings, kind: ExportKind, dora: bool, requantized: str | None) -> str | None:
+def _approximate(settings: Settings, kind: ExportKind, dora: bool, written: Written) -> str | None:
     """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit."""
     if kind == "adapter":
         nearest = edit_method(settings.edit_method).dora and not dora
         rank = settings.full_normalization_lora_rank
-        return f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact" if nearest else None
-    if requantized:
-        return f"the edited matrices are quantised again as {requantized}, which rounds them"
+        exact = "merged weights are" if written.fused_experts else "a DoRA is"
+        return f"the LoRA of rank {rank} that comes nearest to the edit; {exact} exact" if nearest else None
+    if written.requantized:
+        return f"the edited matrices are quantised again as {written.requantized}, which rounds them"
     if settings.quantization == "none":
         return None
     bits = bits_of(settings.quantization)

@@ -91,6 +91,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         streamed=written.streamed,
         not_streamed=written.not_streamed,
         written_as=written.written_as,
+        fused_experts=written.fused_experts,
     )
     describe(out, again)
     remember(record.identity, records.places(inputs.settings))

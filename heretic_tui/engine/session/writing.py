@@ -60,6 +60,7 @@ class Written:
         not_streamed: why not; None where that was not asked for.
         written_as: what became of the source's format, in a sentence; None where it is not quantised.
         requantized: the format in which edited matrices are quantised again; None where none is.
+        fused_experts: whether an adapter holds experts that are one parameter.
     """
 
     batch_size: int
@@ -72,6 +73,7 @@ class Written:
     not_streamed: str | None = None
     written_as: str | None = None
     requantized: str | None = None
+    fused_experts: bool = False
 
 
 @dataclass(frozen=True)
@@ -238,7 +240,9 @@ def _adapter(what: Writing, work: Work) -> _Ready:
     edits = bench.edits(what.parameters)
     method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
-    return _Ready(len(edits), _facts(bench), lambda out: save_adapter(adapted, bench.model, out))
+    fused = any(writer.stack is not None and writer.name in edits for writer in bench.model.anatomy.writers)
+    written = replace(_facts(bench), fused_experts=fused)
+    return _Ready(len(edits), written, lambda out: save_adapter(adapted, bench.model, out))
 
 
 def _open_bench(what: Writing, work: Work, check: Callable[[ChatModel], None] | None = None) -> EditBench:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from heretic_tui.events import EXPORT_STEPS, ExportStep, Progress
+from heretic_tui.events import EXPORT_STEPS, Coverage, ExportStep, ModelLoaded, Progress
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import short_path
 from heretic_tui.report.lines import export_step_words
@@ -57,38 +57,56 @@ def forms(state: RunState) -> list[Form]:
     """The forms that trials of a run can be written in."""
     model, coverage = state.model, state.coverage
     settings = state.opened.settings if state.opened else {}
-    whole = 0 if model is None else model.weight_bytes if model.quantization == "none" else model.parameters * 2
-    words = "A whole model for any runtime: the edit in its weights, exact but for rounding"
-    words += f" to {model.dtype}." if model and model.quantization == "none" else "."
-    short = "exact"
+    short, words = "exact", "A whole model for any runtime: the edit in its weights, exact but for rounding"
+    words += " to the dtype of the original."
     if model and model.quantization != "none":
-        short, words = (
-            "16 bits",
-            f"A whole model in 16 bits; the run measured its edits beside {bits_of(model.quantization)}-bit weights.",
-        )
-    found = [Form("merged", "merged model", short, words, whole, "merged")]
-    exact_as, numbers = (coverage.exact_as, coverage.rank_one) if coverage else (None, 0)
-    if exact_as is None:
+        short, beside = "whole", f"{bits_of(model.quantization)}-bit"
+        words = f"A whole model in the dtype of the original; the run measured its edits beside {beside} weights."
+    if coverage and coverage.no_adapter:
+        words += f" No adapter: {plain(coverage.no_adapter)}."
+    found = [Form("merged", "merged model", short, words, _whole_size(model), "merged")]
+    if coverage is None or coverage.exact_as is None:
         # A journal of before, which does not tell.
         found.append(Form("adapter", "LoRA adapter", "?", "A PEFT adapter, for use beside the original.", 0, "adapter"))
         words = "A PEFT adapter that brings rows to their lengths: exact where the edit keeps them."
         return [*found, Form("dora", "DoRA adapter", "?", words, 0, "adapter", True)]
+    rank = settings.get("full_normalization_lora_rank")
+    lengths = coverage.editable * model.hidden_size if model else 0
+    return [*found, *_adapters(coverage, rank if isinstance(rank, int) else 3, lengths)]
+
+
+def _adapters(coverage: Coverage, rank: int, lengths: int) -> list[Form]:
+    """The adapters that an edit can be written as.
+
+    Args:
+        rank: of a LoRA that comes near.
+        lengths: how many rows all matrices have.
+    """
+    numbers, exact_as = coverage.rank_one, coverage.exact_as
+    if not numbers:
+        return []
     if exact_as == "LoRA":
         words = "A PEFT adapter of rank 1, for use beside the original model: exactly the edit."
-        found.append(Form("adapter", "LoRA adapter, rank 1", "exact", words, numbers * _ADAPTER_BYTES, "adapter"))
-    elif exact_as == "DoRA":
-        rank = settings.get("full_normalization_lora_rank")
-        rank = rank if isinstance(rank, int) else 3
-        words = f"A PEFT adapter, for use beside the original model: the LoRA of rank {rank} nearest to the edit."
-        size = numbers * rank * _ADAPTER_BYTES
-        why = f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact"
-        title = f"LoRA adapter, rank {rank}"
-        found.append(Form("adapter", title, "approximate", words, size, "adapter", approximate=why))
-        words = "A PEFT adapter that rescales rows too: exactly the edit. The runtime must know DoRA."
-        lengths = coverage.editable * model.hidden_size if coverage and model else 0
-        size = (numbers + lengths) * _ADAPTER_BYTES
-        found.append(Form("dora", "DoRA adapter", "exact", words, size, "adapter", True))
-    return found
+        return [Form("adapter", "LoRA adapter, rank 1", "exact", words, numbers * _ADAPTER_BYTES, "adapter")]
+    words = f"A PEFT adapter, for use beside the original model: the LoRA of rank {rank} nearest to the edit."
+    why = f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact"
+    if exact_as != "DoRA":
+        words += " PEFT has no DoRA, which would be exact, of fused experts."
+        why = f"the LoRA of rank {rank} that comes nearest to the edit; merged weights are exact"
+    size = numbers * rank * _ADAPTER_BYTES
+    near = Form("adapter", f"LoRA adapter, rank {rank}", "approximate", words, size, "adapter", approximate=why)
+    if exact_as != "DoRA":
+        return [near]
+    words = "A PEFT adapter that rescales rows too: exactly the edit. The runtime must know DoRA."
+    return [near, Form("dora", "DoRA adapter", "exact", words, (numbers + lengths) * _ADAPTER_BYTES, "adapter", True)]
+
+
+def _whole_size(model: ModelLoaded | None) -> int:
+    """Bytes of a merged model; 0 where nothing is known."""
+    if model is None:
+        return 0
+    # Journals of before do not tell what the files take.
+    return model.stored_bytes or (model.weight_bytes if model.quantization == "none" else model.parameters * 2)
 
 
 def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:

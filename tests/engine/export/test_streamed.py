@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.anatomy.kept import kept_writers
 from heretic_tui.engine.anatomy.probe import examine
+from heretic_tui.engine.checkpoint.conversion import origins_of
+from heretic_tui.engine.checkpoint.shards import read_tensor
 from heretic_tui.engine.checkpoint.stored import stored_tensors
 from heretic_tui.engine.export.folder import whole_or_absent
 from heretic_tui.engine.export.streamed import NotStreamable
@@ -53,6 +55,24 @@ def test_it_is_what_the_model_in_memory_gives(kind: str, method: str, tmp_path: 
     assert unlike(after, expected) == []
     assert unlike(after, before), "something is edited"
     assert len(list(source.glob("*.safetensors"))) > 1
+
+
+def test_experts_that_are_a_tensor_each_are_edited_one_by_one(tmp_path: Path) -> None:
+    network = saved("qwen3_moe", tmp_path / "source")
+    anatomy, tensors = examine(network), stored_tensors(tmp_path / "source")
+    names = [writer.name for writer in anatomy.writers if writer.stack is not None]
+    for origin in origins_of(network, tensors, names):
+        assert origin.stacked
+        whole = origin.to_parameters({name: read_tensor(tensors[name]) for name in origin.sources})
+        (parameter,) = whole
+        for at, one in enumerate(origin.apart()):
+            (name,) = one.sources
+            (stack,) = one.to_parameters({name: read_tensor(tensors[name])}).values()
+            assert torch.equal(stack, whole[parameter][at : at + 1])
+            assert torch.equal(one.to_sources({parameter: stack})[name], read_tensor(tensors[name]))
+    fused = saved("gpt_oss", tmp_path / "fused")
+    experts = next(writer.name for writer in examine(fused).writers if writer.stack is not None)
+    assert not origins_of(fused, stored_tensors(tmp_path / "fused"), [experts])[0].stacked
 
 
 def test_files_keep_names_headers_and_index_and_what_is_not_edited_its_bytes(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 import torch
 
+from heretic_tui.engine.checkpoint.source import source_folder
+from heretic_tui.engine.checkpoint.stored import weight_files
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
@@ -63,7 +65,8 @@ def _load(run: RunInputs, dtypes: Sequence[str], work: Work) -> Loaded:
         if model.device.type == "cpu":
             model.threads = watch_threads(model.network, work)
         _set_clock(run, model, work)
-        work.tell(model.describe(run.settings.quantization))
+        stored = sum(path.stat().st_size for path in weight_files(source_folder(run.settings)))
+        work.tell(replace(model.describe(run.settings.quantization), stored_bytes=stored))
         exact_as = "DoRA" if edit_method(run.settings.edit_method).dora else "LoRA"
         work.tell(model.anatomy.coverage(exact_as))
         for note in model.anatomy.notes:
