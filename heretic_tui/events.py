@@ -123,7 +123,7 @@ class Notice(Event):
 @dataclass(frozen=True, kw_only=True)
 class ModelLoaded(Event):
     """`thinking` says whether the chat template knows `enable_thinking`; `stored_bytes` is what the weights take in the
-    files that they came from, 0 where that is not known."""
+    files that they came from, 0 where that is not known, or they are quantised there."""
 
     type = "model_loaded"
     architecture: str
