@@ -113,7 +113,7 @@ def _write(
     found = compared(result)
     if found:
         print_lines(found.words)
-    place = str(out)
+    place = str(out.resolve())
     if options.hub:
         from heretic_tui.engine.export.hub import upload
 
@@ -121,7 +121,11 @@ def _write(
         address = upload(out, name, options.private, None, work)
         place = "/".join(address.split("/")[-2:])
         print_lines(f"uploaded: {address}")
-    print_lines("", "to use it:", *(plain(line) for line in as_lines(next_lines(result, place, original))))
+    print_lines(
+        "",
+        "to use it:",
+        *(plain(line) for line in as_lines(next_lines(result, place, original, uploaded=bool(options.hub)))),
+    )
     return found is None or not found.failed
 
 

@@ -178,7 +178,10 @@ def _reviewed(record: ExportRecord) -> list[str]:
 
 def _used(record: ExportRecord, base: str | None) -> list[str]:
     """How the files are used, by the tools that can."""
-    what = "`MODEL` stands for the folder of these files, or for their name on the Hub."
+    what = (
+        "`MODEL` stands for the folder of these files, or for their name on the Hub; llama.cpp takes a folder, which "
+    )
+    what += "`hf download NAME --local-dir MODEL` makes."
     lines = ["", "## Use", "", what]
     for each in next_lines(record, "MODEL", base):
         said = f" ({_words(each.note)})" if each.note and each.lines else f" {_words(each.note)}" if each.note else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -35,7 +36,28 @@ def test_a_merged_model(record: ExportRecord) -> None:
     convert, run = found["llama.cpp"].lines
     assert shlex.split(convert)[2:] == [OUT, "--outfile", "qwen-3-t41.gguf"]
     assert shlex.split(run)[-1] == "qwen-3-t41.gguf"
-    assert found["Ollama"].lines[1] == "ollama create qwen-3-t41"
+    assert found["Ollama"].lines[1] == "ollama create qwen-3-t41 -f qwen-3-t41.modelfile"
+
+
+def test_a_tool_that_takes_folders_gets_one_of_what_lies_on_the_hub(record: ExportRecord) -> None:
+    merged = next_lines(record, "me/Mine-T41", uploaded=True)[2].lines
+    assert merged[:2] == (
+        "hf download me/Mine-T41 --local-dir mine-t41",
+        "python convert_hf_to_gguf.py mine-t41 --outfile mine-t41.gguf",
+    )
+    lora = replace(record, kind="adapter", model="owner/Model", local=())
+    lines = next_lines(lora, OUT)[2].lines
+    assert lines[0] == "hf download owner/Model --local-dir model"
+    assert shlex.split(lines[2])[2:5] == [OUT, "--base", "model"]
+    here = next_lines(lora, OUT, "/models/Model")[2].lines
+    assert not any("download" in line for line in here)
+
+
+@pytest.mark.parametrize("out", ["/models/a=b", "/models/it's, mine"])
+def test_a_path_that_vllm_would_cut_is_given_as_json(record: ExportRecord, out: str) -> None:
+    lines = next_lines(replace(record, kind="adapter", model="owner/Model"), out)[1].lines
+    given = json.loads(shlex.split(lines[0])[-1])
+    assert given["path"] == out
 
 
 def test_a_lora_needs_the_original_and_room_for_its_rank(record: ExportRecord) -> None:
@@ -45,7 +67,6 @@ def test_a_lora_needs_the_original_and_room_for_its_rank(record: ExportRecord) -
     ast.parse("\n".join(found["PEFT"].lines))
     words = shlex.split(found["vLLM"].lines[0])
     assert words == ["vllm", "serve", "owner/Model", "--enable-lora", "--lora-modules", f"qwen-3-t41={OUT}"]
-    assert shlex.split(found["llama.cpp"].lines[1])[2:5] == [OUT, "--base", "owner/Model"]
     nearest = replace(lora, approximate="the LoRA of rank 20", settings={"full_normalization_lora_rank": 20})
     assert "--max-lora-rank 32 " in next_lines(nearest, OUT)[1].lines[0]
     here = next_lines(lora, OUT, "/base model")[1].lines[0]

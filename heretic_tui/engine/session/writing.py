@@ -21,6 +21,7 @@ from heretic_tui.engine.checkpoint.source import (
     source_folder,
 )
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.checkpoint.tokenizer_files import keep_tokenizer_files
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export.adapter import make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_space, whole_or_absent
@@ -120,6 +121,7 @@ def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
         step.said = counted(ready.matrices, "matrix", "matrices")
     with steps.taken("write") as step, whole_or_absent(what.out) as beside:
         ready.write(beside)
+        keep_tokenizer_files(source_folder(what.settings), beside)
         sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
         step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
     return ready.written

@@ -268,9 +268,10 @@ def _use_text(job: ExportJob, record: ExportRecord, base: str | None, look: Look
     Args:
         base: the original model as the run names it.
     """
+    uploaded = bool(job.end and job.end.url)
     place = "/".join(job.end.url.split("/")[-2:]) if job.end and job.end.url else job.out
     text = Text("\nTo use it\n", f"bold {look.dim}")
-    for line in as_lines(next_lines(record, place, base)):
+    for line in as_lines(next_lines(record, place, base, uploaded=uploaded)):
         text.append(f"{plain(line)}\n", look.ink)
     return text
 
