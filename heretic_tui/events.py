@@ -234,6 +234,30 @@ class LayersAnalysed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One figure of a run's plan beside what it came to; None is what is not known.
+
+    Attributes:
+        unit: s or bytes.
+        at_most: whether it was planned to be no more than that.
+    """
+
+    name: str
+    unit: str
+    planned: float | None
+    was: float | None
+    at_most: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTook(Event):
+    """The search is done: what the run took so far beside its plan."""
+
+    type = "run_took"
+    rows: list[Compared]
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnalysisEnded(Event):
     """An analysis of the layers that was asked for, or was due, has ended: LayersAnalysed was told before, or `error`
     says why it was not."""

@@ -39,13 +39,13 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(options: argparse.Namespace, streams: Streams) -> int:
-    from heretic_tui.doctor.probe import take
+    from heretic_tui.doctor.probe import INDENT, take
 
     found: list[Finding] = []
     for finding in take(_probes(options)):
         found.append(finding)
         if not options.json:
-            streams.out.write_lines(finding.line())
+            streams.out.write_hanging(INDENT, finding.line())
     stops = sum(finding.state == "fix" for finding in found)
     if options.bench:
         return _bench(options, streams, found) or (FAILED if stops else DONE)

@@ -118,7 +118,7 @@ def _part(name: str, quantization: str, model: Callable[[], Path], on_gpu: bool,
 
 
 HEAD = (
-    f"{'model':13} {'form':9} {'batch':>5} {'tok/s':>8} {'fast':>8} {'plain':>8} {'KL apart':>9} {'others':>7} "
+    f"{'model':11} {'form':8} {'batch':>5} {'tok/s':>7} {'fast':>8} {'plain':>8} {'KL apart':>8} {'others':>7} "
     f"{'memory':>8}"
 )
 
@@ -127,15 +127,15 @@ def row(part: Part) -> str:
     """A part as a line of the table: seconds for a trial both ways, how far the two are apart."""
     form = f"{bits_of(part.quantization)} bits" if part.quantization != "none" else str(part.result.get("dtype", ""))
     if part.problem:
-        return f"{part.name:13} {form:9} {part.problem}"
+        return f"{part.name:11} {form:8} {part.problem}"
     found = part.result
     number = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
     each = max(1.0, number["edits"])
     others = max(number["verdicts_apart"], number["texts_apart"])
     fast = f"{number['fast_seconds'] / each:.2f} s" if found["fast"] else "-"
     return (
-        f"{part.name:13} {form:9} {number['batch_size']:>5.0f} {quantity(number['tokens_per_second']):>8} {fast:>8} "
-        f"{number['plain_seconds'] / each:>6.2f} s {number['kl_apart']:>9.1e} "
+        f"{part.name:11} {form:8} {number['batch_size']:>5.0f} {quantity(number['tokens_per_second']):>7} {fast:>8} "
+        f"{number['plain_seconds'] / each:>6.2f} s {number['kl_apart']:>8.1e} "
         f"{others:>3.0f}/{number['responses']:.0f} {size_words(number['memory']):>8}"
         f"{'' if part.exact else '  NOT EXACT'}"
     )

@@ -55,11 +55,29 @@ def memory_in_use() -> Memory:
     return Memory(where="process", used=used, total=psutil.virtual_memory().total)
 
 
-def peak_memory() -> int | None:
-    """Bytes that this process has had on all GPUs, at most; None without one."""
-    if not torch.cuda.is_available():
+class PeakMemory:
+    """The most memory that a piece of work takes, from when this is made: on all GPUs what this process has there, else
+    what it grows by."""
+
+    def __init__(self) -> None:
+        self._before, self._most = psutil.Process().memory_info().rss, _most_resident()
+
+    def bytes(self) -> int | None:
+        """None where that is not known: no system call tells, or the process had more before the work began."""
+        if torch.cuda.is_available():
+            return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+        most = _most_resident()
+        return None if most is None or most == self._most else max(0, most - self._before)
+
+
+def _most_resident() -> int | None:
+    """Bytes that this process has had in memory, at most; None where no system call tells."""
+    try:
+        import resource
+    except ImportError:
         return None
-    return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
@@ -167,6 +167,7 @@ class RunState:
             those that a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
+        took: what the run took beside its plan, since its search was done last.
         workers: by name, how each was told to be last; those of earlier sessions are not among them.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
         taken_up_after: how many ends of trials the journal had when those that were taken up last first were.
@@ -183,6 +184,7 @@ class RunState:
     directions: ev.DirectionsFound | None = None
     analysis: ev.LayersAnalysed | None = None
     memory: ev.Memory | None = None
+    took: Sequence[ev.Compared] = ()
     workers: dict[str, ev.WorkerChanged] = field(default_factory=dict)
     phase: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
@@ -256,6 +258,8 @@ class RunState:
                 self.analysis = event
             case ev.Memory():
                 self.memory = event
+            case ev.RunTook():
+                self.took = event.rows
             case ev.WorkerChanged():
                 self.workers[event.worker] = event
             case ev.PhaseStarted():

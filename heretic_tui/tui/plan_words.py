@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 from heretic_tui.records import as_json
-from heretic_tui.tui.outlook import Outlook
+from heretic_tui.tui.outlook import A_PROMPT, Outlook
 from heretic_tui.words import counted, duration, plain, quantity, size_words
 
 NOT_KNOWN = "not known"
-_NAMES = 9
+# Columns of the names before the words.
+NAMES = 9
 
 
 def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
@@ -30,7 +31,8 @@ def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
         verdict = f"does not fit, in {bits} bits it does"
     else:
         verdict = "does not fit"
-    return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}", fits
+    assumed = f"\n(prompts that were not read are reckoned with {A_PROMPT} tokens each)" if outlook.unread else ""
+    return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}{assumed}", fits
 
 
 def gpus_words(outlook: Outlook) -> str:
@@ -60,17 +62,36 @@ def disk_words(outlook: Outlook, timed: bool = True) -> str:
 
 
 def time_words(outlook: Outlook) -> str:
-    """How long it takes, by an earlier run of the model."""
-    plan, times, trials = outlook.time, outlook.times, outlook.settings.n_trials
-    if plan is None or times is None:
-        return "not known before the first trial"
-    parts = f"first trial after {duration(plan.first)}, then {counted(trials, 'trial')} of {duration(times.trial)}"
+    """How long it takes, by an earlier run of the model or a probe."""
+    plan, trials = outlook.time, outlook.settings.n_trials
+    if plan is None:
+        return "not known before the first trial; heretic-tui plan --probe measures it in some 20 s"
+    about, up_to = ("at most", "up to ") if plan.at_most else ("about", "")
+    parts = (
+        f"first trial after {duration(plan.first)}, then {counted(trials, 'trial')} of {up_to}{duration(plan.trial)}"
+    )
     parts += f" + layers {duration(plan.analysis)}" if plan.analysis else ""
-    now, then = outlook.settings.screening, times.screening
-    other = "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
-    if {now, then} == {"safe", "fast"}:
-        other = f", with screening {then}"
-    return f"about {duration(plan.whole)}: {parts}\n(as {times.run} took, {counted(times.trials, 'trial')}{other})"
+    return f"{about} {duration(plan.whole)}: {parts}\n({_basis(outlook)})"
+
+
+def _basis(outlook: Outlook) -> str:
+    """What the time rests on."""
+    if times := outlook.times:
+        now, then = outlook.settings.screening, times.screening
+        other = (
+            "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
+        )
+        if {now, then} == {"safe", "fast"}:
+            other = f", with screening {then}"
+        return f"as {times.run} took, {counted(times.trials, 'trial')}{other}"
+    speed = outlook.speed
+    assert speed is not None
+    own = "" if speed.own == speed.layers else f", weights of {speed.own} of them"
+    loading = "" if speed.loading else "; without what a download takes"
+    return (
+        f"by a probe of {duration(speed.seconds)} in {speed.dtype} on {speed.device}, all {speed.layers} layers{own}; "
+        f"trials that are screened or cut short take less{loading}"
+    )
 
 
 def model_words(outlook: Outlook) -> str:
@@ -104,11 +125,11 @@ def plan_lines(outlook: Outlook) -> list[str]:
         "network": download_words(outlook) or "nothing to download",
     }
     lines = [
-        f"{'' if at else name:{_NAMES}}{line}"
+        f"{'' if at else name:{NAMES}}{line}"
         for name, text in texts.items()
         for at, line in enumerate(text.split("\n"))
     ]
-    return [plain(line) for line in (*lines, *(f"{'note':{_NAMES}}{note}" for note in outlook.notes))]
+    return [plain(line) for line in (*lines, *(f"{'note':{NAMES}}{note}" for note in outlook.notes))]
 
 
 def plan_json(outlook: Outlook) -> dict[str, object]:
@@ -123,6 +144,8 @@ def plan_json(outlook: Outlook) -> dict[str, object]:
         "disk": {**cast(dict[str, object], as_json(outlook.disk or {})), "free": outlook.free_disk},
         "time": as_json(outlook.time),
         "earlier_run": outlook.times.run if outlook.times else None,
+        "probe": as_json(outlook.speed),
+        "unread_prompts": outlook.unread,
         "download": list(outlook.download),
         "to_fix": outlook.to_fix,
         "notes": list(outlook.notes),

@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.machine import Looker as MachineLooker
+from heretic_tui.run.plan import Load
 from heretic_tui.run.results import ResponseRecord
+from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
 from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
+from heretic_tui.work import Work
 
 if TYPE_CHECKING:
     from heretic_tui.engine.inputs.prompts import PromptList
@@ -205,6 +209,26 @@ class Looker:
         from heretic_tui.engine.inputs.reading import Reading
 
         return self._once(("reading", self._model_key(settings)), lambda: Reading.of(settings))
+
+    def probe(self, settings: Settings, load: Load, row: int, work: Work) -> None:
+        """Measure how fast this machine computes with a model, and remember it.
+
+        Args:
+            row: bytes that a row of the largest batch takes of the cache; 0 where they are not known.
+
+        Raises:
+            UsageError: where nothing of the model is on this disk.
+            HereticError: where it cannot be measured.
+            Aborted: from the control of the work.
+        """
+        from heretic_tui.engine.session.speed_probe import probe_speed
+
+        local, _ = self._local(settings)
+        if local is None:
+            raise UsageError(f"nothing of {settings.model} is on this disk, so it cannot be probed")
+        gpus = [gpu.name for gpu in MachineLooker().look().gpus]
+        if about := speed_about(Path(local.model), settings.dtypes[0], gpus):
+            remember_speed(about, probe_speed(local, load, row, work))
 
     # Prompts on their way to the model
 

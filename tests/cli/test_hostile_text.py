@@ -60,6 +60,7 @@ EVENTS = [
     *fake_run.screening(19, refusals=12, kl=0.1),
     ev.TrialsTakenUp(numbers=[19]),
     ev.AnalysisEnded(error="no"),
+    ev.RunTook(rows=[ev.Compared(name="a trial", unit="s", planned=None, was=1.0)]),
     ev.Notice(text="mind this", level="warning"),
     ev.Memory(where="gpu", used=1, total=2),
     ev.StateChanged(state="paused"),

@@ -63,6 +63,7 @@ class ChatModel:
         work: Work,
         fine: bool = False,
         post_norms: bool = True,
+        anatomy: Anatomy | None = None,
     ) -> None:
         self.network = network.eval()
         self.network.requires_grad_(False)
@@ -70,7 +71,7 @@ class ChatModel:
         self.template = ChatTemplate(tokenizer)
         for note in self.template.notes:
             work.note(note)
-        self.anatomy: Anatomy = examine(network, fine, post_norms)
+        self.anatomy: Anatomy = anatomy or examine(network, fine, post_norms)
         self.batch_size = 1
         self.response_prefix = ""
         self.padding_safe = True

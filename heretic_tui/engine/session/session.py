@@ -31,7 +31,7 @@ from heretic_tui.commands import (
 from heretic_tui.control import Aborted, Control, nothing
 from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
-from heretic_tui.engine.memory import free_memory, memory_in_use, peak_memory
+from heretic_tui.engine.memory import PeakMemory, free_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
@@ -50,6 +50,7 @@ from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
 from heretic_tui.run.journal import Journal, read_events
+from heretic_tui.run.plan import plan_of
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
 from heretic_tui.words import doing
@@ -113,6 +114,7 @@ class Session:
         self._crew: Crew | None = None
         self._space: Space | None = None
         self._making = False
+        self._peak = PeakMemory()
         # Screened trials that are to be decoded.
         self._take_ups: deque[TakeUp] = deque()
 
@@ -197,11 +199,15 @@ class Session:
 
     def _end(self, outcome: str, reason: str | None = None) -> str:
         self._answers.stop()
-        if peak := peak_memory():
-            record = self.folder.read_record()
-            self.folder.save_record(replace(record, peak_memory=max(peak, record.peak_memory or 0)))
+        self._keep_peak()
         self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
+
+    def _keep_peak(self) -> None:
+        """Keep what the run takes of memory, where that is known."""
+        if peak := self._peak.bytes():
+            record = self.folder.read_record()
+            self.folder.save_record(replace(record, peak_memory=max(peak, record.peak_memory or 0)))
 
     def _make_ready(self) -> Workbench:
         """The model made ready for trials and chats; nothing is done where it is ready."""
@@ -232,7 +238,7 @@ class Session:
         Args:
             planned: whether the search goes on; else only trials that were chosen by hand are measured.
         """
-        start, self._at = None, None
+        start, self._at, known = None, None, self.state.ends
         self._failures = 0
         try:
             self._measuring()
@@ -257,6 +263,10 @@ class Session:
             # What was loaded before the run ended takes memory.
             free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
+        if planned and self._searched and self.state.ends > known:
+            self._keep_peak()
+            if rows := plan_of(self.folder):
+                self.emit(ev.RunTook(rows=rows))
         self._at = "ready"
         self.emit(ev.PhaseStarted(phase="ready", again=not planned))
 
