@@ -39,6 +39,11 @@ def _plan(options: argparse.Namespace, streams: Streams) -> int:
         from heretic_tui.tui.preview import Looker
 
         looker, machine = Looker(), MachineLooker()
+        try:
+            looker.fetch_configuration(settings, work)
+        except UsageError as error:
+            # What the machine has can be told all the same.
+            work.note(str(error), "warning")
         *_, outlook = survey(settings, looker, machine)
         if options.probe and outlook.times is None and "model" not in outlook.to_fix:
             looker.probe(settings, outlook.load, outlook.row_bytes, work)

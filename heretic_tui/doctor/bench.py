@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heretic_tui import __version__
+from heretic_tui.doctor.packages import versions_here
 from heretic_tui.doctor.probe import Finding
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.machine import MachineSample, disk_free
+from heretic_tui.machine import MachineSample, disk_free, processor_name
 from heretic_tui.records import as_json
 from heretic_tui.words import bits_of, quantity, size_words
 from heretic_tui.work import Work
@@ -132,11 +133,12 @@ def row(part: Part) -> str:
     number = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
     each = max(1.0, number["edits"])
     others = max(number["verdicts_apart"], number["texts_apart"])
+    memory = size_words(number["memory"]) if "memory" in number else "-"
     fast = f"{number['fast_seconds'] / each:.2f} s" if found["fast"] else "-"
     return (
         f"{part.name:11} {form:8} {number['batch_size']:>5.0f} {quantity(number['tokens_per_second']):>7} {fast:>8} "
         f"{number['plain_seconds'] / each:>6.2f} s {number['kl_apart']:>8.1e} "
-        f"{others:>3.0f}/{number['responses']:.0f} {size_words(number['memory']):>8}"
+        f"{others:>3.0f}/{number['responses']:.0f} {memory:>8}"
         f"{'' if part.exact else '  NOT EXACT'}"
     )
 
@@ -151,7 +153,13 @@ def report(
         "format": 1,
         "version": __version__,
         "system": platform.platform(),
-        "machine": {"cores": sample.cores, "memory": sample.total, "gpus": [gpu.name for gpu in sample.gpus]},
+        "machine": {
+            "processor": processor_name(),
+            "cores": sample.cores,
+            "memory": sample.total,
+            "gpus": [gpu.name for gpu in sample.gpus],
+        },
+        "versions": versions_here(),
         "findings": as_json(told),
         "other_findings": others,
         "parts": as_json(list(parts)),

@@ -44,7 +44,7 @@ from heretic_tui.tui.model_files import (
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
 from heretic_tui.tui.preview import SETS, Looker
-from heretic_tui.words import bits_of, counted, plain
+from heretic_tui.words import bits_of, counted, plain, size_words
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
 State = Literal["good", "bad", "looking", "unknown"]
@@ -234,6 +234,8 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
         if model is not None:
             known = replace(known, model=model, notes=(*known.notes, *model.notes))
             known = _with(known, "model", _model_finding(settings, model))
+            if not model.whole and not model.problem:
+                known = replace(known, download=(f"weights of {size_words(model.stored)}", *known.download))
             yield known
             if model.problem is None:
                 for name in SETS:

@@ -19,6 +19,7 @@ from heretic_tui.run.results import ResponseRecord
 from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
+from heretic_tui.tui.model_files import missing_model
 from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
 from heretic_tui.work import Work
@@ -135,6 +136,20 @@ class Looker:
         decides = (settings.quantization, settings.component_kinds, settings.edit_method, tuple(settings.dtypes))
         key = ("model", self._model_key(settings), decides)
         return self._guarded(look, lambda problem: ModelLook(problem=problem))
+
+    def fetch_configuration(self, settings: Settings, work: Work) -> None:
+        """Have what tells of a model on the Hub besides its weights on this disk: configuration, tokenizer, template.
+        Nothing is done where that is here, or where the name cannot be one of the Hub.
+
+        Args:
+            work: is told before.
+
+        Raises:
+            UsageError: where it cannot be had.
+        """
+        if folder_of(settings.model, settings.model_commit) is None and missing_model(settings.model) is None:
+            work.note(f"configuration and tokenizer of {settings.model} are read from the Hub")
+            self._reading(settings)
 
     def _look_at_model(self, settings: Settings, whole: bool) -> ModelLook:
         from heretic_tui.engine.anatomy.inspect import inspect_model

@@ -6,9 +6,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.support.commands import Ended
 
 Heretic = Callable[..., Ended]
+
+
+@pytest.fixture(autouse=True)
+def own_state(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What a probe finds is kept for later plans."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
 
 
 def test_a_model_on_this_disk(heretic: Heretic, tmp_path: Path, tiny_folder: Path, sets: list[str]) -> None:

@@ -15,7 +15,8 @@ SPEED = Speed(100.0, {"1": 0.1, "8": 0.2}, None, layers=4, own=2, seconds=3.0, d
 
 
 @pytest.fixture
-def about(tmp_path: Path) -> dict[str, object]:
+def about(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     (tmp_path / "config.json").write_text("{}")
     found = speed_about(tmp_path, "auto", [])
     assert found

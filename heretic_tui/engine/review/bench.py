@@ -214,13 +214,12 @@ class ReviewBench:
     def seconds_of(self, which: AnswerSet, times: int = 1) -> float | None:
         """How long it takes to read the prompts of a set, and to answer each so many times, by the steps of decoding
         that were measured; None where none were."""
-        tokens = self.tokens[SET_OF[which]] * times
-        cost, size = StepCost(self.step_seconds), self.model.batch_size
+        tokens, cost, size = self.tokens[SET_OF[which]], StepCost(self.step_seconds), self.model.batch_size
         if not tokens or not cost:
             return None if tokens else 0.0
-        full, rest = divmod(len(tokens), size)
+        full, rest = divmod(times * len(tokens), size)
         decoding = self.usual_length(which) * (full * cost(size) + (cost(rest) if rest else 0.0))
-        return decoding + cost(sum(len(each) for each in tokens))
+        return decoding + cost(times * sum(map(len, tokens)))
 
 
 def digest_of(*basis: object) -> str:
