@@ -7,7 +7,7 @@ import platform
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -135,9 +135,10 @@ def _tested(asked: Asked, installed: Mapping[str, str]) -> list[Finding]:
 
 
 def versions_here() -> dict[str, str]:
-    """The version of each package that the program asks for by name, as far as it is there."""
-    installed = _installed()
-    return {name: installed[name] for name in _named(asked_for()) if name in installed}
+    """The version of each package that people of the program ask for by name, as far as it is there."""
+    asked, installed = asked_for(), _installed()
+    extras = {extra: texts for extra, texts in asked.extras.items() if extra not in _FOR_DEVELOPERS}
+    return {name: installed[name] for name in _named(replace(asked, extras=extras)) if name in installed}
 
 
 def _named(asked: Asked) -> list[str]:

@@ -87,6 +87,7 @@ def _basis(outlook: Outlook) -> str:
     speed = outlook.speed
     assert speed is not None
     own = "" if speed.own == speed.layers else f", weights of {speed.own} of them"
+    own += ", not quantized" if outlook.settings.quantization != "none" else ""
     loading = "" if speed.loading else "; without what a download takes"
     return (
         f"by a probe of {duration(speed.seconds)} in {speed.dtype} on {speed.device}, all {speed.layers} layers{own}; "
@@ -96,7 +97,9 @@ def _basis(outlook: Outlook) -> str:
 
 def model_words(outlook: Outlook) -> str:
     """What the model is."""
-    found, facts = outlook.model, outlook.facts
+    found, facts, finding = outlook.model, outlook.facts, outlook.finding("model")
+    if finding and finding.state == "bad" and outlook.settings.model:
+        return finding.note or "cannot be used"
     if found and not found.problem:
         layers = f"{counted(found.layers, 'layer')} of {found.hidden:,}"
         return f"{found.architecture}, {layers}, {quantity(found.parameters)} parameters"
