@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -255,6 +256,10 @@ class RunTook(Event):
 
     type = "run_took"
     rows: list[Compared]
+
+    def problem(self) -> str | None:
+        known = (value for row in self.rows for value in (row.planned, row.was) if value is not None)
+        return None if all(0 <= value < math.inf for value in known) else "'rows' holds what is no size and no time"
 
 
 @dataclass(frozen=True, kw_only=True)

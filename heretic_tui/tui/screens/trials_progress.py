@@ -62,7 +62,7 @@ def progress_text(
     if timed:
         for row in state.took:
             planned = f"planned {planned_words(row)}" if row.planned is not None else ""
-            _row(text, f"took: {row.name}", was_words(row), "", planned, look)
+            _row(text, f"took: {plain(row.name)}", was_words(row), "", planned, look)
     text.append_text(_matters(found, state, look, width))
     text.append_text(_standstill(state, look))
     text.rstrip()
