@@ -66,6 +66,7 @@ EVENTS = [
     ev.Memory(where="gpu", used=1, total=2),
     ev.StateChanged(state="paused"),
     ev.TargetChanged(n_trials=70),
+    ev.WorkerChanged(worker="worker 1", state="left out", reason="no", host="box", device="cuda:0"),
     ev.ChatStarted(id=1, trial=0),
     ev.ChatDelta(id=1, text="yes"),
     ev.ChatEnded(id=1, reason="failed", error="no"),
