@@ -123,8 +123,13 @@ class Notice(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLoaded(Event):
-    """`thinking` says whether the chat template knows `enable_thinking`; `stored_bytes` is what the weights take in the
-    files that they came from, 0 where that is not known, or they are quantised there."""
+    """What was loaded.
+
+    Attributes:
+        thinking: whether the chat template knows `enable_thinking`.
+        stored_as: the format of the files, where they are quantised; empty where they are not.
+        stored_bytes: what the weights take in the files that they came from; 0 where that is not known.
+    """
 
     type = "model_loaded"
     architecture: str
@@ -136,6 +141,7 @@ class ModelLoaded(Event):
     device: str
     quantization: str
     thinking: bool = False
+    stored_as: str = ""
     stored_bytes: int = 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import torch
@@ -61,8 +62,12 @@ def save_fp8(
             kept[name] = tensor
             continue
         kept[name], kept[f"{name}_scale_inv"] = quantised_fp8(tensor, block, getattr(torch, scale))
+        if block is None:
+            # Such checkpoints fix the scales of inputs too.
+            kept[f"{name.removesuffix('weight')}activation_scale"] = torch.tensor(0.02)
     save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
-    configure(folder, {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": block and [*block]})
+    scheme = "dynamic" if block else "static"
+    configure(folder, {"quant_method": "fp8", "activation_scheme": scheme, "weight_block_size": block and [*block]})
     return folder
 
 
@@ -117,7 +122,7 @@ def numbers_in(folder: Path, dtype: torch.dtype = torch.bfloat16) -> dict[str, T
             found[whole] = convert_moe_packed_tensors(tensor, stored[f"{whole}_scales"], dtype=dtype)
         elif (scales := stored.get(f"{name}_scale_inv")) is not None:
             found[name] = opened_fp8(tensor, scales, block).to(dtype)
-        elif not name.endswith(("_scales", "_scale_inv")):
+        elif not name.endswith(("_scales", "_scale_inv", "activation_scale")):
             found[name] = tensor
     return found
 
@@ -131,16 +136,19 @@ def opened_fp8(codes: Tensor, scales: Tensor, block: list[int] | None) -> Tensor
     return numbers * scales.float()[rows][:, columns]
 
 
-def dense_network(folder: Path, kind: str = "llama", changed: dict[str, Tensor] | None = None) -> nn.Module:
-    """The network of a folder, filled with the numbers of its weights without any code that reads such files.
-
-    Args:
-        changed: tensors that are to be others.
-    """
-    network = network_of(kind)
-    tensors = {**numbers_in(folder), **(changed or {})}
-    own = network.state_dict()
+def dense_network(folder: Path, kind: str = "llama") -> nn.Module:
+    """The network of a folder, filled with the numbers of its weights without any code that reads such files."""
+    network, tensors = network_of(kind), numbers_in(folder)
     with torch.no_grad():
-        for name, tensor in own.items():
+        for name, tensor in network.state_dict().items():
             tensor.copy_(tensors[name if name in tensors else "model.embed_tokens.weight"])
+    return network
+
+
+def dense_folder(folder: Path, out: Path, dtype: torch.dtype = torch.bfloat16) -> PreTrainedModel:
+    """An unquantised folder of the same numbers, and what transformers loads of it."""
+    shutil.copytree(folder, out, ignore=shutil.ignore_patterns("*.safetensors", "*.index.json"))
+    save_file(numbers_in(folder, dtype), out / "model.safetensors", metadata={"format": "pt"})
+    configure(out, None)
+    network: PreTrainedModel = AutoModelForCausalLM.from_pretrained(out, dtype=dtype).eval()
     return network

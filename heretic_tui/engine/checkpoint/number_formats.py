@@ -43,17 +43,21 @@ def decode_fp8(codes: Tensor, scales: Tensor, block: tuple[int, int] | None, dty
     return made
 
 
-def encode_fp8(matrix: Tensor, scales: Tensor, block: tuple[int, int] | None) -> tuple[Tensor, Tensor]:
+def encode_fp8(
+    matrix: Tensor, scales: Tensor, block: tuple[int, int] | None, powers: bool = False
+) -> tuple[Tensor, Tensor]:
     """Codes and scales of a matrix (…, rows, columns) in float32: scale = largest magnitude of a block / 448, rounded
     to the dtype of the scales, codes = nearest to matrix / scale.
 
     Args:
         scales: those that it had: the new ones have their shape and dtype.
+        powers: whether scales are to be powers of two, as those of a dtype that holds only such always are: the next
+            above.
     """
     if block is None:
         shaped = _broadcast(_floats(scales), matrix.ndim)
         shared = [at for at in range(matrix.ndim) if shaped.shape[at] == 1]
-        new, factors = _scales_like(scales, matrix.abs().amax(dim=shared, keepdim=True).reshape(scales.shape))
+        new, factors = _scales_like(scales, matrix.abs().amax(dim=shared, keepdim=True).reshape(scales.shape), powers)
         return _nearest_fp8(matrix / _broadcast(factors, matrix.ndim)), new
     codes = torch.empty(matrix.shape, dtype=torch.float8_e4m3fn)
     made = torch.empty_like(scales)
@@ -61,7 +65,7 @@ def encode_fp8(matrix: Tensor, scales: Tensor, block: tuple[int, int] | None) ->
     for rows, row in _bands(matrix.shape[-2], block[0]):
         band = matrix[..., rows, :]
         filled = functional.pad(band, (0, -columns % block[1])).unflatten(-1, (-1, block[1]))
-        made[..., row, :], factors = _scales_like(scales, filled.abs().amax(dim=(-3, -1)))
+        made[..., row, :], factors = _scales_like(scales, filled.abs().amax(dim=(-3, -1)), powers)
         wide = factors.repeat_interleave(block[1], dim=-1)[..., None, :columns]
         codes[..., rows, :] = _nearest_fp8(band / wide)
     return codes, made
@@ -72,13 +76,15 @@ def _nearest_fp8(values: Tensor) -> Tensor:
     return values.clamp(-_LARGEST_FP8, _LARGEST_FP8).to(torch.float8_e4m3fn)
 
 
-def _scales_like(scales: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+def _scales_like(scales: Tensor, largest: Tensor, powers: bool) -> tuple[Tensor, Tensor]:
     """Scales for blocks with these largest magnitudes, as they are stored, and as numbers in float32."""
     wanted = torch.where(largest > 0, largest / _LARGEST_FP8, torch.ones_like(largest))
-    if scales.dtype in (torch.float8_e8m0fnu, torch.uint8):
-        # A power of two, the next above.
-        exponents = (wanted.log2().ceil().clamp(-_BIAS, _BIAS) + _BIAS).to(torch.uint8)
-        return exponents.view(scales.dtype), _powers(exponents)
+    bytes_ = scales.dtype in (torch.float8_e8m0fnu, torch.uint8)
+    if bytes_ or powers:
+        mantissas, exponents = torch.frexp(wanted)
+        exponents = ((exponents - (mantissas == 0.5).int()).clamp(-_BIAS, _BIAS) + _BIAS).to(torch.uint8)
+        factors = _powers(exponents)
+        return exponents.view(scales.dtype) if bytes_ else factors.to(scales.dtype), factors
     stored = wanted.to(scales.dtype)
     # What is too small for the dtype would divide by zero.
     stored = torch.where(stored > 0, stored, torch.ones_like(stored))

@@ -21,6 +21,7 @@ from heretic_tui.errors import UsageError
 _WORDS = {torch.bfloat16: "BF16", torch.float16: "F16"}
 _SCALE = "_scale_inv"
 _BLOCKS, _SCALES = "_blocks", "_scales"
+_INPUT_SCALES = ("activation_scale", "input_scale")
 _SCALE_KINDS = ("F32", "BF16", "F16", "F8_E8M0", "U8")
 
 
@@ -31,6 +32,7 @@ class Packed:
     Attributes:
         shape: of what it is opened to.
         parts: the names of codes and scales in the files, in this order.
+        beside: names of what belongs to them alone: scales of the inputs, where these are fixed.
     """
 
     shape: tuple[int, ...]
@@ -38,6 +40,7 @@ class Packed:
     parts: tuple[str, str]
     codes: Stored
     scales: Stored
+    beside: tuple[str, ...] = ()
 
     @property
     def dtype(self) -> str:
@@ -63,7 +66,7 @@ class Packed:
         if self.packing.method == "mxfp4":
             made = encode_mxfp4(matrix)
         else:
-            made = encode_fp8(matrix.float(), read_tensor(self.scales), self.packing.block)
+            made = encode_fp8(matrix.float(), read_tensor(self.scales), self.packing.block, self.packing.powers)
         return dict(zip(self.parts, made, strict=True))
 
 
@@ -118,10 +121,16 @@ def opened(tensors: Mapping[str, Stored], packing: Packing | None) -> dict[str, 
         shape = _shape(pair, codes, scales, packing)
         if whole != name and whole in tensors:
             raise UsageError(f"{whole} is in the weights twice, as it is and quantised: download the model again")
-        for part in pair:
+        beside = tuple(other for scale in _INPUT_SCALES if (other := _beside(name, scale)) in tensors)
+        for part in (*pair, *beside):
             del found[part]
-        found[whole] = Packed(shape, packing, pair, codes, scales)
+        found[whole] = Packed(shape, packing, pair, codes, scales, beside)
     return found
+
+
+def _beside(name: str, scale: str) -> str:
+    module = name.removesuffix(".weight")
+    return f"{name}_{scale}" if module == name else f"{module}.{scale}"
 
 
 def _parts_of(name: str, packing: Packing) -> tuple[str, str] | None:

@@ -20,11 +20,13 @@ class Packing:
     Attributes:
         block: rows and columns of FP8 that share a scale; None where a whole matrix has one.
         dtype: what the weights are dequantised to: 16 bits, as the configuration says.
+        powers: whether scales of FP8 are powers of two, whatever dtype they have.
     """
 
     method: Method
     block: tuple[int, int] | None
     dtype: torch.dtype
+    powers: bool = False
 
     @property
     def title(self) -> str:
@@ -41,7 +43,8 @@ def packing_of(config: PretrainedConfig) -> Packing | None:
         return Packing("mxfp4", None, dtype)
     if method == "fp8" and unopened(config) is None:
         block = record.get("weight_block_size", (128, 128))
-        return Packing("fp8", (int(block[0]), int(block[1])) if isinstance(block, list | tuple) else None, dtype)
+        sizes = (int(block[0]), int(block[1])) if isinstance(block, list | tuple) else None
+        return Packing("fp8", sizes, dtype, record.get("scale_fmt") == "ue8m0")
     return None
 
 

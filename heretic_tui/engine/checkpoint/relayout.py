@@ -60,7 +60,7 @@ def layout_of(
     packed = {name: each for name in {*edited, *whole} if isinstance(each := held[name], Packed)}
     anew = {part for name in edited for part in (packed[name].parts if name in packed else (name,))}
     opened = {packed[name].parts[0]: name for name in whole}
-    gone = {packed[name].parts[1] for name in whole}
+    gone = {part for name in whole for part in (packed[name].parts[1], *packed[name].beside)}
     anew |= opened.keys() | gone
     by_file: dict[Path, list[tuple[str, Stored]]] = {path: [] for path in files}
     for name, each in stored.items():

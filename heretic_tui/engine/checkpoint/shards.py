@@ -51,7 +51,7 @@ def read_tensor(stored: Stored) -> Tensor:
 
 def write_tensor(stored: Stored, folder: Path, tensor: Tensor) -> None:
     """Write a tensor in the place of one of the same shape and kind, in the file of the same name in a folder."""
-    content = tensor.contiguous().view(torch.uint8).reshape(-1).numpy()
+    content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
     with (folder / stored.file.name).open("r+b") as file:
         file.seek(stored.start)
         file.write(content.data)
@@ -82,7 +82,9 @@ def copy_pieces(
     buffer = bytearray(_PIECE)
     with path.open("rb", buffering=0) as source, (folder / path.name).open("wb") as target:
         target.truncate(size)
-        target.write(header or b"")
+        if header:
+            target.write(header)
+            tell(len(header))
         for piece in pieces:
             source.seek(piece.start)
             target.seek(piece.to)

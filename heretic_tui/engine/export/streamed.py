@@ -95,7 +95,10 @@ class StreamedMerge:
             if not self.quantised:
                 why = ", since vLLM loads no mixture of it and 16 bits" if self.packing.method == "mxfp4" else ""
                 return f"{said}all {count} of it are written as {words}{why}."
-            return f"{said}{count}, those that are edited and the experts beside them, are written as {words}."
+            beside = " and the experts beside them" if self.whole - self._packed_and_edited() else ""
+            return (
+                f"{said}{count}, those that are edited{beside}, are written as {words}; the rest is {title} as it was."
+            )
         if self.requantized:
             count = counted(self.requantized, "matrix", "matrices")
             return f"{said}{count} are quantised again as {title} after the edit, which rounds them."

@@ -77,6 +77,8 @@ class ChatModel:
         self.padding_safe = True
         self.cache_works = True
         self.threads: ThreadWatch | None = None
+        # What it was loaded from: the format where that is quantised, and bytes.
+        self.stored_as, self.stored_bytes = "", 0
         self.work = work
         forward = inspect.signature(network.forward).parameters
         # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
@@ -130,6 +132,8 @@ class ChatModel:
             device=str(self.device),
             quantization=quantization,
             thinking="enable_thinking" in str(self.tokenizer.chat_template),
+            stored_as=self.stored_as,
+            stored_bytes=self.stored_bytes,
         )
 
     # Text to tokens

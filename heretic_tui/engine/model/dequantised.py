@@ -4,7 +4,6 @@ format."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
@@ -13,9 +12,10 @@ from heretic_tui.engine.checkpoint.misfit import LoadingInfo, build_empty, with_
 from heretic_tui.engine.checkpoint.opened import Unread, opened
 from heretic_tui.engine.checkpoint.packing import Packing, unpacked
 from heretic_tui.engine.checkpoint.source import locate, source_folder
-from heretic_tui.engine.checkpoint.stored import stored_tensors, weight_files
+from heretic_tui.engine.checkpoint.stored import stored_tensors
+from heretic_tui.events import ModelLoaded
 from heretic_tui.settings.schema import Settings
-from heretic_tui.words import size_words
+from heretic_tui.words import bits_of, size_words
 
 
 def load_dequantised(
@@ -48,13 +48,8 @@ def load_dequantised(
     return network, info
 
 
-def opened_words(packing: Packing, folder: Path, quantization: str, dtype: str, size: int) -> str:
-    """What became of a quantised checkpoint in memory.
-
-    Args:
-        quantization: the setting.
-        dtype, size: of the weights in memory; bytes.
-    """
-    stored = sum(path.stat().st_size for path in weight_files(folder))
-    loaded = dtype if quantization == "none" else quantization
-    return f"stored as {packing.title} ({size_words(stored)}), loaded as {loaded} ({size_words(size)})"
+def opened_words(model: ModelLoaded) -> str:
+    """What became of a quantised checkpoint in memory."""
+    loaded = model.dtype if model.quantization == "none" else f"{bits_of(model.quantization)} bits"
+    stored = f"stored as {model.stored_as} ({size_words(model.stored_bytes)})"
+    return f"{stored}, loaded as {loaded} ({size_words(model.weight_bytes)})"

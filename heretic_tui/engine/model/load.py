@@ -28,9 +28,7 @@ from heretic_tui.engine.checkpoint.source import (
     source_folder,
     unavailable,
 )
-from heretic_tui.engine.checkpoint.stored import (
-    few,
-)
+from heretic_tui.engine.checkpoint.stored import few, weight_files
 from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import weights_not_finite
 from heretic_tui.engine.inputs.prompts import Prompt
@@ -122,8 +120,8 @@ def _attempt(
     except Exception as error:
         if isinstance(error, OSError):
             raise UsageError(unavailable(settings, error)) from error
-        if "dispatched on the CPU or the disk" in str(error):
-            # What transformers says of quantised weights that do not fit.
+        if any(said in str(error) for said in ("dispatched on the CPU or the disk", "offload_folder")):
+            # What transformers says of weights that do not fit and are quantised, or converted when they are read.
             raise UsageError(_too_large("the weights do not", settings.quantization)) from error
         log.info("loading as %s failed", dtype, exc_info=True)
         hint = f" (out of memory: try {fewer_bits(settings.quantization)})" if is_out_of_memory(error) else ""
@@ -131,9 +129,10 @@ def _attempt(
     if left_out:
         names = few(left_out)
         work.note(f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}")
+    model.stored_bytes = sum(path.stat().st_size for path in weight_files(source_folder(settings)))
     if packing := packing_of(config):
-        found, folder = model.describe(settings.quantization), source_folder(settings)
-        work.note(opened_words(packing, folder, found.quantization, found.dtype, found.weight_bytes))
+        model.stored_as = packing.title
+        work.note(opened_words(model.describe(settings.quantization)))
     return model
 
 

@@ -134,7 +134,7 @@ def _ready(what: Writing, work: Work) -> _Ready:
     if what.kind == "adapter":
         if what.requantize:
             raise UsageError("an adapter is not quantised: leave out --requantize, or --as adapter")
-        return _adapter(what, work)
+        return _adapter(what, packing, work)
     if not what.stream:
         return _from_memory(what, None, packing, work)
     try:
@@ -237,13 +237,16 @@ def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | Non
     return _Ready(len(edits), replace(facts, not_streamed=not_streamed, written_as=said), write)
 
 
-def _adapter(what: Writing, work: Work) -> _Ready:
+def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     bench = _open_bench(what, work)
     edits = bench.edits(what.parameters)
     method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
     fused = any(writer.stack is not None and writer.name in edits for writer in bench.model.anatomy.writers)
     written = replace(_facts(bench), fused_experts=fused)
+    if packing:
+        beside = f"trial and adapter were measured beside its weights as {written.dtype}"
+        written = replace(written, written_as=f"The original is {packing.title}; {beside}.")
     return _Ready(len(edits), written, lambda out: save_adapter(adapted, bench.model, out))
 
 

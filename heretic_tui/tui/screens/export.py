@@ -311,6 +311,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
                 out=str(folder),
                 kind=form.kind,
                 dora=form.dora,
+                requantize=form.requantize,
                 hub=(beside(hub, trial.number, number) if hub and number != trial.number else hub) or None,
                 private=self.query_one("#private", Checkbox).value,
                 token=token.value or None,

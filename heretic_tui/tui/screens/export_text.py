@@ -40,6 +40,7 @@ class Form:
         short: whether the files are exactly the trial, in a word.
         words: what it means.
         size: bytes, 0 where they are not known.
+        requantize: whether what is edited is quantised again, as the source is.
         approximate: why the files are not exactly the trial, as the card says it; None where they are.
     """
 
@@ -51,6 +52,7 @@ class Form:
     kind: ExportKind
     dora: bool = False
     approximate: str | None = None
+    requantize: bool = False
 
 
 def forms(state: RunState) -> list[Form]:
@@ -62,9 +64,15 @@ def forms(state: RunState) -> list[Form]:
     if model and model.quantization != "none":
         short, beside = "whole", f"{bits_of(model.quantization)}-bit"
         words = f"A whole model in the dtype of the original; the run measured its edits beside {beside} weights."
+    elif model and model.stored_as:
+        words = (
+            f"A whole model: what is edited, and what goes with it, in 16 bits; the rest {model.stored_as} as it was."
+        )
     if coverage and coverage.no_adapter:
         words += f" No adapter: {plain(coverage.no_adapter)}."
     found = [Form("merged", "merged model", short, words, _whole_size(model), "merged")]
+    if model and model.stored_as:
+        found.append(_as_the_source(model))
     if coverage is None or coverage.exact_as is None:
         # A journal of before, which does not tell.
         found.append(Form("adapter", "LoRA adapter", "?", "A PEFT adapter, for use beside the original.", 0, "adapter"))
@@ -105,8 +113,26 @@ def _whole_size(model: ModelLoaded | None) -> int:
     """Bytes of a merged model; 0 where nothing is known."""
     if model is None:
         return 0
+    if model.stored_as:
+        # At most: what is not edited stays as it is.
+        return model.parameters * 2
     # Journals of before do not tell what the files take.
     return model.stored_bytes or (model.weight_bytes if model.quantization == "none" else model.parameters * 2)
+
+
+def _as_the_source(model: ModelLoaded) -> Form:
+    """The form in which edited matrices of a quantised source are quantised again."""
+    kind = model.stored_as
+    return Form(
+        "requantized",
+        f"merged model, {kind} again",
+        "approximate",
+        f"A whole model as large as the original: what is edited is quantised again as {kind}, which rounds it.",
+        model.stored_bytes,
+        "merged",
+        approximate=f"the edited matrices are quantised again as {kind}, which rounds them",
+        requantize=True,
+    )
 
 
 def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:

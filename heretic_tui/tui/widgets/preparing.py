@@ -169,6 +169,8 @@ def found_text(state: RunState, look: Looks) -> Text:
         line("architecture", f"{model.architecture}, {model.layers} layers of {model.hidden_size:,}")
         form = f"in {bits_of(model.quantization)} bits and " if model.quantization != "none" else "as "
         line("parameters", f"{quantity(model.parameters)}, {size_words(model.weight_bytes)} {form}{model.dtype}")
+        if model.stored_as:
+            line("stored as", f"{model.stored_as}, {size_words(model.stored_bytes)}")
         line("device", model.device)
     if coverage := state.coverage:
         line("editable", f"{coverage.editable} of {coverage.found} matrices")

@@ -201,6 +201,21 @@ def test_the_list_of_architectures_is_true() -> None:
     assert LIST.read_text(encoding="utf-8") == text
 
 
+# Checked by tests/engine/checkpoint/test_quantised.py and tests/engine/export/test_quantised.py.
+QUANTISED = (
+    "| files | in memory | an export | with `--requantize` |",
+    "|---|---|---|---|",
+    "| FP8 (scales `weight_scale_inv`, in blocks or one a matrix) | in 16 bits | edited matrices in 16 "
+    "bits, named in `modules_to_not_convert`; all experts of a layer together | edited matrices as FP8 |",
+    "| MXFP4 (gpt-oss: `_blocks`, `_scales`) | in 16 bits | all of it in 16 bits, where an expert is edited | "
+    "edited experts as MXFP4, nearest numbers |",
+    "| others (GPTQ, AWQ, compressed-tensors, bitsandbytes, FP4 experts) | refused | | |",
+    "",
+    "What is not edited keeps its bytes. (transformers itself takes FP8 blocks at the edges of a matrix for as large",
+    "as the others, where it dequantises: it refuses such files without a GPU, or reads them wrongly.)",
+)
+
+
 def listing() -> str:
     names = families.families()
     works = [kind for kind in KINDS if FOUND.get(kind) == "works"]
@@ -242,6 +257,10 @@ def listing() -> str:
         "Merged weights are made from the source's files one matrix at a time, and are bit for bit those that the",
         f"model in memory gives, in {sum(found == 'yes' for found in STREAMED.values())} families.",
         *(f"- `{kind}` is loaded whole: {reason}" for kind, reason in sorted(STREAMED.items()) if reason != "yes"),
+        "",
+        "## Checkpoints that are quantised",
+        "",
+        *QUANTISED,
         "",
         f"## Not tried ({len(families.NOT_BUILT)})",
         "",

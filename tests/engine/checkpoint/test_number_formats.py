@@ -91,12 +91,16 @@ def test_fp8_of_a_stack_is_that_of_its_matrices() -> None:
     torch.testing.assert_close(each, stack.abs().amax((1, 2)) / 448)
 
 
-@pytest.mark.parametrize("kind", [torch.float8_e8m0fnu, torch.uint8])
+@pytest.mark.parametrize("kind", [torch.float8_e8m0fnu, torch.uint8, torch.float32])
 def test_scales_that_are_powers_of_two(kind: torch.dtype) -> None:
     matrix = drawn(32, 32)
-    codes, scales = encode_fp8(matrix, torch.zeros(2, 2, dtype=torch.uint8).view(kind), (16, 16))
+    # Largest magnitudes of which one is a power of two times 448 itself.
+    matrix[0, 0] = 448 / 64
+    before = torch.zeros(2, 2, dtype=torch.float32 if kind == torch.float32 else torch.uint8).view(kind)
+    codes, scales = encode_fp8(matrix, before, (16, 16), powers=kind == torch.float32)
     assert scales.dtype == kind
-    powers = (scales.view(torch.uint8).float() - 127).exp2()
+    powers = scales if kind == torch.float32 else (scales.view(torch.uint8).float() - 127).exp2()
+    assert powers[0, 0] == 1 / 64
     for row, column in itertools.product(range(2), repeat=2):
         largest = matrix[row * 16 :, column * 16 :][:16, :16].abs().max() / 448
         assert largest <= powers[row, column] < 2 * largest

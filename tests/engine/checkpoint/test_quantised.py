@@ -142,6 +142,12 @@ def test_a_part_of_a_configuration_may_say_it() -> None:
     assert (found.title, found.block, found.dtype) == ("FP8", (128, 64), torch.bfloat16)
 
 
+def test_what_does_not_fit_is_refused(tmp_path: Path, heretic: Heretic, sets: list[str]) -> None:
+    folder = quantised.save_fp8(tmp_path / "model")
+    done = heretic("run", folder, *sets, "--device-map", "sequential", "--max-memory", "cpu=60KB")
+    refused(done, "do not fit on the devices")
+
+
 def test_bnb_four_bits_of_what_is_fp8(tmp_path: Path) -> None:
     pytest.importorskip("bitsandbytes")
     folder = quantised.save_fp8(tmp_path / "model", block=(20, 14))

@@ -317,6 +317,39 @@ def test_the_forms_are_those_that_the_model_can_be_written_in(
     assert forms(state)[0].size == 269_030_016, "what is written is as large as the files that it is made from"
 
 
+def test_what_is_quantised_can_be_quantised_again(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        loaded = next(event for event in fake_run.story(trials=1) if isinstance(event, ev.ModelLoaded))
+        host.push(*fake_run.story(trials=12, running=False), ev.PhaseStarted(phase="ready"))
+        host.push(replace(loaded, stored_as="MXFP4", stored_bytes=200_000_000, dtype="bfloat16"))
+        await settle(pilot, app)
+        await pilot.press("g", "e")
+        await known(pilot, app)
+        rows = app.screen.query_one("#forms", LineTable).rows
+        assert [row.cells for row in rows][:2] == [
+            ("(●) merged model", "exact", "538 MB"),
+            ("( ) merged model, MXFP4 again", "approximate", "200 MB"),
+        ]
+        assert "the rest MXFP4 as it was" in " ".join(shown(app, "#form-words").split())
+        await pilot.press("j")
+        assert app.screen.query_one("#out", Input).value.endswith("-requantized")
+        assert "quantised again as MXFP4, which rounds it" in " ".join(shown(app, "#form-words").split())
+        assert "These files are approximate: the edited matrices are quantised again" in shown(app, "#card")
+        await pilot.press("y")
+        assert " --requantize " in app.clipboard
+        type_out(app, tmp_path / "again")
+        await known(pilot, app)
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        (command,) = host.commands()
+        assert isinstance(command, Export)
+        assert (command.kind, command.requantize) == ("merged", True)
+
+    drive(make_app(tmp_path, host), steps, (160, 50))
+
+
 @contextlib.contextmanager
 def _left() -> Iterator[None]:
     yield

@@ -8,9 +8,6 @@ from typing import TypeVar
 
 import torch
 
-from heretic_tui.engine.checkpoint.packing import packing_of
-from heretic_tui.engine.checkpoint.source import load_config, source_folder
-from heretic_tui.engine.checkpoint.stored import weight_files
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.finite import NotFiniteError
 from heretic_tui.engine.inputs.chat_template import clock_of
@@ -20,7 +17,6 @@ from heretic_tui.engine.model.load import load_model, refuse_broken
 from heretic_tui.engine.session.phases.phase import RunInputs, phase
 from heretic_tui.engine.threads import watch_threads
 from heretic_tui.errors import HereticError
-from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
 T = TypeVar("T")
@@ -67,19 +63,12 @@ def _load(run: RunInputs, dtypes: Sequence[str], work: Work) -> Loaded:
         if model.device.type == "cpu":
             model.threads = watch_threads(model.network, work)
         _set_clock(run, model, work)
-        work.tell(replace(model.describe(run.settings.quantization), stored_bytes=_stored_bytes(run.settings)))
+        work.tell(model.describe(run.settings.quantization))
         exact_as = "DoRA" if edit_method(run.settings.edit_method).dora else "LoRA"
         work.tell(model.anatomy.coverage(exact_as))
         for note in model.anatomy.notes:
             work.note(note)
     return Loaded(model, dtype)
-
-
-def _stored_bytes(settings: Settings) -> int:
-    """What the weights take in their files; 0 for those that are quantised, of which exports are larger."""
-    if packing_of(load_config(settings)) is not None:
-        return 0
-    return sum(path.stat().st_size for path in weight_files(source_folder(settings)))
 
 
 def _set_clock(run: RunInputs, model: ChatModel, work: Work) -> None:
