@@ -50,6 +50,6 @@ def load_dequantised(
 
 def opened_words(model: ModelLoaded) -> str:
     """What became of a quantised checkpoint in memory."""
-    loaded = model.dtype if model.quantization == "none" else f"{bits_of(model.quantization)} bits"
+    loaded = f"as {model.dtype}" if model.quantization == "none" else f"in {bits_of(model.quantization)} bits"
     stored = f"stored as {model.stored_as} ({size_words(model.stored_bytes)})"
-    return f"{stored}, loaded as {loaded} ({size_words(model.weight_bytes)})"
+    return f"{stored}, loaded {loaded} ({size_words(model.weight_bytes)})"

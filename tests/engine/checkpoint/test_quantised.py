@@ -159,5 +159,5 @@ def test_bnb_four_bits_of_what_is_fp8(tmp_path: Path) -> None:
     rewrite(dense, lambda tensors: {name: numbers[name] for name in tensors})
     other, _ = load_model(settings.model_copy(update={"model": str(dense)}), Work())
     assert torch.equal(logits_of(model.network), logits_of(other.network))
-    assert any("loaded as bnb_4bit" in event.text for event in told if isinstance(event, Notice))
+    assert any("loaded in 4 bits" in event.text for event in told if isinstance(event, Notice))
     assert json.loads((folder / "config.json").read_text())["quantization_config"]["quant_method"] == "fp8"
