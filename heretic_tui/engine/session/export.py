@@ -20,7 +20,7 @@ from heretic_tui.engine.session.opening import recorded_settings
 from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import open_baseline
-from heretic_tui.engine.session.writing import Writing, Written, write_trial
+from heretic_tui.engine.session.writing import Writing, Written, written_beside
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.figures import REFUSALS
 from heretic_tui.files import write_json
@@ -84,46 +84,46 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     sets, reason = _sets_of(settings, identity, work)
     steps = Steps(number, work)
     writing = Writing(settings, folder, trial.required_parameters, out, kind, dora, requantize=requantize)
-    written = write_trial(writing, steps, work)
-    with steps.taken("describe") as step:
-        hashes = file_hashes(out)
-        step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
-    annotations = read_annotations(folder)
-    # The card is written before the long measurement: the files in `out` must never be without its warning.
-    result = ExportRecord(
-        **records.sources(settings),
-        model_commit=commit_of(settings),
-        identity=dict(identity),
-        seed=needed(record.seed, "seed", folder.record),
-        batch_size=written.batch_size,
-        response_prefix=written.response_prefix,
-        clock=written.clock,
-        reading=folder.read_record().reading,
-        dtype=written.dtype,
-        loaded_as=written.loaded_as,
-        streamed=written.streamed,
-        not_streamed=written.not_streamed,
-        written_as=written.written_as,
-        requantized=requantize,
-        fused_experts=written.fused_experts,
-        run=folder.name,
-        kind=kind,
-        dora=dora,
-        parameters=trial.required_parameters.to_json(),
-        coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
-        figures=state.figures,
-        base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
-        trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts, by_hand=trial.by_hand),
-        versions=versions(settings.quantization),
-        files=hashes,
-        note=annotations.note(number) or None,
-        overruled=_overruled(state, trial, folder, annotations),
-        search=search_summary(state),
-        review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
-        approximate=_approximate(settings, kind, dora, written),
-        not_measured=reason or "the measurement was interrupted",
-    )
-    describe(out, result, _own_text(folder, number, card, work))
+    # Files in `out` must never be without the warning of the card.
+    with written_beside(writing, steps, work) as (beside, written):
+        with steps.taken("describe") as step:
+            hashes = file_hashes(beside, work)
+            step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
+        annotations = read_annotations(folder)
+        result = ExportRecord(
+            **records.sources(settings),
+            model_commit=commit_of(settings),
+            identity=dict(identity),
+            seed=needed(record.seed, "seed", folder.record),
+            batch_size=written.batch_size,
+            response_prefix=written.response_prefix,
+            clock=written.clock,
+            reading=folder.read_record().reading,
+            dtype=written.dtype,
+            loaded_as=written.loaded_as,
+            streamed=written.streamed,
+            not_streamed=written.not_streamed,
+            written_as=written.written_as,
+            requantized=requantize,
+            fused_experts=written.fused_experts,
+            run=folder.name,
+            kind=kind,
+            dora=dora,
+            parameters=trial.required_parameters.to_json(),
+            coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
+            figures=state.figures,
+            base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
+            trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts, by_hand=trial.by_hand),
+            versions=versions(settings.quantization),
+            files=hashes,
+            note=annotations.note(number) or None,
+            overruled=_overruled(state, trial, folder, annotations),
+            search=search_summary(state),
+            review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
+            approximate=_approximate(settings, kind, dora, written),
+            not_measured=reason or "the measurement was interrupted",
+        )
+        describe(beside, result, _own_text(folder, number, card, work))
     remember(identity, records.places(settings))
     if sets is not None:
         try:

@@ -4,7 +4,8 @@ memory."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -107,8 +108,10 @@ class _Ready:
     write: Callable[[Path], None]
 
 
-def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
-    """Write an edit: the first two steps of an export.
+@contextmanager
+def written_beside(what: Writing, steps: Steps, work: Work) -> Iterator[tuple[Path, Written]]:
+    """Write an edit: the first two steps of an export. Within the block the files lie in a folder beside `out`, so that
+    what belongs to them is written too; it takes the name of `out` when the block ends well.
 
     Raises:
         UsageError: no space, `out` there already, or what cannot be written so, or quantised again.
@@ -119,12 +122,13 @@ def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
     with steps.taken("edit") as step:
         ready = _ready(what, work)
         step.said = counted(ready.matrices, "matrix", "matrices")
-    with steps.taken("write") as step, whole_or_absent(what.out) as beside:
-        ready.write(beside)
-        keep_tokenizer_files(source_folder(what.settings), beside)
-        sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
-        step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
-    return ready.written
+    with whole_or_absent(what.out) as beside:
+        with steps.taken("write") as step:
+            ready.write(beside)
+            keep_tokenizer_files(source_folder(what.settings), beside)
+            sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
+            step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
+        yield beside, ready.written
 
 
 def _ready(what: Writing, work: Work) -> _Ready:
