@@ -61,11 +61,15 @@ def disk_words(outlook: Outlook, timed: bool = True) -> str:
     return f"run {size_words(plan.run)}{kept}, a merged export {size_words(plan.export)}; {free}"
 
 
-def time_words(outlook: Outlook) -> str:
-    """How long it takes, by an earlier run of the model or a probe."""
+def time_words(outlook: Outlook, way: str) -> str:
+    """How long it takes, by an earlier run of the model or a probe.
+
+    Args:
+        way: how it is found out where it is not known.
+    """
     plan, trials = outlook.time, outlook.settings.n_trials
     if plan is None:
-        return "not known before the first trial; heretic-tui plan --probe measures it in some 20 s"
+        return f"not known before the first trial; {way} in some 20 s"
     about, up_to = ("at most", "up to ") if plan.at_most else ("about", "")
     parts = (
         f"first trial after {duration(plan.first)}, then {counted(trials, 'trial')} of {up_to}{duration(plan.trial)}"
@@ -124,7 +128,7 @@ def plan_lines(outlook: Outlook) -> list[str]:
         "memory": memory_words(outlook)[0],
         "GPUs": gpus_words(outlook),
         "disk": disk_words(outlook),
-        "time": time_words(outlook),
+        "time": time_words(outlook, "heretic-tui plan --probe measures it"),
         "network": download_words(outlook) or "nothing to download",
     }
     lines = [

@@ -218,6 +218,27 @@ def test_markers_are_edited_and_tried_on_a_text(tmp_path: Path) -> None:
     drive(make_app(tmp_path), steps)
 
 
+def test_how_long_it_takes_is_measured_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        assert "not known before the first trial; t measures it in some 20 s" in before(app)
+        await pilot.press("t")
+        assert "is measured, " in before(app)
+        await found(pilot, app)
+        await found(pilot, app)
+        assert "time at most " in before(app)
+        assert "all 10 layers; trials that are screened or cut short take less" in before(app)
+        # One that is dropped leaves what was known.
+        await pilot.press("t", "t")
+        await found(pilot, app)
+        assert "time at most " in before(app)
+        assert "The probe was dropped." in told(app)
+
+    drive(demo_app(tmp_path, max_batch_size=4), steps)
+
+
 def test_all_that_can_be_known_of_the_demo_is_shown_before_the_start(tmp_path: Path) -> None:
     async def steps(pilot: Press, app: HereticApp) -> None:
         await found(pilot, app)
