@@ -20,9 +20,11 @@ from heretic_tui.engine.inputs.positions import stored_positions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens, WholeText, beyond
 from heretic_tui.engine.memory import halving
+from heretic_tui.engine.model.in_turn import InTurn
 from heretic_tui.engine.threads import ThreadWatch
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ModelLoaded
+from heretic_tui.words import counted
 from heretic_tui.work import ProgressReport, Work
 
 
@@ -54,6 +56,7 @@ class ChatModel:
             or convolutional state takes the padding in), all rows of a batch have one length.
         cache_works: whether rows can be decoded with a cache that transformers makes; see capabilities.py.
         threads: looks between passes at how the CPU computes; None on another device.
+        in_turn: how passes follow each other where layers lie on several devices; set by capabilities.py.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class ChatModel:
         self.threads: ThreadWatch | None = None
         # What it was loaded from: the format where that is quantised, and bytes.
         self.stored_as, self.stored_bytes = "", 0
+        self.in_turn = InTurn()
         self.work = work
         forward = inspect.signature(network.forward).parameters
         # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
@@ -237,6 +241,15 @@ class ChatModel:
         self.batch_size = max(1, rows // 2)
         self.work.note(f"out of memory at {rows} rows: batch size is now {self.batch_size}", "warning")
         return self.batch_size
+
+    def fewer_at_once(self) -> bool:
+        """Have half as many passes under way, since memory ran out. Returns whether there were several."""
+        if self.in_turn.window == 1:
+            return False
+        self.in_turn.window //= 2
+        left = counted(self.in_turn.window, "batch", "batches")
+        self.work.note(f"out of memory: {left} under way at once from now on", "warning")
+        return True
 
     # Forward pass
 

@@ -200,20 +200,22 @@ def measure_base(
     work.tell(BaselineMeasured(figures=figures, prompts=len(bad), harmless=len(good)))
     for note in metrics.notes():
         work.note(note, "warning")
-    at_once = trials_at_once(run, together)
+    at_once = trials_at_once(run, together, model.in_turn.stages)
     return Baseline(evaluation, pool, responses or (), figures, model.depth, at_once, together)
 
 
-def trials_at_once(run: RunInputs, together: bool) -> int:
+def trials_at_once(run: RunInputs, together: bool, stages: int = 1) -> int:
     """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
     asked for depends on it, so it depends on nothing that is measured.
 
     Args:
         together: whether several trials can share a batch.
+        stages: devices that layers lie on: each can have a batch in hand.
     """
     prompts = len(run.sets["bad_evaluation_prompts"])
     known = run.record.trials_at_once
-    enough = min(_TRIALS_AT_MOST, 1 + math.ceil(run.settings.max_batch_size / prompts)) if together else 1
+    lines = stages * run.settings.max_batch_size
+    enough = min(stages * _TRIALS_AT_MOST, 1 + math.ceil(lines / prompts)) if together else 1
     # Workers have so many each.
     return run.settings.trials_at_once * max(1, run.record.workers) or known or enough
 
