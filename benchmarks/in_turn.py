@@ -1,15 +1,17 @@
 """Passes in turn through pretended cards, against one pass after the other. There is no GPU in it.
 
-python -m benchmarks.in_turn --cards 2 --seconds 20
+python -m benchmarks.in_turn --cards 8 --pass-ms 80
+python -m benchmarks.in_turn --cards 2
 
-A card is a thread with a queue, which computes what it is given in its order; its share of the layers is products of
-matrices, during which torch lets other threads run. The host begins passes and reads their results as the pool does
-(engine/measuring/in_turn.py says how): it puts a pass into the queue of the first card, and waits for the oldest one
-when as many are under way as the window says. Each card needs a processor of its own.
+A card is a thread with a queue, which does what it is given in its order. With --pass-ms it waits for its share of that
+time; without, its share of the layers is products of matrices, during which torch lets other threads run, and each
+card needs an idle processor of its own. The host begins passes and reads their results as the pool does
+(engine/model/in_turn.py says how): it puts a pass into the queue of the first card, and waits for the oldest one when
+as many are under way as the window says.
 
-What the host does to begin a pass (Python, launches) is pretended by waiting, since the threads that stand for cards
-need its processor: so many milliseconds as a share of what a pass takes on the cards. Said for each share: passes a
-second with one under way and with several, and the window that would be chosen when a model is loaded.
+What the host does to begin a pass (Python, launches) is pretended by waiting: a share of what a pass takes on the
+cards. Said for each share: passes a second with one under way and with several, and the window that would be chosen
+when a model is loaded.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ _LAYERS, _HIDDEN, _ROWS = 8, 768, 48
 class Card:
     """Computes what it is given, one after the other."""
 
-    def __init__(self, layers: Sequence[Tensor]) -> None:
+    def __init__(self, layers: Sequence[Tensor], seconds: float) -> None:
         self._layers = layers
+        self._seconds = seconds
         self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -43,6 +46,9 @@ class Card:
         self._queue.put(work)
 
     def through(self, stream: Tensor) -> Tensor:
+        if self._seconds:
+            time.sleep(self._seconds)
+            return stream
         for weight in self._layers:
             stream = torch.tanh(stream @ weight)
         return stream
@@ -54,11 +60,16 @@ class Card:
 
 
 class Cards:
-    def __init__(self, number: int) -> None:
+    """
+    Args:
+        seconds: of a pass, that are waited for; 0: it is computed.
+    """
+
+    def __init__(self, number: int, seconds: float) -> None:
         torch.manual_seed(0)
         weights = [torch.randn(_HIDDEN, _HIDDEN) / _HIDDEN**0.5 for _ in range(_LAYERS)]
         each = _LAYERS // number
-        self._cards = [Card(weights[at * each : (at + 1) * each]) for at in range(number)]
+        self._cards = [Card(weights[at * each : (at + 1) * each], seconds / number) for at in range(number)]
 
     def begin(self, stream: Tensor, host: float) -> Future[Tensor]:
         """Begin a pass, which takes the host so many seconds; the first card works meanwhile."""
@@ -94,11 +105,12 @@ def rate(cards: Cards, window: int, host: float, seconds: float) -> float:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cards", type=int, default=2)
+    parser.add_argument("--pass-ms", type=float, default=0.0, help="of a pass on all cards, waited for in their place")
     parser.add_argument("--seconds", type=float, default=20.0, help="for all measurements together")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    cards, shares = Cards(options.cards), (0.0, 0.1, 0.3, 0.6, 1.0)
+    cards, shares = Cards(options.cards, options.pass_ms / 1000), (0.0, 0.1, 0.3, 0.6, 1.0)
     each = options.seconds / options.rounds / len(shares) / 2
     alone = 1 / rate(cards, 1, 0.0, each)
     print(f"{options.cards} pretended cards; a pass takes {1000 * alone:.1f} ms on them")

@@ -69,7 +69,7 @@ class WatchedLanes(TorchDispatchMode):
     """
 
     def __init__(self, parameters: Iterable[Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.events: list[tuple[str, int]] = []
         self.most = 0
         self.wrong: list[str] = []

@@ -55,7 +55,8 @@ def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tok
     counts = {name: len(rows) for name, rows in tokens.items()}
     evaluated = [counts.get(name, 0) for name in ("good_evaluation_prompts", "bad_evaluation_prompts")]
     load = Load(
-        rows=model.batch_size,
+        # Of all batches that are under way at once.
+        rows=model.in_turn.window * model.batch_size,
         longest=max((max(each) for each in lengths.values() if each), default=0),
         response=settings.max_response_length,
         evaluation=good + bad,

@@ -51,7 +51,7 @@ def test_weights_edits_and_cache_are_those_of_the_model(tmp_path: Path, kind: st
     # The direction of the embedding, of the five, is one that no trial asks for.
     assert found.edits * 4 // 5 <= bank.kept <= found.edits
     cache = RaggedCache(3, 7, 4)
-    cache.begin(torch.arange(7)[None].expand(3, 7))
+    cache.begin(torch.arange(7)[None].expand(3, 7), 7)
     network(torch.zeros(3, 7, dtype=torch.long), past_key_values=cache)
     pairs = [keys_and_values(cache, layer) for layer in range(4)]
     taken = sum(keys.nbytes + values.nbytes for keys, values in pairs)
