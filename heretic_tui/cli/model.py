@@ -6,7 +6,7 @@ import argparse
 
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings, work_apart
-from heretic_tui.errors import DONE, UsageError
+from heretic_tui.errors import DONE, HereticError, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
@@ -45,9 +45,15 @@ def _plan(options: argparse.Namespace, streams: Streams) -> int:
             # What the machine has can be told all the same.
             work.note(str(error), "warning")
         *_, outlook = survey(settings, looker, machine)
-        if options.probe and outlook.times is None and "model" not in outlook.to_fix:
-            looker.probe(settings, outlook.load, outlook.row_bytes, work)
-            *_, outlook = survey(settings, looker, machine)
+        if options.probe and outlook.times:
+            work.note(f"not probed: run {outlook.times.run} tells how long it takes")
+        elif options.probe and outlook.model and not outlook.model.problem:
+            try:
+                looker.probe(settings, outlook.load, outlook.row_bytes, work)
+                *_, outlook = survey(settings, looker, machine)
+            except HereticError as error:
+                # What follows from the files can be told all the same.
+                work.note(f"not probed: {error}", "warning")
         if options.json:
             streams.out.write_lines(to_json(plan_json(outlook), 1))
         else:

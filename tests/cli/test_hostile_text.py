@@ -61,7 +61,6 @@ EVENTS = [
     ev.TrialsTakenUp(numbers=[19]),
     ev.AnalysisEnded(error="no"),
     ev.RunTook(rows=[ev.Compared(name="a trial", unit="s", planned=None, was=1.0)]),
-    ev.WorkerChanged(worker="worker 1", state="lost", reason="no", host="there", device="cuda:0", in_hand=[3]),
     ev.Notice(text="mind this", level="warning"),
     ev.Memory(where="gpu", used=1, total=2),
     ev.StateChanged(state="paused"),

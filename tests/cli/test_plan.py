@@ -49,6 +49,16 @@ def test_how_long_it_takes_by_a_probe(heretic: Heretic, tiny_folder: Path, sets:
     assert told["unread_prompts"] == []
 
 
+def test_a_probe_that_cannot_be_costs_no_plan(
+    heretic: Heretic, tiny_folder: Path, sets: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heretic_tui.engine.session.speed_probe.memory_share", lambda device, share: 100)
+    done = heretic("plan", tiny_folder, *sets, "--probe")
+    assert done.status == 0
+    assert "not probed: a stand-in for the model takes" in done.err
+    assert "time     not known before the first trial" in done.out
+
+
 def test_sets_that_nobody_read_are_reckoned_with_usual_prompts(heretic: Heretic, tiny_folder: Path) -> None:
     told = json.loads(heretic("plan", tiny_folder, "--json").out)
     assert len(told["unread_prompts"]) == 4
