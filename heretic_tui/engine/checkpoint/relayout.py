@@ -1,9 +1,10 @@
 """Weight files as an export has them: those of the source, with some quantised matrices in 16 bits. Files keep their
-names, and tensors their order."""
+names."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -73,30 +74,50 @@ def layout_of(
             places |= dict(own)
             made[path] = _as_it_is(path, [each for name, each in own if name in anew])
             continue
-        entries: dict[str, object] = {}
-        moved: list[tuple[Stored, Stored, bool]] = []
-        at = 0
-        for name, each in own:
-            if name in gone:
-                continue
-            target, shape, dtype, size = name, each.shape, each.dtype, each.stop - each.start
-            if name in opened:
-                target, matrix = opened[name], packed[opened[name]]
-                shape, dtype = matrix.shape, matrix.dtype
-                size = matrix.empty().nbytes
-            entries[target] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + size]}
-            places[target] = Stored(shape, dtype, path, at, at + size)
-            moved.append((each, places[target], name not in anew))
-            at += size
-        header = _header(entries, _metadata(path))
-        # Offsets count from the end of the header, whose length was not known.
-        places |= {
-            name: replace(places[name], start=places[name].start + len(header), stop=places[name].stop + len(header))
-            for name in entries
-        }
-        pieces = tuple(Piece(old.start, old.stop, new.start + len(header)) for old, new, copied in moved if copied)
-        made[path] = FilePlan(at + len(header), header, pieces)
+        made[path], moved = _moved(path, own, {part: (name, packed[name]) for part, name in opened.items()}, gone, anew)
+        places |= moved
     return Layout(made, places)
+
+
+def _moved(
+    path: Path,
+    own: Sequence[tuple[str, Stored]],
+    opened: Mapping[str, tuple[str, Packed]],
+    gone: Collection[str],
+    anew: Collection[str],
+) -> tuple[FilePlan, dict[str, Stored]]:
+    """A file with other tensors, and where they lie in it.
+
+    Args:
+        own: its tensors in their order.
+        opened: what is in place of codes, by their name.
+        gone, anew: names of tensors that it will not hold, and of those that are not copied.
+    """
+    kept: list[tuple[str, Stored, Stored]] = []
+    for name, old in own:
+        if name in opened:
+            target, matrix = opened[name]
+            kept.append((target, old, Stored(matrix.shape, matrix.dtype, path, 0, matrix.empty().nbytes)))
+        elif name not in gone:
+            kept.append((name, old, replace(old, start=0, stop=old.stop - old.start)))
+    # As safetensors has them, wide numbers first: then each begins where numbers of its width can lie.
+    kept.sort(key=lambda of: -of[2].stop // max(1, math.prod(of[2].shape)))
+    entries: dict[str, object] = {}
+    at = 0
+    for target, _, new in kept:
+        entries[target] = {"dtype": new.dtype, "shape": list(new.shape), "data_offsets": [at, at + new.stop]}
+        at += new.stop
+    header = _header(entries, _metadata(path))
+    whole = {name for name, _ in opened.values()}
+    places: dict[str, Stored] = {}
+    pieces = []
+    begin = len(header)
+    for target, old, new in kept:
+        places[target] = replace(new, start=begin, stop=begin + new.stop)
+        if target not in anew and target not in whole:
+            pieces.append(Piece(old.start, old.stop, begin))
+        begin += new.stop
+    return FilePlan(begin, header, tuple(pieces)), places
 
 
 def _as_it_is(path: Path, left_out: Sequence[Stored]) -> FilePlan:

@@ -19,6 +19,7 @@ from heretic_tui.engine.anatomy.writers import Anatomy
 from heretic_tui.engine.checkpoint.misfit import build_empty
 from heretic_tui.engine.checkpoint.number_formats import encode_mxfp4
 from heretic_tui.engine.checkpoint.source import load_config
+from heretic_tui.engine.checkpoint.stored import stored_tensors
 from heretic_tui.engine.export.quantised_config import config_text
 from heretic_tui.engine.export.streamed import StreamedMerge
 from heretic_tui.parameters import Kernel, Parameters
@@ -27,7 +28,7 @@ from heretic_tui.settings.schema import Settings
 from tests.support import quantised
 from tests.support.exports import Heretic, logits_of, record_of, searched
 from tests.support.merges import all_layers, edit_in_memory, planned, stream, tensors_in, unlike
-from tests.support.model_folders import configure, refused, sharded
+from tests.support.model_folders import configure, refused, rewrite, sharded
 
 METHOD = "norm_preserving"
 SOURCES: dict[str, tuple[str, Callable[[Path], Path]]] = {
@@ -152,6 +153,20 @@ def test_a_scale_may_lie_in_another_file_than_its_matrix(requantize: bool, tmp_p
     lies = {name: path.name for path in out.glob("*.safetensors") for name in load_file(path)}
     assert index["weight_map"] == {name: lies[name] for name in sorted(lies)} or requantize
     assert lies.keys() == index["weight_map"].keys()
+
+
+def test_numbers_lie_where_numbers_of_their_width_can(tmp_path: Path) -> None:
+    source, out = quantised.save_fp8(tmp_path / "source"), tmp_path / "out"
+    dense = quantised.dense_folder(source, tmp_path / "dense")
+    # Of an odd size, and before all others of its kind.
+    odd = {"a.mtp": torch.ones(7).to(torch.float8_e4m3fn), "b.mtp": torch.ones(3, dtype=torch.bfloat16)}
+    rewrite(source, lambda tensors: {**tensors, **odd})
+    exported(source, out, dense, requantize=False)
+    for name, stored in stored_tensors(out).items():
+        width = {"F32": 4, "BF16": 2, "F8_E4M3": 1}[stored.dtype]
+        assert stored.start % width == 0, name
+    found = tensors_in(out)
+    assert all(torch.equal(bits(found[name]), bits(tensor)) for name, tensor in odd.items())
 
 
 def test_a_trial_that_edits_nothing_quantised_changes_nothing_of_it(tmp_path: Path) -> None:
