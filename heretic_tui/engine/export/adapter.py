@@ -112,7 +112,7 @@ def _put_on(network: nn.Module, writers: Mapping[str, Writer], rank: int, dora: 
 
     adapted = put(matrices, stacks)
     left_out = _left_out(adapted, writers)
-    if left_out and stacks and all(isinstance(writers[name].module, nn.Linear) for name in left_out):
+    if left_out and stacks and all(_plain(writers[name]) for name in left_out):
         # In families with experts PEFT takes some names for those that experts had in older versions of transformers,
         # and leaves the matrices alone that have them now. As parameters it takes them under any name.
         adapted.unload()
@@ -124,6 +124,11 @@ def _put_on(network: nn.Module, writers: Mapping[str, Writer], rank: int, dora: 
     if left_out:
         raise UsageError(f"PEFT takes no adapter for {left_out[0]}: export merged weights")
     return adapted
+
+
+def _plain(writer: Writer) -> bool:
+    """Whether a matrix is a parameter as it is: one of bitsandbytes is a row of codes."""
+    return isinstance(writer.module, nn.Linear) and writer.module.weight.is_floating_point()
 
 
 def _left_out(adapted: Adapted, writers: Mapping[str, Writer]) -> list[str]:

@@ -228,12 +228,16 @@ def test_a_run_of_an_older_version_is_exported_from_memory(
 ) -> None:
     searched(heretic, tiny_folder, sets)
     (run,) = (tmp_path / "runs").iterdir()
+    done = heretic("export", "model", "--trial", "0", tmp_path / "streamed")
+    assert done.status == 0, done.err
     (run / "writers.safetensors").unlink()
     done = heretic("export", "model", "--trial", "0", tmp_path / "out")
     assert done.status == 0, done.err
     reason = "the run's folder does not hold what was found of its layers, as with older versions"
     assert reason in done.err
     assert record_of(tmp_path / "out")["not_streamed"] == reason
+    assert record_of(tmp_path / "streamed")["streamed"] is True
+    assert record_of(tmp_path / "streamed")["files"] == record_of(tmp_path / "out")["files"], "bytes are the same"
     assert not (run / "writers.safetensors").exists(), "an export writes nothing to the run"
     # A record of before does not say how its files were written: from memory.
     older = json.loads((tmp_path / "out" / "reproduce.json").read_text())
