@@ -47,7 +47,8 @@ class Origin:
         parameters: names in the network.
         kind: the same for origins that are converted alike; None where a tensor is a parameter as it is.
         stacked: whether the sources are the matrices of one parameter, one after the other.
-        alone: whether the source is one of such matrices, and the parameter a stack of that one.
+        alone: whether the source is one of such matrices, and the parameter a stack of that one, twice: for a stack of
+            one BLAS computes in another order than for several, and sums differ in their last bits.
     """
 
     sources: tuple[str, ...]
@@ -75,7 +76,7 @@ class Origin:
                 (source,),
                 (parameter,),
                 self.kind,
-                lambda found: {parameter: found[source][None]},
+                lambda found: {parameter: torch.stack([found[source]] * 2)},
                 lambda changed: {source: changed[parameter][0]},
                 alone=True,
             )
@@ -209,6 +210,7 @@ class _Rules:
             lambda found: self._forward(target, members, found),
             lambda changed: self._back(changed, sources, pattern),
             stacked=not others
+            and len(sources) > 1
             and all(shape == (len(sources), *each.shape) for each in empty.values())
             and self._stacks(target, members),
         )

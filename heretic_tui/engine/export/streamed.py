@@ -288,10 +288,10 @@ def _unit_of(name: str) -> str:
 
 
 def _for(origin: Origin, writer: Writer) -> Writer:
-    """The writer as it is with what an origin gives: of experts that are edited one by one, a stack of one."""
+    """The writer as it is with what an origin gives: of experts that are edited one by one, a stack of one, twice."""
     if writer.stack is None or not origin.alone:
         return writer
-    return replace(writer, stack=replace(writer.stack, experts=1))
+    return replace(writer, stack=replace(writer.stack, experts=2))
 
 
 def _check_dtypes(origin: Origin, tensors: Mapping[str, Held]) -> None:

@@ -329,7 +329,7 @@ def test_what_is_quantised_can_be_quantised_again(tmp_path: Path, folder: Path) 
         await known(pilot, app)
         rows = app.screen.query_one("#forms", LineTable).rows
         assert [row.cells for row in rows][:2] == [
-            ("(●) merged model", "exact", "≈538 MB"),
+            ("(●) merged model", "exact", "≈269 MB"),
             ("( ) merged model, MXFP4 again", "approximate", "200 MB"),
         ]
         assert "the rest MXFP4 as it was" in " ".join(shown(app, "#form-words").split())
