@@ -193,8 +193,8 @@ def _best(model: ChatModel, work: Callable[[], object]) -> float:
 def _seconds(model: ChatModel, work: Callable[[], object]) -> float:
     start = time.perf_counter()
     work()
-    if model.device.type == "cuda":
-        torch.cuda.synchronize(model.device)
+    if model.device.type != "cpu":
+        torch.accelerator.synchronize(model.device)
     return max(1e-9, time.perf_counter() - start)
 
 
