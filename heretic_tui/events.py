@@ -395,6 +395,10 @@ class Memory(Event):
     total: int
 
 
+# States of a worker that has its model.
+AT_WORK = ("waits", "measuring", "paused")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerChanged(Event):
     """How a worker is that measures trials.
@@ -406,6 +410,8 @@ class WorkerChanged(Event):
         in_hand: numbers of the trials that it measures.
         done: how many it has measured, or looked at.
         used, total: bytes of memory, of its GPUs or of its process and machine.
+        load: percent of what its GPUs, or its share of the processors, can do; None where that is not known.
+        temperature: of its hottest GPU, in degrees Celsius; None where there is none.
     """
 
     type = "worker_changed"
@@ -420,6 +426,8 @@ class WorkerChanged(Event):
     tokens_per_second: float = 0.0
     used: int = 0
     total: int = 0
+    load: float | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

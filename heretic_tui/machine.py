@@ -36,10 +36,12 @@ class Gpu:
         used, total: bytes of its memory.
         temperature: degrees Celsius.
         power, power_limit: watts.
+        uuid: its name among all GPUs.
     """
 
     index: int
     name: str
+    uuid: str | None = None
     busy: float | None = None
     used: int | None = None
     total: int | None = None
@@ -185,6 +187,7 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
     return Gpu(
         index=index,
         name=_text(nvml.nvmlDeviceGetName(handle)),
+        uuid=_or_none(lambda: _text(nvml.nvmlDeviceGetUUID(handle)), nvml),
         busy=busy,
         used=int(memory.used) if memory else None,
         total=int(memory.total) if memory else None,

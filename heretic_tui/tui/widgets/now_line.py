@@ -8,6 +8,7 @@ from rich.text import Text
 
 from heretic_tui.events import PHASES
 from heretic_tui.figures import in_tables
+from heretic_tui.report.workers import totals
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.themes import Looks, looks
@@ -48,6 +49,10 @@ def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     parts = [*_review(view, look), *_step(view, look), (best_words(state), f"bold {look.good}")]
     if state.screens and state.finished:
         parts.append((f"{state.decoded} of {state.finished} decoded", look.dim))
+    if view.alive and view.timed and state.phase == "search" and state.workers:
+        rate = state.trials_a_minute()
+        by_rate = f", {rate:.3g} trials a minute" if rate else ""
+        parts.append((f"workers: {totals(state.workers.values())}{by_rate}", look.dim))
     if view.timed and state.opened and state.opened.time:
         # How long a run took that was killed is not known.
         end = time.time() if view.alive else state.ended
