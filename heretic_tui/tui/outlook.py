@@ -9,6 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -213,7 +214,9 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
         key: Finding("looking") for key in ("model", *SETS) if key != "model" or settings.model
     }
     known = Outlook(settings, findings)
-    known = replace(known, facts=model_facts(settings.model), findings={**findings, **_places(settings)})
+    known = replace(
+        known, facts=model_facts(settings.model), findings={**findings, **_places(settings), **_ray(settings)}
+    )
     known = _with(known, "model", _named_model(settings))
     if lacking := lacking_for_quantization(settings):
         known = _with(known, "quantization", Finding("bad", "cannot be used", lacking))
@@ -397,6 +400,13 @@ def _places(settings: Settings) -> dict[str, Finding]:
     if not os.access(there, os.W_OK | os.X_OK):
         return {"runs_dir": Finding("bad", "", f"{there} cannot be written to")}
     return {}
+
+
+def _ray(settings: Settings) -> dict[str, Finding]:
+    """What workers need, where it is not there."""
+    if settings.workers == "0" or find_spec("ray") is not None:
+        return {}
+    return {"workers": Finding("bad", "no Ray", "Workers need Ray: pip install 'heretic-tui[cluster]'.")}
 
 
 def to_fix_words(outlook: Outlook) -> str:
