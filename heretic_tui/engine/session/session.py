@@ -292,7 +292,7 @@ class Session:
             self._end_crew()
         if start is not None:
             self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
-        if self.workbench is None and not self._by_workers:
+        if self.workbench is None and start is None:
             # What was loaded before the run ended takes memory.
             free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
