@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +15,7 @@ from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.in_turn import InTurn, Lane, found_in_turn, passes_at_once, stages_of
 from heretic_tui.events import Event, Notice
 from heretic_tui.work import Work
+from tests.support.pretended_cuda import PretendedCuda, Stream
 
 
 def test_the_stages_are_the_devices_in_the_order_of_the_layers() -> None:
@@ -58,3 +61,49 @@ def test_a_lane_is_used_again_when_its_pass_was_waited_for_and_after_a_failure()
     with in_turn.begun(), in_turn.begun():
         pass
     assert len(made) == 2
+
+
+def on_cards(*cards: int) -> list[Any]:
+    """Layers that say that they lie on cards."""
+    return [
+        SimpleNamespace(parameters=lambda card=card: iter([SimpleNamespace(device=torch.device("cuda", card))]))
+        for card in cards
+    ]
+
+
+def test_a_lane_has_queues_of_its_own_on_every_card_behind_the_ordinary_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = PretendedCuda(2)
+    ordinary = dict(cuda.streams)
+    with monkeypatch.context() as patch:
+        cuda.put_in_place(patch)
+        lanes = [Lane([torch.device("cuda", 0), torch.device("cuda", 1)]) for _ in range(2)]
+        seen: list[Stream] = []
+        for lane in lanes:
+            with lane.enqueue():
+                assert cuda.device == 0
+                seen += cuda.streams.values()
+            assert cuda.streams == ordinary
+            assert cuda.device == 0
+        assert len({*seen, *ordinary.values()}) == 6
+        assert [stream.waits_for for stream in seen] == [[ordinary[0]], [ordinary[1]]] * 2
+        assert cuda.waited == [], "to begin a pass is to wait for nothing"
+        lanes[1].wait()
+        assert cuda.waited == seen[2:]
+        with pytest.raises(RuntimeError, match="no memory"), lanes[1].enqueue():
+            raise RuntimeError("no memory")
+        assert cuda.streams == ordinary
+        lanes[1].wait()
+        lanes[0].wait()
+        assert cuda.waited == [*seen[2:], *seen[2:], *seen[:2]]
+
+
+@pytest.mark.parametrize(("host", "cards", "window"), [(0.01, 0.5, 3), (0.2, 0.4, 2), (0.4, 0.2, 1)])
+def test_how_many_are_under_way_is_measured_where_layers_lie_on_several_cards(
+    monkeypatch: pytest.MonkeyPatch, host: float, cards: float, window: int
+) -> None:
+    cuda, layers = PretendedCuda(3), on_cards(0, 0, 1, 2)
+    network: Any = SimpleNamespace(parameters=lambda: (next(layer.parameters()) for layer in layers))
+    with monkeypatch.context() as patch:
+        cuda.put_in_place(patch)
+        found = found_in_turn(network, layers, cuda.computes(host, cards))
+    assert (found.stages, found.window) == (3, window)
