@@ -39,8 +39,9 @@ class Card:
     def __init__(self, layers: Sequence[Tensor], seconds: float) -> None:
         self._layers = layers
         self._seconds = seconds
-        self._queue: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        threading.Thread(target=self._run, daemon=True).start()
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
     def give(self, work: Callable[[], None]) -> None:
         self._queue.put(work)
@@ -53,10 +54,14 @@ class Card:
             stream = torch.tanh(stream @ weight)
         return stream
 
+    def close(self) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
     def _run(self) -> None:
         with torch.inference_mode():
-            while True:
-                self._queue.get()()
+            while work := self._queue.get():
+                work()
 
 
 class Cards:
@@ -85,6 +90,10 @@ class Cards:
         self._cards[0].give(lambda: at(0, stream))
         time.sleep(host)
         return result
+
+    def close(self) -> None:
+        for card in self._cards:
+            card.close()
 
 
 def rate(cards: Cards, window: int, host: float, seconds: float) -> float:
@@ -124,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # A pass that is begun and waited for takes what the slower of host and cards takes.
         chosen = passes_at_once(window, host, max(host, alone))
         print(f"{share:.1f} | {one:.1f} | {several:.1f} | {several / one:.2f} | {chosen}")
+    cards.close()
 
 
 if __name__ == "__main__":
