@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from heretic_tui.run.exports import ExportRecord
 _VLLM_RANK = 16
 _VLLM_RANKS = (32, 64, 128, 256, 320, 512)
 _IN_LLAMA_CPP = "the lines with python in the folder of llama.cpp; once there: pip install -r requirements.txt"
+# Columns that lines stand in below the name of their tool, and what a shell takes for one word.
+_INDENT = 2
+_WORD = re.compile(r"""(?:[^\s'"]|'[^']*'|"[^"]*")+""")
 _SERVING = 'pip install "transformers[serving]"'
 
 
@@ -76,10 +80,12 @@ def _adapter(record: ExportRecord, out: str, base: str, uploaded: bool) -> list[
             (
                 "from transformers import AutoModelForCausalLM",
                 "from peft import PeftModel",
-                f"model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained({base!r}), {out!r})",
+                f"original = AutoModelForCausalLM.from_pretrained({base!r})",
+                f"model = PeftModel.from_pretrained(original, {out!r})",
             ),
             "in Python",
-        )
+        ),
+        NextLines("transformers", note="serves no adapters: export the trial as a merged model for it"),
     ]
     if record.dora:
         why = "knows no DoRA: export the trial as a merged model for it"
@@ -159,3 +165,28 @@ def as_lines(found: Sequence[NextLines], width: int = 13) -> list[str]:
         texts = [*each.lines, f"({each.note})"] if each.lines and each.note else [*each.lines] or [each.note]
         lines += [f"{'' if at else each.tool:{width}}{text}" for at, text in enumerate(texts)]
     return lines
+
+
+def folded_lines(found: Sequence[NextLines], width: int) -> list[str]:
+    """The same for a narrow pane: each tool's lines below its name. A line that is too long goes on with a backslash,
+    as shells read it."""
+    lines = []
+    for each in found:
+        shell = each.tool != "PEFT"
+        lines += [each.tool] if each.lines else []
+        for line in each.lines:
+            lines += _folded(line, width - 2 * _INDENT) if shell else [f"{'':{_INDENT}}{line}"]
+        note = f"({each.note})" if each.lines else f"{each.tool} {each.note}"
+        indent = " " * (_INDENT if each.lines else 0)
+        lines += textwrap.wrap(note, width, initial_indent=indent, subsequent_indent=indent) if each.note else []
+    return lines
+
+
+def _folded(line: str, width: int) -> list[str]:
+    rows = [""]
+    for word in _WORD.findall(line):
+        if rows[-1] and len(rows[-1]) + len(word) + len("  \\") > width:
+            rows.append("")
+        rows[-1] += f" {word}" if rows[-1] else word
+    marked = [f"{row} \\" for row in rows[:-1]] + rows[-1:]
+    return [f"{'':{_INDENT if at == 0 else 2 * _INDENT}}{row}" for at, row in enumerate(marked)]

@@ -100,8 +100,7 @@ class Settings(BaseModel):
     quantization: Literal["none", "bnb_8bit", "bnb_4bit"] = _setting(
         "none",
         "Model",
-        "weights by bitsandbytes: bnb_8bit (int8 rows, half of the memory), bnb_4bit (NF4 with double quantisation, a "
-        "third or less); figures differ from those of whole weights",
+        "weights by bitsandbytes: bnb_8bit (about half of the memory), bnb_4bit (NF4, about a third); figures differ",
     )
     device_map: str = _setting("auto", "Model", "where the layers go: auto, balanced, sequential, or one device")
     max_memory: dict[str, str] | None = _setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import torch
 from transformers import (
@@ -14,7 +15,7 @@ from transformers import (
 )
 
 from heretic_tui.control import Aborted
-from heretic_tui.engine.anatomy.few_bits import multiply_whole, taken, usually_left
+from heretic_tui.engine.anatomy.few_bits import multiply_whole, taken, usually_left, whole_matrix
 from heretic_tui.engine.checkpoint.misfit import LoadingInfo, Report, build_empty, refuse_misfit, with_report
 from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.source import (
@@ -235,9 +236,16 @@ def _refuse_blank(network: torch.nn.Module, layers: Iterable[torch.nn.Module]) -
 
 
 def _is_blank(module: torch.nn.Module) -> bool:
-    matrices = [weight for weight in module.parameters() if weight.ndim > 1 and weight.is_floating_point()]
-    # Nearly always the first few tell.
-    return bool(matrices) and not any(weight[:1].any() or weight.any() for weight in matrices)
+    whole = (weight for weight in module.parameters() if weight.ndim > 1 and weight.is_floating_point())
+    opened = (whole_matrix(child) for child in module.modules() if isinstance(child, torch.nn.Linear))
+    matrices = chain(whole, (weight for weight in opened if weight is not None))
+    some = False
+    for weight in matrices:
+        some = True
+        # Nearly always the first row of the first tells.
+        if weight[:1].any() or weight.any():
+            return False
+    return some
 
 
 def _one_token_test(model: ChatModel) -> None:

@@ -202,8 +202,8 @@ def _streamed(what: Writing, packing: Packing | None, work: Work) -> _Ready:
 
 
 def _find_directions(what: Writing, work: Work) -> Written:
-    """Find in the folder what it does not hold, with the model in memory, and let that go."""
-    found = _facts(_open_bench(what, work))
+    """Find in the folder what it does not hold, with the model in memory as the run had it, and let that go."""
+    found = _facts(_open_bench(what, what.settings, work))
     free_memory()
     return found
 
@@ -227,7 +227,11 @@ def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | Non
     def check(model: ChatModel) -> None:
         check_space(what.out, model.describe("none").weight_bytes)
 
-    bench = _open_bench(what, work, check)
+    whole = what.settings.model_copy(update={"quantization": "none"})
+    if what.sets is not None and what.settings.quantization != "none":
+        # Directions are those of the quantised model.
+        _find_directions(what, work)
+    bench = _open_bench(what, whole, work, check)
     edits = bench.edits(what.parameters)
     edit_weights(bench.model, edits)
 
@@ -242,7 +246,7 @@ def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | Non
 
 
 def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
-    bench = _open_bench(what, work)
+    bench = _open_bench(what, what.settings, work)
     edits = bench.edits(what.parameters)
     method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
@@ -254,9 +258,10 @@ def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     return _Ready(len(edits), written, lambda out: save_adapter(adapted, bench.model, out))
 
 
-def _open_bench(what: Writing, work: Work, check: Callable[[ChatModel], None] | None = None) -> EditBench:
-    whole = what.settings.model_copy(update={"quantization": "none"}) if what.kind == "merged" else what.settings
-    return open_edit_bench(RunInputs.of(whole, what.sets or {}, what.folder, own=what.sets is not None), work, check)
+def _open_bench(
+    what: Writing, settings: Settings, work: Work, check: Callable[[ChatModel], None] | None = None
+) -> EditBench:
+    return open_edit_bench(RunInputs.of(settings, what.sets or {}, what.folder, own=what.sets is not None), work, check)
 
 
 def _facts(bench: EditBench) -> Written:

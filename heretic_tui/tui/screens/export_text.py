@@ -12,7 +12,7 @@ from heretic_tui.events import EXPORT_STEPS, Coverage, ExportStep, ModelLoaded, 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import short_path
 from heretic_tui.report.lines import export_step_words
-from heretic_tui.report.next_lines import as_lines, next_lines
+from heretic_tui.report.next_lines import folded_lines, next_lines
 from heretic_tui.report.tolerance import compared, tolerance_words
 from heretic_tui.run.card_text import BEGIN, END
 from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures
@@ -27,6 +27,8 @@ from heretic_tui.words import bits_of, duration, plain, size_words
 NOT_FOR_EXPORT = "its refusals are an estimate; d on Trials decodes it"
 _BAR = 10
 _STEP_WIDTH = 27
+# Columns of the pane on a terminal of 120, beside a scroll bar.
+_USE_WIDTH = 54
 # Figures of adapters are float32, whatever the model's are.
 _ADAPTER_BYTES = 4
 
@@ -297,7 +299,7 @@ def _use_text(job: ExportJob, record: ExportRecord, base: str | None, look: Look
     uploaded = bool(job.end and job.end.url)
     place = "/".join(job.end.url.split("/")[-2:]) if job.end and job.end.url else job.out
     text = Text("\nTo use it\n", f"bold {look.dim}")
-    for line in as_lines(next_lines(record, place, base, uploaded=uploaded)):
+    for line in folded_lines(next_lines(record, place, base, uploaded=uploaded), _USE_WIDTH):
         text.append(f"{plain(line)}\n", look.ink)
     return text
 

@@ -3,6 +3,7 @@ edited."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,13 @@ from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.load import load_model
+from heretic_tui.errors import UsageError
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 from tests.support import tiny_models
 from tests.support.definitions import METHODS, by_definition, unit
+from tests.support.model_folders import rewrite
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
 QUANTIZATIONS = ("bnb_8bit", "bnb_4bit")
@@ -74,6 +77,26 @@ def test_in_8_bits_a_row_is_the_same_whatever_is_beside_it_and_large_inputs_are_
     torch.testing.assert_close(live(outlier)[1], outlier[1] @ whole.T, rtol=1e-4, atol=1.0)
 
 
+def test_in_8_bits_inputs_are_still_moved_where_layers_are_spread_over_devices() -> None:
+    from accelerate.hooks import ModelHook, add_hook_to_module  # type: ignore[import-untyped]
+
+    moved: list[Tensor] = []
+
+    class Moves(ModelHook):  # type: ignore[misc]  # accelerate has no types
+        def pre_forward(self, module: nn.Module, *given: Tensor, **named: Tensor) -> Any:
+            moved.extend(given)
+            return given, named
+
+    torch.manual_seed(7)
+    weight, x = torch.randn(32, 64), torch.randn(2, 64)
+    live = bitsandbytes.nn.Linear8bitLt(64, 32, bias=False, has_fp16_weights=False)
+    live.weight = bitsandbytes.nn.Int8Params(weight.clone(), requires_grad=False)
+    live = add_hook_to_module(live.to("cpu").eval(), Moves())
+    multiply_whole(live)
+    assert torch.equal(live(x), eight_bits(weight)(x))
+    assert moved[0] is x
+
+
 @pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("bias", [False, True])
 def test_an_8_bit_matrix_is_edited_as_it_computes(bias: bool, name: str) -> None:
@@ -109,22 +132,7 @@ def test_a_loaded_model_in_few_bits_is_that_of_its_files(tmp_path: Path, quantiz
 @pytest.fixture(scope="module")
 def fitting(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random model whose sizes all products take."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    folder = tmp_path_factory.mktemp("fitting") / "model"
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=tiny_models.VOCABULARY, hidden_size=64, intermediate_size=128, num_attention_heads=4,
-        num_hidden_layers=3, pad_token_id=260, eos_token_id=256, bos_token_id=None,
-    )  # fmt: skip
-    network = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            if parameter.ndim == 2:
-                parameter.mul_(4.0)
-    network.save_pretrained(folder)
-    tiny_models.tokenizer().save_pretrained(folder)
-    return folder
+    return tiny_models.save_fitting(tmp_path_factory.mktemp("fitting") / "model")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -180,3 +188,11 @@ def test_weights_take_the_memory_that_was_said(fitting: Path, quantization: str,
     stored = model.describe(quantization).weight_bytes - whole
     assert stored == taken * bits // 8
     assert stored < taken * BYTES[bits] < 1.05 * stored
+
+
+@pytest.mark.parametrize("quantization", QUANTIZATIONS)
+def test_a_layer_of_zeros_is_refused_in_few_bits_too(fitting: Path, tmp_path: Path, quantization: str) -> None:
+    folder = Path(shutil.copytree(fitting, tmp_path / "model"))
+    rewrite(folder, lambda tensors: {name: t.zero_() if ".layers.1." in name else t for name, t in tensors.items()})
+    with pytest.raises(UsageError, match="nothing but zeros in layer 1: their file is not whole"):
+        loaded(folder, quantization)
