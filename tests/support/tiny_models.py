@@ -86,7 +86,7 @@ def save(folder: Path, kind: str = "llama", template: str | None = TEMPLATE, **o
 
 
 def save_fitting(folder: Path) -> Path:
-    """A model folder whose matrices are of sizes that bitsandbytes multiplies in 4 bits on any CPU."""
+    """A model folder whose matrices are of sizes that all of bitsandbytes' products take, as those of usual models."""
     torch.manual_seed(0)
     made = LlamaForCausalLM(LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_attention_heads=4, num_hidden_layers=3,

@@ -34,11 +34,6 @@ def parameters_taken(network: PreTrainedModel) -> int:
     return sum(rows * columns for rows, columns in taken(network).values())
 
 
-def usually_left(network: PreTrainedModel) -> list[str]:
-    """What bitsandbytes leaves whole by itself."""
-    return get_keys_to_not_convert(network)
-
-
 def numbers(parameter: nn.Parameter) -> int:
     """How many weights a parameter holds: those in 4 bits lie two in a byte."""
     state = getattr(parameter, "quant_state", None)
@@ -56,24 +51,9 @@ def whole_matrix(module: nn.Module) -> Tensor | None:
         return found.float()
     if type(module).__name__ != "Linear4bit":
         return None
-    state = stored.quant_state  # type: ignore[attr-defined]
-    if getattr(state, "packing_format_for_cpu", False):
-        return _from_outputs(module)
     from bitsandbytes.functional import dequantize_4bit
 
-    return dequantize_4bit(stored.data, state).float()
-
-
-def _from_outputs(module: nn.Module) -> Tensor:
-    """W from what the module makes of unit vectors. On CPUs with AVX512-BF16 bitsandbytes rearranges the stored bytes
-    at the first forward pass, and its own dequantisation then reads them wrongly."""
-    size, bias = module.in_features, module.bias
-    assert isinstance(size, int)
-    assert bias is None or isinstance(bias, Tensor)
-    with torch.inference_mode():
-        columns: Tensor = module(torch.eye(size, dtype=torch.bfloat16))
-    weight = columns.float().T
-    return weight.contiguous() if bias is None else weight - bias.float()[:, None]
+    return dequantize_4bit(stored.data, stored.quant_state).float()  # type: ignore[attr-defined]
 
 
 def _scales(module: nn.Module) -> Tensor:
@@ -85,14 +65,20 @@ def _scales(module: nn.Module) -> Tensor:
     return scales
 
 
-def multiply_whole(network: nn.Module) -> None:
-    """Let 8-bit matrices be multiplied with inputs as they are.
+def set_products(network: nn.Module) -> None:
+    """Let quantised matrices be opened for each product, and multiplied with inputs as they are.
 
-    bitsandbytes rounds inputs to 8 bits too, but for columns in which any row of the batch has a large entry. What a
-    prompt gives would then depend on the others in its batch, by far more than rounding, and edits, which see inputs as
-    they are, would leave some of the direction behind. Inputs that float16 does not hold would be lost.
+    With 8-bit ones bitsandbytes rounds inputs to 8 bits too, but for columns in which any row of the batch has a large
+    entry. What a prompt gives would then depend on the others in its batch, by far more than rounding, and edits, which
+    see inputs as they are, would leave some of the direction behind. Inputs that float16 does not hold would be lost.
+
+    Of 4-bit ones it rearranges the bytes at the first product on a CPU that multiplies bfloat16: for small batches that
+    is faster, but only some sizes can be multiplied then, and its own dequantisation, which adapters that rescale rows
+    are measured with, reads something else.
     """
     for module in network.modules():
+        if type(module).__name__ == "Linear4bit":
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
         if type(module).__name__ == "Linear8bitLt":
             # accelerate puts what moves inputs between devices around this.
             name = "_old_forward" if hasattr(module, "_hf_hook") else "forward"

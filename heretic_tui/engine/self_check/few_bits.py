@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import nn
 
-from heretic_tui.engine.anatomy.few_bits import multiply_whole
+from heretic_tui.engine.anatomy.few_bits import set_products
 
 # Rows and columns of the product: such as all back ends take.
 _ROWS, _COLUMNS = 64, 128
@@ -46,7 +46,7 @@ def try_few_bits() -> FewBits:
 
     def apart(layer: nn.Module) -> float:
         layer = layer.to(device).eval()
-        multiply_whole(layer)
+        set_products(layer)
         with torch.inference_mode():
             found = layer(given.to(device)).float().cpu()
         return float((found - whole).norm() / whole.norm())
