@@ -29,6 +29,11 @@ def taken(network: PreTrainedModel) -> dict[str, tuple[int, int]]:
     }
 
 
+def usually_left(network: PreTrainedModel) -> list[str]:
+    """What bitsandbytes leaves whole by itself."""
+    return get_keys_to_not_convert(network)
+
+
 def parameters_taken(network: PreTrainedModel) -> int:
     """How many weights they hold."""
     return sum(rows * columns for rows, columns in taken(network).values())
@@ -73,8 +78,7 @@ def set_products(network: nn.Module) -> None:
     see inputs as they are, would leave some of the direction behind. Inputs that float16 does not hold would be lost.
 
     Of 4-bit ones it rearranges the bytes at the first product on a CPU that multiplies bfloat16: for small batches that
-    is faster, but only some sizes can be multiplied then, and its own dequantisation, which adapters that rescale rows
-    are measured with, reads something else.
+    is faster, but its own dequantisation, by which adapters that rescale rows are measured, reads something else then.
     """
     for module in network.modules():
         if type(module).__name__ == "Linear4bit":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 
@@ -14,8 +15,8 @@ from transformers import (
 )
 
 from heretic_tui.control import Aborted
-from heretic_tui.engine.anatomy.few_bits import set_products, whole_matrix
-from heretic_tui.engine.checkpoint.misfit import LoadingInfo, Report, refuse_misfit, with_report
+from heretic_tui.engine.anatomy.few_bits import set_products, taken, usually_left, whole_matrix
+from heretic_tui.engine.checkpoint.misfit import LoadingInfo, Report, build_empty, refuse_misfit, with_report
 from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
@@ -41,6 +42,10 @@ from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
+
+# Weights of a block have one scale. Where a row ends within one, bitsandbytes' dequantisation on a CPU takes wrong
+# scales, and some from beyond their end (0.50.2).
+_CPU_COLUMNS = 64
 
 
 def load_model(
@@ -103,7 +108,7 @@ def _attempt(
     """
     try:
         with bars_as_progress(work):
-            network, info = _network(settings, config, dtype, _placement(settings, dtype))
+            network, info = _network(settings, config, dtype, _placement(settings, config, dtype, work))
         left_out = refuse_misfit(network, Report.of(network, info))
         _refuse_offloaded(network, settings.quantization)
         set_products(network)
@@ -153,16 +158,18 @@ def _network(
 _SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
 
 
-def _placement(settings: Settings, dtype: str) -> dict[str, object]:
+def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: Work) -> dict[str, object]:
     options: dict[str, object] = {}
     if settings.quantization == "bnb_8bit":
         options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
     elif settings.quantization == "bnb_4bit":
+        whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, work)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.bfloat16 if dtype == "auto" else getattr(torch, dtype),
+            llm_int8_skip_modules=whole,
         )
     # Without an accelerator there is nothing to spread over, and accelerate's hooks would cost time on every call.
     if torch.accelerator.is_available() or settings.device_map != "auto":
@@ -170,6 +177,22 @@ def _placement(settings: Settings, dtype: str) -> dict[str, object]:
         if settings.max_memory:
             options["max_memory"] = {int(k) if k.isdigit() else k: v for k, v in settings.max_memory.items()}
     return options
+
+
+def _odd_matrices(settings: Settings, config: PretrainedConfig, work: Work) -> list[str] | None:
+    """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices that it opens wrongly.
+    None where there are none of the latter."""
+    network = build_empty(config, settings.trust_remote_code)
+    matrices = taken(network)
+    odd = [name for name, (_, columns) in matrices.items() if columns % _CPU_COLUMNS]
+    if not odd:
+        return None
+    work.note(
+        f"{len(odd)} of {len(matrices)} matrices are left unquantised, such as {odd[0]}: on a CPU "
+        f"bitsandbytes takes columns in multiples of {_CPU_COLUMNS}",
+        "warning",
+    )
+    return [*usually_left(network), *(f"^{re.escape(name)}$" for name in odd)]
 
 
 def _refuse_offloaded(network: torch.nn.Module, quantization: str) -> None:

@@ -113,17 +113,19 @@ def test_an_8_bit_matrix_is_edited_as_it_computes(bias: bool, name: str) -> None
 @pytest.mark.parametrize("kind", tiny_models.KINDS)
 @pytest.mark.parametrize("quantization", QUANTIZATIONS)
 def test_a_loaded_model_in_few_bits_is_that_of_its_files(tmp_path: Path, quantization: str, kind: str) -> None:
-    """Every writer stands for the matrix of the files, but for what so many bits lose, whatever its size."""
+    """Every writer stands for the matrix of the files, but for what so many bits lose; one whose columns do
+    not fill blocks of 64 is whole in 4 bits, since bitsandbytes opens it wrongly on a CPU."""
     network, model = tiny_models.network(kind), loaded(tiny_models.save(tmp_path, kind), quantization)
     described = model.describe(quantization)
     assert described.parameters == sum(parameter.numel() for parameter in network.parameters())
     assert parameters_taken(model.network) == parameters_taken(network)
     for writer in model.anatomy.writers:
         of_files = Writer(writer.layer, writer.component, writer.name, network.get_submodule(writer.name)).weight()
-        assert type(writer.module).__name__ == {"bnb_8bit": "Linear8bitLt", "bnb_4bit": "Linear4bit"}[quantization]
+        quantised = "bit" in type(writer.module).__name__
+        assert quantised == (quantization == "bnb_8bit" or writer.shape[1] % 64 == 0)
         assert writer.weight().shape == of_files.shape
         off = (writer.weight() - of_files).norm() / of_files.norm()
-        assert off < {"bnb_8bit": 0.01, "bnb_4bit": 0.15}[quantization]
+        assert off < ({"bnb_8bit": 0.01, "bnb_4bit": 0.12}[quantization] if quantised else 0.004)
 
 
 @pytest.fixture(scope="module")
