@@ -148,16 +148,17 @@ def test_what_does_not_fit_is_refused(tmp_path: Path, heretic: Heretic, sets: li
     refused(done, "do not fit on the devices")
 
 
-def test_bnb_four_bits_of_what_is_fp8(tmp_path: Path) -> None:
+@pytest.mark.parametrize("bits", [8, 4])
+def test_few_bits_of_what_is_fp8(tmp_path: Path, bits: int) -> None:
     pytest.importorskip("bitsandbytes")
     folder = quantised.save_fp8(tmp_path / "model", block=(20, 14))
     told: list[Event] = []
-    settings = Settings(model=str(folder), dtypes=["bfloat16"], quantization="bnb_4bit")
+    settings = Settings(model=str(folder), dtypes=["bfloat16"], quantization="bnb_8bit" if bits == 8 else "bnb_4bit")
     model, _ = load_model(settings, Work(told.append))
     dense = quantised.save(tmp_path / "dense")
     numbers = quantised.numbers_in(folder)
     rewrite(dense, lambda tensors: {name: numbers[name] for name in tensors})
     other, _ = load_model(settings.model_copy(update={"model": str(dense)}), Work())
     assert torch.equal(logits_of(model.network), logits_of(other.network))
-    assert any("loaded in 4 bits" in event.text for event in told if isinstance(event, Notice))
+    assert any(f"loaded in {bits} bits" in event.text for event in told if isinstance(event, Notice))
     assert json.loads((folder / "config.json").read_text())["quantization_config"]["quant_method"] == "fp8"
