@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from textual.app import ComposeResult
 from textual.widgets import Static
@@ -28,6 +28,8 @@ _COLUMNS = (
     Column("device", "device", 6),
     Column("where", "host", 0),
 )
+# Below 100 columns these give way to hosts, and to why a worker is lost.
+_NARROW = tuple(column for column in _COLUMNS if column.key not in ("memory", "device"))
 _NONE = (
     "Trials of this run are measured by one process (workers = 0). To measure on several GPUs or machines, start it "
     "again with --workers auto (one for each GPU) or --workers 2, or set workers on Setup."
@@ -62,7 +64,9 @@ class WorkersScreen(ModeScreen):
             return
         state = self.view.state
         workers = list(state.workers.values())
-        self.query_one(LineTable).set_rows([row_of(worker, self.view.glyphs) for worker in workers])
+        table = self.query_one(LineTable)
+        table.set_columns(_NARROW if self.has_class("-narrow") else _COLUMNS)
+        table.set_rows([row_of(worker, self.view.glyphs, table.columns) for worker in workers])
         pane = self.query_one("#workers-pane", Frame)
         pane.retitle(title_of(workers))
         pane.set_class(not workers, "-none")
@@ -77,7 +81,7 @@ class WorkersScreen(ModeScreen):
         return rest_words(state) if self.view.timed and self.view.alive and state.phase == "search" else ""
 
 
-def row_of(worker: ev.WorkerChanged, glyphs: Glyphs) -> Row:
+def row_of(worker: ev.WorkerChanged, glyphs: Glyphs, columns: Sequence[Column]) -> Row:
     """How a worker is, as a line of the table."""
     numbers = ",".join(map(str, worker.in_hand))
     memory = memory_words(worker.used, worker.total) if worker.total else "-"
@@ -88,11 +92,17 @@ def row_of(worker: ev.WorkerChanged, glyphs: Glyphs) -> Row:
         where = f"{where}: {plain(worker.reason)}"
     where = ours_in_ascii(where) if glyphs is ASCII else where
     rate = f"{worker.tokens_per_second:,.0f}" if worker.tokens_per_second else "-"
-    cells = (
-        plain(worker.worker), plain(worker.state), numbers or "-", f"{worker.done:,}", rate, memory,
-        load, heat, plain(worker.device) or "-", where,
-    )  # fmt: skip
-    return Row(worker.worker, cells, kinds=((1, _KINDS.get(worker.state, "bad")),))
+    cells = {
+        "worker": plain(worker.worker), "state": plain(worker.state), "in_hand": numbers or "-",
+        "done": f"{worker.done:,}", "rate": rate, "memory": memory, "load": load, "heat": heat,
+        "device": plain(worker.device) or "-", "where": where,
+    }  # fmt: skip
+    if worker.reason:
+        # It takes the room of figures that there are none of.
+        told = {"in_hand": f"{where} ({counted(worker.done, 'trial')} done)"}
+        cells = {key: text if key in ("worker", "state") else told.get(key, "") for key, text in cells.items()}
+    shown = tuple(cells[column.key] for column in columns)
+    return Row(worker.worker, shown, kinds=((1, _KINDS.get(worker.state, "bad")),))
 
 
 def memory_words(used: int, total: int) -> str:

@@ -43,7 +43,7 @@ def test_workers_have_a_line_each_and_a_screen_where_there_are_any(tmp_path: Pat
         assert [row.cells for row in table.rows] == [
             ("worker 1", "measuring", "24,26", "12", "1,840", "17 of 80 GB", "98%", "71", "cuda:0", "box"),
             ("worker 2", "loading", "-", "0", "-", "-", "-", "-", "-", "-"),
-            ("worker 3", "left out", "-", "0", "-", "-", "-", "-", "-", "box[2]: its files of [red]model are others"),
+            ("worker 3", "left out", "box[2]: its files of [red]model are others (0 trials done)", *7 * [""]),
         ]
         assert "1 of 3 measure, 1,840 tokens/s, 12 trials done" in str(frame.border_title)
         assert "7 Workers" in drawn(app)
@@ -66,7 +66,8 @@ def test_workers_fit_on_a_narrow_terminal_in_ascii(tmp_path: Path) -> None:
         await pilot.press("7")
         await settle(pilot, app)
         shown = drawn(app)
-        assert "17 of 80 GB" in shown
+        assert " 98%   71 box" in shown
+        assert "left out  box[2]: its files of [red]model are others (0 trials done)" in shown
         assert shown.isascii()
 
     drive(make_app(tmp_path, host, interface=Interface(ascii=True)), steps, size=(80, 24))
