@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
+from heretic_tui.commands import Answering
 from heretic_tui.control import Control
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Job, failures_of
@@ -64,7 +65,7 @@ class MeasuringWorker:
         self._given_up: set[int] = set()
         # What is asked beside the trials, and who answers it.
         self._asked: dict[int, Question] = {}
-        self._new: queue.SimpleQueue[Question] = queue.SimpleQueue()
+        self._new: dict[Answering, Question] = {}
         self._answers: dict[int, Answers] = {}
         self._bench: Workbench | None = None
         self._burden = Burden()
@@ -88,10 +89,9 @@ class MeasuringWorker:
         for order in orders.jobs:
             self._queue.put(order)
         for question in orders.questions:
-            self._asked[question.key] = question
-            # It knows which edit that is to be tried is the latest.
+            self._asked[question.key] = self._new[question.asked] = question
+            # It wakes a worker that is paused, and knows which edit that is to be tried is the latest.
             self._control.send(question.asked)
-            self._new.put(question)
             self._queue.put(None)
         for key in orders.withdrawn:
             if withdrawn := self._asked.get(key):
@@ -197,8 +197,9 @@ class MeasuringWorker:
         """Take each answer a step further. Returns whether there is more of it."""
         bench = self._bench
         assert bench
-        while not self._new.empty():
-            question = self._new.get()
+        while command := self._control.next_command():
+            assert isinstance(command, Answering)
+            question = self._new.pop(command)
             put_files(bench.run.folder, question.files)
             state = RunState(trials={number: TrialRecord(number, edit) for number, edit in question.trials.items()})
             work = Work(partial(self._hear_answer, question.key), self._control)
