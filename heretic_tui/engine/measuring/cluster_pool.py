@@ -167,13 +167,13 @@ class ClusterPool:
             HereticError: where the worker is lost meanwhile, or the pool is closed.
             Aborted: from the control of `work`.
         """
-        while not (ready := [m for m in self._members if m.latest.state == READY and not m.left_out]):
-            if self._closed:
-                raise HereticError(_OVER)
+        while not ((ready := self._ready()) or self._closed):
             self._see_any_is_left()
             work.checkpoint()
             self._converse()
             yield
+        if self._closed:
+            raise HereticError(_OVER)
         member = min(ready, key=lambda member: len(member.jobs) + len(member.answers))
         self._keys += 1
         key, answer, waited = self._keys, Answer(work.tell, keep), 0
@@ -200,6 +200,9 @@ class ClusterPool:
         finally:
             if member.answers.pop(key, None) and not waited and not answer.ended:
                 member.withdrawn.append(key)
+
+    def _ready(self) -> list[Member]:
+        return [member for member in self._members if member.latest.state == READY and not member.left_out]
 
     def _converse(self) -> None:
         for member in self._members:

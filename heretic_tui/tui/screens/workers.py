@@ -22,7 +22,7 @@ _COLUMNS = (
     Column("in_hand", "trials", 9),
     Column("done", "done", 5, right=True),
     Column("rate", "tokens/s", 8, right=True),
-    Column("memory", "memory", 13, right=True),
+    Column("memory", "memory", 16, right=True),
     Column("load", "load", 4, right=True),
     Column("heat", "temp", 4, right=True),
     Column("device", "device", 6),
@@ -76,8 +76,9 @@ class WorkersScreen(ModeScreen):
         """What they will take for the rest of the search, or why there are none."""
         state = self.view.state
         if not state.workers:
-            wanted = state.opened is not None and state.opened.settings.get("workers", "0") != "0"
-            return _LATER if wanted else _NONE
+            if state.opened is None:
+                return ""
+            return _LATER if state.opened.settings.get("workers", "0") != "0" else _NONE
         return rest_words(state) if self.view.timed and self.view.alive and state.phase == "search" else ""
 
 
@@ -106,10 +107,10 @@ def row_of(worker: ev.WorkerChanged, glyphs: Glyphs, columns: Sequence[Column]) 
 
 
 def memory_words(used: int, total: int) -> str:
-    """17 of 80 GB."""
-    number, unit = size_words(used).split(" ")
-    most = size_words(total)
-    return f"{number} of {most}" if most.endswith(f" {unit}") else f"{number} {unit} of {most}"
+    """17 of 80 GB, 0.738 of 25.3 GB."""
+    most, unit = size_words(total).split(" ")
+    # By the unit of all of it.
+    return f"{used / total * float(most):.3g} of {most} {unit}"
 
 
 def title_of(workers: Iterable[ev.WorkerChanged]) -> str:
@@ -117,7 +118,7 @@ def title_of(workers: Iterable[ev.WorkerChanged]) -> str:
     workers = list(workers)
     if not workers:
         return "Workers"
-    return f"Workers: {totals(workers)}, {counted(sum(worker.done for worker in workers), 'trial')} done"
+    return f"Workers: {', '.join(totals(workers))}, {counted(sum(worker.done for worker in workers), 'trial')} done"
 
 
 def rest_words(state: RunState) -> str:

@@ -50,9 +50,11 @@ def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     if state.screens and state.finished:
         parts.append((f"{state.decoded} of {state.finished} decoded", look.dim))
     if view.alive and view.timed and state.phase == "search" and state.workers:
+        measuring, *tokens = totals(state.workers.values())
         rate = state.trials_a_minute()
-        by_rate = f", {rate:.3g} trials a minute" if rate else ""
-        parts.append((f"workers: {totals(state.workers.values())}{by_rate}", look.dim))
+        # Each stands where there is room for it.
+        words = [f"workers: {measuring}", *([f"{rate:.3g} trials a minute"] if rate else []), *tokens]
+        parts += [(each, look.dim) for each in words]
     if view.timed and state.opened and state.opened.time:
         # How long a run took that was killed is not known.
         end = time.time() if view.alive else state.ended
