@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.util import find_spec
@@ -135,6 +137,20 @@ def _last_json(text: str) -> dict[str, object]:
     return {}
 
 
+@contextmanager
+def _outliving_the_terminal() -> Iterator[None]:
+    """Processes that are started within the block do not end when the terminal is closed: the run goes on then. This
+    works on any thread, and what they start is the same."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 @cache
 def _token() -> str:
     """Ray remembers the first one that a process has."""
@@ -180,14 +196,15 @@ class Cluster:
                 return cluster
             os.environ.setdefault(_TOKEN, _token())
             cluster.own = tempfile.mkdtemp(prefix="heretic-ray-")
-            # By that name, since Ray would join whatever cluster it finds on this machine.
-            start(
-                address="local",
-                num_cpus=processors(),
-                include_dashboard=False,
-                object_store_memory=needed + _STORE,
-                _temp_dir=cluster.own,
-            )
+            with _outliving_the_terminal():
+                # By that name, since Ray would join whatever cluster it finds on this machine.
+                start(
+                    address="local",
+                    num_cpus=processors(),
+                    include_dashboard=False,
+                    object_store_memory=needed + _STORE,
+                    _temp_dir=cluster.own,
+                )
         except Exception as error:
             # Whatever its processes, its sockets or the network may say.
             cluster.leave()
