@@ -10,6 +10,7 @@ python -m benchmarks.merge_memory --layers 8 --experts 16       fewer layers; ex
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import subprocess
 import sys
@@ -55,12 +56,18 @@ def write(way: str, source: Path, out: Path) -> dict[str, float]:
 
     from heretic_tui.engine.anatomy.writers import find_anatomy, stream_width
     from heretic_tui.engine.checkpoint.misfit import build_empty
+    from heretic_tui.engine.directions.by_method import MethodDirections
+    from heretic_tui.engine.directions.subspaces import of_layers
     from heretic_tui.engine.edits.bank import EditBank
     from heretic_tui.engine.edits.methods.base import edit_method
     from heretic_tui.engine.export.merged import edit_matrix
     from heretic_tui.engine.export.streamed import plan_merge
     from heretic_tui.parameters import Kernel, Parameters
     from heretic_tui.work import Work
+
+    # What is imported late is no part of it.
+    for name in ("transformers.conversion_mapping", "transformers.core_model_loading", "transformers.integrations.moe"):
+        importlib.import_module(name)
 
     method = edit_method("norm_preserving")
     network = build_empty(AutoConfig.from_pretrained(source), trust_remote_code=False)
@@ -71,7 +78,8 @@ def write(way: str, source: Path, out: Path) -> dict[str, float]:
     out.mkdir()
     with _Peak() as peak:
         if way == "streamed":
-            plan_merge(source, network, anatomy.writers, directions, method, parameters).write(out, Work())
+            found = MethodDirections(of_layers(directions))
+            plan_merge(source, network, anatomy.writers, found, method, parameters).write(out, Work())
         else:
             whole = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
             writers = find_anatomy(whole).writers

@@ -130,12 +130,14 @@ class TakeUp:
 @dataclass(frozen=True, eq=False)
 class Export:
     """Write a trial to the folder `out`, and then to the Hub repository `hub` where one is given. The token is used,
-    and neither kept nor shown. Each is itself only: one that was cancelled can be asked for again."""
+    and neither kept nor shown. Where the source is quantised, `requantize` has edited matrices quantised again. Each is
+    itself only: one that was cancelled can be asked for again."""
 
     trial: int
     out: str
     kind: Literal["merged", "adapter"] = "merged"
     dora: bool = False
+    requantize: bool = False
     hub: str | None = None
     private: bool = True
     token: str | None = field(default=None, repr=False)

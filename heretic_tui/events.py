@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -122,7 +123,13 @@ class Notice(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ModelLoaded(Event):
-    """`thinking` says whether the chat template knows `enable_thinking`."""
+    """What was loaded.
+
+    Attributes:
+        thinking: whether the chat template knows `enable_thinking`.
+        stored_as: the format of the files, where they are quantised; empty where they are not.
+        stored_bytes: what the weights take in the files that they came from; 0 where that is not known.
+    """
 
     type = "model_loaded"
     architecture: str
@@ -134,6 +141,8 @@ class ModelLoaded(Event):
     device: str
     quantization: str
     thinking: bool = False
+    stored_as: str = ""
+    stored_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,9 +151,10 @@ class Coverage(Event):
     `partly` says what keeps the edit of some from taking all of a direction out.
 
     Attributes:
-        rank_one: numbers in a LoRA of rank 1 of all that can be edited.
-        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where no adapter can hold one, None where
-            it was not told.
+        rank_one: numbers in a LoRA of rank 1 of all that can be edited; 0 where there can be none.
+        exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where none does, None where it was not
+            told.
+        no_adapter: why no adapter can hold an edit, not even nearly; empty where one can, and in older journals.
     """
 
     type = "coverage"
@@ -155,6 +165,7 @@ class Coverage(Event):
     partly: list[str] = field(default_factory=list)
     rank_one: int = 0
     exact_as: str | None = None
+    no_adapter: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +245,34 @@ class LayersAnalysed(Event):
         if len({row.separation is None for row in self.layers}) > 1:
             return "'auc' is not in all rows of 'layers'"
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """One figure of a run's plan beside what it came to; None is what is not known.
+
+    Attributes:
+        unit: s or bytes.
+        at_most: whether it was planned to be no more than that.
+    """
+
+    name: str
+    unit: str
+    planned: float | None
+    was: float | None
+    at_most: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTook(Event):
+    """The search is done: what the run took so far beside its plan."""
+
+    type = "run_took"
+    rows: list[Compared]
+
+    def problem(self) -> str | None:
+        known = (value for row in self.rows for value in (row.planned, row.was) if value is not None)
+        return None if all(0 <= value < math.inf for value in known) else "'rows' holds what is no size and no time"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,6 +402,10 @@ class Memory(Event):
     total: int
 
 
+# States of a worker that has its model.
+AT_WORK = ("waits", "measuring", "paused")
+
+
 @dataclass(frozen=True, kw_only=True)
 class WorkerChanged(Event):
     """How a worker is that measures trials.
@@ -374,6 +417,8 @@ class WorkerChanged(Event):
         in_hand: numbers of the trials that it measures.
         done: how many it has measured, or looked at.
         used, total: bytes of memory, of its GPUs or of its process and machine.
+        load: percent of what its GPUs, or its share of the processors, can do; None where that is not known.
+        temperature: of its hottest GPU, in degrees Celsius; None where there is none.
     """
 
     type = "worker_changed"
@@ -388,6 +433,8 @@ class WorkerChanged(Event):
     tokens_per_second: float = 0.0
     used: int = 0
     total: int = 0
+    load: float | None = None
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

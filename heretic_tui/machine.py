@@ -5,6 +5,7 @@ psutil and the NVIDIA driver's library are loaded when they are first asked, on 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import threading
 import time
@@ -35,10 +36,12 @@ class Gpu:
         used, total: bytes of its memory.
         temperature: degrees Celsius.
         power, power_limit: watts.
+        uuid: its name among all GPUs.
     """
 
     index: int
     name: str
+    uuid: str | None = None
     busy: float | None = None
     used: int | None = None
     total: int | None = None
@@ -184,6 +187,7 @@ def _gpu(nvml: ModuleType, index: int) -> Gpu:
     return Gpu(
         index=index,
         name=_text(nvml.nvmlDeviceGetName(handle)),
+        uuid=_or_none(lambda: _text(nvml.nvmlDeviceGetUUID(handle)), nvml),
         busy=busy,
         used=int(memory.used) if memory else None,
         total=int(memory.total) if memory else None,
@@ -235,6 +239,16 @@ def nvidia_driver() -> Driver | None:
 def processors() -> int:
     """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def processor_name() -> str:
+    """The model of the processor, as far as the system tells."""
+    # Where Linux tells it; elsewhere it is asked through the standard library, which there knows the family alone.
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        if found := next((line for line in lines if line.startswith("model name")), None):
+            return found.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def disk_free(path: str | Path) -> int | None:

@@ -12,6 +12,7 @@ import select
 import stat
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -49,6 +50,16 @@ class Output:
     def write_lines(self, *lines: str) -> None:
         """Write each as a line of its own."""
         self.write("".join(f"{line}\n" for line in lines))
+
+    def write_hanging(self, indent: int, *lines: str) -> None:
+        """Write each as a line of its own; on a terminal that is too narrow for it broken between words, with so many
+        blanks before all but its first part. (What other programs read is not broken.)"""
+        if os.isatty(self._descriptor):
+            room = max(indent + 20, self.width)
+            blanks = " " * indent
+            broken = [textwrap.wrap(line, room, subsequent_indent=blanks, break_on_hyphens=False) for line in lines]
+            lines = tuple(part for parts in broken for part in parts or [""])
+        self.write_lines(*lines)
 
     def erase_line(self) -> None:
         """Delete the line that the cursor is in; only on terminals where `moves` is true."""

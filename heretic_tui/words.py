@@ -29,6 +29,12 @@ def quantity(number: float) -> str:
     return f"{number:,.0f}"
 
 
+def bits_of(quantization: str) -> int:
+    """Bits of a weight, by the setting `quantization`; 16 where they are whole."""
+    found = re.search(r"(\d+)bit", quantization)
+    return int(found[1]) if found else 16
+
+
 def done_of(done: int, planned: int) -> str:
     """31 of 60 done; 118 done, 60 planned where there are more than that."""
     return f"{done} of {planned} done" if done <= planned else f"{done} done, {planned} planned"

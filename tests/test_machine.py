@@ -58,6 +58,9 @@ class Driver(ModuleType):
     def nvmlDeviceGetName(self, handle: int) -> object:
         return b"H100" if handle else "H100"
 
+    def nvmlDeviceGetUUID(self, handle: int) -> object:
+        return b"GPU-1" if handle else "GPU-0"
+
     def nvmlDeviceGetMemoryInfo(self, handle: int) -> object:
         return SimpleNamespace(used=41_200_000_000, total=80_000_000_000)
 
@@ -90,6 +93,7 @@ def test_gpus_are_told_with_what_their_driver_knows_of_each(driver: Driver) -> N
     assert (first.used, first.total) == (41_200_000_000, 80_000_000_000)
     assert (first.temperature, first.power, first.power_limit) == (61, 312.5, 700)
     assert (second.name, second.busy) == ("H100", None)
+    assert (first.uuid, second.uuid) == ("GPU-0", "GPU-1")
 
 
 def test_a_driver_that_goes_away_is_a_line_and_is_asked_again_later(

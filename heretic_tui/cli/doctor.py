@@ -39,13 +39,13 @@ def _add_doctor(parser: argparse.ArgumentParser) -> None:
 
 
 def _doctor(options: argparse.Namespace, streams: Streams) -> int:
-    from heretic_tui.doctor.probe import take
+    from heretic_tui.doctor.probe import INDENT, take
 
     found: list[Finding] = []
     for finding in take(_probes(options)):
         found.append(finding)
         if not options.json:
-            streams.out.write_lines(finding.line())
+            streams.out.write_hanging(INDENT, finding.line())
     stops = sum(finding.state == "fix" for finding in found)
     if options.bench:
         return _bench(options, streams, found) or (FAILED if stops else DONE)
@@ -68,7 +68,7 @@ def _bench(options: argparse.Namespace, streams: Streams, findings: Sequence[Fin
     from heretic_tui.work import Work
 
     start, sample, control = time.monotonic(), Looker().look(), Control()
-    four_bits = any(each.name == "bitsandbytes" and each.state == "ok" for each in findings)
+    few_bits = any(each.name == "bitsandbytes" and each.state == "ok" for each in findings)
     if not options.json:
         streams.out.write_lines("", bench.HEAD)
 
@@ -78,7 +78,7 @@ def _bench(options: argparse.Namespace, streams: Streams, findings: Sequence[Fin
 
     with output_to_log(streams), interrupts(control, streams.err):
         try:
-            parts = bench.measure(sample, four_bits, tell, Work(control=control))
+            parts = bench.measure(sample, few_bits, tell, Work(control=control))
         except Aborted:
             raise KeyboardInterrupt from None
     record = bench.report(findings, sample, parts, time.monotonic() - start)
@@ -101,7 +101,7 @@ def _probes(options: argparse.Namespace) -> list[Probe]:
         Probe("Python", packages.look_at_python),
         Probe("packages", packages.look_at_packages),
         Probe("torch", devices.look_at_torch, devices.PATIENCE + 5),
-        Probe("bitsandbytes", devices.look_at_four_bits, devices.PATIENCE + 5),
+        Probe("bitsandbytes", devices.look_at_few_bits, devices.PATIENCE + 5),
         Probe("memory", devices.look_at_memory),
         Probe("settings", partial(places.look_at_settings, partial(user_settings, options))),
         Probe("runs", partial(places.look_at_runs, _runs_dir(options))),

@@ -38,9 +38,17 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hub", metavar="NAME", help="then upload to this Hub repository (the token: HF_TOKEN)")
     parser.add_argument("--private", action="store_true", help="make a new repository a private one")
     parser.add_argument(
-        "--as", dest="kind", choices=("merged", "adapter"), default="merged", help="whole model, or PEFT adapter"
+        "--as",
+        dest="kind",
+        choices=("merged", "adapter"),
+        default="merged",
+        help="a whole model, its weights in the dtype of the original's files; or a PEFT adapter",
     )
     parser.add_argument("--dora", action="store_true", help="a DoRA adapter: exact for edit_method = norm_preserving")
+    parser.add_argument(
+        "--requantize", action="store_true",
+        help="of a model that is FP8 or MXFP4: quantise what is edited again, in place of writing it in 16 bits",
+    )  # fmt: skip
     parser.add_argument(
         "--card", type=user_path, metavar="FILE", help="your text for the model card, in place of the one that is kept"
     )
@@ -49,6 +57,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace, streams: Streams) -> int:
     if options.dora and options.kind != "adapter":
         raise UsageError("--dora is a kind of adapter: add --as adapter")
+    if options.requantize and options.kind == "adapter":
+        raise UsageError("an adapter is not quantised: leave out --requantize, or --as adapter")
     if options.hub:
         from heretic_tui.engine.export.hub import check_access
 
@@ -92,7 +102,9 @@ def _write(
 
     print_lines = streams.out.write_lines
     out: Path = options.out if number == first else options.out.with_name(beside(options.out.name, first, number))
-    result = export_trial(folder, number, out, options.kind, options.dora, changes, own, work, card=card)
+    result = export_trial(
+        folder, number, out, options.kind, options.dora, changes, own, work, requantize=options.requantize, card=card
+    )
     original = recall(result.identity).get("model")
     print_lines(f"{out}: {result.kind}, {len(result.files)} weight files")
     print_lines(*figures_table(result))
@@ -101,7 +113,7 @@ def _write(
     found = compared(result)
     if found:
         print_lines(found.words)
-    place = str(out)
+    place = str(out.resolve())
     if options.hub:
         from heretic_tui.engine.export.hub import upload
 
@@ -109,7 +121,11 @@ def _write(
         address = upload(out, name, options.private, None, work)
         place = "/".join(address.split("/")[-2:])
         print_lines(f"uploaded: {address}")
-    print_lines("", "to use it:", *(plain(line) for line in as_lines(next_lines(result, place, original))))
+    print_lines(
+        "",
+        "to use it:",
+        *(plain(line) for line in as_lines(next_lines(result, place, original, uploaded=bool(options.hub)))),
+    )
     return found is None or not found.failed
 
 

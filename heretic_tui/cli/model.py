@@ -6,7 +6,7 @@ import argparse
 
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings, work_apart
-from heretic_tui.errors import DONE, UsageError
+from heretic_tui.errors import DONE, HereticError, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
@@ -32,14 +32,32 @@ def _inspect(options: argparse.Namespace, streams: Streams) -> int:
 def _plan(options: argparse.Namespace, streams: Streams) -> int:
     settings = user_settings(options)
     check_model_is_named(settings)
-    with work_apart(streams, "looking at the model"):
+    with work_apart(streams, "looking at the model") as work:
         from heretic_tui.machine import Looker as MachineLooker
         from heretic_tui.tui.outlook import survey, to_fix_words
-        from heretic_tui.tui.plan_words import plan_json, plan_lines
+        from heretic_tui.tui.plan_words import NAMES, plan_json, plan_lines
         from heretic_tui.tui.preview import Looker
 
-        *_, outlook = survey(settings, Looker(), MachineLooker())
-        streams.out.write_lines(*([to_json(plan_json(outlook), 1)] if options.json else plan_lines(outlook)))
+        looker, machine = Looker(), MachineLooker()
+        try:
+            looker.fetch_configuration(settings, work)
+        except UsageError as error:
+            # What the machine has can be told all the same.
+            work.note(str(error), "warning")
+        *_, outlook = survey(settings, looker, machine)
+        if options.probe and outlook.times:
+            work.note(f"not probed: run {outlook.times.run} tells how long it takes")
+        elif options.probe and outlook.model and not outlook.model.problem:
+            try:
+                looker.probe(settings, outlook.load, outlook.row_bytes, work)
+                *_, outlook = survey(settings, looker, machine)
+            except HereticError as error:
+                # What follows from the files can be told all the same.
+                work.note(f"not probed: {error}", "warning")
+        if options.json:
+            streams.out.write_lines(to_json(plan_json(outlook), 1))
+        else:
+            streams.out.write_hanging(NAMES, *plan_lines(outlook))
     if reasons := [finding.reason for finding in outlook.findings.values() if finding.state == "bad"]:
         raise UsageError(f"{to_fix_words(outlook)} ({reasons[0]})")
     return DONE
@@ -48,6 +66,11 @@ def _plan(options: argparse.Namespace, streams: Streams) -> int:
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_json(parser, "the figures, as JSON (bytes and seconds)")
+    text = (
+        "where no earlier run of the model tells how long it takes, measure it in some twenty seconds: with a network "
+        "of its shape, random weights and a fraction of its memory"
+    )
+    parser.add_argument("--probe", action="store_true", help=text)
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +105,7 @@ INSPECT = Subcommand(
 PLAN = Subcommand(
     name="plan",
     usage="[MODEL]",
-    summary="what a run of a model would take of memory, GPUs, disk and time; nothing is loaded or downloaded",
+    summary="what a run of a model would take of memory, GPUs, disk and time; no weights are loaded or downloaded",
     settings=EVERY_SETTING,
     add_arguments=_add_plan,
     run=_plan,

@@ -110,9 +110,7 @@ def run_with_lines(
     check_model_is_named(settings)
     from heretic_tui.events import RunFailed
     from heretic_tui.report.notify import Notifier, caller
-    from heretic_tui.report.plan import compared_words
     from heretic_tui.report.printers import JsonPrinter, PlainPrinter
-    from heretic_tui.run.overview import plan_of
     from heretic_tui.run.state import RunState
     from heretic_tui.settings.interface import load_interface
 
@@ -154,8 +152,6 @@ def run_with_lines(
         finally:
             notifier.close()
         if not json and outcome == "done" and (front := session.state.front()):
-            if words := compared_words(plan_of(session.folder)):
-                out.write_lines(f"took: {words}")
             out.write_lines(
                 f"next: heretic-tui export {session.folder.called} --trial {front[0].number} OUT",
                 "      (more trials: the same command with a higher --n-trials; another run: another --seed)",

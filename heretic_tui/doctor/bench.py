@@ -14,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heretic_tui import __version__
+from heretic_tui.doctor.packages import versions_here
 from heretic_tui.doctor.probe import Finding
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.machine import MachineSample, disk_free
+from heretic_tui.machine import MachineSample, disk_free, processor_name
 from heretic_tui.records import as_json
-from heretic_tui.words import quantity, size_words
+from heretic_tui.words import bits_of, quantity, size_words
 from heretic_tui.work import Work
 
 # Seconds after which no further model is begun.
@@ -49,11 +50,11 @@ class Part:
         return bool(self.result) and not self.exact
 
 
-def measure(sample: MachineSample, four_bits: bool, tell: Callable[[Part], None], work: Work) -> list[Part]:
-    """Measure the demo and a random model of a usual shape, whole and in 4 bits, as far as two minutes last.
+def measure(sample: MachineSample, few_bits: bool, tell: Callable[[Part], None], work: Work) -> list[Part]:
+    """Measure the demo and a random model of a usual shape, whole and in 8 and 4 bits, as far as two minutes last.
 
     Args:
-        four_bits: whether bitsandbytes works here.
+        few_bits: whether bitsandbytes works here.
         tell: called with each part as it ends.
     """
     from heretic_tui.demo.settings import MODEL
@@ -76,10 +77,9 @@ def measure(sample: MachineSample, four_bits: bool, tell: Callable[[Part], None]
         wanted: list[tuple[str, str, Callable[[], Path]]] = [("demo", "none", lambda: MODEL)]
         if not small:
             wanted.append((shape.name, "none", random))
-        if four_bits:
-            wanted.append(
-                (shape.name, "bnb_4bit", random) if gpus and not small else ("demo", "bnb_4bit", lambda: MODEL)
-            )
+        if few_bits:
+            in_bits = (shape.name, random) if gpus and not small else ("demo", lambda: MODEL)
+            wanted += [(in_bits[0], quantization, in_bits[1]) for quantization in ("bnb_8bit", "bnb_4bit")]
         for name, quantization, model in wanted:
             if time.monotonic() - start > PATIENCE:
                 part = Part(name=name, quantization=quantization, problem="left out: the two minutes are over")
@@ -119,25 +119,26 @@ def _part(name: str, quantization: str, model: Callable[[], Path], on_gpu: bool,
 
 
 HEAD = (
-    f"{'model':13} {'form':9} {'batch':>5} {'tok/s':>8} {'fast':>8} {'plain':>8} {'KL apart':>9} {'others':>7} "
+    f"{'model':11} {'form':8} {'batch':>5} {'tok/s':>7} {'fast':>8} {'plain':>8} {'KL apart':>8} {'others':>7} "
     f"{'memory':>8}"
 )
 
 
 def row(part: Part) -> str:
     """A part as a line of the table: seconds for a trial both ways, how far the two are apart."""
-    form = "4 bits" if part.quantization != "none" else str(part.result.get("dtype", ""))
+    form = f"{bits_of(part.quantization)} bits" if part.quantization != "none" else str(part.result.get("dtype", ""))
     if part.problem:
-        return f"{part.name:13} {form:9} {part.problem}"
+        return f"{part.name:11} {form:8} {part.problem}"
     found = part.result
     number = {key: float(value) for key, value in found.items() if isinstance(value, int | float)}
     each = max(1.0, number["edits"])
     others = max(number["verdicts_apart"], number["texts_apart"])
+    memory = size_words(number["memory"]) if "memory" in number else "-"
     fast = f"{number['fast_seconds'] / each:.2f} s" if found["fast"] else "-"
     return (
-        f"{part.name:13} {form:9} {number['batch_size']:>5.0f} {quantity(number['tokens_per_second']):>8} {fast:>8} "
-        f"{number['plain_seconds'] / each:>6.2f} s {number['kl_apart']:>9.1e} "
-        f"{others:>3.0f}/{number['responses']:.0f} {size_words(number['memory']):>8}"
+        f"{part.name:11} {form:8} {number['batch_size']:>5.0f} {quantity(number['tokens_per_second']):>7} {fast:>8} "
+        f"{number['plain_seconds'] / each:>6.2f} s {number['kl_apart']:>8.1e} "
+        f"{others:>3.0f}/{number['responses']:.0f} {memory:>8}"
         f"{'' if part.exact else '  NOT EXACT'}"
     )
 
@@ -152,7 +153,13 @@ def report(
         "format": 1,
         "version": __version__,
         "system": platform.platform(),
-        "machine": {"cores": sample.cores, "memory": sample.total, "gpus": [gpu.name for gpu in sample.gpus]},
+        "machine": {
+            "processor": processor_name(),
+            "cores": sample.cores,
+            "memory": sample.total,
+            "gpus": [gpu.name for gpu in sample.gpus],
+        },
+        "versions": versions_here(),
         "findings": as_json(told),
         "other_findings": others,
         "parts": as_json(list(parts)),

@@ -12,7 +12,7 @@ from heretic_tui.words import counted, size_words
 
 # torch takes seconds to be imported, and longer from a disk that it was never read from.
 PATIENCE = 60.0
-_TORCH, _FOUR_BITS = "heretic_tui.engine.self_check.torch_facts", "heretic_tui.engine.self_check.four_bits"
+_TORCH, _FEW_BITS = "heretic_tui.engine.self_check.torch_facts", "heretic_tui.engine.self_check.few_bits"
 _INSTALL = "https://pytorch.org/get-started/locally"
 # Of a GPU so much is taken before a model is loaded where nobody else uses it.
 _TAKEN = 0.2
@@ -99,18 +99,19 @@ def _counted_names(names: Sequence[object]) -> str:
     return f"{len(names)} × {next(iter(unlike))}" if len(unlike) == 1 and len(names) > 1 else ", ".join(unlike)
 
 
-def look_at_four_bits() -> list[Finding]:
-    """Whether models can be loaded in 4 bits."""
+def look_at_few_bits() -> list[Finding]:
+    """Whether models can be loaded in 8 and 4 bits."""
     try:
-        facts = ask(_FOUR_BITS, PATIENCE)
+        facts = ask(_FEW_BITS, PATIENCE)
     except Failed as failed:
-        said = f"does not work here ({failed}): --quantization bnb_4bit cannot be used"
+        said = f"does not work here ({failed}): --quantization cannot be used"
         return [Finding(name="bitsandbytes", state="note", said=said)]
-    apart, device = facts["apart"], "the GPU" if facts["device"] == "cuda" else "the CPU"
+    device = "the GPU" if facts["device"] == "cuda" else "the CPU"
+    apart = f"off by {facts['four']:.0%} in 4 bits, by {facts['eight']:.1%} in 8 bits"
     if not facts["works"]:
-        said = f"{facts['version']} multiplies wrongly on {device} (off by {apart:.0%})"
+        said = f"{facts['version']} multiplies wrongly on {device} ({apart})"
         return [Finding(name="bitsandbytes", state="note", said=said, todo="use another version, or no quantization")]
-    said = f"{facts['version']}, a product in 4 bits on {device} is off by {apart:.0%}, as it has to be"
+    said = f"{facts['version']}, products on {device} are {apart}, as they have to be"
     return [Finding(name="bitsandbytes", state="ok", said=said)]
 
 

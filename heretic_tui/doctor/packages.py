@@ -7,7 +7,7 @@ import platform
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -120,9 +120,7 @@ def package_findings(asked: Asked, installed: Mapping[str, str]) -> list[Finding
 
 def _tested(asked: Asked, installed: Mapping[str, str]) -> list[Finding]:
     """Packages that the program asks for by name, in other versions than it was tested with."""
-    named = [Requirement(text) for text in (*asked.needed, *(each for some in asked.extras.values() for each in some))]
-    names = dict.fromkeys(canonicalize_name(need.name) for need in named)
-    known = [name for name in names if name in installed and name in asked.tested]
+    known = [name for name in _named(asked) if name in installed and name in asked.tested]
     if not known:
         return []
     others = [
@@ -134,6 +132,19 @@ def _tested(asked: Asked, installed: Mapping[str, str]) -> list[Finding]:
         return [Finding(name="tested with", state="ok", said=f"the same versions of {len(known)} packages")]
     said = f"{counted(len(others), 'package')} of another version than the program was tested with, {_few(others)}"
     return [Finding(name="tested with", state="note", said=said, todo="of use where something fails: constraints.txt")]
+
+
+def versions_here() -> dict[str, str]:
+    """The version of each package that people of the program ask for by name, as far as it is there."""
+    asked, installed = asked_for(), _installed()
+    extras = {extra: texts for extra, texts in asked.extras.items() if extra not in _FOR_DEVELOPERS}
+    return {name: installed[name] for name in _named(replace(asked, extras=extras)) if name in installed}
+
+
+def _named(asked: Asked) -> list[str]:
+    """Canonical names of all that is asked for, by the program and its extras."""
+    texts = (*asked.needed, *(each for some in asked.extras.values() for each in some))
+    return list(dict.fromkeys(canonicalize_name(Requirement(text).name) for text in texts))
 
 
 def extra_findings(asked: Asked, installed: Mapping[str, str]) -> list[Finding]:

@@ -15,7 +15,9 @@ from heretic_tui.words import plain
 # It is as it should be; it works, and could be better; it would stop a run, or take from it what the machine has.
 State: TypeAlias = Literal["ok", "note", "fix"]
 
+# Columns of a name; and of what stands before the words.
 _NAMES = 16
+INDENT = 6 + _NAMES + 1
 
 
 @dataclass(frozen=True, kw_only=True)

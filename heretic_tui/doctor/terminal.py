@@ -112,7 +112,8 @@ def tmux_findings(options: Mapping[str, str], environment: Mapping[str, str]) ->
     wanted = [
         (quick, "escape key", f"waits {options['escape-time']} ms", "set -s escape-time 10"),
         (options["focus-events"] == "on", "focus", "is not told to the program", "set -g focus-events on"),
-        (options["set-clipboard"] == "on", "clipboard", "copies of programs are dropped", "set -s set-clipboard on"),
+        # What is copied here is handed to tmux too, which passes it on unless that is off.
+        (options["set-clipboard"] != "off", "clipboard", "what is copied stays in tmux", "set -s set-clipboard on"),
         (full, "colours", "256 of them", "set -as terminal-features ',*:RGB'"),
         (
             options["allow-passthrough"] in ("on", "all"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -35,6 +37,14 @@ def release_blocks() -> None:
         torch.cuda.empty_cache()
 
 
+def give_heap_back() -> None:
+    """Give the system the pages of the heap that hold nothing. The C library keeps them, and where many tensors of some
+    MB come and go, they add up to many times what is in use."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
+
+
 def memory_in_use() -> Memory:
     """Bytes in use on all GPUs, or by this process where there is none."""
     if torch.cuda.is_available():
@@ -45,16 +55,40 @@ def memory_in_use() -> Memory:
     return Memory(where="process", used=used, total=psutil.virtual_memory().total)
 
 
-def peak_memory() -> int | None:
-    """Bytes that this process has had on all GPUs, at most; None without one."""
-    if not torch.cuda.is_available():
+class PeakMemory:
+    """The most memory that a piece of work takes, from when this is made: on all GPUs what this process has there, else
+    what it grows by."""
+
+    def __init__(self) -> None:
+        self._before, self._most = psutil.Process().memory_info().rss, _most_resident()
+
+    def bytes(self) -> int | None:
+        """None where that is not known: no system call tells, or the process had more before the work began."""
+        if torch.cuda.is_available():
+            return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+        most = _most_resident()
+        return None if most is None or most == self._most else max(0, most - self._before)
+
+
+def _most_resident() -> int | None:
+    """Bytes that this process has had in memory, at most; None where no system call tells."""
+    try:
+        import resource
+    except ImportError:
         return None
-    return sum(torch.cuda.max_memory_allocated(index) for index in range(torch.cuda.device_count()))
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the error is a lack of memory, on a GPU or (an ordinary RuntimeError) on the CPU."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def fewer_bits(quantization: str) -> str:
+    """What one is told to do where a model does not fit, by how it was to be loaded."""
+    flags = {"none": "--quantization bnb_8bit or bnb_4bit, or ", "bnb_8bit": "--quantization bnb_4bit, or "}
+    return f"{flags.get(quantization, '')}a larger GPU"
 
 
 def halving(

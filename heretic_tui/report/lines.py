@@ -9,6 +9,7 @@ from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.finding import finding
+from heretic_tui.report.plan import compared_words
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.words import counted, done_of, duration, of_trial, quantity
 
@@ -58,6 +59,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield "layers", f"not analysed: {event.error}"
         case ev.PhaseFinished() if event.phase != "search":
             yield "", f"{event.phase}: {'from the run folder' if event.reused else duration(event.seconds)}"
+        case ev.RunTook():
+            yield "took", compared_words(event.rows)
         case ev.TrialsTakenUp():
             taken = ", ".join(f"{number}{_estimated(state.trials.get(number), state)}" for number in event.numbers)
             yield "decoding", f"trial {taken}"
@@ -77,7 +80,9 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield "tokens", event.error or f"what trial {event.trial} does to first tokens is known"
         case ev.ReviewStarted():
             known = sum(event.seconds.values())
+            besides = [title for title in event.checks if title not in event.seconds]
             about = f", about {duration(known)}" if known else ""
+            about += f" and {', '.join(besides)}, of which that is not known" if known and besides else ""
             whose = counted(len(event.whose), "trial") if len(event.whose) > 1 else event.whose[0]
             checks = ", ".join(event.checks) or "nothing is left to do"
             yield "review", f"the original model and {whose}: {checks}{about}"

@@ -17,7 +17,7 @@ from heretic_tui.report.next_lines import next_lines
 from heretic_tui.run.card_text import marked
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.run.screened import MARGIN_WORDS
-from heretic_tui.words import counted, plain
+from heretic_tui.words import bits_of, counted, plain
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # The prompt sets, by the names of their settings.
@@ -94,6 +94,11 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         ),
     ]
     lines += _overruled(record)
+    if (bits := bits_of(str(settings.get("quantization", "none")))) < 16:
+        what = "beside the original model" if adapter else "and of these files"
+        lines += ["", f"Figures of the trial {what} were measured with weights in {bits} bits; whole ones give others."]
+    if record.written_as:
+        lines += ["", _words(record.written_as)]
     if record.approximate:
         lines += ["", f"These files are approximate: {_words(record.approximate)}."]
     if not exported:
@@ -108,7 +113,12 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
         f"{'' if record.rank == 1 else f'Each layer has {record.rank}, and the edit is of that rank. '}"
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
-        "edited modules were left as they are.",
+        "edited modules were left as they are."
+        + (
+            " Weights have the dtype of the original's, and those that are not edited are byte for byte the same."
+            if record.streamed
+            else ""
+        ),
         "",
         f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
         f"{'This trial was chosen by hand, not by the search. ' if record.trial.by_hand else ''}"
@@ -170,7 +180,10 @@ def _reviewed(record: ExportRecord) -> list[str]:
 
 def _used(record: ExportRecord, base: str | None) -> list[str]:
     """How the files are used, by the tools that can."""
-    what = "`MODEL` stands for the folder of these files, or for their name on the Hub."
+    what = (
+        "`MODEL` stands for the folder of these files, or for their name on the Hub; llama.cpp takes a folder, which "
+    )
+    what += "`hf download NAME --local-dir MODEL` makes."
     lines = ["", "## Use", "", what]
     for each in next_lines(record, "MODEL", base):
         said = f" ({_words(each.note)})" if each.note and each.lines else f" {_words(each.note)}" if each.note else ""

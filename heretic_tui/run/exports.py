@@ -27,7 +27,7 @@ _BEFORE = (1, 2)
 # Characters in a text of a record; what is said of a figure or a failure may be longer, and a response prefix is the
 # model's.
 _LONGEST, _LONGEST_SENTENCE = 300, 1000
-_SENTENCES = ("meaning", "not_measured", "approximate", "not_streamed")
+_SENTENCES = ("meaning", "not_measured", "approximate", "not_streamed", "written_as")
 _UNBOUNDED = ("settings", "parameters", "response_prefix")
 _LARGEST_COUNT = 2**31
 _FILE_NAME = re.compile(r"[\w.-]{1,200}")
@@ -151,6 +151,9 @@ class ExportRecord(ExportFigures):
         streamed: whether merged weights were made from the source's files one matrix at a time, and what is not edited
             was copied; older versions always wrote them from the model in memory.
         not_streamed: why not; None for an adapter, and where an older version wrote this.
+        requantized: whether edited matrices were quantised again, in the format of a source that is quantised.
+        written_as: what became of that format, in sentences; None where the source is not quantised.
+        fused_experts: whether an adapter holds experts that are one parameter, which few tools can use.
     """
 
     format: int = FORMAT
@@ -180,6 +183,9 @@ class ExportRecord(ExportFigures):
     review: tuple[ReviewedFigure, ...] | None = None
     streamed: bool = False
     not_streamed: str | None = None
+    requantized: bool = False
+    written_as: str | None = None
+    fused_experts: bool = False
 
     def to_json(self) -> dict[str, object]:
         """The content of reproduce.json; what is not known is left out."""
@@ -192,7 +198,7 @@ class ExportRecord(ExportFigures):
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
 _LEFT_OUT = (
     *("clock", "reading", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search"),
-    *("review", "not_streamed"),
+    *("review", "not_streamed", "written_as"),
 )
 
 

@@ -6,16 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.events import BaselineMeasured
+from heretic_tui.events import BaselineMeasured, Compared
 from heretic_tui.figures import REFUSALS, Figure
 from heretic_tui.plugins import CHECKS, names
 from heretic_tui.records import as_json
 from heretic_tui.run.annotations import Annotations, read_annotations
 from heretic_tui.run.corrections import correct
-from heretic_tui.run.earlier import times_of
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.plan import Compared, compare_plan
+from heretic_tui.run.plan import plan_of
 from heretic_tui.run.review_rulings import people_review
 from heretic_tui.run.reviews import Review
 from heretic_tui.run.state import Correction, RunState, TrialRecord
@@ -203,19 +202,8 @@ def details(folder: RunFolder) -> RunDetails:
         annotations=annotations,
         base_correction=state.base_correction,
         review=people_review(folder.review, names(CHECKS), annotations, state.counts_broken),
-        plan=plan_of(folder),
+        plan=tuple(plan_of(folder)),
     )
-
-
-def plan_of(folder: RunFolder) -> tuple[Compared, ...]:
-    """What was planned for a run beside what came of it; empty for runs of versions that made no plan."""
-    record = folder.read_record()
-    if record.planned is None:
-        return ()
-    files = (path for path in folder.path.rglob("*") if not path.is_symlink() and path.is_file())
-    # What people export into it is no part of the run.
-    disk = sum(path.stat().st_size for path in files if folder.path / "exports" not in path.parents)
-    return tuple(compare_plan(record.planned, times_of(folder), record.peak_memory, disk))
 
 
 def _without_passwords(settings: Mapping[str, object] | None) -> Mapping[str, object] | None:

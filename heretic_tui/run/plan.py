@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from heretic_tui.run.earlier import EarlierTimes
+from heretic_tui.events import Compared
+from heretic_tui.run.earlier import EarlierTimes, times_of
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.record import Planned
+from heretic_tui.run.speeds import Speed
 
 # Share of the memory of a GPU that a model can fill: the rest is the driver's, and what lies between blocks.
 _USABLE = 0.9
@@ -15,6 +18,8 @@ _USABLE = 0.9
 KEPT_SHARE = 0.15
 # States of this share of the layers are kept, and keys and values of all that are decoded.
 _KEPT_LAYERS = 0.8
+# What the phase that finds the batch size takes for each size: at least so many seconds, or as long as so many steps.
+_SIZED, _SIZING = 0.4, 4
 # Bytes of a number in what a run keeps: residuals, and log-probabilities of the original model.
 _RESIDUAL, _PROBABILITY = 2, 4
 
@@ -24,8 +29,8 @@ class Needs:
     """What a model takes, in bytes.
 
     Attributes:
-        weights: in the dtype that is tried first, or in four bits.
-        by_bits: the weights in 16, 8 and 4 bits.
+        weights: in the dtype that is tried first, or in fewer bits.
+        by_bits: the weights in 16, 8 and 4 bits, with what stays whole.
         edits: products of all matrices with all directions (edits/bank.py); they are kept as far as `edits_share` of
             the free memory holds them.
         token: keys and values of one token of one line of the cache; None where the configuration does not tell.
@@ -43,11 +48,6 @@ class Needs:
     hidden: int
     vocabulary: int
 
-    @property
-    def quantized(self) -> int:
-        """The weights in four bits."""
-        return self.by_bits[4]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
@@ -59,6 +59,10 @@ class Load:
         response: tokens of a response.
         evaluation: tokens of all evaluation prompts.
         harmful: of those, the ones of prompts that are decoded.
+        training: tokens of the prompts that directions are made from.
+        prompts: how many evaluation prompts there are.
+        decoded: how many of them are decoded.
+        tried: how many every layer is tried on when the layers are analysed.
     """
 
     rows: int
@@ -66,6 +70,15 @@ class Load:
     response: int
     evaluation: int = 0
     harmful: int = 0
+    training: int = 0
+    prompts: int = 0
+    decoded: int = 0
+    tried: int = 0
+
+    @property
+    def usual(self) -> int:
+        """Tokens of an evaluation prompt, in the mean."""
+        return math.ceil(self.evaluation / self.prompts) if self.prompts else self.longest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,41 +178,52 @@ def disk_plan(needs: Needs, kept: Mapping[str, int], residuals: bool, stored: in
 
 @dataclass(frozen=True, kw_only=True)
 class TimePlan:
-    """Seconds, by what an earlier run of the model took on this machine.
+    """Seconds that a run takes on this machine.
 
     Attributes:
         first: to the first trial.
-        search, analysis: from there on, and of the layers after it.
+        trial: for each.
+        search, analysis: from the first on, and of the layers after it.
+        at_most: whether trials take less where they are screened or cut short, which no probe can know.
     """
 
     first: float
+    trial: float
     search: float
     analysis: float
+    at_most: bool = False
 
     @property
     def whole(self) -> float:
         return self.first + self.search + self.analysis
 
 
-def time_plan(times: EarlierTimes | None, trials: int) -> TimePlan | None:
-    """None where no earlier run tells."""
-    if times is None:
-        return None
-    return TimePlan(first=times.preparation, search=trials * times.trial, analysis=times.analysis)
+def time_as_before(times: EarlierTimes, trials: int) -> TimePlan:
+    """As an earlier run of the model took."""
+    return TimePlan(first=times.preparation, trial=times.trial, search=trials * times.trial, analysis=times.analysis)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """One figure of a plan beside what it came to; None is what is not known.
+def time_by_speed(speed: Speed, load: Load, stored: int, batch_size: int, trials: int) -> TimePlan:
+    """As long as it takes to read and decode what there is, at the speed that a probe found.
 
-    Attributes:
-        unit: s or bytes.
+    Args:
+        stored: bytes of the model's weight files.
+        batch_size: that is set; 0: it is found out.
     """
-
-    name: str
-    unit: str
-    planned: float | None
-    was: float | None
+    steps = speed.steps
+    rows = min(steps, key=lambda rows: abs(rows - batch_size) if batch_size else steps[rows] / rows)
+    decoding = load.decoded * load.response * steps[rows] / rows
+    evaluation = load.evaluation / speed.reading + decoding
+    loading = stored / speed.loading if speed.loading else 0.0
+    sizing = 0.0 if batch_size else sum(max(_SIZED, _SIZING * each) for each in steps.values())
+    return TimePlan(
+        first=loading + sizing + load.training / speed.reading + evaluation,
+        trial=evaluation,
+        search=trials * evaluation,
+        # Three interventions in every layer, behind which half of the layers are computed in the mean.
+        analysis=1.5 * speed.layers * load.tried * load.usual / speed.reading,
+        at_most=True,
+    )
 
 
 def compare_plan(planned: Planned, times: EarlierTimes | None, peak: int | None, disk: int) -> list[Compared]:
@@ -211,9 +235,36 @@ def compare_plan(planned: Planned, times: EarlierTimes | None, peak: int | None,
         disk: bytes of the run folder.
     """
     rows = [
-        Compared(name="first trial", unit="s", planned=planned.first, was=times.preparation if times else None),
-        Compared(name="a trial", unit="s", planned=planned.trial, was=times.trial if times else None),
+        Compared(
+            name="first trial",
+            unit="s",
+            planned=planned.first,
+            was=times.preparation if times else None,
+            at_most=planned.at_most,
+        ),
+        Compared(
+            name="a trial",
+            unit="s",
+            planned=planned.trial,
+            was=times.trial if times else None,
+            at_most=planned.at_most,
+        ),
         Compared(name="memory", unit="bytes", planned=planned.memory, was=peak),
         Compared(name="run folder", unit="bytes", planned=planned.disk, was=disk),
     ]
     return [row for row in rows if row.planned is not None or (row.unit == "s" and row.was is not None)]
+
+
+def plan_of(folder: RunFolder) -> list[Compared]:
+    """What was planned for a run beside what came of it; empty for runs of versions that made no plan.
+
+    Raises:
+        HereticError: when its record or its journal cannot be read.
+    """
+    record = folder.read_record()
+    if record.planned is None:
+        return []
+    files = (path for path in folder.path.rglob("*") if not path.is_symlink() and path.is_file())
+    # What people export into it is no part of the run.
+    disk = sum(path.stat().st_size for path in files if folder.path / "exports" not in path.parents)
+    return compare_plan(record.planned, times_of(folder), record.peak_memory, disk)

@@ -27,12 +27,14 @@ class Planned:
     Attributes:
         memory, disk: bytes while trials are measured, and in the run folder.
         first, trial: seconds to the first trial, and for each.
+        at_most: whether these are the most that it can be, by a probe, and not what an earlier run took.
     """
 
     memory: int | None = None
     disk: int | None = None
     first: float | None = None
     trial: float | None = None
+    at_most: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class RunRecord:
         checked_with: what figures of checks depend on beside the trial, as a digest, by the name of the check.
         workers: how many workers these two were chosen for; 0 where the run began in one process.
         planned: what the run was to take, reckoned before its first trial.
-        peak_memory: bytes in use on the GPUs, at most; None without one.
+        peak_memory: bytes that the run has had on the GPUs, or without one in memory, at most.
         checksums: of files that figures depend on, by their paths in the run folder.
         other: what a newer version wrote; it is kept.
     """

@@ -3,7 +3,7 @@ run. Each finding and each set of answers is a file."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,6 +89,11 @@ class ReviewFolder:
             return None
         return kept.answers if of in (None, kept.of) else None
 
+    def answered(self, which: AnswerSet) -> list[Subject]:
+        """Those whose answers to a set are kept, in the same order as `subjects`."""
+        kept = self.answers(which, None).parent.glob(f"{which}-*.json")
+        return _subjects({path.stem.removeprefix(f"{which}-") for path in kept})
+
     def keep_differences(self, differences: Sequence[Difference]) -> None:
         """
         Raises:
@@ -114,9 +119,7 @@ class ReviewFolder:
 
     def subjects(self) -> list[Subject]:
         """Those of which something was found, the original model first, trials by number."""
-        names = {path.stem for path in self.path.glob("*/*.json") if path.parent.name != "answers"}
-        numbers = sorted(number for name in names if (number := _number(name)) is not None)
-        return [*([None] if _ORIGINAL in names else []), *numbers]
+        return _subjects({path.stem for path in self.path.glob("*/*.json") if path.parent.name != "answers"})
 
 
 _ORIGINAL = "original"
@@ -124,6 +127,12 @@ _ORIGINAL = "original"
 
 def file_name(subject: Subject) -> str:
     return _ORIGINAL if subject is None else f"trial-{subject:04}"
+
+
+def _subjects(names: Collection[str]) -> list[Subject]:
+    """The original model first, where it is among the names, trials by number."""
+    numbers = sorted(number for name in names if (number := _number(name)) is not None)
+    return [*([None] if _ORIGINAL in names else []), *numbers]
 
 
 def _number(name: str) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import statistics
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
@@ -167,6 +167,7 @@ class RunState:
             those that a person chose are none of the `n_trials` that were planned.
         front_moved_at: what `finished` was when a trial last brought the front a point that it had not; 0 before the
             first.
+        took: what the run took beside its plan, since its search was done last.
         workers: by name, how each was told to be last; those of earlier sessions are not among them.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
         taken_up_after: how many ends of trials the journal had when those that were taken up last first were.
@@ -183,6 +184,7 @@ class RunState:
     directions: ev.DirectionsFound | None = None
     analysis: ev.LayersAnalysed | None = None
     memory: ev.Memory | None = None
+    took: Sequence[ev.Compared] = ()
     workers: dict[str, ev.WorkerChanged] = field(default_factory=dict)
     phase: str | None = None
     phases: dict[str, float] = field(default_factory=dict)
@@ -205,6 +207,10 @@ class RunState:
     front_moved_at: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     taken_up_after: int = 0
+    # When the latest trials of this session ended first, and when a pause began; seconds of pauses are left out.
+    _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST_SCREENED), repr=False, compare=False)
+    _paused_at: float | None = field(default=None, repr=False, compare=False)
+    _paused_for: float = field(default=0.0, repr=False, compare=False)
     # Those in hand, by number; the latest that were measured; the front, in its order, None when it has to be computed
     # again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
@@ -229,6 +235,8 @@ class RunState:
                 # A session goes through all phases anew, quickly where the folder holds what they found.
                 self.phases.clear()
                 self.workers.clear()
+                self._ended_at.clear()
+                self._paused_at = None
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
@@ -256,6 +264,8 @@ class RunState:
                 self.analysis = event
             case ev.Memory():
                 self.memory = event
+            case ev.RunTook():
+                self.took = event.rows
             case ev.WorkerChanged():
                 self.workers[event.worker] = event
             case ev.PhaseStarted():
@@ -302,6 +312,11 @@ class RunState:
                 self.n_trials = event.n_trials
             case ev.StateChanged():
                 self.state = event.state
+                if event.state == "paused":
+                    self._paused_at = event.time
+                elif self._paused_at is not None:
+                    self._paused_for += event.time - self._paused_at
+                    self._paused_at = None
             case ev.Notice():
                 self.notices.append(event)
             case ev.RunEnded():
@@ -345,6 +360,7 @@ class RunState:
             self._undecided[trial.number] = trial
         if trial.state in KNOWN_STATES and not trial.by_hand and not again:
             self._latest.append(trial)
+            self._ended_at.append(event.time - self._paused_for)
         if _can_be_compared(trial, self.objectives):
             if self._front is None:
                 others = (other for other in self.trials.values() if other is not trial)
@@ -502,15 +518,27 @@ class RunState:
             return self.state
         return "ready" if self.phase == "ready" else "running"
 
+    def trials_a_minute(self) -> float | None:
+        """How fast the latest trials of this session ended, pauses left out; None before there are some."""
+        ends = self._ended_at
+        # Those that were measured together end together.
+        if len(ends) <= max(2, 2 * len(self.workers)) or ends[-1] <= ends[0]:
+            return None
+        return 60 * (len(ends) - 1) / (ends[-1] - ends[0])
+
     def seconds_left(self) -> float | None:
-        """Time the rest of the search will take by the mean of the latest trials; None until one has finished."""
+        """Time the rest of the search will take by the mean of the latest trials; None until one has finished. With
+        workers it goes by how fast trials follow each other."""
         if not self._latest:
             return None
+        if self.workers and (rate := self.trials_a_minute()):
+            return 60 / rate * max(0, self.n_trials - self.finished)
         # The mean: screened and dominated trials take a fraction of the time of others, and all kinds will come.
         latest = list(self._latest)
         if not any(trial.looked_at for trial in latest):
             latest = latest[-_LATEST:]
-        return statistics.fmean(trial.seconds for trial in latest) * max(0, self.n_trials - self.finished)
+        at_once = sum(worker.state in ev.AT_WORK for worker in self.workers.values()) or 1
+        return statistics.fmean(trial.seconds for trial in latest) * max(0, self.n_trials - self.finished) / at_once
 
 
 def _corrected(held: dict[str, float], change: int, prompts: int | None) -> dict[str, float]:

@@ -313,7 +313,8 @@ class HereticApp(QueueApp):
             case "mode" | "step_mode" if not isinstance(self.screen, ModeScreen):
                 return False
             case "mode":
-                return any(mode.name in parameters for mode in self.modes)
+                # That of workers says how to have some.
+                return "workers" in parameters or any(mode.name in parameters for mode in self.modes)
         return super().check_action(action, parameters)
 
     def works(self, action: str) -> bool:

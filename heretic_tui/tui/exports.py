@@ -11,7 +11,7 @@ from typing import TypeVar
 from heretic_tui import events as ev
 from heretic_tui.commands import Export
 from heretic_tui.records import Misfit, read
-from heretic_tui.run.exports import ExportFigures, ExportKind, ExportRecord
+from heretic_tui.run.exports import ExportFigures, ExportRecord
 
 T = TypeVar("T")
 
@@ -152,6 +152,10 @@ class Exports:
         return job
 
 
-def default_folder(runs_folder: Path, trial: int, kind: ExportKind, dora: bool) -> Path:
-    """Where an export goes if nothing else is said."""
-    return runs_folder / "exports" / f"trial-{trial}-{'dora' if dora else kind}"
+def default_folder(runs_folder: Path, trial: int, form: str) -> Path:
+    """Where an export goes if nothing else is said.
+
+    Args:
+        form: its name.
+    """
+    return runs_folder / "exports" / f"trial-{trial}-{form}"

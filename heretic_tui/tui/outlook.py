@@ -7,8 +7,9 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
@@ -25,10 +26,13 @@ from heretic_tui.run.plan import (
     disk_plan,
     gpus_needed,
     memory_plan,
-    time_plan,
+    time_as_before,
+    time_by_speed,
 )
+from heretic_tui.run.speeds import Speed, recall_speed, speed_about
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
-from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
+from heretic_tui.settings.packages import lacking_for_quantization
+from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, PromptSet, Settings
 from heretic_tui.settings.titles import title_of, with_titles
 from heretic_tui.tui.model_files import (
     Device,
@@ -41,12 +45,14 @@ from heretic_tui.tui.model_files import (
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
 from heretic_tui.tui.preview import SETS, Looker, directions_problem
-from heretic_tui.words import counted, plain
+from heretic_tui.words import bits_of, counted, plain, size_words
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
 State = Literal["good", "bad", "looking", "unknown"]
 # Bytes of the GPU that is spoken of where this machine has none.
 A_GPU = 80 * 10**9
+# Tokens of a prompt in its template, and of the longest of a set, where the set was not read.
+A_PROMPT, A_LONG_PROMPT = 64, 128
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,8 @@ class Outlook:
         notes: what one should know, a sentence each.
         download: what has to come from the Hub, in words.
         free_disk: bytes where the run will lie; None where that cannot be told.
+        times: what the latest run of the model took here.
+        speed: what a probe of the model found here.
         complete: whether nothing is being looked at any more.
     """
 
@@ -91,6 +99,7 @@ class Outlook:
     device: Device | None = None
     free_disk: int | None = None
     times: EarlierTimes | None = None
+    speed: Speed | None = None
     complete: bool = False
 
     def __post_init__(self) -> None:
@@ -110,16 +119,44 @@ class Outlook:
         return replace(self, findings={**self.findings, **more}) if more else self
 
     @property
+    def counts(self) -> Mapping[str, int]:
+        """Prompts of each set: as many as are left of it, or as its slice says where it was not read."""
+        return {name: self._kept.get(name, _sliced(self.settings, name)) for name in SETS}
+
+    @property
+    def unread(self) -> list[str]:
+        """Sets whose prompts are reckoned with as usual ones, since they lie where nobody has read them yet."""
+        return [name for name in SETS if name not in self.tokens] if self.complete else []
+
+    @property
+    def _kept(self) -> Mapping[str, int]:
+        return self.sets.kept or {}
+
+    @property
     def load(self) -> Load:
-        """What is to be computed, as far as it is known."""
-        good, bad = (self.tokens.get(name, 0) for name in ("good_evaluation_prompts", "bad_evaluation_prompts"))
+        """What is to be computed; sets that were not read are reckoned with usual prompts."""
+        counts = self.counts
+        assumed = {name: A_PROMPT * counts[name] for name in self.unread}
+        tokens = {**dict.fromkeys(SETS, 0), **assumed, **self.tokens}
+        longest = [A_LONG_PROMPT] if assumed else []
+        good, bad = "good_evaluation_prompts", "bad_evaluation_prompts"
         return Load(
             rows=self.settings.batch_size or self.settings.max_batch_size,
-            longest=max(self.longest.values(), default=0),
+            longest=max([*self.longest.values(), *longest], default=0),
             response=self.settings.max_response_length,
-            evaluation=good + bad,
-            harmful=bad,
+            evaluation=tokens[good] + tokens[bad],
+            harmful=tokens[bad],
+            training=tokens["good_prompts"] + tokens["bad_prompts"],
+            prompts=counts[good] + counts[bad],
+            decoded=counts[bad],
+            tried=sum(min(counts[name], self.settings.layer_test_prompts) for name in (good, bad)),
         )
+
+    @property
+    def row_bytes(self) -> int:
+        """What a row of the largest batch takes of the cache; 0 where that is not known."""
+        needs, load = self.model.needs if self.model else None, self.load
+        return (load.longest + load.response) * needs.token if needs and needs.token else 0
 
     @property
     def memory(self) -> MemoryPlan | None:
@@ -128,12 +165,14 @@ class Outlook:
         return memory_plan(needs, self.load, self.device.free) if needs and self.device else None
 
     @property
-    def in_four_bits(self) -> MemoryPlan | None:
-        """The same with the weights in four bits."""
-        needs = self.model.needs if self.model else None
-        if needs is None or self.device is None:
+    def fits_in_bits(self) -> int | None:
+        """The most bits, fewer than those of the setting, in which the model fits; None where there are none."""
+        needs, device = self.model.needs if self.model else None, self.device
+        if needs is None or device is None:
             return None
-        return memory_plan(needs, self.load, self.device.free, needs.quantized)
+        fewer = (bits for bits in needs.by_bits if bits < bits_of(self.settings.quantization))
+        plans = {bits: memory_plan(needs, self.load, device.free, needs.by_bits[bits]) for bits in fewer}
+        return max((bits for bits, plan in plans.items() if plan.fits or plan.fits_smaller), default=None)
 
     @property
     def gpus(self) -> Mapping[int, int] | None:
@@ -147,16 +186,21 @@ class Outlook:
 
     @property
     def disk(self) -> DiskPlan | None:
-        """What a run and an export take; None before model and prompts are known."""
-        needs, kept = self.model.needs if self.model else None, self.sets.kept or {}
-        if needs is None or self.model is None or len(kept) < len(SETS):
+        """What a run and an export take; None before the model is known."""
+        needs = self.model.needs if self.model else None
+        if needs is None or self.model is None:
             return None
-        return disk_plan(needs, kept, self.settings.keep_residuals, self.model.stored)
+        return disk_plan(needs, self.counts, self.settings.keep_residuals, self.model.stored)
 
     @property
     def time(self) -> TimePlan | None:
-        """None where no earlier run of the model tells."""
-        return time_plan(self.times, self.settings.n_trials)
+        """By an earlier run of the model, or a probe; None where neither tells."""
+        trials = self.settings.n_trials
+        if self.times:
+            return time_as_before(self.times, trials)
+        if self.speed is None or self.model is None:
+            return None
+        return time_by_speed(self.speed, self.load, self.model.stored, self.settings.batch_size, trials)
 
     @property
     def to_fix(self) -> list[str]:
@@ -170,8 +214,12 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
         key: Finding("looking") for key in ("model", *SETS) if key != "model" or settings.model
     }
     known = Outlook(settings, findings)
-    known = replace(known, facts=model_facts(settings.model), findings={**findings, **_places(settings)})
+    known = replace(
+        known, facts=model_facts(settings.model), findings={**findings, **_places(settings), **_ray(settings)}
+    )
     known = _with(known, "model", _named_model(settings))
+    if lacking := lacking_for_quantization(settings):
+        known = _with(known, "quantization", Finding("bad", "cannot be used", lacking))
     looks = {name: looker.prompt_set(settings, name) for name in SETS}
     for name, look in looks.items():
         known = _with(known, name, _set_finding(settings, name, look))
@@ -182,12 +230,15 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
     times = earlier_times(_path(settings.runs_dir), _names_of(settings.model))
     sample = machine.look()
     known = replace(known, device=place_of_weights(sample), free_disk=disk_free(_path(settings.runs_dir)), times=times)
+    known = replace(known, speed=_speed(settings, [gpu.name for gpu in sample.gpus]))
     yield known
     if settings.model and folder_of(settings.model, settings.model_commit) is not None:
         model = looker.model(settings)
         if model is not None:
             known = replace(known, model=model, notes=(*known.notes, *model.notes))
             known = _with(known, "model", _model_finding(settings, model))
+            if not model.whole and not model.problem:
+                known = replace(known, download=(f"weights of {size_words(model.stored)}", *known.download))
             yield known
             if model.problem is None:
                 for name in SETS:
@@ -203,6 +254,20 @@ def _with(known: Outlook, key: str, finding: Finding | None) -> Outlook:
 def _names_of(model: str) -> frozenset[str]:
     folder = folder_of(model)
     return frozenset({model, *([str(folder.resolve())] if folder else [])})
+
+
+def _speed(settings: Settings, gpus: Sequence[str]) -> Speed | None:
+    """What a probe found before; None where there was none."""
+    folder = folder_of(settings.model, settings.model_commit)
+    about = speed_about(folder, settings.dtypes[0], gpus) if folder else None
+    return recall_speed(about) if about else None
+
+
+def _sliced(settings: Settings, name: str) -> int:
+    """The prompts that a set has by the slice that was set; 0 where it says nothing."""
+    spec: PromptSet = getattr(settings, name)
+    found = re.search(r"\[:(\d+)\]$", spec.split or "")
+    return int(found[1]) if found else 0
 
 
 def _path(text: str) -> Path:
@@ -348,6 +413,13 @@ def _places(settings: Settings) -> dict[str, Finding]:
     if not os.access(there, os.W_OK | os.X_OK):
         return {"runs_dir": Finding("bad", "", f"{there} cannot be written to")}
     return {}
+
+
+def _ray(settings: Settings) -> dict[str, Finding]:
+    """What workers need, where it is not there."""
+    if settings.workers == "0" or find_spec("ray") is not None:
+        return {}
+    return {"workers": Finding("bad", "no Ray", "Workers need Ray: pip install 'heretic-tui[cluster]'.")}
 
 
 def to_fix_words(outlook: Outlook) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import cast
 
 from heretic_tui.records import as_json
-from heretic_tui.tui.outlook import Outlook
+from heretic_tui.tui.outlook import A_PROMPT, Outlook
 from heretic_tui.words import counted, duration, plain, quantity, size_words
 
 NOT_KNOWN = "not known"
-_NAMES = 9
+# Columns of the names before the words.
+NAMES = 9
 
 
 def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
@@ -21,16 +22,17 @@ def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
     rows = counted(outlook.load.rows, "row")
     parts = f"{size_words(plan.weights)} weights + {size_words(plan.edits)} edits + {size_words(plan.kept)} kept states"
     parts += f" + {size_words(plan.cache)} cache ({rows})" if plan.cache else ", without the cache"
-    fits, in_four = plan.fits or plan.fits_smaller, outlook.in_four_bits
+    fits = plan.fits or plan.fits_smaller
     if plan.fits:
         verdict = "fits"
     elif fits:
         verdict = f"fits with batches of up to {counted(plan.rows or 0, 'row')}"
-    elif outlook.settings.quantization == "none" and in_four and (in_four.fits or in_four.fits_smaller):
-        verdict = "does not fit, in 4 bits it does"
+    elif bits := outlook.fits_in_bits:
+        verdict = f"does not fit, in {bits} bits it does"
     else:
         verdict = "does not fit"
-    return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}", fits
+    assumed = f"\n(prompts that were not read are reckoned with {A_PROMPT} tokens each)" if outlook.unread else ""
+    return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}{assumed}", fits
 
 
 def gpus_words(outlook: Outlook) -> str:
@@ -59,23 +61,49 @@ def disk_words(outlook: Outlook, timed: bool = True) -> str:
     return f"run {size_words(plan.run)}{kept}, a merged export {size_words(plan.export)}; {free}"
 
 
-def time_words(outlook: Outlook) -> str:
-    """How long it takes, by an earlier run of the model."""
-    plan, times, trials = outlook.time, outlook.times, outlook.settings.n_trials
-    if plan is None or times is None:
-        return "not known before the first trial"
-    parts = f"first trial after {duration(plan.first)}, then {counted(trials, 'trial')} of {duration(times.trial)}"
+def time_words(outlook: Outlook, way: str) -> str:
+    """How long it takes, by an earlier run of the model or a probe.
+
+    Args:
+        way: how it is found out where it is not known.
+    """
+    plan, trials = outlook.time, outlook.settings.n_trials
+    if plan is None:
+        return f"not known before the first trial; {way} in some 20 s"
+    about, up_to = ("at most", "up to ") if plan.at_most else ("about", "")
+    parts = (
+        f"first trial after {duration(plan.first)}, then {counted(trials, 'trial')} of {up_to}{duration(plan.trial)}"
+    )
     parts += f" + layers {duration(plan.analysis)}" if plan.analysis else ""
-    now, then = outlook.settings.screening, times.screening
-    other = "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
-    if {now, then} == {"safe", "fast"}:
-        other = f", with screening {then}"
-    return f"about {duration(plan.whole)}: {parts}\n(as {times.run} took, {counted(times.trials, 'trial')}{other})"
+    return f"{about} {duration(plan.whole)}: {parts}\n({_basis(outlook)})"
+
+
+def _basis(outlook: Outlook) -> str:
+    """What the time rests on."""
+    if times := outlook.times:
+        now, then = outlook.settings.screening, times.screening
+        other = (
+            "" if now == then else f", with screening {then}: with {now} it takes {'more' if now == 'off' else 'less'}"
+        )
+        if {now, then} == {"safe", "fast"}:
+            other = f", with screening {then}"
+        return f"as {times.run} took, {counted(times.trials, 'trial')}{other}"
+    speed = outlook.speed
+    assert speed is not None
+    own = "" if speed.own == speed.layers else f", weights of {speed.own} of them"
+    own += ", not quantized" if outlook.settings.quantization != "none" else ""
+    loading = "" if speed.loading else "; without what a download takes"
+    return (
+        f"by a probe of {duration(speed.seconds)} in {speed.dtype} on {speed.device}, all {speed.layers} layers{own}; "
+        f"trials that are screened or cut short take less{loading}"
+    )
 
 
 def model_words(outlook: Outlook) -> str:
     """What the model is."""
-    found, facts = outlook.model, outlook.facts
+    found, facts, finding = outlook.model, outlook.facts, outlook.finding("model")
+    if finding and finding.state == "bad" and outlook.settings.model:
+        return finding.note or "cannot be used"
     if found and not found.problem:
         layers = f"{counted(found.layers, 'layer')} of {found.hidden:,}"
         return f"{found.architecture}, {layers}, {quantity(found.parameters)} parameters"
@@ -100,15 +128,15 @@ def plan_lines(outlook: Outlook) -> list[str]:
         "memory": memory_words(outlook)[0],
         "GPUs": gpus_words(outlook),
         "disk": disk_words(outlook),
-        "time": time_words(outlook),
+        "time": time_words(outlook, "heretic-tui plan --probe measures it"),
         "network": download_words(outlook) or "nothing to download",
     }
     lines = [
-        f"{'' if at else name:{_NAMES}}{line}"
+        f"{'' if at else name:{NAMES}}{line}"
         for name, text in texts.items()
         for at, line in enumerate(text.split("\n"))
     ]
-    return [plain(line) for line in (*lines, *(f"{'note':{_NAMES}}{note}" for note in outlook.notes))]
+    return [plain(line) for line in (*lines, *(f"{'note':{NAMES}}{note}" for note in outlook.notes))]
 
 
 def plan_json(outlook: Outlook) -> dict[str, object]:
@@ -123,6 +151,8 @@ def plan_json(outlook: Outlook) -> dict[str, object]:
         "disk": {**cast(dict[str, object], as_json(outlook.disk or {})), "free": outlook.free_disk},
         "time": as_json(outlook.time),
         "earlier_run": outlook.times.run if outlook.times else None,
+        "probe": as_json(outlook.speed),
+        "unread_prompts": outlook.unread,
         "download": list(outlook.download),
         "to_fix": outlook.to_fix,
         "notes": list(outlook.notes),

@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.machine import Looker as MachineLooker
+from heretic_tui.run.plan import Load
 from heretic_tui.run.results import ResponseRecord
+from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
+from heretic_tui.tui.model_files import missing_model
 from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
+from heretic_tui.work import Work
 
 if TYPE_CHECKING:
     from heretic_tui.engine.inputs.prompts import PromptList
@@ -132,6 +137,20 @@ class Looker:
         key = ("model", self._model_key(settings), decides)
         return self._guarded(look, lambda problem: ModelLook(problem=problem))
 
+    def fetch_configuration(self, settings: Settings, work: Work) -> None:
+        """Have what tells of a model on the Hub besides its weights on this disk: configuration, tokenizer, template.
+        Nothing is done where that is here, or where the name cannot be one of the Hub.
+
+        Args:
+            work: is told before.
+
+        Raises:
+            UsageError: where it cannot be had.
+        """
+        if folder_of(settings.model, settings.model_commit) is None and missing_model(settings.model) is None:
+            work.note(f"configuration and tokenizer of {settings.model} are read from the Hub")
+            self._reading(settings)
+
     def _look_at_model(self, settings: Settings, whole: bool) -> ModelLook:
         from heretic_tui.engine.anatomy.inspect import inspect_model
         from heretic_tui.engine.checkpoint.stored import refuse_foreign_links, refuse_no_weights, weight_files
@@ -146,6 +165,8 @@ class Looker:
         needs, notes = needs_of(found, reading.config, settings), list(reading.template.notes)
         if note := other_template(folder):
             notes.append(note)
+        if found.stored_as:
+            notes.append(found.format_words())
         try:
             refuse_foreign_links(folder)
         except UsageError as error:
@@ -157,7 +178,8 @@ class Looker:
             layers=len(anatomy.layers),
             hidden=found.hidden_size,
             parameters=found.parameters,
-            stored=found.bytes,
+            # A merged export of what is quantised has up to 16 bits.
+            stored=found.loaded or found.bytes,
             needs=needs,
             edited=len(anatomy.writers),
             found=len(anatomy.writers) + len(anatomy.missing),
@@ -202,6 +224,26 @@ class Looker:
         from heretic_tui.engine.inputs.reading import Reading
 
         return self._once(("reading", self._model_key(settings)), lambda: Reading.of(settings))
+
+    def probe(self, settings: Settings, load: Load, row: int, work: Work) -> None:
+        """Measure how fast this machine computes with a model, and remember it.
+
+        Args:
+            row: bytes that a row of the largest batch takes of the cache; 0 where they are not known.
+
+        Raises:
+            UsageError: where nothing of the model is on this disk.
+            HereticError: where it cannot be measured.
+            Aborted: from the control of the work.
+        """
+        from heretic_tui.engine.session.speed_probe import probe_speed
+
+        local, _ = self._local(settings)
+        if local is None:
+            raise UsageError(f"nothing of {settings.model} is on this disk, so it cannot be probed")
+        gpus = [gpu.name for gpu in MachineLooker().look().gpus]
+        if about := speed_about(Path(local.model), settings.dtypes[0], gpus):
+            remember_speed(about, probe_speed(local, load, row, work))
 
     # Prompts on their way to the model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from heretic_tui import events as ev
@@ -23,19 +23,33 @@ class Step:
 
     Attributes:
         total: subjects that it has to look at.
-        seconds: that it takes for all of them, about; None where that is not known.
+        expected: seconds that it takes for all of them, as was reckoned before; None where that is not known.
+        took: seconds that it took for each of which it found something.
         problem: why it found nothing (more).
     """
 
     title: str
     total: int
-    seconds: float | None = None
+    expected: float | None = None
     done: int = 0
+    took: list[float] = field(default_factory=list)
     problem: str | None = None
 
     @property
     def left(self) -> int:
         return 0 if self.problem else max(0, self.total - self.done)
+
+    @property
+    def each(self) -> float | None:
+        """Seconds for a subject: as those took that are done, or as was reckoned; None where neither is known."""
+        if self.took:
+            return sum(self.took) / len(self.took)
+        return None if self.expected is None else self.expected / max(1, self.total)
+
+    @property
+    def seconds(self) -> float | None:
+        """For all subjects."""
+        return None if self.each is None else self.each * self.total
 
 
 @dataclass
@@ -52,14 +66,18 @@ class Course:
         return next((step for step in self.steps if step.left), None)
 
     def seconds_left(self, now: float) -> float | None:
-        """About how long it takes yet; None where that is not known of a check that is left."""
-        left = [step for step in self.steps if step.left]
-        if not left or any(step.seconds is None for step in left):
+        """About how long it takes yet, without the checks of which that is not known; None where it is of none."""
+        left = [(step, step.each) for step in self.steps if step.left]
+        if all(each is None for _, each in left):
             return None
-        each = [(step.seconds or 0.0) / step.total for step in left]
-        whole = sum(one * step.left for one, step in zip(each, left, strict=True))
+        whole = sum((each or 0.0) * step.left for step, each in left)
         # What has passed of the subject that is looked at.
-        return max(0.0, whole - min(max(0.0, now - self.latest), each[0]))
+        return max(0.0, whole - min(max(0.0, now - self.latest), left[0][1] or 0.0))
+
+    @property
+    def not_known(self) -> list[str]:
+        """Checks that are left and of which nobody knows how long they take."""
+        return [step.title for step in self.steps if step.left and step.each is None]
 
 
 class Reviews:
@@ -127,6 +145,7 @@ class Reviews:
                 step.problem = event.failure
             else:
                 step.done += 1
+                step.took += [] if event.failure else [event.seconds]
             self.course.latest = event.time
 
     def drop(self) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -210,3 +213,23 @@ def test_scratch_folders_of_killed_processes_are_cleared_away(tmp_path: Path, mo
         with scratch_folder() as other:
             assert set(tmp_path.iterdir()) == {held.path, other.path, stranger}
     assert list(tmp_path.iterdir()) == [stranger]
+
+
+def test_long_lines_hang_on_a_narrow_terminal_and_stay_whole_elsewhere(tmp_path: Path) -> None:
+    line = "note  Hub    is not reached: look at network and proxy"
+    master, slave = os.openpty()
+    try:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 34, 0, 0))
+        Output(slave).write_hanging(13, line, "")
+        assert os.read(master, 1000).decode().split("\r\n") == [
+            "note  Hub    is not reached: look",
+            "             at network and proxy",
+            "",
+            "",
+        ]
+    finally:
+        os.close(slave)
+        os.close(master)
+    with (tmp_path / "lines").open("wb") as file:
+        Output(file.fileno()).write_hanging(13, line)
+    assert (tmp_path / "lines").read_text() == f"{line}\n"

@@ -50,4 +50,4 @@ def test_the_table() -> None:
     assert row(wrong).endswith("NOT EXACT")
     left_out = Part(name="random 1B", quantization="bnb_4bit", problem="left out: the two minutes are over")
     assert not left_out.failed
-    assert row(left_out) == "random 1B     4 bits    left out: the two minutes are over"
+    assert row(left_out) == "random 1B   4 bits   left out: the two minutes are over"

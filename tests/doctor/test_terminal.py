@@ -42,11 +42,13 @@ def test_what_could_be_better(environment: dict[str, str], size: tuple[int, int]
 
 @pytest.fixture
 def tmux(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """The environment of a program in a tmux of the test's own, with tmux's own defaults."""
+    """The environment of a program in a tmux of the test's own, with tmux's own defaults, and no clipboard."""
     if shutil.which("tmux") is None:
         pytest.skip("there is no tmux")
     socket = tmp_path / "tmux"
     subprocess.run(["tmux", "-f", os.devnull, "-S", socket, "new-session", "-d", "cat"], check=True, timeout=10)
+    # Its default lets through what the program hands to it.
+    subprocess.run(["tmux", "-S", socket, "set-option", "-s", "set-clipboard", "off"], check=True, timeout=10)
     try:
         yield {**os.environ, "TMUX": f"{socket},0,0", "TERM": "screen"}
     finally:

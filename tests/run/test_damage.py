@@ -82,7 +82,7 @@ DAMAGES: dict[str, Damage] = {
 FILES = (
     "run.json", "events.jsonl", "study.journal", "baseline.safetensors", "directions.safetensors", "openings.json",
     "residuals.safetensors", "geometry.json", "projections.json", "shift-0000.json", "responses/base.json",
-    "responses/trial-0000.json", "engine.log", "lock",
+    "responses/trial-0000.json", "writers.safetensors", "engine.log", "lock",
 )  # fmt: skip
 LIGHT: tuple[tuple[str, ...], ...] = (
     ("runs",), ("runs", "--json"), ("show", "model"), ("show", "model", "--json"), ("geometry", "model"),
@@ -232,7 +232,7 @@ def test_checksums_are_kept_and_folders_without_them_are_believed(
     (folder,) = (path for path in runs.iterdir() if path.name != "whole")
     run = RunFolder(folder)
     record = run.read_record()
-    sealed = {f"{name}.safetensors" for name in ("baseline", "directions", "residuals")}
+    sealed = {f"{name}.safetensors" for name in ("baseline", "directions", "residuals", "writers")}
     assert set(record.checksums) == {*sealed, "geometry.json", "openings.json", "responses/base.json"}
     assert record.checksums
     run.save_record(replace(record, checksums={}))

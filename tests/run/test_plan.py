@@ -6,8 +6,18 @@ from dataclasses import replace
 
 from heretic_tui.report.plan import compared_words
 from heretic_tui.run.earlier import EarlierTimes
-from heretic_tui.run.plan import Load, Needs, compare_plan, disk_plan, gpus_needed, memory_plan, time_plan
+from heretic_tui.run.plan import (
+    Load,
+    Needs,
+    compare_plan,
+    disk_plan,
+    gpus_needed,
+    memory_plan,
+    time_as_before,
+    time_by_speed,
+)
 from heretic_tui.run.record import Planned
+from heretic_tui.run.speeds import Speed
 
 GB = 10**9
 # 8 G parameters, 32 layers of 4,096 with 8 heads of 128 for keys and values.
@@ -46,7 +56,7 @@ def test_smaller_batches_where_there_is_less_room_and_none_where_weights_do_not_
     assert plan.weights + plan.edits + plan.kept + (plan.rows + 1) * row > plan.free
     assert plan.kept <= 0.15 * 2 * GB, "on a GPU they take a share of what is free"
     assert memory_plan(NEEDS, LOAD, 12 * GB).rows == 0
-    assert memory_plan(NEEDS, LOAD, 12 * GB, NEEDS.quantized).fits_smaller
+    assert memory_plan(NEEDS, LOAD, 12 * GB, NEEDS.by_bits[4]).fits_smaller
 
 
 def test_a_row_of_unknown_size() -> None:
@@ -72,10 +82,25 @@ def test_disk() -> None:
 
 
 def test_time_is_that_of_an_earlier_run() -> None:
-    assert time_plan(None, 200) is None
-    plan = time_plan(EarlierTimes("x", 60.0, 9.0, 40, analysis=30.0), 200)
-    assert plan
-    assert (plan.first, plan.search, plan.analysis, plan.whole) == (60.0, 1800.0, 30.0, 1890.0)
+    plan = time_as_before(EarlierTimes("x", 60.0, 9.0, 40, analysis=30.0), 200)
+    assert (plan.first, plan.trial, plan.search, plan.analysis, plan.whole) == (60.0, 9.0, 1800.0, 30.0, 1890.0)
+    assert not plan.at_most
+
+
+def test_time_by_what_a_probe_found() -> None:
+    steps = {"1": 0.1, "8": 0.2, "64": 0.8}
+    speed = Speed(1000.0, steps, 1e9, layers=32, own=2, seconds=9.0, device="cpu", dtype="bfloat16")
+    load = replace(LOAD, training=50_000, prompts=200, decoded=100, tried=32)
+    plan = time_by_speed(speed, load, 16 * GB, 0, 200)
+    decoding = 100 * 100 * 0.8 / 64
+    assert plan.trial == 20.0 + decoding, "in the batches that decode most tokens a second"
+    assert plan.first == 16.0 + (0.4 + 0.8 + 3.2) + 50.0 + plan.trial
+    assert plan.search == 200 * plan.trial
+    assert plan.analysis == 1.5 * 32 * 32 * 100 / 1000
+    assert plan.at_most
+    small = time_by_speed(replace(speed, loading=None), load, 16 * GB, 8, 200)
+    assert small.trial == 20.0 + 100 * 100 * 0.2 / 8, "in those that were set"
+    assert small.first == 50.0 + small.trial, "what a download takes is not known"
 
 
 def test_a_plan_beside_what_came_of_it() -> None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heretic_tui import events as ev
 from heretic_tui.run.state import RunState, TrialRecord, pareto_front
 from tests.support.journals import EVENTS, opened, read_back, trial
 
@@ -52,6 +53,29 @@ def test_folding_an_event_looks_at_no_other_trial(monkeypatch: pytest.MonkeyPatc
         return looks[0]
 
     assert cost(400) < 4.5 * cost(100)
+
+
+def test_with_workers_the_time_left_goes_by_how_fast_trials_follow_each_other() -> None:
+    state = RunState()
+    state.fold(replace(opened(), n_trials=20))
+    for number in (1, 2):
+        state.fold(ev.WorkerChanged(worker=f"worker {number}", state="measuring"))
+
+    def end(number: int, time: float) -> None:
+        for event in trial(number, 0.5, 10):
+            ended = replace(event, seconds=10.0, time=time) if isinstance(event, ev.TrialFinished) else event
+            state.fold(ended)
+
+    for number in range(4):
+        end(number, 100.0 + 5 * number)
+    # Two at a time, by what each took.
+    assert (state.trials_a_minute(), state.seconds_left()) == (None, 16 * 10.0 / 2)
+    state.fold(ev.StateChanged(state="paused", time=116.0))
+    state.fold(ev.StateChanged(state="running", time=216.0))
+    for number in range(4, 8):
+        end(number, 200.0 + 5 * number)
+    assert state.trials_a_minute() == pytest.approx(12.0)
+    assert state.seconds_left() == pytest.approx(12 * 5.0)
 
 
 def test_a_trial_that_ends_again_is_counted_once() -> None:

@@ -12,7 +12,10 @@ from transformers import PreTrainedModel
 
 from heretic_tui.engine.anatomy.kept import keep_writers, kept_writers
 from heretic_tui.engine.anatomy.writers import Anatomy
+from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.stored import stored_tensors
+from heretic_tui.engine.directions.by_method import MethodDirections
+from heretic_tui.engine.directions.subspaces import of_layers
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.export.merged import edit_matrix
@@ -45,6 +48,7 @@ def planned(
     parameters: Parameters,
     method: str,
     directions: Tensor | None = None,
+    requantize: bool = False,
 ) -> StreamedMerge:
     """The edit as it would be written to the files of a source, which `network` was loaded from; the anatomy goes
     through a run folder."""
@@ -58,7 +62,9 @@ def planned(
         empty = type(network)(config)
     kept = kept_writers(run, empty, fine=False)
     assert kept is not None
-    return plan_merge(source, empty, kept.writers, vectors, edit_method(method), parameters)
+    packing = packing_of(config)
+    found = MethodDirections(of_layers(vectors))
+    return plan_merge(source, empty, kept.writers, found, edit_method(method), parameters, packing, requantize)
 
 
 def stream(plan: StreamedMerge, out: Path, work: Work | None = None) -> None:

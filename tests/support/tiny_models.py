@@ -83,3 +83,19 @@ def save(folder: Path, kind: str = "llama", template: str | None = TEMPLATE, **o
     network(kind, **options).save_pretrained(folder)
     tokenizer(template).save_pretrained(folder)
     return folder
+
+
+def save_fitting(folder: Path) -> Path:
+    """A model folder whose matrices are of sizes that all of bitsandbytes' products take, as those of usual models."""
+    torch.manual_seed(0)
+    made = LlamaForCausalLM(LlamaConfig(
+        vocab_size=VOCABULARY, hidden_size=64, intermediate_size=128, num_attention_heads=4, num_hidden_layers=3,
+        pad_token_id=260, eos_token_id=256, bos_token_id=None,
+    ))  # fmt: skip
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.ndim == 2:
+                parameter.mul_(4.0)
+    made.save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return folder

@@ -27,6 +27,7 @@ SCREENS = {
     "chat": ["4", "escape"],
     "export": ["5"],
     "log": ["6"],
+    "workers": ["7"],
     "responses": ["g", "n", "enter"],
     "compare": ["g", "n", "C"],
 }

@@ -111,12 +111,22 @@ def test_the_course_of_a_review(view: RunView, host: fake_run.FakeHost) -> None:
     assert not view.reviews.nothing_left
 
 
-def test_how_long_is_not_told_where_it_is_not_known(view: RunView, host: fake_run.FakeHost) -> None:
-    host.push(started("One", "Two", seconds={"One": 30.0}))
+def test_of_a_check_whose_time_is_not_known_that_is_said_until_it_has_looked_at_one(
+    view: RunView, host: fake_run.FakeHost
+) -> None:
+    host.push(started("One", "Two"))
     view.take()
     course = view.reviews.course
     assert course
     assert course.seconds_left(100.0) is None
+    host.push(started("One", "Two", seconds={"One": 30.0}))
+    view.take()
+    course = view.reviews.course
+    assert course
+    assert (course.seconds_left(100.0), course.not_known) == (30.0, ["Two"])
+    host.push(*(found("One", at, seconds=4.0) for at in (None, 0, 1)), found("Two", seconds=7.0))
+    view.take()
+    assert (course.seconds_left(100.0), course.not_known) == (14.0, []), "as it took for the first"
 
 
 def test_a_review_that_was_cut_off_is_none_any_more(view: RunView, host: fake_run.FakeHost) -> None:

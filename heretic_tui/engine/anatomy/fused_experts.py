@@ -53,6 +53,11 @@ class Stack:
     def parameter(self) -> Tensor:
         return self.owner.get_parameter(self.key)
 
+    @property
+    def says_transposed(self) -> bool:
+        """Whether the module itself says that its parameters are transposed, as libraries ask it."""
+        return bool(getattr(self.owner, "is_transposed", False))
+
     def matrices(self) -> Tensor:
         """A view (E, d_out, d_in) of the parameter."""
         stored = self.parameter.detach()

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import torch
 
+from heretic_tui.engine.anatomy.few_bits import parameters_taken
 from heretic_tui.engine.anatomy.writers import Anatomy, find_anatomy, stream_width
 from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.source import check_weights, load_config, locate
 from heretic_tui.engine.checkpoint.stored import weight_files
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import Settings
-from heretic_tui.words import quantity, ranges
+from heretic_tui.words import quantity, ranges, size_words
 
 
 @dataclass(frozen=True)
@@ -37,13 +39,23 @@ class MatrixRow:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What a model is made of. `bytes` are those of its weight files, or of its parameters in the dtype it names."""
+    """What a model is made of.
+
+    Attributes:
+        bytes: of its weight files, or of its parameters in the dtype it names.
+        quantised: parameters in the matrices that bitsandbytes takes.
+        stored_as: the format of weights that are quantised; None where they are not.
+        loaded: bytes of the weights in memory, where they are others than those of the files.
+    """
 
     architecture: str
     hidden_size: int
     parameters: int
     bytes: int
     anatomy: Anatomy
+    quantised: int = 0
+    stored_as: str | None = None
+    loaded: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """architecture, layers, writers (each as in `MatrixRow`), edited, found, and parameters, edited_parameters,
@@ -68,6 +80,12 @@ class Inspection:
             "found": len(self.anatomy.writers) + len(self.anatomy.missing),
         }
 
+    def format_words(self) -> str:
+        """How quantised weights are stored, and what they take in memory."""
+        return (
+            f"stored as {self.stored_as} ({size_words(self.bytes)}), loaded in 16 bits ({size_words(self.loaded or 0)})"
+        )
+
     @property
     def edited_parameters(self) -> int:
         """Parameters in all the matrices that are edited."""
@@ -79,6 +97,8 @@ class Inspection:
             f"{self.architecture}: {len(self.anatomy.layers)} layers of {self.hidden_size}, "
             f"{quantity(self.parameters)} parameters, {self.bytes / 1e9:.2f} GB"
         ]
+        if self.stored_as:
+            found.append(f"{self.format_words()}: edits are measured beside dequantised weights")
         layers: dict[tuple[str, str, tuple[int, ...]], list[int]] = {}
         for writer in self.anatomy.writers:
             layers.setdefault((writer.kind, writer.component, writer.shape), []).append(writer.layer)
@@ -120,6 +140,7 @@ def inspect_model(settings: Settings, weights: bool = True) -> Inspection:
     anatomy = find_anatomy(network, settings.component_kinds == "fine")
     parameters = sum(parameter.numel() for parameter in network.parameters())
     stored = sum(path.stat().st_size for path in files)
+    packing = packing_of(config)
     dtype = config.dtype if isinstance(config.dtype, torch.dtype) else torch.bfloat16
     return Inspection(
         architecture=type(network).__name__,
@@ -127,6 +148,9 @@ def inspect_model(settings: Settings, weights: bool = True) -> Inspection:
         parameters=parameters,
         bytes=stored or parameters * dtype.itemsize,
         anatomy=anatomy,
+        quantised=parameters_taken(network),
+        stored_as=packing.title if packing else None,
+        loaded=parameters * packing.dtype.itemsize if packing else None,
     )
 
 

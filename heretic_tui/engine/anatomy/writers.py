@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
+from heretic_tui.engine.anatomy.few_bits import whole_matrix
 from heretic_tui.engine.anatomy.fused_experts import Stack
 from heretic_tui.engine.anatomy.matrix_names import component_of, in_order, kind_of
 from heretic_tui.errors import UsageError
@@ -35,7 +36,7 @@ class Writer:
         layer: index of the decoder layer.
         component: what kernel edits it.
         name: dotted path in the whole model, of the module, or of the parameter of fused experts.
-        module: the live module (Linear, Conv1D, a bitsandbytes Linear4bit, or what holds the fused parameter).
+        module: the live module (Linear, Conv1D, a quantised one of bitsandbytes, or what holds the fused parameter).
         kind: what it is for; see anatomy/matrix_names.py.
         stack: the fused parameter, None for a matrix of its own.
         post_norm_gain: what the architecture multiplies the output with, channel by channel, before the sum: the gain
@@ -102,25 +103,12 @@ class Writer:
         """W as a new float32 tensor of shape (d_out, d_in), or (experts, d_out, d_in), on the module's device."""
         if self.stack is not None:
             return self.stack.matrices().to(torch.float32, copy=True).contiguous()
+        if (found := whole_matrix(self.module)) is not None:
+            return found
         stored = self.module.weight
         assert isinstance(stored, Tensor)
-        if type(self.module).__name__ == "Linear4bit":
-            state = stored.quant_state  # type: ignore[attr-defined]
-            if getattr(state, "packing_format_for_cpu", False):
-                return self._weight_from_outputs()
-            from bitsandbytes.functional import dequantize_4bit
-
-            return dequantize_4bit(stored.data, state).float()
         weight = stored.detach().to(torch.float32, copy=True)
         return weight.T.contiguous() if isinstance(self.module, Conv1D) else weight
-
-    def _weight_from_outputs(self) -> Tensor:
-        """W from what the module makes of unit vectors. On CPUs with AVX512-BF16 bitsandbytes rearranges the stored
-        bytes at the first forward pass, and its own dequantisation then reads them wrongly."""
-        with torch.inference_mode():
-            columns: Tensor = self.module(torch.eye(self.shape[1], dtype=torch.bfloat16))
-        weight = columns.float().T
-        return weight.contiguous() if self.bias is None else weight - self.bias.float()[:, None]
 
     def store(self, weight: Tensor) -> None:
         """Put a float32 W of the shape that `weight` gives in the module, rounded to the module's dtype."""
@@ -179,16 +167,34 @@ class Anatomy:
         Args:
             exact_as: the adapter that holds edits of one matrix exactly, LoRA or DoRA.
         """
-        fused = any(writer.stack is not None for writer in self.writers)
+        fused, reason = any(writer.stack is not None for writer in self.writers), no_adapter(self.writers)
+        # Of experts, each is a matrix of its own. PEFT has a LoRA of them, and no DoRA.
+        numbers = sum(writer.shape[0] * sum(writer.shape[1:]) for writer in self.writers if writer.stack is not None)
+        numbers += sum(sum(writer.shape) for writer in self.writers if writer.stack is None)
         return Coverage(
             editable=len(self.writers),
             found=len(self.writers) + len(self.missing),
             components=dict(Counter(w.component for w in self.writers)),
             missing=[str(missing) for missing in self.missing],
             partly=list(self.partly),
-            rank_one=0 if fused else sum(sum(writer.shape) for writer in self.writers),
-            exact_as="" if fused else exact_as,
+            rank_one=0 if reason else numbers,
+            exact_as="" if reason or (fused and exact_as == "DoRA") else exact_as,
+            no_adapter=reason,
         )
+
+
+def no_adapter(writers: Iterable[Writer]) -> str:
+    """Why no adapter of PEFT can hold edits of these matrices, as a sentence that begins with one of them; empty where
+    one can."""
+    for writer in writers:
+        stack = writer.stack
+        if stack is None:
+            continue
+        if stack.caller is not stack.owner or stack.parameter.ndim != 3:
+            return f"{writer.name} holds experts that are used outside their own module, where no adapter reaches them"
+        if stack.experts == 1 and stack.transposed:
+            return f"{writer.name} holds one transposed expert, which PEFT takes for the other way round"
+    return ""
 
 
 def embedding_matrix(network: nn.Module) -> Tensor:

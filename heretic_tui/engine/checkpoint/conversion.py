@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from heretic_tui.engine.checkpoint.stored import Stored
+from heretic_tui.engine.checkpoint.opened import Held
 from heretic_tui.errors import one_line
 
 
@@ -46,6 +46,9 @@ class Origin:
         sources: names in the files.
         parameters: names in the network.
         kind: the same for origins that are converted alike; None where a tensor is a parameter as it is.
+        stacked: whether the sources are the matrices of one parameter, one after the other.
+        alone: whether the source is one of such matrices, and the parameter a stack of that one, twice: for a stack of
+            one BLAS computes in another order than for several, and sums differ in their last bits.
     """
 
     sources: tuple[str, ...]
@@ -53,6 +56,8 @@ class Origin:
     kind: str | None
     _forward: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
     _back: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    stacked: bool = False
+    alone: bool = False
 
     def to_parameters(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The parameters by name, from the tensors by name. They may share memory."""
@@ -62,8 +67,24 @@ class Origin:
         """The tensors of the files by name, from the parameters by name. They may share memory."""
         return self._back(parameters)
 
+    def apart(self) -> list[Origin]:
+        """Of a stacked origin one for each source."""
+        (parameter,) = self.parameters
 
-def origins_of(network: PreTrainedModel, tensors: Mapping[str, Stored], wanted: Collection[str]) -> list[Origin]:
+        def alone(source: str) -> Origin:
+            return Origin(
+                (source,),
+                (parameter,),
+                self.kind,
+                lambda found: {parameter: torch.stack([found[source]] * 2)},
+                lambda changed: {source: changed[parameter][0]},
+                alone=True,
+            )
+
+        return [alone(source) for source in self.sources]
+
+
+def origins_of(network: PreTrainedModel, tensors: Mapping[str, Held], wanted: Collection[str]) -> list[Origin]:
     """The origins of some parameters, each once, in the order of the files' names.
 
     Args:
@@ -83,7 +104,7 @@ def origins_of(network: PreTrainedModel, tensors: Mapping[str, Stored], wanted: 
         raise NotInvertible(f"transformers' rules for its weights cannot be followed ({one_line(error)})") from error
 
 
-def _origins_of(network: PreTrainedModel, tensors: Mapping[str, Stored], wanted: Collection[str]) -> list[Origin]:
+def _origins_of(network: PreTrainedModel, tensors: Mapping[str, Held], wanted: Collection[str]) -> list[Origin]:
     rules = _Rules(network)
     groups: dict[str, list[tuple[str, str | None]]] = {}
     for name in rules.in_order(tensors):
@@ -129,7 +150,7 @@ class _Rules:
         self._expected = network.state_dict()
         self._prefix = network.base_model_prefix
 
-    def in_order(self, tensors: Mapping[str, Stored]) -> list[str]:
+    def in_order(self, tensors: Mapping[str, Held]) -> list[str]:
         """Names of the files in the order in which transformers takes them: experts by their numbers."""
         return sorted(tensors, key=self._key)
 
@@ -146,7 +167,7 @@ class _Rules:
         return len(self._by_pattern[pattern].target_patterns) > 1
 
     def targets(
-        self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Stored]
+        self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Held]
     ) -> dict[str, Tensor]:
         """What a group of tensors is converted to, without contents; nothing where it cannot be."""
         try:
@@ -154,7 +175,7 @@ class _Rules:
         except Exception:  # noqa: BLE001 - whatever an operation raises on shapes that are not the network's
             return {}
 
-    def origin(self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Stored]) -> Origin:
+    def origin(self, target: str, members: list[tuple[str, str | None]], tensors: Mapping[str, Held]) -> Origin:
         """
         Raises:
             NotInvertible: where shapes or names do not come out, forward and back.
@@ -181,13 +202,28 @@ class _Rules:
         back = self._back(made, sources, pattern)
         if unlike := [name for name in sources if back[name].shape != empty[name].shape]:
             raise NotInvertible(f"{unlike[0]} has another shape after its conversion is undone")
+        (shape, *others) = [each.shape for each in made.values()]
         return Origin(
             sources,
             tuple(made),
             repr(self._by_pattern[pattern]),
             lambda found: self._forward(target, members, found),
             lambda changed: self._back(changed, sources, pattern),
+            stacked=not others
+            and len(sources) > 1
+            and all(shape == (len(sources), *each.shape) for each in empty.values())
+            and self._stacks(target, members),
         )
+
+    def _stacks(self, target: str, members: list[tuple[str, str | None]]) -> bool:
+        """Whether a group of tensors is put together one after the other, in their order, and nothing else is done with
+        them. Looked at with rows of two numbers in their place."""
+        rows = {name: torch.tensor([[at, -1.0 - at]]) for at, (name, _) in enumerate(members)}
+        try:
+            (stack,) = self._forward(target, members, rows).values()
+        except Exception:  # noqa: BLE001 - an operation that needs tensors of the network's own shapes
+            return False
+        return torch.equal(stack, torch.stack(list(rows.values())))
 
     def _forward(
         self, target: str, members: list[tuple[str, str | None]], found: Mapping[str, Tensor]

@@ -28,7 +28,9 @@ from transformers import (
 from transformers import __version__ as transformers_version
 from transformers.utils.logging import set_tqdm_hook
 
-from heretic_tui.engine.checkpoint.stored import Stored, few
+from heretic_tui.engine.checkpoint.opened import Held
+from heretic_tui.engine.checkpoint.packing import unpacked
+from heretic_tui.engine.checkpoint.stored import few
 from heretic_tui.engine.checkpoint.suitability import model_class, refuse_packed
 from heretic_tui.errors import UsageError, one_line
 
@@ -130,7 +132,7 @@ def build_empty(config: PretrainedConfig, trust_remote_code: bool) -> PreTrained
         ) from error
 
 
-def try_on(cls: type[PreTrainedModel], config: PretrainedConfig, tensors: Mapping[str, Stored]) -> list[str]:
+def try_on(cls: type[PreTrainedModel], config: PretrainedConfig, tensors: Mapping[str, Held]) -> list[str]:
     """Load tensors that have names and shapes only into a network of a class. Returns those that it leaves out.
 
     Raises:
@@ -141,7 +143,7 @@ def try_on(cls: type[PreTrainedModel], config: PretrainedConfig, tensors: Mappin
         try:
             network, info = with_report(cls)(
                 None,
-                config=config,
+                config=unpacked(config),
                 state_dict=state,
                 device_map={"": "meta"},
                 ignore_mismatched_sizes=True,

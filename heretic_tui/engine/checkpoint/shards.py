@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from heretic_tui.engine.checkpoint.stored import Stored
+from heretic_tui.engine.checkpoint.stored import TORCH_DTYPES, Stored
 from heretic_tui.errors import UsageError, one_line
 
-# The kinds of tensors that are read, by safetensors' words.
+# The kinds of matrices that are edited as they are, by safetensors' words.
 DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # Bytes that are copied at once.
 _PIECE = 16 << 20
@@ -33,7 +34,7 @@ def names_in(path: Path) -> list[str]:
 
 
 def read_tensor(stored: Stored) -> Tensor:
-    """A tensor of one of the kinds of `DTYPES`, in memory of its own.
+    """A tensor of one of the kinds of `TORCH_DTYPES`, in memory of its own.
 
     Raises:
         UsageError: when its file has become shorter.
@@ -43,41 +44,57 @@ def read_tensor(stored: Stored) -> Tensor:
     with stored.file.open("rb", buffering=0) as file:
         file.seek(stored.start)
         _fill(file.readinto, content, stored.file)
-    return torch.frombuffer(content, dtype=DTYPES[stored.dtype]).view(stored.shape)
+    if not content:
+        return torch.empty(stored.shape, dtype=TORCH_DTYPES[stored.dtype])
+    return torch.frombuffer(content, dtype=TORCH_DTYPES[stored.dtype]).view(stored.shape)
 
 
 def write_tensor(stored: Stored, folder: Path, tensor: Tensor) -> None:
     """Write a tensor in the place of one of the same shape and kind, in the file of the same name in a folder."""
-    content = tensor.contiguous().view(torch.uint8).reshape(-1).numpy()
+    content = tensor.contiguous().reshape(-1).view(torch.uint8).numpy()
     with (folder / stored.file.name).open("r+b") as file:
         file.seek(stored.start)
         file.write(content.data)
 
 
-def copy_between(path: Path, size: int, folder: Path, left_out: Iterable[Stored], tell: Callable[[int], None]) -> None:
-    """Copy a file of weights to a folder, under its name, without the bytes of some of its tensors, whose places stay.
+@dataclass(frozen=True)
+class Piece:
+    """Bytes of a file, from `start` up to `stop`, and where in another one they go."""
+
+    start: int
+    stop: int
+    to: int
+
+
+def copy_pieces(
+    path: Path, size: int, folder: Path, header: bytes | None, pieces: Iterable[Piece], tell: Callable[[int], None]
+) -> None:
+    """Copy pieces of a file of weights to a folder, under its name. What is not copied stays free.
 
     Args:
-        size: of the file when its tensors were looked at.
-        tell: called after each piece with its bytes; it may raise.
+        size: of the file that is written.
+        header: written at its beginning, where there is one.
+        tell: called after each part of a piece with its bytes; it may raise.
 
     Raises:
         UsageError: when the file has become shorter.
     """
-    piece = bytearray(_PIECE)
+    buffer = bytearray(_PIECE)
     with path.open("rb", buffering=0) as source, (folder / path.name).open("wb") as target:
         target.truncate(size)
-        at = 0
-        for start, stop in [*sorted((each.start, each.stop) for each in left_out), (size, size)]:
-            source.seek(at)
-            target.seek(at)
-            while at < start:
-                some = memoryview(piece)[: min(_PIECE, start - at)]
+        if header:
+            target.write(header)
+            tell(len(header))
+        for piece in pieces:
+            source.seek(piece.start)
+            target.seek(piece.to)
+            left = piece.stop - piece.start
+            while left:
+                some = memoryview(buffer)[: min(_PIECE, left)]
                 _fill(source.readinto, some, path)
                 target.write(some)
-                at += len(some)
+                left -= len(some)
                 tell(len(some))
-            at = stop
 
 
 def _fill(read: Callable[[memoryview], int | None], content: bytearray | memoryview, path: Path) -> None:

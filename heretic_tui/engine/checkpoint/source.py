@@ -22,6 +22,8 @@ from transformers import (
 from heretic_tui.control import Aborted
 from heretic_tui.engine.checkpoint.json_files import check_json_files
 from heretic_tui.engine.checkpoint.misfit import build_empty, try_on
+from heretic_tui.engine.checkpoint.opened import opened
+from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.stored import (
     packed_layout,
     refuse_adapter,
@@ -129,7 +131,7 @@ def check_weights(settings: Settings, config: PretrainedConfig) -> list[str]:
     """
     folder = source_folder(settings)
     refuse_adapter(folder)
-    tensors = stored_tensors(folder)
+    tensors = opened(stored_tensors(folder), packing_of(config))
     if packed := packed_layout(folder, tensors):
         refuse_packed(*packed)
     # How the model's own code uses names is known when it loads; so is a file that only its configuration names.

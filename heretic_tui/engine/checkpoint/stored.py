@@ -4,9 +4,10 @@ but those of a name that occurs in two files."""
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import torch
 from safetensors import safe_open
@@ -22,10 +23,11 @@ _POINTER = b"version https://git-lfs"
 _POINTER_BYTES = 1024
 # As safetensors itself has it.
 _HEADER_BYTES = 100_000_000
-_DTYPES = {
+# safetensors' words, and what they are to torch.
+TORCH_DTYPES = {
     "F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16,
     "I64": torch.int64, "I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8,
-    "BOOL": torch.bool,
+    "BOOL": torch.bool, "F8_E4M3": torch.float8_e4m3fn, "F8_E8M0": torch.float8_e8m0fnu,
 }  # fmt: skip
 # A matrix of weights in one of these is packed. (Tables and masks have other names.)
 _INTEGERS = {"I8", "U8", "I16", "U16", "I32", "U32", "I64", "U64"}
@@ -50,7 +52,7 @@ class Stored:
 
     def empty(self) -> Tensor:
         """A tensor of its shape and kind that takes no memory, on the meta device."""
-        return torch.empty(self.shape, dtype=_DTYPES.get(self.dtype, torch.uint8), device="meta")
+        return torch.empty(self.shape, dtype=TORCH_DTYPES.get(self.dtype, torch.uint8), device="meta")
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -190,7 +192,7 @@ def _of_safetensors(path: Path) -> dict[str, Stored]:
 
 
 def _of_pickle(path: Path) -> dict[str, Stored]:
-    names = {dtype: name for name, dtype in _DTYPES.items()}
+    names = {dtype: name for name, dtype in TORCH_DTYPES.items()}
     try:
         tensors = torch.load(path, map_location="meta", weights_only=True)
         return {
@@ -279,7 +281,17 @@ def refuse_foreign_links(source: Path) -> None:
             raise UsageError(f"{path} is no regular file: an export cannot take it over")
 
 
-def packed_layout(folder: Path, tensors: dict[str, Stored]) -> tuple[str, str] | None:
+class Kind(Protocol):
+    """What a tensor is, wherever its numbers lie."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def dtype(self) -> str: ...
+
+
+def packed_layout(folder: Path, tensors: Mapping[str, Kind]) -> tuple[str, str] | None:
     """How weights are quantised where config.json does not tell, and what says so; None where they are not."""
     try:
         record = read_json(folder / "hf_quant_config.json")

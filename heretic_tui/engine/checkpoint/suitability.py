@@ -11,6 +11,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
+from heretic_tui.engine.checkpoint.packing import unopened
 from heretic_tui.errors import UsageError
 
 # Model types for which transformers has a class of the kinds that are loaded here, and that are no decoders of text.
@@ -30,8 +31,8 @@ OUT_OF_SCOPE: dict[str, str] = {
 }  # fmt: skip
 
 _UNQUANTIZED = {
-    "mxfp4": "a 16-bit version, such as those that unsloth and others publish with -BF16 in their names",
     "fp8": "the 16-bit original, where its maker published one, or a converted -BF16 version",
+    "fp8 of an unusual kind": "the 16-bit original, where its maker published one, or a converted -BF16 version",
     "gptq": "the model that it was made from",
     "awq": "the model that it was made from",
 }
@@ -52,11 +53,12 @@ def model_class(config: PretrainedConfig) -> type[AutoModelForCausalLM] | type[A
 def refuse_unsuitable(config: PretrainedConfig) -> None:
     """
     Raises:
-        UsageError: for a model that does not answer in text token by token, and for one that is quantised already.
+        UsageError: for a model that does not answer in text token by token, and for one that is quantised in a way that
+            is not opened here.
     """
     if reason := _out_of_scope(config):
         raise UsageError(f"a model of type {config.model_type} cannot be edited: {reason}")
-    if method := _quantization(config):
+    if method := unopened(config):
         refuse_packed(method)
     for part in _parts(config):
         layers = getattr(part, "num_hidden_layers", None)
@@ -74,13 +76,13 @@ def refuse_packed(method: str, how: str = "") -> NoReturn:
         how: what it was found by.
 
     Raises:
-        UsageError: a checkpoint that is quantised by this method. An edit has to be exact, and what is written must be
-            what was measured: packed weights are neither read nor written here.
+        UsageError: a checkpoint that is quantised by this method, which is neither read nor written here.
     """
     instead = _UNQUANTIZED.get(method, "the model that it was made from")
     found = f"{method}, by {how}" if how else method
     raise UsageError(
-        f"this checkpoint is quantised already ({found}): load {instead}, and save memory with --quantization bnb_4bit"
+        f"this checkpoint is quantised already ({found}), and only FP8 (with weight_scale_inv) and MXFP4 are opened: "
+        f"load {instead}, and save memory with --quantization bnb_4bit"
     )
 
 
@@ -101,13 +103,3 @@ def _out_of_scope(config: PretrainedConfig) -> str | None:
     own_code = "AutoModelForCausalLM" in (getattr(config, "auto_map", None) or {})
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.keys() | MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.keys()
     return None if own_code or kind in known else "transformers has no class for it that answers in text"
-
-
-def _quantization(config: PretrainedConfig) -> str | None:
-    """How a checkpoint is quantised, None where it is not. One that also takes images may say so of its parts only."""
-    for part in (config, config.get_text_config(decoder=True)):
-        found = getattr(part, "quantization_config", None)
-        if found is not None:
-            method = found.get("quant_method") if isinstance(found, dict) else getattr(found, "quant_method", None)
-            return str(getattr(method, "value", method) or "an unknown method")
-    return None

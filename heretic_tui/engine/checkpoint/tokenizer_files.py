@@ -1,8 +1,10 @@
-"""The files of a tokenizer: which are missing or damaged, and where else than in them a chat template may lie."""
+"""The files of a tokenizer: which are missing or damaged, where else than in them a chat template may lie, and how they
+go with an export."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from heretic_tui.files import read_bytes, read_json
 # What a vocabulary can lie in.
 _VOCABULARY = re.compile(r"tokenizer\.json|tekken\.json|vocab\..+|.+\.(model|tiktoken|bpe|vocab)|tokenizer\.model\..+")
 _SENTENCEPIECE = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+# What else a tokenizer is made of; versions of transformers write them differently.
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt")
 # Processors of models that also take images keep their template in these.
 _TEMPLATES = ("chat_template.json", "processor_config.json")
 
@@ -34,6 +38,22 @@ def check_tokenizer_files(folder: Path) -> None:
             f"{folder} has no tokenizer: tokenizer.json is missing (older models have tokenizer.model, or vocab.json "
             "and merges.txt, in its place)"
         )
+
+
+def keep_tokenizer_files(source: Path, folder: Path) -> None:
+    """Put the source's own files of its tokenizer in the place of those that this version of transformers wrote.
+
+    An edit leaves the tokenizer alone, and other tools read what the model came with: transformers 5 calls most
+    tokenizers by a class that version 4 does not know (vLLM and llama.cpp's converter load them with that), and writes
+    no tokenizer.model, which the converter wants for models that have one.
+    """
+    config = source / "tokenizer_config.json"
+    if config.is_file() and b"auto_map" in read_bytes(config):
+        # A tokenizer with code of its own: what was saved names the code that was saved.
+        return
+    for path in source.iterdir():
+        if path.is_file() and (path.name in _SETTINGS or _VOCABULARY.fullmatch(path.name)):
+            shutil.copyfile(path, folder / path.name)
 
 
 def tokenizer_problem(folder: Path | None, error: Exception) -> str:

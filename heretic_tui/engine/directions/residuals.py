@@ -13,6 +13,7 @@ from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely, row
 from heretic_tui.engine.hooks import catch_inputs, catch_outputs, stream_out
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
+from heretic_tui.engine.model.in_turn import sent
 from heretic_tui.work import ProgressReport
 
 
@@ -21,23 +22,28 @@ class Caught:
     output of layer l."""
 
     def __init__(self, model: ChatModel, ends: Sequence[int]) -> None:
-        self._depth, self._width, self._ends = model.depth, model.hidden_size, torch.tensor(ends)
+        self._depth, self._width, self._rows = model.depth, model.hidden_size, len(ends)
+        # On each device that the stream comes to.
+        self._ends = {torch.device("cpu"): torch.tensor(ends)}
         self._found: dict[int, Tensor] = {}
 
     def keep(self, index: int, hidden: Tensor) -> None:
         """Take what stands at the last place of each row, from a stream (rows, tokens, hidden)."""
-        rows = len(self._ends)
+        rows, device = self._rows, hidden.device
+        if device not in self._ends:
+            self._ends[device] = sent(self._ends[torch.device("cpu")], device)
         # Some architectures go through their layers several times: the last pass is what the answer is made from.
         if hidden.ndim == 4 and len(hidden) != rows:
             hidden = hidden.movedim(0, 2)
-        last = hidden[torch.arange(rows, device=hidden.device), self._ends.to(hidden.device)]
-        # Where a token has several streams, what it says is their mean.
-        self._found[index] = last.float().reshape(rows, -1, self._width).mean(dim=1).cpu()
+        last = hidden[torch.arange(rows, device=device), self._ends[device]]
+        # Where a token has several streams, what it says is their mean. It is fetched when the pass has ended: whoever
+        # fetches it waits for the device.
+        self._found[index] = last.float().reshape(rows, -1, self._width).mean(dim=1)
 
     @property
     def residuals(self) -> Tensor:
         """Float32 on the CPU, (rows, layers + 1, hidden); not looked at yet (`check_finite`)."""
-        return torch.stack([self._found[index] for index in range(self._depth + 1)], dim=1)
+        return torch.stack([self._found[index].cpu() for index in range(self._depth + 1)], dim=1)
 
 
 @contextmanager

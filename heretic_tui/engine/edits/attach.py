@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -71,13 +70,20 @@ def _in_force() -> Callable[[], bool]:
     return lambda: depth == _depth
 
 
-@contextmanager
-def attached(writers: tuple[Writer, ...], edits: Edits, trial_of_row: Tensor | None = None) -> Iterator[None]:
+def attached(writers: tuple[Writer, ...], edits: Edits, trial_of_row: Tensor | None = None) -> Attached:
     """Within the block the live model computes as if its matrices were the edited ones; after it, nothing is left.
 
     Args:
         trial_of_row: for edits that are `stacked`, which of them each row of a batch is to have, (rows,) int64.
+
+    Raises:
+        RowsLost: where a matrix holds experts, and rows are to have edits of their own.
     """
+    return blocks(writers, edits, trial_of_row)()
+
+
+def blocks(writers: tuple[Writer, ...], edits: Edits, trial_of_row: Tensor | None = None) -> Callable[[], Attached]:
+    """Makes blocks as those of `attached`; what they need of the edits is made once for all of them."""
     matrices: list[tuple[nn.Module, Replacement]] = []
     stacks: dict[nn.Module, list[tuple[Stack, Transform]]] = {}
     for writer in writers:
@@ -89,11 +95,21 @@ def attached(writers: tuple[Writer, ...], edits: Edits, trial_of_row: Tensor | N
             stacks.setdefault(writer.stack.caller, []).append((writer.stack, _product_edit(edit)))
         else:
             raise RowsLost(f"{writer.name} holds experts, whose rows are not those of the batch")
-    with ExitStack() as stack:
-        stack.enter_context(replace_outputs(matrices))
-        for group in stacks.values():
-            stack.enter_context(transformed_products(group, _in_force()))
-        yield
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        in_force = _in_force()
+        with ExitStack() as stack:
+            stack.enter_context(replace_outputs((module, _while(in_force, edit)) for module, edit in matrices))
+            for group in stacks.values():
+                stack.enter_context(transformed_products(group, in_force))
+            yield
+
+    return block
+
+
+def _while(in_force: Callable[[], bool], edit: Replacement) -> Replacement:
+    return lambda x, output: edit(x, output) if in_force() else output
 
 
 def under(writers: tuple[Writer, ...], edits_of_row: Sequence[Edits]) -> Callable[[], Attached]:
@@ -101,10 +117,10 @@ def under(writers: tuple[Writer, ...], edits_of_row: Sequence[Edits]) -> Callabl
     object."""
     models = {id(edits): edits for edits in edits_of_row}
     if len(models) == 1:
-        return partial(attached, writers, edits_of_row[0])
+        return blocks(writers, edits_of_row[0])
     number = {each: at for at, each in enumerate(models)}
     of_row = torch.tensor([number[id(edits)] for edits in edits_of_row])
-    return partial(attached, writers, stacked(writers, list(models.values())), of_row)
+    return blocks(writers, stacked(writers, list(models.values())), of_row)
 
 
 def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Replacement:
@@ -120,11 +136,7 @@ def _output_edit(writer: Writer, edit: Edit, trial_of_row: Tensor | None) -> Rep
         offset = None if offset is None else offset[rows, None]
     taken_out = _of_all_rows(edit) if rows is None else _row_by_row(edit, rows, writer.name)
 
-    in_force = _in_force()
-
     def edited(x: Tensor, output: Tensor) -> Tensor:
-        if not in_force():
-            return output
         # float32 until the end: c is about 0.999 and vanishes in bfloat16.
         y, x = output.float(), x.float()
         if c is not None:

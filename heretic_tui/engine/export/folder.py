@@ -15,6 +15,7 @@ from heretic_tui.engine.export.temporary import temporary_folder
 from heretic_tui.errors import UsageError
 from heretic_tui.files import nearest_there, write_failure
 from heretic_tui.words import quoted
+from heretic_tui.work import Work
 
 
 @contextmanager
@@ -81,10 +82,15 @@ def _size(number: int) -> str:
     return f"{number / 1e9:,.2f} GB" if number >= 1e8 else f"{number / 1e6:,.2f} MB"
 
 
-def file_hashes(folder: Path) -> dict[str, str]:
-    """SHA-256 of every weight file of a folder, by name."""
+def file_hashes(folder: Path, work: Work) -> dict[str, str]:
+    """SHA-256 of every weight file of a folder, by name.
+
+    Raises:
+        Aborted: from the control, between two files.
+    """
     hashes = {}
     for path in sorted(folder.glob("*.safetensors")):
+        work.checkpoint()
         with path.open("rb") as file:
             hashes[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return hashes

@@ -8,6 +8,8 @@ from pathlib import Path
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from heretic_tui.engine.checkpoint.opened import Held, Packed, opened
+from heretic_tui.engine.checkpoint.packing import Packing
 from heretic_tui.engine.checkpoint.stored import Stored, stored_tensors
 from heretic_tui.errors import HereticError
 from heretic_tui.work import Work
@@ -16,15 +18,19 @@ _INDEX = "model.safetensors.index.json"
 _COPIED = "model-copied.safetensors"
 
 
-def copy_missing_tensors(source: Path, folder: Path, work: Work) -> None:
+def copy_missing_tensors(source: Path, folder: Path, packing: Packing | None, work: Work) -> None:
     """Compare an export with its source by names and shapes, and copy what is missing, such as the heads that predict
     several tokens, which transformers does not load. Files that lie beside the source's own weights are no part of it.
+
+    Args:
+        packing: how the source is quantised; what is copied of it is not.
 
     Raises:
         HereticError: for a tensor that has another shape than the source's.
     """
-    before, after = stored_tensors(source), stored_tensors(folder)
-    if not before or any(stored.file.suffix != ".safetensors" for stored in before.values()):
+    stored, after = stored_tensors(source), stored_tensors(folder)
+    before = opened(stored, packing)
+    if not before or any(each.file.suffix != ".safetensors" for each in stored.values()):
         work.note("the source holds no safetensors files: the export was not compared with it")
         return
     for name in before.keys() & after.keys():
@@ -44,10 +50,13 @@ def copy_missing_tensors(source: Path, folder: Path, work: Work) -> None:
         work.note(f"{len(missing)} tensors that are not loaded were copied as they are, such as {missing[0]}")
 
 
-def _copy(names: list[str], before: dict[str, Stored], after: dict[str, Stored], folder: Path) -> None:
+def _copy(names: list[str], before: dict[str, Held], after: dict[str, Stored], folder: Path) -> None:
     copied = {}
     for name in names:
-        with safe_open(before[name].file, "pt") as file:
+        if isinstance(held := before[name], Packed):
+            copied[name] = held.read()
+            continue
+        with safe_open(held.file, "pt") as file:
             copied[name] = file.get_tensor(name)
     save_file(copied, folder / _COPIED, metadata={"format": "pt"})
     index = folder / _INDEX

@@ -1,15 +1,17 @@
-"""The whole model with the edit in its weights, written from the files of its source: one matrix at a time is in
-memory, and the model is never built.
+"""The whole model with the edit in its weights, written from the files of its source: one tensor of the files at a time
+is in memory, and the model is never built.
 
 Files keep their names, headers and order; what is not edited is copied byte for byte. A matrix is read, edited as
-`merged.py` edits it, and written in its own place.
+`merged.py` edits it, and written in its own place. Of a source that is quantised those matrices are opened that are
+edited, and written in 16 bits, or quantised again as they were.
 """
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,13 +20,22 @@ from transformers import PreTrainedModel
 
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.checkpoint.conversion import NotInvertible, Origin, origins_of, prove
-from heretic_tui.engine.checkpoint.shards import DTYPES, copy_between, names_in, read_tensor, write_tensor
-from heretic_tui.engine.checkpoint.stored import Stored, index_of, stored_tensors, weight_files
+from heretic_tui.engine.checkpoint.opened import Held, Packed, opened, read_held
+from heretic_tui.engine.checkpoint.packing import Packing
+from heretic_tui.engine.checkpoint.relayout import Layout, index_text, layout_of
+from heretic_tui.engine.checkpoint.shards import DTYPES, copy_pieces, names_in, write_tensor
+from heretic_tui.engine.checkpoint.stored import index_of, stored_tensors, weight_files
+from heretic_tui.engine.directions.by_method import MethodDirections
 from heretic_tui.engine.edits.bank import EditBank, edited_writers
 from heretic_tui.engine.edits.methods.base import EditMethod
 from heretic_tui.engine.export.merged import edit_matrix
+from heretic_tui.engine.memory import give_heap_back
 from heretic_tui.parameters import Parameters
+from heretic_tui.words import counted
 from heretic_tui.work import Work
+
+# Bytes of matrices that are written before memory is given back: between small ones the heap keeps holes.
+_GIVEN_BACK = 32 << 20
 
 
 class NotStreamable(Exception):
@@ -45,25 +56,68 @@ class StreamedMerge:
     """How a trial will be written; `plan_merge` makes it.
 
     Attributes:
-        files: the weight files of the source, and their bytes.
         matrices: how many are edited.
-        dtype: that of most of them.
+        dtype: that of most of them, or what they are quantised as again.
+        packing: how the source is quantised; None where it is not.
+        whole: quantised matrices of the source that are written in 16 bits, those among them that are not edited too.
+        layout: of the files that are written.
     """
 
-    files: dict[Path, int]
     matrices: int
     dtype: str
-    _tensors: dict[str, Stored]
+    packing: Packing | None
+    whole: frozenset[str]
+    layout: Layout
+    _tensors: dict[str, Held]
     _parts: tuple[_Part, ...]
-    _directions: Tensor
+    _directions: MethodDirections
     _method: EditMethod
     _parameters: Parameters
-    _readers: Tensor | None
 
     @property
     def size(self) -> int:
         """In bytes."""
-        return sum(self.files.values())
+        return self.layout.size
+
+    @property
+    def requantized(self) -> int:
+        """How many tensors of the files are quantised again."""
+        return len(self._packed_and_edited() - self.whole)
+
+    @property
+    def format_words(self) -> str | None:
+        """What becomes of the source's format, in sentences; None where it is not quantised."""
+        if self.packing is None:
+            return None
+        title, said = self.packing.title, f"The source is {self.packing.title}: "
+        if self.whole:
+            count = counted(len(self.whole), "matrix", "matrices")
+            words = str(self.packing.dtype).removeprefix("torch.")
+            if not self.quantised:
+                why = ", since vLLM loads no mixture of it and 16 bits" if self.packing.method == "mxfp4" else ""
+                return f"{said}all {count} of it are written as {words}{why}."
+            beside = " and the experts beside them" if self.whole - self._packed_and_edited() else ""
+            return (
+                f"{said}{count}, those that are edited{beside}, are written as {words}; the rest is {title} as it was."
+            )
+        if self.requantized:
+            count = counted(self.requantized, "matrix", "matrices")
+            return f"{said}{count} are quantised again as {title} after the edit, which rounds them."
+        return f"{said}no matrix in it is edited."
+
+    def _packed_and_edited(self) -> set[str]:
+        edited = {name for part in self._parts for name in part.origin.sources}
+        return {name for name in edited if isinstance(self._tensors[name], Packed)}
+
+    @property
+    def units(self) -> list[str]:
+        """The modules that are in 16 bits in place of the source's format, by their names in the files."""
+        return sorted({_unit_of(name) for name in self.whole})
+
+    @property
+    def quantised(self) -> bool:
+        """Whether matrices of the files are still in the source's format."""
+        return any(isinstance(held, Packed) and name not in self.whole for name, held in self._tensors.items())
 
     def write(self, folder: Path, work: Work) -> None:
         """Write the weight files, and their index where there is one.
@@ -81,26 +135,51 @@ class StreamedMerge:
             report(done // 10**6, max(1, total // 10**6))
 
         tell(0)
-        index = index_of(next(iter(self.files)).parent)
+        index = index_of(next(iter(self.layout.files)).parent)
         if index is not None:
-            (folder / index.name).write_bytes(index.read_bytes())
+            same = index.read_bytes()
+            text = index_text(index, self.layout).encode() if self.whole else same
+            (folder / index.name).write_bytes(text)
+        written = 0
         # A part is written when all the files that it lies in are there.
-        waiting = [(part, {self._tensors[name].file for name in part.origin.sources}) for part in self._parts]
-        edited = [self._tensors[name] for part in self._parts for name in part.origin.sources]
-        for path, size in self.files.items():
-            copy_between(path, size, folder, [stored for stored in edited if stored.file == path], tell)
-            for _, lacking in waiting:
+        waiting = [(part, self._files(part.origin.sources)) for part in self._parts]
+        edited = {name for part in self._parts for name in part.origin.sources}
+        beside = [(name, self._files((name,))) for name in sorted(self.whole - edited)]
+        for path, plan in self.layout.files.items():
+            copy_pieces(path, plan.size, folder, plan.header, plan.pieces, tell)
+            for _, lacking in [*waiting, *beside]:
                 lacking.discard(path)
             for part in [part for part, lacking in waiting if not lacking]:
-                for name, tensor in self._edited(part).items():
-                    write_tensor(self._tensors[name], folder, tensor)
-                    tell(tensor.nbytes)
+                written += self._put(self._edited(part), folder, tell)
+                if written > _GIVEN_BACK:
+                    written = 0
+                    give_heap_back()
+            for name in [name for name, lacking in beside if not lacking]:
+                self._put({name: read_held(self._tensors[name])}, folder, tell)
             waiting = [(part, lacking) for part, lacking in waiting if lacking]
+            beside = [(name, lacking) for name, lacking in beside if lacking]
+
+    def _files(self, names: Sequence[str]) -> set[Path]:
+        """Where tensors lie, of a quantised one codes and scales."""
+        held = [self._tensors[name] for name in names]
+        return {path for each in held for path in (each.files if isinstance(each, Packed) else (each.file,))}
+
+    def _put(self, tensors: Mapping[str, Tensor], folder: Path, tell: Callable[[int], None]) -> int:
+        """Write tensors of the files, and return how many bytes they had in memory."""
+        for name, tensor in tensors.items():
+            held = self._tensors[name]
+            again = held.packed(tensor) if isinstance(held, Packed) and name not in self.whole else {name: tensor}
+            for own, content in again.items():
+                write_tensor(self.layout.places[own], folder, content)
+                tell(content.nbytes)
+        return sum(tensor.nbytes for tensor in tensors.values())
 
     def _edited(self, part: _Part) -> dict[str, Tensor]:
-        """The tensors of the files after the edit."""
+        """The tensors of the files after the edit. What is quantised again is not rounded to 16 bits in between."""
         origin = part.origin
-        parameters = origin.to_parameters({name: read_tensor(self._tensors[name]) for name in origin.sources})
+        exact = [name for name in origin.sources if isinstance(self._tensors[name], Packed) and name not in self.whole]
+        dtype = torch.float32 if exact else None
+        parameters = origin.to_parameters({name: read_held(self._tensors[name], dtype) for name in origin.sources})
         with torch.no_grad():
             for writer, name in part.writers:
                 writer.put(parameters[name])
@@ -114,18 +193,18 @@ class StreamedMerge:
 
     def _bank(self, writer: Writer) -> EditBank:
         # One for each: a bank keeps something of every matrix.
-        return EditBank((writer,), self._directions, self._method, 0, self._readers)
+        return EditBank((writer,), self._directions.vectors, self._method, 0, self._directions.readers)
 
 
 def plan_merge(
     source: Path,
     network: PreTrainedModel,
     writers: Sequence[Writer],
-    directions: Tensor,
+    directions: MethodDirections,
     method: EditMethod,
     parameters: Parameters,
-    layers: Container[int] | None = None,
-    readers: Tensor | None = None,
+    packing: Packing | None = None,
+    requantize: bool = False,
 ) -> StreamedMerge:
     """Find how the weights of a folder will be edited. Of each way in which transformers converts weights one is read
     and tried out.
@@ -133,9 +212,9 @@ def plan_merge(
     Args:
         network: of the folder's configuration, on the meta device.
         writers: of that network.
-        directions: of each residual index, (layers + 1, k, hidden) float32.
-        layers: those that may be edited; None: all.
-        readers: what the directions are read along; None: themselves.
+        directions: what the trial's direction method found.
+        packing: how the source is quantised.
+        requantize: whether what is edited is quantised again as it was.
 
     Raises:
         NotStreamable: where it cannot be done.
@@ -143,44 +222,80 @@ def plan_merge(
     """
     if not type(network).__module__.startswith("transformers."):
         raise NotStreamable("the network is code that comes with the model")
-    files, tensors = weight_files(source), stored_tensors(source)
+    files, stored = weight_files(source), stored_tensors(source)
+    tensors = opened(stored, packing)
     if not files or any(path.suffix != ".safetensors" for path in files):
         raise NotStreamable("the source holds no safetensors files")
-    edited = edited_writers(writers, parameters, layers)
+    edited = edited_writers(writers, parameters, directions.edited)
     known = dict(network.named_parameters(remove_duplicate=False))
     try:
-        origins = origins_of(network, tensors, [writer.parameter for writer in edited])
+        found = origins_of(network, tensors, [writer.parameter for writer in edited])
+        # Experts that are a tensor each in the files are edited one by one.
+        origins = [one for origin in found for one in (origin.apart() if origin.stacked else [origin])]
         tried: set[str | None] = {None}
         for origin in origins:
             _check_dtypes(origin, tensors)
+            if requantize and len({isinstance(tensors[name], Packed) for name in origin.sources}) > 1:
+                raise NotStreamable(f"{origin.sources[0]} and what goes with it are quantised in part")
             if origin.kind not in tried:
                 tried.add(origin.kind)
-                prove(origin, {name: read_tensor(tensors[name]) for name in origin.sources})
+                prove(origin, {name: read_held(tensors[name]) for name in origin.sources})
     except NotInvertible as error:
         raise NotStreamable(str(error)) from error
     parts = []
     for origin in origins:
         names = {id(known[name]): name for name in origin.parameters if name in known}
         own = [(writer, names.get(id(known[writer.parameter]))) for writer in edited]
-        parts.append(_Part(origin, tuple((writer, name) for writer, name in own if name is not None)))
-    _refuse_doubled(files, {name for origin in origins for name in origin.sources})
+        parts.append(_Part(origin, tuple((_for(origin, writer), name) for writer, name in own if name is not None)))
+    matrices = {name for origin in origins for name in origin.sources}
+    whole = frozenset() if requantize else _whole(tensors, matrices)
+    parts_of = (each.parts if isinstance(each := tensors[name], Packed) else (name,) for name in matrices | whole)
+    _refuse_doubled(files, {part for names in parts_of for part in names})
     # A trial may edit nothing.
-    matrices = [name for origin in origins for name in origin.sources] or list(tensors)
-    ((kind, _),) = Counter(tensors[name].dtype for name in matrices).most_common(1)
+    kinds = [
+        each.packing.title if isinstance(each := tensors[name], Packed) and name not in whole else each.dtype
+        for name in matrices or tensors
+    ]
+    ((kind, _),) = Counter(kinds).most_common(1)
     return StreamedMerge(
-        files={path: path.stat().st_size for path in files},
         matrices=len(edited),
         dtype=str(DTYPES.get(kind, kind)).removeprefix("torch."),
+        packing=packing,
+        whole=whole,
+        layout=layout_of(files, stored, tensors, matrices, whole),
         _tensors=tensors,
         _parts=tuple(parts),
         _directions=directions,
-        _readers=readers,
         _method=method,
         _parameters=parameters,
     )
 
 
-def _check_dtypes(origin: Origin, tensors: dict[str, Stored]) -> None:
+def _whole(tensors: Mapping[str, Held], edited: Collection[str]) -> frozenset[str]:
+    """What has to be in 16 bits so that programs can load the files, where the matrices that are edited are: experts of
+    a layer are all of one kind to transformers and vLLM, and of MXFP4 vLLM knows all or nothing."""
+    packed = {name: each for name, each in tensors.items() if isinstance(each, Packed)}
+    changed = packed.keys() & set(edited)
+    if any(packed[name].packing.method == "mxfp4" for name in changed):
+        return frozenset(packed)
+    units = {_unit_of(name) for name in changed}
+    return frozenset(name for name in packed if _unit_of(name) in units)
+
+
+def _unit_of(name: str) -> str:
+    """What a matrix is quantised with, by its name in the files: all experts of a layer, or its module alone."""
+    experts = re.match(r"(.*?\.experts)\.", name)
+    return experts[1] if experts else name.removesuffix(".weight")
+
+
+def _for(origin: Origin, writer: Writer) -> Writer:
+    """The writer as it is with what an origin gives: of experts that are edited one by one, a stack of one, twice."""
+    if writer.stack is None or not origin.alone:
+        return writer
+    return replace(writer, stack=replace(writer.stack, experts=2))
+
+
+def _check_dtypes(origin: Origin, tensors: Mapping[str, Held]) -> None:
     """
     Raises:
         NotStreamable: for matrices that are not stored as they are, or in several kinds.

@@ -15,6 +15,7 @@ from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, ke
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
 from heretic_tui.files import checksum
+from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
 
 
@@ -41,6 +42,8 @@ def check_inputs(settings: Settings) -> Inputs:
     Raises:
         UsageError: for whatever is wrong with them, in one line.
     """
+    if lacking := lacking_for_quantization(settings):
+        raise UsageError(lacking)
     settings = settings.model_copy(update={"model": locate(settings.model)})
     # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)
@@ -85,7 +88,8 @@ def _with_whole_paths(settings: Settings) -> Settings:
     return settings.model_copy(update=changes)
 
 
-def versions() -> dict[str, str]:
-    """Versions of what the results depend on."""
-    names = ("torch", "transformers", "peft", "optuna", "safetensors")
+def versions(quantization: str) -> dict[str, str]:
+    """Versions of what the results depend on, by the setting `quantization`."""
+    names = ["torch", "transformers", "peft", "optuna", "safetensors"]
+    names += ["bitsandbytes"] if quantization != "none" else []
     return {"heretic-tui": __version__, **{name: importlib.metadata.version(name) for name in names}}

@@ -10,14 +10,18 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
+from heretic_tui.commands import Answering, Chat, Samples
+from heretic_tui.control import Aborted
+from heretic_tui.engine.measuring.cluster_member import Answer, Member, Worker, WorkerLost
 from heretic_tui.engine.measuring.job import Job
-from heretic_tui.engine.measuring.orders import FAILED, LOADING, READY, REFUSES, News, Order, Orders
+from heretic_tui.engine.measuring.orders import FAILED, LOADING, READY, REFUSES, News, Order, Question
+from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.errors import HereticError
-from heretic_tui.events import Judged, Measured, Notice, Progress, WorkerChanged
+from heretic_tui.events import ChatEnded, Measured, Notice, Progress, SamplesEnded
+from heretic_tui.parameters import Parameters
 from heretic_tui.words import counted
 from heretic_tui.work import Work
 
@@ -27,99 +31,20 @@ _LOSSES = 3
 _ATTEMPTS = 5
 # Seconds that news are waited for at a time.
 _WAIT = 0.1
-# As often, before a pause, for a worker that has to answer first.
+# As often, before a pause and at the end of an answer, for a worker that has to answer first.
 _ROUNDS = 20
 # Seconds after which a worker that gives no sign of life is lost.
 SILENT = 300.0
+# Why nothing is answered any more.
+_OVER = "the search has ended, and its workers with it: ask again"
 # Of trials that are only looked at: one is worked on, and one waits.
 LOOKS = 2
-# Seconds between two events about a worker of which only the load has changed.
-_EVERY = 5.0
-_LOADS = ("waits", "measuring")
 
 log = logging.getLogger("heretic_tui.workers")
 
 
-class WorkerLost(HereticError):
-    """A worker has died, or cannot be reached."""
-
-
 class NoWorkersError(HereticError):
     """No worker is left."""
-
-
-class Worker(Protocol):
-    """A worker, as the pool sees it.
-
-    Attributes:
-        name: what people call it.
-    """
-
-    name: str
-
-    def start(self) -> None:
-        """Start it, or start it again. It loads its model then."""
-        ...
-
-    def exchange(self, orders: Orders) -> bool:
-        """Tell it something. Returns false where it has not answered what it was told before yet: it is to be told
-        later then."""
-        ...
-
-    def news(self) -> News | None:
-        """What it answers; None where it has not answered yet.
-
-        Raises:
-            WorkerLost: where it never will.
-        """
-        ...
-
-    def stop(self) -> None:
-        """End it, whatever it does."""
-        ...
-
-
-@dataclass(eq=False)
-class _Member:
-    """A worker, and what it was given.
-
-    Attributes:
-        losses: in a row.
-        left_out: why it is used no more.
-        heard: whether it has answered since it was started.
-        waits_for_room: whether it was told that it has not.
-        silent, stuck: seconds that were waited for an answer, and for a step of its work.
-        judged: how far its trials are.
-        rate: tokens a second.
-        told: the latest event about it, and when that was.
-        tokens_at: when its tokens were counted last, and how many they were.
-    """
-
-    worker: Worker
-    jobs: dict[int, Job] = field(default_factory=dict)
-    orders: list[Order] = field(default_factory=list)
-    given_up: list[int] = field(default_factory=list)
-    latest: News = field(default_factory=News)
-    losses: int = 0
-    done: int = 0
-    left_out: str | None = None
-    heard: bool = False
-    waits_for_room: bool = False
-    silent: float = 0.0
-    stuck: float = 0.0
-    judged: Sequence[Judged] = ()
-    rate: float = 0.0
-    told: WorkerChanged | None = None
-    told_at: float = 0.0
-    tokens_at: tuple[float, int] = (0.0, 0)
-
-    @property
-    def name(self) -> str:
-        return self.worker.name
-
-    @property
-    def where(self) -> str:
-        return f"{self.name} ({self.latest.host})" if self.latest.host else self.name
 
 
 class ClusterPool:
@@ -141,7 +66,7 @@ class ClusterPool:
         work: Work,
         silent: float = SILENT,
     ) -> None:
-        self._members = [_Member(worker) for worker in workers]
+        self._members = [Member(worker) for worker in workers]
         self._share = share
         self._prompts = prompts
         self._wait = wait
@@ -154,6 +79,7 @@ class ClusterPool:
         self._too_small: dict[Job, set[str]] = {}
         self._keys = 0
         self._paused = False
+        self._closed = False
 
     def begin(self) -> None:
         """Start the workers."""
@@ -177,11 +103,11 @@ class ClusterPool:
             self.hold()
             self._work.checkpoint()
             self.hold()
+            if self._ended:
+                # While something else was done beside.
+                continue
             self._hand_out()
-            # Time counts while answers are waited for, and not while something else is done beside.
-            start = time.monotonic()
-            self._wait(_WAIT)
-            self._hear(time.monotonic() - start)
+            self._listen()
 
     def cancel(self) -> list[Job]:
         jobs = [*self._waiting, *self._ended]
@@ -190,14 +116,16 @@ class ClusterPool:
             member.given_up += member.jobs
             member.jobs.clear()
             member.orders.clear()
-            self._exchange(member)
+            member.exchange(self._paused)
         self._waiting.clear()
         self._ended.clear()
         return [self._forget(job) for job in jobs]
 
     def close(self) -> None:
         """End the workers."""
+        self._closed = True
         for member in self._members:
+            member.end_answers(_OVER)
             member.worker.stop()
             if not member.left_out:
                 self._tell(member, "ended")
@@ -210,13 +138,76 @@ class ClusterPool:
         self._paused = self._work.paused
         waiting = [member for member in self._members if not member.left_out]
         for _ in range(_ROUNDS if self._paused else 1):
-            waiting = [member for member in waiting if not self._exchange(member)]
+            waiting = [member for member in waiting if not member.exchange(self._paused)]
             if not waiting:
                 break
             self._wait(_WAIT)
             self._hear(0.0)
         for member in self._members:
             self._tell(member)
+
+    # What is answered beside
+
+    def answer(
+        self,
+        asked: Answering,
+        trials: Mapping[int, Parameters],
+        files: Mapping[str, bytes],
+        keep: Callable[[Mapping[str, bytes]], None],
+        work: Work,
+    ) -> Steps[None]:
+        """Let a worker answer beside its trials, while the work is paused too: a step is a moment in which workers are
+        listened to.
+
+        Args:
+            trials, files, keep: as in Question and in Answer.
+
+        Raises:
+            NoWorkersError: where none is left.
+            HereticError: where the worker is lost meanwhile, or the pool is closed.
+            Aborted: from the control of `work`.
+        """
+        while not ((ready := self._ready()) or self._closed):
+            self._see_any_is_left()
+            work.checkpoint()
+            self._converse()
+            yield
+        if self._closed:
+            raise HereticError(_OVER)
+        member = min(ready, key=lambda member: len(member.jobs) + len(member.answers))
+        self._keys += 1
+        key, answer, waited = self._keys, Answer(work.tell, keep), 0
+        member.answers[key] = answer
+        member.questions.append(Question(key, asked, trials, files))
+        try:
+            while not answer.ended:
+                if answer.error:
+                    raise answer.error
+                try:
+                    work.checkpoint()
+                except Aborted:
+                    if not waited:
+                        member.withdrawn.append(key)
+                    waited += 1
+                    # These tell by themselves how far they have come.
+                    if not isinstance(asked, Chat | Samples) or waited > _ROUNDS:
+                        raise
+                self._converse()
+                yield
+            if waited and not answer.told_end:
+                # It was withdrawn before the worker had begun with it.
+                raise Aborted
+        finally:
+            if member.answers.pop(key, None) and not waited and not answer.ended:
+                member.withdrawn.append(key)
+
+    def _ready(self) -> list[Member]:
+        return [member for member in self._members if member.latest.state == READY and not member.left_out]
+
+    def _converse(self) -> None:
+        for member in self._members:
+            member.exchange(self._paused)
+        self._listen()
 
     # What workers are told
 
@@ -231,7 +222,7 @@ class ClusterPool:
                     self._take_back(member, key)
                     self._ended.append(job)
 
-    def _take_back(self, member: _Member, key: int) -> None:
+    def _take_back(self, member: Member, key: int) -> None:
         del member.jobs[key]
         before = len(member.orders)
         member.orders = [order for order in member.orders if order.key != key]
@@ -254,7 +245,7 @@ class ClusterPool:
                 member.orders.append(Order.of(self._keys, job))
                 member.stuck = 0.0
         for member in self._members:
-            self._exchange(member)
+            member.exchange(self._paused)
 
     def _room(self, job: Job) -> int:
         return LOOKS if job.part else self._share
@@ -265,23 +256,23 @@ class ClusterPool:
         Raises:
             NoWorkersError: when none is left.
         """
-        left_out = [f"{m.where}: {m.left_out}" for m in self._members if m.left_out]
-        if len(left_out) == len(self._members):
-            raise NoWorkersError(f"no worker is left ({'; '.join(left_out)})")
+        self._see_any_is_left()
         self._waiting.remove(job)
         self._ended.append(job)
 
-    def _exchange(self, member: _Member) -> bool:
-        """Tell a worker what it was not told yet. Returns false where it has to answer first."""
-        if member.left_out:
-            return True
-        told = member.worker.exchange(Orders(tuple(member.orders), tuple(member.given_up), self._paused))
-        if told:
-            member.orders.clear()
-            member.given_up.clear()
-        return told
+    def _see_any_is_left(self) -> None:
+        left_out = [f"{m.where}: {m.left_out}" for m in self._members if m.left_out]
+        if len(left_out) == len(self._members):
+            raise NoWorkersError(f"no worker is left ({'; '.join(left_out)})")
 
     # What they answer
+
+    def _listen(self) -> None:
+        """Wait a moment for an answer."""
+        # Time counts while answers are waited for, and not while something else is done beside.
+        start = time.monotonic()
+        self._wait(_WAIT)
+        self._hear(time.monotonic() - start)
 
     def _hear(self, seconds: float) -> None:
         for member in self._members:
@@ -297,7 +288,7 @@ class ClusterPool:
             except WorkerLost as error:
                 self._lose(member, str(error))
 
-    def _see_answers(self, member: _Member) -> None:
+    def _see_answers(self, member: Member) -> None:
         if member.heard:
             self._see_life(member.silent, "gave no sign of life")
         elif member.silent > self._silent and not member.waits_for_room:
@@ -309,12 +300,21 @@ class ClusterPool:
         if seconds > self._silent:
             raise WorkerLost(f"it {what} for {self._silent:.0f} seconds")
 
-    def _take(self, member: _Member, news: News, seconds: float) -> None:
+    def _take(self, member: Member, news: News, seconds: float) -> None:
         before, member.latest, member.silent, member.heard = member.latest, news, 0.0, True
         for line in news.lines:
             log.warning("%s: %s", member.name, line)
         for event in news.events:
             self._relay(member, event)
+        for said in news.said:
+            # What was withdrawn is not told any more.
+            if answer := member.answers.get(said.key):
+                answer.keep(said.files)
+                answer.tell(said.event)
+                answer.told_end |= isinstance(said.event, ChatEnded | SamplesEnded)
+        for key in news.answered:
+            if answer := member.answers.pop(key, None):
+                answer.ended = True
         for found in news.found:
             # One that is not known was given up.
             if job := member.jobs.pop(found.key, None):
@@ -341,7 +341,7 @@ class ClusterPool:
             member.stuck = 0.0
         self._tell(member)
 
-    def _relay(self, member: _Member, event: object) -> None:
+    def _relay(self, member: Member, event: object) -> None:
         match event:
             case Notice():
                 self._work.tell(replace(event, text=f"{member.name}: {event.text}"))
@@ -356,7 +356,7 @@ class ClusterPool:
                 stage = stage if len(every) == 1 else f"{stage} of {len(every)} trials"
                 self._work.tell(Progress(stage=stage, done=done, total=total, judged=every))
 
-    def _lose(self, member: _Member, reason: str) -> None:
+    def _lose(self, member: Member, reason: str) -> None:
         """A worker has died: its jobs go to others, those that were asked for first before all that wait."""
         log.warning("%s is lost: %s", member.where, reason)
         member.losses += 1
@@ -368,8 +368,8 @@ class ClusterPool:
                 job.error = HereticError(f"{counted(_ATTEMPTS, 'worker')} died over it; the last: {reason}")
                 self._ended.append(job)
         member.jobs.clear()
-        member.orders.clear()
-        member.given_up.clear()
+        member.forget_orders()
+        member.end_answers(f"{member.where} was lost while it answered ({reason}): ask again")
         member.silent = member.stuck = 0.0
         member.judged = ()
         member.worker.stop()
@@ -381,11 +381,12 @@ class ClusterPool:
         member.latest, member.heard = News(host=member.latest.host), False
         member.worker.start()
 
-    def _leave_out(self, member: _Member, reason: str) -> None:
+    def _leave_out(self, member: Member, reason: str) -> None:
         member.left_out = reason
         member.worker.stop()
         self._waiting.extendleft(reversed(member.jobs.values()))
         member.jobs.clear()
+        member.end_answers(f"{member.where} is left out ({reason}): ask again")
         self._work.note(f"{member.where} is left out: {reason}", "warning")
         self._tell(member, "left out", reason)
 
@@ -394,34 +395,6 @@ class ClusterPool:
         self._too_small.pop(job, None)
         return job
 
-    def _tell(self, member: _Member, state: str | None = None, reason: str | None = None) -> None:
-        """Tell how a worker is: what changes its state at once, its load now and then."""
-        news, now = member.latest, time.monotonic()
-        if state is None:
-            ready = "paused" if self._paused else "measuring" if member.jobs else "waits"
-            state = news.state if news.state == LOADING else ready
-            if member.left_out:
-                return
-        before, tokens = member.tokens_at
-        if now - before >= _EVERY:
-            member.rate = max(0, news.tokens - tokens) / (now - before) if tokens else 0.0
-            member.tokens_at = now, news.tokens
-        event = WorkerChanged(
-            worker=member.name,
-            state=state,
-            reason=reason,
-            host=news.host,
-            pid=news.pid,
-            device=news.device,
-            in_hand=sorted(job.number for job in member.jobs.values() if job.number is not None),
-            done=member.done,
-            tokens_per_second=round(member.rate, 1),
-            used=news.used,
-            total=news.total,
-        )
-        before_it = member.told.state if member.told else ""
-        only_load = before_it == state or (before_it in _LOADS and state in _LOADS)
-        if only_load and now - member.told_at < _EVERY:
-            return
-        member.told, member.told_at = event, now
-        self._work.tell(event)
+    def _tell(self, member: Member, state: str | None = None, reason: str | None = None) -> None:
+        if event := member.changed(self._paused, state, reason):
+            self._work.tell(event)

@@ -4,28 +4,35 @@ A line is one prompt of one trial: a row of the batch, and a line of a cache tha
 verdict is certain, when its trial is certain to be dominated, or when it has ended, it leaves at once, and a prompt
 that waits takes its place. So the batch stays full, where one trial's last prompts alone would waste it.
 
-Lines that are no trial's (extra_lines.py) can join while prompts are decoded. They are the first lines of the cache.
+Lines that are no trial's (extra_lines.py) can join while prompts are decoded.
+
+Where layers lie on several cards there are several batches, and their steps follow each other through the cards
+(in_turn.py): the step of one is begun while those of others are under way. A batch of which a step is under way stays
+as it is, and what came of a step is looked at when it has ended. What is decoded, and how far, follows from verdicts as
+ever.
 """
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache
 
-from heretic_tui.engine.edits.attach import Attached, attached, under
+from heretic_tui.engine.edits.attach import attached, under
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
 from heretic_tui.engine.measuring.first_tokens import measure_first_tokens
 from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of
-from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
-from heretic_tui.engine.measuring.ragged_cache import RaggedCache, keys_and_values
+from heretic_tui.engine.measuring.line_batch import Line, LineBatch, Step
+from heretic_tui.engine.measuring.prefill import Prefill, PrefillPass, PrefillResult, PrefixStates
 from heretic_tui.engine.measuring.speculation import Speculation, StepCost
 from heretic_tui.engine.memory import is_out_of_memory, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -41,23 +48,8 @@ _FORCED = "forced"
 CHECKED_TOKENS = 4
 
 
-@dataclass(eq=False)
-class _Line:
-    """One prompt of one job that is being decoded.
-
-    Attributes:
-        cached: tokens whose keys and values are in the cache.
-        response: tokens so far; the last is not in the cache yet.
-    """
-
-    job: Job
-    row: int
-    cached: int
-    response: Tokens = field(default_factory=list)
-
-
 class FastPool:
-    """Measures jobs together; see the module's text. The model's batch size is the number of lines."""
+    """Measures jobs together; see the module's text. The model's batch size is the number of lines of a batch."""
 
     def __init__(self, model: ChatModel, evaluation: Evaluation, cost: StepCost, work: Work) -> None:
         self._model = model
@@ -70,12 +62,14 @@ class FastPool:
         # Of jobs in hand, and of those that only first tokens are wanted of.
         self._prefixes: WeakKeyDictionary[Job, PrefixStates] = WeakKeyDictionary()
         self._waiting: dict[Job, list[int]] = {}
-        self._lines: list[_Line] = []
-        self._extra: list[ExtraLine] = []
+        # Extra lines are in the first.
+        longest = max(map(len, evaluation.bad)) + max(evaluation.length, CHECKED_TOKENS)
+        self._batches = [LineBatch(model, longest) for _ in range(model.in_turn.window)]
+        # Those of which a step is under way, in the order in which it was begun.
+        self._under_way: deque[LineBatch] = deque()
         # Whether lines can join at this moment, and how often the extra lines have changed.
         self._open = False
         self._changes = 0
-        self._cache: RaggedCache | None = None
         # When the latest job began to be decoded.
         self._began = time.perf_counter()
         self._speculation = Speculation(len(evaluation.bad), cost)
@@ -122,7 +116,9 @@ class FastPool:
 
     def cancel(self) -> list[Job]:
         jobs = list(self._jobs)
-        self._lines.clear()
+        self._let_steps_end()
+        for batch in self._batches:
+            batch.lines.clear()
         for job in jobs:
             self._drop(job)
         return jobs
@@ -144,37 +140,38 @@ class FastPool:
         Args:
             tokens: for each step, the token of each row; the last step's is not used.
         """
-        prefix, cache = self._prefix_of(job), self._slots()
+        prefix, batch = self._prefix_of(job), self._batches[0]
         with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
             filled = self.prefill.run("bad", rows, prefix)
-            lengths = self.prefill.put("bad", filled, prefix, cache, 0)
-            self._lines = [_Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
+            lengths = self.prefill.put("bad", filled, prefix, batch.slots, 0)
+            batch.lines = [Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
             found = [filled.logits]
             for step in tokens[:-1]:
-                found.append(self._forward(self._lines, [[token] for token in step])[:, -1])
-                for line in self._lines:
+                found.append(self._forward(batch, batch.lines, [[token] for token in step])[:, -1])
+                for line in batch.lines:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
 
     def _passes(self, name: str, rows: Sequence[int], job: Job, positions: int = 1) -> Iterator[PrefillResult]:
         """Take prompts through the model under a job's edits, in smaller batches where memory runs out. The edits are
         off whenever a result is yielded: the caller may raise there, and never come back."""
-        prefix = self._prefix_of(job)
+        prefix, residuals = self._prefix_of(job), job.residuals is not None
+        edited = partial(attached, self._model.anatomy.writers, job.edits)
 
-        def attempt(chunk: Sequence[int], count: int) -> PrefillResult:
+        def begin(chunk: Sequence[int], count: int) -> PrefillPass:
             self._work.checkpoint()
-            with attached(self._model.anatomy.writers, job.edits), torch.inference_mode():
-                return self.prefill.run(name, chunk[:count], prefix, positions, job.residuals is not None)
+            return self.prefill.begin(name, chunk[:count], prefix, positions, residuals, edited)
 
-        for filled in self.prefill.passes(name, rows, attempt, self._shrink, self._work.spare):
+        for filled in self.prefill.passes(name, rows, begin, self._shrink, self._work.spare):
             self.tokens["prompts"] += filled.tokens
             if job.residuals and filled.residuals is not None:
                 job.residuals(name, filled.rows, filled.residuals)
             yield filled
 
     def _shrink(self, rows: int) -> int:
-        if not self._lines and not self._extra:
-            self._cache = None
+        for batch in self._batches:
+            if not batch.lines and not batch.extra and not batch.step:
+                batch.let_go()
         return self._model.shrink(min(rows, self._model.batch_size))
 
     def _prefix_of(self, job: Job) -> PrefixStates:
@@ -186,17 +183,29 @@ class FastPool:
     # Lines
 
     def _admit(self) -> None:
-        """Let waiting prompts in where lines are free, the jobs in turn."""
+        """Let waiting prompts in where lines are free."""
+        window = self._model.in_turn.window
+        while len(self._batches) > window and not (self._batches[-1].lines or self._batches[-1].step):
+            self._batches.pop()
+        for batch in self._batches[:window]:
+            if not batch.step:
+                self._admit_to(batch)
+
+    def _admit_to(self, batch: LineBatch) -> None:
+        """Let waiting prompts into a batch, the jobs in turn."""
         capacity = self._model.batch_size
-        free = capacity - len(self._lines)
+        free = capacity - len(batch.lines)
         if free < _REFILL * capacity and free < sum(map(len, self._waiting.values())):
             return
         # Where edits cannot differ by row, a batch belongs to one job.
         jobs = self._jobs if self.together else self._jobs[:1]
         wanted = {job: job.to_begin(self._waiting[job]) for job in jobs}
-        share = {job: sum(line.job is job for line in self._lines) for job in jobs}
+        share = {job: sum(line.job is job for line in batch.lines) for job in jobs}
         chosen: dict[Job, list[int]] = {job: [] for job in jobs}
-        for _ in range(min(free, sum(map(len, wanted.values())))):
+        count = sum(map(len, wanted.values()))
+        # Batches are as large as each other: a step takes as long as that of the largest.
+        even = math.ceil((count + sum(len(each.lines) for each in self._batches)) / self._model.in_turn.window)
+        for _ in range(min(free, count, even - len(batch.lines))):
             job = min(
                 (job for job in jobs if len(chosen[job]) < len(wanted[job])),
                 key=lambda job: share[job] + len(chosen[job]),
@@ -204,19 +213,19 @@ class FastPool:
             chosen[job].append(wanted[job][len(chosen[job])])
         for job, rows in chosen.items():
             if rows:
-                self._fill(job, rows)
+                self._fill(batch, job, rows)
 
-    def _fill(self, job: Job, rows: Sequence[int]) -> None:
+    def _fill(self, batch: LineBatch, job: Job, rows: Sequence[int]) -> None:
         """Take prompts of one job through the model, and their first tokens."""
         clock = self._work.clock
         start = clock()
         for filled in self._passes("bad", rows, job):
             with torch.inference_mode():
-                first = len(self._extra) + len(self._lines)
-                lengths = self.prefill.put("bad", filled, self._prefixes[job], self._slots(), first)
-                tokens = self._choose(filled.logits[:, None])
-            added = [_Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
-            self._lines += added
+                first = len(batch.extra) + len(batch.lines)
+                lengths = self.prefill.put("bad", filled, self._prefixes[job], batch.slots, first)
+                tokens = self._tokens(batch, most_likely(filled.logits[:, None]))
+            added = [Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
+            batch.lines += added
             self._waiting[job] = [row for row in self._waiting[job] if row not in filled.rows]
             for line, token in zip(added, tokens, strict=True):
                 self._take(line, token[0])
@@ -226,22 +235,22 @@ class FastPool:
 
     def _decode(self) -> None:
         """One token after the other for all lines, until a line leaves or further prompts have to begin."""
-        if not self._lines:
+        if len(self._batches) > 1 or self._under_way:
+            self._decode_in_turn()
             return
-        before, changes, more = len(self._lines), self._changes, False
-        with self._edits_of(self._lines)(), torch.inference_mode():
-            while len(self._lines) == before and not more:
-                self._open = self.together
-                try:
-                    self._work.checkpoint()
-                finally:
-                    self._open = False
+        batch = self._batches[0]
+        if not batch.lines:
+            return
+        before, changes, more = len(batch.lines), self._changes, False
+        with batch.edited(), torch.inference_mode():
+            while len(batch.lines) == before and not more:
+                self._checkpoint()
                 if self._changes != changes:
                     # Lines that have joined, or left: rows are others now.
                     return
                 start = time.perf_counter()
-                lines = self._lines
-                self._step()
+                lines = list(batch.lines)
+                self._hear(batch, self._begin_step(batch))
                 seconds = (time.perf_counter() - start) / len(lines)
                 for line in lines:
                     line.job.add("decoding", seconds)
@@ -249,9 +258,60 @@ class FastPool:
                 more = sum(job.look() for job in self._jobs) > 0
                 self._compact()
 
-    def _step(self) -> None:
-        """Take the last token of every line through the model, and guesses at the next ones where that saves time."""
-        lines, extra, speculation = self._lines, self._extra, self._speculation
+    def _decode_in_turn(self) -> None:
+        """Begin a step of each batch of which none is under way, and look at the one that was begun first."""
+        start = time.perf_counter()
+        for number, batch in enumerate(self._batches):
+            if batch.step or not batch.lines:
+                continue
+            # Lines join and leave the first batch: there is nothing to wait for while no step of it is under way.
+            if number == 0 or not self._batches[0].lines:
+                self._checkpoint()
+            with batch.edited(), torch.inference_mode():
+                batch.step = self._begin_step(batch)
+            self._under_way.append(batch)
+        if self._under_way:
+            lines = self._land(self._under_way[0])
+            seconds = (time.perf_counter() - start) / len(lines)
+            for line in lines:
+                if line.job in self._waiting:
+                    line.job.add("decoding", seconds)
+
+    def _checkpoint(self) -> None:
+        """Come to a place where lines can join."""
+        self._open = self.together and not self._batches[0].step
+        try:
+            self._work.checkpoint()
+        finally:
+            self._open = False
+
+    def _land(self, batch: LineBatch) -> Sequence[Line]:
+        """Wait for the step of a batch that is under way, and look at what came of it. Returns the lines that it took
+        further."""
+        step = batch.step
+        assert step
+        # It is not under way any more whatever comes of it.
+        batch.step = None
+        self._under_way.remove(batch)
+        with torch.inference_mode():
+            self._hear(batch, step)
+        for job in self._jobs:
+            job.look()
+        self._compact()
+        return step.lines
+
+    def _let_steps_end(self) -> None:
+        """Wait for all steps that are under way, and look at none."""
+        for batch in self._under_way:
+            assert batch.step
+            batch.step.under_way.wait()
+            batch.step = None
+        self._under_way.clear()
+
+    def _begin_step(self, batch: LineBatch) -> Step:
+        """Begin to take the last token of every line through the model, and guesses at the next ones where that saves
+        time."""
+        lines, extra, speculation = list(batch.lines), list(batch.extra), self._speculation
         block = speculation.block([(line.row, line.response) for line in lines])
         last = self._evaluation.length - 1
         guesses = [
@@ -259,10 +319,21 @@ class FastPool:
         ]
         tokens = [line.tokens[-1:] for line in extra]
         tokens += [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
-        # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
-        logits = self._forward([*extra, *lines], [row + row[-1:] * (block - len(row)) for row in tokens])
+        with self._model.in_turn.begun() as under_way:
+            # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
+            logits = self._forward(batch, [*extra, *lines], [row + row[-1:] * (block - len(row)) for row in tokens])
+            return Step(extra, lines, guesses, logits, most_likely(logits), under_way)
+
+    def _hear(self, batch: LineBatch, step: Step) -> None:
+        """Give every line the tokens that a step found; what extra lines wait for is handed to them."""
+        step.under_way.wait()
+        tokens, before = self._tokens(batch, step.chosen), len(step.extra)
+        _hand_out(step.extra, step.logits)
         tried = right = 0
-        for line, guess, chosen in zip(lines, guesses, self._choose(logits)[len(extra) :], strict=True):
+        for line, guess, chosen in zip(step.lines, step.guesses, tokens[before:], strict=True):
+            if line.job not in self._waiting:
+                # It has ended while the step was under way.
+                continue
             line.cached += 1
             self._take(line, chosen[0])
             for guessed, token, following in zip(guess, chosen, chosen[1:], strict=False):
@@ -274,42 +345,39 @@ class FastPool:
                 right += 1
                 line.cached += 1
                 self._take(line, following)
-        speculation.learn(tried, right)
+        self._speculation.learn(tried, right)
 
-    def _forward(self, lines: Sequence[_Line | ExtraLine], tokens: list[Tokens]) -> Tensor:
-        """Raw logits (lines, tokens, vocabulary) of the next tokens of the first lines of the cache, which are these.
-        What extra lines wait for is handed to them."""
-        model, cache = self._model, self._slots()
+    def _forward(self, batch: LineBatch, lines: Sequence[Line | ExtraLine], tokens: list[Tokens]) -> Tensor:
+        """Raw logits (lines, tokens, vocabulary) of the next tokens of the first lines of a batch, which are these."""
+        model, block = self._model, len(tokens[0])
         ids = torch.tensor(tokens, device=model.device)
-        cached = torch.tensor([line.cached for line in lines], device=model.device)
-        positions = cached[:, None] + torch.arange(ids.shape[1], device=model.device)
-        if ids.shape[1] > 1:
+        cached = torch.tensor([line.cached for line in lines])
+        positions = cached[:, None] + torch.arange(block)
+        if block > 1:
             # A model may have no positions beyond the longest response. What lies there is never looked at.
             ends = [line.cached + self._most_left(line) for line in lines]
-            positions = positions.minimum(torch.tensor(ends, device=model.device)[:, None])
-        width = cache.begin(positions)
+            positions = positions.minimum(torch.tensor(ends)[:, None])
+        width = int(positions.max()) + 1
+        positions = positions.to(model.device)
+        batch.slots.begin(positions, width)
         # Columns are positions, so this is causality and the end of the shorter lines at once.
         visible = torch.arange(width, device=model.device) <= positions[:, None, :, None]
         self.tokens["decoding"] += ids.numel()
         self.steps += 1
-        logits = model.logits(ids, model.as_attention_mask(visible), positions, cache)
-        for line, given in zip(self._extra, logits, strict=False):
-            line.logits = given[0]
-        return logits
+        return model.logits(ids, model.as_attention_mask(visible), positions, batch.slots)
 
-    def _most_left(self, line: _Line | ExtraLine) -> int:
+    def _most_left(self, line: Line | ExtraLine) -> int:
         """Tokens behind the next one that a line can have yet, at most."""
         return 0 if isinstance(line, ExtraLine) else self._evaluation.length - len(line.response)
 
-    def _choose(self, logits: Tensor) -> list[Tokens]:
-        """The most likely token of each line at each position, or `NO_TOKEN`; logits (lines, positions, vocabulary)."""
-        chosen = most_likely(logits)
-        if bool((chosen == NO_TOKEN).any()):
-            self._slots().was_not_finite = True
+    def _tokens(self, batch: LineBatch, chosen: Tensor) -> list[Tokens]:
+        """The most likely token of each line at each position, or `NO_TOKEN`."""
         tokens: list[Tokens] = chosen.tolist()
+        if any(NO_TOKEN in row for row in tokens):
+            batch.slots.was_not_finite = True
         return tokens
 
-    def _take(self, line: _Line, token: int) -> None:
+    def _take(self, line: Line, token: int) -> None:
         """Add a token to a response, and see whether that settles it."""
         model, evaluation, response = self._model, self._evaluation, line.response
         if token == NO_TOKEN:
@@ -325,13 +393,13 @@ class FastPool:
         elif len(response) % LOOK_EVERY == 0 and self._is_certain(line):
             self._settle(line, whole=False)
 
-    def _is_certain(self, line: _Line) -> bool:
+    def _is_certain(self, line: Line) -> bool:
         # What a judge fails at costs the trial of that response, and no other.
         with failures_of(line.job):
             return self._evaluation.certain(self._model, line.response)
         return False
 
-    def _settle(self, line: _Line, whole: bool) -> None:
+    def _settle(self, line: Line, whole: bool) -> None:
         self._speculation.add(line.row, line.response)
         with failures_of(line.job):
             line.job.found(line.row, self._evaluation.response(self._model, line.row, line.response, whole))
@@ -352,25 +420,16 @@ class FastPool:
         self._work.tell(Progress(stage=stage, done=done, total=total, seconds_left=left, judged=trials))
 
     def _compact(self) -> None:
-        """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters: the last
-        lines move into them."""
-        alive = [
-            line
-            for line in self._lines
-            if line.job in self._waiting
-            and not line.job.ended
-            and line.job.responses[line.row] is None
-            and len(line.response) < line.job.wanted(line.row)
-        ]
-        if len(alive) == len(self._lines):
-            return
-        staying = set(alive)
-        gaps = [place for place, line in enumerate(self._lines[: len(alive)]) if line not in staying]
-        sources = [place for place in range(len(alive), len(self._lines)) if self._lines[place] in staying]
-        self._move(sources, gaps, max((self._lines[place].cached for place in sources), default=0))
-        for source, gap in zip(sources, gaps, strict=True):
-            self._lines[gap] = self._lines[source]
-        del self._lines[len(alive) :]
+        """Close the gaps that settled lines and ended jobs left, and lines of which no further token matters; not where
+        a step is under way."""
+        for batch in self._batches:
+            if not batch.step:
+                batch.keep([line for line in batch.lines if self._goes_on(line)])
+
+    def _goes_on(self, line: Line) -> bool:
+        job = line.job
+        decided = job not in self._waiting or job.ended or job.responses[line.row] is not None
+        return not decided and len(line.response) < job.wanted(line.row)
 
     def _drop(self, job: Job) -> None:
         self._jobs.remove(job)
@@ -380,80 +439,67 @@ class FastPool:
         self._let_go()
 
     def _let_go(self) -> None:
-        """Free the cache where nothing is in it."""
-        if not self._jobs and not self._extra:
-            self._cache = None
-
-    def _move(self, sources: Sequence[int], targets: Sequence[int], width: int) -> None:
-        """Copy lines of trials over others, by their places among them."""
-        before = len(self._extra)
-        self._slots().move([before + place for place in sources], [before + place for place in targets], width)
+        """Free the caches where nothing is in them."""
+        if not self._jobs and not self._batches[0].extra:
+            self._let_steps_end()
+            for batch in self._batches:
+                batch.let_go()
 
     def _begin_again(self, error: Exception) -> None:
-        """Memory ran out: all lines wait again, and fewer of them are let in where there was nothing beside them."""
+        """Memory ran out: all lines wait again. Where there was nothing beside them fewer steps are under way from now
+        on, or, where it was one, fewer lines are let in."""
         spared = self._work.spare()
-        lines = min(len(self._lines) or self._model.batch_size, self._model.batch_size)
+        self._let_steps_end()
+        largest = max(len(batch.lines) for batch in self._batches)
+        lines = min(largest or self._model.batch_size, self._model.batch_size)
+        fewer = not spared and self._model.fewer_at_once()
         for job in self._jobs:
-            if lines == 1 and not spared:
+            if lines == 1 and not spared and not fewer:
                 job.error = error
-            again = {line.row for line in self._lines if line.job is job}
+            again = {line.row for batch in self._batches for line in batch.lines if line.job is job}
             for row in again:
                 job.begun.pop(row, None)
             self._waiting[job] = [row for row in job.order() if row in again or row in self._waiting[job]]
-        self._lines.clear()
-        if not spared:
+        for batch in self._batches:
+            batch.lines.clear()
+        del self._batches[self._model.in_turn.window :]
+        if not spared and not fewer:
             self._shrink(lines)
         release_blocks()
-
-    def _slots(self) -> RaggedCache:
-        if self._cache is None:
-            longest = max(map(len, self._evaluation.bad)) + max(self._evaluation.length, CHECKED_TOKENS)
-            self._cache = RaggedCache(self._model.batch_size, longest, self._model.depth)
-        return self._cache
-
-    def _edits_of(self, lines: Sequence[_Line]) -> Callable[[], Attached]:
-        """Makes blocks within which the extra lines, and behind them these, are computed under their edits."""
-        edits = [line.edits for line in self._extra] + [line.job.edits for line in lines]
-        return under(self._model.anatomy.writers, edits)
 
     # Extra lines
 
     def join(self, line: ExtraLine, cache: Cache) -> bool:
-        number, lines = len(self._extra), len(self._lines)
         if not self._open or not self.holds(line):
             return False
-        slots = self._slots()
-        with torch.inference_mode():
-            # Trials keep all of theirs.
-            slots.hold(self._model.batch_size + number + 1)
-            # The first line of a trial makes room at its end.
-            if self._lines:
-                self._move([0], [lines], self._lines[0].cached)
-                self._lines.append(self._lines.pop(0))
-            for layer in range(self._model.depth):
-                slots.put(layer, number, 0, *keys_and_values(cache, layer))
-        self._extra.append(line)
+        self._batches[0].join(line, cache)
         self._changes += 1
         return True
 
     def leave(self, line: ExtraLine) -> None:
-        place, slots = self._extra.index(line), self._slots()
-        last = self._extra[-1]
-        if line is not last:
-            # Its last token too, which is in the cache where its logits are there and were not looked at yet.
-            slots.move([len(self._extra) - 1], [place], last.cached + 1)
-            self._extra[place] = last
-        if self._lines:
-            # Before there is one less: the place is that of the last extra line.
-            self._move([len(self._lines) - 1], [-1], self._lines[-1].cached)
-            self._lines.insert(0, self._lines.pop())
-        self._extra.pop()
+        batch = self._batches[0]
+        if batch.step:
+            self._land(batch)
+        batch.leave(line)
         self._changes += 1
         self._let_go()
 
     def holds(self, line: ExtraLine) -> bool:
-        return len(line.tokens) <= self._slots().capacity
+        return len(line.tokens) <= self._batches[0].slots.capacity
 
     def step_extra(self) -> None:
-        with self._edits_of([])(), torch.inference_mode():
-            self._choose(self._forward(self._extra, [line.tokens[-1:] for line in self._extra]))
+        batch = self._batches[0]
+        if batch.step:
+            # It takes them along.
+            self._land(batch)
+            return
+        extra = list(batch.extra)
+        with under(self._model.anatomy.writers, [line.edits for line in extra])(), torch.inference_mode():
+            logits = self._forward(batch, extra, [line.tokens[-1:] for line in extra])
+            self._tokens(batch, most_likely(logits))
+        _hand_out(extra, logits)
+
+
+def _hand_out(extra: Sequence[ExtraLine], logits: Tensor) -> None:
+    for line, given in zip(extra, logits, strict=False):
+        line.logits = given[0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from heretic_tui.commands import Answering
 from heretic_tui.engine.measuring.job import Job, Part
 from heretic_tui.engine.measuring.odds import Odds
 from heretic_tui.engine.memory import is_out_of_memory
@@ -103,17 +104,49 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Question:
+    """What a model is asked to say beside the trials (engine/session/answers.py), as a worker is told of it.
+
+    Attributes:
+        key: by which what it says is told.
+        trials: the parameters of those that it names.
+        files: what the run folder holds of them and the answer goes on from, by their paths there.
+    """
+
+    key: int
+    asked: Answering
+    trials: Mapping[int, Parameters] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Said:
+    """A part of an answer.
+
+    Attributes:
+        files: what the run folder is to hold before that is told.
+    """
+
+    key: int
+    event: Event
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Orders:
     """What a worker is told at once.
 
     Attributes:
         given_up: keys of those that nobody waits for any more.
-        paused: whether nothing is to be computed.
+        paused: whether no trial is to be measured; questions are answered all the same.
+        withdrawn: keys of questions that nobody asks any more.
     """
 
     jobs: Sequence[Order] = ()
     given_up: Sequence[int] = ()
     paused: bool = False
+    questions: Sequence[Question] = ()
+    withdrawn: Sequence[int] = ()
 
 
 @dataclass(frozen=True)
@@ -128,6 +161,10 @@ class News:
         steps: checkpoints that its work has come to: while jobs are in hand it goes on rising.
         tokens: that have gone through its model.
         used, total: bytes of memory.
+        load: percent of what its GPU, or its share of the processors, can do; None where that is not known.
+        temperature: of its GPU, in degrees Celsius; None where there is none.
+        said: parts of answers.
+        answered: keys of questions of which nothing more comes.
     """
 
     state: str = LOADING
@@ -142,3 +179,7 @@ class News:
     tokens: int = 0
     used: int = 0
     total: int = 0
+    load: float | None = None
+    temperature: float | None = None
+    said: Sequence[Said] = ()
+    answered: Sequence[int] = ()

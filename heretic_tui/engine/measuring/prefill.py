@@ -8,8 +8,9 @@ only to be kept: the first trial that passes through a layer without an edit lea
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,8 +23,9 @@ from heretic_tui.engine.hooks import OutputForm, begin_at, catch_outputs, change
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.kept_states import KeptStates, KeysValues
 from heretic_tui.engine.measuring.ragged_cache import RaggedCache, behind, keys_and_values
-from heretic_tui.engine.memory import halving, memory_share
+from heretic_tui.engine.memory import halving, is_out_of_memory, memory_share, release_blocks
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.in_turn import UnderWay, sent
 
 # Matrix products run at full rate from about so many tokens on; a larger batch only brings more padding.
 _CHUNK_TOKENS = 512
@@ -82,6 +84,29 @@ class PrefillResult:
         return self.several[:, -1]
 
 
+@dataclass(frozen=True)
+class PrefillPass:
+    """A pass over rows that was begun.
+
+    Attributes:
+        finish: what is made of it, once it has been computed.
+    """
+
+    rows: Sequence[int]
+    under_way: UnderWay
+    finish: Callable[[], PrefillResult]
+
+    def result(self) -> PrefillResult:
+        """Wait for it, and keep what is to be kept of it."""
+        self.under_way.wait()
+        with torch.inference_mode():
+            return self.finish()
+
+
+# Begins a pass over the first so many rows of a chunk.
+BeginPass = Callable[[Sequence[int], int], PrefillPass]
+
+
 class Prefill:
     """Forward passes over sets of rows that share a prefix.
 
@@ -133,7 +158,7 @@ class Prefill:
         """
         if not self.prefix:
             return PrefixStates(first_edited, [None] * self._depth)
-        filled = self._run(self._prefix, [0], PrefixStates(first_edited, [None] * self._depth), 0)
+        filled = self._begin(self._prefix, [0], PrefixStates(first_edited, [None] * self._depth), 0).result()
         index = self._prefix.index([0])
         cache: list[KeysValues | None] = []
         for number in range(len(filled.cache.layers)):
@@ -155,39 +180,89 @@ class Prefill:
                 chunk.append(row)
         return chunks
 
-    def run(
-        self, name: str, rows: Sequence[int], prefix: PrefixStates, positions: int = 1, residuals: bool = False
-    ) -> PrefillResult:
-        """Take rows of a set through the model as it is now, behind the prefix under the same edit.
+    def begin(
+        self,
+        name: str,
+        rows: Sequence[int],
+        prefix: PrefixStates,
+        positions: int = 1,
+        residuals: bool = False,
+        edited: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> PrefillPass:
+        """Begin to take rows of a set through the model, behind the prefix under the same edit.
 
         Args:
             positions: how many of the last positions' logits are wanted.
             residuals: whether they are wanted: the pass begins at the first layer then.
+            edited: makes a block within which the model is edited; without it, it is as it is now.
         """
-        return self._run(self._kept[name], rows, prefix, len(self.prefix), positions, residuals)
+        return self._begin(self._kept[name], rows, prefix, len(self.prefix), positions, residuals, edited)
+
+    def run(
+        self, name: str, rows: Sequence[int], prefix: PrefixStates, positions: int = 1, residuals: bool = False
+    ) -> PrefillResult:
+        """What comes of `begin`."""
+        return self.begin(name, rows, prefix, positions, residuals).result()
 
     def passes(
         self,
         name: str,
         rows: Sequence[int],
-        run: Callable[[Sequence[int], int], PrefillResult],
+        begin: BeginPass,
         shrink: Callable[[int], int],
         spare: Callable[[], bool] = lambda: False,
     ) -> Iterator[PrefillResult]:
-        """Take rows of a set through the model chunk by chunk, in smaller chunks where memory runs out.
+        """Take rows of a set through the model chunk by chunk: in smaller chunks where memory runs out, and several
+        under way at once where that saves time (in_turn.py).
 
         Args:
-            run: takes the first so many rows of a chunk through the model.
             shrink: makes the batch size smaller than so many rows.
             spare: see `halving`.
         """
-        chunks = self.chunks(name, rows)
-        while chunks:
-            chunk = chunks.pop(0)
-            filled = halving(len(chunk), partial(run, chunk), shrink, spare)
-            if left := chunk[len(filled.rows) :]:
-                chunks = self.chunks(name, [row for some in (left, *chunks) for row in some])
-            yield filled
+        in_turn, chunks = self._model.in_turn, self.chunks(name, rows)
+        under_way: deque[PrefillPass] = deque()
+
+        def computed(chunk: Sequence[int], size: int) -> PrefillResult:
+            return begin(chunk, size).result()
+
+        try:
+            while chunks or under_way:
+                if in_turn.window > 1 or under_way:
+                    filled = self._first_of(under_way, chunks, begin)
+                    if filled is None:
+                        chunks = self._again(name, [*(each.rows for each in under_way), *chunks])
+                        _wait_for(under_way)
+                        if not spare():
+                            self._model.fewer_at_once()
+                        release_blocks()
+                        continue
+                else:
+                    chunk = chunks.pop(0)
+                    filled = halving(len(chunk), partial(computed, chunk), shrink, spare)
+                    if left := chunk[len(filled.rows) :]:
+                        chunks = self._again(name, [left, *chunks])
+                yield filled
+        finally:
+            _wait_for(under_way)
+
+    def _first_of(
+        self, under_way: deque[PrefillPass], chunks: list[list[int]], begin: BeginPass
+    ) -> PrefillResult | None:
+        """Begin as many passes as are to be under way, and wait for the first; None where memory ran out."""
+        try:
+            while chunks and len(under_way) < self._model.in_turn.window:
+                under_way.append(begin(chunks[0], len(chunks[0])))
+                del chunks[0]
+            filled = under_way[0].result()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            return None
+        under_way.popleft()
+        return filled
+
+    def _again(self, name: str, chunks: Sequence[Sequence[int]]) -> list[list[int]]:
+        return self.chunks(name, [row for some in chunks for row in some])
 
     def put(self, name: str, filled: PrefillResult, prefix: PrefixStates, slots: RaggedCache, line: int) -> list[int]:
         """Write what decoding needs of the rows into lines from `line` on. Returns their lengths, prefix included."""
@@ -207,7 +282,7 @@ class Prefill:
 
     # One pass
 
-    def _run(
+    def _begin(
         self,
         kept: KeptStates,
         rows: Sequence[int],
@@ -215,13 +290,12 @@ class Prefill:
         before: int,
         wanted: int = 1,
         residuals: bool = False,
-    ) -> PrefillResult:
+        edited: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> PrefillPass:
+        """Nothing here waits for what is computed, once the first layer has been reached; what does is in `finish`."""
         model, reached = self._model, kept.reached(prefix.first_edited)
         start = 0 if residuals else kept.start(rows, reached)
         index = kept.index(rows)
-        ids = kept.ids(index).to(model.device)
-        positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
-        cache = behind(prefix.cache, len(rows))
         ends = torch.tensor([kept.lengths[row] for row in rows])[:, None]
         # A row may have fewer positions than are wanted.
         last = (ends + torch.arange(-wanted, 0)).clamp(min=0)
@@ -233,9 +307,12 @@ class Prefill:
                 caught[boundary] = stream_out(output)
 
         def at_the_end(hidden: Tensor) -> Tensor:
-            return hidden[torch.arange(len(rows), device=hidden.device)[:, None], last.to(hidden.device)]
+            return hidden[torch.arange(len(rows), device=hidden.device)[:, None], sent(last, hidden.device)]
 
-        with ExitStack() as stack:
+        with model.in_turn.begun() as under_way, edited(), torch.inference_mode(), ExitStack() as stack:
+            ids = kept.ids(index).to(model.device)
+            positions = (before + torch.arange(ids.shape[1], device=ids.device)).expand(len(rows), -1)
+            cache = behind(prefix.cache, len(rows))
             if start:
                 hidden = kept.hidden(start, index).to(self._device_of(start - 1))
                 stack.enter_context(begin_at(self._layers, start, self._form.holding(hidden)))
@@ -244,14 +321,18 @@ class Prefill:
             stack.enter_context(change_input(model.unembedding, at_the_end))
             streams = stack.enter_context(catching(model, last[:, -1].tolist())) if residuals else None
             logits = model.logits(ids, None, positions, cache)
-        for boundary, states in caught.items():
-            kept.keep_hidden(boundary, index, states)
-        for number in range(start, reached):
-            keys, values = keys_and_values(cache, number)
-            kept.keep_cache(number, index, keys[:, :, before:], values[:, :, before:])
-        kept.mark(rows, reached)
-        computed = ids.numel() * (self._depth - start) // self._depth
-        return PrefillResult(rows, logits, cache, start, computed, streams.residuals if streams else None)
+
+        def finish() -> PrefillResult:
+            for boundary, states in caught.items():
+                kept.keep_hidden(boundary, index, states)
+            for number in range(start, reached):
+                keys, values = keys_and_values(cache, number)
+                kept.keep_cache(number, index, keys[:, :, before:], values[:, :, before:])
+            kept.mark(rows, reached)
+            computed = ids.numel() * (self._depth - start) // self._depth
+            return PrefillResult(rows, logits, cache, start, computed, streams.residuals if streams else None)
+
+        return PrefillPass(rows, under_way, finish)
 
     # Memory and devices
 
@@ -293,3 +374,10 @@ class Prefill:
             return None
         device = self._device_of(number)
         return pair[0].to(device), pair[1].to(device)
+
+
+def _wait_for(passes: deque[PrefillPass]) -> None:
+    """Let what was begun end, without looking at it."""
+    for each in passes:
+        each.under_way.wait()
+    passes.clear()

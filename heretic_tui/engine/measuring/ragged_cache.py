@@ -94,14 +94,15 @@ class RaggedCache(Cache):
         self.was_not_finite = False
         super().__init__(layers=[_RaggedLayer(self._shared, lines, capacity) for _ in range(depth)])
 
-    def begin(self, positions: Tensor) -> int:
+    def begin(self, positions: Tensor, width: int) -> None:
         """Make ready for a forward pass over lines [0, rows) with tokens at `positions`, (rows, tokens) int64.
 
-        Returns the number of columns that it attends to."""
+        Args:
+            width: columns that it attends to: one more than the greatest position.
+        """
         self._shared.alive = len(positions)
         self._shared.columns = positions
-        self._shared.width = int(positions.max()) + 1
-        return self._shared.width
+        self._shared.width = width
 
     def hold(self, lines: int) -> None:
         """Have so many lines at least; what is in those that are there stays."""

@@ -14,7 +14,7 @@ from heretic_tui.control import Aborted
 from heretic_tui.engine.directions.residuals import Residuals, check_finite, last_residuals, winsorize
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
 from heretic_tui.engine.inputs.tokens import Tokens
-from heretic_tui.engine.measuring.prefill import Prefill, PrefillResult, PrefixStates
+from heretic_tui.engine.measuring.prefill import Prefill, PrefillPass, PrefixStates
 from heretic_tui.engine.measuring.ragged_cache import narrowest_window, plain_layers
 from heretic_tui.engine.memory import halving, is_out_of_memory
 from heretic_tui.engine.model.chat_model import Batch, ChatModel
@@ -105,14 +105,14 @@ class Reader:
     def _read_packed(self, prefill: Prefill, name: str, wanted: Sequence[int], take: _Take) -> None:
         model = self._model
 
-        def run(chunk: Sequence[int], count: int) -> PrefillResult:
+        def begin(chunk: Sequence[int], count: int) -> PrefillPass:
             model.work.checkpoint()
-            with torch.inference_mode():
-                if self._prefix is None:
+            if self._prefix is None:
+                with torch.inference_mode():
                     self._prefix = prefill.prefix_states(model.depth)
-                return prefill.run(name, chunk[:count], self._prefix, residuals=True)
+            return prefill.begin(name, chunk[:count], self._prefix, residuals=True)
 
-        for filled in prefill.passes(name, wanted, run, model.shrink):
+        for filled in prefill.passes(name, wanted, begin, model.shrink):
             assert filled.residuals is not None
             take(filled.rows, filled.residuals, most_likely(filled.logits))
 

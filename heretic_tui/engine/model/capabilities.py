@@ -1,4 +1,5 @@
-"""What batched decoding needs and not every model can do: give the same with padding, and go on from a cache."""
+"""What batched decoding needs and not every model can do: give the same with padding, go on from a cache, and have
+several passes under way where layers lie on several devices."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import is_out_of_memory
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.model.decoding import Decoding
+from heretic_tui.engine.model.in_turn import found_in_turn
 from heretic_tui.errors import one_line
 from heretic_tui.work import Work
 
@@ -24,7 +26,8 @@ _ROUNDING, _ROUNDING_16 = 1e-3, 0.2
 
 
 def find_capabilities(model: ChatModel, work: Work) -> None:
-    """Try padding and the cache, set `padding_safe` and `cache_works`, and tell the user what does not work.
+    """Try padding, the cache and passes in turn, set `padding_safe`, `cache_works` and `in_turn`, and tell the user
+    what does not work.
 
     Raises:
         NotFiniteError: where the logits are not finite for one row by itself: then padding and cache are not the cause.
@@ -33,6 +36,7 @@ def find_capabilities(model: ChatModel, work: Work) -> None:
     model.padding_safe = model.cache_works = True
     try:
         _find(model, work)
+        _find_in_turn(model, work)
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -57,6 +61,21 @@ def _find(model: ChatModel, work: Work) -> None:
                 "from the whole text, which takes several times as long",
                 "warning",
             )
+
+
+def _find_in_turn(model: ChatModel, work: Work) -> None:
+    tokens = model.encode([Prompt("Which of these words is the longest one?", "")])[0]
+    batch = model.batch([0], [tokens])
+    with torch.inference_mode():
+        found = found_in_turn(
+            model.network,
+            model.anatomy.layers,
+            lambda: model.next_token_logits(batch.ids, batch.mask, batch.positions, None),
+        )
+    model.in_turn = found
+    if found.stages > 1:
+        together = f"up to {found.window} batches are computed at once" if found.window > 1 else "one batch at a time"
+        work.note(f"layers lie on {found.stages} devices: {together}")
 
 
 def _padding_leak(model: ChatModel, tokens: Tokens) -> float:

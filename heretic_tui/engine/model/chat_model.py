@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.cache_utils import Cache
 
+from heretic_tui.engine.anatomy.few_bits import numbers
 from heretic_tui.engine.anatomy.probe import examine
 from heretic_tui.engine.anatomy.writers import Anatomy, embedding_matrix, text_config
 from heretic_tui.engine.inputs.chat_template import ChatTemplate, Turns
@@ -19,9 +20,11 @@ from heretic_tui.engine.inputs.positions import stored_positions
 from heretic_tui.engine.inputs.prompts import Prompt
 from heretic_tui.engine.inputs.tokens import Tokens, WholeText, beyond
 from heretic_tui.engine.memory import halving
+from heretic_tui.engine.model.in_turn import InTurn
 from heretic_tui.engine.threads import ThreadWatch
 from heretic_tui.errors import UsageError
 from heretic_tui.events import ModelLoaded
+from heretic_tui.words import counted
 from heretic_tui.work import ProgressReport, Work
 
 
@@ -53,6 +56,7 @@ class ChatModel:
             or convolutional state takes the padding in), all rows of a batch have one length.
         cache_works: whether rows can be decoded with a cache that transformers makes; see capabilities.py.
         threads: looks between passes at how the CPU computes; None on another device.
+        in_turn: how passes follow each other where layers lie on several devices; set by capabilities.py.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class ChatModel:
         work: Work,
         fine: bool = False,
         post_norms: bool = True,
+        anatomy: Anatomy | None = None,
     ) -> None:
         self.network = network.eval()
         self.network.requires_grad_(False)
@@ -69,12 +74,15 @@ class ChatModel:
         self.template = ChatTemplate(tokenizer)
         for note in self.template.notes:
             work.note(note)
-        self.anatomy: Anatomy = examine(network, fine, post_norms)
+        self.anatomy: Anatomy = anatomy or examine(network, fine, post_norms)
         self.batch_size = 1
         self.response_prefix = ""
         self.padding_safe = True
         self.cache_works = True
         self.threads: ThreadWatch | None = None
+        # What it was loaded from: the format where that is quantised, and bytes.
+        self.stored_as, self.stored_bytes = "", 0
+        self.in_turn = InTurn()
         self.work = work
         forward = inspect.signature(network.forward).parameters
         # transformers renamed the argument in 5.x; both names are in use among the versions we accept.
@@ -122,12 +130,14 @@ class ChatModel:
             architecture=type(self.network).__name__,
             layers=self.depth,
             hidden_size=self.hidden_size,
-            parameters=sum(p.numel() for p in parameters),
+            parameters=sum(map(numbers, parameters)),
             weight_bytes=sum(p.numel() * p.element_size() for p in parameters),
             dtype=str(self.dtype).removeprefix("torch."),
             device=str(self.device),
             quantization=quantization,
             thinking="enable_thinking" in str(self.tokenizer.chat_template),
+            stored_as=self.stored_as,
+            stored_bytes=self.stored_bytes,
         )
 
     # Text to tokens
@@ -231,6 +241,15 @@ class ChatModel:
         self.batch_size = max(1, rows // 2)
         self.work.note(f"out of memory at {rows} rows: batch size is now {self.batch_size}", "warning")
         return self.batch_size
+
+    def fewer_at_once(self) -> bool:
+        """Have half as many passes under way, since memory ran out. Returns whether there were several."""
+        if self.in_turn.window == 1:
+            return False
+        self.in_turn.window //= 2
+        left = counted(self.in_turn.window, "batch", "batches")
+        self.work.note(f"out of memory: {left} under way at once from now on", "warning")
+        return True
 
     # Forward pass
 

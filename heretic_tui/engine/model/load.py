@@ -1,22 +1,23 @@
-"""A model from its files into memory: the first dtype that works, 4-bit, devices."""
+"""A model from its files into memory: the first dtype that works, in fewer bits, devices."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 
 import torch
 from transformers import (
     BitsAndBytesConfig,
     PretrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.pytorch_utils import Conv1D
-from transformers.quantizers.base import get_keys_to_not_convert
-from transformers.quantizers.quantizers_utils import should_convert_module
 
 from heretic_tui.control import Aborted
-from heretic_tui.engine.checkpoint.misfit import Report, build_empty, refuse_misfit, with_report
+from heretic_tui.engine.anatomy.few_bits import set_products, taken, usually_left, whole_matrix
+from heretic_tui.engine.checkpoint.misfit import LoadingInfo, Report, build_empty, refuse_misfit, with_report
+from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
     download,
@@ -25,25 +26,26 @@ from heretic_tui.engine.checkpoint.source import (
     load_tokenizer,
     locate,
     log,
+    source_folder,
     unavailable,
 )
-from heretic_tui.engine.checkpoint.stored import (
-    few,
-)
+from heretic_tui.engine.checkpoint.stored import few, weight_files
 from heretic_tui.engine.checkpoint.suitability import model_class
 from heretic_tui.engine.finite import weights_not_finite
 from heretic_tui.engine.inputs.prompts import Prompt
-from heretic_tui.engine.memory import free_memory, is_out_of_memory
+from heretic_tui.engine.memory import fewer_bits, free_memory, is_out_of_memory
 from heretic_tui.engine.model.capabilities import find_capabilities
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.model.dequantised import load_dequantised, opened_words
 from heretic_tui.engine.model.progress_bars import bars_as_progress
 from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
-# A matrix of another size fails in bitsandbytes' products on CPUs that multiply bfloat16.
-_CPU_ROWS, _CPU_COLUMNS = 32, 64
+# Weights of a block have one scale. Where a row ends within one, bitsandbytes' dequantisation on a CPU takes wrong
+# scales, and some from beyond their end (0.50.2).
+_CPU_COLUMNS = 64
 
 
 def load_model(
@@ -106,17 +108,10 @@ def _attempt(
     """
     try:
         with bars_as_progress(work):
-            network, info = with_report(model_class(config))(
-                locate(settings.model),
-                dtype=dtype,
-                # They are refused below, by name.
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **_placement(settings, config, dtype, work),
-                **hub_options(settings),
-            )
+            network, info = _network(settings, config, dtype, _placement(settings, config, dtype, work))
         left_out = refuse_misfit(network, Report.of(network, info))
-        _refuse_offloaded(network)
+        _refuse_offloaded(network, settings.quantization)
+        set_products(network)
         fine, post_norms = settings.component_kinds == "fine", settings.account_for_post_norm
         model = ChatModel(network, tokenizer, work, fine, post_norms)
         _refuse_blank(network, model.anatomy.layers)
@@ -127,13 +122,36 @@ def _attempt(
     except Exception as error:
         if isinstance(error, OSError):
             raise UsageError(unavailable(settings, error)) from error
+        if any(said in str(error) for said in ("dispatched on the CPU or the disk", "offload_folder")):
+            # What transformers says of weights that do not fit and are quantised, or converted when they are read.
+            raise UsageError(_too_large("the weights do not", settings.quantization)) from error
         log.info("loading as %s failed", dtype, exc_info=True)
-        hint = " (out of memory: try --quantization bnb_4bit)" if is_out_of_memory(error) else ""
+        hint = f" (out of memory: try {fewer_bits(settings.quantization)})" if is_out_of_memory(error) else ""
         return f"{one_line(error)}{hint}"
     if left_out:
         names = few(left_out)
         work.note(f"{type(network).__name__} leaves out {len(left_out)} tensors of the weights: {names}")
+    model.stored_bytes = sum(path.stat().st_size for path in weight_files(source_folder(settings)))
+    if packing := packing_of(config):
+        model.stored_as = packing.title
+        work.note(opened_words(model.describe(settings.quantization)))
     return model
+
+
+def _network(
+    settings: Settings, config: PretrainedConfig, dtype: str, placement: Mapping[str, object]
+) -> tuple[PreTrainedModel, LoadingInfo]:
+    if packing := packing_of(config):
+        return load_dequantised(settings, config, packing, dtype, placement)
+    return with_report(model_class(config))(
+        locate(settings.model),
+        dtype=dtype,
+        # They are refused by name.
+        ignore_mismatched_sizes=True,
+        output_loading_info=True,
+        **placement,
+        **hub_options(settings),
+    )
 
 
 # Ways to spread layers over all devices.
@@ -142,7 +160,9 @@ _SPREAD = ("auto", "balanced", "balanced_low_0", "sequential")
 
 def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: Work) -> dict[str, object]:
     options: dict[str, object] = {}
-    if settings.quantization == "bnb_4bit":
+    if settings.quantization == "bnb_8bit":
+        options["quantization_config"] = BitsAndBytesConfig(load_in_8bit=True)
+    elif settings.quantization == "bnb_4bit":
         whole = None if torch.accelerator.is_available() else _odd_matrices(settings, config, work)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -160,33 +180,32 @@ def _placement(settings: Settings, config: PretrainedConfig, dtype: str, work: W
 
 
 def _odd_matrices(settings: Settings, config: PretrainedConfig, work: Work) -> list[str] | None:
-    """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices whose sizes its products
-    there cannot be taken with. None where there are none of the latter."""
+    """What is left unquantised on a CPU: what bitsandbytes would leave by itself, and matrices that it opens wrongly.
+    None where there are none of the latter."""
     network = build_empty(config, settings.trust_remote_code)
-    usual = get_keys_to_not_convert(network)
-    matrices = [
-        (name, (module.nf, module.nx) if isinstance(module, Conv1D) else (module.out_features, module.in_features))
-        for name, module in network.named_modules()
-        if isinstance(module, torch.nn.Linear | Conv1D) and should_convert_module(name, usual)
-    ]
-    odd = [name for name, (rows, columns) in matrices if rows % _CPU_ROWS or columns % _CPU_COLUMNS]
+    matrices = taken(network)
+    odd = [name for name, (_, columns) in matrices.items() if columns % _CPU_COLUMNS]
     if not odd:
         return None
     work.note(
         f"{len(odd)} of {len(matrices)} matrices are left unquantised, such as {odd[0]}: on a CPU "
-        f"bitsandbytes takes rows in multiples of {_CPU_ROWS} and columns in multiples of {_CPU_COLUMNS}",
+        f"bitsandbytes takes columns in multiples of {_CPU_COLUMNS}",
         "warning",
     )
-    return [*usual, *(f"^{re.escape(name)}$" for name in odd)]
+    return [*usually_left(network), *(f"^{re.escape(name)}$" for name in odd)]
 
 
-def _refuse_offloaded(network: torch.nn.Module) -> None:
+def _refuse_offloaded(network: torch.nn.Module, quantization: str) -> None:
     offloaded = sum(p.device.type == "meta" for p in network.parameters())
     if offloaded:
-        raise UsageError(
-            f"{offloaded} weights did not fit on the devices and would be swapped in and out: "
-            "use --quantization bnb_4bit, raise --max-memory, or rent a larger GPU"
-        )
+        raise UsageError(_too_large(f"{offloaded} weights do not", quantization))
+
+
+def _too_large(what: str, quantization: str) -> str:
+    return (
+        f"{what} fit on the devices and would be swapped in and out: use {fewer_bits(quantization)}, or raise "
+        "--max-memory"
+    )
 
 
 def refuse_broken(network: torch.nn.Module) -> None:
@@ -218,9 +237,16 @@ def _refuse_blank(network: torch.nn.Module, layers: Iterable[torch.nn.Module]) -
 
 
 def _is_blank(module: torch.nn.Module) -> bool:
-    matrices = [weight for weight in module.parameters() if weight.ndim > 1 and weight.is_floating_point()]
-    # Nearly always the first few tell.
-    return bool(matrices) and not any(weight[:1].any() or weight.any() for weight in matrices)
+    whole = (weight for weight in module.parameters() if weight.ndim > 1 and weight.is_floating_point())
+    opened = (whole_matrix(child) for child in module.modules() if isinstance(child, torch.nn.Linear))
+    matrices = chain(whole, (weight for weight in opened if weight is not None))
+    some = False
+    for weight in matrices:
+        some = True
+        # Nearly always the first row of the first tells.
+        if weight[:1].any() or weight.any():
+            return False
+    return some
 
 
 def _one_token_test(model: ChatModel) -> None:

@@ -65,6 +65,7 @@ class ReviewBench:
         prompts: of the review.
         identity: the model and what it is measured with, as plain JSON; findings of another one are none of this.
         step_seconds: of a decoding step, by the number of rows, where that was measured.
+        answer_tokens: of an answer that the run's trials gave, in the mean; None where that is not known.
         opened: a pool of the same prompts that is there already, and whether rows of one batch can be under edits of
             their own.
     """
@@ -78,6 +79,7 @@ class ReviewBench:
     step_seconds: Mapping[int, float]
     work: Work
     opened: tuple[Pool, bool] | None = None
+    answer_tokens: float | None = None
 
     @cached_property
     def tokens(self) -> Mapping[str, Sequence[Tokens]]:
@@ -184,8 +186,7 @@ class ReviewBench:
                 if (which, subject.number) not in self._expected:
                     self._expected.add((which, subject.number))
                     known = self.folder.kept_answers(which, subject.number, self._answers_basis(subject, which))
-                    rows = 0 if known else len(self.of(which))
-                    found.append(self.seconds_of(rows, self.settings.max_response_length))
+                    found.append(0.0 if known else self.seconds_of(which))
         known_all = [seconds for seconds in found if seconds is not None]
         return sum(known_all) if len(known_all) == len(found) else None
 
@@ -194,16 +195,31 @@ class ReviewBench:
         """The answers whose time was asked for."""
         return set()
 
-    def seconds_of(self, rows: int, steps: int) -> float | None:
-        """How long it takes to decode so many rows for so many steps each, by the step that was measured; None where
-        none was."""
-        if not self.step_seconds or not rows:
-            return 0.0 if not rows else None
-        cost, size = StepCost(self.step_seconds), self.model.batch_size
-        if not cost:
-            return None
-        full, rest = divmod(rows, size)
-        return steps * (full * cost(size) + (cost(rest) if rest else 0.0))
+    def usual_length(self, which: AnswerSet) -> float:
+        """Tokens of an answer to a set, in the mean: as those that are kept of any subject, or those of the run's
+        trials; as many as there may be where neither tells."""
+        if which not in self._lengths:
+            kept = [self.folder.kept_answers(which, subject) or () for subject in self.folder.answered(which)]
+            lengths = [answer.tokens for answers in kept for answer in answers]
+            known = sum(lengths) / len(lengths) if lengths else self.answer_tokens
+            most = self.settings.max_response_length
+            self._lengths[which] = most if known is None else min(most, max(1.0, known))
+        return self._lengths[which]
+
+    @cached_property
+    def _lengths(self) -> dict[AnswerSet, float]:
+        """The usual lengths that were asked for."""
+        return {}
+
+    def seconds_of(self, which: AnswerSet, times: int = 1) -> float | None:
+        """How long it takes to read the prompts of a set, and to answer each so many times, by the steps of decoding
+        that were measured; None where none were."""
+        tokens, cost, size = self.tokens[SET_OF[which]], StepCost(self.step_seconds), self.model.batch_size
+        if not tokens or not cost:
+            return None if tokens else 0.0
+        full, rest = divmod(times * len(tokens), size)
+        decoding = self.usual_length(which) * (full * cost(size) + (cost(rest) if rest else 0.0))
+        return decoding + cost(times * sum(map(len, tokens)))
 
 
 def digest_of(*basis: object) -> str:

@@ -67,7 +67,8 @@ class ReviewRun:
         self._failures = 0
 
     def plan(self) -> None:
-        """See what is left to do, whether it can be done, and tell how long it takes."""
+        """See what is left to do, whether it can be done, and tell how long it takes, as far as that is known: as
+        earlier reviews took, or as the check reckons."""
         seconds: dict[str, float] = {}
         for name, check in self._checks.items():
             try:
@@ -88,7 +89,10 @@ class ReviewRun:
             if not left:
                 continue
             self._planned.append(_Planned(name, check, basis, left))
+            # Asked in any case: what one check decodes, those behind it find decoded.
             about = check.seconds(self._bench, left)
+            before = self._as_before(name, basis)
+            about = about if before is None else before * len(left)
             if about is not None and math.isfinite(about):
                 seconds[check.title] = round(about, 1)
         trials = [subject.number for subject in self._subjects if subject.number is not None]
@@ -190,6 +194,14 @@ class ReviewRun:
             else:
                 left.append(subject)
         return left
+
+    def _as_before(self, name: str, basis: object) -> float | None:
+        """Seconds that the check took for a subject in earlier reviews, in the mean; None where it looked at none in
+        the same way."""
+        folder, wanted = self._bench.folder, digest_of(name, basis)
+        found = [folder.found(name, subject) for subject in folder.subjects()]
+        seconds = [each.seconds for each in found if each and each.basis == wanted and not each.problem]
+        return sum(seconds) / len(seconds) if seconds else None
 
     def _keep(self, planned: _Planned, subject: Reviewed, found: Found, seconds: float) -> None:
         finding = Finding(

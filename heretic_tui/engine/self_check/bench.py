@@ -15,7 +15,7 @@ from heretic_tui.engine.measuring.job import Job, Pool
 from heretic_tui.engine.measuring.open_pool import open_pool
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.measuring.speculation import StepCost
-from heretic_tui.engine.memory import free_memory, memory_in_use
+from heretic_tui.engine.memory import PeakMemory, free_memory
 from heretic_tui.engine.session.phases.batch_size import choose_batch_size
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.scratch import scratch_folder
@@ -48,7 +48,7 @@ class Bench:
         kl, kl_apart: the largest KL divergence of an edit, and the largest difference of one between the two ways.
         verdicts_apart, texts_apart: of the responses, those that differ.
         fast_seconds, plain_seconds: of all edits, by the way of measuring.
-        memory: bytes in use at the end, or at most on a GPU.
+        memory: bytes that it took at most (memory.py: PeakMemory); None where that is not known.
         planned: bytes that the plan of the run reckons with; None where it could not be made.
         exact: whether both ways give the same but for rounding.
     """
@@ -72,7 +72,7 @@ class Bench:
     texts_apart: int
     fast_seconds: float
     plain_seconds: float
-    memory: int
+    memory: int | None
     planned: int | None
     exact: bool
     notes: list[str] = field(default_factory=list)
@@ -100,15 +100,18 @@ def bench(name: str, settings: Settings, work: Work) -> Bench:
 
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
+    peak = PeakMemory()
     with scratch_folder() as folder:
         made = open_workbench(RunInputs.of(inputs.settings, inputs.sets, folder), work.heard_by(listen))
-        found = _measured(name, made, phases, notes, work)
+        found = _measured(name, made, phases, notes, peak, work)
     del made
     free_memory()
     return found
 
 
-def _measured(name: str, made: Workbench, phases: dict[str, float], notes: list[str], work: Work) -> Bench:
+def _measured(
+    name: str, made: Workbench, phases: dict[str, float], notes: list[str], peak: PeakMemory, work: Work
+) -> Bench:
     model, settings, evaluation = made.model, made.run.settings, made.baseline.evaluation
     tokens = [row for rows in made.tokens.values() for row in rows]
     size, seconds = choose_batch_size(model, tokens, settings.max_batch_size, settings.max_response_length, work)
@@ -158,7 +161,7 @@ def _measured(name: str, made: Workbench, phases: dict[str, float], notes: list[
         texts_apart=texts,
         fast_seconds=round(fast_seconds, 3),
         plain_seconds=round(plain_seconds, 3),
-        memory=torch.cuda.max_memory_allocated() if torch.cuda.is_available() else memory_in_use().used,
+        memory=peak.bytes(),
         planned=made.run.record.planned.memory if made.run.record.planned else None,
         exact=exact,
         notes=[*notes, *told],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from heretic_tui.commands import Answering, Chat, FullAnswers, Samples, Try
 from heretic_tui.control import Aborted, Control
@@ -29,6 +30,9 @@ from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
 
+# Answers one thing, a step at a time: what is asked, the state, and the work under which it is done.
+Answerer = Callable[[Answering, RunState, Work], Steps[None]]
+
 
 @dataclass(frozen=True, eq=False)
 class _InHand:
@@ -44,10 +48,10 @@ class Answers:
     is not there) is told in a line, and costs no trial.
 
     Args:
-        ready: makes the model ready where it is not.
+        ready: makes whoever answers ready.
     """
 
-    def __init__(self, ready: Callable[[], Workbench], state: RunState, control: Control, work: Work) -> None:
+    def __init__(self, ready: Callable[[], Answerer], state: RunState, control: Control, work: Work) -> None:
         self._ready = ready
         self._state = state
         self._control = control
@@ -113,7 +117,7 @@ class Answers:
             _tell_end(asked, "replaced", None, self._work)
             return
         try:
-            bench = self._ready()
+            answerer = self._ready()
         except Aborted:
             raise
         except Exception as error:
@@ -126,7 +130,7 @@ class Answers:
         if control.withdrawn(asked):
             control.end(asked)
             return
-        self._in_hand.append(_InHand(asked, task, _answer(asked, bench, self._state, self._work.under(task))))
+        self._in_hand.append(_InHand(asked, task, answerer(asked, self._state, self._work.under(task))))
 
     def _step(self, one: _InHand, error: Exception | None = None) -> None:
         """Take one that is in hand a step further, or let it end with an error."""
@@ -152,7 +156,12 @@ class Answers:
         control.end(asked)
 
 
-def _answer(asked: Answering, bench: Workbench, state: RunState, work: Work) -> Steps[None]:
+def answer_by(bench: Workbench) -> Answerer:
+    """The model of a workbench answers."""
+    return partial(_answer, bench)
+
+
+def _answer(bench: Workbench, asked: Answering, state: RunState, work: Work) -> Steps[None]:
     match asked:
         case Chat():
             work.tell(ChatStarted(id=asked.id, trial=asked.trial))

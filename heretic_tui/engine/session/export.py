@@ -20,7 +20,7 @@ from heretic_tui.engine.session.opening import recorded_settings
 from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import open_baseline
-from heretic_tui.engine.session.writing import Writing, write_trial
+from heretic_tui.engine.session.writing import Writing, Written, written_beside
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.figures import REFUSALS
 from heretic_tui.files import write_json
@@ -37,7 +37,7 @@ from heretic_tui.run.reviews import read_review, reviewed_figures
 from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.schema import Settings
-from heretic_tui.words import counted
+from heretic_tui.words import bits_of, counted
 from heretic_tui.work import Work
 
 log = logging.getLogger(__name__)
@@ -53,6 +53,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     own: Settings,
     work: Work,
     *,
+    requantize: bool = False,
     keep_unmeasured: bool = True,
     card: str | None = None,
 ) -> ExportRecord:
@@ -61,6 +62,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     Args:
         own: the user's settings: they allow what the run's record cannot.
         changes: settings that are to differ from the run's; such as decide how weights are written, not which.
+        requantize: whether edited matrices are quantised again, as those of the source are.
         keep_unmeasured: whether `out` stays where an abort ends the measuring of it.
         card: the person's own text for the card; None: the one that is kept for the trial in the run folder.
 
@@ -81,44 +83,48 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
     check_place(out)
     sets, reason = _sets_of(settings, identity, work)
     steps = Steps(number, work)
-    written = write_trial(Writing(settings, folder, trial.required_parameters, out, kind, dora), steps, work)
-    with steps.taken("describe") as step:
-        hashes = file_hashes(out)
-        step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
-    annotations = read_annotations(folder)
-    # The card is written before the long measurement: the files in `out` must never be without its warning.
-    result = ExportRecord(
-        **records.sources(settings),
-        model_commit=commit_of(settings),
-        identity=dict(identity),
-        seed=needed(record.seed, "seed", folder.record),
-        batch_size=written.batch_size,
-        response_prefix=written.response_prefix,
-        clock=written.clock,
-        reading=folder.read_record().reading,
-        dtype=written.dtype,
-        loaded_as=written.loaded_as,
-        streamed=written.streamed,
-        not_streamed=written.not_streamed,
-        run=folder.name,
-        kind=kind,
-        dora=dora,
-        parameters=trial.required_parameters.to_json(),
-        rank=written.rank,
-        coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
-        figures=state.figures,
-        base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
-        trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts, by_hand=trial.by_hand),
-        versions=versions(),
-        files=hashes,
-        note=annotations.note(number) or None,
-        overruled=_overruled(state, trial, folder, annotations),
-        search=search_summary(state),
-        review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
-        approximate=_approximate(settings, kind, dora, written.rank),
-        not_measured=reason or "the measurement was interrupted",
-    )
-    describe(out, result, _own_text(folder, number, card, work))
+    writing = Writing(settings, folder, trial.required_parameters, out, kind, dora, requantize=requantize)
+    # Files in `out` must never be without the warning of the card.
+    with written_beside(writing, steps, work) as (beside, written):
+        with steps.taken("describe") as step:
+            hashes = file_hashes(beside, work)
+            step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
+        annotations = read_annotations(folder)
+        result = ExportRecord(
+            **records.sources(settings),
+            model_commit=commit_of(settings),
+            identity=dict(identity),
+            seed=needed(record.seed, "seed", folder.record),
+            batch_size=written.batch_size,
+            response_prefix=written.response_prefix,
+            clock=written.clock,
+            reading=folder.read_record().reading,
+            dtype=written.dtype,
+            loaded_as=written.loaded_as,
+            streamed=written.streamed,
+            not_streamed=written.not_streamed,
+            written_as=written.written_as,
+            requantized=requantize,
+            fused_experts=written.fused_experts,
+            run=folder.name,
+            kind=kind,
+            dora=dora,
+            parameters=trial.required_parameters.to_json(),
+            rank=written.rank,
+            coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
+            figures=state.figures,
+            base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
+            trial=TrialFigures(number=number, figures=trial.figures, prompts=trial.prompts, by_hand=trial.by_hand),
+            versions=versions(settings.quantization),
+            files=hashes,
+            note=annotations.note(number) or None,
+            overruled=_overruled(state, trial, folder, annotations),
+            search=search_summary(state),
+            review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
+            approximate=_approximate(settings, kind, dora, written),
+            not_measured=reason or "the measurement was interrupted",
+        )
+        describe(beside, result, _own_text(folder, number, card, work))
     remember(identity, records.places(settings))
     if sets is not None:
         try:
@@ -156,20 +162,21 @@ def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotatio
     )
 
 
-def _approximate(settings: Settings, kind: ExportKind, dora: bool, rank: int) -> str | None:
-    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit.
-
-    Args:
-        rank: directions of a layer.
-    """
+def _approximate(settings: Settings, kind: ExportKind, dora: bool, written: Written) -> str | None:
+    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit."""
     if kind == "adapter":
         nearest = edit_method(settings.edit_method).dora and not dora
-        rank = max(settings.full_normalization_lora_rank, rank)
-        return f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact" if nearest else None
+        rank = max(settings.full_normalization_lora_rank, written.rank)
+        exact = "merged weights are" if written.fused_experts else "a DoRA is"
+        return f"the LoRA of rank {rank} that comes nearest to the edit; {exact} exact" if nearest else None
+    if written.requantized:
+        return f"the edited matrices are quantised again as {written.requantized}, which rounds them"
     if settings.quantization == "none":
         return None
+    bits = bits_of(settings.quantization)
     return (
-        "the run measured edits beside 4-bit weights; these files are whole, and were measured with edited 4-bit ones"
+        f"the run measured edits beside {bits}-bit weights; these files are whole, and were measured with edited "
+        f"{bits}-bit ones"
     )
 
 

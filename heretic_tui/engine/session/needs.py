@@ -5,26 +5,27 @@ from __future__ import annotations
 import torch
 from transformers import PretrainedConfig
 
+from heretic_tui.engine.anatomy.few_bits import BYTES
 from heretic_tui.engine.anatomy.inspect import Inspection
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.edits.methods.base import EditMethod, edit_method
 from heretic_tui.engine.session.phases.directions import BANK_SHARE
 from heretic_tui.run.plan import Needs
 from heretic_tui.settings.schema import Settings
-
-# A weight in so many bits, with scales, and what stays in 16 bits (embeddings, norms), as a share of 16 bits.
-_SHARES = {16: 1.0, 8: 0.56, 4: 0.32}
+from heretic_tui.words import bits_of
 
 
 def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Settings) -> Needs:
     """What a model takes under these settings."""
-    stored = inspection.bytes / max(1, inspection.parameters)
+    stored = (inspection.loaded or inspection.bytes) / max(1, inspection.parameters)
     named: torch.dtype | None = getattr(torch, settings.dtypes[0], None)
     size = named.itemsize if named else min(4.0, stored)
-    by_bits = {bits: round(inspection.parameters * 2 * share) for bits, share in _SHARES.items()}
-    weights = inspection.parameters * size
-    if settings.quantization != "none":
-        weights, size = by_bits[4], 2
+    # Embeddings and norms, what makes logits, and experts that are fused into one parameter.
+    whole = inspection.parameters - inspection.quantised
+
+    def weights(bits: int, size: float) -> int:
+        return round(whole * size + inspection.quantised * BYTES.get(bits, size))
+
     # At most: not every method gives several directions of a layer.
     a_layer = len(settings.direction_method) * settings.directions_per_layer
     directions = (len(inspection.anatomy.layers) + 1) * a_layer
@@ -33,8 +34,8 @@ def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Setting
     layers, text = len(inspection.anatomy.layers), config.get_text_config(decoder=True)
     vocabulary = getattr(text, "vocab_size", None)
     return Needs(
-        weights=round(weights),
-        by_bits=by_bits,
+        weights=weights(bits_of(settings.quantization), size),
+        by_bits={bits: weights(bits, 2) for bits in (16, 8, 4)},
         edits=products,
         token=_token(config, layers, size),
         edits_share=BANK_SHARE,

@@ -47,7 +47,16 @@ def obey_export(
             let_go()
             # An export that was not measured counts as failed.
             result = export_trial(
-                folder, export.trial, out, export.kind, export.dora, {}, own, part, keep_unmeasured=False
+                folder,
+                export.trial,
+                out,
+                export.kind,
+                export.dora,
+                {},
+                own,
+                part,
+                requantize=export.requantize,
+                keep_unmeasured=False,
             )
             if export.hub:
                 with Steps(export.trial, part).taken("upload") as step:

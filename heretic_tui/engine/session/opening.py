@@ -76,7 +76,7 @@ def begin_run(folder: RunFolder, inputs: Inputs, seed: int) -> bool:
         settings=to_record(inputs.settings),
         identity=inputs.identity,
         seed=seed,
-        versions=versions(),
+        versions=versions(inputs.settings.quantization),
         created=round(time.time()) if record.created is None else record.created,
     )
     folder.save_record(now)

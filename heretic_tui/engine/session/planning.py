@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 
+from heretic_tui.engine.anatomy.few_bits import parameters_taken
 from heretic_tui.engine.anatomy.inspect import Inspection
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.memory import memory_share
@@ -13,9 +14,13 @@ from heretic_tui.engine.session.needs import needs_of
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.errors import HereticError
 from heretic_tui.files import user_path
+from heretic_tui.machine import Looker
 from heretic_tui.run.earlier import earlier_times
-from heretic_tui.run.plan import Load, disk_plan, memory_plan, time_plan
+from heretic_tui.run.plan import Load, TimePlan, disk_plan, memory_plan, time_as_before, time_by_speed
 from heretic_tui.run.record import Planned
+from heretic_tui.run.speeds import recall_speed, speed_about
+from heretic_tui.settings.model_names import folder_of
+from heretic_tui.settings.schema import Settings
 
 log = logging.getLogger(__name__)
 
@@ -37,28 +42,49 @@ def plan_of_run(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[
 def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]]) -> Planned:
     settings, described = run.settings, model.describe(run.settings.quantization)
     inspection = Inspection(
-        described.architecture, model.hidden_size, described.parameters, described.weight_bytes, model.anatomy
+        described.architecture,
+        model.hidden_size,
+        described.parameters,
+        described.weight_bytes,
+        model.anatomy,
+        parameters_taken(model.network),
     )
     needs = needs_of(inspection, model.network.config, settings)
     lengths = {name: [len(row) for row in rows] for name, rows in tokens.items()}
     good, bad = (sum(lengths.get(name, ())) for name in ("good_evaluation_prompts", "bad_evaluation_prompts"))
+    counts = {name: len(rows) for name, rows in tokens.items()}
+    evaluated = [counts.get(name, 0) for name in ("good_evaluation_prompts", "bad_evaluation_prompts")]
     load = Load(
-        rows=model.batch_size,
+        # Of all batches that are under way at once.
+        rows=model.in_turn.window * model.batch_size,
         longest=max((max(each) for each in lengths.values() if each), default=0),
         response=settings.max_response_length,
         evaluation=good + bad,
         harmful=bad,
+        training=sum(sum(lengths.get(name, ())) for name in ("good_prompts", "bad_prompts")),
+        prompts=sum(evaluated),
+        decoded=evaluated[1],
+        tried=sum(min(each, settings.layer_test_prompts) for each in evaluated),
     )
     # The weights were not there yet when it was to be decided whether they fit.
     free = memory_share(model.device, 1.0) + described.weight_bytes
     memory = memory_plan(needs, load, free, described.weight_bytes)
-    disk = disk_plan(
-        needs, {n: len(rows) for n, rows in tokens.items()}, settings.keep_residuals, described.weight_bytes
-    )
-    times = time_plan(earlier_times(user_path(settings.runs_dir), frozenset({settings.model})), settings.n_trials)
+    disk = disk_plan(needs, counts, settings.keep_residuals, described.weight_bytes)
+    times = _times(settings, load, described.weight_bytes)
     return Planned(
         memory=memory.whole,
         disk=disk.run,
         first=times.first if times else None,
-        trial=times.search / settings.n_trials if times and settings.n_trials else None,
+        trial=times.trial if times else None,
+        at_most=times is not None and times.at_most,
     )
+
+
+def _times(settings: Settings, load: Load, stored: int) -> TimePlan | None:
+    """As an earlier run of the model took, or by what a probe found; None where neither tells."""
+    if earlier := earlier_times(user_path(settings.runs_dir), frozenset({settings.model})):
+        return time_as_before(earlier, settings.n_trials)
+    folder = folder_of(settings.model, settings.model_commit)
+    about = speed_about(folder, settings.dtypes[0], [gpu.name for gpu in Looker().look().gpus]) if folder else None
+    speed = recall_speed(about) if about else None
+    return time_by_speed(speed, load, stored, settings.batch_size, settings.n_trials) if speed else None

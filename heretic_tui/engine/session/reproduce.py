@@ -12,7 +12,7 @@ from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.inputs.check import Inputs, check_inputs, versions
 from heretic_tui.engine.session.export import describe
 from heretic_tui.engine.session.scratch import scratch_folder
-from heretic_tui.engine.session.writing import Writing, write_trial
+from heretic_tui.engine.session.writing import Writing, written_beside
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.exports import FORMAT, ExportRecord, read_export
 from heretic_tui.run.places import remember
@@ -61,30 +61,45 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
         )
         folder.save_record(found)
         steps = Steps(record.trial.number, work)
-        what = Writing(inputs.settings, folder, parameters, out, record.kind, record.dora, inputs.sets, record.streamed)
-        written = write_trial(what, steps, work)
-    if record.streamed and written.not_streamed:
-        differences.append(f"the files were written one by one, and these from memory: {written.not_streamed}")
-        work.note(differences[-1], "warning")
-    if written.uses_clock and record.clock is None:
-        differences.append("the chat template writes the time, and the export did not keep the one it was made with")
-        work.note(differences[-1], "warning")
-    if written.rank != record.rank:
-        differences.append(f"each layer had {counted(record.rank, 'direction')}, and has {written.rank} now")
-        work.note(differences[-1], "warning")
-    hashes = file_hashes(out)
-    # The record describes these files too, with its figures; only hashes and versions are of this build.
-    sources = records.sources(inputs.settings)
-    again = replace(
-        record,
-        format=FORMAT,
-        **sources,
-        files=hashes,
-        versions=versions(),
-        streamed=written.streamed,
-        not_streamed=written.not_streamed,
-    )
-    describe(out, again)
+        what = Writing(
+            inputs.settings,
+            folder,
+            parameters,
+            out,
+            record.kind,
+            record.dora,
+            inputs.sets,
+            record.streamed,
+            record.requantized,
+        )
+        with written_beside(what, steps, work) as (beside, written):
+            if record.streamed and written.not_streamed:
+                differences.append(f"the files were written one by one, and these from memory: {written.not_streamed}")
+                work.note(differences[-1], "warning")
+            if written.uses_clock and record.clock is None:
+                differences.append(
+                    "the chat template writes the time, and the export did not keep the one it was made with"
+                )
+                work.note(differences[-1], "warning")
+            if written.rank != record.rank:
+                had = counted(record.rank, "direction")
+                differences.append(f"each layer had {had}, and has {written.rank} now")
+                work.note(differences[-1], "warning")
+            hashes = file_hashes(beside, work)
+            # The record describes these files too, with its figures; only hashes and versions are of this build.
+            sources = records.sources(inputs.settings)
+            again = replace(
+                record,
+                format=FORMAT,
+                **sources,
+                files=hashes,
+                versions=versions(inputs.settings.quantization),
+                streamed=written.streamed,
+                not_streamed=written.not_streamed,
+                written_as=written.written_as,
+                fused_experts=written.fused_experts,
+            )
+            describe(beside, again)
     remember(record.identity, records.places(inputs.settings))
     names = sorted({*record.files, *hashes})
     return Reproduced({name: record.files.get(name) == hashes.get(name) for name in names}, differences)
@@ -97,7 +112,7 @@ def _differences(record: ExportRecord, inputs: Inputs) -> list[str]:
         found.append("the file of directions is not that of the export")
     if then["model"] != now["model"]:
         found.append("the model is not the one that was exported")
-    current = versions()
+    current = versions(inputs.settings.quantization)
     found += [
         f"{name} was {version} then and is {current.get(name)} now"
         for name, version in record.versions.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -28,6 +29,7 @@ from heretic_tui.run.batch_sizes import by_rows
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.record import RunRecord
+from heretic_tui.run.results import read_responses
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.reviews import spread
 from heretic_tui.run.state import RunState, TrialRecord
@@ -176,16 +178,35 @@ def review(
     subjects = [
         Reviewed(trial.number, bench.edits(trial.required_parameters), trial.required_parameters) for trial in trials
     ]
-    run = ReviewRun(review_bench(bench, prompts, work), subjects, checks_named(checks or settings.review_checks), work)
+    run = ReviewRun(
+        review_bench(bench, prompts, trials, work), subjects, checks_named(checks or settings.review_checks), work
+    )
     run.plan()
     run.run()
 
 
-def review_bench(bench: EditBench, prompts: ReviewPrompts, work: Work) -> ReviewBench:
-    """The model of a run as checks see it."""
+def review_bench(bench: EditBench, prompts: ReviewPrompts, trials: Sequence[TrialRecord], work: Work) -> ReviewBench:
+    """The model of a run as checks see it.
+
+    Args:
+        trials: those that are reviewed.
+    """
     run = bench.run
     identity = identity_of(run.record.identity, run.settings, bench.model)
-    return bench_of(bench.model, run.settings, identity, prompts, ReviewFolder(run.folder.review), run.record, work)
+    found = bench_of(bench.model, run.settings, identity, prompts, ReviewFolder(run.folder.review), run.record, work)
+    return replace(found, answer_tokens=_answer_tokens(run.folder, trials))
+
+
+def _answer_tokens(folder: RunFolder, trials: Sequence[TrialRecord]) -> float | None:
+    """Tokens of an answer of these trials, in the mean, of those that are no refusals: these were decoded no further
+    than to the verdict. None where none is known."""
+    lengths: list[int] = []
+    for trial in trials:
+        # What is damaged is told where it is used.
+        with suppress(FileNotFoundError, UsageError):
+            records = read_responses(folder, trial.number)
+            lengths += [each.tokens for each in records if each.tokens and each.whole and not each.refused]
+    return sum(lengths) / len(lengths) if lengths else None
 
 
 def identity_of(inputs: object, settings: Settings, model: ChatModel) -> dict[str, object]:

@@ -7,6 +7,8 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,12 +33,12 @@ from heretic_tui.commands import (
 from heretic_tui.control import Aborted, Control, nothing
 from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
-from heretic_tui.engine.memory import free_memory, memory_in_use, peak_memory
+from heretic_tui.engine.memory import PeakMemory, free_memory, is_out_of_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.analysing import Analysing
-from heretic_tui.engine.session.answers import Answers
+from heretic_tui.engine.session.answers import Answerer, Answers, answer_by
 from heretic_tui.engine.session.obey import obey_export, obey_shift
 from heretic_tui.engine.session.opening import as_it_began, begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import metrics_of
@@ -45,11 +47,12 @@ from heretic_tui.engine.session.reviewing import obey_review
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
-from heretic_tui.engine.session.workers.crew import Crew, begin_crew
+from heretic_tui.engine.session.workers.crew import Crew, begin_crew, wants_workers
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
 from heretic_tui.run.journal import Journal, read_events
+from heretic_tui.run.plan import plan_of
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
 from heretic_tui.words import doing
@@ -100,7 +103,7 @@ class Session:
         self._undecided = 0
         self._failures = 0
         control.emit = self.emit
-        self._answers = Answers(self._make_ready, self.state, control, self._work)
+        self._answers = Answers(self._answerer, self.state, control, self._work)
         # Those that wait for the trials in hand to end, and those that came between two of their steps.
         self._exports: list[Export] = []
         self._waiting: list[Command] = []
@@ -109,10 +112,12 @@ class Session:
         self._layers = Analysing(self._run, self.state, control, self._work, self._obey_beside)
         # Edits that are to become trials, and are none yet.
         self._keeps: deque[Keep] = deque()
-        # What measures trials in other processes, while a search runs; the bounds of the search.
+        # What measures trials in other processes, while a search runs, and whether it is to; the bounds of the search.
         self._crew: Crew | None = None
+        self._by_workers = False
         self._space: Space | None = None
         self._making = False
+        self._peak = PeakMemory()
         # Screened trials that are to be decoded.
         self._take_ups: deque[TakeUp] = deque()
 
@@ -197,18 +202,23 @@ class Session:
 
     def _end(self, outcome: str, reason: str | None = None) -> str:
         self._answers.stop()
-        if peak := peak_memory():
-            record = self.folder.read_record()
-            self.folder.save_record(replace(record, peak_memory=max(peak, record.peak_memory or 0)))
+        self._keep_peak()
         self.emit(ev.RunEnded(outcome=outcome, reason=reason))
         return outcome
+
+    def _keep_peak(self) -> None:
+        """Keep what the run takes of memory, where that is known."""
+        if peak := self._peak.bytes():
+            record = self.folder.read_record()
+            self.folder.save_record(replace(record, peak_memory=max(peak, record.peak_memory or 0)))
 
     def _make_ready(self) -> Workbench:
         """The model made ready for trials and chats; nothing is done where it is ready."""
         if self.workbench is None:
             self._making = True
             try:
-                self.workbench = open_workbench(self._run, self._work, keep=True)
+                with self._naming_workers():
+                    self.workbench = open_workbench(self._run, self._work, keep=True)
                 bench = self.workbench
                 self._space = Space(bench.model.depth, bench.model.anatomy.components, bench.shares, bench.methods)
                 self.emit(memory_in_use())
@@ -220,10 +230,33 @@ class Session:
                     self.emit(ev.PhaseStarted(phase=self._at, again=True))
         return self.workbench
 
+    @contextmanager
+    def _naming_workers(self) -> Iterator[None]:
+        """Within the block, where memory runs out beside workers that is told."""
+        try:
+            yield
+        except (HereticError, RuntimeError) as error:
+            causes = [each for each in (error, error.__cause__) if each and is_out_of_memory(each)]
+            if not (self._crew and causes):
+                raise
+            raise HereticError(
+                "there is no memory for another model beside the workers: ask again when the search has ended, or "
+                f"let fewer workers measure (--workers) ({one_line(causes[-1])})"
+            ) from error
+
+    def _answerer(self) -> Answerer:
+        """Who answers: a worker while they measure, else the model in this process."""
+        return self._crew.answer if self._crew else answer_by(self._make_ready())
+
     def let_go(self) -> None:
         """Drop the model, and free the memory it takes."""
         self.workbench = None
         free_memory()
+
+    def _let_go_beside_workers(self) -> None:
+        """A model that was loaded beside workers takes memory that they could use."""
+        if self._crew:
+            self.let_go()
 
     # The search
 
@@ -233,16 +266,22 @@ class Session:
         Args:
             planned: whether the search goes on; else only trials that were chosen by hand are measured.
         """
-        start, self._at = None, None
+        start, self._at, known = None, None, self.state.ends
         self._failures = 0
         try:
-            self._measuring()
+            # None are started for a few trials that were chosen by hand.
+            more = planned and self.state.finished < self._n_trials
+            self._by_workers = more and wants_workers(self._settings, self._work)
+            self._make_ready()
             start = time.perf_counter()
             self._at = "search"
             self.emit(ev.PhaseStarted(phase="search", again=not planned))
             self._control.serve, self._control.spare = self._serve, self._answers.spare
             while self._run_trials(planned):
                 self._export_those_that_wait()
+            if self._crew:
+                # They end now, and with them what they answer.
+                self._answers.finish()
         except Aborted:
             self._answers.stop()
             if self._control.closing:
@@ -251,13 +290,17 @@ class Session:
                 self.emit(ev.TrialKept(id=self._keeps.popleft().id, error="cancelled"))
         finally:
             self._control.serve = self._control.spare = nothing
-            by_workers = self._end_crew()
+            self._end_crew()
         if start is not None:
             self.emit(ev.PhaseFinished(phase="search", seconds=round(time.perf_counter() - start, 3)))
-        if self.workbench is None and not by_workers:
+        if self.workbench is None and start is None:
             # What was loaded before the run ended takes memory.
             free_memory()
             self._work.note("ended before the model was ready; whatever is asked for next makes it ready")
+        if planned and self._searched and self.state.ends > known:
+            self._keep_peak()
+            if rows := plan_of(self.folder):
+                self.emit(ev.RunTook(rows=rows))
         self._at = "ready"
         self.emit(ev.PhaseStarted(phase="ready", again=not planned))
 
@@ -288,11 +331,15 @@ class Session:
                 return False
 
     def _measuring(self) -> tuple[TrialBench, Space]:
-        """What measures trials: the model in this process, or workers, which have started then. The model is dropped
-        where they have: they need the memory. It is loaded again for what only it can do."""
+        """What measures trials: the model in this process, or workers, which are started where there are none yet. The
+        model is dropped then: they need the memory. It is loaded again for what only it can do."""
         if self._crew is None:
             bench = self._make_ready()
-            self._crew = begin_crew(bench, bool(self.state.trials), self._work)
+            if self._by_workers:
+                # They refer to the model of this process.
+                self._answers.finish()
+                self._crew = begin_crew(bench, bool(self.state.trials), self._work)
+                self._by_workers = self._crew is not None
             if self._crew is None:
                 assert self._space
                 return TrialBench.here(bench), self._space
@@ -301,12 +348,10 @@ class Session:
         assert self._space
         return self._crew.bench, self._space
 
-    def _end_crew(self) -> bool:
-        """End the workers. Returns whether there were any."""
+    def _end_crew(self) -> None:
         crew, self._crew = self._crew, None
         if crew:
             crew.close()
-        return crew is not None
 
     def _count_failures(self, succeeded: bool) -> None:
         """
@@ -403,6 +448,10 @@ class Session:
         return obeyed
 
     def _export_those_that_wait(self) -> None:
+        if self._exports:
+            # They need the memory of workers too.
+            self._answers.finish()
+            self._end_crew()
         while self._exports:
             self._obey(self._exports.pop(0))
 
@@ -423,11 +472,14 @@ class Session:
                 obey_export(command, self.folder, self._settings, self.let_go, self._control, self._work)
             case Shift():
                 obey_shift(command, self._make_ready, self.state, self._control, self._work)
+                self._let_go_beside_workers()
             case Analyse():
                 self._layers.analyse(command, self._make_ready)
+                self._let_go_beside_workers()
                 self._go_back()
             case Review():
                 obey_review(command, self._make_ready, self.state, self._control, self._obey_beside, self._work)
+                self._let_go_beside_workers()
                 self._go_back()
             case Close():
                 pass

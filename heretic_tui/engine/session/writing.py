@@ -4,13 +4,15 @@ memory."""
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from heretic_tui.engine.anatomy.kept import kept_writers
 from heretic_tui.engine.anatomy.writers import stream_width
 from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.engine.checkpoint.packing import Packing, packing_of
 from heretic_tui.engine.checkpoint.source import (
     check_weights,
     download,
@@ -20,6 +22,7 @@ from heretic_tui.engine.checkpoint.source import (
     source_folder,
 )
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
+from heretic_tui.engine.checkpoint.tokenizer_files import keep_tokenizer_files
 from heretic_tui.engine.directions.by_method import from_tensors
 from heretic_tui.engine.edits.banks import method_of
 from heretic_tui.engine.edits.methods.base import edit_method
@@ -27,6 +30,7 @@ from heretic_tui.engine.export.adapter import make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_space, whole_or_absent
 from heretic_tui.engine.export.merged import edit_weights, save_whole
 from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
+from heretic_tui.engine.export.quantised_config import config_text
 from heretic_tui.engine.export.record import without_paths
 from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.export.streamed import NotStreamable, plan_merge
@@ -59,6 +63,9 @@ class Written:
         rank: directions of a layer.
         streamed: whether merged weights were made from the source's files.
         not_streamed: why not; None where that was not asked for.
+        written_as: what became of the source's format, in a sentence; None where it is not quantised.
+        requantized: the format in which edited matrices are quantised again; None where none is.
+        fused_experts: whether an adapter holds experts that are one parameter.
     """
 
     batch_size: int
@@ -70,6 +77,9 @@ class Written:
     rank: int = 1
     streamed: bool = False
     not_streamed: str | None = None
+    written_as: str | None = None
+    requantized: str | None = None
+    fused_experts: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +89,7 @@ class Writing:
     Attributes:
         sets: prompts, where the directions are to be found in the folder; None where the folder is that of the run.
         stream: whether merged weights are made from the source's files where that can be done.
+        requantize: whether edited matrices are quantised again, as those of the source are.
     """
 
     settings: Settings
@@ -89,6 +100,7 @@ class Writing:
     dora: bool
     sets: PromptSets | None = None
     stream: bool = True
+    requantize: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,11 +112,13 @@ class _Ready:
     write: Callable[[Path], None]
 
 
-def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
-    """Write an edit: the first two steps of an export.
+@contextmanager
+def written_beside(what: Writing, steps: Steps, work: Work) -> Iterator[tuple[Path, Written]]:
+    """Write an edit: the first two steps of an export. Within the block the files lie in a folder beside `out`, so that
+    what belongs to them is written too; it takes the name of `out` when the block ends well.
 
     Raises:
-        UsageError: no space, `out` there already, or what cannot be written so.
+        UsageError: no space, `out` there already, or what cannot be written so, or quantised again.
         Aborted: from the control; nothing is left of `out` then.
     """
     # Before anything of the model is read.
@@ -112,27 +126,36 @@ def write_trial(what: Writing, steps: Steps, work: Work) -> Written:
     with steps.taken("edit") as step:
         ready = _ready(what, work)
         step.said = counted(ready.matrices, "matrix", "matrices")
-    with steps.taken("write") as step, whole_or_absent(what.out) as beside:
-        ready.write(beside)
-        sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
-        step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
-    return ready.written
+    with whole_or_absent(what.out) as beside:
+        with steps.taken("write") as step:
+            ready.write(beside)
+            keep_tokenizer_files(source_folder(what.settings), beside)
+            sizes = [path.stat().st_size for path in beside.glob("*.safetensors")]
+            step.said = f"{counted(len(sizes), 'file')}, {size_words(sum(sizes))}"
+        yield beside, ready.written
 
 
 def _ready(what: Writing, work: Work) -> _Ready:
+    packing = packing_of(load_config(what.settings))
+    if what.requantize and packing is None:
+        raise UsageError("the model is not quantised as FP8 or MXFP4: leave out --requantize")
     if what.kind == "adapter":
-        return _adapter(what, work)
+        if what.requantize:
+            raise UsageError("an adapter is not quantised: leave out --requantize, or --as adapter")
+        return _adapter(what, packing, work)
     if not what.stream:
-        return _from_memory(what, None, work)
+        return _from_memory(what, None, packing, work)
     try:
-        return _streamed(what, work)
+        return _streamed(what, packing, work)
     except NotStreamable as error:
         reason = without_paths(str(error))
+    if what.requantize:
+        raise UsageError(f"what is edited cannot be quantised again: {reason}; leave out --requantize")
     work.note(f"the model is loaded whole, and not edited file by file: {reason}")
-    return _from_memory(what, reason, work)
+    return _from_memory(what, reason, packing, work)
 
 
-def _streamed(what: Writing, work: Work) -> _Ready:
+def _streamed(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     """Merged weights from the source's files.
 
     Raises:
@@ -161,22 +184,31 @@ def _streamed(what: Writing, work: Work) -> _Ready:
         source,
         network,
         anatomy.writers,
-        found_by.vectors,
+        found_by,
         edit_method(settings.edit_method),
         what.parameters,
-        layers=found_by.edited,
-        readers=found_by.readers,
+        packing,
+        what.requantize,
     )
     written = replace(
-        found or _facts_of_run(settings, folder), streamed=True, dtype=plan.dtype, rank=found_by.vectors.shape[1]
+        found or _facts_of_run(settings, folder),
+        streamed=True,
+        dtype=plan.dtype,
+        rank=found_by.vectors.shape[1],
+        written_as=plan.format_words,
+        requantized=packing.title if packing and plan.requantized else None,
     )
     check_space(what.out, plan.size)
+    if plan.format_words:
+        work.note(plan.format_words)
 
     def write(out: Path) -> None:
         plan.write(out, work)
         for name in _CONFIGURATIONS:
             if (source / name).is_file():
                 shutil.copyfile(source / name, out / name)
+        if plan.whole:
+            (out / "config.json").write_text(config_text(source / "config.json", plan, network), encoding="utf-8")
         load_tokenizer(settings).save_pretrained(out)
         save_processor(settings, out)
 
@@ -184,8 +216,8 @@ def _streamed(what: Writing, work: Work) -> _Ready:
 
 
 def _find_directions(what: Writing, work: Work) -> Written:
-    """Find in the folder what it does not hold, with the model in memory, and let that go."""
-    found = _facts(_open_bench(what, work), what.parameters)
+    """Find in the folder what it does not hold, with the model in memory as the run had it, and let that go."""
+    found = _facts(_open_bench(what, what.settings, work), what.parameters)
     free_memory()
     return found
 
@@ -203,35 +235,47 @@ def _facts_of_run(settings: Settings, folder: RunFolder) -> Written:
     return Written(batch_size, prefix, record.clock, record.loaded_as, uses_clock=None, dtype="")
 
 
-def _from_memory(what: Writing, not_streamed: str | None, work: Work) -> _Ready:
+def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | None, work: Work) -> _Ready:
     """Merged weights from the whole model, unquantised, in memory."""
 
     def check(model: ChatModel) -> None:
         check_space(what.out, model.describe("none").weight_bytes)
 
-    bench = _open_bench(what, work, check)
+    whole = what.settings.model_copy(update={"quantization": "none"})
+    if what.sets is not None and what.settings.quantization != "none":
+        # Directions are those of the quantised model.
+        _find_directions(what, work)
+    bench = _open_bench(what, whole, work, check)
     edits = bench.edits(what.parameters)
     edit_weights(bench.model, edits)
 
     def write(out: Path) -> None:
         save_whole(bench.model, out, what.settings.max_shard_size, work)
         save_processor(what.settings, out)
-        copy_missing_tensors(source_folder(what.settings), out, work)
+        copy_missing_tensors(source_folder(what.settings), out, packing, work)
 
-    return _Ready(len(edits), replace(_facts(bench, what.parameters), not_streamed=not_streamed), write)
+    facts = _facts(bench, what.parameters)
+    said = f"The source is {packing.title}; the whole model is written as {facts.dtype}." if packing else None
+    return _Ready(len(edits), replace(facts, not_streamed=not_streamed, written_as=said), write)
 
 
-def _adapter(what: Writing, work: Work) -> _Ready:
-    bench = _open_bench(what, work)
+def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
+    bench = _open_bench(what, what.settings, work)
     edits = bench.edits(what.parameters)
     method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
-    return _Ready(len(edits), _facts(bench, what.parameters), lambda out: save_adapter(adapted, bench.model, out))
+    fused = any(writer.stack is not None and writer.name in edits for writer in bench.model.anatomy.writers)
+    written = replace(_facts(bench, what.parameters), fused_experts=fused)
+    if packing:
+        beside = f"trial and adapter were measured beside its weights as {written.dtype}"
+        written = replace(written, written_as=f"The original is {packing.title}; {beside}.")
+    return _Ready(len(edits), written, lambda out: save_adapter(adapted, bench.model, out))
 
 
-def _open_bench(what: Writing, work: Work, check: Callable[[ChatModel], None] | None = None) -> EditBench:
-    whole = what.settings.model_copy(update={"quantization": "none"}) if what.kind == "merged" else what.settings
-    return open_edit_bench(RunInputs.of(whole, what.sets or {}, what.folder, own=what.sets is not None), work, check)
+def _open_bench(
+    what: Writing, settings: Settings, work: Work, check: Callable[[ChatModel], None] | None = None
+) -> EditBench:
+    return open_edit_bench(RunInputs.of(settings, what.sets or {}, what.folder, own=what.sets is not None), work, check)
 
 
 def _facts(bench: EditBench, parameters: Parameters) -> Written:

@@ -153,10 +153,13 @@ The folder must not exist yet: it is there as a whole when it is written, or not
         rows = []
         for form in self.forms:
             mark = f"({glyphs.changed if form.name == self.form else ' '}) {form.title}"
-            size = f"{glyphs.about if form.kind == 'adapter' else ''}{size_words(form.size)}" if form.size else "?"
+            # Of a quantised source a merged model is smaller by what is not edited.
+            about = form.kind == "adapter" or (form.name == "merged" and any(other.requantize for other in self.forms))
+            size = f"{glyphs.about if about else ''}{size_words(form.size)}" if form.size else "?"
             kinds = ((1, {"exact": "good", "approximate": "busy"}.get(form.short, "dim")),)
             rows.append(Row(form.name, (mark, form.short, size), kinds=kinds))
         table = self.query_one("#forms", LineTable)
+        table.set_class(len(rows) > 3, "-four")
         table.set_rows(rows)
         table.go_to(self.form)
         chosen = self.chosen_form()
@@ -311,6 +314,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
                 out=str(folder),
                 kind=form.kind,
                 dora=form.dora,
+                requantize=form.requantize,
                 hub=(beside(hub, trial.number, number) if hub and number != trial.number else hub) or None,
                 private=self.query_one("#private", Checkbox).value,
                 token=token.value or None,

@@ -28,6 +28,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         response_prefix="",
         kind=form.kind,
         dora=form.dora,
+        requantized=form.requantize,
         parameters=trial.parameters.to_json() if trial.parameters else {},
         coverage=coverage,
         figures=state.figures,

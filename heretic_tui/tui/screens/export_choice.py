@@ -64,6 +64,8 @@ class ExportChoice(ModeScreen):
             words += ["--trial", str(number)]
         if form is not None and form.kind == "adapter":
             words += ["--as", "adapter", *(["--dora"] if form.dora else [])]
+        if form is not None and form.requantize:
+            words.append("--requantize")
         if hub := self.query_one("#hub", Input).value.strip():
             words += ["--hub", hub, *(["--private"] if self.query_one("#private", Checkbox).value else [])]
         out = self.query_one("#out", Input).value.strip() or "FOLDER"

@@ -47,7 +47,11 @@ class ExportCard(ExportWhere):
         """The latest export of a trial in this form."""
         for job in reversed(self.view.exports.jobs):
             record = job.record if job.trial == trial else None
-            if record is not None and (record.kind, record.dora) == (form.kind, form.dora):
+            if record is not None and (record.kind, record.dora, record.requantized) == (
+                form.kind,
+                form.dora,
+                form.requantize,
+            ):
                 return job
         return None
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
-from heretic_tui.events import EXPORT_STEPS, ExportStep, Progress
+from heretic_tui.events import EXPORT_STEPS, Coverage, ExportStep, ModelLoaded, Progress
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.files import short_path
 from heretic_tui.report.lines import export_step_words
-from heretic_tui.report.next_lines import as_lines, next_lines
+from heretic_tui.report.next_lines import folded_lines, next_lines
 from heretic_tui.report.tolerance import compared, tolerance_words
 from heretic_tui.run.card_text import BEGIN, END
 from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures
@@ -22,11 +22,13 @@ from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import gauge
-from heretic_tui.words import duration, plain, size_words
+from heretic_tui.words import bits_of, duration, plain, size_words
 
 NOT_FOR_EXPORT = "its refusals are an estimate; d on Trials decodes it"
 _BAR = 10
 _STEP_WIDTH = 27
+# Columns of the pane on a terminal of 120, beside a scroll bar.
+_USE_WIDTH = 54
 # Figures of adapters are float32, whatever the model's are.
 _ADAPTER_BYTES = 4
 
@@ -40,6 +42,7 @@ class Form:
         short: whether the files are exactly the trial, in a word.
         words: what it means.
         size: bytes, 0 where they are not known.
+        requantize: whether what is edited is quantised again, as the source is.
         approximate: why the files are not exactly the trial, as the card says it; None where they are.
     """
 
@@ -51,43 +54,92 @@ class Form:
     kind: ExportKind
     dora: bool = False
     approximate: str | None = None
+    requantize: bool = False
 
 
 def forms(state: RunState, trial: TrialRecord | None = None) -> list[Form]:
     """The forms that a trial of a run can be written in; of none that is chosen, one of the first direction method."""
     model, coverage = state.model, state.coverage
     settings = state.opened.settings if state.opened else {}
-    whole = 0 if model is None else model.weight_bytes if model.quantization == "none" else model.parameters * 2
-    words = "A whole model for any runtime: the edit in its weights, exact but for rounding"
-    words += f" to {model.dtype}." if model and model.quantization == "none" else "."
-    short = "exact"
+    short, words = "exact", "A whole model for any runtime: the edit in its weights, exact but for rounding"
+    words += " to the dtype of the original."
     if model and model.quantization != "none":
-        short, words = "16 bits", "A whole model in 16 bits; the run measured its edits beside 4-bit weights."
-    found = [Form("merged", "merged model", short, words, whole, "merged")]
-    exact_as, numbers = (coverage.exact_as, coverage.rank_one) if coverage else (None, 0)
-    own = _rank(state, trial)
-    if exact_as is None:
+        short, beside = "whole", f"{bits_of(model.quantization)}-bit"
+        words = f"A whole model in the dtype of the original; the run measured its edits beside {beside} weights."
+    elif model and model.stored_as:
+        words = (
+            f"A whole model: what is edited, and what goes with it, in 16 bits; the rest {model.stored_as} as it was."
+        )
+    if coverage and coverage.no_adapter:
+        words += f" No adapter: {plain(coverage.no_adapter)}."
+    found = [Form("merged", "merged model", short, words, _whole_size(model), "merged")]
+    if model and model.stored_as:
+        found.append(_as_the_source(model))
+    if coverage is None or coverage.exact_as is None:
         # A journal of before, which does not tell.
         found.append(Form("adapter", "LoRA adapter", "?", "A PEFT adapter, for use beside the original.", 0, "adapter"))
         words = "A PEFT adapter that brings rows to their lengths: exact where the edit keeps them."
         return [*found, Form("dora", "DoRA adapter", "?", words, 0, "adapter", True)]
+    rank = settings.get("full_normalization_lora_rank")
+    lengths = coverage.editable * model.hidden_size if model else 0
+    own = _rank(state, trial)
+    return [*found, *_adapters(coverage, own, rank if isinstance(rank, int) else 3, lengths)]
+
+
+def _adapters(coverage: Coverage, own: int, rank: int, lengths: int) -> list[Form]:
+    """The adapters that an edit can be written as.
+
+    Args:
+        own: rank of the edit.
+        rank: of a LoRA that comes near, where the edit has no higher one.
+        lengths: how many rows all matrices have.
+    """
+    numbers, exact_as = coverage.rank_one, coverage.exact_as
+    if not numbers:
+        return []
     if exact_as == "LoRA":
         words = f"A PEFT adapter of rank {own}, for use beside the original model: exactly the edit."
         size = numbers * own * _ADAPTER_BYTES
-        found.append(Form("adapter", f"LoRA adapter, rank {own}", "exact", words, size, "adapter"))
-    elif exact_as == "DoRA":
-        rank = settings.get("full_normalization_lora_rank")
-        rank = max(rank if isinstance(rank, int) else 3, own)
-        words = f"A PEFT adapter, for use beside the original model: the LoRA of rank {rank} nearest to the edit."
-        size = numbers * rank * _ADAPTER_BYTES
-        why = f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact"
-        title = f"LoRA adapter, rank {rank}"
-        found.append(Form("adapter", title, "approximate", words, size, "adapter", approximate=why))
-        words = "A PEFT adapter that rescales rows too: exactly the edit. The runtime must know DoRA."
-        lengths = coverage.editable * model.hidden_size if coverage and model else 0
-        size = (numbers * own + lengths) * _ADAPTER_BYTES
-        found.append(Form("dora", "DoRA adapter", "exact", words, size, "adapter", True))
-    return found
+        return [Form("adapter", f"LoRA adapter, rank {own}", "exact", words, size, "adapter")]
+    rank = max(rank, own)
+    words = f"A PEFT adapter, for use beside the original model: the LoRA of rank {rank} nearest to the edit."
+    why = f"the LoRA of rank {rank} that comes nearest to the edit; a DoRA is exact"
+    if exact_as != "DoRA":
+        words += " PEFT has no DoRA, which would be exact, of fused experts."
+        why = f"the LoRA of rank {rank} that comes nearest to the edit; merged weights are exact"
+    size = numbers * rank * _ADAPTER_BYTES
+    near = Form("adapter", f"LoRA adapter, rank {rank}", "approximate", words, size, "adapter", approximate=why)
+    if exact_as != "DoRA":
+        return [near]
+    words = "A PEFT adapter that rescales rows too: exactly the edit. The runtime must know DoRA."
+    size = (numbers * own + lengths) * _ADAPTER_BYTES
+    return [near, Form("dora", "DoRA adapter", "exact", words, size, "adapter", True)]
+
+
+def _whole_size(model: ModelLoaded | None) -> int:
+    """Bytes of a merged model; 0 where nothing is known."""
+    if model is None:
+        return 0
+    if model.stored_as:
+        # At most: what is not edited stays as it is.
+        return model.parameters * 2
+    # Journals of before do not tell what the files take.
+    return model.stored_bytes or (model.weight_bytes if model.quantization == "none" else model.parameters * 2)
+
+
+def _as_the_source(model: ModelLoaded) -> Form:
+    """The form in which edited matrices of a quantised source are quantised again."""
+    kind = model.stored_as
+    return Form(
+        "requantized",
+        f"merged model, {kind} again",
+        "approximate",
+        f"A whole model as large as the original: what is edited is quantised again as {kind}, which rounds it.",
+        model.stored_bytes,
+        "merged",
+        approximate=f"the edited matrices are quantised again as {kind}, which rounds them",
+        requantize=True,
+    )
 
 
 def _rank(state: RunState, trial: TrialRecord | None) -> int:
@@ -256,9 +308,10 @@ def _use_text(job: ExportJob, record: ExportRecord, base: str | None, look: Look
     Args:
         base: the original model as the run names it.
     """
+    uploaded = bool(job.end and job.end.url)
     place = "/".join(job.end.url.split("/")[-2:]) if job.end and job.end.url else job.out
     text = Text("\nTo use it\n", f"bold {look.dim}")
-    for line in as_lines(next_lines(record, place, base)):
+    for line in folded_lines(next_lines(record, place, base, uploaded=uploaded), _USE_WIDTH):
         text.append(f"{plain(line)}\n", look.ink)
     return text
 

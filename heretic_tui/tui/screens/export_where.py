@@ -37,7 +37,7 @@ class ExportWhere(ExportChoice):
         box, form, folder = self.query_one("#out", Input), self.chosen_form(), self.view.folder
         if form is None or folder is None or self.trial is None:
             return
-        suggested = short_path(default_folder(folder.path, self.trial, form.kind, form.dora))
+        suggested = short_path(default_folder(folder.path, self.trial, form.name))
         if box.value in ("", self._suggested):
             box.value = suggested
         elif self._suggested:

@@ -45,9 +45,11 @@ def course_text(course: Course, seconds: float | None, look: Looks, glyphs: Glyp
             (glyphs.done, look.good) if not step.left else (glyphs.running, look.busy) if begun else (" ", look.dim)
         )
         full, empty = gauge(step.done / max(1, step.total), _BAR, glyphs)
-        about = f"  about {duration(step.seconds)} in all" if step.seconds and seconds is not None else ""
+        known = "time not known" if step.seconds is None else f"about {duration(step.seconds)} in all"
+        about = "" if seconds is None else f"  {known}"
         text.append(f"{sign} {full}{empty} {step.done}/{step.total}  {name}{about if step.left else ''}\n", style)
-    left = "" if seconds is None else f"About {duration(seconds)} left. "
+    besides = f", and {', '.join(plain(name) for name in course.not_known)}" if course.not_known else ""
+    left = "" if seconds is None else f"About {duration(seconds)} left{besides}. "
     text.append(f"{left}{'R cancels; what was found is kept.' if cancels else ''}\n", look.dim)
     return text
 

@@ -60,6 +60,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         Binding("N", "next_prompt(-1)", "Prompt before", show=False),
         Binding("w", "whole_prompt", "Whole prompt", show=False, tooltip="the whole prompt; fetches a data set"),
         Binding("i", "inspect", "Matrices", show=False, tooltip="list the matrices that are edited"),
+        Binding("t", "probe", "Time", show=False, tooltip="measure how long a run would take; again drops it"),
         Binding("m", "markers", "Markers", show=False, tooltip="edit and try the refusal markers"),
         Binding("y", "copy_command", "Copy command", show=False, tooltip="copy the command line that does the same"),
         Binding(
@@ -80,7 +81,9 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
                         id="plan-pane",
                     )
                 with Vertical(id="setup-middle", classes="column"):
-                    yield Frame("Before you start", TextPanel(id="before"), keys=("start", "queue"), id="before-pane")
+                    yield Frame(
+                        "Before you start", TextPanel(id="before"), keys=("start", "queue", "probe"), id="before-pane"
+                    )
                     yield PromptPane(self.looker)
                 with Vertical(id="setup-right", classes="column"):
                     yield Frame("What is edited", TextPanel(id="edits"), keys=("inspect",), id="edits-pane")
@@ -238,6 +241,8 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
             return
         if self.editing:
             self.leave()
+        # It would compute beside the run.
+        self.end_probe()
         settings = self.form.settings
         if not settings.model:
             self.say("Choose a model first: press enter on the line model.")

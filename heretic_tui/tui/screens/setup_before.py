@@ -27,12 +27,15 @@ _NAMES = 9
 _LEAST = 20
 
 
-def before_words(outlook: Outlook, notify: Notify, glyphs: Glyphs, look: Looks, timed: bool, width: int) -> Text:
+def before_words(
+    outlook: Outlook, notify: Notify, glyphs: Glyphs, look: Looks, timed: bool, width: int, probed: int | None = None
+) -> Text:
     """What is known of the run before it starts, and the one line of what is to be fixed.
 
     Args:
         timed: whether what depends on the machine is shown.
         width: cells of a line.
+        probed: percent of the probe of the time that is under way; None where none is.
     """
     text = Text()
     if words := to_fix_words(outlook):
@@ -49,7 +52,7 @@ def before_words(outlook: Outlook, notify: Notify, glyphs: Glyphs, look: Looks, 
         ("memory", _memory(outlook, glyphs) if timed else NOT_KNOWN),
         ("GPUs", gpus_words(outlook) if timed else NOT_KNOWN),
         ("disk", disk_words(outlook, timed)),
-        ("time", time_words(outlook)),
+        ("time", time_words(outlook, "t measures it") if probed is None else f"is measured, {probed} % (t drops it)"),
         ("network", _network(outlook, glyphs)),
         ("notify", _notify(notify)),
     )

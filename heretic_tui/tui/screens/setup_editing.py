@@ -14,8 +14,8 @@ from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.schema import PROMPT_FILES
 from heretic_tui.settings.titles import title_of
 from heretic_tui.tui.model_files import completions, path_completions
-from heretic_tui.tui.screens.setup_plan import SetupPlan
 from heretic_tui.tui.screens.setup_preview import PAUSE
+from heretic_tui.tui.screens.setup_probe import SetupProbe
 from heretic_tui.tui.screens.setup_settings import SETS
 from heretic_tui.tui.widgets.editor import Completer, Editor
 from heretic_tui.words import plain
@@ -24,7 +24,7 @@ from heretic_tui.words import plain
 _OFFERED = 8
 
 
-class SetupEditing(SetupPlan):
+class SetupEditing(SetupProbe):
     """One setting at a time is edited; leaving the line takes what stands in it."""
 
     def __init__(self, form: SettingsForm) -> None:

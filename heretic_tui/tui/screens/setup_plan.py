@@ -33,6 +33,7 @@ class SetupPlan(ModeScreen):
         refused: what was typed for a setting and could not be taken: it stands in the line again when that is opened.
         outlook: what is known of the settings so far.
         surveyed: the settings that are being looked at; those of the form, or with what is being typed.
+        probed: percent of the probe that is under way; None where none is.
     """
 
     def __init__(self, form: SettingsForm) -> None:
@@ -44,6 +45,7 @@ class SetupPlan(ModeScreen):
         self.looker, self._machine = Looker(), MachineLooker()
         self.outlook = Outlook(form.settings)
         self.surveyed: Settings | None = None
+        self.probed: int | None = None
 
     @property
     def table(self) -> LineTable:
@@ -119,7 +121,7 @@ class SetupPlan(ModeScreen):
         notify = self.interface.notify
         before = self.panel("before")
         width = before.scrollable_content_region.width
-        before.show(before_words(self.outlook, notify, view.glyphs, look, view.timed, width))
+        before.show(before_words(self.outlook, notify, view.glyphs, look, view.timed, width, self.probed))
         self.panel("edits").show(edits_words(self.outlook, view.glyphs, look))
         self.panel("command").show(Text(plain(self.form.command_line())))
 

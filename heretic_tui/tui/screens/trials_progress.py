@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from heretic_tui.figures import Figure
+from heretic_tui.report.plan import planned_words, was_words
 from heretic_tui.run.screened import reliability
 from heretic_tui.run.search_progress import AtLimit, SearchProgress
 from heretic_tui.run.state import STANDS_STILL, RunState
@@ -58,6 +59,10 @@ def progress_text(
     if timed and progress.seconds:
         latest = statistics.fmean(progress.seconds[-STANDS_STILL:])
         _row(text, "time a trial", duration(latest), spark(progress.seconds, cells, glyphs, zero=True), "", look)
+    if timed:
+        for row in state.took:
+            planned = f"planned {planned_words(row)}" if row.planned is not None else ""
+            _row(text, f"took: {plain(row.name)}", was_words(row), "", planned, look)
     text.append_text(_matters(found, state, look, width))
     text.append_text(_standstill(state, look))
     text.rstrip()

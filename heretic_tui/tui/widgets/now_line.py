@@ -8,6 +8,7 @@ from rich.text import Text
 
 from heretic_tui.events import PHASES
 from heretic_tui.figures import in_tables
+from heretic_tui.report.workers import totals
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.themes import Looks, looks
@@ -48,6 +49,12 @@ def now_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     parts = [*_review(view, look), *_step(view, look), (best_words(state), f"bold {look.good}")]
     if state.screens and state.finished:
         parts.append((f"{state.decoded} of {state.finished} decoded", look.dim))
+    if view.alive and view.timed and state.phase == "search" and state.workers:
+        measuring, *tokens = totals(state.workers.values())
+        rate = state.trials_a_minute()
+        # Each stands where there is room for it.
+        words = [f"workers: {measuring}", *([f"{rate:.3g} trials a minute"] if rate else []), *tokens]
+        parts += [(each, look.dim) for each in words]
     if view.timed and state.opened and state.opened.time:
         # How long a run took that was killed is not known.
         end = time.time() if view.alive else state.ended

@@ -21,7 +21,7 @@ from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.now_line import STEP_WORDS
 from heretic_tui.tui.widgets.text_panel import TextPanel
-from heretic_tui.words import counted, duration, plain, quantity, size_words
+from heretic_tui.words import bits_of, counted, duration, plain, quantity, size_words
 
 _STEPS = PHASES[: PHASES.index("search")]
 _BAR, _NAME = 10, 30
@@ -167,7 +167,10 @@ def found_text(state: RunState, look: Looks) -> Text:
         line("seed", str(opened.seed))
     if model := state.model:
         line("architecture", f"{model.architecture}, {model.layers} layers of {model.hidden_size:,}")
-        line("parameters", f"{quantity(model.parameters)}, {size_words(model.weight_bytes)} as {model.dtype}")
+        form = f"in {bits_of(model.quantization)} bits and " if model.quantization != "none" else "as "
+        line("parameters", f"{quantity(model.parameters)}, {size_words(model.weight_bytes)} {form}{model.dtype}")
+        if model.stored_as:
+            line("stored as", f"{model.stored_as}, {size_words(model.stored_bytes)}")
         line("device", model.device)
     if coverage := state.coverage:
         line("editable", f"{coverage.editable} of {coverage.found} matrices")

@@ -38,6 +38,12 @@ LIST = Path(__file__).parents[3] / "docs" / "architectures.md"
 FOUND: dict[str, str] = {}
 ADAPTERS: dict[str, str] = {}
 STREAMED: dict[str, str] = {}
+# Why families have no adapter, and by what the refusal is known.
+REFUSED = {
+    "PEFT refuses their matrices": "PEFT takes no adapter",
+    "PEFT takes names that it wrote for those of older files when it reads them": "would not read back",
+    "their experts are used outside the module that holds them": "are used outside their own module",
+}
 KINDS = [kind for kind in sorted(families.families()) if kind not in OUT_OF_SCOPE]
 TOKENS = torch.randint(0, families.VOCABULARY // 2, (2, 7), generator=torch.Generator().manual_seed(3))
 
@@ -158,22 +164,20 @@ def outcome(kind: str, folder: Path) -> str:
     again = type(network).from_pretrained(folder).eval()
     assert try_on(type(again), again.config, stored_tensors(folder)) == [], "nothing of it is left out"
     torch.testing.assert_close(logits(again), edited, rtol=2e-3, atol=2e-3 * float(edited.abs().max()))
-    if any(writer.stack is not None for writer in anatomy.writers):
-        ADAPTERS[kind] = "experts are fused"
-    else:
-        ADAPTERS[kind] = adapter(kind, again, edits, edited, folder / "adapter")
+    ADAPTERS[kind] = adapter(kind, again, edits, edited, folder / "adapter")
     return "; ".join(told) or "works"
 
 
 def adapter(kind: str, network: PreTrainedModel, edits: dict[str, Edit], edited: Tensor, folder: Path) -> str:
-    """works, or PEFT's refusal. The adapter of the edits, on another copy of the base model, gives their outputs."""
+    """works, or why there is none. The adapter of the edits, on another copy of the base model, gives their outputs."""
     model = ChatModel(network, tiny_models.tokenizer(), Work())
     try:
         save_adapter(make_adapter(model, edits, subtract.METHOD(), dora=False, rank=1), model, folder)
     except UsageError as error:
-        if "PEFT takes no adapter" not in str(error):
+        reason = next((reason for reason, said in REFUSED.items() if said in str(error)), None)
+        if reason is None:
             raise
-        return "PEFT refuses"
+        return reason
     base = families.build(kind)
     anatomy = examine(base)
     prepare(base, anatomy, unit(anatomy.writers[0].shape[-2]))
@@ -195,6 +199,21 @@ def test_the_list_of_architectures_is_true() -> None:
     if os.environ.get("HERETIC_WRITE_DOCS"):
         LIST.write_text(text, encoding="utf-8")
     assert LIST.read_text(encoding="utf-8") == text
+
+
+# Checked by tests/engine/checkpoint/test_quantised.py and tests/engine/export/test_quantised.py.
+QUANTISED = (
+    "| files | in memory | an export | with `--requantize` |",
+    "|---|---|---|---|",
+    "| FP8 (scales `weight_scale_inv`, in blocks or one a matrix) | in 16 bits | edited matrices in 16 "
+    "bits, named in `modules_to_not_convert`; all experts of a layer together | edited matrices as FP8 |",
+    "| MXFP4 (gpt-oss: `_blocks`, `_scales`) | in 16 bits | all of it in 16 bits, where an expert is edited | "
+    "edited experts as MXFP4, nearest numbers |",
+    "| others (GPTQ, AWQ, compressed-tensors, bitsandbytes, FP4 experts) | refused | | |",
+    "",
+    "What is not edited keeps its bytes. (transformers itself takes FP8 blocks at the edges of a matrix for as large",
+    "as the others, where it dequantises: it refuses such files without a GPU, or reads them wrongly.)",
+)
 
 
 def listing() -> str:
@@ -224,12 +243,13 @@ def listing() -> str:
         "",
         "## Adapters",
         "",
-        "An adapter of the edits, on the base model, gives the edited outputs too, in "
-        f"{sum(found == 'works' for found in ADAPTERS.values())} families. The others are exported as merged weights:",
+        "An adapter of the edits, loaded by PEFT onto the base model, gives the edited outputs too, in "
+        f"{sum(found == 'works' for found in ADAPTERS.values())}",
+        "families, those with fused experts included. The others are exported as merged weights:",
         "",
         *(
             f"- {reason}: " + ", ".join(f"`{kind}`" for kind in sorted(ADAPTERS) if ADAPTERS[kind] == reason)
-            for reason in ("experts are fused", "PEFT refuses")
+            for reason in REFUSED
         ),
         "",
         "## Exports file by file",
@@ -237,6 +257,10 @@ def listing() -> str:
         "Merged weights are made from the source's files one matrix at a time, and are bit for bit those that the",
         f"model in memory gives, in {sum(found == 'yes' for found in STREAMED.values())} families.",
         *(f"- `{kind}` is loaded whole: {reason}" for kind, reason in sorted(STREAMED.items()) if reason != "yes"),
+        "",
+        "## Checkpoints that are quantised",
+        "",
+        *QUANTISED,
         "",
         f"## Not tried ({len(families.NOT_BUILT)})",
         "",

@@ -58,7 +58,9 @@ def test_a_model_that_is_not_there(heretic: Heretic, tmp_path: Path) -> None:
     assert len(done.err.splitlines()) == 1
 
 
-@pytest.mark.parametrize(("method", "instead"), [("mxfp4", "-BF16"), ("gptq", "made from"), ("fp8", "original")])
+@pytest.mark.parametrize(
+    ("method", "instead"), [("gptq", "FP8"), ("awq", "made from"), ("compressed-tensors", "made from")]
+)
 def test_a_checkpoint_that_is_quantised_already_is_refused(
     heretic: Heretic, tmp_path: Path, sets: list[str], method: str, instead: str
 ) -> None:

@@ -66,6 +66,21 @@ def test_a_run_from_the_hub(hub: str, tmp_path: Path) -> None:
     assert "base_model: acme/tiny" in (out / "README.md").read_text()
 
 
+def test_a_plan_needs_no_weights(hub: str, tmp_path: Path) -> None:
+    done = heretic(hub, tmp_path, "plan", "acme/tiny", *SETS, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["memory"]["fits"] is True
+    assert told["gpus"]["in_16_bits"] == 1
+    assert [each.rpartition(" of ")[0] for each in told["download"]] == ["weights", ""], "and the data sets"
+    assert told["to_fix"] == []
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    done = heretic(hub, tmp_path, "plan", "acme/nothing", *SETS)
+    assert done.returncode == 0
+    assert "acme/nothing was not found" in done.stderr
+    assert "memory   not known; " in done.stdout
+
+
 def test_a_model_in_the_older_format_is_downloaded_before_it_is_loaded(hub: str, tmp_path: Path) -> None:
     model = tmp_path / "model"
     torch.save(load_file(model / "model.safetensors"), model / "pytorch_model.bin")

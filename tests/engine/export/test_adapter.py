@@ -6,11 +6,22 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from tests.support import tiny_models
+from heretic_tui.engine.edits.attach import attached
+from heretic_tui.engine.edits.bank import EditBank
+from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.export.adapter import make_adapter, save_adapter
+from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.errors import UsageError
+from heretic_tui.report.next_lines import next_lines
+from heretic_tui.run.exports import read_export
+from heretic_tui.work import Work
+from tests.support import families, tiny_models
 from tests.support.exports import Heretic, expected_logits, logits_of, record_of, searched
+from tests.support.merges import all_layers, directions_for
 
 
 @pytest.mark.parametrize(
@@ -48,3 +59,81 @@ def test_adapters(
     off = (logits_of(loaded) - expected).norm() / (expected - base).norm()
     assert off < close
     assert record_of(out)["exported"]["figures"]["kl_divergence"] >= 0
+
+
+@pytest.fixture
+def vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks of every family, with the tests' tokenizer."""
+    monkeypatch.setitem(families.SIZES, "vocab_size", tiny_models.VOCABULARY)
+
+
+def exact_or_near(model: ChatModel, name: str, rank: int, folder: Path, kind: str) -> float:
+    """How far the adapter, loaded onto the model anew, is from the edited model, by what the edit changes."""
+    anatomy, method = model.anatomy, edit_method(name)
+    edits = EditBank(anatomy.writers, directions_for(anatomy), method, 1 << 30).edits(all_layers(anatomy))
+    with attached(anatomy.writers, edits):
+        expected = logits_of(model.network)
+    base = logits_of(model.network)
+    save_adapter(make_adapter(model, edits, method, dora=False, rank=rank), model, folder)
+    loaded = PeftModel.from_pretrained(families.build(kind), folder).eval()
+    assert json.loads((folder / "adapter_config.json").read_text())["r"] == (rank if method.dora else 1)
+    return float((logits_of(loaded) - expected).norm() / (expected - base).norm())
+
+
+# (E, d_out, d_in); (E, d_in, d_out), which the module says of itself; the same where it does not; and a family whose
+# dense matrices PEFT takes for experts.
+@pytest.mark.parametrize("kind", ["mixtral", "gpt_oss", "llama4_text", "deepseek_v3"])
+def test_fused_experts(vocabulary: None, kind: str, tmp_path: Path) -> None:
+    for name, rank, close in (("row_normalised", 3, 1e-3), ("norm_preserving", 32, 1e-3), ("norm_preserving", 3, 0.4)):
+        model = ChatModel(families.build(kind), tiny_models.tokenizer(), Work())
+        assert exact_or_near(model, name, rank, tmp_path / f"{name}-{rank}", kind) < close, (name, rank)
+    exact, near = model.anatomy.coverage("LoRA"), model.anatomy.coverage("DoRA")
+    assert (exact.exact_as, near.exact_as) == ("LoRA", "")
+    assert exact.rank_one == near.rank_one > 0
+    assert exact.no_adapter == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "dora", "said"),
+    [
+        ("mixtral", True, "PEFT has no DoRA of experts fused into one parameter"),
+        ("dbrx", False, "holds experts that are used outside their own module, where no adapter reaches them"),
+        ("laguna", False, "PEFT would not read back all that it writes"),
+        ("nemotron_h", False, "PEFT takes no adapter for this model: .* Mamba"),
+    ],
+)
+def test_what_no_adapter_holds_is_refused_in_a_line(vocabulary: None, kind: str, dora: bool, said: str) -> None:
+    model, method = ChatModel(families.build(kind), tiny_models.tokenizer(), Work()), edit_method("norm_preserving")
+    edits = EditBank(model.anatomy.writers, directions_for(model.anatomy), method, 0).edits(all_layers(model.anatomy))
+    with pytest.raises(UsageError, match=said) as told:
+        make_adapter(model, edits, method, dora=dora, rank=3)
+    assert "merged weights" in str(told.value)
+    assert "\n" not in str(told.value)
+    if kind == "dbrx":
+        coverage = model.anatomy.coverage("DoRA")
+        assert (coverage.exact_as, coverage.rank_one) == ("", 0)
+        assert coverage.no_adapter in str(told.value)
+
+
+def test_an_adapter_of_fused_experts_is_exported_and_measured(
+    heretic: Heretic, tmp_path: Path, sets: list[str], vocabulary: None
+) -> None:
+    model = tiny_models.save(tmp_path / "model", "qwen2")
+    torch.manual_seed(0)
+    families.build("qwen3_moe").to(torch.float32).save_pretrained(model)
+    searched(heretic, model, sets)
+    out, again = tmp_path / "out", tmp_path / "again"
+    done = heretic("export", "model", "--trial", "1", out, "--as", "adapter")
+    assert done.status == 0, done.err
+    record = record_of(out)
+    assert record["fused_experts"] is True
+    assert "merged weights are exact" in record["approximate"]
+    assert record["exported"]["figures"]["kl_divergence"] >= 0
+    assert [each.tool for each in next_lines(read_export(out), str(out)) if each.lines] == ["PEFT"]
+    expected, base = expected_logits(model, tmp_path / "runs", 1)
+    loaded = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(model), out)
+    assert (logits_of(loaded) - expected).norm() / (expected - base).norm() < 0.4
+    done = heretic("reproduce", out, again, runs_dir=None)
+    assert done.status == 0, done.err
+    assert record_of(again)["files"] == record["files"]
+    assert record_of(again)["fused_experts"] is True

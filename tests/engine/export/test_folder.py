@@ -10,9 +10,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.export.folder import whole_or_absent
+from heretic_tui.engine.session.export import export_trial
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.events import Event, ExportStep
 from heretic_tui.files import replaced
+from heretic_tui.run.folder import find_runs
+from heretic_tui.settings.sources import load_settings
+from heretic_tui.work import Work
 from tests.support import tiny_models
 from tests.support.commands import mounted
 from tests.support.exports import Heretic, searched
@@ -96,3 +102,22 @@ def test_a_full_disk_is_a_line_whichever_library_writes(tmp_path: Path, library:
             with pytest.raises(HereticError, match=r"cannot write .*: (no space left|the file could not)"):
                 written(context)
         assert list(disk.iterdir()) == []
+
+
+def test_weights_without_their_card_never_have_the_name_of_an_export(
+    heretic: Heretic, tmp_path: Path, sets: list[str], tiny_folder: Path
+) -> None:
+    searched(heretic, tiny_folder, sets)
+    (run,) = find_runs(tmp_path / "runs")
+    out, control = tmp_path / "exports" / "out", Control()
+
+    def hear(event: Event) -> None:
+        if isinstance(event, ExportStep) and event.step == "describe":
+            (beside,) = out.parent.iterdir()
+            assert (beside / "model.safetensors").is_file()
+            assert beside != out
+            control.abort()
+
+    with pytest.raises(Aborted):
+        export_trial(run, 1, out, "merged", False, {}, load_settings(model=str(tiny_folder)), Work(hear, control))
+    assert list(out.parent.iterdir()) == []

@@ -14,6 +14,8 @@ from transformers import PreTrainedModel
 from heretic_tui.control import Aborted, Control
 from heretic_tui.engine.anatomy.kept import kept_writers
 from heretic_tui.engine.anatomy.probe import examine
+from heretic_tui.engine.checkpoint.conversion import origins_of
+from heretic_tui.engine.checkpoint.shards import read_tensor
 from heretic_tui.engine.checkpoint.stored import stored_tensors
 from heretic_tui.engine.export.folder import whole_or_absent
 from heretic_tui.engine.export.streamed import NotStreamable
@@ -66,6 +68,24 @@ def test_it_is_so_with_several_directions_of_a_layer(kind: str, tmp_path: Path) 
     network.save_pretrained(whole, max_shard_size="30KB")
     assert unlike(tensors_in(out), tensors_in(whole)) == []
     assert unlike(tensors_in(out), tensors_in(source))
+
+
+def test_experts_that_are_a_tensor_each_are_edited_one_by_one(tmp_path: Path) -> None:
+    network = saved("qwen3_moe", tmp_path / "source")
+    anatomy, tensors = examine(network), stored_tensors(tmp_path / "source")
+    names = [writer.name for writer in anatomy.writers if writer.stack is not None]
+    for origin in origins_of(network, tensors, names):
+        assert origin.stacked
+        whole = origin.to_parameters({name: read_tensor(tensors[name]) for name in origin.sources})
+        (parameter,) = whole
+        for at, one in enumerate(origin.apart()):
+            (name,) = one.sources
+            (stack,) = one.to_parameters({name: read_tensor(tensors[name])}).values()
+            assert all(torch.equal(matrix, whole[parameter][at]) for matrix in stack)
+            assert torch.equal(one.to_sources({parameter: stack})[name], read_tensor(tensors[name]))
+    fused = saved("gpt_oss", tmp_path / "fused")
+    experts = next(writer.name for writer in examine(fused).writers if writer.stack is not None)
+    assert not origins_of(fused, stored_tensors(tmp_path / "fused"), [experts])[0].stacked
 
 
 def test_files_keep_names_headers_and_index_and_what_is_not_edited_its_bytes(tmp_path: Path) -> None:
@@ -221,12 +241,16 @@ def test_a_run_of_an_older_version_is_exported_from_memory(
 ) -> None:
     searched(heretic, tiny_folder, sets)
     (run,) = (tmp_path / "runs").iterdir()
+    done = heretic("export", "model", "--trial", "0", tmp_path / "streamed")
+    assert done.status == 0, done.err
     (run / "writers.safetensors").unlink()
     done = heretic("export", "model", "--trial", "0", tmp_path / "out")
     assert done.status == 0, done.err
     reason = "the run's folder does not hold what was found of its layers, as with older versions"
     assert reason in done.err
     assert record_of(tmp_path / "out")["not_streamed"] == reason
+    assert record_of(tmp_path / "streamed")["streamed"] is True
+    assert record_of(tmp_path / "streamed")["files"] == record_of(tmp_path / "out")["files"], "bytes are the same"
     assert not (run / "writers.safetensors").exists(), "an export writes nothing to the run"
     # A record of before does not say how its files were written: from memory.
     older = json.loads((tmp_path / "out" / "reproduce.json").read_text())

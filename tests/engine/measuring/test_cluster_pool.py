@@ -7,13 +7,29 @@ from collections.abc import Callable
 import pytest
 
 from heretic_tui import events as ev
-from heretic_tui.control import Control
-from heretic_tui.engine.measuring.cluster_pool import ClusterPool, NoWorkersError, WorkerLost
+from heretic_tui.commands import Chat
+from heretic_tui.control import Aborted, Control
+from heretic_tui.engine.measuring.cluster_member import WorkerLost
+from heretic_tui.engine.measuring.cluster_pool import ClusterPool, NoWorkersError
 from heretic_tui.engine.measuring.job import Job, Part
-from heretic_tui.engine.measuring.orders import FAILED, LOADING, READY, REFUSES, Found, News, Order, Orders
+from heretic_tui.engine.measuring.orders import (
+    FAILED,
+    LOADING,
+    READY,
+    REFUSES,
+    Found,
+    News,
+    Order,
+    Orders,
+    Question,
+    Said,
+)
+from heretic_tui.errors import HereticError
 from heretic_tui.work import Work
 
 Course = Callable[["Scripted", Order], Found | None]
+Talk = Callable[["Scripted"], tuple[list[Said], list[int]]]
+CHAT = Chat(7, None, (("user", "Hello"),), "")
 
 
 def found(order: Order, **more: object) -> Found:
@@ -36,6 +52,9 @@ class Scripted:
         self.starts = self.stops = 0
         self.hangs = False
         self.told: list[Orders] = []
+        self.questions: list[Question] = []
+        self.withdrawn: list[int] = []
+        self.talk: Talk = lambda worker: ([], [])
         self._orders: list[Order] = []
         self._answers: Orders | None = None
         self._steps = 0
@@ -55,6 +74,8 @@ class Scripted:
         self._answers = orders
         self.told.append(orders)
         self._orders += orders.jobs
+        self.questions += orders.questions
+        self.withdrawn += orders.withdrawn
         self._orders = [order for order in self._orders if order.key not in orders.given_up]
         return True
 
@@ -69,7 +90,16 @@ class Scripted:
                 self._orders.pop(0)
                 done.append(result)
                 self._steps += 1
-        return News(self.state, self.reason, host=f"host of {self.name}", found=done, steps=self._steps)
+        said, answered = self.talk(self)
+        return News(
+            self.state,
+            self.reason,
+            host=f"host of {self.name}",
+            found=done,
+            steps=self._steps,
+            said=said,
+            answered=answered,
+        )
 
     def stop(self) -> None:
         self.stops += 1
@@ -249,3 +279,90 @@ def test_one_looks_at_a_trial_while_another_waits_and_all_are_dropped_at_once() 
     assert worker.seen == [0, 1]
     assert [job.number for job in pool.cancel()] == [2, 3, 4, 1]
     assert pool.measure([Job(7, {}, 0)])[0].number == 7
+
+
+# What is asked beside the trials
+
+
+def talks(worker: Scripted) -> tuple[list[Said], list[int]]:
+    """A word to each question, then its end: that of one that is withdrawn is told as such."""
+    if not worker.questions:
+        return [], []
+    key = worker.questions[0].key
+    if key in worker.withdrawn:
+        return [Said(key, ev.ChatEnded(id=7, reason="stopped"))], [key]
+    return [Said(key, ev.ChatDelta(id=7, text="word ")), Said(99, ev.ChatDelta(id=8, text="of another"))], []
+
+
+def ends(worker: Scripted) -> tuple[list[Said], list[int]]:
+    key = worker.questions[0].key
+    return [Said(key, ev.ChatEnded(id=7, reason="end"))], [key]
+
+
+def test_the_worker_with_least_to_do_answers_and_what_it_says_is_told() -> None:
+    busy, free = Scripted("worker 1", lambda worker, order: None), Scripted("worker 2", lambda worker, order: None)
+    pool = Pool(busy, free)
+    several = jobs(3)
+    for job in several:
+        pool.start(job)
+    steps = pool.answer(CHAT, {}, {}, lambda files: None, Work(pool.events.append))
+    # None has said that it is ready.
+    for _ in range(2):
+        next(steps)
+    answering = busy if busy.questions else free
+    answering.talk = talks
+    next(steps)
+    answering.talk = ends
+    assert len(list(steps)) == 1
+    told = [type(event) for event in pool.events if isinstance(event, ev.ChatDelta | ev.ChatEnded)]
+    assert told == [ev.ChatDelta, ev.ChatEnded]
+    assert answering.questions[0].asked is CHAT
+
+
+def test_an_answer_that_is_stopped_ends_where_the_worker_says_so() -> None:
+    worker, task = Scripted("worker 1"), Control()
+    worker.talk = talks
+    pool = Pool(worker)
+    steps = pool.answer(CHAT, {}, {}, lambda files: None, Work(pool.events.append, task))
+    for _ in range(3):
+        next(steps)
+    task.abort()
+    assert len(list(steps)) <= 3
+    assert [event.reason for event in pool.events if isinstance(event, ev.ChatEnded)] == ["stopped"]
+
+
+def test_an_answer_that_is_stopped_before_it_has_begun_is_told_by_the_session() -> None:
+    worker, task = Scripted("worker 1"), Control()
+    pool = Pool(worker)
+    steps = pool.answer(CHAT, {}, {}, lambda files: None, Work(pool.events.append, task))
+    next(steps)
+    worker.talk = lambda worker: ([], [question.key for question in worker.questions])
+    task.abort()
+    with pytest.raises(Aborted):
+        list(steps)
+
+
+def test_an_answer_fails_with_the_worker_that_gives_it_and_the_trials_go_on() -> None:
+    worker = Scripted("worker 1")
+    pool = Pool(worker)
+    steps = pool.answer(CHAT, {}, {}, lambda files: None, Work(pool.events.append))
+    next(steps)
+
+    def dies_once(worker: Scripted) -> tuple[list[Said], list[int]]:
+        worker.talk = lambda worker: ([], [])
+        raise WorkerLost("killed")
+
+    worker.talk = dies_once
+    with pytest.raises(HereticError, match=r"worker 1 .* was lost while it answered \(killed\): ask again"):
+        list(steps)
+    assert len(pool.measure(jobs(2))) == 2
+
+
+def test_with_the_search_its_answers_end() -> None:
+    worker = Scripted("worker 1")
+    pool = Pool(worker)
+    steps = pool.answer(CHAT, {}, {}, lambda files: None, Work(pool.events.append))
+    next(steps)
+    pool.close()
+    with pytest.raises(HereticError, match="the search has ended"):
+        list(steps)

@@ -60,13 +60,13 @@ def test_no_prompt_is_read_twice(make_model: Make, monkeypatch: pytest.MonkeyPat
     sets = sets_of(model)
     reader = Reader(model, sets, 1.0)
     read: list[int] = []
-    run = Prefill.run
+    begin = Prefill.begin
 
     def count(self: Prefill, name: str, rows: list[int], *others: object, **more: object) -> object:
         read.extend(rows)
-        return run(self, name, rows, *others, **more)  # type: ignore[arg-type]
+        return begin(self, name, rows, *others, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Prefill, "run", count)
+    monkeypatch.setattr(Prefill, "begin", count)
     told: list[tuple[int, int]] = []
     first = reader.following("good_prompts", range(4))
     assert sorted(read) == [0, 1, 2, 3]
@@ -116,14 +116,14 @@ def test_memory_that_runs_out_makes_the_batches_smaller_and_changes_nothing(
     sets = sets_of(model)
     expected = gather_residuals(make_model(batch_size=8), sets["good_prompts"])
     reader = Reader(model, sets, 1.0)
-    run = Prefill.run
+    begin = Prefill.begin
 
     def lack(self: Prefill, name: str, rows: list[int], *others: object, **more: object) -> object:
         if len(rows) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
-        return run(self, name, rows, *others, **more)  # type: ignore[arg-type]
+        return begin(self, name, rows, *others, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Prefill, "run", lack)
+    monkeypatch.setattr(Prefill, "begin", lack)
     torch.testing.assert_close(reader.residuals("good_prompts").each, expected.each, rtol=1e-4, atol=1e-5)
     assert model.batch_size <= 2
 

@@ -234,6 +234,8 @@ def test_four_bits_on_a_cpu_leave_matrices_of_odd_sizes_whole(
     done = heretic("run", tmp_path / "model", *sets, *options)
     assert done.status == 0, done.err
     assert "2 of 14 matrices are left unquantised, such as model.layers.0.mlp.down_proj" in done.out + done.err
+    assert "bnb_4bit on" in done.out
+    assert "the plain way" not in done.out + done.err
 
 
 def test_a_model_folder_with_another_name_goes_on_with_its_run(

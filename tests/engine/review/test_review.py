@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,31 @@ def test_answers_that_are_there_take_no_time(make_model: Make, tmp_path: Path) -
     bench.answers(subjects[0], "harmful", Work())
     assert fresh().seconds_of_answers(subjects, "harmful") == pytest.approx(alone / 2)
     assert bench.seconds_of_answers(subjects, "harmless") is None, "no step was measured"
+
+
+def test_answers_are_reckoned_as_long_as_those_that_are_known(make_model: Make, tmp_path: Path) -> None:
+    bench = bench_of(make_model(), tmp_path, harmful=["one", "two"], harmless=["three"])
+    assert bench.usual_length("harmful") == 12, "the most that is allowed"
+    assert replace(bench, answer_tokens=4.5).usual_length("harmful") == 4.5, "as trials of the run"
+    assert replace(bench, answer_tokens=400.0).usual_length("harmful") == 12
+    answers = [replace(answer, tokens=3) for answer in bench.answers(subjects_of()[0], "harmful", Work())]
+    bench.keep_answers(subjects_of()[0], "harmful", answers)
+    later = replace(bench, answer_tokens=4.5)
+    assert later.usual_length("harmful") == 3, "as those of the original model"
+    assert later.usual_length("harmless") == 4.5
+
+
+def test_a_check_takes_as_long_as_it_took(bench: ReviewBench) -> None:
+    told: list[Event] = []
+    made(bench, {"counts": Counts("before")}, subjects_of({})[1:], told)
+    assert [event.seconds for event in told if isinstance(event, ReviewStarted)] == [{}], "nothing is known of it yet"
+    for subject, seconds in ((None, 2.0), (1, 6.0)):
+        known = bench.folder.found("counts", subject)
+        assert known
+        bench.folder.keep(replace(known, seconds=seconds))
+    told.clear()
+    made(bench, {"counts": Counts("before")}, subjects_of({}, {}, {})[1:], told)
+    assert [event.seconds for event in told if isinstance(event, ReviewStarted)] == [{"Counts": 8.0}]
+    told.clear()
+    made(bench, {"counts": Counts("after")}, subjects_of({})[1:], told)
+    assert [event.seconds for event in told if isinstance(event, ReviewStarted)] == [{}], "in another way"

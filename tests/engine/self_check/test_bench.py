@@ -10,7 +10,7 @@ from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.plain_pool import PlainPool
 from heretic_tui.engine.self_check import bench as checked
-from heretic_tui.engine.self_check.four_bits import try_four_bits
+from heretic_tui.engine.self_check.few_bits import try_few_bits
 from heretic_tui.engine.self_check.random_model import LARGE, SMALL, Shape, write_random_model
 from heretic_tui.engine.self_check.torch_facts import torch_facts
 from heretic_tui.settings.schema import Settings
@@ -69,6 +69,7 @@ def test_what_torch_and_bitsandbytes_do_here() -> None:
     facts = torch_facts()
     assert facts.problem is None
     assert facts.available == bool(facts.devices)
-    four = pytest.importorskip("bitsandbytes") and try_four_bits()
-    assert four.works
-    assert 0.02 < four.apart < 0.2
+    few = pytest.importorskip("bitsandbytes") and try_few_bits()
+    assert few.works
+    assert 0.02 < few.four < 0.2
+    assert 0.002 < few.eight < 0.02

@@ -58,6 +58,18 @@ def runs(tiny_folder: Path, sets: list[str], tmp_path: Path) -> Runs:
     return Runs(tiny_folder, sets, tmp_path / "runs")
 
 
+def test_what_it_took_beside_its_plan_is_told_when_the_search_is_done(runs: Runs) -> None:
+    assert runs.go(2) == "done"
+    assert runs.order(ev.TrialFinished, ev.RunTook, ev.RunEnded) == ["trial_finished"] * 2 + ["run_took", "run_ended"]
+    rows = {row.name: row for row in runs.of(ev.RunTook)[0].rows}
+    assert rows["memory"].planned
+    assert rows["run folder"].planned
+    assert rows["run folder"].was
+    assert runs.go(2) == "done"
+    assert not runs.of(ev.RunTook), "nothing was measured"
+    assert list(runs.state.took) == list(rows.values())
+
+
 def chat(number: int) -> Chat:
     return Chat(number, None, (("user", "Hello"),), "")
 

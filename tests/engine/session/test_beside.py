@@ -14,6 +14,7 @@ from heretic_tui.commands import Answering, Asked, Chat, FullAnswers, MoreTrials
 from heretic_tui.control import Control
 from heretic_tui.engine.edits.attach import RowsLost
 from heretic_tui.engine.measuring.fast_pool import FastPool
+from heretic_tui.engine.measuring.line_batch import LineBatch, Step
 from tests.support.sessions import Watched, flags_of, is_ready
 
 HELLO = (("user", "hello"),)
@@ -196,14 +197,14 @@ def test_a_pause_holds_trials_and_not_the_chat_that_has_begun(
 def test_memory_that_runs_out_beside_trials_costs_the_chat_and_no_trial(
     tiny_folder: Path, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = FastPool._step
+    real = FastPool._begin_step
 
-    def step(pool: FastPool) -> None:
+    def begin(pool: FastPool, batch: LineBatch) -> Step:
         # Once it shares the batch.
         if len(said(run, 1)) > 3 and not failed:
             failed.append(pool)
             raise torch.OutOfMemoryError("no memory")
-        real(pool)
+        return real(pool, batch)
 
     def ask(event: ev.Event, control: Control) -> None:
         endless(run)
@@ -211,7 +212,7 @@ def test_memory_that_runs_out_beside_trials_costs_the_chat_and_no_trial(
             control.send(Chat(1, None, HELLO, "", Sampling(max_tokens=100_000)))
 
     failed: list[FastPool] = []
-    monkeypatch.setattr(FastPool, "_step", step)
+    monkeypatch.setattr(FastPool, "_begin_step", begin)
     run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=5, batch_size=4), ask)
     try:
         run.wait(is_ready)

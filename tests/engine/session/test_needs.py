@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from heretic_tui.engine.anatomy.few_bits import parameters_taken
 from heretic_tui.engine.anatomy.inspect import inspect_model
 from heretic_tui.engine.anatomy.writers import find_anatomy
 from heretic_tui.engine.checkpoint.source import load_config
@@ -34,7 +35,13 @@ def test_weights_edits_and_cache_are_those_of_the_model(tmp_path: Path, kind: st
     assert needs(folder, dtypes=["float32"]).weights == 4 * size
     assert needs(folder, dtypes=["bfloat16"]).weights == 2 * size
     assert found.weights == pytest.approx(4 * size, rel=0.2), "as stored, with the header"
-    assert needs(folder, quantization="bnb_4bit").weights == found.quantized < size
+    assert found.by_bits[16] == 2 * size
+    assert found.by_bits[4] < found.by_bits[8] < 2 * size
+    in_16 = needs(folder, quantization="bnb_4bit", dtypes=["bfloat16"])
+    assert in_16.weights == in_16.by_bits[4]
+    # Embeddings, norms and what makes logits are not quantised.
+    kept = sum(parameter.numel() for parameter in network.parameters()) - parameters_taken(network)
+    assert found.by_bits[8] - 2 * kept == pytest.approx(parameters_taken(network), rel=0.01)
     anatomy = find_anatomy(network)
     directions = nn.functional.normalize(torch.randn(5, 32), dim=-1)
     bank = EditBank(anatomy.writers, directions, edit_method("norm_preserving"), found.edits)
@@ -44,7 +51,7 @@ def test_weights_edits_and_cache_are_those_of_the_model(tmp_path: Path, kind: st
     # The direction of the embedding, of the five, is one that no trial asks for.
     assert found.edits * 4 // 5 <= bank.kept <= found.edits
     cache = RaggedCache(3, 7, 4)
-    cache.begin(torch.arange(7)[None].expand(3, 7))
+    cache.begin(torch.arange(7)[None].expand(3, 7), 7)
     network(torch.zeros(3, 7, dtype=torch.long), past_key_values=cache)
     pairs = [keys_and_values(cache, layer) for layer in range(4)]
     taken = sum(keys.nbytes + values.nbytes for keys, values in pairs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,13 @@ from heretic_tui.figures import figures_of_before
 from heretic_tui.run.annotations import Mark, Note
 from heretic_tui.run.card_text import END, read_card_text
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.state import RunState
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.messages import ExportTrial
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.export import ExportScreen
+from heretic_tui.tui.screens.export_text import forms
 from heretic_tui.tui.screens.folder_dialog import FolderDialog
 from heretic_tui.tui.widgets.line_table import LineTable
 from heretic_tui.tui.widgets.text_panel import TextPanel
@@ -291,6 +293,61 @@ def test_a_message_brings_the_trial_and_the_forms_say_what_is_exact(tmp_path: Pa
         assert app.clipboard.startswith("heretic-tui export run --trial 3 --as adapter ")
 
     drive(make_app(tmp_path, host), steps, (120, 40))
+
+
+@pytest.mark.parametrize(
+    ("exact_as", "numbers", "why", "titles", "words"),
+    [
+        ("", 900, "", ["LoRA adapter, rank 3"], "PEFT has no DoRA, which would be exact, of fused experts."),
+        ("LoRA", 900, "", ["LoRA adapter, rank 1"], "exactly the edit"),
+        ("", 0, "x.mlp holds experts", [], "No adapter: x.mlp holds experts."),
+    ],
+)
+def test_the_forms_are_those_that_the_model_can_be_written_in(
+    exact_as: str, numbers: int, why: str, titles: list[str], words: str
+) -> None:
+    state = RunState.replay(fake_run.preparation())
+    assert state.coverage is not None
+    state.coverage = replace(state.coverage, exact_as=exact_as, rank_one=numbers, no_adapter=why)
+    merged, *others = forms(state)
+    assert [form.title for form in others] == titles
+    assert words in (others or [merged])[-1].words
+    assert merged.size == 538_060_032
+    state.model = replace(state.model, stored_bytes=269_030_016) if state.model else None
+    assert forms(state)[0].size == 269_030_016, "what is written is as large as the files that it is made from"
+
+
+def test_what_is_quantised_can_be_quantised_again(tmp_path: Path, folder: Path) -> None:
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        loaded = next(event for event in fake_run.story(trials=1) if isinstance(event, ev.ModelLoaded))
+        host.push(*fake_run.story(trials=12, running=False), ev.PhaseStarted(phase="ready"))
+        host.push(replace(loaded, stored_as="MXFP4", stored_bytes=200_000_000, dtype="bfloat16"))
+        await settle(pilot, app)
+        await pilot.press("g", "e")
+        await known(pilot, app)
+        rows = app.screen.query_one("#forms", LineTable).rows
+        assert [row.cells for row in rows][:2] == [
+            ("(●) merged model", "exact", "≈269 MB"),
+            ("( ) merged model, MXFP4 again", "approximate", "200 MB"),
+        ]
+        assert "the rest MXFP4 as it was" in " ".join(shown(app, "#form-words").split())
+        await pilot.press("j")
+        assert app.screen.query_one("#out", Input).value.endswith("-requantized")
+        assert "quantised again as MXFP4, which rounds it" in " ".join(shown(app, "#form-words").split())
+        assert "These files are approximate: the edited matrices are quantised again" in shown(app, "#card")
+        await pilot.press("y")
+        assert " --requantize " in app.clipboard
+        type_out(app, tmp_path / "again")
+        await known(pilot, app)
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        (command,) = host.commands()
+        assert isinstance(command, Export)
+        assert (command.kind, command.requantize) == ("merged", True)
+
+    drive(make_app(tmp_path, host), steps, (160, 50))
 
 
 @contextlib.contextmanager

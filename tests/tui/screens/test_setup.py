@@ -17,15 +17,18 @@ from heretic_tui.machine import MachineSample
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import Journal
+from heretic_tui.run.plan import Load
 from heretic_tui.run.record import RunRecord
 from heretic_tui.settings.form import SettingsForm
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui import messages
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.preview import Looker
 from heretic_tui.tui.screens.dialogs import ChoiceDialog, TextDialog
 from heretic_tui.tui.screens.setup_checks import ChecksDialog
 from heretic_tui.tui.screens.setup_find import ranked
 from heretic_tui.tui.widgets.line_table import LineTable
+from heretic_tui.work import Work
 from tests.support import fake_run
 from tests.support.screens import drive, make_app, shown, threads_end, told
 
@@ -242,6 +245,43 @@ def test_markers_are_edited_and_tried_on_a_text(tmp_path: Path) -> None:
         assert settings_of(app).refusal_markers == markers
 
     drive(make_app(tmp_path), steps)
+
+
+def test_how_long_it_takes_is_measured_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        assert "not known before the first trial; t measures it in some 20 s" in before(app)
+        await pilot.press("t")
+        await found(pilot, app)
+        await found(pilot, app)
+        assert "time at most " in before(app)
+        assert "all 10 layers; trials that are screened or cut short take less" in before(app)
+
+    drive(demo_app(tmp_path, max_batch_size=4), steps)
+
+
+def test_a_probe_that_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    def probe(looker: Looker, settings: Settings, load: Load, row: int, work: Work) -> None:
+        assert goes_on.wait(30)
+        work.checkpoint()
+
+    monkeypatch.setattr(Looker, "probe", probe)
+
+    async def steps(pilot: Press, app: HereticApp) -> None:
+        await found(pilot, app)
+        await pilot.press("t")
+        assert "time is measured, 0 % (t drops it)" in before(app)
+        await pilot.press("t")
+        goes_on.set()
+        await found(pilot, app)
+        assert told(app) == ["The probe was dropped."]
+        assert "time not known before the first trial" in before(app)
+
+    drive(demo_app(tmp_path), steps)
 
 
 def test_all_that_can_be_known_of_the_demo_is_shown_before_the_start(tmp_path: Path) -> None:

@@ -398,6 +398,7 @@ def test_the_scatter_has_the_original_model_what_a_filter_leaves_out_and_a_legen
         await settle(pilot, app)
         plot = app.screen.query_one(ParetoPlot)
         await pilot.press("number_sign", "1", "enter")
+        await settle(pilot, app)
         lines = text_of(plot)
         legend = " ".join(" ".join(lines[-3:]).split())
         for words in ("◆ on the front", "○ beaten", "◌ cut short", "★ marked", "+ selected", "▲ running"):

@@ -10,7 +10,6 @@ from textual.pilot import Pilot
 from heretic_tui import events as ev
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
-from heretic_tui.tui.screens.trials import TrialsScreen
 from heretic_tui.tui.screens.workers import WorkersScreen
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import LineTable
@@ -20,7 +19,7 @@ from tests.support.screens import drawn, drive, make_app, settle
 WORKERS = (
     ev.WorkerChanged(
         worker="worker 1", state="measuring", host="box", pid=7, device="cuda:0", in_hand=[24, 26], done=12,
-        tokens_per_second=1840.2, used=17_000_000_000, total=80_000_000_000,
+        tokens_per_second=1840.2, used=17_000_000_000, total=80_000_000_000, load=98.0, temperature=71.0,
     ),
     ev.WorkerChanged(worker="worker 2", state="loading"),
     ev.WorkerChanged(worker="worker 3", state="left out", host="box[2]", reason="its files of [red]model are others"),
@@ -33,21 +32,20 @@ def test_workers_have_a_line_each_and_a_screen_where_there_are_any(tmp_path: Pat
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         host.push(*fake_run.story())
         await settle(pilot, app)
-        await pilot.press("3", "7")
-        assert isinstance(app.screen, TrialsScreen)
         assert "Workers" not in drawn(app)
-        host.push(*WORKERS)
-        await settle(pilot, app)
         await pilot.press("7")
         await settle(pilot, app)
         assert isinstance(app.screen, WorkersScreen)
+        assert "or --workers 2, or set workers on Setup" in " ".join(drawn(app).split())
+        host.push(*WORKERS)
+        await settle(pilot, app)
         table, frame = app.screen.query_one(LineTable), app.screen.query_one(Frame)
         assert [row.cells for row in table.rows] == [
-            ("worker 1", "measuring", "24,26", "12", "1,840", "17 GB of 80 GB", "cuda:0", "box"),
-            ("worker 2", "loading", "-", "0", "-", "-", "-", "-"),
-            ("worker 3", "left out", "-", "0", "-", "-", "-", "box[2]: its files of [red]model are others"),
+            ("worker 1", "measuring", "24,26", "12", "1,840", "17 of 80 GB", "98%", "71", "cuda:0", "box"),
+            ("worker 2", "loading", "-", "0", "-", "-", "-", "-", "-", "-"),
+            ("worker 3", "left out", "box[2]: its files of [red]model are others (0 trials done)", *7 * [""]),
         ]
-        assert "1 of 3 measure, 12 trials done, 1,840 tokens/s" in str(frame.border_title)
+        assert "1 of 3 measure, 1,840 tokens/s, 12 trials done" in str(frame.border_title)
         assert "7 Workers" in drawn(app)
         host.push(ev.WorkerChanged(worker="worker 2", state="waits", host="box", done=1))
         await settle(pilot, app)
@@ -68,7 +66,8 @@ def test_workers_fit_on_a_narrow_terminal_in_ascii(tmp_path: Path) -> None:
         await pilot.press("7")
         await settle(pilot, app)
         shown = drawn(app)
-        assert "17 GB of 80 GB" in shown
+        assert " 98%   71 box" in shown
+        assert "left out  box[2]: its files of [red]model are others (0 trials done)" in shown
         assert shown.isascii()
 
     drive(make_app(tmp_path, host, interface=Interface(ascii=True)), steps, size=(80, 24))

@@ -40,7 +40,7 @@ class MeasuredDamage(Check):
 
     def seconds(self, bench: ReviewBench, subjects: Sequence[Reviewed]) -> float | None:
         # The original model's answers; what comes after them is read, not decoded.
-        return bench.seconds_of(len(bench.of("harmless")), bench.settings.max_response_length)
+        return bench.seconds_of("harmless")
 
     def take_original(self, bench: ReviewBench, work: Work) -> None:
         if not bench.of("harmless"):

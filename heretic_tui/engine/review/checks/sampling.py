@@ -37,7 +37,7 @@ class UnderSampling(Check):
         return [as_json(self._how(bench)), bench.settings.review_samples, *bench.prompts_basis("harmful")]
 
     def seconds(self, bench: ReviewBench, subjects: Sequence[Reviewed]) -> float | None:
-        return bench.seconds_of(len(subjects) * _rows(bench), bench.settings.max_response_length)
+        return bench.seconds_of("harmful", len(subjects) * bench.settings.review_samples)
 
     def look(self, bench: ReviewBench, subjects: Sequence[Reviewed], work: Work) -> Iterator[tuple[Reviewed, Found]]:
         sampling, count = self._how(bench), bench.settings.review_samples

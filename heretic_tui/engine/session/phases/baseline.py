@@ -36,8 +36,9 @@ from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 from heretic_tui.work import Work
 
-# More trials than this at once would make the search learn too late from each.
-_TRIALS_AT_MOST = 4
+# More trials than this at once would make the search learn too late from each; where they keep cards busy that would
+# wait, more are worth it.
+_TRIALS_AT_MOST, _AT_MOST_IN_TURN = 4, 8
 
 
 def metrics_of(settings: Settings) -> Metrics:
@@ -200,20 +201,24 @@ def measure_base(
     work.tell(BaselineMeasured(figures=figures, prompts=len(bad), harmless=len(good)))
     for note in metrics.notes():
         work.note(note, "warning")
-    at_once = trials_at_once(run, together)
+    # A worker may have other cards than this process.
+    stages = model.in_turn.stages if run.settings.workers == "0" else math.ceil(run.settings.worker_gpus)
+    at_once = trials_at_once(run, together, stages)
     return Baseline(evaluation, pool, responses or (), figures, model.depth, at_once, together)
 
 
-def trials_at_once(run: RunInputs, together: bool) -> int:
+def trials_at_once(run: RunInputs, together: bool, stages: int = 1) -> int:
     """How many trials are in hand: enough that a line which one of them leaves is always taken by another. What is
     asked for depends on it, so it depends on nothing that is measured.
 
     Args:
         together: whether several trials can share a batch.
+        stages: devices that layers lie on, each of which can have a batch (in_turn.py).
     """
     prompts = len(run.sets["bad_evaluation_prompts"])
     known = run.record.trials_at_once
-    enough = min(_TRIALS_AT_MOST, 1 + math.ceil(run.settings.max_batch_size / prompts)) if together else 1
+    most = _TRIALS_AT_MOST if stages == 1 else _AT_MOST_IN_TURN
+    enough = min(most, 1 + math.ceil(stages * run.settings.max_batch_size / prompts)) if together else 1
     # Workers have so many each.
     return run.settings.trials_at_once * max(1, run.record.workers) or known or enough
 

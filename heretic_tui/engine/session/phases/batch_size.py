@@ -180,21 +180,35 @@ def _decoding_rate(model: ChatModel, prompt: Tokens, size: int, steps: int = _DE
 
 def _try_longest(model: ChatModel, by_length: Sequence[Tokens], response_length: int, size: int) -> int:
     """Take residuals of all layers, logits over the whole vocabulary and the caches of full responses of so many rows
-    on the GPU. Returns the number of rows.
+    on the GPU; where several batches are under way at once, those of all of them. Returns the number of rows.
 
     Raises:
         torch.OutOfMemoryError: when they do not fit, or leave no room to spare and are more than one.
     """
     rows = [by_length[i % len(by_length)] for i in range(size)]
     rows = [row + row[-1:] * response_length for row in rows]
-    torch.cuda.reset_peak_memory_stats(model.device)
+    devices = {weight.device for weight in model.network.parameters() if weight.device.type == "cuda"}
+    release_blocks()
+    for device in devices:
+        torch.cuda.reset_peak_memory_stats(device)
     batch = model.batch(list(range(size)), rows)
-    with torch.inference_mode():
-        last_residuals(model, batch)
-        model.next_token_logits(batch.ids, batch.mask, batch.positions, model.new_cache())
-    used = torch.cuda.max_memory_allocated(model.device)
-    if size > 1 and used > _HEADROOM * torch.cuda.mem_get_info(model.device)[1]:
-        raise torch.OutOfMemoryError(f"{size} rows leave too little of the memory free")
+    caches, under_way = [], []
+    try:
+        for _ in range(model.in_turn.window):
+            # What a pass works with cannot be had for another one, since they are under way together.
+            with torch.inference_mode(), model.in_turn.begun() as begun:
+                under_way.append(begun)
+                last_residuals(model, batch)
+                caches.append(model.new_cache())
+                model.next_token_logits(batch.ids, batch.mask, batch.positions, caches[-1])
+    finally:
+        for each in under_way:
+            each.wait()
+    for device in devices:
+        # Not what is in use alone: queues of their own keep memory of their own.
+        kept = torch.cuda.max_memory_allocated if model.in_turn.window == 1 else torch.cuda.max_memory_reserved
+        if size > 1 and kept(device) > _HEADROOM * torch.cuda.mem_get_info(device)[1]:
+            raise torch.OutOfMemoryError(f"{size} rows leave too little of the memory free")
     return size
 
 

@@ -112,8 +112,8 @@ def phase(name: str, work: Work) -> Iterator[Phase]:
         if not is_out_of_memory(error):
             raise
         raise HereticError(
-            f"out of memory in the phase '{name}' even with one prompt at a time: try --quantization bnb_4bit "
-            f"or a larger GPU ({one_line(error)})"
+            f"out of memory in the phase '{name}' even with one prompt at a time: try weights in fewer bits "
+            f"(--quantization) or a larger GPU ({one_line(error)})"
         ) from error
     seconds = round(time.perf_counter() - start, 3)
     work.tell(PhaseFinished(phase=name, seconds=seconds, reused=running.reused))

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from heretic_tui import __version__
 from heretic_tui.engine.checkpoint.source import commit_of, fingerprint
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.session.phases.phase import RunInputs
@@ -27,6 +28,7 @@ class Bundle:
             run folder.
         digest: SHA-256 of these.
         host: the machine of the session.
+        version: of this program there.
     """
 
     settings: Settings
@@ -35,6 +37,7 @@ class Bundle:
     files: Mapping[str, bytes]
     digest: str
     host: str
+    version: str = __version__
 
     @classmethod
     def of(cls, run: RunInputs) -> Bundle:
@@ -66,8 +69,12 @@ class Bundle:
         """Make a folder on the worker's machine hold what the run found.
 
         Raises:
-            HereticError: where it is not whole, or this machine's files of the model are others.
+            HereticError: where it is not whole, or this machine's files of the model, or version, are others.
         """
+        if self.version != __version__:
+            raise UsageError(
+                f"its heretic-tui is {__version__}, and that of the run {self.version}: install the same there"
+            )
         if self.digest_of(self.files) != self.digest:
             raise HereticError("what the run found has changed on its way to this worker")
         known = self.record.identity
@@ -75,12 +82,17 @@ class Bundle:
             raise UsageError(
                 f"its files of {self.settings.model} are others than those that the run began with: copy them there"
             )
-        for name, content in self.files.items():
-            path = folder.path / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(content)
+        put_files(folder, self.files)
         here = platform.node() == self.host
         # How many rows are best is another matter on another machine.
         record = self.record if here else replace(self.record, batch_size=None, step_seconds={})
         folder.save_record(record)
         return RunInputs.of(self.settings, self.sets, folder, own=False)
+
+
+def put_files(folder: RunFolder, files: Mapping[str, bytes]) -> None:
+    """Make a worker's folder hold files of the run, which are named by their paths in it."""
+    for name, content in files.items():
+        path = folder.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import os
 import re
-import secrets
-import signal
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import torch
 
-from heretic_tui.engine.measuring.cluster_pool import LOOKS, ClusterPool, WorkerLost
+from heretic_tui.commands import Answering, Chat, FullAnswers, Samples
+from heretic_tui.engine.measuring.cluster_member import WorkerLost
+from heretic_tui.engine.measuring.cluster_pool import LOOKS, ClusterPool
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.orders import News, Orders
+from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.samples import parameters_of_trial
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.engine.session.workers.bundle import Bundle
+from heretic_tui.engine.session.workers.ray_cluster import Cluster, find_cluster
 from heretic_tui.engine.session.workers.worker import MeasuringWorker
 from heretic_tui.errors import UsageError, one_line
-from heretic_tui.machine import processors
+from heretic_tui.files import read_bytes, replaced
 from heretic_tui.parameters import Parameters
+from heretic_tui.run.state import RunState
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted
 from heretic_tui.work import Work
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 _NO_GPU = "there is no GPU to start a worker on: trials are measured by this process"
 # Characters of a reason.
 _LONGEST = 200
-# Bytes of the object store beyond what the workers are given of the run.
-_STORE = 1 << 28
 
 
 class RayWorker:
@@ -97,6 +96,8 @@ class RayWorker:
 def _why(error: Exception) -> str:
     """What Ray says of an actor that is dead, in a few words: it tells everything that it knows of the process."""
     text = " ".join(str(error).split())
+    if re.search(r"No module named '?heretic_tui", text):
+        return "heretic-tui is not installed on its machine: pip install the same version there, and restart Ray there"
     if detail := re.search(r"Worker exit detail: ([^.]+)", text):
         return f"its process died ({detail[1]})"
     return one_line(error)[:_LONGEST]
@@ -109,53 +110,102 @@ class Crew:
         bench: by which trials are measured.
     """
 
-    def __init__(self, bench: TrialBench, pool: ClusterPool, ours: bool) -> None:
+    def __init__(self, bench: TrialBench, pool: ClusterPool, cluster: Cluster) -> None:
         self.bench = bench
         self._pool = pool
-        self._ours = ours
+        self._cluster = cluster
 
     def hold(self) -> None:
         """Tell the workers where the work is paused, or goes on."""
         self._pool.hold()
 
+    def answer(self, asked: Answering, state: RunState, work: Work) -> Steps[None]:
+        """Let a worker answer beside its trials. Raises as `ClusterPool.answer` does, and UsageError for a trial that
+        is not there."""
+        folder = self.bench.run.folder
+        trials: dict[int, Parameters] = {}
+        for number in _trials_of(asked):
+            edit = parameters_of_trial(number, state)
+            if number is not None and edit:
+                trials[number] = edit
+        answers, files = {}, {}
+        if isinstance(asked, FullAnswers):
+            # What is there already is not decoded again; only these are taken from a worker.
+            paths = [folder.full_answers(trial, asked.harmless) for trial in asked.trials]
+            answers = {path.relative_to(folder.path).as_posix(): path for path in paths}
+            read = [*paths, *(folder.responses(trial) for trial in asked.trials)]
+            files = {path.relative_to(folder.path).as_posix(): read_bytes(path) for path in read if path.is_file()}
+
+        def keep(found: Mapping[str, bytes]) -> None:
+            for name, content in found.items():
+                if path := answers.get(name):
+                    with replaced(path) as beside:
+                        beside.write_bytes(content)
+
+        yield from self._pool.answer(asked, trials, files, keep, work)
+
     def close(self) -> None:
         """End the workers, and Ray where it was started for them."""
         self._pool.close()
-        _end_ray(self._ours)
+        self._cluster.leave()
+
+
+def _trials_of(asked: Answering) -> Iterable[int | None]:
+    match asked:
+        case Chat():
+            return [asked.trial]
+        case Samples():
+            return [each.trial for each in asked.asked]
+        case FullAnswers():
+            return asked.trials
+    return []
+
+
+def wants_workers(settings: Settings, work: Work) -> bool:
+    """Whether trials are to be measured by workers: not where one is wanted for each GPU, and there is none. What they
+    need is looked at, before a model is loaded.
+
+    Raises:
+        UsageError: where Ray is not there, or the cluster that the settings name cannot be used.
+    """
+    if settings.workers == "0":
+        return False
+    if settings.workers == "auto" and settings.ray_address is None and not torch.cuda.is_available():
+        work.note(_NO_GPU)
+        return False
+    find_cluster(settings)
+    return True
 
 
 def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
-    """Start the workers that the settings ask for; None where they ask for none, or for one a GPU and there is none.
+    """Start the workers that the settings ask for; None where they ask for one for each GPU and the cluster has none.
 
     Args:
         bench: the model made ready in this process. Nothing of what is returned refers to the model.
         begun: whether the run has any trials: it goes on with as many in hand as it began with then.
 
     Raises:
-        UsageError: where Ray is not there, or cannot be reached.
+        UsageError: where Ray cannot be started or reached.
     """
     settings, run = bench.run.settings, bench.run
-    if settings.workers == "0":
-        return None
-    if settings.workers == "auto" and settings.ray_address is None and not torch.cuda.is_available():
-        work.note(_NO_GPU)
-        return None
     evaluation, baseline = bench.baseline.evaluation, bench.baseline
     openings = bench.openings if evaluation.metrics.openings else None
     bundle = Bundle.of(run)
-    ours = _begin_ray(settings, sum(map(len, bundle.files.values())))
+    where = f"the Ray cluster at {settings.ray_address}" if settings.ray_address else "this machine, by Ray"
+    work.note(f"starting workers on {where}")
+    cluster = Cluster.join(settings, sum(map(len, bundle.files.values())))
     try:
         workers = _workers(settings, bundle)
         if not workers:
             work.note(_NO_GPU)
-            _end_ray(ours)
+            cluster.leave()
             return None
         trials, looks = _in_hand(run, baseline.trials_at_once, len(workers), begun, work)
         share = max(1, math.ceil(trials / len(workers)))
         pool = ClusterPool(workers, share, len(evaluation.bad), partial(_wait, workers), work)
         pool.begin()
     except BaseException:
-        _end_ray(ours)
+        cluster.leave()
         raise
     measured = TrialBench(
         run=run,
@@ -170,7 +220,7 @@ def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
         add_checked=lambda job: None,
         find_openings=lambda: openings,
     )
-    return Crew(measured, pool, ours)
+    return Crew(measured, pool, cluster)
 
 
 def _ordered(number: int, parameters: Parameters | None) -> Job:
@@ -215,11 +265,25 @@ def _workers(settings: Settings, bundle: Bundle) -> list[RayWorker]:
             f"{counted(count, 'worker')} of {gpus:g} GPUs each need {gpus * count:g}, and there are "
             f"{there['GPU']:g}: ask for fewer (--workers), or let them share (--worker-gpus)"
         )
+    machines = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
+    cores = processors_of_one(machines, count)
     # Without a GPU the processors compute: each has its share of them, and as many threads.
-    share = there.get("CPU", 1.0) / count
-    cores = 1.0 if gpus and share >= 1 else float(int(share)) if share >= 1 else share
+    cores = min(cores, 1.0) if gpus else cores
     held = ray.put(bundle)
     return [RayWorker(f"worker {number}", held, cores, gpus) for number in range(1, count + 1)]
+
+
+def processors_of_one(machines: Sequence[float], workers: int) -> float:
+    """How many processors each of so many workers can have on machines with so many: whole ones, or a part of one
+    where there are fewer than workers."""
+    most = max(machines, default=1.0) or 1.0
+    for cores in range(int(most), 0, -1):
+        if sum(int(each // cores) for each in machines) >= workers:
+            return float(cores)
+    parts = 1
+    while sum(int(each) * parts for each in machines) < workers and parts < workers:
+        parts += 1
+    return 1.0 / parts
 
 
 def _wait(workers: Sequence[RayWorker], seconds: float) -> None:
@@ -230,49 +294,3 @@ def _wait(workers: Sequence[RayWorker], seconds: float) -> None:
         ray.wait(answers, num_returns=1, timeout=seconds)
     else:
         time.sleep(seconds)
-
-
-def _begin_ray(settings: Settings, needed: int) -> bool:
-    """Have Ray at hand: a cluster that runs, or one that is started on this machine. Returns whether it is to be ended
-    with the run.
-
-    Args:
-        needed: bytes that its object store has to hold.
-
-    Raises:
-        UsageError: where it is not there, or cannot be reached.
-    """
-    # Nothing is sent to anybody; and no token is written to the home folder for a cluster that ends with the run.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    if settings.ray_address is None:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError("workers need Ray: pip install 'heretic-tui[cluster]'") from error
-    if ray.is_initialized():
-        return False
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        start = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
-        if settings.ray_address is None:
-            start(num_cpus=processors(), include_dashboard=False, object_store_memory=needed + _STORE)
-        else:
-            start(address=settings.ray_address)
-    except Exception as error:
-        # Whatever its processes, its sockets or the network may say.
-        where = f"at {settings.ray_address} cannot be reached" if settings.ray_address else "cannot be started"
-        raise UsageError(f"Ray {where}: {one_line(error)}") from error
-    finally:
-        # It takes the handlers of signals, which are ours: a first one ends the search, not the process.
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-    return True
-
-
-def _end_ray(ours: bool) -> None:
-    import ray
-
-    if ours:
-        ray.shutdown()

@@ -11,17 +11,33 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
+from heretic_tui.commands import Answering
 from heretic_tui.control import Control
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.job import Job, failures_of
-from heretic_tui.engine.measuring.orders import FAILED, LOADING, READY, REFUSES, Found, News, Order, Orders
+from heretic_tui.engine.measuring.orders import (
+    FAILED,
+    LOADING,
+    READY,
+    REFUSES,
+    Found,
+    News,
+    Order,
+    Orders,
+    Question,
+    Said,
+)
 from heretic_tui.engine.memory import memory_in_use
+from heretic_tui.engine.session.answers import Answers, answer_by
 from heretic_tui.engine.session.scratch import scratch_folder
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
-from heretic_tui.engine.session.workers.bundle import Bundle
+from heretic_tui.engine.session.workers.bundle import Bundle, put_files
+from heretic_tui.engine.session.workers.burden import Burden
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.events import Event, Measured, Notice, Progress
+from heretic_tui.events import Event, FullAnswersFound, Measured, Notice, Progress
+from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.work import Work
 
 # Seconds that a caller waits for something to be told.
@@ -42,10 +58,17 @@ class MeasuringWorker:
     def __init__(self, bundle: Bundle) -> None:
         self._bundle = bundle
         self._control = Control()
-        self._control.serve = self._step
+        self._control.serve, self._control.spare = self._step, self._spare
         self._work = Work(self._hear, self._control)
-        self._queue: queue.SimpleQueue[Order] = queue.SimpleQueue()
+        # None: there is something to answer.
+        self._queue: queue.SimpleQueue[Order | None] = queue.SimpleQueue()
         self._given_up: set[int] = set()
+        # What is asked beside the trials, and who answers it.
+        self._asked: dict[int, Question] = {}
+        self._new: dict[Answering, Question] = {}
+        self._answers: dict[int, Answers] = {}
+        self._bench: Workbench | None = None
+        self._burden = Burden()
         self._keys: dict[Job, int] = {}
         # What is told next, by the measuring thread and by loggers.
         self._turn = threading.Lock()
@@ -53,6 +76,8 @@ class MeasuringWorker:
         self._state, self._reason, self._device = LOADING, "", ""
         self._found: list[Found] = []
         self._events: list[Event] = []
+        self._said: list[Said] = []
+        self._answered: list[int] = []
         self._lines: list[str] = []
         self._steps = 0
         self._pool: FastPool | None = None
@@ -63,14 +88,24 @@ class MeasuringWorker:
         self._given_up.update(orders.given_up)
         for order in orders.jobs:
             self._queue.put(order)
+        for question in orders.questions:
+            self._asked[question.key] = self._new[question.asked] = question
+            # It wakes a worker that is paused, and knows which edit that is to be tried is the latest.
+            self._control.send(question.asked)
+            self._queue.put(None)
+        for key in orders.withdrawn:
+            if withdrawn := self._asked.get(key):
+                self._control.cancel(withdrawn.asked)
         (self._control.pause if orders.paused else self._control.resume)()
         self._news.wait(_WAIT)
-        memory = memory_in_use()
+        memory, burden = memory_in_use(), self._burden.now()
         with self._turn:
             self._news.clear()
             found, self._found = self._found, []
             events, self._events = self._events, []
             lines, self._lines = self._lines, []
+            said, self._said = self._said, []
+            answered, self._answered = self._answered, []
             return News(
                 state=self._state,
                 reason=self._reason,
@@ -84,6 +119,10 @@ class MeasuringWorker:
                 tokens=sum(self._pool.tokens.values()) if self._pool else 0,
                 used=memory.used,
                 total=memory.total,
+                load=burden.load,
+                temperature=burden.temperature,
+                said=said,
+                answered=answered,
             )
 
     # The measuring thread
@@ -92,7 +131,7 @@ class MeasuringWorker:
         with self._output_told():
             try:
                 with scratch_folder() as folder:
-                    bench = open_workbench(self._bundle.unpack(folder), self._work)
+                    self._bench = bench = open_workbench(self._bundle.unpack(folder), self._work)
                     pool = bench.baseline.pool
                     self._pool = pool if isinstance(pool, FastPool) else None
                     self._device = str(bench.model.device)
@@ -109,12 +148,21 @@ class MeasuringWorker:
         pool = bench.baseline.pool
         while True:
             while not self._keys or not self._queue.empty():
-                self._take_in(self._queue.get(), bench)
+                # Between trials nobody else takes answers further.
+                more = not self._keys and self._answer()
+                if (order := self._next_order(wait=not more)) is not None:
+                    self._take_in(order, bench)
             if ended := pool.work_on(lambda: not self._queue.empty()):
                 if ended.whole:
                     with failures_of(ended):
                         bench.baseline.add_checked(ended)
                 self._tell(self._keys.pop(ended), ended)
+
+    def _next_order(self, wait: bool) -> Order | None:
+        try:
+            return self._queue.get(block=wait)
+        except queue.Empty:
+            return None
 
     def _take_in(self, order: Order, bench: Workbench) -> None:
         job = Job(order.number, {}, 0)
@@ -140,7 +188,45 @@ class MeasuringWorker:
 
     def _step(self) -> bool:
         self._steps += 1
-        return False
+        # Before there is a model nothing is answered.
+        return self._bench is not None and self._answer()
+
+    # What is asked beside the trials
+
+    def _answer(self) -> bool:
+        """Take each answer a step further. Returns whether there is more of it."""
+        bench = self._bench
+        assert bench
+        while command := self._control.next_command():
+            assert isinstance(command, Answering)
+            question = self._new.pop(command)
+            put_files(bench.run.folder, question.files)
+            state = RunState(trials={number: TrialRecord(number, edit) for number, edit in question.trials.items()})
+            work = Work(partial(self._hear_answer, question.key), self._control)
+            answers = self._answers[question.key] = Answers(lambda: answer_by(bench), state, self._control, work)
+            answers.ask(question.asked)
+        for key, answers in list(self._answers.items()):
+            if not answers.turn():
+                del self._answers[key], self._asked[key]
+                with self._turn:
+                    self._answered.append(key)
+                self._news.set()
+        return bool(self._answers)
+
+    def _spare(self) -> bool:
+        # Each is asked.
+        return sum(answers.spare() for answers in self._answers.values()) > 0
+
+    def _hear_answer(self, key: int, event: Event) -> None:
+        files = {}
+        if isinstance(event, FullAnswersFound) and self._bench:
+            folder = self._bench.run.folder
+            path = folder.full_answers(event.trial, event.harmless)
+            if path.is_file():
+                files[path.relative_to(folder.path).as_posix()] = path.read_bytes()
+        with self._turn:
+            self._said.append(Said(key, event, files))
+        self._news.set()
 
     def _hear(self, event: Event) -> None:
         self._steps += 1

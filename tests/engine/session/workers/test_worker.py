@@ -8,12 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from heretic_tui.commands import Chat, FullAnswers, Sampling
 from heretic_tui.engine.measuring.job import Job
-from heretic_tui.engine.measuring.orders import FAILED, LOADING, READY, REFUSES, News, Order, Orders
+from heretic_tui.engine.measuring.orders import (
+    FAILED,
+    LOADING,
+    READY,
+    REFUSES,
+    News,
+    Order,
+    Orders,
+    Question,
+    Said,
+)
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.engine.session.workers.bundle import Bundle
 from heretic_tui.engine.session.workers.worker import MeasuringWorker
-from heretic_tui.events import Measured, Notice, PhaseStarted
+from heretic_tui.events import ChatEnded, ChatStarted, FullAnswersFound, Measured, Notice, PhaseStarted
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.settings.sources import load_settings
 
@@ -88,6 +99,45 @@ def test_other_files_of_the_model_are_refused(bench: Workbench) -> None:
     other = replace(bundle, record=replace(bundle.record, identity={**bundle.record.identity, "model": "another"}))
     news = list(until(MeasuringWorker(other), REFUSES))[-1]
     assert news.reason.endswith("are others than those that the run began with: copy them there")
+
+
+def test_another_version_of_this_program_is_refused(bench: Workbench) -> None:
+    news = list(until(MeasuringWorker(replace(Bundle.of(bench.run), version="0.0")), REFUSES))[-1]
+    assert "and that of the run 0.0: install the same there" in news.reason
+
+
+def test_a_chat_is_answered_beside_the_trials_and_while_they_are_paused(bench: Workbench) -> None:
+    worker = MeasuringWorker(Bundle.of(bench.run))
+    chat = Chat(5, 3, (("user", "Hello"),), "", Sampling(max_tokens=4))
+    full = FullAnswers(6, (3,), (0, 1), limit=3)
+    asked = [Question(8, chat, {3: EDIT}), Question(9, full, {3: EDIT})]
+    worker.exchange(Orders([order(1, EDIT)], paused=True, questions=asked))
+    said: list[Said] = []
+    answered: list[int] = []
+    for _ in range(300):
+        news = worker.exchange(Orders(paused=True))
+        assert not news.found
+        said += news.said
+        answered += news.answered
+        if len(answered) == 2:
+            break
+    assert sorted(answered) == [8, 9]
+    events = [each.event for each in said if each.key == 8]
+    assert isinstance(events[0], ChatStarted)
+    assert events[0].trial == 3
+    assert [event.reason for event in events if isinstance(event, ChatEnded)] in (["end"], ["length"])
+    last = [each for each in said if each.key == 9][-1]
+    assert isinstance(last.event, FullAnswersFound)
+    assert (last.event.prompts, last.event.ended) == ([0, 1], True)
+    assert list(last.files) == ["responses/full-0003.json"]
+    assert [found.key for one in until(worker, READY, found=1) for found in one.found] == [1]
+
+
+def test_a_question_that_is_withdrawn_ends(bench: Workbench) -> None:
+    worker = MeasuringWorker(Bundle.of(bench.run))
+    chat = Chat(5, None, (("user", "Hello"),), "", Sampling(max_tokens=100_000))
+    worker.exchange(Orders(questions=[Question(8, chat)], withdrawn=[8]))
+    assert any(8 in worker.exchange(Orders()).answered for _ in range(300))
 
 
 def test_what_has_changed_on_its_way_is_refused(bench: Workbench) -> None:
