@@ -17,6 +17,8 @@ from heretic_tui.verdict import Verdict
 PHASES = ("load", "batch size", "response prefix", "baseline", "residuals", "directions", "search", "layers", "ready")
 # In the order in which they are taken. Where the files cannot be measured two are left out; the last is asked for.
 EXPORT_STEPS = ("edit", "write", "describe", "load", "measure", "upload")
+# Directions of a layer: more than any run has.
+_HIGHEST_RANK = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -217,7 +219,11 @@ class DirectionsFound(Event):
     left_alone: list[int] = field(default_factory=list)
 
     def problem(self) -> str | None:
-        return None if len(self.layers) >= 2 else "'layers' are too few"
+        if len(self.layers) < 2:
+            return "'layers' are too few"
+        if all(0 < rank <= _HIGHEST_RANK for rank in (self.rank, *self.ranks.values())):
+            return None
+        return "'rank' or 'ranks' hold what is no number of directions"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -247,8 +247,9 @@ def _check_bounds(record: ExportRecord) -> None:
             raise Misfit(record.identity.get(place), f"identity.{place}", missing=place not in record.identity)
     if not isinstance(record.identity.get("settings"), dict):
         raise Misfit(record.identity.get("settings"), "identity.settings", missing="settings" not in record.identity)
-    if not 1 <= record.batch_size <= 100_000:
-        raise Misfit(record.batch_size, "batch_size")
+    for name, size in (("batch_size", record.batch_size), ("rank", record.rank)):
+        if not 1 <= size <= 100_000:
+            raise Misfit(size, name)
     counts = {
         "seed": record.seed,
         "base.prompts": record.base.prompts,

@@ -189,6 +189,8 @@ WRONG: list[tuple[dict[str, object], str]] = [
         "'par",
     ),
     ({"type": "directions_found", "layers": [{"cosine": 1.0}]}, "has no 'layers[0].good_norm'"),
+    ({**fake_run.directions().to_json(), "ranks": {"clusters": 10**9}}, "hold what is no number of directions"),
+    ({**fake_run.directions().to_json(), "rank": 0}, "hold what is no number of directions"),
     ({"type": "layers_analysed", "layers": []}, "'layers' are empty"),
     ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": "high"}]}, "'layers[0].auc'"),
     ({"type": "layers_analysed", "layers": [{"index": 0, "layer": None, "auc": 1}]}, "no 'layers[0].auc_low'"),

@@ -83,7 +83,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
                 work.note(differences[-1], "warning")
             if written.rank != record.rank:
                 had = counted(record.rank, "direction")
-                differences.append(f"each layer had {had}, and has {written.rank} now")
+                differences.append(f"an edit took {had} out of each layer, and takes {written.rank} out now")
                 work.note(differences[-1], "warning")
             hashes = file_hashes(beside, work)
             # The record describes these files too, with its figures; only hashes and versions are of this build.
@@ -94,6 +94,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
                 **sources,
                 files=hashes,
                 versions=versions(inputs.settings.quantization),
+                rank=written.rank,
                 streamed=written.streamed,
                 not_streamed=written.not_streamed,
                 written_as=written.written_as,

@@ -7,7 +7,7 @@ from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.run_view import RunView
-from heretic_tui.tui.screens.export_text import Form
+from heretic_tui.tui.screens.export_text import Form, rank_of
 
 
 def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportRecord | None:
@@ -30,6 +30,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         dora=form.dora,
         requantized=form.requantize,
         parameters=trial.parameters.to_json() if trial.parameters else {},
+        rank=rank_of(state, trial),
         coverage=coverage,
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures if base else {}, prompts=base.prompts if base else None),

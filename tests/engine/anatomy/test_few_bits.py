@@ -23,7 +23,7 @@ from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 from tests.support import tiny_models
-from tests.support.definitions import METHODS, by_definition, unit
+from tests.support.definitions import METHODS, by_definition, orthonormal
 from tests.support.model_folders import rewrite
 
 bitsandbytes = pytest.importorskip("bitsandbytes")
@@ -98,11 +98,11 @@ def test_in_8_bits_inputs_are_still_moved_where_layers_are_spread_over_devices()
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("bias", [False, True])
-def test_an_8_bit_matrix_is_edited_as_it_computes(bias: bool, name: str) -> None:
+@pytest.mark.parametrize(("bias", "rank"), [(False, 1), (True, 1), (True, 3)])
+def test_an_8_bit_matrix_is_edited_as_it_computes(bias: bool, rank: int, name: str) -> None:
     torch.manual_seed(4)
     live = eight_bits(torch.randn(64, 128), torch.randn(64) if bias else None)
-    writer, x, v = Writer(0, "attn.o_proj", "w", live), torch.randn(5, 7, 128), unit(64)
+    writer, x, v = Writer(0, "attn.o_proj", "w", live), torch.randn(5, 7, 128), orthonormal(64, rank)
     before = live(x)
     expected = x.double() @ by_definition(writer.weight(), v, 0.8, name).T + (live.bias.double() if bias else 0)
     with torch.inference_mode(), attached((writer,), {"w": make_edit(writer.weight(), v, 0.8, edit_method(name))}):

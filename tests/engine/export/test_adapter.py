@@ -67,16 +67,17 @@ def vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(families.SIZES, "vocab_size", tiny_models.VOCABULARY)
 
 
-def exact_or_near(model: ChatModel, name: str, rank: int, folder: Path, kind: str) -> float:
-    """How far the adapter, loaded onto the model anew, is from the edited model, by what the edit changes."""
+def exact_or_near(model: ChatModel, name: str, rank: int, folder: Path, kind: str, count: int) -> float:
+    """How far the adapter of edits with so many directions of a layer, loaded onto the model anew, is from the edited
+    model, by what the edit changes."""
     anatomy, method = model.anatomy, edit_method(name)
-    edits = EditBank(anatomy.writers, directions_for(anatomy), method, 1 << 30).edits(all_layers(anatomy))
+    edits = EditBank(anatomy.writers, directions_for(anatomy, count), method, 1 << 30).edits(all_layers(anatomy))
     with attached(anatomy.writers, edits):
         expected = logits_of(model.network)
     base = logits_of(model.network)
     save_adapter(make_adapter(model, edits, method, dora=False, rank=rank), model, folder)
     loaded = PeftModel.from_pretrained(families.build(kind), folder).eval()
-    assert json.loads((folder / "adapter_config.json").read_text())["r"] == (rank if method.dora else 1)
+    assert json.loads((folder / "adapter_config.json").read_text())["r"] == (max(rank, count) if method.dora else count)
     return float((logits_of(loaded) - expected).norm() / (expected - base).norm())
 
 
@@ -84,9 +85,13 @@ def exact_or_near(model: ChatModel, name: str, rank: int, folder: Path, kind: st
 # dense matrices PEFT takes for experts.
 @pytest.mark.parametrize("kind", ["mixtral", "gpt_oss", "llama4_text", "deepseek_v3"])
 def test_fused_experts(vocabulary: None, kind: str, tmp_path: Path) -> None:
-    for name, rank, close in (("row_normalised", 3, 1e-3), ("norm_preserving", 32, 1e-3), ("norm_preserving", 3, 0.4)):
+    ways = [("row_normalised", 3, 1, 1e-3), ("norm_preserving", 32, 1, 1e-3), ("norm_preserving", 3, 1, 0.4)]
+    # Of two directions of a layer, the nearest LoRA has two ranks at least.
+    ways += [("row_normalised", 3, 2, 1e-3), ("norm_preserving", 1, 2, 0.5)]
+    for name, rank, count, close in ways:
         model = ChatModel(families.build(kind), tiny_models.tokenizer(), Work())
-        assert exact_or_near(model, name, rank, tmp_path / f"{name}-{rank}", kind) < close, (name, rank)
+        folder = tmp_path / f"{name}-{rank}-{count}"
+        assert exact_or_near(model, name, rank, folder, kind, count) < close, (name, rank, count)
     exact, near = model.anatomy.coverage("LoRA"), model.anatomy.coverage("DoRA")
     assert (exact.exact_as, near.exact_as) == ("LoRA", "")
     assert exact.rank_one == near.rank_one > 0

@@ -27,7 +27,7 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import Settings
 from tests.support import quantised
 from tests.support.exports import Heretic, logits_of, record_of, searched
-from tests.support.merges import all_layers, edit_in_memory, planned, stream, tensors_in, unlike
+from tests.support.merges import all_layers, directions_for, edit_in_memory, planned, stream, tensors_in, unlike
 from tests.support.model_folders import configure, refused, rewrite, sharded
 
 METHOD = "norm_preserving"
@@ -43,12 +43,17 @@ EDITED = ("o_proj", "down_proj")
 
 
 def exported(
-    source: Path, out: Path, dense: PreTrainedModel, requantize: bool, parameters: Parameters | None = None
+    source: Path,
+    out: Path,
+    dense: PreTrainedModel,
+    requantize: bool,
+    parameters: Parameters | None = None,
+    count: int = 1,
 ) -> tuple[StreamedMerge, Anatomy]:
-    """A merge written to `out`, with the configuration."""
+    """A merge of an edit with so many directions of a layer written to `out`, with the configuration."""
     anatomy = examine(dense)
-    chosen = parameters or all_layers(anatomy)
-    plan = planned(source, dense, anatomy, out.with_name("run"), chosen, METHOD, requantize=requantize)
+    chosen, directions = parameters or all_layers(anatomy), directions_for(anatomy, count)
+    plan = planned(source, dense, anatomy, out.with_name("run"), chosen, METHOD, directions, requantize)
     stream(plan, out)
     network = build_empty(load_config(Settings(model=str(source))), False)
     text = (source / "config.json").read_text()
@@ -56,9 +61,9 @@ def exported(
     return plan, anatomy
 
 
-def numbers_after(dense: PreTrainedModel, anatomy: Anatomy, place: Path) -> dict[str, Tensor]:
+def numbers_after(dense: PreTrainedModel, anatomy: Anatomy, place: Path, count: int = 1) -> dict[str, Tensor]:
     """The tensors of the unquantised model in memory, when it has been edited there, by their names in files."""
-    edit_in_memory(anatomy, all_layers(anatomy), METHOD)
+    edit_in_memory(anatomy, all_layers(anatomy), METHOD, count)
     dense.save_pretrained(place)
     return tensors_in(place)
 
@@ -95,6 +100,16 @@ def test_what_is_edited_is_in_16_bits_as_the_dequantised_model_gives_it(what: st
     if what != "ragged blocks":
         # (transformers takes blocks at the edges for as large as the others.)
         assert torch.equal(logits_of(AutoModelForCausalLM.from_pretrained(out)), logits_of(dense))
+
+
+@pytest.mark.parametrize("what", ["blocks", "experts", "mxfp4"])
+def test_it_is_so_with_several_directions_of_a_layer(what: str, tmp_path: Path) -> None:
+    _, make = SOURCES[what]
+    source, out = make(tmp_path / "source"), tmp_path / "out"
+    dense = quantised.dense_folder(source, tmp_path / "dense")
+    _, anatomy = exported(source, out, dense, requantize=False, count=3)
+    assert unlike(quantised.numbers_in(out), numbers_after(dense, anatomy, tmp_path / "whole", 3)) == []
+    assert unlike(tensors_in(out), tensors_in(source)) or what == "mxfp4"
 
 
 def bits(tensor: Tensor) -> Tensor:

@@ -57,7 +57,7 @@ def test_it_is_what_the_model_in_memory_gives(kind: str, method: str, tmp_path: 
     assert len(list(source.glob("*.safetensors"))) > 1
 
 
-@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss"])
+@pytest.mark.parametrize("kind", ["gemma2", "gpt_oss", "qwen3_moe"])
 def test_it_is_so_with_several_directions_of_a_layer(kind: str, tmp_path: Path) -> None:
     source, out, whole = tmp_path / "source", tmp_path / "out", tmp_path / "whole"
     network = saved(kind, source)

@@ -16,6 +16,7 @@ from textual.widgets import Input
 from heretic_tui import events as ev
 from heretic_tui.commands import Export
 from heretic_tui.figures import figures_of_before
+from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.annotations import Mark, Note
 from heretic_tui.run.card_text import END, read_card_text
 from heretic_tui.run.folder import RunFolder
@@ -315,6 +316,27 @@ def test_the_forms_are_those_that_the_model_can_be_written_in(
     assert merged.size == 538_060_032
     state.model = replace(state.model, stored_bytes=269_030_016) if state.model else None
     assert forms(state)[0].size == 269_030_016, "what is written is as large as the files that it is made from"
+
+
+def test_adapters_have_the_rank_of_the_trial_in_view() -> None:
+    state = RunState.replay(fake_run.story(trials=2, running=False))
+    assert state.coverage is not None
+    assert state.directions is not None
+    state.directions = replace(state.directions, rank=5, method="clusters", ranks={"clusters": 5, "leace": 1})
+    kernels = {"attn.o_proj": Kernel(1.0, 1.0, 0.5, 9.0)}
+    ranks = []
+    for exact_as in ("LoRA", "DoRA", ""):
+        state.coverage = replace(state.coverage, exact_as=exact_as, rank_one=900)
+        for method in (None, "clusters", "leace"):
+            trial = replace(state.trials[1], parameters=Parameters(None, kernels, method))
+            _, adapter, *dora = forms(state, trial)
+            rank = int(adapter.title.rpartition(" ")[2])
+            assert adapter.size == 900 * rank * 4, "numbers of float32"
+            assert (adapter.approximate is None) == (exact_as == "LoRA")
+            assert [form.name for form in dora] == (["dora"] if exact_as == "DoRA" else [])
+            ranks.append(rank)
+    # An edit of rank 1 comes near with the rank that is set.
+    assert ranks == [5, 5, 1, 5, 5, 3, 5, 5, 3]
 
 
 def test_what_is_quantised_can_be_quantised_again(tmp_path: Path, folder: Path) -> None:
