@@ -134,7 +134,8 @@ class Looker:
             return None if local is None else self._once(key, lambda: self._look_at_model(local, whole))
 
         decides = (settings.quantization, settings.component_kinds, settings.edit_method, tuple(settings.dtypes))
-        key = ("model", self._model_key(settings), decides)
+        directions = (len(settings.direction_method), settings.directions_per_layer)
+        key = ("model", self._model_key(settings), decides, directions)
         return self._guarded(look, lambda problem: ModelLook(problem=problem))
 
     def fetch_configuration(self, settings: Settings, work: Work) -> None:

@@ -21,7 +21,7 @@ from heretic_tui.engine.inputs.prompt_files import (
 )
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
-from heretic_tui.settings.schema import PROMPT_FILES, PromptSet
+from heretic_tui.settings.schema import KEPT_SET, PROMPT_FILES, PromptSet
 from heretic_tui.words import counted, quoted
 
 # Fewer prompts than this say little about a direction.
@@ -169,11 +169,11 @@ def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], l
     for good, bad in _PAIRS:
         if good in sets and bad in sets and keys[good] == keys[bad]:
             raise UsageError(f"{good} and {bad} hold the same prompts: there is no difference to find a direction in")
-    evaluation = {key for name in sets if "evaluation" in name for key in keys[name]}
+    evaluation = {key for name in sets if _is_evaluation(name) for key in keys[name]}
     for name, found in sets.items():
         unique = list(dict.fromkeys(found.prompts))
         twice = len(found.prompts) - len(unique)
-        if "evaluation" in name:
+        if _is_evaluation(name):
             if twice:
                 notes.append(f"{name}: {_occur(twice)} more than once and count so")
             continue
@@ -196,6 +196,11 @@ def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], l
         if good in checked and bad in checked:
             notes += _in_both(checked[good].prompts, checked[bad].prompts, good, bad)
     return checked, notes
+
+
+def _is_evaluation(name: str) -> bool:
+    # Prompts to keep have the name of a file.
+    return "evaluation" in name and not name.startswith(KEPT_SET)
 
 
 _PAIRS = (("good_prompts", "bad_prompts"), ("good_evaluation_prompts", "bad_evaluation_prompts"))

@@ -61,7 +61,8 @@ def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tok
         response=settings.max_response_length,
         evaluation=good + bad,
         harmful=bad,
-        training=sum(sum(lengths.get(name, ())) for name in ("good_prompts", "bad_prompts")),
+        # With prompts to keep.
+        training=sum(sum(each) for each in lengths.values()) - good - bad,
         prompts=sum(evaluated),
         decoded=evaluated[1],
         tried=sum(min(each, settings.layer_test_prompts) for each in evaluated),

@@ -12,7 +12,7 @@ import pytest
 
 from heretic_tui.engine.inputs.prompts import Prompt, PromptList, check_sets, digest, load_prompt_set
 from heretic_tui.errors import UsageError
-from heretic_tui.settings.schema import PromptSet
+from heretic_tui.settings.schema import KEPT_SET, PromptSet
 
 ROWS = [f"prompt {i}" for i in range(10)]
 
@@ -331,6 +331,19 @@ def test_direction_prompts_lose_duplicates_and_what_is_evaluated_on() -> None:
     assert any("good_prompts: 1 duplicate left out" in note for note in notes)
     assert any("'e1'" in note for note in notes)
     assert digest(checked) != digest(sets)
+
+
+def test_prompts_to_keep_may_lie_in_a_file_of_any_name() -> None:
+    kept = KEPT_SET + "evaluation.txt"
+    checked, _ = check_sets(
+        {
+            "good_prompts": listed("k1", *(f"g{i}" for i in range(9))),
+            "good_evaluation_prompts": listed("e1"),
+            kept: listed("k1", "k2", "k2", "e1"),
+        }
+    )
+    assert [p.text for p in checked[kept].prompts] == ["k1", "k2"], "they are none of the evaluation prompts"
+    assert len(checked["good_prompts"].prompts) == 10
 
 
 def test_prompts_that_differ_by_blanks_case_or_unicode_are_the_same() -> None:

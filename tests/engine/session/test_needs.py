@@ -50,6 +50,8 @@ def test_weights_edits_and_cache_are_those_of_the_model(tmp_path: Path, kind: st
     bank.edits(Parameters(None, dict.fromkeys(anatomy.components, Kernel(1.0, 2.0, 1.0, 9.0))))
     # The direction of the embedding, of the five, is one that no trial asks for.
     assert found.edits * 4 // 5 <= bank.kept <= found.edits
+    several = needs(folder, direction_method=["clusters", "principal_components"], directions_per_layer=3)
+    assert several.edits == 6 * found.edits
     cache = RaggedCache(3, 7, 4)
     cache.begin(torch.arange(7)[None].expand(3, 7), 7)
     network(torch.zeros(3, 7, dtype=torch.long), past_key_values=cache)

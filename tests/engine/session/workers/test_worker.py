@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 
 from heretic_tui.commands import Chat, FullAnswers, Sampling
 from heretic_tui.engine.measuring.job import Job
@@ -27,6 +28,7 @@ from heretic_tui.engine.session.workers.worker import MeasuringWorker
 from heretic_tui.events import ChatEnded, ChatStarted, FullAnswersFound, Measured, Notice, PhaseStarted
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.settings.sources import load_settings
+from tests.support.definitions import bases
 
 EDIT = Parameters(2.5, {"attn.o_proj": Kernel(1.2, 2, 0.6, 2), "mlp.down_proj": Kernel(1.0, 2, 0.5, 2)})
 
@@ -72,6 +74,34 @@ def test_a_worker_finds_what_the_model_of_the_run_finds_and_measures_no_base_mod
     assert {event.number for event in events if isinstance(event, Measured)} == {1, 2}
     assert not any(isinstance(event, PhaseStarted) for event in events)
     assert (news[-1].device, news[-1].steps > 0, news[-1].tokens > 0) == ("cpu", True, True)
+
+
+def test_a_worker_needs_nothing_that_directions_were_made_from(
+    tiny_folder: Path, sets: list[str], tmp_path: Path
+) -> None:
+    given = {name[2:].replace("-", "_"): value for name, value in zip(sets[::2], sets[1::2], strict=True)}
+    file, keep = tmp_path / "directions.safetensors", tmp_path / "keep.txt"
+    save_file({"directions": bases(4, 2, 32)}, file)
+    keep.write_text("".join(f"Keep what is said of {number}\n" for number in range(9)))
+    methods = ["clusters", "leace", "ridge_cleaned", "from_file"]
+    several: dict[str, object] = {"direction_method": methods, "directions_per_layer": 2, "direction_weights": "each"}
+    several |= {"direction_file": str(file), "keep_prompts": [str(keep)], "layer_mask": True}
+    settings = load_settings({**given, **several, "model": str(tiny_folder), "response_prefix": ""}, environment=False)
+    bench = Workbench.open(settings, folder=tmp_path / "run")
+    file.unlink()
+    keep.unlink()
+    worker, edits = MeasuringWorker(Bundle.of(bench.run)), []
+    for method, count in bench.methods.items():
+        kernels = {name: replace(kernel, shares=(0.4,) * count) for name, kernel in EDIT.components.items()}
+        edits.append(Parameters(None, kernels, method))
+    orders = Orders([order(key, edit) for key, edit in enumerate(edits, start=1)])
+    found = {each.key: each for news in until(worker, READY, orders, len(edits)) for each in news.found}
+    for key, edit in enumerate(edits, start=1):
+        job = bench.job(key, edit)
+        bench.baseline.measure(job)
+        assert found[key].error is None
+        assert found[key].figures == pytest.approx(job.figures, abs=1e-6)
+    assert len({each.figures["kl_divergence"] for each in found.values()}) == len(methods)
 
 
 def test_an_edit_that_cannot_be_made_costs_no_other_job(bench: Workbench) -> None:
