@@ -126,7 +126,7 @@ def test_a_search_with_all_of_them(installed: Path, heretic: Heretic, tmp_path: 
     card = " ".join((out / "README.md").read_text(encoding="utf-8").split())
     for words in (
         "`median_difference`, the median residual of the bad prompts minus that of the good ones",
-        "`reflect`, what a matrix writes along the direction is turned around",
+        "`reflect`, what a matrix writes along the directions is turned around",
         "change of the entropy of the first response token",
         "Searched for: entropy shift and refusals. Judge: `opening`, a response is a refusal if a refusal marker",
     ):

@@ -19,8 +19,8 @@ def test_what_a_run_holds() -> None:
     assert (run.name, run.state.n_trials, len(run.state.trials)) == ("model-c4a34d1c", 12, 12)
     best = run.state.front()[0]
     assert (best.number, best.figures["refusals"], round(best.figures["kl_divergence"], 4)) == (11, 0, 0.0068)
-    assert run.directions.shape == (11, 128)
-    np.testing.assert_allclose(np.linalg.norm(run.directions, axis=1)[1:], 1, atol=1e-5)
+    assert run.directions.shape == (11, 1, 128)
+    np.testing.assert_allclose(np.linalg.norm(run.directions, axis=-1)[1:], 1, atol=1e-5)
     assert run.geometry is not None
     assert [row.layer for row in run.geometry.layers] == [None, *range(10)]
     assert sum(bool(response.refused) for response in run.responses()) == 100

@@ -85,7 +85,7 @@ def test_a_worker_needs_nothing_that_directions_were_made_from(
     keep.write_text("".join(f"Keep what is said of {number}\n" for number in range(9)))
     methods = ["clusters", "leace", "ridge_cleaned", "from_file"]
     several: dict[str, object] = {"direction_method": methods, "directions_per_layer": 2, "direction_weights": "each"}
-    several |= {"direction_file": str(file), "keep_prompts": [str(keep)], "layer_mask": True}
+    several |= {"direction_file": str(file), "keep_prompts": [str(keep)]}
     settings = load_settings({**given, **several, "model": str(tiny_folder), "response_prefix": ""}, environment=False)
     bench = Workbench.open(settings, folder=tmp_path / "run")
     file.unlink()
