@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from heretic_tui.bounds import HERETIC_1, WIDE, Bounds
 from heretic_tui.parameters import Kernel, Parameters
@@ -31,7 +32,7 @@ def ranges(bounds: Bounds) -> dict[str, tuple[float, float]]:
     return found
 
 
-def edit(index: float | None = None, mlp: Kernel = MIDDLE, **attention: float) -> Parameters:
+def edit(index: float | None = None, mlp: Kernel = MIDDLE, **attention: Any) -> Parameters:
     return Parameters(index, {ATTENTION: replace(MIDDLE, **attention), MLP: mlp})
 
 

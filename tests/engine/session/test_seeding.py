@@ -61,7 +61,7 @@ def test_an_edit_outside_is_moved_to_the_nearest_point_and_said_to_be() -> None:
 
 def test_components_have_to_be_the_models() -> None:
     with pytest.raises(UsageError, match=r"no component 'moe.experts' \(it has attn.o_proj, mlp.down_proj\)"):
-        fitted(seed(attention=KERNEL, **{"moe.experts": KERNEL}), SPACE, DEPTH)
+        fitted(seed(None, None, attention=KERNEL, **{"moe.experts": KERNEL}), SPACE, DEPTH)
     with pytest.raises(UsageError, match=r"says nothing of attn\.o_proj"):
         fitted(seed(mlp=KERNEL), SPACE, DEPTH)
     # Where the space lets it be, what is not named is not edited.
