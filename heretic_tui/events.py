@@ -294,16 +294,19 @@ class AnalysisEnded(Event):
 class SpaceKnown(Event):
     """The bounds of what is searched, lowest and highest, by name: `direction_index`, and of each component what its
     name and a dot stand before: `max_weight`, `max_weight_position`, `min_weight` (as a share of the former) and
-    `min_weight_distance`. A trial that is chosen by hand lies within them."""
+    `min_weight_distance`. A trial that is chosen by hand lies within them. `named`: what each of the bounds is called
+    in the settings (bounds.py; none in journals of older versions)."""
 
     type = "space_known"
     ranges: dict[str, tuple[float, float]]
+    named: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialStarted(Event):
     """`sampled` is what the parameters were made of, as the sampler drew it (none in journals of older versions).
-    `parameters` are None where a journal does not tell them. `by_hand`: chosen by a person, not by the search."""
+    `parameters` are None where a journal does not tell them. `by_hand`: chosen by a person, not by the search;
+    `origin`: what file or run such a trial is from (the setting `seed_trials`), empty where it is from none."""
 
     type = "trial_started"
     number: int
@@ -311,6 +314,7 @@ class TrialStarted(Event):
     attempt: int = 1
     sampled: dict[str, float | str] = field(default_factory=dict)
     by_hand: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

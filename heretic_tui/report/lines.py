@@ -8,10 +8,12 @@ from typing import TypeAlias
 from heretic_tui import events as ev
 from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.report.bounds import pressed_lines
 from heretic_tui.report.finding import finding
 from heretic_tui.report.plan import compared_words
+from heretic_tui.run.pressed import pressed_in
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
-from heretic_tui.words import counted, done_of, duration, of_trial, quantity
+from heretic_tui.words import counted, done_of, duration, of_trial, plain, quantity
 
 # A label, empty where a line goes on with the one before; and the text.
 Line: TypeAlias = tuple[str, str]
@@ -109,6 +111,9 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
                 head, *lines = front_table(front, state.figures)
                 yield "front", head
                 yield from (("", line) for line in lines)
+            if event.outcome == "done" and state.opened:
+                for place, line in enumerate(pressed_lines(pressed_in(state), state.opened.settings)):
+                    yield "" if place else "bounds", line
             said = {"done": "done", "interrupted": "stopped; run the same command to continue"}
             yield "run", said.get(event.outcome, f"{event.outcome}: {event.reason}")
 
@@ -147,7 +152,8 @@ def _trial(event: ev.TrialFinished, state: RunState) -> str:
     trial = state.trials[event.number]
     shown = worth_showing(state.figures, [trial.figures, trial.at_least])
     figures = "  ".join(_figure(trial, figure) for figure in shown)
-    mark = "front" if state.on_front(event.number) else "by hand" if trial.by_hand else ""
+    chosen = "seed" if trial.origin else "by hand" if trial.by_hand else ""
+    mark = "front" if state.on_front(event.number) else chosen
     mark = "screened" if event.state == "screened" else mark
     left = state.seconds_left()
     rest = f"  {duration(left)} left" if left else ""
@@ -180,7 +186,8 @@ def error_text(figure: Figure, error: float) -> str:
 
 
 def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list[str]:
-    """Lines with number, figures and direction of each trial, and what found it where a run has several methods."""
+    """Lines with number, figures and direction of each trial, what found it where a run has several methods, and what
+    it is from where the search did not draw it."""
     shown = in_tables(worth_showing(figures, [trial.figures for trial in front]))
     widths = [max(8, figure.width) for figure in shown]
 
@@ -191,9 +198,14 @@ def front_table(front: Sequence[TrialRecord], figures: Sequence[Figure]) -> list
     lines = [line("trial", (figure.short for figure in shown), "direction")]
     for trial in front:
         cells = (figure.text(trial.figures.get(figure.key), trial.prompts) for figure in shown)
-        words = filter(None, (direction_cell(trial.parameters), method_cell(trial.parameters)))
+        words = filter(None, (direction_cell(trial.parameters), method_cell(trial.parameters), origin_words(trial)))
         lines.append(line(trial.number, cells, ", ".join(words)))
     return lines
+
+
+def origin_words(trial: TrialRecord) -> str:
+    """What file or run a trial is from, if it is from any."""
+    return f"from {plain(trial.origin)}" if trial.origin else ""
 
 
 def figures_sentence(trial: TrialRecord, figures: Sequence[Figure]) -> str:

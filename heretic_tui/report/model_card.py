@@ -10,6 +10,8 @@ from pathlib import Path
 import yaml
 
 from heretic_tui import __version__
+from heretic_tui.bounds import space_words
+from heretic_tui.errors import UsageError
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
@@ -121,8 +123,9 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         ),
         "",
         f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
-        f"{'This trial was chosen by hand, not by the search. ' if record.trial.by_hand else ''}"
-        f"Judge: {_method(JUDGES, str(settings['judge']))}.",
+        f"{_chosen(record)}"
+        f"Judge: {_method(JUDGES, str(settings['judge']))}. "
+        f"Search space: {_words(_space(settings))}.",
         "",
         *_searched(record),
         "Prompts: " + "; ".join(f"{words} {_code(_source(settings[key]))}" for key, words in _SETS.items()) + ".",
@@ -131,6 +134,21 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         "",
     ]
     return "\n".join(lines)
+
+
+def _space(settings: Mapping[str, object]) -> str:
+    try:
+        return space_words(settings)
+    except UsageError as error:
+        # Of a newer version.
+        return str(error)
+
+
+def _chosen(record: ExportRecord) -> str:
+    """Where the trial is not from the search, with a blank behind."""
+    if record.trial.origin:
+        return f"This trial was not drawn by the search, but given to it ({_words(record.trial.origin)}). "
+    return "This trial was chosen by hand, not by the search. " if record.trial.by_hand else ""
 
 
 def _searched(record: ExportRecord) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
-from heretic_tui.report.lines import direction_cell, error_text, method_cell, shares_words
+from heretic_tui.report.bounds import pressed_lines
+from heretic_tui.report.lines import direction_cell, error_text, method_cell, origin_words, shares_words
 from heretic_tui.report.plan import compared_words
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.exports import ExportFigures
@@ -116,6 +117,7 @@ def details_text(shown: RunDetails) -> list[str]:
         *_estimates(shown),
         f"base    {', '.join(said) or 'measured'}" if base else "base    not measured yet",
         *([f"took    {words}"] if (words := compared_words(shown.plan)) else []),
+        *([f"space   {shown.space}"] if shown.space else []),
         "",
         f"front   {'trial':>5}  {heads}  direction    component: peak at layer, floor at distance",
     ]
@@ -128,9 +130,14 @@ def details_text(shown: RunDetails) -> list[str]:
         texts = (counted_text(trial, figure, prompts) for figure in figures)
         cells = "  ".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
         method = f"{words}, " if (words := method_cell(trial.parameters)) else ""
-        lines.append(f"        {trial.number:>5}  {cells}  {direction_cell(trial.parameters):11}  {method}{kernels}")
+        origin = f" ({words})" if (words := origin_words(trial)) else ""
+        lines.append(
+            f"        {trial.number:>5}  {cells}  {direction_cell(trial.parameters):11}  {method}{kernels}{origin}"
+        )
     if not front:
         lines.append("        no complete trial yet")
+    if pressed := pressed_lines(shown.pressed, shown.settings or {}):
+        lines += ["", f"bounds  {pressed[0]}", *(f"        {line}" for line in pressed[1:])]
     lines += _yours(shown)
     if shown.review.subjects:
         lines += ["", "review", *(f"  {line}" if line else "" for line in review_lines(shown.review))]

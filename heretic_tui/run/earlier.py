@@ -151,7 +151,8 @@ def run_alike(runs_dir: Path, identity: Mapping[str, object], but: Collection[st
 def _without(identity: Mapping[str, object], but: Collection[str]) -> dict[str, object]:
     settings = identity.get("settings")
     known = settings if isinstance(settings, Mapping) else {}
-    return {**identity, "settings": {name: value for name, value in known.items() if name not in but}}
+    others = {name: value for name, value in identity.items() if name not in but}
+    return {**others, "settings": {name: value for name, value in known.items() if name not in but}}
 
 
 def _latest_first(runs_dir: Path) -> list[RunFolder]:

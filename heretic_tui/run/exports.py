@@ -43,10 +43,11 @@ class MeasuredFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialFigures(MeasuredFigures):
-    """Those of a trial; `by_hand`: a person chose it, not the search."""
+    """Those of a trial; `by_hand`: a person chose it, not the search; `origin`: from what file or run."""
 
     number: int
     by_hand: bool = False
+    origin: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

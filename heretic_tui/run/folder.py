@@ -58,6 +58,11 @@ class RunFolder:
         return self.path / "directions.safetensors"
 
     @property
+    def seed_trials(self) -> Path:
+        """Trials that the search begins with, as they were read when the run began."""
+        return self.path / "seed_trials.json"
+
+    @property
     def writers(self) -> Path:
         """Names of the matrices that can be edited, and the gains of the norms behind them."""
         return self.path / "writers.safetensors"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from heretic_tui.bounds import space_words
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.events import BaselineMeasured, Compared
 from heretic_tui.figures import REFUSALS, Figure
@@ -15,6 +16,7 @@ from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
 from heretic_tui.run.plan import plan_of
+from heretic_tui.run.pressed import Pressed, pressed_in
 from heretic_tui.run.review_rulings import people_review
 from heretic_tui.run.reviews import Review
 from heretic_tui.run.state import Correction, RunState, TrialRecord
@@ -83,6 +85,8 @@ class RunDetails:
         base_correction: how their verdicts changed the figures of the base model; None where they did not.
         review: what reviews of its finalists found.
         plan: what was planned beside what came of it; empty for runs of versions that made no plan.
+        space: what is searched, in words.
+        pressed: the bounds of that which trials on the front press against.
     """
 
     run: str
@@ -97,6 +101,8 @@ class RunDetails:
     base_correction: Correction | None
     review: Review
     plan: tuple[Compared, ...] = ()
+    space: str = ""
+    pressed: tuple[Pressed, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """What `show --json` promises."""
@@ -119,6 +125,7 @@ class RunDetails:
                     "looked_at": trial.looked_at,
                     "front": trial.number in self.front,
                     "by_hand": trial.by_hand,
+                    "origin": trial.origin or None,
                     "seconds": trial.seconds,
                     "direction_index": trial.parameters.direction_index if trial.parameters else None,
                     "direction_method": trial.parameters.direction_method if trial.parameters else None,
@@ -133,6 +140,8 @@ class RunDetails:
             ],
             "review": self.review.to_json(),
             "plan": [as_json(row) for row in self.plan],
+            "space": self.space,
+            "bounds": [as_json(each) for each in self.pressed],
         }
 
 
@@ -203,7 +212,17 @@ def details(folder: RunFolder) -> RunDetails:
         base_correction=state.base_correction,
         review=people_review(folder.review, names(CHECKS), annotations, state.counts_broken),
         plan=tuple(plan_of(folder)),
+        space=_space_words(record.settings),
+        pressed=pressed_in(state),
     )
+
+
+def _space_words(settings: Mapping[str, object] | None) -> str:
+    try:
+        return space_words(settings or {})
+    except UsageError as error:
+        # Of a newer version.
+        return str(error)
 
 
 def _without_passwords(settings: Mapping[str, object] | None) -> Mapping[str, object] | None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
+from heretic_tui.bounds import HERETIC_1, Bounds, recorded_bounds
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import BROKEN, REFUSALS, Figure, figures_of_before, in_tables
 from heretic_tui.parameters import Parameters
@@ -50,12 +51,12 @@ class Correction:
 class TrialRecord:
     """One trial. `figures` holds, by key, what was measured in full: of a dominated trial other figures are `at_least`
     so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
-    made of; `by_hand`: a person chose it, not the search. Where people overruled verdicts, the count of refused
-    responses is as they have it: `correction` says how it was changed, None where it was not. `so_far` is what a trial
-    in hand has: the refusals, and the responses with a verdict. A screened trial has estimates (`error`: their standard
-    errors) from the prompts that were `looked_at`; `taken_up`: decoding its verdicts has begun, now or before the run
-    was interrupted. `ended_as`: how many ends of trials the journal had with its own. `in_hand`: whether it is being
-    measured, as far as was told. `evaluated`: the bad evaluation prompts of the run."""
+    made of; `by_hand`: a person chose it, not the search; `origin`: from what file or run. Where people overruled
+    verdicts, the count of refused responses is as they have it: `correction` says how it was changed, None where it was
+    not. `so_far` is what a trial in hand has: the refusals, and the responses with a verdict. A screened trial has
+    estimates (`error`: their standard errors) from the prompts that were `looked_at`; `taken_up`: decoding its verdicts
+    has begun, now or before the run was interrupted. `ended_as`: how many ends of trials the journal had with its own.
+    `in_hand`: whether it is being measured, as far as was told. `evaluated`: the bad evaluation prompts of the run."""
 
     number: int
     parameters: Parameters | None
@@ -78,6 +79,7 @@ class TrialRecord:
     measured: dict[str, float] = field(default_factory=dict)
     sampled: dict[str, float | str] = field(default_factory=dict)
     by_hand: bool = False
+    origin: str = ""
     correction: Correction | None = None
     so_far: tuple[int, int] | None = None
     # What was measured of those that are corrected: of figures, at_least, estimate.
@@ -170,6 +172,7 @@ class RunState:
         took: what the run took beside its plan, since its search was done last.
         workers: by name, how each was told to be last; those of earlier sessions are not among them.
         ranges: the bounds of what is searched (events.py: SpaceKnown); empty until they are known.
+        named_bounds: by the same names what the settings call them.
         taken_up_after: how many ends of trials the journal had when those that were taken up last first were.
     """
 
@@ -206,6 +209,7 @@ class RunState:
     finished: int = 0
     front_moved_at: int = 0
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    named_bounds: dict[str, str] = field(default_factory=dict)
     taken_up_after: int = 0
     # When the latest trials of this session ended first, and when a pause began; seconds of pauses are left out.
     _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST_SCREENED), repr=False, compare=False)
@@ -222,6 +226,15 @@ class RunState:
     # may have become worse.
     _undecided: dict[int, TrialRecord] | None = field(default_factory=dict, repr=False, compare=False)
     _base_as_measured: dict[str, float] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def bounds(self) -> Bounds:
+        """All bounds of the search by the names that the settings have for them; those of the default where the record
+        of it is of a newer version."""
+        try:
+            return recorded_bounds(self.opened.settings if self.opened else {})
+        except UsageError:
+            return HERETIC_1
 
     def fold(self, event: ev.Event) -> None:  # noqa: PLR0912, PLR0915 - one case an event
         match event:
@@ -281,13 +294,14 @@ class RunState:
                     if each.trial in self._in_hand:
                         self._in_hand[each.trial].so_far = each.refused, each.judged
             case ev.SpaceKnown():
-                self.ranges = event.ranges
+                self.ranges, self.named_bounds = event.ranges, event.named
             case ev.TrialStarted():
                 self._forget_end(event.number)
                 self.changes.append(event.number)
                 begun = TrialRecord(
                     event.number, event.parameters, attempts=event.attempt, sampled=event.sampled, by_hand=event.by_hand
                 )
+                begun.origin = event.origin
                 begun.in_hand = True
                 begun.evaluated = self.base.prompts if self.base else None
                 self.trials[event.number] = self._in_hand[event.number] = begun

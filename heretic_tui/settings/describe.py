@@ -8,6 +8,7 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from heretic_tui.bounds import SPACES
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.plugins import names
 from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of, method_kind
@@ -19,6 +20,8 @@ _FORMS = {
     "max_shard_size": "a number and a unit, such as 5GB or 500MB",
     "runs_dir": "a folder",
     "workers": "a number up to 999, or auto",
+    "search_space": f"{', '.join(SPACES)}, or a TOML file",
+    "search_bounds": "NAME=LOW..HIGH for each bound, such as mixer_max_weight=0.5..3",
     "review_tasks": "quick, standard or the name of a task, or one of them with =ITEMS, for each",
     "review_classifier_labels": "LABEL=refused, evaded, answered or nonsense for each label",
     **dict.fromkeys(DEFAULT_SETS, "a data set or file, or a table of dataset, split, column and so on"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from heretic_tui.bounds import SPACES, range_text
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.describe import Setting, every_setting
 from heretic_tui.settings.older import with_present_names
@@ -17,6 +18,8 @@ from heretic_tui.settings.titles import title_of, value_words, whole_title
 from heretic_tui.settings.toml import toml_value
 from heretic_tui.words import without_passwords
 
+# Of settings that take a file too, the values that have a name.
+_NAMED = {"search_space": tuple(SPACES)}
 _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
@@ -27,7 +30,7 @@ class Entry:
     Attributes:
         title: what people call it.
         words, default_words: value and default where they are only looked at.
-        choices: the values that it can have; empty where it is free.
+        choices: the values that it can have; those with a name where others can be typed too; empty where it is free.
     """
 
     key: str
@@ -140,7 +143,7 @@ class SettingsForm:
                 default=text_of(built_in),
                 words=_words(setting, now),
                 default_words=_words(setting, built_in),
-                choices=setting.choices if not setting.takes_several else (),
+                choices=_NAMED.get(setting.key, setting.choices if not setting.takes_several else ()),
                 changed=now != built_in,
             )
 
@@ -229,7 +232,8 @@ def _flag(setting: Setting, value: object) -> list[str]:
         case bool():
             return [setting.flag if value else f"--no-{setting.flag.removeprefix('--')}"]
         case dict():
-            values = [f"{key}={item}" for key, item in value.items()]
+            words = {key: range_text(item) if isinstance(item, tuple) else item for key, item in value.items()}
+            values = [f"{key}={item}" for key, item in words.items()]
         case list() | tuple():
             values = ["=>".join(item) if isinstance(item, list | tuple) else str(item) for item in value]
         case None:

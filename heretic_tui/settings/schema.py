@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from heretic_tui.bounds import BOUNDS, DEFAULT_SPACE, SPACES, checked_bounds
 from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import EXPECTED_REFUSALS
@@ -212,6 +213,24 @@ class Settings(BaseModel):
     n_trials: int = _setting(200, "Search", "number of trials", ge=1, le=MOST_TRIALS)
     n_startup_trials: int = _setting(60, "Search", "random trials before TPE begins", ge=1, le=MOST_TRIALS)
     seed: int | None = _setting(None, "Search", "seed of the search; unset: drawn, and stored", ge=0, lt=2**31)
+    search_space: str = _setting(
+        DEFAULT_SPACE,
+        "Search",
+        f"bounds of what is searched: {', '.join(SPACES)}, or a TOML file with some of them (base = the space that "
+        "has the others)",
+        min_length=1,
+    )
+    search_bounds: dict[str, tuple[float, float]] = _setting(
+        dict,
+        "Search",
+        f"single bounds in place of those of the space, as NAME=LOW..HIGH: {', '.join(BOUNDS)}",
+    )
+    seed_trials: list[str] = _setting(
+        [],
+        "Search",
+        "trials that are measured first: edit files, run:NAME (the front of a run), folders or files of exports, model "
+        "cards with parameters, built-in",
+    )
     early_stop: bool = _setting(
         True, "Search", "decode a trial no further once it is certain to be dominated by another"
     )
@@ -331,7 +350,7 @@ class Settings(BaseModel):
 
     @field_validator(
         *("dtypes", "objectives", "figures", "refusal_markers", "refusal_languages", "review_checks", "review_tasks"),
-        *("direction_method", "keep_prompts"),
+        *("direction_method", "keep_prompts", "seed_trials"),
         mode="before",
     )
     @classmethod
@@ -344,14 +363,20 @@ class Settings(BaseModel):
             value = words if isinstance(words, list) else [value]
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
             # A marker may hold a comma, and so may the name of a file; other names cannot.
-            if info.field_name not in ("refusal_markers", "keep_prompts"):
+            if info.field_name not in ("refusal_markers", "keep_prompts", "seed_trials"):
                 return [word.strip() for part in value for word in part.split(",") if word.strip()]
             # Every response holds an empty one.
             if not all(part.strip() for part in value):
                 raise ValueError
         return value
 
-    @field_validator("direction_method", "keep_prompts")
+    @field_validator("search_bounds", mode="before")
+    @classmethod
+    def _bounds(cls, value: object) -> object:
+        # Its own error says which bound is wrong, and why.
+        return checked_bounds(value, "search_bounds")
+
+    @field_validator("direction_method", "keep_prompts", "seed_trials")
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
         if len(set(value)) < len(value):
@@ -443,7 +468,7 @@ class Settings(BaseModel):
 _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
     | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
-    | {"figures", "workers", "worker_gpus", "ray_address", "keep_prompts", "direction_file"}
+    | {"figures", "workers", "worker_gpus", "ray_address", "keep_prompts", "direction_file", "seed_trials"}
 )
 
 

@@ -61,7 +61,7 @@ def load_settings(
     merged: dict[str, object] = dict(base or {})
     found_here = Path(CONFIG_FILE) if environment and Path(CONFIG_FILE).is_file() else None
     file = user_path(str(config)) if config else found_here
-    layers: list[tuple[Mapping[str, object], str]] = [(_read_toml(file), str(file))] if file else []
+    layers: list[tuple[Mapping[str, object], str]] = [(read_toml(file), str(file))] if file else []
     layers += [(_read_environment(), "the environment")] if environment else []
     layers += [(given or {}, "the command line"), (settings, "the program")]
     origins: dict[str, str] = {}
@@ -122,7 +122,11 @@ def _check_names(values: Mapping[str, object], where: str, origins: Mapping[str,
                     raise UsageError(f"unknown setting {whole} in {origins.get(name, where)}{hint}")
 
 
-def _read_toml(path: Path) -> dict[str, object]:
+def read_toml(path: Path) -> dict[str, object]:
+    """
+    Raises:
+        UsageError: a file that cannot be read, or is no TOML.
+    """
     try:
         return tomllib.loads(read_bytes(path).decode("utf-8-sig"))
     except FileNotFoundError as error:

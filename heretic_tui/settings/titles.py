@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from heretic_tui.bounds import range_text
 from heretic_tui.settings.markers import LANGUAGE_NAMES
 from heretic_tui.settings.schema import KEPT_SET
 from heretic_tui.words import counted
@@ -63,6 +64,9 @@ _TITLES = {
     "n_trials": "number of trials",
     "n_startup_trials": "random trials first",
     "seed": "seed",
+    "search_space": "search space",
+    "search_bounds": "bounds of their own",
+    "seed_trials": "trials measured first",
     "early_stop": "early stop",
     "screening": "screening",
     "storage": "trials are stored in",
@@ -156,6 +160,8 @@ def value_words(key: str, value: object) -> str | None:
             return _IN_PLACE.get((place, value), "none")
         case 0 | str():
             return _IN_PLACE.get((place, value))
+        case dict() if name == "search_bounds":
+            return ", ".join(f"{bound} {range_text(found)}" for bound, found in value.items()) or "those of the space"
         case dict():
             return ", ".join(f"{device}: {amount}" for device, amount in value.items()) or "none"
         case list():

@@ -11,6 +11,7 @@ from heretic_tui.report.lines import figures_sentence
 from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.messages import Severity
+from heretic_tui.words import plain
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,9 @@ def announcement(  # noqa: PLR0911 - one case an event
             return Announcement(f"{done} V on Trials shows what was found.")
         case ev.TrialFinished() if event.state == "complete" and state.trials[event.number].by_hand:
             figures = figures_sentence(state.trials[event.number], state.figures[:2])
-            return Announcement(f"trial {event.number}, chosen by hand, is measured: {figures}")
+            origin = plain(state.trials[event.number].origin)
+            whence = f"from {origin}" if origin else "chosen by hand"
+            return Announcement(f"trial {event.number}, {whence}, is measured: {figures}")
         case ev.TrialFinished() if event.number in to_decode:
             return _decoded(event, state)
         case ev.TrialKept() if event.error != "cancelled":

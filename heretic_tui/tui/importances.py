@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from heretic_tui.bounds import Bounds
 from heretic_tui.errors import HereticError
 from heretic_tui.run.state import KNOWN_STATES, RunState
 from heretic_tui.tui.preview import parameter_importances
@@ -41,6 +42,7 @@ class _Task:
     points: Mapping[str, Sequence[tuple[Sampled, float]]]
     layers: int
     components: tuple[str, ...]
+    bounds: Bounds
     estimated: int
 
 
@@ -77,7 +79,7 @@ class ImportanceKeeper:
         self._next_trials = state.finished + EVERY
         components = [name.removesuffix(_WEIGHT) for name in trials[0].sampled if name.endswith(_WEIGHT)]
         estimated = sum(trial.state == "screened" for trial in trials)
-        task = _Task(points, state.model.layers, tuple(components), estimated)
+        task = _Task(points, state.model.layers, tuple(components), state.bounds, estimated)
         return lambda: self._find(task)
 
     def _find(self, task: _Task) -> Importances:
@@ -86,7 +88,7 @@ class ImportanceKeeper:
         count = max(map(len, task.points.values()))
         try:
             for key, points in task.points.items():
-                shares[key] = parameter_importances(points, task.layers, task.components)
+                shares[key] = parameter_importances(points, task.layers, task.components, task.bounds)
         except HereticError as error:
             return Importances({}, count, str(error))
         finally:

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from heretic_tui.bounds import SPACES
 from heretic_tui.errors import HereticError
 from heretic_tui.files import nearest_there, user_path
 from heretic_tui.machine import Looker as MachineLooker
@@ -44,7 +45,7 @@ from heretic_tui.tui.model_files import (
     place_of_weights,
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
-from heretic_tui.tui.preview import SETS, Looker, directions_problem
+from heretic_tui.tui.preview import SETS, Looker, directions_problem, search_problems
 from heretic_tui.words import bits_of, counted, plain, size_words
 
 # What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
@@ -244,6 +245,8 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
                 for name in SETS:
                     known = _with_text(known, name, looker.text(settings, name))
     known = _with(known, "direction_method", _methods_finding(settings))
+    for key, finding in _search_findings(settings).items():
+        known = _with(known, key, finding)
     yield replace(known, complete=True)
 
 
@@ -399,6 +402,23 @@ def _methods_finding(settings: Settings) -> Finding | None:
         return None
     problem = directions_problem(settings)
     return Finding("good") if problem is None else Finding("bad", "", problem)
+
+
+def _search_findings(settings: Settings) -> dict[str, Finding]:
+    """Of a space or trials to begin with that are not the default: of that nothing is to be said, and no library is
+    loaded."""
+    named = {"search_space": settings.search_space not in SPACES, "seed_trials": bool(settings.seed_trials)}
+    if not any(named.values()):
+        return {}
+    problems = search_problems(settings)
+    instead = next(iter(difflib.get_close_matches(settings.search_space, SPACES, n=1, cutoff=0.5)), None)
+    return {
+        key: Finding("bad", "", problems[key], instead if key == "search_space" else None)
+        if key in problems
+        else Finding("good")
+        for key, given in named.items()
+        if given
+    }
 
 
 def _places(settings: Settings) -> dict[str, Finding]:

@@ -12,13 +12,17 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from heretic_tui.bounds import Bounds
 from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.files import user_path
 from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.run.plan import Load
 from heretic_tui.run.results import ResponseRecord
+from heretic_tui.run.seeds import read_seeds
 from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
+from heretic_tui.settings.search_space import with_bounds
 from heretic_tui.tui.model_files import missing_model
 from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
@@ -378,14 +382,32 @@ def directions_problem(settings: Settings) -> str | None:
     return None
 
 
+def search_problems(settings: Settings) -> dict[str, str]:
+    """Why the search space, or the trials that are to be measured first, cannot be used, by the setting. Other runs are
+    read for that: to be called on a thread."""
+    from heretic_tui.engine.session.seeding import check_seeds
+
+    found: dict[str, str] = {}
+    try:
+        settings = with_bounds(settings)
+    except HereticError as error:
+        return {"search_space": str(error)}
+    try:
+        check_seeds(read_seeds(settings.seed_trials, user_path(settings.runs_dir)), settings)
+    except HereticError as error:
+        found["seed_trials"] = str(error)
+    return found
+
+
 def parameter_importances(
-    points: Sequence[tuple[Mapping[str, float | str], float]], layers: int, components: Sequence[str]
+    points: Sequence[tuple[Mapping[str, float | str], float]], layers: int, components: Sequence[str], bounds: Bounds
 ) -> dict[str, float]:
     """The share that each parameter of the search has in how an objective varies, the largest first. Takes seconds: to
     be called on a thread.
 
     Args:
         points: what trials were made of, and their objective.
+        bounds: of what was searched, by their names.
 
     Raises:
         HereticError: where there is too little to tell from.
@@ -394,7 +416,7 @@ def parameter_importances(
     from heretic_tui.engine.search.study import hide_output_of_optuna
 
     hide_output_of_optuna()
-    return importances(points, layers, components)
+    return importances(points, layers, components, bounds)
 
 
 def marker_place(record: ResponseRecord, thinking: Sequence[Sequence[str]]) -> tuple[int, int] | None:

@@ -219,7 +219,7 @@ def test_reproduce_files(tmp_path: Path) -> None:
         card_text(replace(record, **sources(found)))
 
     file.write_text(json.dumps(RECORD))
-    assert read_export(file).to_json()["trial"] == {**RECORD["trial"], "by_hand": False}
+    assert read_export(file).to_json()["trial"] == {**RECORD["trial"], "by_hand": False, "origin": ""}
     for _ in range(300):
         file.write_text(spoilt(RECORD, chance), errors="surrogatepass")
         taken_or_refused(read, file)

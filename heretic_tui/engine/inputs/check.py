@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,10 @@ from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, ke
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
 from heretic_tui.files import checksum
+from heretic_tui.run.seeds import whole_names
 from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
+from heretic_tui.settings.search_space import with_bounds
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Inputs:
     """What can be checked before the model is loaded, checked.
 
     Attributes:
-        settings: with the model and the prompt sets as absolute paths where they are folders or files.
+        settings: with a search space that has a name, and with the model, the prompt sets and what `seed_trials` names
+            as absolute paths where they are folders or files.
         sets: prompts by setting name.
         notes: what the user should know about the prompts.
         identity: everything that decides the results, as plain JSON.
@@ -44,7 +48,8 @@ def check_inputs(settings: Settings) -> Inputs:
     """
     if lacking := lacking_for_quantization(settings):
         raise UsageError(lacking)
-    settings = settings.model_copy(update={"model": locate(settings.model)})
+    named = {"model": locate(settings.model), "seed_trials": whole_names(settings.seed_trials)}
+    settings = with_bounds(settings).model_copy(update=named)
     # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)
     tokenizer = load_tokenizer(settings)
@@ -73,6 +78,9 @@ def check_inputs(settings: Settings) -> Inputs:
     }
     if settings.direction_file is not None:
         facts["direction_file"] = checksum(direction_path(settings.direction_file))
+    if settings.seed_trials:
+        # By their names, which a record of an export does not give away: the run keeps what it read of them.
+        facts["seed_trials"] = hashlib.sha256("\n".join(settings.seed_trials).encode()).hexdigest()
     return Inputs(_with_whole_paths(settings), sets, notes, facts)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import create_trial
 
+from heretic_tui.bounds import HERETIC_1, Bounds
 from heretic_tui.engine.search.space import Sampled, Space, share_names
 from heretic_tui.errors import HereticError
 
@@ -17,12 +18,15 @@ _TREES, _DEPTH = 16, 16
 _MOST = 500
 
 
-def importances(points: Sequence[tuple[Sampled, float]], depth: int, components: Sequence[str]) -> dict[str, float]:
+def importances(
+    points: Sequence[tuple[Sampled, float]], depth: int, components: Sequence[str], bounds: Bounds = HERETIC_1
+) -> dict[str, float]:
     """The share that each dimension of the search space has in how an objective varies, by its name, the largest first.
 
     Args:
         points: what trials were made of, and their objective; those outside of the space are left out.
         depth: number of decoder layers.
+        bounds: of the space, by their names.
 
     Raises:
         HereticError: where there is too little to tell from.
@@ -33,7 +37,7 @@ def importances(points: Sequence[tuple[Sampled, float]], depth: int, components:
     drawn = points[-1][0] if points else {}
     shares = sum(name in drawn for name in share_names(components[0], len(drawn)))
     methods = sorted({str(sampled["direction_method"]) for sampled, _ in points if "direction_method" in sampled})
-    space = Space(depth, components, shares, dict.fromkeys(methods, shares))
+    space = Space(depth, components, shares, dict.fromkeys(methods, shares), bounds)
     dimensions = {name: each for name, each in space.dimensions.items() if not each.single()}
     inside = [(sampled, value) for sampled, value in points if space.holds(sampled)][-_MOST:]
     if len({value for _, value in inside}) < 2:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 
+from heretic_tui.bounds import HERETIC_1, Bounds
 from heretic_tui.engine.anatomy.matrix_names import after_the_mixers
 from heretic_tui.errors import HereticError
 from heretic_tui.parameters import Kernel, Parameters
@@ -30,9 +31,11 @@ class Space:
         shares: how many directions of a layer, beside the first, are weighted one by one; 0: all alike.
         methods: the direction methods that are searched, with how many of these directions each has; none, where there
             is but one method.
+        bounds: by their names (bounds.py).
 
     Attributes:
         dimensions: each with its bounds, by name, in the order in which they are drawn.
+        named: the name of the bounds of each dimension that has any.
     """
 
     def __init__(
@@ -41,11 +44,13 @@ class Space:
         components: Sequence[str],
         shares: int = 0,
         methods: Mapping[str, int] = MappingProxyType({}),
+        bounds: Bounds = HERETIC_1,
     ) -> None:
         self._components = components
         self._shares = shares
         self._methods = methods if len(methods) > 1 else {}
-        self.dimensions = _dimensions(depth - 1, components, shares)
+        self.named = _named(components, shares)
+        self.dimensions = _dimensions(depth - 1, self.named, bounds)
         if self._methods:
             # Last: without it the search is the one that it was before there were several.
             self.dimensions["direction_method"] = CategoricalDistribution(list(self._methods))
@@ -53,7 +58,7 @@ class Space:
     def parameters(self, sampled: Sampled) -> Parameters:
         """The parameters that a point makes."""
         method = str(sampled["direction_method"]) if self._methods else None
-        shares = self._shares_of(method)
+        shares = self.shares_of(method)
         kernels = {}
         for name in self._components:
             peak = max(0.0, _number(sampled, f"{name}.max_weight"))
@@ -82,11 +87,27 @@ class Space:
                 return False
         return True
 
-    def _shares_of(self, method: str | None) -> int:
+    def shares_of(self, method: str | None) -> int:
         """How many shares a kernel has with a method's directions; the first method is meant where none is named."""
         if not self._methods:
             return self._shares
         return self._methods.get(method or next(iter(self._methods)), self._shares)
+
+    @property
+    def components(self) -> Sequence[str]:
+        """What kernels are searched for."""
+        return self._components
+
+    @property
+    def methods(self) -> Sequence[str]:
+        """The direction methods that are searched; none, where there is but one."""
+        return list(self._methods)
+
+    def dimension(self, name: str) -> tuple[float, float]:
+        """The lowest and the highest value that are drawn of a dimension; of a weight both may lie below 0."""
+        found = self.dimensions[name]
+        assert isinstance(found, FloatDistribution)
+        return found.low, found.high
 
     @property
     def ranges(self) -> dict[str, tuple[float, float]]:
@@ -106,7 +127,7 @@ class Space:
         if method is not None and method not in self._methods:
             of = f"searches {', '.join(self._methods)}" if self._methods else "has one, and names none"
             return f"there is no direction method {quoted(method)} in this run, which {of}"
-        own = self._shares_of(method)
+        own = self.shares_of(method)
         values: dict[str, float] = {}
         if parameters.direction_index is not None:
             values["direction_index"] = parameters.direction_index
@@ -148,7 +169,7 @@ class Space:
             found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
             found[f"{name}.min_weight_distance"] = kernel.min_weight_distance
             # A method with fewer directions leaves shares undecided.
-            shares = kernel.shares or (1.0,) * self._shares_of(parameters.direction_method)
+            shares = kernel.shares or (1.0,) * self.shares_of(parameters.direction_method)
             names = share_names(name, self._shares)
             found.update({each: shares[place] if place < len(shares) else math.inf for place, each in enumerate(names)})
         point: dict[str, float | str] = {"direction_scope": PER_LAYER if index is None else GLOBAL}
@@ -169,22 +190,30 @@ def share_names(component: str, shares: int) -> list[str]:
     return [f"{component}.share_{number + 2}" for number in range(shares)]
 
 
-def _dimensions(last: int, components: Sequence[str], shares: int) -> dict[str, BaseDistribution]:
-    """The bounds of everything that is drawn; `last` is the index of the last layer."""
-    space: dict[str, BaseDistribution] = {
-        "direction_scope": CategoricalDistribution([GLOBAL, PER_LAYER]),
-        # Sampled for either scope: multivariate TPE knows no conditional parameters.
-        "direction_index": FloatDistribution(0.4 * last, 0.9 * last),
-    }
+def _named(components: Sequence[str], shares: int) -> dict[str, str]:
+    """By the dimensions of a space, in their order, the names of their bounds."""
+    # Sampled for either scope: multivariate TPE knows no conditional parameters.
+    named = {"direction_index": "direction_index"}
     for name in components:
-        # Below 0 means 0, so that an edit of what comes after the token mixers can switch off.
-        space[f"{name}.max_weight"] = FloatDistribution(-0.25 if after_the_mixers(name) else 0.8, 1.5)
-        space[f"{name}.max_weight_position"] = FloatDistribution(0.6 * last, 1.0 * last)
-        space[f"{name}.min_weight"] = FloatDistribution(0.0, 1.0)
-        space[f"{name}.min_weight_distance"] = FloatDistribution(1.0, max(0.6 * last, 1.0))
+        named[f"{name}.max_weight"] = "mlp_max_weight" if after_the_mixers(name) else "mixer_max_weight"
+        for part in ("max_weight_position", "min_weight", "min_weight_distance"):
+            named[f"{name}.{part}"] = part
     # Last: without them the search is the one that it was before they came.
     for name in components:
-        space.update(dict.fromkeys(share_names(name, shares), FloatDistribution(0.0, 1.0)))
+        named.update(dict.fromkeys(share_names(name, shares), "direction_share"))
+    return named
+
+
+def _dimensions(last: int, named: Mapping[str, str], bounds: Bounds) -> dict[str, BaseDistribution]:
+    """The bounds of everything that is drawn; `last` is the index of the last layer."""
+    space: dict[str, BaseDistribution] = {"direction_scope": CategoricalDistribution([GLOBAL, PER_LAYER])}
+    for name, bound in named.items():
+        low, high = bounds[bound]
+        if bound in ("direction_index", "max_weight_position"):
+            low, high = low * last, high * last
+        elif bound == "min_weight_distance":
+            low, high = max(low * last, 1.0), max(high * last, 1.0)
+        space[name] = FloatDistribution(low, high)
     return space
 
 

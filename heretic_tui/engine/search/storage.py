@@ -15,7 +15,7 @@ from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import trim_torn_line
 from heretic_tui.words import without_passwords
 
-# The user attribute of a trial that a person chose, not the search.
+# The user attribute of a trial that a person chose, not the search: true, or what file or run it is from.
 BY_HAND = "by hand"
 # Of both objectives the smaller value is the better one.
 OBJECTIVES = [StudyDirection.MINIMIZE, StudyDirection.MINIMIZE]

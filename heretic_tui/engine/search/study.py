@@ -86,16 +86,28 @@ class Search:
             raise HereticError(f"trial {number} was asked for, but the study holds {len(trials)} trials")
         return self.parameters(number)
 
-    def enter(self, number: int, parameters: Parameters, sampled: Sampled, by_hand: bool = False) -> None:
-        """Enter a trial that was asked for elsewhere, or chosen by hand, with its parameters. `sampled`: as `sampled`
-        gave it then; where that is lost, it is found from the parameters, as far as they tell."""
+    def enter(
+        self, number: int, parameters: Parameters, sampled: Sampled, by_hand: bool = False, origin: str = ""
+    ) -> None:
+        """Enter a trial that was asked for elsewhere, or chosen by hand, with its parameters.
+
+        Args:
+            sampled: as `sampled` gave it then; where that is lost, it is found from the parameters, as far as they
+                tell.
+            origin: what file or run a trial that was chosen by hand is from; empty where it is from none.
+        """
         point = sampled if self._space.makes(sampled, parameters) else self._space.point(parameters)
-        self._add(point, number, {BY_HAND: True} if by_hand else {})
+        self._add(point, number, {BY_HAND: origin or True} if by_hand else {})
 
     def by_hand(self, number: int) -> bool:
         """Whether the study knows a trial as one that was chosen by hand."""
         trials = self._trials()
         return number < len(trials) and BY_HAND in trials[number].user_attrs
+
+    def origin(self, number: int) -> str:
+        """What file or run a trial that was chosen by hand is from; empty where it is from none."""
+        found = self._trials()[number].user_attrs.get(BY_HAND)
+        return found if isinstance(found, str) else ""
 
     def tell(self, number: int, values: tuple[float, float], ended: Mapping[str, object] | None = None) -> None:
         """Tell a result.

@@ -43,6 +43,21 @@ def is_by_hand(number: int, study: Search, state: RunState) -> bool:
     return (known is not None and known.by_hand) or study.by_hand(number)
 
 
+def enter_known(number: int, study: Search, state: RunState) -> None:
+    """Enter a trial in the study, as its next one, where the events alone know it."""
+    earlier = state.trials.get(number)
+    if number == study.count and earlier and earlier.parameters:
+        study.enter(number, earlier.parameters, earlier.sampled, earlier.by_hand, earlier.origin)
+
+
+def enter_all_known(study: Search, state: RunState) -> int:
+    """The same for all trials. Returns the number that the next one has: the study holds fewer where it lacks some."""
+    number = max(study.count, max(state.trials, default=-1) + 1)
+    for earlier in range(study.count, number):
+        enter_known(earlier, study, state)
+    return number
+
+
 def tell_study(study: Search, trial: TrialRecord, objectives: Objectives) -> None:
     """Tell a study how a trial ended."""
     ended = {name: getattr(trial, name) for name in _ENDED}
@@ -86,6 +101,7 @@ def _recover(study: Search, bench: TrialBench, state: RunState, work: Work) -> N
                 attempt=earlier.attempts if earlier else 1,
                 sampled=study.sampled(number),
                 by_hand=is_by_hand(number, study, state),
+                origin=study.origin(number),
             )
         )
         work.tell(finished)

@@ -27,6 +27,7 @@ from heretic_tui.work import Work
 _AFTER = frozenset(
     {"seed", "n_startup_trials", "early_stop", "screening", "objectives", "edit_method", "row_normalization"}
     | {"component_kinds", "account_for_post_norm", "full_normalization_lora_rank", "direction_weights"}
+    | {"search_space", "search_bounds", "seed_trials"}
 )
 
 

@@ -200,7 +200,9 @@ class Screener:
                 best.append((value, refusals))
                 chosen.append(trial)
         if not at_the_end:
-            decoded = sum(t.number < before and t.state in MEASURED_STATES for t in self._state.trials.values())
+            # What a person chose takes nothing from those of the search.
+            counted = (t for t in self._state.trials.values() if t.number < CALIBRATING or not t.by_hand)
+            decoded = sum(t.number < before and t.state in MEASURED_STATES for t in counted)
             chosen = evenly(chosen, CALIBRATING + _PER_ROUND * (before // ROUND) - decoded)
         # What their refusals are expected to be more of the bad prompts would hardly tell better.
         if unsure := [trial.number for trial in chosen if self._first not in trial.figures]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from heretic_tui import __version__
 from heretic_tui import events as ev
+from heretic_tui.bounds import bounds_of
 from heretic_tui.commands import (
     Analyse,
     Answering,
@@ -44,6 +45,7 @@ from heretic_tui.engine.session.opening import as_it_began, begin_run, known_see
 from heretic_tui.engine.session.phases.baseline import metrics_of
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.reviewing import obey_review
+from heretic_tui.engine.session.seeding import check_seeds, enter_seeds
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
@@ -53,6 +55,7 @@ from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
 from heretic_tui.run.journal import Journal, read_events
 from heretic_tui.run.plan import plan_of
+from heretic_tui.run.seeds import keep_seeds, seeds_of_run
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
 from heretic_tui.words import doing
@@ -84,6 +87,9 @@ class Session:
         self.listeners: list[ev.Emit] = []
         self.folder = folder_of_run(user_path(settings.runs_dir), settings.model, inputs.identity)
         self._run = RunInputs.of(settings, inputs.sets, self.folder)
+        self._seeds = seeds_of_run(self.folder, settings.seed_trials, user_path(settings.runs_dir))
+        if not self.folder.seed_trials.is_file():
+            check_seeds(self._seeds, settings)
         self.workbench: Workbench | None = None
         self.folder.create()
         self.folder.lock()
@@ -182,6 +188,7 @@ class Session:
 
     def _open(self) -> None:
         settings = self._settings
+        keep_seeds(self.folder, self._seeds)
         resumed = begin_run(self.folder, self._inputs, self._seed)
         self.emit(
             ev.RunOpened(
@@ -220,7 +227,9 @@ class Session:
                 with self._naming_workers():
                     self.workbench = open_workbench(self._run, self._work, keep=True)
                 bench = self.workbench
-                self._space = Space(bench.model.depth, bench.model.anatomy.components, bench.shares, bench.methods)
+                bounds = bounds_of(self._settings.search_space, self._settings.search_bounds)
+                components = bench.model.anatomy.components
+                self._space = Space(bench.model.depth, components, bench.shares, bench.methods, bounds)
                 self.emit(memory_in_use())
             finally:
                 self._making = False
@@ -308,9 +317,11 @@ class Session:
         """Trials, and the commands that come meanwhile, until there is nothing more to do. Returns whether exports
         wait: they drop the model, so the trials in hand end first, and nothing may refer to the model any more."""
         bench, space = self._measuring()
-        self.emit(ev.SpaceKnown(ranges=space.ranges))
+        self.emit(ev.SpaceKnown(ranges=space.ranges, named=space.named))
         study = Search(self._storage, self.folder.name, self._seed, self._settings.n_startup_trials, space)
         trials = Trials(study, bench, self.state, self._control, self._work)
+        depth = self.state.model.layers if self.state.model else 0
+        enter_seeds(study, self.state, space, depth, self._seeds, self._work)
         while True:
             may_ask = not self._control.stopping and not self._exports
             while may_ask and self._keeps:

@@ -30,7 +30,14 @@ from heretic_tui.engine.measuring.job import Job, failures_of
 from heretic_tui.engine.measuring.odds import History
 from heretic_tui.engine.metrics.base import Response
 from heretic_tui.engine.search.study import Search
-from heretic_tui.engine.session.agreement import agree, has_ended, is_by_hand, tell_study
+from heretic_tui.engine.session.agreement import (
+    agree,
+    enter_all_known,
+    enter_known,
+    has_ended,
+    is_by_hand,
+    tell_study,
+)
 from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Due, Screener, known_figures
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.errors import HereticError, one_line
@@ -143,9 +150,7 @@ class Trials:
         """Make an edit that was chosen by hand the next trial, and begin to measure it. It can be cancelled alone."""
         if not self._control.begin_beside(keep):
             return
-        number = max(self._study.count, max(self._state.trials, default=-1) + 1)
-        for earlier in range(self._study.count, number):
-            self._enter(earlier)
+        number = enter_all_known(self._study, self._state)
         if self._study.count != number:
             problem = "the study lacks trials of this run: let the search go on first"
             self._work.tell(ev.TrialKept(id=keep.id, error=problem))
@@ -172,12 +177,6 @@ class Trials:
     def _is_by_hand(self, number: int) -> bool:
         return is_by_hand(number, self._study, self._state)
 
-    def _enter(self, number: int) -> None:
-        """Enter a trial in the study where the events alone know it."""
-        earlier = self._state.trials.get(number)
-        if number == self._study.count and earlier and earlier.parameters:
-            self._study.enter(number, earlier.parameters, earlier.sampled, earlier.by_hand)
-
     def _has_ended(self, number: int) -> bool:
         return has_ended(self._state.trials.get(number))
 
@@ -191,8 +190,8 @@ class Trials:
         return Screener(screening, self._stopping, bench, bench.openings, self._state, history)
 
     def _is_looked_at(self, number: int) -> bool:
-        """Whether a trial is looked at before it is decoded, if it ever is."""
-        return self._screener is not None and number >= CALIBRATING
+        """Whether a trial is looked at before it is decoded, if it ever is. What a person chose is measured in full."""
+        return self._screener is not None and number >= CALIBRATING and not self._is_by_hand(number)
 
     def _at_once(self, number: int) -> int:
         """How many trials may be in hand with this one."""
@@ -266,7 +265,7 @@ class Trials:
     def _ask(self, number: int, by_hand: bool) -> bool | None:
         """Take a trial in hand. Returns false where it failed at once, None where there is nothing to measure: it has
         ended in an earlier session, or is in hand already."""
-        self._enter(number)
+        enter_known(number, self._study, self._state)
         if self._has_ended(number) or any(job.number == number for job in self._in_hand):
             return None
         return self._begin(number, by_hand)
@@ -274,16 +273,22 @@ class Trials:
     def _begin(self, number: int, by_hand: bool, given_up: Callable[[], bool] = lambda: False) -> bool:
         """Begin to measure a trial. Returns false where it failed at once."""
         study, earlier = self._study, self._state.trials.get(number)
-        cheaply = self._is_looked_at(number) and not by_hand
+        cheaply = self._is_looked_at(number)
         known = self._known(number)
         clock = self._work.clock
         start = clock()
         parameters = study.ask(number, known, self._screener.shown(known) if self._screener else {})
         sampling = clock() - start
         attempt = 1 if earlier is None else earlier.attempts + (earlier.reason == DIED)
-        sampled = study.sampled(number)
         self._work.tell(
-            ev.TrialStarted(number=number, parameters=parameters, attempt=attempt, sampled=sampled, by_hand=by_hand)
+            ev.TrialStarted(
+                number=number,
+                parameters=parameters,
+                attempt=attempt,
+                sampled=study.sampled(number),
+                by_hand=by_hand,
+                origin=study.origin(number),
+            )
         )
         job = Job(number, {}, 0)
         if attempt > _ATTEMPTS:

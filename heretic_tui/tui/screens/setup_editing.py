@@ -9,6 +9,7 @@ from rich.text import Text
 from textual import on
 from textual.widgets import Input, Static
 
+from heretic_tui.bounds import SPACES
 from heretic_tui.errors import HereticError
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.schema import PROMPT_FILES
@@ -24,6 +25,11 @@ from heretic_tui.words import plain
 _OFFERED = 8
 
 
+def _spaces(typed: str) -> list[str]:
+    """Search spaces with a name, and files, that begin with what was typed."""
+    return [name for name in SPACES if name.startswith(typed)] + path_completions(typed, (".toml",))
+
+
 class SetupEditing(SetupProbe):
     """One setting at a time is edited; leaving the line takes what stands in it."""
 
@@ -32,6 +38,7 @@ class SetupEditing(SetupProbe):
         self._finds = {
             "model": Completer(completions),
             "runs_dir": Completer(partial(path_completions, kinds=())),
+            "search_space": Completer(_spaces),
             **dict.fromkeys(SETS, Completer(partial(path_completions, kinds=PROMPT_FILES))),
         }
 
@@ -43,7 +50,7 @@ class SetupEditing(SetupProbe):
         box.value = self.refused.get(entry.key, value)
         box.placeholder = entry.words
         box.suggester = self._finds.get(entry.key)
-        if entry.choices:
+        if entry.choices and box.suggester is None:
             box.suggester = Completer(lambda typed: [each for each in entry.choices if each.startswith(typed)])
         finding = self.outlook.finding(entry.key)
         box.instead = finding.instead if finding else None

@@ -81,7 +81,8 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
     if words := overruled_words(trial, state.figures):
         text.append(f"{words}\n", look.focus)
     if trial.by_hand:
-        text.append(f"{shown.glyphs.by_hand} made by hand, not by the search\n")
+        whence = f"from {plain(trial.origin)}" if trial.origin else "made by hand"
+        text.append(f"{shown.glyphs.by_hand} {whence}, not by the search\n")
     _append_edit(text, trial.parameters, state, shown)
     if trial.state in KNOWN_STATES:
         _append_verdicts(text, trial, front, shown)

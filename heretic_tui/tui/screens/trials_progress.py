@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from rich.text import Text
 
 from heretic_tui.figures import Figure
+from heretic_tui.report.bounds import widening
 from heretic_tui.report.plan import planned_words, was_words
+from heretic_tui.run.pressed import pressed_in
 from heretic_tui.run.screened import reliability
 from heretic_tui.run.search_progress import AtLimit, SearchProgress
 from heretic_tui.run.state import STANDS_STILL, RunState
@@ -64,6 +66,7 @@ def progress_text(
             planned = f"planned {planned_words(row)}" if row.planned is not None else ""
             _row(text, f"took: {plain(row.name)}", was_words(row), "", planned, look)
     text.append_text(_matters(found, state, look, width))
+    text.append_text(_bounds(state, look))
     text.append_text(_standstill(state, look))
     text.rstrip()
     return text
@@ -132,6 +135,18 @@ def _matters(found: Importances | None, state: RunState, look: Looks, width: int
             text.append(f"{most_important(shares, width - _LABEL)}\n")
     by_estimates = f", {found.estimated} of them by estimates" if found.estimated else ""
     return text.append(f"{'':{_LABEL}}fANOVA of {counted(found.trials, 'trial')}{by_estimates}\n", look.dim)
+
+
+def _bounds(state: RunState, look: Looks) -> Text:
+    """The bounds that the front presses against, and what widens them."""
+    text, pressed = Text(), pressed_in(state)
+    for place, each in enumerate(pressed):
+        side = "most" if each.upper else "least"
+        words = f"{parameter_words(each.dimension)} at {side} ({each.value:.3g}): {each.near} of {each.of} on the front"
+        text.append(f"{'' if place else 'presses against':{_LABEL}}", look.dim).append(f"{words}\n")
+    if pressed and state.opened:
+        text.append(f"{'':{_LABEL}}wider: {widening(pressed, state.opened.settings)}\n", look.dim)
+    return text
 
 
 def most_important(shares: Mapping[str, float], width: int) -> str:

@@ -1,0 +1,180 @@
+"""Trials that a search begins with, as trials of its study: made to fit the model and the space, each entered once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from heretic_tui.bounds import bounds_of
+from heretic_tui.engine.anatomy.inspect import inspect_model
+from heretic_tui.engine.search.space import Space
+from heretic_tui.engine.search.study import Search
+from heretic_tui.engine.session.agreement import enter_all_known
+from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.run.seeds import Seed
+from heretic_tui.run.state import RunState
+from heretic_tui.settings.schema import Settings
+from heretic_tui.words import counted, quoted
+from heretic_tui.work import Work
+
+# What holds for every layer in its reach.
+_WEIGHT = 1.0
+# Where a peak lies whose edit reaches all layers below and above, and how far it reaches, as shares of the depth.
+_PEAK = _REACH = 0.6
+
+
+def check_seeds(seeds: Sequence[Seed], settings: Settings) -> None:
+    """Look before the model is loaded whether trials are for it.
+
+    Args:
+        settings: their search space has a name (settings/search_space.py).
+
+    Raises:
+        UsageError: where one is not.
+    """
+    if not any(seed.parameters for seed in seeds):
+        return
+    try:
+        anatomy = inspect_model(settings, weights=False).anatomy
+    except HereticError:
+        # A model that cannot be built so is told, where that matters, when it is loaded.
+        return
+    methods, bounds = (
+        dict.fromkeys(settings.direction_method, 0),
+        bounds_of(settings.search_space, settings.search_bounds),
+    )
+    depth = len(anatomy.layers)
+    for _ in _fitted(seeds, Space(depth, anatomy.components, methods=methods, bounds=bounds), depth):
+        pass
+
+
+def enter_seeds(study: Search, state: RunState, space: Space, depth: int, seeds: Sequence[Seed], work: Work) -> None:
+    """Enter those that the study does not hold yet, as the next trials after all that are known. They count as chosen
+    by hand: the search learns from them, and draws its own as it would have without them.
+
+    Args:
+        depth: number of decoder layers.
+
+    Raises:
+        UsageError: where one is not for this model.
+    """
+    if not seeds or enter_all_known(study, state) != study.count:
+        return
+    # Killed at any moment, those that were entered are there.
+    held = [study.parameters(number) for number in range(study.count) if study.origin(number)]
+    entered = 0
+    for origin, parameters, notes in _fitted(seeds, space, depth):
+        point = space.point(parameters)
+        made = space.parameters(point)
+        if made in held:
+            continue
+        for note in notes:
+            work.note(f"{origin}: {note}", "warning")
+        study.enter(study.count, made, point, by_hand=True, origin=origin)
+        held.append(made)
+        entered += 1
+    if entered:
+        work.note(f"{counted(entered, 'trial')} from seed_trials {'is' if entered == 1 else 'are'} measured first")
+
+
+def _fitted(seeds: Sequence[Seed], space: Space, depth: int) -> Iterator[tuple[str, Parameters, list[str]]]:
+    """By their origins parameters for this model, and what had to be changed."""
+    for seed in seeds:
+        if seed.parameters is None:
+            yield from ((f"{seed.origin}: {name}", each, []) for name, each in built_in(space, depth).items())
+            continue
+        try:
+            yield seed.origin, *fitted(seed, space, depth)
+        except UsageError as error:
+            raise UsageError(f"seed_trials: {seed.origin}: {error}") from error
+
+
+def fitted(seed: Seed, space: Space, depth: int) -> tuple[Parameters, list[str]]:
+    """The parameters of a seed for a model with so many layers, and what had to be changed. They may lie outside of the
+    space still: then a note says where, and the nearest point of it is meant.
+
+    Raises:
+        UsageError: where the model has other components.
+    """
+    assert seed.parameters
+    found, notes = seed.parameters, list[str]()
+    if problem := _strange(found, space.components):
+        raise UsageError(problem)
+    if seed.layers is not None and seed.layers != depth:
+        found = scaled(found, seed.layers, depth)
+        notes.append(f"it is from a model with {seed.layers} layers, and was scaled to {depth}")
+    kernels = dict(found.components)
+    for name in space.components:
+        if name not in kernels:
+            low, _ = space.dimension(f"{name}.max_weight")
+            if low > 0:
+                raise UsageError(f"it says nothing of {name}, which this model has and this space always edits")
+            kernels[name] = _off(space, name)
+    if found.direction_method is not None and found.direction_method not in space.methods:
+        notes.append(f"its directions are from {found.direction_method}, and here from the run's own method")
+        found = replace(found, direction_method=None)
+    shares = space.shares_of(found.direction_method)
+    if any(len(kernel.shares) not in (0, shares) for kernel in kernels.values()):
+        notes.append("its weights of single directions are left out: layers have another number of them here")
+        kernels = {name: replace(kernel, shares=()) for name, kernel in kernels.items()}
+    found = replace(found, components={name: kernels[name] for name in space.components})
+    if outside := space.outside(found):
+        notes.append(f"{outside}; the nearest point of the space is measured")
+    return found, notes
+
+
+def scaled(parameters: Parameters, layers: int, depth: int) -> Parameters:
+    """Parameters for a model with another number of layers: what is told in layers, at the same share of the depth."""
+    factor = (depth - 1) / (layers - 1) if layers > 1 else 1.0
+    index = parameters.direction_index
+    return replace(
+        parameters,
+        direction_index=None if index is None else index * factor,
+        components={
+            name: replace(
+                kernel,
+                max_weight_position=kernel.max_weight_position * factor,
+                min_weight_distance=max(1.0, kernel.min_weight_distance * factor),
+            )
+            for name, kernel in parameters.components.items()
+        },
+    )
+
+
+def built_in(space: Space, depth: int) -> dict[str, Parameters]:
+    """A few edits that are worth a look with any model, by what they are."""
+    last = depth - 1
+    middle = {name: _middle(space, name) for name in space.components}
+    level = {name: Kernel(_WEIGHT, _PEAK * last, _WEIGHT, max(1.0, _REACH * last)) for name in space.components}
+    found = {
+        "each layer's own direction, the middle of the space": Parameters(None, middle),
+        "one direction, of the layer at 0.6 of the depth": Parameters(0.6 * last, middle),
+        "weight 1 in all layers": Parameters(None, level),
+    }
+    off = {name for name in space.components if space.dimension(f"{name}.max_weight")[0] <= 0}
+    if 0 < len(off) < len(space.components):
+        mixers = {name: _off(space, name) if name in off else middle[name] for name in space.components}
+        found["token mixers alone"] = Parameters(None, mixers)
+    return found
+
+
+def _middle(space: Space, component: str) -> Kernel:
+    peak, position, share, distance = (
+        sum(space.ranges[f"{component}.{part}"]) / 2
+        for part in ("max_weight", "max_weight_position", "min_weight", "min_weight_distance")
+    )
+    return Kernel(peak, position, share * peak, distance)
+
+
+def _off(space: Space, component: str) -> Kernel:
+    """A kernel that edits nothing."""
+    return replace(_middle(space, component), max_weight=0.0, min_weight=0.0)
+
+
+def _strange(parameters: Parameters, components: Sequence[str]) -> str | None:
+    """What of the parameters the model does not have."""
+    names: Mapping[str, Kernel] = parameters.components
+    if unknown := sorted(set(names) - set(components)):
+        return f"the model has no component {quoted(unknown[0])} (it has {', '.join(components)})"
+    return None
