@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from heretic_tui.events import EXPORT_STEPS, Coverage, ExportStep, ModelLoaded, Progress
-from heretic_tui.figures import Figure, in_tables
+from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.files import short_path
 from heretic_tui.report.lines import export_step_words
 from heretic_tui.report.next_lines import folded_lines, next_lines
@@ -254,7 +254,14 @@ def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
         jobs: those to show, the one that matters most first.
     """
     state, text = view.state, Text()
-    figures = in_tables(state.figures)
+    base = state.measured_base
+    known = [] if base is None else [base.figures]
+    for job in jobs:
+        if job.measured is not None:
+            known += [each.figures for each in (job.measured.trial, job.measured.exported) if each]
+        if (trial := state.trials.get(job.trial)) is not None:
+            known.append(trial.measured_figures)
+    figures = in_tables(worth_showing(state.figures, known))
     widths = [max(9, figure.width + 2) for figure in figures]
 
     def line(label: str, measured: MeasuredFigures | None, style: str, outside: frozenset[str] = frozenset()) -> None:
@@ -267,7 +274,7 @@ def figures_text(jobs: Sequence[ExportJob], view: RunView, look: Looks) -> Text:
 
     heads = (f"{plain(f.participle or f.short):>{width}}" for f, width in zip(figures, widths, strict=True))
     text.append(f"{'':15}{''.join(heads)}\n", f"bold {look.dim}")
-    if base := state.measured_base:
+    if base:
         line("original model", MeasuredFigures(figures=base.figures, prompts=base.prompts), look.base)
     for job in jobs:
         trial, found = state.trials.get(job.trial), job.measured

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.widgets import Static
 
 from heretic_tui import events as ev
 from heretic_tui.report.workers import totals
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, Glyphs, ours_in_ascii
+from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.screens.base import ModeScreen, touched
 from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
@@ -51,8 +53,10 @@ class WorkersScreen(ModeScreen):
         "the search and what is asked on Chat reach them as they reach one process."
     )
 
+    BINDINGS = [Binding("y", "copy_workers", "Copy", tooltip="copy the table: who measures, where, why one is lost")]
+
     def body(self) -> ComposeResult:
-        with Frame("Workers", id="workers-pane"):
+        with Frame("Workers", id="workers-pane", keys=("copy_workers",)):
             yield Static(id="workers-rest", markup=False)
             yield LineTable(_COLUMNS, id="workers", spill=True)
 
@@ -71,6 +75,12 @@ class WorkersScreen(ModeScreen):
         pane.retitle(title_of(workers))
         pane.set_class(not workers, "-none")
         self.query_one("#workers-rest", Static).update(self._words(), layout=False)
+
+    def action_copy_workers(self) -> None:
+        workers = self.view.state.workers.values()
+        rows = [row_of(worker, self.view.glyphs, _COLUMNS).cells for worker in workers]
+        lines = ["\t".join(each) for each in [[column.title for column in _COLUMNS], *rows]]
+        self.ask(CopyText("\n".join(lines), "workers"))
 
     def _words(self) -> str:
         """What they will take for the rest of the search, or why there are none."""

@@ -58,7 +58,9 @@ class KeyBar(Static):
             (modes if name == "mode" else last if name in _LAST else first).append((binding, node))
         keys = [((key_of(binding), words_of(binding)), binding, node) for binding, node in first]
         ends = [((key_of(binding), words_of(binding)), binding, node) for binding, node in last]
-        numbers = sorted(binding.key for binding, _ in modes)
+        # That of a screen which the run in view does not have says why.
+        listed = {mode.key for mode in getattr(self.app, "modes", [])}
+        numbers = sorted(binding.key for binding, _ in modes if binding.key in listed)
         head = (f"{numbers[0]}-{numbers[-1]}", "screens") if numbers else None
         taken = sum(len(key) + len(text) + 3 for (key, text), _, _ in ends) + (13 if head else 0)
         text = Text(no_wrap=True, overflow="crop")

@@ -69,6 +69,7 @@ class MeasuringWorker:
         self._answers: dict[int, Answers] = {}
         self._bench: Workbench | None = None
         self._burden = Burden()
+        self._paused = False
         self._keys: dict[Job, int] = {}
         # What is told next, by the measuring thread and by loggers.
         self._turn = threading.Lock()
@@ -96,7 +97,9 @@ class MeasuringWorker:
         for key in orders.withdrawn:
             if withdrawn := self._asked.get(key):
                 self._control.cancel(withdrawn.asked)
-        (self._control.pause if orders.paused else self._control.resume)()
+        self._paused = orders.paused
+        if self._bench:
+            self._hold()
         self._news.wait(_WAIT)
         memory, burden = memory_in_use(), self._burden.now()
         with self._turn:
@@ -125,6 +128,9 @@ class MeasuringWorker:
                 answered=answered,
             )
 
+    def _hold(self) -> None:
+        (self._control.pause if self._paused else self._control.resume)()
+
     # The measuring thread
 
     def _run(self) -> None:
@@ -135,6 +141,8 @@ class MeasuringWorker:
                     pool = bench.baseline.pool
                     self._pool = pool if isinstance(pool, FastPool) else None
                     self._device = str(bench.model.device)
+                    # The model is loaded while the search is paused too: it may be asked something.
+                    self._hold()
                     self._change(READY)
                     self._measure(bench)
             except HereticError as error:
