@@ -388,12 +388,15 @@ def search_problems(settings: Settings) -> dict[str, str]:
     from heretic_tui.engine.session.seeding import check_seeds
 
     found: dict[str, str] = {}
+    bounded: Settings | None = None
     try:
-        settings = with_bounds(settings)
+        bounded = with_bounds(settings)
     except HereticError as error:
-        return {"search_space": str(error)}
+        found["search_space"] = str(error)
     try:
-        check_seeds(read_seeds(settings.seed_trials, user_path(settings.runs_dir)), settings)
+        seeds = read_seeds(settings.seed_trials, user_path(settings.runs_dir))
+        if bounded:
+            check_seeds(seeds, bounded)
     except HereticError as error:
         found["seed_trials"] = str(error)
     return found

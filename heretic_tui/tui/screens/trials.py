@@ -321,7 +321,10 @@ front the selected one is within chance: their verdicts on the same prompts diff
             words.append(f"{state.decoded} decoded")
         if begun := len(self._listing.begun):
             words.append(f"{begun} {'running' if alive else 'stopped'}")
-        if by_hand := len(self._listing.by_hand):
+        given = sum(bool(state.trials[number].origin) for number in self._listing.by_hand)
+        if given:
+            words.append(f"{given} given to the search")
+        if by_hand := len(self._listing.by_hand) - given:
             words.append(f"{by_hand} by hand")
         if self._filter:
             words.append(f"{shown} shown by {self._filter}")
