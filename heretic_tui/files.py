@@ -187,6 +187,22 @@ def make_folder(path: Path) -> None:
         raise HereticError(f"cannot make the folder {path}: {error.strerror}") from error
 
 
+def folder_size(folder: Path, without: Path | None = None) -> int:
+    """Bytes of all files in a folder; links are not followed, and what goes away meanwhile does not count.
+
+    Args:
+        without: a folder in it that does not count.
+    """
+    total = 0
+    for path in folder.rglob("*"):
+        if without is not None and without in path.parents:
+            continue
+        with suppress(OSError):
+            if path.is_file() and not path.is_symlink():
+                total += path.stat().st_size
+    return total
+
+
 def write_json(path: Path, record: object) -> None:
     """Write JSON atomically."""
     with replaced(path) as beside:

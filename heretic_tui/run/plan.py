@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heretic_tui.events import Compared
+from heretic_tui.files import folder_size
 from heretic_tui.run.earlier import EarlierTimes, times_of
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.record import Planned
@@ -264,7 +265,6 @@ def plan_of(folder: RunFolder) -> list[Compared]:
     record = folder.read_record()
     if record.planned is None:
         return []
-    files = (path for path in folder.path.rglob("*") if not path.is_symlink() and path.is_file())
     # What people export into it is no part of the run.
-    disk = sum(path.stat().st_size for path in files if folder.path / "exports" not in path.parents)
+    disk = folder_size(folder.path, without=folder.path / "exports")
     return compare_plan(record.planned, times_of(folder), record.peak_memory, disk)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from functools import partial
-from pathlib import Path
 
 from heretic_tui.errors import UsageError
+from heretic_tui.files import folder_size
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
@@ -30,7 +30,9 @@ class HomeDeleting(HomeQueue):
         else:
             folder = glance.folder
             # Thousands of files may have to be looked at.
-            on_thread(self, lambda: self.app.call_from_thread(self._ask_to_delete, folder, _size(folder.path)), "size")
+            on_thread(
+                self, lambda: self.app.call_from_thread(self._ask_to_delete, folder, folder_size(folder.path)), "size"
+            )
 
     def _ask_to_delete(self, folder: RunFolder, size: int) -> None:
         if self.app.screen is not self:
@@ -62,15 +64,3 @@ class HomeDeleting(HomeQueue):
         if problems:
             self.say(f"{folder.name} is deleted in part: {problems[0]}", "error")
         self.look_soon()
-
-
-def _size(folder: Path) -> int:
-    """Bytes of all files in a folder; links are not followed."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            if path.is_file() and not path.is_symlink():
-                total += path.stat().st_size
-        except OSError:
-            continue
-    return total
