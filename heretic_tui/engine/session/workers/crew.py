@@ -49,10 +49,14 @@ class RayWorker:
         name: what people call it.
         bundle: what it is given, in the object store.
         processors, gpus: that it has for itself.
+        cluster: that it runs on.
     """
 
-    def __init__(self, name: str, bundle: ray.ObjectRef[Bundle], processors: float, gpus: float) -> None:
+    def __init__(
+        self, name: str, bundle: ray.ObjectRef[Bundle], processors: float, gpus: float, cluster: Cluster
+    ) -> None:
         self.name = name
+        self._cluster = cluster
         self._bundle = bundle
         self._needs = {"num_cpus": processors, "num_gpus": gpus}
         self._actor: ActorHandle[MeasuringWorker] | None = None
@@ -81,6 +85,9 @@ class RayWorker:
         except ray.exceptions.GetTimeoutError:
             return None
         except ray.exceptions.RayError as error:
+            if not self._cluster.look(at_once=True):
+                # Whether it is lost is not known before the cluster is there again.
+                return None
             raise WorkerLost(_why(error)) from error
         self.answer = None
         return found
@@ -88,7 +95,7 @@ class RayWorker:
     def stop(self) -> None:
         import ray
 
-        if self._actor is not None:
+        if self._actor is not None and self._cluster.there:
             ray.kill(self._actor, no_restart=True)
         self._actor = self.answer = None
 
@@ -195,14 +202,14 @@ def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
     work.note(f"starting workers on {where}")
     cluster = Cluster.join(settings, sum(map(len, bundle.files.values())))
     try:
-        workers = _workers(settings, bundle)
+        workers = _workers(settings, bundle, cluster)
         if not workers:
             work.note(_NO_GPU)
             cluster.leave()
             return None
         trials, looks = _in_hand(run, baseline.trials_at_once, len(workers), begun, work)
         share = max(1, math.ceil(trials / len(workers)))
-        pool = ClusterPool(workers, share, len(evaluation.bad), partial(_wait, workers), work)
+        pool = ClusterPool(workers, share, len(evaluation.bad), partial(_wait, workers, cluster), work)
         pool.begin()
     except BaseException:
         cluster.leave()
@@ -247,7 +254,7 @@ def _in_hand(run: RunInputs, each: int, workers: int, begun: bool, work: Work) -
     return each, record.looks_at_once
 
 
-def _workers(settings: Settings, bundle: Bundle) -> list[RayWorker]:
+def _workers(settings: Settings, bundle: Bundle, cluster: Cluster) -> list[RayWorker]:
     """The workers that the settings ask for, none of them started.
 
     Raises:
@@ -270,7 +277,7 @@ def _workers(settings: Settings, bundle: Bundle) -> list[RayWorker]:
     # Without a GPU the processors compute: each has its share of them, and as many threads.
     cores = min(cores, 1.0) if gpus else cores
     held = ray.put(bundle)
-    return [RayWorker(f"worker {number}", held, cores, gpus) for number in range(1, count + 1)]
+    return [RayWorker(f"worker {number}", held, cores, gpus, cluster) for number in range(1, count + 1)]
 
 
 def processors_of_one(machines: Sequence[float], workers: int) -> float:
@@ -286,11 +293,17 @@ def processors_of_one(machines: Sequence[float], workers: int) -> float:
     return 1.0 / parts
 
 
-def _wait(workers: Sequence[RayWorker], seconds: float) -> None:
-    """Until a worker has answered, or so many seconds."""
+def _wait(workers: Sequence[RayWorker], cluster: Cluster, seconds: float) -> None:
+    """Until a worker has answered, or so many seconds.
+
+    Raises:
+        NoWorkersError: where none will answer any more.
+    """
     import ray
 
-    if answers := [worker.answer for worker in workers if worker.answer is not None]:
+    if not cluster.look():
+        time.sleep(seconds)
+    elif answers := [worker.answer for worker in workers if worker.answer is not None]:
         ray.wait(answers, num_returns=1, timeout=seconds)
     else:
         time.sleep(seconds)

@@ -15,12 +15,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
 from importlib.util import find_spec
 
+from heretic_tui.engine.measuring.cluster_pool import NoWorkersError
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.machine import processors
 from heretic_tui.settings.schema import Settings
@@ -31,6 +33,10 @@ _STORE = 1 << 28
 # while all processors compute takes its time.
 _CONNECT = 5.0
 _PROBE = 30.0
+# Seconds between two looks whether a cluster is still there, and after which one that is not has gone. (Ray itself ends
+# this process after a minute of that, whatever it does, and says nothing to anybody.)
+_LOOK = 5.0
+_GONE = 20.0
 # Joins a cluster, and says at which address it is or why that failed. Ray tries for more than a minute, and then ends
 # the process that tries: it is not to be this one.
 _PROBE_PROGRAM = """
@@ -98,9 +104,18 @@ def _connect(address: str) -> None:
     if not (colon and host and re.fullmatch("[0-9]{1,5}", port, re.ASCII) and 0 < int(port) < 1 << 16):
         raise UsageError(f"--ray-address {address}: auto, or a host and a port, such as 10.0.0.1:6379")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
+        _reach(address)
     except OSError as error:
         raise _unreachable(address, error.strerror or one_line(error)) from error
+
+
+def _reach(address: str) -> None:
+    """
+    Raises:
+        OSError: where nobody listens at a host and port.
+    """
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT).close()
 
 
 def _unreachable(address: str, reason: str) -> UsageError:
@@ -164,11 +179,17 @@ class Cluster:
     Attributes:
         own: the folder of one that was started for the run, and ends with it; None for one that runs by itself.
         before: variables of the environment as they were.
+        address: host and port of the service that Ray cannot do without.
+        there: whether it answered when it was looked at last.
     """
 
     own: str | None = None
     before: dict[str, str | None] = field(default_factory=dict)
     joined: bool = True
+    address: str = ""
+    there: bool = True
+    _looked: float = 0.0
+    _answered: float = 0.0
 
     @classmethod
     def join(cls, settings: Settings, needed: int) -> Cluster:
@@ -185,7 +206,7 @@ class Cluster:
 
         if ray.is_initialized():
             # By whoever uses this program as a library.
-            return cls(joined=False)
+            return cls(joined=False, address=ray.get_runtime_context().gcs_address)
         cluster = cls(before={name: os.environ.get(name) for name in (_USAGE, _MODE, _TOKEN)})
         os.environ.setdefault(_USAGE, "0")
         start = partial(ray.init, log_to_driver=False, logging_level=logging.ERROR)
@@ -193,6 +214,7 @@ class Cluster:
         try:
             if address is not None:
                 start(address=address)
+                cluster.address = address
                 return cluster
             os.environ.setdefault(_TOKEN, _token())
             cluster.own = tempfile.mkdtemp(prefix="heretic-ray-")
@@ -205,6 +227,7 @@ class Cluster:
                     object_store_memory=needed + _STORE,
                     _temp_dir=cluster.own,
                 )
+            cluster.address = ray.get_runtime_context().gcs_address
         except Exception as error:
             # Whatever its processes, its sockets or the network may say.
             cluster.leave()
@@ -217,6 +240,32 @@ class Cluster:
                 for number, handler in handlers.items():
                     signal.signal(number, handler)
         return cluster
+
+    def look(self, at_once: bool = False) -> bool:
+        """Whether it is there, as it was seen a few seconds ago, or now. Nothing else is to be asked of Ray where it is
+        not: that would wait for it, and end this process.
+
+        Raises:
+            NoWorkersError: where it has not answered for longer.
+        """
+        now = time.monotonic()
+        if not at_once and self.there and now - self._looked < _LOOK:
+            return True
+        self._looked = now
+        try:
+            _reach(self.address)
+            self.there, self._answered = True, now
+        except OSError as error:
+            if self.there:
+                self.there, self._answered = False, now
+                log.warning("the Ray cluster at %s does not answer: %s", self.address, error)
+            elif now - self._answered > _GONE:
+                where = "Ray on this machine" if self.own else f"the Ray cluster at {self.address}"
+                again = "start" if self.own else "start it again, then"
+                raise NoWorkersError(
+                    f"{where} has gone away: {again} the same command, which goes on from the last trial"
+                ) from error
+        return self.there
 
     def leave(self) -> None:
         """Leave it, and end it where it was started for the run."""

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from heretic_tui.engine.measuring.cluster_pool import NoWorkersError
 from heretic_tui.engine.session.workers import ray_cluster
 from heretic_tui.engine.session.workers.crew import processors_of_one
-from heretic_tui.engine.session.workers.ray_cluster import find_cluster
+from heretic_tui.engine.session.workers.ray_cluster import Cluster, find_cluster
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
@@ -52,6 +53,19 @@ def test_what_listens_and_is_no_cluster_does_not_hold_up_the_run(silent: str, mo
     monkeypatch.setattr(ray_cluster, "_PROBE", 0.2)
     with pytest.raises(UsageError, match="no answer within 0 seconds: is it the port of Ray"):
         find_cluster(settings_at(silent))
+
+
+def test_a_cluster_that_goes_away_is_missed_for_a_while_and_then_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        cluster = Cluster(address=f"127.0.0.1:{server.getsockname()[1]}")
+        assert cluster.look()
+    # What was seen a moment ago holds, unless there is a reason to look.
+    assert cluster.look()
+    assert not cluster.look(at_once=True)
+    assert not cluster.look()
+    monkeypatch.setattr(ray_cluster, "_GONE", 0.0)
+    with pytest.raises(NoWorkersError, match="has gone away: start it again, then the same command, which goes on"):
+        cluster.look()
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
