@@ -15,6 +15,8 @@ from heretic_tui.engine.directions.unit_directions import found_directions, orth
 from heretic_tui.errors import HereticError
 from heretic_tui.settings.schema import Settings
 
+# Of the length of a mean: so little of it along a direction is none.
+_ROUNDING = 1e-5
 # Names of tensors in directions.safetensors; of all but a run's first method with a dot and the method's name behind.
 _VECTORS, _EDITED, _READERS = "directions", "edited_layers", "readers"
 
@@ -82,13 +84,15 @@ def opposite_sides(directions: Tensor, good: Tensor, bad: Tensor) -> frozenset[i
 
     Args:
         directions: as the method found them, (layers + 1, hidden), or (layers + 1, k, hidden), of which the first is
-            looked at. Orthogonalised against the good mean they would have nothing of it, and no sign.
+            looked at. Where they have nothing of the good mean, as when they were orthogonalised against it, a layer is
+            none of these.
         good, bad: the means, (layers + 1, hidden).
     """
-    first = directions if directions.ndim == 2 else directions[:, 0]
-    parts = ((mean * first.to(mean)).sum(dim=-1)[1:] for mean in (good, bad))
-    one, other = parts
-    return frozenset((one * other < 0).nonzero()[:, 0].tolist())
+    first = (directions if directions.ndim == 2 else directions[:, 0]).to(good)
+    one, other = ((mean * first).sum(dim=-1)[1:] for mean in (good, bad))
+    # A direction that was orthogonalised before it came into a file has only rounding of the mean, on either side.
+    apart = (one * other < 0) & (one.abs() > _ROUNDING * good[1:].norm(dim=-1))
+    return frozenset(apart.nonzero()[:, 0].tolist())
 
 
 def as_tensors(found: Mapping[str, MethodDirections]) -> dict[str, Tensor]:

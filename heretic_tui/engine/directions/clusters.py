@@ -54,9 +54,11 @@ def _lloyd(points: Tensor, centres: Tensor) -> tuple[float, Tensor, Tensor]:
     for _ in range(_MOST_STEPS):
         distances = torch.cdist(points, centres)
         nearest, now = distances.min(dim=1)
-        # A cluster that lost all its points begins anew at the point that is farthest from its own centre.
+        # A cluster that lost all its points begins anew at the point that is farthest from its own centre, and that is
+        # not the last one of its cluster: there are at least as many points as clusters.
         for empty in (torch.bincount(now, minlength=len(centres)) == 0).nonzero()[:, 0].tolist():
-            farthest = int(nearest.argmax())
+            spare = torch.bincount(now, minlength=len(centres))[now] > 1
+            farthest = int(torch.where(spare, nearest, -1.0).argmax())
             now[farthest], nearest[farthest] = empty, 0.0
         if torch.equal(now, owners):
             break

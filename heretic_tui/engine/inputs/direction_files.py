@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
@@ -9,8 +10,9 @@ from torch import Tensor
 
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
+from heretic_tui.words import counted
 
-_NAME = "directions"
+_NAME, _READERS = "directions", "readers"
 
 
 def direction_path(text: str) -> Path:
@@ -25,37 +27,60 @@ def direction_path(text: str) -> Path:
     return path.resolve()
 
 
-def read_direction_file(path: Path, depth: int, hidden: int) -> Tensor:
-    """The directions in a file, of any length but 0, (depth, hidden) or (depth, k, hidden).
+def read_direction_file(path: Path, depth: int, hidden: int, count: int) -> tuple[Tensor, Tensor | None]:
+    """The first directions of each layer in a file, of any length but 0, float64 (depth, count, hidden); and the
+    vectors that they are read along, (depth, hidden), where a run with oblique directions wrote them.
 
     Args:
         depth: number of layers of the model, and one.
 
     Raises:
-        UsageError: when it cannot be read, holds none, or those of another model.
+        UsageError: when it cannot be read, holds none or too few, or those of another model.
     """
     where = f"direction_file: {path}"
     try:
         with safe_open(str(path), framework="pt") as file:
-            names = list(file.keys())
-            name = _NAME if _NAME in names else names[0] if len(names) == 1 else None
-            found: Tensor | None = file.get_tensor(name) if name is not None else None
+            # Shapes first: the file may be a whole model's.
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            name = _name(shapes, where)
+            _check_shape(shapes[name], depth, hidden, where)
+            found = file.get_tensor(name)
+            readers = file.get_tensor(_READERS) if shapes.get(_READERS) == (depth, hidden) else None
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(f"{where} is no safetensors file that can be read ({one_line(error)})") from error
-    if found is None:
-        held = f"{len(names)} tensors" if names else "no tensor"
-        raise UsageError(f"{where} holds {held}, and none is called {_NAME!r}: name the one that is meant so")
-    shape = tuple(found.shape)
-    if shape == (hidden,):
-        found = found.expand(depth, hidden)
-    elif len(shape) not in (2, 3) or (shape[0], shape[-1]) != (depth, hidden) or not shape[1] >= 1 or shape[-2] < 1:
+    held = [found] if readers is None else [found, readers]
+    if not all(each.is_floating_point() and bool(each.double().isfinite().all()) for each in held):
+        raise UsageError(f"{where} holds what are no finite numbers")
+    wide = found.double().expand(depth, hidden) if found.ndim == 1 else found.double()
+    wide = wide[:, None] if wide.ndim == 2 else wide[:, :count]
+    if wide.shape[1] < count:
+        raise UsageError(f"{where} holds {counted(wide.shape[1], 'direction')} of a layer, not {count}")
+    # Of the embedding output there may be none.
+    if (empty := wide[1:].norm(dim=-1) == 0).any():
+        raise UsageError(f"{where} holds no direction (zeros) for layer {int(empty.nonzero()[0][0])}")
+    return wide, None if readers is None else readers.double()
+
+
+def _name(shapes: Mapping[str, tuple[int, ...]], where: str) -> str:
+    """The tensor that holds the directions.
+
+    Raises:
+        UsageError: where it is not known which.
+    """
+    if _NAME in shapes:
+        return _NAME
+    if len(shapes) == 1:
+        return next(iter(shapes))
+    held = f"{len(shapes)} tensors" if shapes else "no tensor"
+    raise UsageError(f"{where} holds {held}, and none is called {_NAME!r}: name the one that is meant so")
+
+
+def _check_shape(shape: tuple[int, ...], depth: int, hidden: int, where: str) -> None:
+    several = len(shape) == 3 and shape[1] >= 1 and (shape[0], shape[2]) == (depth, hidden)
+    if shape not in ((hidden,), (depth, hidden)) and not several:
         raise UsageError(
             f"{where} holds a tensor of {shape}: this model needs ({hidden},), {(depth, hidden)} (layers + 1, hidden), "
             f"or ({depth}, k, {hidden})"
         )
-    if not found.is_floating_point() or not bool(found.isfinite().all()):
-        raise UsageError(f"{where} holds what are no finite numbers")
-    # Of the embedding output there may be none.
-    if (empty := found[1:].double().norm(dim=-1) == 0).any():
-        raise UsageError(f"{where} holds no direction (zeros) for layer {int(empty.nonzero()[0][0])}")
-    return found

@@ -114,8 +114,9 @@ def test_as_many_clusters_as_points_and_points_that_are_all_the_same() -> None:
     centres, owners = k_means(points, 3)
     assert sorted(owners.tolist()) == [0, 1, 2]
     torch.testing.assert_close(centres[owners], points)
-    centres, _ = k_means(torch.ones(5, 2, dtype=torch.float64), 2)
-    torch.testing.assert_close(centres, torch.ones(2, 2, dtype=torch.float64))
+    centres, owners = k_means(torch.ones(5, 2, dtype=torch.float64), 4)
+    torch.testing.assert_close(centres, torch.ones(4, 2, dtype=torch.float64))
+    assert set(owners.tolist()) == {0, 1, 2, 3}
 
 
 def test_clusters_span_what_leads_from_the_good_mean_to_each_cluster() -> None:
@@ -285,6 +286,13 @@ def test_directions_from_files(tmp_path: Path) -> None:
     torch.testing.assert_close(several[1] @ several[1].T, torch.eye(2, dtype=torch.float64))
     # Of several as many as are asked for.
     torch.testing.assert_close(read({"directions": torch.stack([rows, -rows], dim=1)}), expected)
+    # Those of a run with oblique directions are read along what they were read along there.
+    write, along = found_of_both(direction_method("leace"), there)
+    assert along is not None
+    save_file({"directions": write[:, None].float(), "readers": along.float()}, path)
+    again, readers = found_of_both(method, Given(there.good, there.bad, file=path))
+    torch.testing.assert_close(again, write, atol=1e-6, rtol=0)
+    torch.testing.assert_close(readers, along.float().double())
     with pytest.raises(HereticError, match="the 2 directions of layer 0 lie in a smaller space"):
         read({"directions": torch.stack([rows, -rows], dim=1)}, 2)
     with pytest.raises(HereticError, match="holds 1 direction of a layer, not 2"):
@@ -367,6 +375,10 @@ def test_the_mask_leaves_layers_in_which_both_sets_lie_on_one_side() -> None:
     # Orthogonalised directions have nothing of the good mean: the mask looks at them as they were found.
     raw, _ = found_of_both(direction_method("mean_difference"), given(good, bad))
     assert opposite_sides(raw[:, None], good.mean(dim=0), bad.mean(dim=0)) == {0}
+    # Those of a file may be without it already: what is left of the mean there is rounding.
+    without = found.vectors[:, 0].double()
+    without[1:] += 1e-8 * good.mean(dim=0, dtype=torch.float64)[1:]
+    assert opposite_sides(without, good.mean(dim=0), bad.mean(dim=0)) == frozenset()
     bad[:, 1] -= 4 * axis
     with pytest.raises(HereticError, match=r"in no layer do the two sets .* run without --layer-mask"):
         find_by_method(direction_methods(settings), given(good, bad), settings)

@@ -6,6 +6,9 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+from safetensors.torch import save_file
+
 from tests.support.commands import Ended
 
 Heretic = Callable[..., Ended]
@@ -63,6 +66,13 @@ def test_a_mask_and_a_file_of_directions(heretic: Heretic, tmp_path: Path) -> No
     done = heretic("demo", "--lines", *SMALL, "--direction-method", "from_file", "--direction-file", tmp_path / "none")
     assert done.status == 2
     assert "no such file" in done.err
+    other = tmp_path / "other.safetensors"
+    save_file({"directions": torch.ones(7, 1, 64)}, other)
+    runs = sorted((tmp_path / "runs").iterdir())
+    done = heretic("demo", "--lines", *SMALL, "--direction-method", "from_file", "--direction-file", other)
+    assert done.status == 2
+    assert "holds a tensor of (7, 1, 64): this model needs" in done.err
+    assert sorted((tmp_path / "runs").iterdir()) == runs, "it is told before anything is made"
 
 
 def test_prompts_to_keep_are_read_and_are_part_of_what_makes_a_run(heretic: Heretic, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from heretic_tui.engine.directions.clusters import k_means
 from heretic_tui.engine.directions.methods.base import EachLayer
-from heretic_tui.engine.directions.subspace import orthonormal
+from heretic_tui.engine.directions.subspaces import orthonormal
 from heretic_tui.errors import HereticError
 
 

@@ -9,23 +9,24 @@ from functools import partial
 from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.anatomy.inspect import inspect_model
 from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
 from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.residuals import Residuals
 from heretic_tui.engine.directions.subspaces import leading, of_layers, saved_leading
 from heretic_tui.engine.edits.banks import EditBanks
-from heretic_tui.engine.inputs.direction_files import direction_path
+from heretic_tui.engine.inputs.direction_files import direction_path, read_direction_file
 from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.response_prefix import PreparedPrompts
 from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import HereticError, UsageError, one_line
 from heretic_tui.events import DirectionsFound
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.schema import KEPT_SET
+from heretic_tui.settings.schema import KEPT_SET, Settings
 from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 
@@ -52,6 +53,23 @@ class FoundDirections:
         """Those of the first method, which what is shown of layers is about: by residual index, (layers + 1, k,
         hidden), of length one and at right angles to each other in each layer."""
         return next(iter(self.by_method.values())).vectors
+
+
+def check_direction_file(settings: Settings) -> None:
+    """Look before the model is loaded whether the directions of a file are for it.
+
+    Raises:
+        UsageError: where they are not.
+    """
+    if settings.direction_file is None:
+        return
+    path = direction_path(settings.direction_file)
+    try:
+        found = inspect_model(settings, weights=False)
+    except HereticError:
+        # A model that cannot be built so is told, where that matters, when it is loaded.
+        return
+    read_direction_file(path, len(found.anatomy.layers) + 1, found.hidden_size, settings.directions_per_layer)
 
 
 def directions_of_run(
@@ -96,7 +114,7 @@ def directions_of_run(
             given = Given(
                 good,
                 bad,
-                kept={title_of(name): each for name, each in gathered.items() if name.startswith(KEPT_SET)},
+                kept={name.removeprefix(KEPT_SET): gathered[name] for name in kept},
                 count=run.settings.directions_per_layer,
                 file=direction_path(run.settings.direction_file) if run.settings.direction_file else None,
             )
