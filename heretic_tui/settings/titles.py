@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 from heretic_tui.bounds import range_text
 from heretic_tui.settings.markers import LANGUAGE_NAMES
@@ -130,9 +131,10 @@ _IN_PLACE: Mapping[tuple[str, object], str] = {
 
 def title_of(key: str) -> str:
     """What a setting is called, or a part of a prompt set: `good_prompts.split` is "split"; a set of prompts to keep by
-    its data set."""
+    its data set, or by the name of its file."""
     if key.startswith(KEPT_SET):
-        return key.removeprefix(KEPT_SET)
+        text = key.removeprefix(KEPT_SET)
+        return PurePath(text).name if PurePath(text).is_absolute() else text
     name, _, part = key.partition(".")
     return _PARTS.get(part, part) if part else _TITLES.get(name, name.replace("_", " "))
 

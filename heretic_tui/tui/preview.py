@@ -372,9 +372,12 @@ def directions_problem(settings: Settings) -> str | None:
     a thread."""
     from heretic_tui.engine.directions.methods.base import direction_methods
     from heretic_tui.engine.inputs.direction_files import direction_path
+    from heretic_tui.engine.inputs.prompts import whole_kept
 
     try:
         direction_methods(settings)
+        for text in settings.keep_prompts:
+            whole_kept(text)
         if settings.direction_file is not None:
             direction_path(settings.direction_file)
     except HereticError as error:

@@ -12,7 +12,15 @@ from heretic_tui.engine.checkpoint.source import check_weights, fingerprint, loa
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
 from heretic_tui.engine.checkpoint.tokenizer_files import other_template
 from heretic_tui.engine.inputs.direction_files import direction_path
-from heretic_tui.engine.inputs.prompts import PromptSets, check_sets, digest, kept_set, load_prompt_set, local_path
+from heretic_tui.engine.inputs.prompts import (
+    PromptSets,
+    check_sets,
+    digest,
+    kept_set,
+    load_prompt_set,
+    local_path,
+    whole_kept,
+)
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
 from heretic_tui.files import checksum
@@ -27,8 +35,8 @@ class Inputs:
     """What can be checked before the model is loaded, checked.
 
     Attributes:
-        settings: with a search space that has a name, and with the model, the prompt sets and what `seed_trials` names
-            as absolute paths where they are folders or files.
+        settings: with a search space that has a name, and with the model, the prompt sets (those to keep too) and what
+            `seed_trials` names as absolute paths where they are folders or files.
         sets: prompts by setting name.
         notes: what the user should know about the prompts.
         identity: everything that decides the results, as plain JSON.
@@ -48,7 +56,11 @@ def check_inputs(settings: Settings) -> Inputs:
     """
     if lacking := lacking_for_quantization(settings):
         raise UsageError(lacking)
-    named = {"model": locate(settings.model), "seed_trials": whole_names(settings.seed_trials)}
+    named = {
+        "model": locate(settings.model),
+        "seed_trials": whole_names(settings.seed_trials),
+        "keep_prompts": [whole_kept(text) for text in settings.keep_prompts],
+    }
     settings = with_bounds(settings).model_copy(update=named)
     # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)

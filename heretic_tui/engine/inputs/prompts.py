@@ -90,6 +90,19 @@ def kept_set(text: str) -> PromptSet:
     return PromptSet(dataset=dataset, split=split)
 
 
+def whole_kept(text: str) -> str:
+    """The same set of `keep_prompts`, a file or folder by its absolute path, so that a run finds it from any folder.
+
+    Raises:
+        UsageError: when it means a path and nothing lies there.
+    """
+    spec = kept_set(text)
+    path = local_path(spec.dataset, "keep_prompts")
+    if path is None:
+        return text
+    return f"{path}#{spec.split}" if spec.split else str(path)
+
+
 def load_beside(spec: PromptSet, name: str, column: str) -> list[str] | None:
     """What another column of a set's source says of each of its prompts, in the order of `load_prompt_set`; None where
     there is no such column.
@@ -169,6 +182,9 @@ def check_sets(sets: Mapping[str, PromptList]) -> tuple[dict[str, PromptList], l
     for good, bad in _PAIRS:
         if good in sets and bad in sets and keys[good] == keys[bad]:
             raise UsageError(f"{good} and {bad} hold the same prompts: there is no difference to find a direction in")
+    for name in sets:
+        if name.startswith(KEPT_SET) and keys[name] == keys.get("good_prompts"):
+            raise UsageError(f"{name} holds the prompts of good_prompts: there is nothing in it that could be kept")
     evaluation = {key for name in sets if _is_evaluation(name) for key in keys[name]}
     for name, found in sets.items():
         unique = list(dict.fromkeys(found.prompts))
@@ -229,8 +245,18 @@ def key_of(prompt: Prompt) -> tuple[str, str]:
 
 
 def digest(sets: Mapping[str, PromptList]) -> str:
-    """SHA-256 over all prompts, so that a run knows whether they are still the same."""
-    record = {name: [(p.system_prompt, p.text) for p in found.prompts] for name, found in sorted(sets.items())}
+    """SHA-256 over all prompts, so that a run knows whether they are still the same. Of those to keep neither their
+    files' names nor their order matters."""
+    record: dict[str, object] = {}
+    kept: list[list[tuple[str, str]]] = []
+    for name, found in sorted(sets.items()):
+        prompts = [(p.system_prompt, p.text) for p in found.prompts]
+        if name.startswith(KEPT_SET):
+            kept.append(prompts)
+        else:
+            record[name] = prompts
+    if kept:
+        record[KEPT_SET] = sorted(kept)
     return hashlib.sha256(json.dumps(record).encode()).hexdigest()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from heretic_tui.engine.inputs.prompts import Prompt, PromptList, check_sets, digest, load_prompt_set
+from heretic_tui.engine.inputs.prompts import Prompt, PromptList, check_sets, digest, load_prompt_set, whole_kept
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.schema import KEPT_SET, PromptSet
 
@@ -343,6 +344,8 @@ def test_prompts_to_keep_may_lie_in_a_file_of_any_name() -> None:
         }
     )
     assert [p.text for p in checked[kept].prompts] == ["k1", "k2"], "they are none of the evaluation prompts"
+    with pytest.raises(UsageError, match=r"evaluation\.txt holds the prompts of good_prompts: there is nothing in it"):
+        check_sets({"good_prompts": listed("a", "b"), kept: listed("b", "a")})
     assert len(checked["good_prompts"].prompts) == 10
 
 
@@ -381,3 +384,21 @@ def test_sets_without_a_difference_are_refused() -> None:
         check_sets(sets)
     with pytest.raises(UsageError, match="none is left"):
         check_sets({"good_prompts": listed("a"), "good_evaluation_prompts": listed("a")})
+
+
+def test_what_prompts_to_keep_are_called_and_their_order_is_no_part_of_a_run(tmp_path: Path) -> None:
+    one, other, good = listed("k1"), listed("k2", "k3"), listed("g")
+    found = digest({"good_prompts": good, KEPT_SET + "a.txt": one, KEPT_SET + "b.txt": other})
+    assert digest({KEPT_SET + "/x/c.txt": other, "good_prompts": good, KEPT_SET + "d.txt": one}) == found
+    assert digest({"good_prompts": good, KEPT_SET + "a.txt": one}) != found
+    assert digest({"good_prompts": good}) != digest({"good_prompts": good, KEPT_SET + "a.txt": one})
+    # Files have their absolute paths, also where a sign is a part of their names.
+    for name in ("maths.txt", "c#.txt"):
+        (tmp_path / name).write_text("k1\n")
+    with contextlib.chdir(tmp_path):
+        found_names = [whole_kept(text) for text in ("maths.txt", "maths.txt#[:5]", "c#.txt", "org/code#train[:9]")]
+    assert found_names == [
+        str(tmp_path / "maths.txt"), f"{tmp_path / 'maths.txt'}#[:5]", str(tmp_path / "c#.txt"), "org/code#train[:9]",
+    ]  # fmt: skip
+    with pytest.raises(UsageError, match=r"keep_prompts: none\.txt: no such file or folder"):
+        whole_kept("none.txt")
