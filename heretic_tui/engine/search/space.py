@@ -34,6 +34,7 @@ class Space:
         bounds: by their names (bounds.py).
 
     Attributes:
+        depth: number of decoder layers.
         dimensions: each with its bounds, by name, in the order in which they are drawn.
         named: the name of the bounds of each dimension that has any.
     """
@@ -46,6 +47,7 @@ class Space:
         methods: Mapping[str, int] = MappingProxyType({}),
         bounds: Bounds = HERETIC_1,
     ) -> None:
+        self.depth = depth
         self._components = components
         self._shares = shares
         self._methods = methods if len(methods) > 1 else {}
@@ -148,7 +150,9 @@ class Space:
         for name, value in values.items():
             low, high = self.ranges[name]
             if not low - _ROUNDING <= value <= high + _ROUNDING:
-                what = f"{name.replace('_', ' ')}{' as a share of max weight' if name.endswith('.min_weight') else ''}"
+                component, _, part = name.rpartition(".")
+                of_peak = " as a share of max weight" if part == "min_weight" else ""
+                what = f"{part.replace('_', ' ')}{of_peak}{f' of {component}' if component else ''}"
                 return f"{what} is {value:.4g}: the search goes from {low:.4g} to {high:.4g}"
         return None
 

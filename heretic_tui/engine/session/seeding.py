@@ -40,21 +40,15 @@ def check_seeds(seeds: Sequence[Seed], settings: Settings) -> None:
     except HereticError:
         # A model that cannot be built so is told, where that matters, when it is loaded.
         return
-    methods, bounds = (
-        dict.fromkeys(settings.direction_method, 0),
-        bounds_of(settings.search_space, settings.search_bounds),
-    )
-    depth = len(anatomy.layers)
-    for _ in _fitted(seeds, Space(depth, anatomy.components, methods=methods, bounds=bounds), depth):
+    methods = dict.fromkeys(settings.direction_method, 0)
+    bounds = bounds_of(settings.search_space, settings.search_bounds)
+    for _ in _fitted(seeds, Space(len(anatomy.layers), anatomy.components, methods=methods, bounds=bounds)):
         pass
 
 
-def enter_seeds(study: Search, state: RunState, space: Space, depth: int, seeds: Sequence[Seed], work: Work) -> None:
+def enter_seeds(study: Search, state: RunState, space: Space, seeds: Sequence[Seed], work: Work) -> None:
     """Enter those that the study does not hold yet, as the next trials after all that are known. They count as chosen
     by hand: the search learns from them, and draws its own as it would have without them.
-
-    Args:
-        depth: number of decoder layers.
 
     Raises:
         UsageError: where one is not for this model.
@@ -64,7 +58,7 @@ def enter_seeds(study: Search, state: RunState, space: Space, depth: int, seeds:
     # Killed at any moment, those that were entered are there.
     held = [study.parameters(number) for number in range(study.count) if study.origin(number)]
     entered = 0
-    for origin, parameters, notes in _fitted(seeds, space, depth):
+    for origin, parameters, notes in _fitted(seeds, space):
         point = space.point(parameters)
         made = space.parameters(point)
         if made in held:
@@ -78,21 +72,21 @@ def enter_seeds(study: Search, state: RunState, space: Space, depth: int, seeds:
         work.note(f"{counted(entered, 'trial')} from seed_trials {'is' if entered == 1 else 'are'} measured first")
 
 
-def _fitted(seeds: Sequence[Seed], space: Space, depth: int) -> Iterator[tuple[str, Parameters, list[str]]]:
+def _fitted(seeds: Sequence[Seed], space: Space) -> Iterator[tuple[str, Parameters, list[str]]]:
     """By their origins parameters for this model, and what had to be changed."""
     for seed in seeds:
         if seed.parameters is None:
-            yield from ((f"{seed.origin}: {name}", each, []) for name, each in built_in(space, depth).items())
+            yield from ((f"{seed.origin}: {name}", each, []) for name, each in built_in(space).items())
             continue
         try:
-            yield seed.origin, *fitted(seed, space, depth)
+            yield seed.origin, *fitted(seed, space)
         except UsageError as error:
             raise UsageError(f"seed_trials: {seed.origin}: {error}") from error
 
 
-def fitted(seed: Seed, space: Space, depth: int) -> tuple[Parameters, list[str]]:
-    """The parameters of a seed for a model with so many layers, and what had to be changed. They may lie outside of the
-    space still: then a note says where, and the nearest point of it is meant.
+def fitted(seed: Seed, space: Space) -> tuple[Parameters, list[str]]:
+    """The parameters of a seed for the model of a space, and what had to be changed. They may lie outside of the space
+    still: then a note says where, and the nearest point of it is meant.
 
     Raises:
         UsageError: where the model has other components.
@@ -101,9 +95,9 @@ def fitted(seed: Seed, space: Space, depth: int) -> tuple[Parameters, list[str]]
     found, notes = seed.parameters, list[str]()
     if problem := _strange(found, space.components):
         raise UsageError(problem)
-    if seed.layers is not None and seed.layers != depth:
-        found = scaled(found, seed.layers, depth)
-        notes.append(f"it is from a model with {seed.layers} layers, and was scaled to {depth}")
+    if seed.layers is not None and seed.layers != space.depth:
+        found = scaled(found, seed.layers, space.depth)
+        notes.append(f"it is from a model with {seed.layers} layers, and was scaled to {space.depth}")
     kernels = dict(found.components)
     for name in space.components:
         if name not in kernels:
@@ -142,9 +136,10 @@ def scaled(parameters: Parameters, layers: int, depth: int) -> Parameters:
     )
 
 
-def built_in(space: Space, depth: int) -> dict[str, Parameters]:
-    """A few edits that are worth a look with any model, by what they are."""
-    last = depth - 1
+def built_in(space: Space) -> dict[str, Parameters]:
+    """A few edits that are worth a look with any model, by what they are; those that the space does not have are left
+    out."""
+    last = space.depth - 1
     middle = {name: _middle(space, name) for name in space.components}
     level = {name: Kernel(_WEIGHT, _PEAK * last, _WEIGHT, max(1.0, _REACH * last)) for name in space.components}
     found = {
@@ -156,7 +151,7 @@ def built_in(space: Space, depth: int) -> dict[str, Parameters]:
     if 0 < len(off) < len(space.components):
         mixers = {name: _off(space, name) if name in off else middle[name] for name in space.components}
         found["token mixers alone"] = Parameters(None, mixers)
-    return found
+    return {name: each for name, each in found.items() if space.outside(each) is None}
 
 
 def _middle(space: Space, component: str) -> Kernel:

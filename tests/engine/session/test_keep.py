@@ -115,7 +115,7 @@ def test_what_is_outside_of_what_is_searched_is_refused_in_a_line(flags: dict[st
         run.wait(is_ready)
         known = run.session.state.trials[0].required_parameters
         wrong = {
-            "max weight is 7": tweaked(known, max_weight=7.0),
+            "max weight of attn.o_proj is 7": tweaked(known, max_weight=7.0),
             "max weight position": tweaked(known, max_weight_position=90.0),
             "min weight as a share of max weight": tweaked(known, max_weight=1.0, min_weight=1.1),
             "direction index is 99": replace(known, direction_index=99.0),

@@ -36,12 +36,12 @@ def seed(layers: int | None = None, index: float | None = None, **components: Ke
 
 def test_an_edit_of_this_space_is_taken_as_it_is() -> None:
     given = seed(DEPTH, 15.0, attention=KERNEL, mlp=KERNEL)
-    assert fitted(given, SPACE, DEPTH) == (given.parameters, [])
+    assert fitted(given, SPACE) == (given.parameters, [])
 
 
 def test_an_edit_of_another_depth_is_scaled_and_said_to_be() -> None:
     given = seed(16, 7.5, attention=Kernel(1.2, 12.0, 0.6, 4.5), mlp=KERNEL)
-    found, notes = fitted(given, SPACE, DEPTH)
+    found, notes = fitted(given, SPACE)
     assert found.direction_index == 15.0
     assert found.components[ATTENTION] == Kernel(1.2, 24.0, 0.6, 9.0)
     assert notes[0] == "it is from a model with 16 layers, and was scaled to 31"
@@ -51,41 +51,46 @@ def test_an_edit_of_another_depth_is_scaled_and_said_to_be() -> None:
 
 def test_an_edit_outside_is_moved_to_the_nearest_point_and_said_to_be() -> None:
     given = seed(None, None, attention=Kernel(2.5, 24.0, 0.6, 9.0), mlp=KERNEL)
-    found, notes = fitted(given, SPACE, DEPTH)
+    found, notes = fitted(given, SPACE)
     assert notes == [
-        "attn.o proj.max weight is 2.5: the search goes from 0.8 to 1.5; the nearest point of the space is measured"
+        "max weight of attn.o_proj is 2.5: the search goes from 0.8 to 1.5; the nearest point of the space is measured"
     ]
     assert SPACE.parameters(SPACE.point(found)).components[ATTENTION].max_weight == 1.5
-    assert fitted(given, Space(DEPTH, (ATTENTION, MLP), bounds=WIDE), DEPTH)[1] == []
+    assert fitted(given, Space(DEPTH, (ATTENTION, MLP), bounds=WIDE))[1] == []
 
 
 def test_components_have_to_be_the_models() -> None:
     with pytest.raises(UsageError, match=r"no component 'moe.experts' \(it has attn.o_proj, mlp.down_proj\)"):
-        fitted(seed(None, None, attention=KERNEL, **{"moe.experts": KERNEL}), SPACE, DEPTH)
+        fitted(seed(None, None, attention=KERNEL, **{"moe.experts": KERNEL}), SPACE)
     with pytest.raises(UsageError, match=r"says nothing of attn\.o_proj"):
-        fitted(seed(mlp=KERNEL), SPACE, DEPTH)
+        fitted(seed(mlp=KERNEL), SPACE)
     # Where the space lets it be, what is not named is not edited.
-    found, _ = fitted(seed(attention=KERNEL), SPACE, DEPTH)
+    found, _ = fitted(seed(attention=KERNEL), SPACE)
     assert found.components[MLP].max_weight == 0
 
 
 def test_directions_that_the_run_does_not_have_are_told() -> None:
     given = Seed("x", Parameters(None, {ATTENTION: KERNEL, MLP: KERNEL}, "leace"))
-    assert fitted(given, SPACE, DEPTH)[0].direction_method is None
-    assert "leace" in fitted(given, SPACE, DEPTH)[1][0]
+    assert fitted(given, SPACE)[0].direction_method is None
+    assert "leace" in fitted(given, SPACE)[1][0]
     several = Space(DEPTH, (ATTENTION, MLP), methods={"mean_difference": 0, "leace": 0})
-    assert fitted(given, several, DEPTH) == (given.parameters, [])
+    assert fitted(given, several) == (given.parameters, [])
 
 
 @pytest.mark.parametrize("depth", [1, 2, 12, 31])
 @pytest.mark.parametrize("wide", [False, True])
 def test_those_that_are_built_in_lie_in_the_space(depth: int, wide: bool) -> None:
     space = Space(depth, (ATTENTION, MLP), bounds=WIDE) if wide else Space(depth, (ATTENTION, MLP))
-    found = built_in(space, depth)
+    found = built_in(space)
     assert len(found) == 4
     assert [space.outside(each) for each in found.values()] == [None] * 4
     whole = found["weight 1 in all layers"].components[ATTENTION]
     assert [whole.strength(layer) for layer in range(depth)] == [1.0] * depth
+
+
+def test_those_that_are_built_in_are_left_out_where_the_space_does_not_have_them() -> None:
+    narrow = Space(DEPTH, (ATTENTION, MLP), bounds={**WIDE, "direction_index": (0.7, 1), "mixer_max_weight": (1.2, 2)})
+    assert list(built_in(narrow)) == ["each layer's own direction, the middle of the space", "token mixers alone"]
 
 
 # With a model
@@ -148,7 +153,7 @@ def test_seeds_are_measured_first_and_once_and_change_nothing_that_is_drawn(
     assert all(trial.state == "complete" for trial in seeds)
     assert seeds[1].required_parameters.components[ATTENTION].max_weight == 1.5
     notes = [notice.text for notice in state.notices]
-    assert sum("max weight is 2.5" in note for note in notes) == 1, "said once, not at every resumption"
+    assert sum("max weight of attn.o_proj is 2.5" in note for note in notes) == 1, "said once, not at every resumption"
     assert own(state) == own(plain.session.state)
     assert state.finished == 4
     again = searched(given).session
