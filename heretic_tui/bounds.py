@@ -93,8 +93,12 @@ def checked_bounds(given: object, where: str) -> dict[str, Range]:
     if isinstance(given, Sequence) and all(isinstance(part, str) for part in given):
         pairs = [part.partition("=") for part in given]
         if wrong := next((part for part, (_, sign, _) in zip(given, pairs, strict=True) if not sign), None):
-            raise UsageError(f"{where}: expected NAME=LOW..HIGH, not {quoted(wrong)}{nearest(wrong, BOUNDS)}")
-        given = {name.strip(): text for name, _, text in pairs}
+            hint = "" if wrong.strip() in BOUNDS else nearest(wrong, BOUNDS)
+            raise UsageError(f"{where}: expected NAME=LOW..HIGH, not {quoted(wrong)}{hint}")
+        names = [name.strip() for name, _, _ in pairs]
+        if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+            raise UsageError(f"{where}: {quoted(twice)} is given twice")
+        given = {name: text for name, (_, _, text) in zip(names, pairs, strict=True)}
     if not isinstance(given, Mapping):
         raise UsageError(f"{where}: expected NAME=LOW..HIGH for each bound, not {quoted(given)}")
     if unknown := next((name for name in given if name not in BOUNDS), None):
@@ -169,9 +173,13 @@ def recorded_bounds(settings: Mapping[str, object]) -> dict[str, Range]:
 
 
 def space_words(settings: Mapping[str, object]) -> str:
-    """What a run searches, by its recorded settings: `heretic-1, with mixer_max_weight 0.5..3`."""
+    """What a run searches, by its recorded settings: `heretic-1, with mixer_max_weight 0.5..3`; of a record that this
+    version cannot read, why not."""
     space = str(settings.get("search_space", DEFAULT_SPACE))
-    changes = checked_bounds(settings.get("search_bounds") or {}, "search_bounds")
+    try:
+        changes = checked_bounds(settings.get("search_bounds") or {}, "search_bounds")
+    except UsageError as error:
+        return str(error)
     words = ", ".join(f"{name} {range_text(found)}" for name, found in changes.items())
     return f"{space}, with {words}" if words else space
 

@@ -37,6 +37,7 @@ def test_bounds_are_taken_in_every_form_in_one_order(given: object) -> None:
         ({"max_weight_position": [0.5, 1.2]}, "it lies within 0..1"),
         ({"mlp_max_weight": [-2, -1]}, "no trial would change anything"),
         (["mixer_max_weight"], "expected NAME=LOW..HIGH, not 'mixer_max_weight'"),
+        (["min_weight=0..1", "min_weight=0..0.5"], "here: 'min_weight' is given twice"),
         (7, "expected NAME=LOW..HIGH for each bound, not 7"),
     ],
 )
@@ -60,3 +61,5 @@ def test_a_record_of_an_older_version_has_the_bounds_of_then() -> None:
     changed = {"search_space": "wide", "search_bounds": {"min_weight": [0.5, 1]}}
     assert recorded_bounds(changed) == {**SPACES["wide"], "min_weight": (0.5, 1.0)}
     assert space_words(changed) == "wide, with min_weight 0.5..1"
+    # Of a newer version.
+    assert "unknown bound 'later'" in space_words({"search_bounds": {"later": [0, 1]}})

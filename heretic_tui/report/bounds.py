@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from heretic_tui.bounds import BOUNDS, Bounds, checked_bounds, range_text
+from heretic_tui.bounds import BOUNDS, DEFAULT_SPACE, Bounds, checked_bounds, range_text
 from heretic_tui.errors import UsageError
 from heretic_tui.run.pressed import Pressed, widened
 from heretic_tui.words import plain
@@ -18,7 +18,7 @@ _PARTS = {
 
 
 def pressed_lines(pressed: Sequence[Pressed], settings: Mapping[str, object]) -> list[str]:
-    """A sentence for each, and the flag that widens all of them.
+    """A sentence for each, and the flags that widen all of them.
 
     Args:
         settings: of the run, as they were recorded.
@@ -38,10 +38,12 @@ def pressed_words(each: Pressed) -> str:
 
 
 def widening(pressed: Sequence[Pressed], settings: Mapping[str, object]) -> str:
-    """The flag, with what the run had set beside."""
+    """The flags, with what the run had set beside."""
     changed: Bounds = {**_own(settings), **widened(pressed)}
     words = " ".join(f"{name}={range_text(changed[name])}" for name in BOUNDS if name in changed)
-    return f"--search-bounds {words}"
+    space = str(settings.get("search_space", DEFAULT_SPACE))
+    others = "" if space == DEFAULT_SPACE else f"--search-space {plain(space)} "
+    return f"{others}--search-bounds {words}"
 
 
 def _own(settings: Mapping[str, object]) -> dict[str, tuple[float, float]]:

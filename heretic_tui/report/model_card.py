@@ -11,7 +11,6 @@ import yaml
 
 from heretic_tui import __version__
 from heretic_tui.bounds import space_words
-from heretic_tui.errors import UsageError
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
@@ -125,7 +124,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
         f"{_chosen(record)}"
         f"Judge: {_method(JUDGES, str(settings['judge']))}. "
-        f"Search space: {_words(_space(settings))}.",
+        f"Search space: {_words(space_words(settings))}.",
         "",
         *_searched(record),
         "Prompts: " + "; ".join(f"{words} {_code(_source(settings[key]))}" for key, words in _SETS.items()) + ".",
@@ -134,14 +133,6 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         "",
     ]
     return "\n".join(lines)
-
-
-def _space(settings: Mapping[str, object]) -> str:
-    try:
-        return space_words(settings)
-    except UsageError as error:
-        # Of a newer version.
-        return str(error)
 
 
 def _chosen(record: ExportRecord) -> str:

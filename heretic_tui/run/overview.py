@@ -212,17 +212,9 @@ def details(folder: RunFolder) -> RunDetails:
         base_correction=state.base_correction,
         review=people_review(folder.review, names(CHECKS), annotations, state.counts_broken),
         plan=tuple(plan_of(folder)),
-        space=_space_words(record.settings),
+        space=space_words(record.settings or {}),
         pressed=pressed_in(state),
     )
-
-
-def _space_words(settings: Mapping[str, object] | None) -> str:
-    try:
-        return space_words(settings or {})
-    except UsageError as error:
-        # Of a newer version.
-        return str(error)
 
 
 def _without_passwords(settings: Mapping[str, object] | None) -> Mapping[str, object] | None:

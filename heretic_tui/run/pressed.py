@@ -11,8 +11,8 @@ from heretic_tui.run.state import RunState
 
 # So near to a bound, as a share of the range, is at it.
 NEAR = 0.05
-# So many trials of a front have to tell of a dimension, and more than this share of them press against a bound. By
-# chance a twentieth would.
+# So many trials of a front have to press against a bound, and more than this share of those that tell of the dimension.
+# By chance a twentieth would: of four trials two would in every fourth search, at one of its twenty bounds.
 FEWEST, SHARE = 3, 1 / 3
 
 
@@ -54,14 +54,14 @@ def pressed_bounds(
     found = []
     for dimension, bound in named.items():
         values = [place[dimension] for place in places if dimension in place]
-        if dimension not in ranges or bound not in bounds or len(values) < FEWEST:
+        if dimension not in ranges or bound not in bounds:
             continue
         low, high = ranges[dimension]
         margin = NEAR * (high - low)
         for upper, value in ((False, low), (True, high)):
             wider = _wider(bound, bounds[bound], upper)
             near = sum(abs(each - value) <= margin for each in values)
-            if wider and high > low and near > SHARE * len(values):
+            if wider and high > low and near >= FEWEST and near > SHARE * len(values):
                 found.append(Pressed(dimension, bound, upper, value, near, len(values), wider))
     return tuple(sorted(found, key=lambda each: -each.near / each.of))
 

@@ -127,7 +127,7 @@ class Setting:
             value = self.field.get_default(call_default_factory=True)
         if isinstance(value, PromptSet):
             value = value.dataset
-        if value in (None, "", []):
+        if value in (None, "", [], {}):
             return ""
         if isinstance(value, list):
             shown = " ".join("=>".join(item) if isinstance(item, tuple) else repr(item) for item in value)

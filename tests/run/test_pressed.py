@@ -55,11 +55,14 @@ def test_four_of_nine_at_a_bound_are_told_with_what_widens_it() -> None:
     ]
     own = {"search_bounds": {"min_weight": [0.1, 1.0]}}
     assert pressed_lines([found], own)[-1].endswith("mixer_max_weight=0.8..2.2 min_weight=0.1..1")
+    wide = {"search_space": "wide"}
+    assert ": --search-space wide --search-bounds mixer_max_weight=0.8..2.2" in pressed_lines([found], wide)[-1]
 
 
-def test_a_third_or_less_and_fronts_of_two_are_not_told() -> None:
+def test_a_third_or_less_and_two_trials_are_not_told() -> None:
     assert pressed([edit(max_weight=1.5)] * 3 + [edit()] * 6) == ()
     assert pressed([edit(max_weight=1.5)] * 2) == ()
+    assert pressed([edit(max_weight=1.5)] * 2 + [edit()]) == (), "two of three may be chance"
     assert pressed([edit(max_weight=1.46)] * 9) == (), "further away than five per cent of the range"
 
 
