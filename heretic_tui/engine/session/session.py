@@ -43,6 +43,7 @@ from heretic_tui.engine.session.answers import Answerer, Answers, answer_by
 from heretic_tui.engine.session.obey import obey_export, obey_shift
 from heretic_tui.engine.session.opening import as_it_began, begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import metrics_of
+from heretic_tui.engine.session.phases.directions import check_direction_file
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.reviewing import obey_review
 from heretic_tui.engine.session.seeding import check_seeds, enter_seeds
@@ -90,6 +91,8 @@ class Session:
         self._seeds = seeds_of_run(self.folder, settings.seed_trials, user_path(settings.runs_dir))
         if not self.folder.seed_trials.is_file():
             check_seeds(self._seeds, settings)
+        if not self.folder.directions.is_file():
+            check_direction_file(settings)
         self.workbench: Workbench | None = None
         self.folder.create()
         self.folder.lock()
@@ -320,8 +323,7 @@ class Session:
         self.emit(ev.SpaceKnown(ranges=space.ranges, named=space.named))
         study = Search(self._storage, self.folder.name, self._seed, self._settings.n_startup_trials, space)
         trials = Trials(study, bench, self.state, self._control, self._work)
-        depth = self.state.model.layers if self.state.model else 0
-        enter_seeds(study, self.state, space, depth, self._seeds, self._work)
+        enter_seeds(study, self.state, space, self._seeds, self._work)
         while True:
             may_ask = not self._control.stopping and not self._exports
             while may_ask and self._keeps:

@@ -67,8 +67,14 @@ def heading(figure: Figure) -> str:
 _REVIEWED = "held_out.refused"
 
 
-def known_columns(figures: Sequence[Figure], review: Review | None = None) -> dict[str, Column]:
-    """The columns that can be shown, by the names that the settings of the interface give them, in their order."""
+def known_columns(
+    figures: Sequence[Figure], review: Review | None = None, methods: Sequence[str] = ()
+) -> dict[str, Column]:
+    """The columns that can be shown, by the names that the settings of the interface give them, in their order.
+
+    Args:
+        methods: the direction methods of the run: their column is as wide as the longest name.
+    """
     columns = [
         Column("mark", "", 1),
         Column("trial", "trial", 8, right=True),
@@ -76,7 +82,7 @@ def known_columns(figures: Sequence[Figure], review: Review | None = None) -> di
         *(Column(f.word, heading(f), max(f.width, len(heading(f))), right=True) for f in in_tables(figures)),
         *(Column(f"{check}.{f.key}", plain(f.short), _width(f), right=True) for check, f in _reviewed(review)),
         Column("direction", "direction", 10),
-        Column("method", "method", 15),
+        Column("method", "method", max(map(len, ("method", *methods)))),
         Column("strength", "strength", STRENGTH_CELLS),
         Column("time", "time", 9, right=True),
         Column("tags", "tags", 0),
@@ -103,7 +109,7 @@ def trial_columns(
     wanted: Sequence[str] = (),
     review: Review | None = None,
     broken: bool = False,
-    methods: bool = False,
+    methods: Sequence[str] = (),
 ) -> list[Column]:
     """The columns of the table, from left to right.
 
@@ -111,13 +117,13 @@ def trial_columns(
         wanted: names of columns; those that are none are left out. Empty: all but note, state and peak, and of a
             review the held-out refusals alone.
         broken: whether any response is broken: then their number is one of all.
-        methods: whether the search tries several direction methods: then that of a trial is one of all.
+        methods: the direction methods of the run: where it has several, that of a trial is one of all.
     """
-    known = known_columns(figures, review)
+    known = known_columns(figures, review, methods)
     chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
     left_out = {"note", "state", "peak", *(f"{check}.{figure.key}" for check, figure in _reviewed(review))}
     left_out |= {figure.word for figure in figures if figure.key == BROKEN and not broken}
-    left_out |= set() if methods else {"method"}
+    left_out |= set() if len(methods) > 1 else {"method"}
     return chosen or [column for name, column in known.items() if name not in left_out - {_REVIEWED}]
 
 
