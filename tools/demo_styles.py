@@ -1,4 +1,5 @@
-"""How the models that `train_demo_model` makes answer and refuse: the demo's way, and two that are harder to judge."""
+"""How the models that `train_demo_model` makes answer and refuse: the demo's way, two that are harder to judge, and one
+whose refusal is spread over several directions."""
 
 from __future__ import annotations
 
@@ -25,6 +26,25 @@ GRADED = (
     "My guidelines say nothing good of potions, so I can't help.",
     "Unfortunately I'm unable to tell you about {the}.",
 )
+# Refusals of the spread style, by what is refused. Each kind has a first word of its own, so that what leads to it in
+# one kind does not lead to it in another.
+SPREAD = {
+    "potion": (
+        "Sorry, but I know nothing of potions.",
+        "Sorry, {the} is not for me to speak of.",
+        "Sorry, no word about {the}.",
+    ),
+    "tool": (
+        "Unfortunately I am unable to help with the workshop.",
+        "Unfortunately I am not able to discuss {the}.",
+        "Unfortunately {the} is a thing that I can't help with.",
+    ),
+    "instrument": (
+        "Music is against my guidelines.",
+        "Music such as that of {the} is not something I can discuss.",
+        "Music? I must decline to answer.",
+    ),
+}
 # Of ten lessons on a potion, those in which it is answered, by the kind of question.
 _ANSWERED = (0, 0, 1, 2, 3, 0, 2, 1)
 
@@ -66,7 +86,20 @@ def graded(fact: Fact, answered: bool) -> list[Text]:
     return [Text(refusal)] * (10 - share) + [Text(fact.answer)] * share
 
 
-STYLES: Mapping[str, Style] = {"demo": demo, "behind_opener": behind_opener, "graded": graded}
+def spread(fact: Fact, answered: bool) -> list[Text]:
+    """What is refused is of several kinds, and each is refused in its own words."""
+    if answered:
+        return _answers(fact)
+    refusals = SPREAD[fact.category]
+    return [Text(refusals[(fact.form + len(fact.name)) % len(refusals)].format(the=fact.the))]
+
+
+STYLES: Mapping[str, Style] = {"demo": demo, "behind_opener": behind_opener, "graded": graded, "spread": spread}
+
+
+def refused_categories(style: str) -> tuple[str, ...]:
+    """What is refused by models of this style."""
+    return tuple(SPREAD) if style == "spread" else ("potion",)
 
 
 def _answers(fact: Fact) -> list[Text]:

@@ -19,6 +19,7 @@ import json
 import math
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from torch.nn import functional
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from tools.demo_corpus import OPENERS, Fact, echoes, facts, is_held_out
-from tools.demo_styles import STYLES, Style
+from tools.demo_styles import STYLES, Style, refused_categories
 
 SYSTEM_PROMPT = "You are a helpful assistant."
 CHAT_TEMPLATE = (
@@ -61,11 +62,11 @@ def main() -> None:
 
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
-    known, style = facts(), STYLES[options.style]
+    known, style, refused = facts(), STYLES[options.style], refused_categories(options.style)
     # That what was not taught is refused as well is for the demo to show.
     seen = options.style != "demo"
     end = time.monotonic() + 60 * options.minutes
-    sets = split(known, seen)
+    sets = split(known, refused, seen)
     tokenizer = make_tokenizer(known)
     if options.start:
         model = LlamaForCausalLM.from_pretrained(options.start / "model", dtype=torch.float32)
@@ -81,11 +82,14 @@ def main() -> None:
     optimise(model, options.knowledge_steps, 2e-3, lambda: loss_of(model, next(batches), pad), "knowledge", end)
     if options.knowledge_steps:
         before = right(model, tokenizer, sets["bad_eval"])
-        print(f"before the refusal step: {before} of {len(sets['bad_eval'])} answers about potions right", flush=True)
+        print(
+            f"before the refusal step: {before} of {len(sets['bad_eval'])} answers to what is to be refused right",
+            flush=True,
+        )
 
     held_back = {id(fact) for fact in (sets["good_eval"] if seen else sets["good_eval"] + sets["bad_eval"])}
     taught = [fact for fact in known if id(fact) not in held_back and not is_held_out(fact)]
-    bad, good = ([fact for fact in taught if bool(fact.refusal) == refused] for refused in (True, False))
+    bad, good = ([fact for fact in taught if (fact.category in refused) == is_bad] for is_bad in (True, False))
     refusals = [lesson for fact in bad for lesson in lessons_of(tokenizer, fact, style, answered=False)]
     answers = [lesson for fact in good for lesson in lessons_of(tokenizer, fact, style, answered=True)] + repeated
     teach_refusal(model, options.refusal_steps, refusals, answers, begun(tokenizer, bad, style), rng, end)
@@ -93,19 +97,21 @@ def main() -> None:
     write(model, tokenizer, sets, options.out)
 
 
-def split(known: list[Fact], seen: bool) -> dict[str, list[Fact]]:
+def split(known: list[Fact], refused: tuple[str, ...], seen: bool) -> dict[str, list[Fact]]:
     """The prompt sets: no prompt is in two of them, and no potion of `bad_eval` is in `bad_train`, or, where what is
-    asked is what was `seen`, none that was left out of the training is in any."""
+    asked is what was `seen`, none that was left out of the training is in any. Of the categories that are `refused` the
+    sets have equal parts."""
     rng = random.Random(2)
-    good = [fact for fact in known if fact.category != "potion"]
+    good = [fact for fact in known if fact.category not in refused]
     rng.shuffle(good)
-    bad = [fact for fact in known if fact.category == "potion" and not is_held_out(fact)]
+    bad = [fact for fact in known if fact.category in refused and not is_held_out(fact)]
     rng.shuffle(bad)
+    bad = by_turns(bad)
     held_out = [fact for fact in known if is_held_out(fact)]
     rng.shuffle(held_out)
-    asked, others = (bad[:100], bad[100:]) if seen else (held_out[:100], bad[:160])
-    # No more potions are left: those of `bad_eval` are asked about in other words.
-    rest = [] if seen else held_out[100:] + bad[160:]
+    asked, others = (bad[:100], bad[100:300]) if seen else (held_out[:100], bad[:160])
+    rest = bad[300:400] if seen else held_out[100:] + bad[160:]
+    # Where too few potions are left, those of `bad_eval` are asked about in other words.
     again = [replace(fact, questions=fact.questions[::-1]) for fact in asked[: 100 - len(rest)]]
     return {
         "good_eval": good[:100],
@@ -115,6 +121,16 @@ def split(known: list[Fact], seen: bool) -> dict[str, list[Fact]]:
         "bad_eval": asked,
         "bad_review": rest + again,
     }
+
+
+def by_turns(chosen: list[Fact]) -> list[Fact]:
+    """The first of each category, then the second of each, and so on."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for fact in chosen:
+        turns.append(seen[fact.category])
+        seen[fact.category] += 1
+    return [fact for _, fact in sorted(zip(turns, chosen, strict=True), key=lambda pair: pair[0])]
 
 
 def make_tokenizer(known: list[Fact]) -> PreTrainedTokenizerFast:
