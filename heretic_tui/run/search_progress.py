@@ -68,7 +68,8 @@ class Hypervolume:
 
 
 class SearchProgress:
-    """The course of one run's search. Trials that a person chose are none of it.
+    """The course of one run's search. Those that it was given to begin with are part of it; trials that a person chose
+    later are not.
 
     Attributes:
         reference: of both objectives, for the hypervolume; None before the first trial.
@@ -87,6 +88,8 @@ class SearchProgress:
         # For how many ends of trials there was a look; those taken in, with the seconds that each took until then.
         self._looked = 0
         self._taken: dict[int, tuple[str, float]] = {}
+        # How many of these the search was given; the state counts its own alone.
+        self._given = 0
         # Those that were not screened, with the place of each in the course.
         self._measured: list[tuple[int, TrialRecord, float, float]] = []
         # Of both objectives; nothing is below 0 that is small where it is good.
@@ -98,15 +101,16 @@ class SearchProgress:
         again. Returns whether anything changed."""
         basis = (state.objectives, state.base and state.base.figures, _corrected(state))
         changed = basis != self._basis
-        if changed or len(self._taken) > state.finished:
+        if changed or len(self._taken) - self._given > state.finished:
             self._forget()
             self._basis = basis
         if self._looked == state.ends:
             return changed
         self._looked = state.ends
         for trial in state.trials.values():
-            if trial.state not in FINISHED or trial.by_hand:
+            if trial.state not in FINISHED or (trial.by_hand and not trial.origin):
                 continue
+            self._given += trial.by_hand and trial.number not in self._taken
             before, seconds = self._taken.get(trial.number, ("", 0.0))
             if before != trial.state:
                 self._taken[trial.number] = trial.state, trial.seconds

@@ -99,3 +99,15 @@ def test_an_overruled_verdict_counts_in_all_that_came_before() -> None:
     state.correct({1: Correction()})
     progress.update(state)
     assert progress.course == before
+
+
+def test_trials_that_the_search_was_given_count_and_those_of_a_person_do_not() -> None:
+    given = ev.TrialStarted(number=0, parameters=None, by_hand=True, origin="mine.json")
+    chosen = ev.TrialStarted(number=2, parameters=None, by_hand=True)
+    progress = SearchProgress()
+    state = state_of(given, ended(0, 0.04, 30)[1], *ended(1, 0.04, 60), chosen, ended(2, 0.04, 1)[1])
+    assert progress.update(state)
+    assert len(progress.course) == 2
+    assert progress.at_limits(state)[-1].course == (30, 30)
+    assert not progress.update(state), "nothing is begun anew"
+    assert len(progress.course) == 2

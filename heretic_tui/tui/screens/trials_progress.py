@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 
 from rich.text import Text
@@ -25,6 +26,8 @@ from heretic_tui.words import counted, duration, plain
 
 # Cells of a label, of a value, and of a sparkline: at least and at most.
 _LABEL, _VALUE, _SPARK, _LONGEST_SPARK = 25, 7, 6, 32
+# So many bounds are told one by one.
+_MOST_BOUNDS = 3
 # Cells that words behind a sparkline take.
 _TAIL = 10
 
@@ -61,12 +64,12 @@ def progress_text(
     if timed and progress.seconds:
         latest = statistics.fmean(progress.seconds[-STANDS_STILL:])
         _row(text, "time a trial", duration(latest), spark(progress.seconds, cells, glyphs, zero=True), "", look)
+    text.append_text(_bounds(state, look, width))
     if timed:
         for row in state.took:
             planned = f"planned {planned_words(row)}" if row.planned is not None else ""
             _row(text, f"took: {plain(row.name)}", was_words(row), "", planned, look)
     text.append_text(_matters(found, state, look, width))
-    text.append_text(_bounds(state, look))
     text.append_text(_standstill(state, look))
     text.rstrip()
     return text
@@ -137,15 +140,23 @@ def _matters(found: Importances | None, state: RunState, look: Looks, width: int
     return text.append(f"{'':{_LABEL}}fANOVA of {counted(found.trials, 'trial')}{by_estimates}\n", look.dim)
 
 
-def _bounds(state: RunState, look: Looks) -> Text:
-    """The bounds that the front presses against, and what widens them."""
+def _bounds(state: RunState, look: Looks, width: int) -> Text:
+    """The bounds that most of the front presses against, and what widens all of them."""
     text, pressed = Text(), pressed_in(state)
-    for place, each in enumerate(pressed):
-        side = "most" if each.upper else "least"
-        words = f"{parameter_words(each.dimension)} at {side} ({each.value:.3g}): {each.near} of {each.of} on the front"
-        text.append(f"{'' if place else 'presses against':{_LABEL}}", look.dim).append(f"{words}\n")
-    if pressed and state.opened:
-        text.append(f"{'':{_LABEL}}wider: {widening(pressed, state.opened.settings)}\n", look.dim)
+    if not pressed or not state.opened:
+        return text
+    told = [
+        f"{parameter_words(each.dimension)} at {'most' if each.upper else 'least'} {each.value:.3g}: "
+        f"{each.near}/{each.of}"
+        for each in pressed[:_MOST_BOUNDS]
+    ]
+    if more := len(pressed) - len(told):
+        told.append(f"and {counted(more, 'more bound')}")
+    wider = f"wider: {widening(pressed, state.opened.settings)}"
+    for place, words in enumerate([*told, wider]):
+        for line in textwrap.wrap(words, max(20, width - _LABEL), break_long_words=False, break_on_hyphens=False):
+            label = "" if text else "front presses against"
+            text.append(f"{label:{_LABEL}}", look.dim).append(f"{line}\n", look.dim if place == len(told) else "")
     return text
 
 
