@@ -28,6 +28,8 @@ from heretic_tui.words import counted, duration, plain
 _LABEL, _VALUE, _SPARK, _LONGEST_SPARK = 25, 7, 6, 32
 # So many bounds are told one by one.
 _MOST_BOUNDS = 3
+# Cells that the bar takes where the pane is longer than its place.
+_BAR = 2
 # Cells that words behind a sparkline take.
 _TAIL = 10
 
@@ -152,9 +154,9 @@ def _bounds(state: RunState, look: Looks, width: int) -> Text:
     ]
     if more := len(pressed) - len(told):
         told.append(f"and {counted(more, 'more bound')}")
-    wider = f"wider: {widening(pressed, state.opened.settings)}"
+    wider, room = f"wider: {widening(pressed, state.opened.settings)}", max(20, width - _LABEL - _BAR)
     for place, words in enumerate([*told, wider]):
-        for line in textwrap.wrap(words, max(20, width - _LABEL), break_long_words=False, break_on_hyphens=False):
+        for line in textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False):
             label = "" if text else "front presses against"
             text.append(f"{label:{_LABEL}}", look.dim).append(f"{line}\n", look.dim if place == len(told) else "")
     return text
