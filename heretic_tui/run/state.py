@@ -418,10 +418,10 @@ class RunState:
         return changed
 
     @property
-    def direction_methods(self) -> Sequence[str]:
-        """The direction methods of the run. (In records of older versions it is one, by its name.)"""
+    def several_methods(self) -> bool:
+        """Whether the search tries several direction methods."""
         named = self.opened.settings.get("direction_method") if self.opened else None
-        return [str(name) for name in (named if isinstance(named, list) else [named]) if name]
+        return isinstance(named, list) and len(named) > 1
 
     @property
     def measured_base(self) -> ev.BaselineMeasured | None:

@@ -237,7 +237,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
             for problem in column_problems(figures, wanted):
                 self.say(problem, "warning")
         state = self.view.state
-        return trial_columns(figures, wanted, self.view.reviews.found, state.has_broken, state.direction_methods)
+        return trial_columns(figures, wanted, self.view.reviews.found, state.has_broken, state.several_methods)
 
     def _take_columns(self) -> None:
         """The columns that there are by now."""

@@ -67,14 +67,8 @@ def heading(figure: Figure) -> str:
 _REVIEWED = "held_out.refused"
 
 
-def known_columns(
-    figures: Sequence[Figure], review: Review | None = None, methods: Sequence[str] = ()
-) -> dict[str, Column]:
-    """The columns that can be shown, by the names that the settings of the interface give them, in their order.
-
-    Args:
-        methods: the direction methods of the run: their column is as wide as the longest name.
-    """
+def known_columns(figures: Sequence[Figure], review: Review | None = None) -> dict[str, Column]:
+    """The columns that can be shown, by the names that the settings of the interface give them, in their order."""
     columns = [
         Column("mark", "", 1),
         Column("trial", "trial", 8, right=True),
@@ -82,7 +76,8 @@ def known_columns(
         *(Column(f.word, heading(f), max(f.width, len(heading(f))), right=True) for f in in_tables(figures)),
         *(Column(f"{check}.{f.key}", plain(f.short), _width(f), right=True) for check, f in _reviewed(review)),
         Column("direction", "direction", 10),
-        Column("method", "method", max(map(len, ("method", *methods)))),
+        # Cut at nine cells the built-in methods are told apart, and the columns behind stay on narrow terminals.
+        Column("method", "method", 9),
         Column("strength", "strength", STRENGTH_CELLS),
         Column("time", "time", 9, right=True),
         Column("tags", "tags", 0),
@@ -109,7 +104,7 @@ def trial_columns(
     wanted: Sequence[str] = (),
     review: Review | None = None,
     broken: bool = False,
-    methods: Sequence[str] = (),
+    methods: bool = False,
 ) -> list[Column]:
     """The columns of the table, from left to right.
 
@@ -117,13 +112,13 @@ def trial_columns(
         wanted: names of columns; those that are none are left out. Empty: all but note, state and peak, and of a
             review the held-out refusals alone.
         broken: whether any response is broken: then their number is one of all.
-        methods: the direction methods of the run: where it has several, that of a trial is one of all.
+        methods: whether the search tries several direction methods: then that of a trial is one of all.
     """
-    known = known_columns(figures, review, methods)
+    known = known_columns(figures, review)
     chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
     left_out = {"note", "state", "peak", *(f"{check}.{figure.key}" for check, figure in _reviewed(review))}
     left_out |= {figure.word for figure in figures if figure.key == BROKEN and not broken}
-    left_out |= set() if len(methods) > 1 else {"method"}
+    left_out |= set() if methods else {"method"}
     return chosen or [column for name, column in known.items() if name not in left_out - {_REVIEWED}]
 
 
