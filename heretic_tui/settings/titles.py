@@ -50,7 +50,7 @@ _TITLES = {
     "directions_per_layer": "directions of a layer",
     "keep_prompts": "prompts to keep",
     "direction_file": "file of directions",
-    "layer_mask": "layers with both sides only",
+    "layer_mask": "layers with both sides",
     "orthogonalize_direction": "orthogonalize direction",
     "direction_weights": "weights of directions",
     "edit_method": "edit method",

@@ -234,7 +234,7 @@ def _knobs(start: Parameters, ranges: Mapping[str, tuple[float, float]]) -> list
                 found.append(Knob(name, f"{short} {label}", *ranges[name], steps))
         for name in ranges:
             if name.startswith(f"{component}.{_OTHER}"):
-                label = f"{short} direction {_place(name.rpartition('.')[2]) + 2}"
+                label = f"{short} share {_place(name.rpartition('.')[2]) + 2}"
                 found.append(Knob(name, label, *ranges[name], _WEIGHT))
     if _DIRECTION in ranges:
         found.append(Knob(_DIRECTION, "direction", *ranges[_DIRECTION], (0.1, 1.0)))

@@ -64,7 +64,7 @@ def test_further_directions_have_a_knob_each() -> None:
     assert tweak.turn(1)
     assert not tweak.changed
     # Without any all are alike, until one is turned.
-    alike = at(Tweak(3, START, ranges), "attn.o direction 2")
+    alike = at(Tweak(3, START, ranges), "attn.o share 2")
     assert alike.turn(-1)
     assert alike.now.components["attn.o_proj"].shares == (0.95, 1.0)
     assert alike.reset_all()
