@@ -15,6 +15,7 @@ from heretic_tui.engine.directions.clusters import k_means
 from heretic_tui.engine.directions.methods.base import EachLayer
 from heretic_tui.engine.directions.subspaces import orthonormal
 from heretic_tui.errors import HereticError
+from heretic_tui.words import counted
 
 
 class Clusters(EachLayer):
@@ -28,7 +29,9 @@ class Clusters(EachLayer):
         if count == 1:
             return difference
         if len(bad) < count:
-            raise HereticError(f"{len(bad)} harmful prompts make no {count} clusters: ask for fewer directions")
+            raise HereticError(
+                f"{counted(len(bad), 'harmful prompt')} cannot be {count} clusters: ask for fewer directions"
+            )
         centres, _ = k_means(bad, count)
         return orthonormal(difference, centres - mean, count)
 
