@@ -57,7 +57,7 @@ def test_the_weight_at_the_reach_keeps_its_share_of_the_peak() -> None:
 def test_further_directions_have_a_knob_each() -> None:
     ranges = {**RANGES, "attn.o_proj.share_2": (0.0, 1.0), "attn.o_proj.share_3": (0.0, 1.0)}
     start = replace(START, components={"attn.o_proj": replace(START.components["attn.o_proj"], shares=(0.5, 0.9))})
-    tweak = at(Tweak(3, start, ranges), "attn.o direction 3")
+    tweak = at(Tweak(3, start, ranges), "attn.o share 3")
     assert tweak.value(tweak.knobs[tweak.at]) == 0.9
     assert tweak.turn(-1)
     assert tweak.now.components["attn.o_proj"].shares == (0.5, 0.85)
