@@ -60,6 +60,7 @@ def write(way: str, source: Path, out: Path) -> dict[str, float]:
     from heretic_tui.engine.directions.subspaces import of_layers
     from heretic_tui.engine.edits.bank import EditBank
     from heretic_tui.engine.edits.methods.base import edit_method
+    from heretic_tui.engine.edits.rounds import RoundEdit
     from heretic_tui.engine.export.merged import edit_matrix
     from heretic_tui.engine.export.streamed import plan_merge
     from heretic_tui.parameters import Kernel, Parameters
@@ -78,8 +79,8 @@ def write(way: str, source: Path, out: Path) -> dict[str, float]:
     out.mkdir()
     with _Peak() as peak:
         if way == "streamed":
-            found = MethodDirections(of_layers(directions))
-            plan_merge(source, network, anatomy.writers, found, method, parameters).write(out, Work())
+            edit = RoundEdit(parameters, MethodDirections(of_layers(directions)), method)
+            plan_merge(source, network, anatomy.writers, [edit]).write(out, Work())
         else:
             whole = AutoModelForCausalLM.from_pretrained(source, dtype="auto")
             writers = find_anatomy(whole).writers

@@ -202,6 +202,19 @@ class BaselineMeasured(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartMeasured(Event):
+    """The edit that a search is on top of, measured in full, as trials are: in figures that compare it with the
+    original model. `edit` names it: the trials of all earlier rounds; `rank`: how many directions of a layer it takes
+    out, beside those of a trial."""
+
+    type = "start_measured"
+    edit: str
+    figures: dict[str, float]
+    prompts: int
+    rank: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
 class DirectionsFound(Event):
     """Diagnostics of the directions, one entry per residual index (0 is the embedding output); `cosines` between them,
     (layers + 1, layers + 1). `rank`: how many directions a layer has; figures are of the leading one of them

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from heretic_tui import __version__
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
+from heretic_tui.cli.rounds import add_earlier, settings_of_earlier
 from heretic_tui.cli.screen import add_looks, has_terminal, open_setup
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings
 from heretic_tui.errors import DONE, INTERRUPTED, HereticError
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
+    add_earlier(parser)
     _add_lines(parser)
 
 
 def _run(options: argparse.Namespace, streams: Streams) -> int:
-    return _with_lines(user_settings(options), streams, options)
+    return _with_lines(user_settings(options, settings_of_earlier(options)), streams, options)
 
 
 def _add_lines(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from heretic_tui.cli.command import EVERY_SETTING, RUNS_DIR, Subcommand
+from heretic_tui.cli.rounds import add_earlier, settings_of_earlier
 from heretic_tui.cli.shared import add_model, find_run_of, given_settings, runs_dir
 from heretic_tui.errors import UsageError
 from heretic_tui.terminal import Streams
@@ -19,12 +20,13 @@ if TYPE_CHECKING:
 
 def _add_open(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
+    add_earlier(parser)
     add_looks(parser)
 
 
 def _open(options: argparse.Namespace, streams: Streams) -> int:
     check_terminal("`heretic-tui run MODEL` prints lines")
-    return open_setup(options, streams)
+    return open_setup(options, streams, settings_of_earlier(options))
 
 
 def _add_follow(parser: argparse.ArgumentParser) -> None:
@@ -120,7 +122,7 @@ def open_setup(
     given = given_settings(options)
     form = SettingsForm(given, options.config, base)
     # Who says nothing of a run wants to see those there are.
-    opens = "setup" if set(given) - {"runs_dir"} else "home"
+    opens = "setup" if base or set(given) - {"runs_dir"} else "home"
     return open_screen(streams, form, start=start, opens=opens, interface=given_interface(options))
 
 

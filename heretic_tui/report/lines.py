@@ -51,6 +51,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             yield "prefix", f"{event.prefix!r} ({event.source})" if event.prefix else f"none ({event.source})"
         case ev.BaselineMeasured():
             yield "original", _base(event, state)
+        case ev.StartMeasured():
+            yield "on top of", f"{event.edit}: {start_figures(event, state.figures)}"
         case ev.DirectionsFound():
             yield "directions", f"{'one' if event.rank == 1 else event.rank} for each of {len(event.layers) - 1} layers"
         case ev.LayersAnalysed():
@@ -111,6 +113,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
                 head, *lines = front_table(front, state.figures)
                 yield "front", head
                 yield from (("", line) for line in lines)
+            if event.outcome == "done" and state.start and (front := state.front()):
+                yield "on top of", better_words(state.start, front, state.figures)
             if event.outcome == "done" and state.opened:
                 for place, line in enumerate(pressed_lines(pressed_in(state), state.opened.settings)):
                     yield "" if place else "bounds", line
@@ -143,6 +147,21 @@ def _base(event: ev.BaselineMeasured, state: RunState) -> str:
         elif value:
             said.append(f"{figure.short} {figure.text(value)}")
     return ", ".join(said) or "measured"
+
+
+def start_figures(start: ev.StartMeasured, figures: Sequence[Figure]) -> str:
+    """`refusals 3/100, KL 0.0123`: what the edit does that a search is on top of."""
+    shown = in_tables(worth_showing(figures, [start.figures]))
+    return ", ".join(f"{figure.short} {figure.text(start.figures.get(figure.key), start.prompts)}" for figure in shown)
+
+
+def better_words(start: ev.StartMeasured, front: Sequence[TrialRecord], figures: Sequence[Figure]) -> str:
+    """How many trials on the front are better than what the search is on top of."""
+    keys = [figure.key for figure in figures[:2]]
+    pairs = [[(trial.figures[key], start.figures[key]) for key in keys] for trial in front]
+    better = [pair for pair in pairs if all(a <= b for a, b in pair) and any(a < b for a, b in pair)]
+    whole = counted(len(front), "trial")
+    return f"{len(better)} of {whole} on the front are better than that in one figure, and no worse in the other"
 
 
 def _trial(event: ev.TrialFinished, state: RunState) -> str:

@@ -80,6 +80,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         "**The refusal behaviour of this model was deliberately reduced. It answers requests that the original model",
         "refuses, and nothing was put in the place of that safeguard. Whoever uses or passes on this model answers for",
         "what is done with it.**",
+        *_rounds(record),
         *([] if not own and not to_edit else ["", *marked(own)]),
         "",
         "## Figures",
@@ -108,7 +109,8 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     lines += _used(record, name if adapter else None)
     if record.note:
         lines += ["", "## Notes", "", "Of whoever exported this model:", "", *_quoted(record.note)]
-    lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```", ""]
+    lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```"]
+    lines += [*_earlier_parameters(record), ""]
     lines += [
         f"Directions: {_directions(settings, record.parameters)}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
@@ -133,6 +135,37 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         "",
     ]
     return "\n".join(lines)
+
+
+def _rounds(record: ExportRecord) -> list[str]:
+    """That the edit was made in several rounds; nothing for one."""
+    if not record.rounds:
+        return []
+    steps = []
+    for number, each in enumerate(record.rounds, start=1):
+        shown = [figure for figure in in_tables(record.figures) if figure.key in each.figures]
+        figures = ", ".join(f"{figure.short} {figure.text(each.figures[figure.key], each.prompts)}" for figure in shown)
+        steps.append(
+            f"{number}. {_words(f'trial {each.trial} of run {each.run}')} ({_words(figures)}). "
+            f"Directions: {_directions(each.settings, each.parameters)}. "
+            f"Edits: {_method(EDIT_METHODS, str(each.settings.get('edit_method')))}."
+        )
+    count, whose = len(record.rounds) + 1, f" of run {record.run}" if record.run else ""
+    return [
+        "",
+        f"It was edited in {count} rounds. After each the directions were found anew, on the model that it left. These",
+        f"files hold the edits of all {count}. The figures below compare them with the original model, which has none.",
+        "",
+        *steps,
+        f"{count}. {_words(f'trial {record.trial.number}{whose}')}: the rest of this card is about it.",
+    ]
+
+
+def _earlier_parameters(record: ExportRecord) -> list[str]:
+    lines = []
+    for number, each in enumerate(record.rounds, start=1):
+        lines += ["", f"Those of round {number}:", "", "```json", json.dumps(each.parameters, indent=1), "```"]
+    return lines
 
 
 def _chosen(record: ExportRecord) -> str:

@@ -147,9 +147,10 @@ def _lora_module(name: str, out: str) -> str:
 
 
 def _rank(record: ExportRecord) -> int:
-    """That of a LoRA; one that is exactly the edit has as many ranks as a layer has directions."""
-    rank = record.settings.get("full_normalization_lora_rank")
-    return max(rank, record.rank) if record.approximate and isinstance(rank, int) else record.rank
+    """That of a LoRA; one that is exactly the edit has as many ranks as a layer has directions, in all rounds."""
+    rank, own = record.settings.get("full_normalization_lora_rank"), record.rank
+    own += sum(each.rank for each in record.rounds)
+    return max(rank, own) if record.approximate and isinstance(rank, int) else own
 
 
 def _name_of(place: str) -> str:

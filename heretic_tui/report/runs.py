@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
 from heretic_tui.report.bounds import pressed_lines
-from heretic_tui.report.lines import direction_cell, error_text, method_cell, origin_words, shares_words
+from heretic_tui.report.lines import (
+    better_words,
+    direction_cell,
+    error_text,
+    method_cell,
+    origin_words,
+    shares_words,
+    start_figures,
+)
 from heretic_tui.report.plan import compared_words
 from heretic_tui.report.review import review_lines
 from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
+from heretic_tui.run.rounds import on_top_words
 from heretic_tui.run.screened import reliability
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.words import plain
@@ -116,6 +125,7 @@ def details_text(shown: RunDetails) -> list[str]:
         f"trials  {', '.join(f'{n} {state}' for state, n in counts.items()) or 'none begun'}",
         *_estimates(shown),
         f"base    {', '.join(said) or 'measured'}" if base else "base    not measured yet",
+        *_on_top(shown, front),
         *([f"took    {words}"] if (words := compared_words(shown.plan)) else []),
         *([f"space   {shown.space}"] if shown.space else []),
         "",
@@ -144,6 +154,18 @@ def details_text(shown: RunDetails) -> list[str]:
     lines += ["", "settings"]
     lines += [f"  {key} = {value}" for key, value in (shown.settings or {}).items()]
     return [plain(line) for line in lines]
+
+
+def _on_top(shown: RunDetails, front: Sequence[TrialRecord]) -> list[str]:
+    """What the search is on top of, and how many trials on its front are better."""
+    start = shown.start
+    if start is None:
+        words = on_top_words(shown.settings or {})
+        return [f"on top  {words}, which is not measured yet"] if words else []
+    return [
+        f"on top  {start.edit}: {start_figures(start, shown.figures)}",
+        f"        {better_words(start, front, shown.figures)}",
+    ]
 
 
 def _estimates(shown: RunDetails) -> list[str]:

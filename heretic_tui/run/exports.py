@@ -4,7 +4,7 @@ to make them again. It may come from somebody else, so every field is checked.""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_o
 from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, as_json, read
 from heretic_tui.run.annotations import LONGEST_NOTE
-from heretic_tui.run.record import Reading
+from heretic_tui.run.record import MOST_ROUNDS, Reading, Round
 from heretic_tui.words import quoted
 
 ExportKind: TypeAlias = Literal["merged", "adapter"]
@@ -141,7 +141,9 @@ class ExportRecord(ExportFigures):
             which read them in padded batches.
         loaded_as: the entry of the setting `dtypes` that the model was loaded with.
         parameters: as plain JSON (parameters.py).
-        rank: directions of a layer, all of which the edit takes out.
+        rank: directions of a layer, all of which the edit takes out; those of earlier rounds come on top.
+        rounds: earlier rounds, the first one first: the files hold their edits too, and figures compare them with the
+            model that had none.
         coverage: how many matrices were edited, in words.
         versions: of the libraries.
         files: SHA-256 of the weight files by name.
@@ -175,6 +177,7 @@ class ExportRecord(ExportFigures):
     dora: bool
     parameters: dict[str, object]
     rank: int = 1
+    rounds: tuple[Round, ...] = ()
     coverage: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     files: dict[str, str]
@@ -192,6 +195,8 @@ class ExportRecord(ExportFigures):
         """The content of reproduce.json; what is not known is left out."""
         own = [each.name for each in fields(ExportRecord) if each.name not in _LAST]
         record = {name: as_json(getattr(self, name)) for name in (*own, *_LAST)}
+        if not self.rounds:
+            del record["rounds"]
         return {name: value for name, value in record.items() if value is not None or name not in _LEFT_OUT}
 
 
@@ -241,13 +246,10 @@ def _check_bounds(record: ExportRecord) -> None:
         Misfit: where something is not.
     """
     for name, value in record.to_json().items():
-        if name not in _UNBOUNDED:
+        if name not in (*_UNBOUNDED, "rounds"):
             _check_size(value, name)
-    for place in ("model", "prompts"):
-        if not isinstance(record.identity.get(place), str):
-            raise Misfit(record.identity.get(place), f"identity.{place}", missing=place not in record.identity)
-    if not isinstance(record.identity.get("settings"), dict):
-        raise Misfit(record.identity.get("settings"), "identity.settings", missing="settings" not in record.identity)
+    _check_identity(record.identity, "identity")
+    _check_rounds(record.rounds)
     for name, size in (("batch_size", record.batch_size), ("rank", record.rank)):
         if not 1 <= size <= 100_000:
             raise Misfit(size, name)
@@ -267,11 +269,39 @@ def _check_bounds(record: ExportRecord) -> None:
     for name in record.files:
         if not _FILE_NAME.fullmatch(name):
             raise Misfit(name, "files")
-    if record.clock is not None:
+    _check_clock(record.clock, "clock")
+
+
+def _check_rounds(rounds: Sequence[Round]) -> None:
+    if len(rounds) > MOST_ROUNDS:
+        raise Misfit(len(rounds), "rounds")
+    for number, earlier in enumerate(rounds):
+        place = f"rounds[{number}]"
+        for each in fields(earlier):
+            if each.name not in _UNBOUNDED:
+                _check_size(as_json(getattr(earlier, each.name)), f"{place}.{each.name}")
+        _check_identity(earlier.identity, f"{place}.identity")
+        _check_clock(earlier.clock, f"{place}.clock")
+        counts = (("trial", earlier.trial, 0), ("batch_size", earlier.batch_size, 1), ("rank", earlier.rank, 1))
+        for name, count, least in counts:
+            if not least <= count <= (_LARGEST_COUNT if name == "trial" else 100_000):
+                raise Misfit(count, f"{place}.{name}")
+
+
+def _check_clock(clock: str | None, place: str) -> None:
+    if clock is not None:
         try:
-            datetime.fromisoformat(record.clock)
+            datetime.fromisoformat(clock)
         except ValueError:
-            raise Misfit(record.clock, "clock") from None
+            raise Misfit(clock, place) from None
+
+
+def _check_identity(identity: Mapping[str, object], name: str) -> None:
+    for place in ("model", "prompts"):
+        if not isinstance(identity.get(place), str):
+            raise Misfit(identity.get(place), f"{name}.{place}", missing=place not in identity)
+    if not isinstance(identity.get("settings"), dict):
+        raise Misfit(identity.get("settings"), f"{name}.settings", missing="settings" not in identity)
 
 
 def _check_size(value: object, place: str) -> None:
@@ -286,7 +316,7 @@ def _check_size(value: object, place: str) -> None:
     if isinstance(value, dict):
         for key, each in value.items():
             _check_size(key, place)
-            if place != "identity" or key != "settings":
+            if place.rpartition(".")[2] != "identity" or key != "settings":
                 _check_size(each, f"{place}.{key}"[:200])
 
 

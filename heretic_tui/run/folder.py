@@ -62,6 +62,10 @@ class RunFolder:
         """Trials that the search begins with, as they were read when the run began."""
         return self.path / "seed_trials.json"
 
+    def round_directions(self, number: int) -> Path:
+        """The directions of an earlier round, which are counted from 1."""
+        return self.path / f"round-{number}.safetensors"
+
     @property
     def writers(self) -> Path:
         """Names of the matrices that can be edited, and the gains of the norms behind them."""

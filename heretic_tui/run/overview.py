@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from heretic_tui.bounds import space_words
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.events import BaselineMeasured, Compared
+from heretic_tui.events import BaselineMeasured, Compared, StartMeasured
 from heretic_tui.figures import REFUSALS, Figure
 from heretic_tui.plugins import CHECKS, names
 from heretic_tui.records import as_json
@@ -103,6 +103,7 @@ class RunDetails:
     plan: tuple[Compared, ...] = ()
     space: str = ""
     pressed: tuple[Pressed, ...] = ()
+    start: StartMeasured | None = None
 
     def to_json(self) -> dict[str, object]:
         """What `show --json` promises."""
@@ -142,7 +143,12 @@ class RunDetails:
             "plan": [as_json(row) for row in self.plan],
             "space": self.space,
             "bounds": [as_json(each) for each in self.pressed],
+            **({} if (start := self.start) is None else {"on_top_of": _start(start)}),
         }
+
+
+def _start(start: StartMeasured) -> dict[str, object]:
+    return {"edit": start.edit, "figures": start.figures, "prompts": start.prompts}
 
 
 def _base(base: BaselineMeasured | None) -> dict[str, object] | None:
@@ -214,6 +220,7 @@ def details(folder: RunFolder) -> RunDetails:
         plan=tuple(plan_of(folder)),
         space=space_words(record.settings or {}),
         pressed=pressed_in(state),
+        start=state.start,
     )
 
 

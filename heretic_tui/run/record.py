@@ -17,6 +17,9 @@ T = TypeVar("T")
 # directions depend on it.
 Reading = Literal["packed", "padded"]
 
+# Each round makes every edit of the next ones larger by its directions.
+MOST_ROUNDS = 8
+
 _WHAT_HELPS = "put back a copy, or delete the run folder"
 
 
@@ -35,6 +38,40 @@ class Planned:
     first: float | None = None
     trial: float | None = None
     at_most: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """An earlier round of a run: a trial of another run, whose edit every trial of this run is on top of. All that it
+    takes to find its directions anew, and what was measured of it there.
+
+    Attributes:
+        run, trial: the run's name, and the trial's number in it.
+        parameters: of its edit, as plain JSON (parameters.py).
+        rank: how many directions of a layer it takes out.
+        directions: SHA-256 of the file that its directions lie in.
+        settings: of that run, as plain JSON.
+        local: settings (prompt sets) of which only the name is given, as in a record that is passed on.
+        identity: of that run.
+        figures, prompts: of the trial, as they were measured there.
+        batch_size, response_prefix, clock, reading, loaded_as: those of that run (`RunRecord`).
+    """
+
+    run: str
+    trial: int
+    parameters: Mapping[str, object]
+    rank: int = 1
+    directions: str
+    settings: Mapping[str, object]
+    local: tuple[str, ...] = ()
+    identity: Mapping[str, object]
+    figures: Mapping[str, float]
+    prompts: int | None = None
+    batch_size: int
+    response_prefix: str
+    clock: str | None = None
+    reading: Reading | None = None
+    loaded_as: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +97,7 @@ class RunRecord:
         planned: what the run was to take, reckoned before its first trial.
         peak_memory: bytes that the run has had on the GPUs, or without one in memory, at most.
         checksums: of files that figures depend on, by their paths in the run folder.
+        rounds: earlier rounds, the first one first, whose edits every trial is on top of.
         other: what a newer version wrote; it is kept.
     """
 
@@ -83,6 +121,7 @@ class RunRecord:
     planned: Planned | None = None
     peak_memory: int | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
+    rounds: tuple[Round, ...] = ()
     other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})
 
     def to_json(self) -> dict[str, object]:

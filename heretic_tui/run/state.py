@@ -184,6 +184,7 @@ class RunState:
     prefix: ev.ResponsePrefixFound | None = None
     base: ev.BaselineMeasured | None = None
     base_correction: Correction | None = None
+    start: ev.StartMeasured | None = None
     directions: ev.DirectionsFound | None = None
     analysis: ev.LayersAnalysed | None = None
     memory: ev.Memory | None = None
@@ -271,6 +272,8 @@ class RunState:
             case ev.BaselineMeasured():
                 self.base, self.base_correction, self._base_as_measured = event, None, event.figures
                 self.has_broken |= bool(event.figures.get(BROKEN))
+            case ev.StartMeasured():
+                self.start = event
             case ev.DirectionsFound():
                 self.directions = event
             case ev.LayersAnalysed():

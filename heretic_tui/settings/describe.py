@@ -20,6 +20,7 @@ _FORMS = {
     "max_shard_size": "a number and a unit, such as 5GB or 500MB",
     "runs_dir": "a folder",
     "workers": "a number up to 999, or auto",
+    "on_top_of": "RUN:TRIAL, such as demo-1f2e3d4c:11",
     "search_space": f"{', '.join(SPACES)}, or a TOML file",
     "search_bounds": "NAME=LOW..HIGH for each bound, such as mixer_max_weight=0.5..3",
     "review_tasks": "quick, standard or the name of a task, or one of them with =ITEMS, for each",

@@ -231,6 +231,12 @@ class Settings(BaseModel):
         "trials that are measured first: edit files, run:NAME (the front of a run), folders or files of exports, model "
         "cards with parameters, built-in",
     )
+    on_top_of: str | None = _setting(
+        None,
+        "Search",
+        "edit that the search is on top of, as RUN:TRIAL: directions are found anew on the model that it leaves, and "
+        "trials are compared with the original model; `run --from` takes the settings of that run too",
+    )
     early_stop: bool = _setting(
         True, "Search", "decode a trial no further once it is certain to be dominated by another"
     )
@@ -443,6 +449,13 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
+    @field_validator("on_top_of")
+    @classmethod
+    def _trial(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r".*\S.*:[0-9]{1,9}", value, re.ASCII):
+            raise ValueError
+        return value
+
     @field_validator("runs_dir")
     @classmethod
     def _place(cls, value: str) -> str:
@@ -469,6 +482,7 @@ _NOT_IDENTITY = frozenset(
     {"model", "model_commit", *DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
     | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
     | {"figures", "workers", "worker_gpus", "ray_address", "keep_prompts", "direction_file", "seed_trials"}
+    | {"on_top_of"}
 )
 
 

@@ -68,6 +68,7 @@ _TITLES = {
     "search_space": "search space",
     "search_bounds": "bounds of their own",
     "seed_trials": "trials measured first",
+    "on_top_of": "on top of the edit",
     "early_stop": "early stop",
     "screening": "screening",
     "storage": "trials are stored in",

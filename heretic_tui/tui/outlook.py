@@ -405,9 +405,13 @@ def _methods_finding(settings: Settings) -> Finding | None:
 
 
 def _search_findings(settings: Settings) -> dict[str, Finding]:
-    """Of a space or trials to begin with that are not the default: of that nothing is to be said, and no library is
-    loaded."""
-    named = {"search_space": settings.search_space not in SPACES, "seed_trials": bool(settings.seed_trials)}
+    """Of a space, trials to begin with, or an edit to be on top of, where they are not the default: of that nothing is
+    to be said, and no library is loaded."""
+    named = {
+        "search_space": settings.search_space not in SPACES,
+        "seed_trials": bool(settings.seed_trials),
+        "on_top_of": bool(settings.on_top_of),
+    }
     if not any(named.values()):
         return {}
     problems = search_problems(settings)

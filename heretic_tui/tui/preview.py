@@ -18,6 +18,7 @@ from heretic_tui.files import user_path
 from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.run.plan import Load
 from heretic_tui.run.results import ResponseRecord
+from heretic_tui.run.rounds import read_base, whole_name
 from heretic_tui.run.seeds import read_seeds
 from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
@@ -386,8 +387,8 @@ def directions_problem(settings: Settings) -> str | None:
 
 
 def search_problems(settings: Settings) -> dict[str, str]:
-    """Why the search space, or the trials that are to be measured first, cannot be used, by the setting. Other runs are
-    read for that: to be called on a thread."""
+    """Why the search space, the trials that are to be measured first, or the edit that the search is to be on top of,
+    cannot be used, by the setting. Other runs are read for that: to be called on a thread."""
     from heretic_tui.engine.session.seeding import check_seeds
 
     found: dict[str, str] = {}
@@ -402,6 +403,12 @@ def search_problems(settings: Settings) -> dict[str, str]:
             check_seeds(seeds, bounded)
     except HereticError as error:
         found["seed_trials"] = str(error)
+    try:
+        if settings.on_top_of:
+            runs_dir = user_path(settings.runs_dir)
+            read_base(whole_name(settings.on_top_of, runs_dir), runs_dir)
+    except HereticError as error:
+        found["on_top_of"] = str(error)
     return found
 
 

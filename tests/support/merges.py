@@ -18,6 +18,7 @@ from heretic_tui.engine.directions.by_method import MethodDirections
 from heretic_tui.engine.directions.subspaces import of_layers
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.edits.rounds import RoundEdit
 from heretic_tui.engine.export.merged import edit_matrix
 from heretic_tui.engine.export.streamed import StreamedMerge, plan_merge
 from heretic_tui.parameters import Kernel, Parameters
@@ -63,8 +64,8 @@ def planned(
     kept = kept_writers(run, empty, fine=False)
     assert kept is not None
     packing = packing_of(config)
-    found = MethodDirections(of_layers(vectors))
-    return plan_merge(source, empty, kept.writers, found, edit_method(method), parameters, packing, requantize)
+    edit = RoundEdit(parameters, MethodDirections(of_layers(vectors)), edit_method(method))
+    return plan_merge(source, empty, kept.writers, [edit], packing, requantize)
 
 
 def stream(plan: StreamedMerge, out: Path, work: Work | None = None) -> None:

@@ -70,7 +70,7 @@ def find_refusal_tokens(model: ChatModel, bad: Sequence[Tokens], good: Sequence[
     return likelier_tokens(*means)
 
 
-def try_layers(
+def try_layers(  # noqa: PLR0913 - what is tried, on what, and what stays
     model: ChatModel,
     bad: Sequence[Tokens],
     good: Sequence[Tokens],
@@ -78,7 +78,9 @@ def try_layers(
     directions: Tensor,
     added: Tensor,
     lengths: Sequence[float],
+    *,
     edits_of_layer: Callable[[int], Mapping[str, Edit]],
+    before: Mapping[str, Edit],
     progress: ProgressReport,
 ) -> LayerEffects:
     """Try every layer by itself.
@@ -88,7 +90,9 @@ def try_layers(
         directions: orthonormal in each layer, by residual index, (layers + 1, k, hidden).
         added: what is added, unit vectors (layers + 1, hidden).
         lengths: |r| by residual index: how much of it is added.
-        edits_of_layer: the edits that keep one layer from writing its directions, by the writer's name.
+        edits_of_layer: the edits that keep one layer from writing its directions, by the writer's name; with those of
+            `before`.
+        before: edits that the model has in any case.
 
     Raises:
         torch.OutOfMemoryError: when a single row is too much.
@@ -99,7 +103,8 @@ def try_layers(
     edit, stream = torch.zeros(depth, len(bad)).double(), torch.zeros(depth, len(bad)).double()
     add = torch.zeros(depth, len(good)).double()
     total, done = depth * (2 * len(bad) + len(good)), 0
-    with torch.inference_mode():
+    writers = model.anatomy.writers
+    with torch.inference_mode(), attached(writers, before):
         shortest = min(range(len(bad)), key=lambda row: len(bad[row]))
         whole = not replays_exactly(model, model.batch([shortest], bad))
 
@@ -114,20 +119,25 @@ def try_layers(
         return refusal_log_odds(logits, refusal_tokens).cpu()
 
     def on_bad(batch: Batch) -> None:
-        replay = PartialPass(model, batch, whole)
+        with attached(writers, before):
+            replay = PartialPass(model, batch, whole)
         base_bad[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
-            with attached(model.anatomy.writers, edits_of_layer(layer)):
+            with attached(writers, edits_of_layer(layer)):
                 edit[layer, batch.rows] = odds(replay.logits_from(layer))
-            with change_output(module, partial(_without, directions[layer + 1])):
+            with attached(writers, before), change_output(module, partial(_without, directions[layer + 1])):
                 stream[layer, batch.rows] = odds(replay.logits_from(layer))
             tell(2 * len(batch.rows))
 
     def on_good(batch: Batch) -> None:
-        replay = PartialPass(model, batch, whole)
+        with attached(writers, before):
+            replay = PartialPass(model, batch, whole)
         base_good[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
-            with change_output(module, partial(_with, added[layer + 1] * lengths[layer + 1])):
+            with (
+                attached(writers, before),
+                change_output(module, partial(_with, added[layer + 1] * lengths[layer + 1])),
+            ):
                 add[layer, batch.rows] = odds(replay.logits_from(layer))
             tell(len(batch.rows))
 

@@ -29,7 +29,7 @@ def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, E
         if some is None:
             continue
         nothing = Edit(torch.zeros_like(some.a), torch.zeros_like(some.b), None)
-        each = [_of_rank(edit, some.rank) if edit else nothing for edit in edits]
+        each = [edit.of_rank(some.rank) if edit else nothing for edit in edits]
         scaled = any(edit.c is not None for edit in each)
         ones = torch.ones_like(some.b[..., 0])
         result[writer.name] = Edit(
@@ -39,14 +39,6 @@ def stacked(writers: tuple[Writer, ...], trials: Sequence[Edits]) -> dict[str, E
             torch.stack([ones if edit.c is None else edit.c for edit in each]) if scaled else None,
         )
     return result
-
-
-def _of_rank(edit: Edit, rank: int) -> Edit:
-    """The same edit with directions of zeros beside its own."""
-    if (more := rank - edit.rank) == 0:
-        return edit
-    a, b = (torch.nn.functional.pad(each, (0, more)) for each in (edit.a, edit.b))
-    return Edit(a, b, edit.c)
 
 
 # Edits attached outside of so many `edits_aside` blocks are in force.

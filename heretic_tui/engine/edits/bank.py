@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -56,6 +57,8 @@ class EditBank:
         limit: bytes that may be kept; beyond it products are computed each time.
         readers: vectors that the directions are read along, (layers + 1, hidden) float32, where those are others and k
             is 1 (directions/methods/base.py: Oblique). V Λ VᵀW becomes v λ uᵀW with u·v = 1.
+        before: edits that the matrices have already, by the writer's name: directions are taken out of what they leave,
+            and an edit that is made here is both, as one edit of the matrix as it is stored.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class EditBank:
         method: EditMethod,
         limit: int,
         readers: Tensor | None = None,
+        before: Mapping[str, Edit] = MappingProxyType({}),
     ) -> None:
         self._writers = writers
+        self._before = before
         self._directions = of_layers(directions)
         self._readers = None if readers is None else of_layers(readers)
         self._method = method
@@ -84,7 +89,8 @@ class EditBank:
         return self._kept
 
     def edits(self, parameters: Parameters, layers: Container[int] | None = None) -> dict[str, Edit]:
-        """The edits of one trial by the writer's name; layers out of the kernel's reach are absent.
+        """The edits of one trial by the writer's name; layers out of the kernel's reach are absent, or have the edit
+        alone that they had before.
 
         Args:
             layers: those that may be edited; None: all.
@@ -94,7 +100,7 @@ class EditBank:
                 or weights of another number of directions.
         """
         edited = edited_writers(self._writers, parameters, layers)
-        return {writer.name: self.edit_of(writer, parameters) for writer in edited}
+        return {**self._before, **{writer.name: self.edit_of(writer, parameters) for writer in edited}}
 
     def edit_of(self, writer: Writer, parameters: Parameters) -> Edit:
         """The edit of one matrix, which is one of those that the parameters reach.
@@ -107,7 +113,20 @@ class EditBank:
         with calling(EDIT_METHODS, self._method_name):
             edit = self._method.edit(found.v, found.of_weight, self._norms[writer.name], strengths)
         self._check(writer, edit)
-        return edit
+        before = self._before.get(writer.name)
+        return edit if before is None else before.then(edit)
+
+    def _pieces(self, writer: Writer) -> Iterator[Tensor]:
+        """The matrix, or some experts at a time, with the edit that it had before."""
+        before, first = self._before.get(writer.name), 0
+        for weight in writer.pieces():
+            if before is None:
+                yield weight
+            elif writer.stack is None:
+                yield before.of(weight)
+            else:
+                yield before.of_expert(slice(first, first + len(weight))).of(weight)
+                first += len(weight)
 
     def _parts(self, index: float | None, layer: int) -> list[tuple[int, Tensor]]:
         """Of directions (directions/interpolation.py). With an index all matrices of a trial have the same."""
@@ -182,7 +201,7 @@ class EditBank:
             return {}
         pieces: dict[int, list[_Products]] = {j: [] for j in directions}
         norms: list[Tensor] = []
-        for weight in writer.pieces():
+        for weight in self._pieces(writer):
             with calling(EDIT_METHODS, self._method_name):
                 norms.append(self._method.row_norms(weight))
             for j in directions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from heretic_tui.engine.anatomy.writers import Writer
 from heretic_tui.engine.directions.by_method import MethodDirections
@@ -20,14 +21,20 @@ class EditBanks:
         found: what each direction method found, by its name; the first is meant where parameters name none.
         method: how directions are taken out of a matrix.
         limit: bytes that all banks together may keep.
+        before: edits that the matrices have already (bank.py).
     """
 
     def __init__(
-        self, writers: tuple[Writer, ...], found: Mapping[str, MethodDirections], method: EditMethod, limit: int
+        self,
+        writers: tuple[Writer, ...],
+        found: Mapping[str, MethodDirections],
+        method: EditMethod,
+        limit: int,
+        before: Mapping[str, Edit] = MappingProxyType({}),
     ) -> None:
         self._found = found
         self._banks = {
-            name: EditBank(writers, each.vectors, method, limit // len(found), each.readers)
+            name: EditBank(writers, each.vectors, method, limit // len(found), each.readers, before)
             for name, each in found.items()
         }
 

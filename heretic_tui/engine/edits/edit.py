@@ -37,9 +37,24 @@ class Edit:
             edited = edited - b[..., :, None] * a[..., None, :]
         return edited
 
-    def of_expert(self, expert: int) -> Edit:
-        """The edit of one of the fused experts."""
+    def of_expert(self, expert: int | slice) -> Edit:
+        """The edit of one of the fused experts, or of some."""
         return Edit(self.a[expert], self.b[expert], None if self.c is None else self.c[expert])
+
+    def then(self, other: Edit) -> Edit:
+        """This edit, and then another of the matrix that it leaves, as one edit of the matrix as it was:
+        diag(c₂) (diag(c₁) W − B₁A₁ᵀ) − B₂A₂ᵀ = diag(c₂c₁) W − (diag(c₂) B₁ | B₂) (A₁ | A₂)ᵀ."""
+        c, b = self.c, self.b
+        if other.c is not None:
+            c, b = other.c if c is None else other.c * c, other.c[..., None] * b
+        return Edit(torch.cat((self.a, other.a), dim=-1), torch.cat((b, other.b), dim=-1), c)
+
+    def of_rank(self, rank: int) -> Edit:
+        """The same edit with directions of zeros beside its own."""
+        if (more := rank - self.rank) == 0:
+            return self
+        a, b = (torch.nn.functional.pad(each, (0, more)) for each in (self.a, self.b))
+        return Edit(a, b, self.c)
 
 
 def row_norms(weight: Tensor) -> Tensor:

@@ -61,7 +61,8 @@ def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod
             f"PEFT has no DoRA of experts fused into one parameter ({stacks[0]}): export without --dora, or merged "
             "weights"
         )
-    own = next(iter(edits.values())).rank
+    # After several rounds some matrices have the edits of fewer than others.
+    own = max(edit.rank for edit in edits.values())
     nearest = max(rank, own) if method.dora and not dora else None
     try:
         adapted = _put_on(model.network, writers, nearest or own, dora)
@@ -73,11 +74,11 @@ def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod
     for at, (name, writer) in enumerate(writers.items()):
         work.checkpoint()
         report(at, len(writers))
-        layer = layers[_key_of(writer)]
+        layer, edit = layers[_key_of(writer)], edits[name].of_rank(own)
         if writer.stack is not None:
-            _fill_experts(layer, writer.stack, edits[name], method, nearest, work)
+            _fill_experts(layer, writer.stack, edit, method, nearest, work)
             continue
-        form = method.adapter(edits[name], writer.weight(), nearest)
+        form = method.adapter(edit, writer.weight(), nearest)
         fill(layer.lora_A["default"].weight, form.a)
         fill(layer.lora_B["default"].weight, form.b)
         if form.magnitude is not None:

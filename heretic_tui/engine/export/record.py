@@ -6,12 +6,15 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
 from heretic_tui.errors import UsageError
 from heretic_tui.run.exports import ExportRecord
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.places import recall
+from heretic_tui.run.record import Round
 from heretic_tui.settings.record import from_record
 from heretic_tui.settings.schema import PROMPT_FILES, RUN_SETS, Settings, deciding
 from heretic_tui.words import quoted
@@ -50,6 +53,30 @@ def places(settings: Settings) -> dict[str, str]:
     """Where on this machine what `sources` gives by name lies."""
     found = {"model": settings.model, **{name: getattr(settings, name).dataset for name in RUN_SETS}}
     return {name: os.path.abspath(place) for name, place in found.items() if _lies_here(place)}
+
+
+def settings_of_round(earlier: Round, settings: Settings, own: Settings, where: str) -> Settings:
+    """The settings of an earlier round of a run.
+
+    Args:
+        settings: of the run: the model lies where that has it.
+        own: the user's settings: they allow what a record cannot.
+        where: the record's file, for messages.
+
+    Raises:
+        UsageError: for settings that are none.
+    """
+    model = {"model": settings.model, "model_commit": settings.model_commit}
+    return from_record({**earlier.settings, **model, "on_top_of": None}, own, where)
+
+
+def rounds_passed_on(folder: RunFolder, settings: Settings, own: Settings) -> tuple[Round, ...]:
+    """The earlier rounds of a run as a record may hold them: without paths."""
+    found = []
+    for each in folder.read_record().rounds:
+        sources_of = sources(settings_of_round(each, settings, own, str(folder.record)))
+        found.append(replace(each, local=sources_of["local"], settings=sources_of["settings"]))
+    return tuple(found)
 
 
 def without_paths(text: str) -> str:
@@ -97,6 +124,37 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
     # whoever builds it again.
     names = ("device_map", "max_memory", "keep_prompts", "direction_file")
     return from_record({**settings, **{name: getattr(own, name) for name in names}}, own, where)
+
+
+def settings_of_earlier(
+    record: ExportRecord, earlier: Round, own: Settings, given: Mapping[str, str], where: str
+) -> Settings:
+    """The same for an earlier round of an export. What `given` says of a set holds where that had the same one.
+
+    Raises:
+        UsageError: as `settings_of`, and for prompts that this machine does not know and `given` cannot say.
+    """
+    known, places_of = recall(dict(earlier.identity)), dict(given)
+    for name in RUN_SETS:
+        named = _source(earlier.settings, name)
+        if named == _source(record.settings, name):
+            continue
+        places_of.pop(name, None)
+        if name in earlier.local and not os.path.exists(known.get(name, "")):
+            raise UsageError(
+                f"{where} had other {name} than the last one, {quoted(named)}, of which this machine does not know "
+                "where they lie: it can be built again where it was exported"
+            )
+    # Each round is handed only what its methods use.
+    methods = earlier.settings.get("direction_method")
+    uses = methods if isinstance(methods, list) else [methods]
+    changes: dict[str, object] = {}
+    if "ridge_cleaned" not in uses:
+        changes["keep_prompts"] = []
+    if "from_file" not in uses:
+        changes["direction_file"] = None
+    like = replace(record, settings=dict(earlier.settings), identity=dict(earlier.identity), local=earlier.local)
+    return settings_of(like, own.model_copy(update=changes), places_of, where)
 
 
 def _source(settings: Mapping[str, object], name: str) -> object:

@@ -25,12 +25,10 @@ from heretic_tui.engine.checkpoint.packing import Packing
 from heretic_tui.engine.checkpoint.relayout import Layout, index_text, layout_of
 from heretic_tui.engine.checkpoint.shards import DTYPES, copy_pieces, names_in, write_tensor
 from heretic_tui.engine.checkpoint.stored import index_of, stored_tensors, weight_files
-from heretic_tui.engine.directions.by_method import MethodDirections
-from heretic_tui.engine.edits.bank import EditBank, edited_writers
-from heretic_tui.engine.edits.methods.base import EditMethod
+from heretic_tui.engine.edits.bank import edited_writers
+from heretic_tui.engine.edits.rounds import RoundEdit, edit_of_rounds
 from heretic_tui.engine.export.merged import edit_matrix
 from heretic_tui.engine.memory import give_heap_back
-from heretic_tui.parameters import Parameters
 from heretic_tui.words import counted
 from heretic_tui.work import Work
 
@@ -70,9 +68,7 @@ class StreamedMerge:
     layout: Layout
     _tensors: dict[str, Held]
     _parts: tuple[_Part, ...]
-    _directions: MethodDirections
-    _method: EditMethod
-    _parameters: Parameters
+    _rounds: tuple[RoundEdit, ...]
 
     @property
     def size(self) -> int:
@@ -184,25 +180,20 @@ class StreamedMerge:
             for writer, name in part.writers:
                 writer.put(parameters[name])
             # All from the weights as they are: a matrix that two layers share gets one edit after the other.
-            edits = [self._bank(writer).edit_of(writer, self._parameters) for writer, _ in part.writers]
+            edits = [edit_of_rounds(writer, self._rounds) for writer, _ in part.writers]
             for (writer, _), edit in zip(part.writers, edits, strict=True):
+                assert edit is not None, "a part holds matrices that are edited"
                 edit_matrix(writer, edit)
             for writer, name in part.writers:
                 writer.put(parameters[name].to("meta"))
         return origin.to_sources(parameters)
-
-    def _bank(self, writer: Writer) -> EditBank:
-        # One for each: a bank keeps something of every matrix.
-        return EditBank((writer,), self._directions.vectors, self._method, 0, self._directions.readers)
 
 
 def plan_merge(
     source: Path,
     network: PreTrainedModel,
     writers: Sequence[Writer],
-    directions: MethodDirections,
-    method: EditMethod,
-    parameters: Parameters,
+    rounds: Sequence[RoundEdit],
     packing: Packing | None = None,
     requantize: bool = False,
 ) -> StreamedMerge:
@@ -212,7 +203,7 @@ def plan_merge(
     Args:
         network: of the folder's configuration, on the meta device.
         writers: of that network.
-        directions: what the trial's direction method found.
+        rounds: the edits, each of what those before leave: that of the trial last.
         packing: how the source is quantised.
         requantize: whether what is edited is quantised again as it was.
 
@@ -226,7 +217,9 @@ def plan_merge(
     tensors = opened(stored, packing)
     if not files or any(path.suffix != ".safetensors" for path in files):
         raise NotStreamable("the source holds no safetensors files")
-    edited = edited_writers(writers, parameters, directions.edited)
+    reached = [edited_writers(writers, each.parameters, each.directions.edited) for each in rounds]
+    names_of_edited = {writer.name for some in reached for writer in some}
+    edited = [writer for writer in writers if writer.name in names_of_edited]
     known = dict(network.named_parameters(remove_duplicate=False))
     try:
         found = origins_of(network, tensors, [writer.parameter for writer in edited])
@@ -265,9 +258,7 @@ def plan_merge(
         layout=layout_of(files, stored, tensors, matrices, whole),
         _tensors=tensors,
         _parts=tuple(parts),
-        _directions=directions,
-        _method=method,
-        _parameters=parameters,
+        _rounds=tuple(rounds),
     )
 
 

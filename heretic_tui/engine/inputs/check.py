@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from heretic_tui import __version__
@@ -23,8 +23,10 @@ from heretic_tui.engine.inputs.prompts import (
 )
 from heretic_tui.engine.inputs.text_check import check_text
 from heretic_tui.errors import UsageError
-from heretic_tui.files import checksum
+from heretic_tui.files import checksum, user_path
+from heretic_tui.run.rounds import Base, read_base, whole_name
 from heretic_tui.run.seeds import whole_names
+from heretic_tui.settings.older import as_now
 from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
 from heretic_tui.settings.search_space import with_bounds
@@ -40,27 +42,36 @@ class Inputs:
         sets: prompts by setting name.
         notes: what the user should know about the prompts.
         identity: everything that decides the results, as plain JSON.
+        base: what the search is on top of; None for the model itself.
     """
 
     settings: Settings
     sets: PromptSets
     notes: list[str]
     identity: dict[str, object]
+    base: Base | None = None
 
 
-def check_inputs(settings: Settings) -> Inputs:
+def check_inputs(settings: Settings, base: Base | None = None) -> Inputs:
     """Read the prompts, look at the model's files, and check that the prompts reach the model.
+
+    Args:
+        base: what the search is on top of, where that is known; else it is what the setting `on_top_of` names.
 
     Raises:
         UsageError: for whatever is wrong with them, in one line.
     """
     if lacking := lacking_for_quantization(settings):
         raise UsageError(lacking)
-    named = {
+    named: dict[str, object] = {
         "model": locate(settings.model),
         "seed_trials": whole_names(settings.seed_trials),
         "keep_prompts": [whole_kept(text) for text in settings.keep_prompts],
     }
+    if settings.on_top_of and base is None:
+        runs_dir = user_path(settings.runs_dir)
+        named["on_top_of"] = text = whole_name(settings.on_top_of, runs_dir)
+        base = _in_present_words(read_base(text, runs_dir))
     settings = with_bounds(settings).model_copy(update=named)
     # The tokenizer comes second: it reads the configuration too, and would say less of it.
     config = load_config(settings)
@@ -93,7 +104,16 @@ def check_inputs(settings: Settings) -> Inputs:
     if settings.seed_trials:
         # By their names, which a record of an export does not give away: the run keeps what it read of them.
         facts["seed_trials"] = hashlib.sha256("\n".join(settings.seed_trials).encode()).hexdigest()
-    return Inputs(_with_whole_paths(settings), sets, notes, facts)
+    if base and base.rounds:
+        base.check(settings.model, settings.model_dump(mode="json"), facts["model"])
+        facts["rounds"] = base.digest
+    return Inputs(_with_whole_paths(settings), sets, notes, facts, base)
+
+
+def _in_present_words(base: Base) -> Base:
+    """With settings by the names that this version has for them."""
+    rounds = (replace(each, settings=as_now(each.settings, each.run)) for each in base.rounds)
+    return replace(base, rounds=tuple(rounds))
 
 
 def _with_whole_paths(settings: Settings) -> Settings:

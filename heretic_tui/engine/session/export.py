@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from heretic_tui.engine.session.opening import recorded_settings
 from heretic_tui.engine.session.phases.baseline import Measurement
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import open_baseline
-from heretic_tui.engine.session.writing import Writing, Written, written_beside
+from heretic_tui.engine.session.writing import Writing, Written, edit_methods, written_beside
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.figures import REFUSALS
 from heretic_tui.files import write_json
@@ -34,6 +34,7 @@ from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.places import remember
 from heretic_tui.run.record import needed
 from heretic_tui.run.reviews import read_review, reviewed_figures
+from heretic_tui.run.rounds import Base, base_of
 from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.settings.schema import Settings
@@ -81,7 +82,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         raise UsageError(f"{folder.events} does not say what the base model is: put back a copy of it")
     settings = recorded_settings(folder, changes, own)
     check_place(out)
-    sets, reason = _sets_of(settings, identity, work)
+    sets, reason = _sets_of(settings, identity, base_of(folder), work)
     steps = Steps(number, work)
     writing = Writing(settings, folder, trial.required_parameters, out, kind, dora, requantize=requantize)
     # Files in `out` must never be without the warning of the card.
@@ -89,7 +90,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
         with steps.taken("describe") as step:
             hashes = file_hashes(beside, work)
             step.said = f"SHA-256 of {counted(len(hashes), 'file')}"
-        annotations = read_annotations(folder)
+        annotations, rounds = read_annotations(folder), records.rounds_passed_on(folder, settings, own)
         result = ExportRecord(
             **records.sources(settings),
             model_commit=commit_of(settings),
@@ -111,6 +112,7 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
             dora=dora,
             parameters=trial.required_parameters.to_json(),
             rank=written.rank,
+            rounds=rounds,
             coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
             figures=state.figures,
             base=MeasuredFigures(figures=base.figures, prompts=base.prompts),
@@ -127,11 +129,15 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
             overruled=_overruled(state, trial, folder, annotations),
             search=search_summary(state),
             review=reviewed_figures(read_review(folder.review, settings.review_checks), number),
-            approximate=_approximate(settings, kind, dora, written),
+            approximate=_approximate(
+                settings, edit_methods(folder, settings), sum(each.rank for each in rounds), kind, dora, written
+            ),
             not_measured=reason or "the measurement was interrupted",
         )
         describe(beside, result, _own_text(folder, number, card, work))
     remember(identity, records.places(settings))
+    for each in folder.read_record().rounds:
+        remember(each.identity, records.places(records.settings_of_round(each, settings, own, str(folder.record))))
     if sets is not None:
         try:
             measured = score_files(settings, sets, folder, out, kind, steps, work)
@@ -168,11 +174,18 @@ def _overruled(state: RunState, trial: TrialRecord, folder: RunFolder, annotatio
     )
 
 
-def _approximate(settings: Settings, kind: ExportKind, dora: bool, written: Written) -> str | None:
-    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit."""
+def _approximate(
+    settings: Settings, methods: Sequence[str], before: int, kind: ExportKind, dora: bool, written: Written
+) -> str | None:
+    """Why the files cannot be measured as the trial was, but for rounding; None where they are exactly its edit.
+
+    Args:
+        methods: edit methods of all rounds.
+        before: directions of a layer that earlier rounds take out.
+    """
     if kind == "adapter":
-        nearest = edit_method(settings.edit_method).dora and not dora
-        rank = max(settings.full_normalization_lora_rank, written.rank)
+        nearest = any(edit_method(name).dora for name in methods) and not dora
+        rank = max(settings.full_normalization_lora_rank, written.rank + before)
         exact = "merged weights are" if written.fused_experts else "a DoRA is"
         return f"the LoRA of rank {rank} that comes nearest to the edit; {exact} exact" if nearest else None
     if written.requantized:
@@ -221,11 +234,13 @@ def score_files(
     return measured
 
 
-def _sets_of(settings: Settings, identity: Mapping[str, object], work: Work) -> tuple[PromptSets | None, str | None]:
+def _sets_of(
+    settings: Settings, identity: Mapping[str, object], base: Base, work: Work
+) -> tuple[PromptSets | None, str | None]:
     """The run's prompts, or None and why the export cannot be measured. A model that changed is an error: its
     weights are not those that the directions were found in."""
     try:
-        inputs = check_inputs(settings)
+        inputs = check_inputs(settings, base)
     except UsageError as error:
         # The error may name paths, so it is in neither the card nor the record.
         reason, details = "the run's prompts or its model cannot be read", f" ({error})"

@@ -13,6 +13,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
 from heretic_tui.run.folder import RunFolder, folder_of_run
 from heretic_tui.run.record import RunRecord, needed
+from heretic_tui.run.rounds import base_of, keep_base
 from heretic_tui.settings.older import DEFAULTS_OF_BEFORE
 from heretic_tui.settings.record import from_record, to_record
 from heretic_tui.settings.schema import Settings, identity
@@ -80,6 +81,7 @@ def begin_run(folder: RunFolder, inputs: Inputs, seed: int) -> bool:
         created=round(time.time()) if record.created is None else record.created,
     )
     folder.save_record(now)
+    keep_base(folder, inputs.base)
     return record != RunRecord()
 
 
@@ -104,7 +106,7 @@ def unchanged_inputs(folder: RunFolder, settings: Settings) -> Inputs:
         UsageError: where they cannot be used, or are not those of the run any more.
     """
     then = needed(folder.read_record().identity, "identity", folder.record)
-    inputs = check_inputs(settings)
+    inputs = check_inputs(settings, base_of(folder))
     whats = ("model", "prompts", "direction_file")
     if changed := [what.replace("_", " ") for what in whats if inputs.identity.get(what) != then.get(what)]:
         raise UsageError(f"the {changed[0]} changed since the run was made: start a new run")

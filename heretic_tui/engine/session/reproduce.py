@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,13 +11,19 @@ from heretic_tui.engine.export import record as records
 from heretic_tui.engine.export.folder import check_place, file_hashes
 from heretic_tui.engine.export.steps import Steps
 from heretic_tui.engine.inputs.check import Inputs, check_inputs, versions
+from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.session.export import describe
+from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.scratch import scratch_folder
+from heretic_tui.engine.session.workbench import open_edit_bench
 from heretic_tui.engine.session.writing import Writing, written_beside
+from heretic_tui.files import checksum
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.exports import FORMAT, ExportRecord, read_export
+from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.places import remember
-from heretic_tui.run.record import RunRecord
+from heretic_tui.run.record import Round, RunRecord
+from heretic_tui.run.rounds import Base, keep_base
 from heretic_tui.settings.schema import RUN_SETS, Settings
 from heretic_tui.words import counted, quoted
 from heretic_tui.work import Work
@@ -46,20 +53,13 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     check_place(out)
     read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in RUN_SETS))
     work.note(f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}")
-    inputs = check_inputs(settings)
-    differences = _differences(record, inputs)
-    for text in differences:
-        work.note(text, "warning")
-    with scratch_folder() as folder:
-        # What the model is to be told of the time, as far as the record knows it.
-        found = RunRecord(
-            batch_size=record.batch_size,
-            response_prefix=record.response_prefix,
-            clock=record.clock,
-            reading=record.reading or "padded",
-            loaded_as=record.loaded_as,
-        )
-        folder.save_record(found)
+    with ExitStack() as stack:
+        base, differences = _earlier_rounds(record, own, given, str(file), stack, work)
+        inputs = check_inputs(settings, base)
+        differences += _differences(record, inputs)
+        for text in differences:
+            work.note(text, "warning")
+        folder = _like(record, base, stack)
         steps = Steps(record.trial.number, work)
         what = Writing(
             inputs.settings,
@@ -104,6 +104,44 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     remember(record.identity, records.places(inputs.settings))
     names = sorted({*record.files, *hashes})
     return Reproduced({name: record.files.get(name) == hashes.get(name) for name in names}, differences)
+
+
+def _like(found: ExportRecord | Round, base: Base, stack: ExitStack) -> RunFolder:
+    """A run folder that knows what was found of a run before its directions."""
+    folder = stack.enter_context(scratch_folder())
+    # What the model is to be told of the time, as far as the record knows it.
+    record = RunRecord(
+        batch_size=found.batch_size,
+        response_prefix=found.response_prefix,
+        clock=found.clock,
+        reading=found.reading or "padded",
+        loaded_as=found.loaded_as,
+    )
+    folder.save_record(record)
+    keep_base(folder, base)
+    return folder
+
+
+def _earlier_rounds(
+    record: ExportRecord, own: Settings, given: Mapping[str, str], file: str, stack: ExitStack, work: Work
+) -> tuple[Base, list[str]]:
+    """The earlier rounds of an export with their directions, which are found anew, one round after the other; and what
+    is not as it was then. Raises as `reproduce` does."""
+    base, differences = Base((), ()), list[str]()
+    for number, each in enumerate(record.rounds, start=1):
+        settings = records.settings_of_earlier(record, each, own, given, f"{file}: round {number}")
+        inputs = check_inputs(settings, base)
+        folder = _like(each, base, stack)
+        work.note(f"the directions of round {number} (trial {each.trial} of {each.run}) are found again")
+        open_edit_bench(RunInputs.of(inputs.settings, inputs.sets, folder), work)
+        free_memory()
+        found = checksum(folder.directions)
+        if found != each.directions:
+            differences.append(f"the directions of round {number} are not to the last digit those of the export")
+        now = replace(each, directions=found, settings=inputs.settings.model_dump(mode="json"))
+        base = Base((*base.rounds, now), (*base.files, folder.directions))
+        remember(each.identity, records.places(inputs.settings))
+    return base, differences
 
 
 def _differences(record: ExportRecord, inputs: Inputs) -> list[str]:

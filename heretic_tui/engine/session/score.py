@@ -19,6 +19,7 @@ from heretic_tui.run.earlier import run_alike
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.results import SetShift
+from heretic_tui.run.rounds import keep_base
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
@@ -68,6 +69,7 @@ def score(settings: Settings, edits: Sequence[Parameters], work: Work) -> list[S
             phases[event.phase] = event.seconds
 
     with scratch_folder(alike) as folder:
+        keep_base(folder, inputs.base)
         run, heard = RunInputs.of(inputs.settings, inputs.sets, folder), work.heard_by(listen)
         if not edits:
             base = open_baseline(run, heard)

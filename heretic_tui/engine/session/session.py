@@ -56,6 +56,7 @@ from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
 from heretic_tui.run.journal import Journal, read_events
 from heretic_tui.run.plan import plan_of
+from heretic_tui.run.rounds import round_words
 from heretic_tui.run.seeds import keep_seeds, seeds_of_run
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.record import to_record
@@ -284,7 +285,7 @@ class Session:
             # None are started for a few trials that were chosen by hand.
             more = planned and self.state.finished < self._n_trials
             self._by_workers = more and wants_workers(self._settings, self._work)
-            self._make_ready()
+            self._measure_start(self._make_ready())
             start = time.perf_counter()
             self._at = "search"
             self.emit(ev.PhaseStarted(phase="search", again=not planned))
@@ -315,6 +316,13 @@ class Session:
                 self.emit(ev.RunTook(rows=rows))
         self._at = "ready"
         self.emit(ev.PhaseStarted(phase="ready", again=not planned))
+
+    def _measure_start(self, bench: Workbench) -> None:
+        """Measure what the search is on top of, once in a run."""
+        if self.state.start is None and (measured := bench.measure_before()):
+            rounds = self._run.record.rounds
+            edit, rank = round_words(rounds), sum(each.rank for each in rounds)
+            self.emit(ev.StartMeasured(edit=edit, figures=measured.figures, prompts=measured.prompts, rank=rank))
 
     def _run_trials(self, planned: bool) -> bool:
         """Trials, and the commands that come meanwhile, until there is nothing more to do. Returns whether exports

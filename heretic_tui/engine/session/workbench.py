@@ -69,12 +69,13 @@ class EditBench:
         return {name: found.vectors.shape[1] - 1 if each else 0 for name, found in self.directions.by_method.items()}
 
     def rank(self, parameters: Parameters) -> int:
-        """How many directions of a layer an edit takes out."""
+        """How many directions of a layer an edit takes out, beside those of earlier rounds."""
         by_method = self.directions.by_method
         return by_method[method_of(parameters, by_method)].vectors.shape[1]
 
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
-        """The edit of each matrix that the parameters reach, by the writer's name."""
+        """The edit of each matrix that the parameters, or earlier rounds, reach, by the writer's name: what is done to
+        the original model."""
         return self.directions.bank.edits(parameters)
 
     def edits_of(self, parameters: Parameters | None) -> dict[str, Edit]:
@@ -179,6 +180,11 @@ class Workbench(EditBench):
         it, and Aborted from the control of the work."""
         return analyse_layers_of_run(self.run, self.model, self.tokens, self.baseline, self.directions, work)
 
+    def measure_before(self) -> Measurement | None:
+        """What the search is on top of, measured in full; None where that is the model itself. Raises as `measure`."""
+        edits = dict(self.directions.before)
+        return self.baseline.measure(Job(None, edits, self.model.anatomy.first_edited(edits))) if edits else None
+
     def measure(self, parameters: Parameters | None) -> Measurement:
         """Measure one edit, none for None, in full.
 
@@ -212,7 +218,9 @@ def open_workbench(run: RunInputs, work: Work, keep: bool = False) -> Workbench:
         set_batch_size(run, model, work)
         prompts = set_response_prefix(run, model, work)
         tokens = prompts.tokens
-        wanted = keep and run.settings.keep_residuals and not run.folder.residuals.is_file()
+        # Those of the original model are none of the model that earlier rounds left: they are gathered later.
+        taken_along = keep and run.settings.keep_residuals and not run.record.rounds
+        wanted = taken_along and not run.folder.residuals.is_file()
         taken = TakenAlong(run.settings.winsorization_quantile) if wanted else None
         baseline = measure_base(run, model, tokens, work, taken)
         directions, gathered = directions_of_run(run, model, prompts, work)

@@ -25,7 +25,8 @@ from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
 from heretic_tui.engine.checkpoint.tokenizer_files import keep_tokenizer_files
 from heretic_tui.engine.directions.by_method import from_tensors
 from heretic_tui.engine.edits.banks import method_of
-from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.edits.methods.base import EditMethod, edit_method
+from heretic_tui.engine.edits.rounds import RoundEdit
 from heretic_tui.engine.export.adapter import make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_space, whole_or_absent
 from heretic_tui.engine.export.merged import edit_weights, save_whole
@@ -37,8 +38,9 @@ from heretic_tui.engine.export.streamed import NotStreamable, plan_merge
 from heretic_tui.engine.inputs.prompts import PromptSets
 from heretic_tui.engine.memory import free_memory
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.engine.session.phases.directions import saved_directions
 from heretic_tui.engine.session.phases.phase import RunInputs
+from heretic_tui.engine.session.phases.rounds import edits_before
+from heretic_tui.engine.session.phases.saved_directions import saved_directions
 from heretic_tui.engine.session.workbench import EditBench, open_edit_bench
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.parameters import Parameters
@@ -173,23 +175,17 @@ def _streamed(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     try:
         anatomy = kept_writers(folder, network, settings.component_kinds == "fine")
         methods, depth = settings.direction_method, len(anatomy.layers) if anatomy else 0
-        kept = saved_directions(folder, depth, stream_width(network), methods) if anatomy else None
+        size = depth, stream_width(network)
+        kept = saved_directions(folder, folder.directions, *size, methods) if anatomy else None
+        before = edits_before(folder, *size) if anatomy else []
     except UsageError as error:
         raise NotStreamable(f"the run's folder cannot be read ({one_line(error)})") from error
     if anatomy is None or kept is None:
         raise NotStreamable("the run's folder does not hold what was found of its layers, as with older versions")
     by_method = from_tensors(kept, methods)
     found_by = by_method[method_of(what.parameters, by_method)]
-    plan = plan_merge(
-        source,
-        network,
-        anatomy.writers,
-        found_by,
-        edit_method(settings.edit_method),
-        what.parameters,
-        packing,
-        what.requantize,
-    )
+    rounds = [*before, RoundEdit(what.parameters, found_by, edit_method(settings.edit_method))]
+    plan = plan_merge(source, network, anatomy.writers, rounds, packing, what.requantize)
     written = replace(
         found or _facts_of_run(settings, folder),
         streamed=True,
@@ -262,7 +258,7 @@ def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | Non
 def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     bench = _open_bench(what, what.settings, work)
     edits = bench.edits(what.parameters)
-    method, rank = edit_method(what.settings.edit_method), what.settings.full_normalization_lora_rank
+    method, rank = _method_of_all(what), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
     fused = any(writer.stack is not None and writer.name in edits for writer in bench.model.anatomy.writers)
     written = replace(_facts(bench, what.parameters), fused_experts=fused)
@@ -270,6 +266,27 @@ def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
         beside = f"trial and adapter were measured beside its weights as {written.dtype}"
         written = replace(written, written_as=f"The original is {packing.title}; {beside}.")
     return _Ready(len(edits), written, lambda out: save_adapter(adapted, bench.model, out))
+
+
+def edit_methods(folder: RunFolder, settings: Settings) -> list[str]:
+    """Those of all rounds of a run, its own last."""
+    return [*(str(each.settings.get("edit_method")) for each in folder.read_record().rounds), settings.edit_method]
+
+
+def _method_of_all(what: Writing) -> EditMethod:
+    """The edit method that says what adapter holds the edits of all rounds: one that rescales rows, where there is one.
+
+    Raises:
+        UsageError: for a DoRA of rounds that are not all of one method.
+    """
+    names = edit_methods(what.folder, what.settings)
+    if what.dora and len(set(names)) > 1:
+        raise UsageError(
+            f"a DoRA keeps the lengths of rows, and the edit methods of the rounds differ ({', '.join(names)}): export "
+            "without --dora, or merged weights"
+        )
+    methods = [edit_method(name) for name in names]
+    return next((method for method in methods if method.dora), methods[-1])
 
 
 def _open_bench(

@@ -31,6 +31,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         requantized=form.requantize,
         parameters=trial.parameters.to_json() if trial.parameters else {},
         rank=rank_of(state, trial),
+        rounds=view.folder.read_record().rounds if view.folder and state.start else (),
         coverage=coverage,
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures if base else {}, prompts=base.prompts if base else None),

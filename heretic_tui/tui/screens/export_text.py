@@ -82,7 +82,7 @@ def forms(state: RunState, trial: TrialRecord | None = None) -> list[Form]:
         return [*found, Form("dora", "DoRA adapter", "?", words, 0, "adapter", True)]
     rank = settings.get("full_normalization_lora_rank")
     lengths = coverage.editable * model.hidden_size if model else 0
-    own = rank_of(state, trial)
+    own = rank_of(state, trial) + (state.start.rank if state.start else 0)
     return [*found, *_adapters(coverage, own, rank if isinstance(rank, int) else 3, lengths)]
 
 

@@ -12,6 +12,7 @@ from textual.containers import Horizontal
 from heretic_tui.events import PHASES
 from heretic_tui.figures import in_tables
 from heretic_tui.run.earlier import EarlierPhases, earlier_phases
+from heretic_tui.run.rounds import on_top_words
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.run_view import RunView
@@ -164,6 +165,8 @@ def found_text(state: RunState, look: Looks) -> Text:
 
     if opened := state.opened:
         line("model", opened.model)
+        if below := on_top_words(opened.settings):
+            line("on top of", below)
         line("seed", str(opened.seed))
     if model := state.model:
         line("architecture", f"{model.architecture}, {model.layers} layers of {model.hidden_size:,}")

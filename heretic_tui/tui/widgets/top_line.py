@@ -7,6 +7,7 @@ import time
 from rich.text import Text
 from textual import events
 
+from heretic_tui.run.rounds import on_top_words
 from heretic_tui.tui.glyphs import glyph_of
 from heretic_tui.tui.keys import key_words
 from heretic_tui.tui.modes import Mode
@@ -74,6 +75,8 @@ def run_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     left = time_left(view)
     if left is not None:
         parts.append((f"{duration(left)} left", look.ink))
+    if state.opened and (below := on_top_words(state.opened.settings)):
+        parts.append((f"on top of {plain(below)}", look.dim))
     if state.opened:
         # In front of all, where there is room for all.
         model = plain(state.opened.model.rstrip("/").rpartition("/")[2])

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from torch import Tensor
@@ -14,18 +14,21 @@ from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
 from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.residuals import Residuals
-from heretic_tui.engine.directions.subspaces import leading, of_layers, saved_leading
+from heretic_tui.engine.directions.subspaces import leading, saved_leading
+from heretic_tui.engine.edits.attach import Edits, attached
 from heretic_tui.engine.edits.banks import EditBanks
+from heretic_tui.engine.edits.rounds import edits_of_rounds
 from heretic_tui.engine.inputs.direction_files import direction_path, read_direction_file
 from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.memory import memory_share
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.response_prefix import PreparedPrompts
-from heretic_tui.engine.tensor_files import keep_tensors, kept_tensors
-from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.engine.session.phases.rounds import edits_before
+from heretic_tui.engine.session.phases.saved_directions import saved_directions
+from heretic_tui.engine.tensor_files import keep_tensors
+from heretic_tui.errors import HereticError
 from heretic_tui.events import DirectionsFound
-from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.schema import KEPT_SET, Settings
 from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
@@ -42,11 +45,14 @@ class FoundDirections:
         by_method: what each direction method found, by its name.
         leading: of the first method, of each layer the one that figures of a single direction are about
             (directions/subspaces.py), (layers + 1, hidden).
+        before: the edits of earlier rounds, which all edits of the bank are on top of; none where the run is on top of
+            the model itself.
     """
 
     by_method: Mapping[str, MethodDirections]
     leading: Tensor
     bank: EditBanks
+    before: Edits = field(default_factory=dict)
 
     @property
     def vectors(self) -> Tensor:
@@ -88,23 +94,28 @@ def directions_of_run(
     """
     gathered: dict[str, Residuals] = {}
     reader: Reader | None = None
+    methods, size = list(run.direction_methods), (model.depth, model.hidden_size)
     with phase("residuals", work) as running:
-        methods = list(run.direction_methods)
-        found = unless_damaged(partial(saved_directions, run.folder, model.depth, model.hidden_size, methods), work)
+        before = edits_of_rounds(model.anatomy.writers, edits_before(run.folder, *size))
+        found = unless_damaged(partial(saved_directions, run.folder, run.folder.directions, *size, methods), work)
         running.reused = found is not None
         if found is None:
             run.require("directions")
-            sets = {name: prompts.tokens[name] for name in ("good_prompts", "bad_prompts")}
-            packed = run.record.reading != "padded"
-            reader = prompts.reader or Reader(model, sets, run.settings.winsorization_quantile, packed)
-            kept = {name: rows for name, rows in prompts.tokens.items() if name.startswith(KEPT_SET)}
-            readers = dict.fromkeys(sets, reader)
-            if kept:
-                reader_of_kept = Reader(model, kept, run.settings.winsorization_quantile, packed)
-                readers |= dict.fromkeys(kept, reader_of_kept)
-            for name, each in readers.items():
-                with run.naming((name, len(run.sets[name]))):
-                    gathered[name] = each.residuals(name, work.progress(f"residuals of {title_of(name)}"))
+            # They are those of the model that earlier rounds left.
+            with attached(model.anatomy.writers, before):
+                sets = {name: prompts.tokens[name] for name in ("good_prompts", "bad_prompts")}
+                packed = run.record.reading != "padded"
+                # What was read so far was read by the original model.
+                reader = None if before else prompts.reader
+                reader = reader or Reader(model, sets, run.settings.winsorization_quantile, packed)
+                kept = {name: rows for name, rows in prompts.tokens.items() if name.startswith(KEPT_SET)}
+                readers = dict.fromkeys(sets, reader)
+                if kept:
+                    reader_of_kept = Reader(model, kept, run.settings.winsorization_quantile, packed)
+                    readers |= dict.fromkeys(kept, reader_of_kept)
+                for name, each in readers.items():
+                    with run.naming((name, len(run.sets[name]))):
+                        gathered[name] = each.residuals(name, work.progress(f"residuals of {title_of(name)}"))
     with phase("directions", work):
         if run.own and not run.folder.writers.is_file():
             keep_writers(run.folder, model.anatomy)
@@ -136,8 +147,8 @@ def directions_of_run(
         by_method = from_tensors(found, methods)
         share = memory_share(model.device, BANK_SHARE)
         first = saved_leading(found)
-        banks = EditBanks(model.anatomy.writers, by_method, run.edit_method, share)
-        directions = FoundDirections(by_method, first, banks)
+        banks = EditBanks(model.anatomy.writers, by_method, run.edit_method, share, before)
+        directions = FoundDirections(by_method, first, banks, before)
         along = found["good_along"], found["bad_along"]
         work.tell(
             DirectionsFound(
@@ -151,32 +162,3 @@ def directions_of_run(
             )
         )
     return directions, {name: residuals.each for name, residuals in gathered.items()}
-
-
-def saved_directions(folder: RunFolder, layers: int, hidden: int, methods: Sequence[str]) -> dict[str, Tensor] | None:
-    """What the folder holds of directions, None where it holds nothing: `directions` are those of each residual index,
-    (layers + 1, k, hidden). (Older versions kept one each, without the dimension of k.) `from_tensors` reads what each
-    method found.
-
-    Args:
-        methods: the run's direction methods.
-
-    Raises:
-        UsageError: when it is damaged.
-    """
-    path = folder.directions
-    found = kept_tensors(folder, path, "good_mean", "bad_mean", "good_along", "bad_along", "directions")
-    if found is None:
-        return None
-    depth = layers + 1
-    found["directions"] = directions = of_layers(found["directions"])
-    shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean"))
-    shapes &= directions.ndim == 3 and directions.shape == (depth, max(1, directions.shape[1]), hidden)
-    along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
-    if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
-        raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")
-    try:
-        from_tensors(found, methods)
-    except (KeyError, ValueError) as error:
-        raise UsageError(f"{path} is damaged (it lacks what a direction method found: {one_line(error)})") from error
-    return found

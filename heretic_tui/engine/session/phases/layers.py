@@ -21,6 +21,7 @@ from heretic_tui.engine.analysis.record import (
     with_tokens,
 )
 from heretic_tui.engine.directions.residual_store import ResidualStore
+from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -30,6 +31,7 @@ from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_dam
 from heretic_tui.engine.session.phases.residuals import residuals_of_run
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.rounds import round_words
 from heretic_tui.work import Work
 
 
@@ -74,7 +76,7 @@ def _analysis(
         refused = [prompt for prompt, response in verdicts if response.verdict.refused]
     return analyse_layers(
         model,
-        residuals_of_run(run, model, tokens, work),
+        residuals_of_run(run, model, tokens, directions.before, work),
         directions,
         refused,
         tokens["good_evaluation_prompts"],
@@ -120,6 +122,8 @@ def analyse_layers(
             f"each layer has {rank} directions: figures and tokens are those of the difference of the means within "
             "their space, and an ablation takes out all of them"
         )
+    if folder.read_record().rounds:
+        notes.append(f"the model is the one that {round_words(folder.read_record().rounds)} leaves")
     lens = Lens(model)
     rows = with_tokens(rows, lens.read(leading))
     if not lens.has_norm:
@@ -129,12 +133,24 @@ def analyse_layers(
         notes.append("the model refuses none of the harmful evaluation prompts: no layer was tried by itself")
     elif count:
         bad, good = refused[:count], answered[:count]
-        tokens = find_refusal_tokens(model, bad, good)
+        with attached(model.anatomy.writers, directions.before):
+            tokens = find_refusal_tokens(model, bad, good)
         effects = None
         if tokens.telling:
             lengths = [row.geometry["|r|"] or 0.0 for row in rows]
             progress = work.progress("each layer by itself")
-            effects = try_layers(model, bad, good, tokens.ids, vectors, leading, lengths, edits_of_layer, progress)
+            effects = try_layers(
+                model,
+                bad,
+                good,
+                tokens.ids,
+                vectors,
+                leading,
+                lengths,
+                edits_of_layer=edits_of_layer,
+                before=directions.before,
+                progress=progress,
+            )
             if torch.isfinite(effects.stream).all():
                 rows = with_effects(rows, effects)
             else:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals, stored_bytes
 from heretic_tui.engine.directions.residuals import winsorize
+from heretic_tui.engine.edits.attach import Edits, attached
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.reading import Reader
 from heretic_tui.engine.model.chat_model import ChatModel
@@ -60,9 +61,12 @@ def keep_residuals(run: RunInputs, gathered: Mapping[str, Tensor], model: ChatMo
 
 
 def residuals_of_run(
-    run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], work: Work
+    run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tokens]], before: Edits, work: Work
 ) -> ResidualStore:
     """The residuals of all sets: from the run folder, else gathered and, if wanted, kept there.
+
+    Args:
+        before: edits of earlier rounds, which the model is read with.
 
     Raises:
         NotFiniteError: where residuals or logits are not finite.
@@ -73,8 +77,9 @@ def residuals_of_run(
             return open_residuals(run.folder)
         except UsageError as error:
             work.note(f"{error}: it is not used", "warning")
-    reader = Reader(model, tokens, run.settings.winsorization_quantile)
-    found = {name: reader.residuals(name, work.progress(f"residuals of {title_of(name)}")).each for name in tokens}
+    with attached(model.anatomy.writers, before):
+        reader = Reader(model, tokens, run.settings.winsorization_quantile)
+        found = {name: reader.residuals(name, work.progress(f"residuals of {title_of(name)}")).each for name in tokens}
     store = ResidualStore.of(found)
     if _may_keep(run, model, work):
         store.save(run.folder)

@@ -16,6 +16,7 @@ from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import read_bytes
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.record import RunRecord
+from heretic_tui.run.rounds import base_of
 from heretic_tui.settings.schema import Settings
 
 
@@ -24,8 +25,8 @@ class Bundle:
     """
     Attributes:
         record: run.json.
-        files: log-probabilities and responses of the base model, directions, how refusals begin: by their paths in the
-            run folder.
+        files: log-probabilities and responses of the base model, directions (of earlier rounds too), how refusals
+            begin: by their paths in the run folder.
         digest: SHA-256 of these.
         host: the machine of the session.
         version: of this program there.
@@ -48,7 +49,13 @@ class Bundle:
         folder, record = run.folder, run.record
         files = {
             path.relative_to(folder.path).as_posix(): read_bytes(path)
-            for path in (folder.baseline, folder.responses(None), folder.directions, folder.openings)
+            for path in (
+                folder.baseline,
+                folder.responses(None),
+                folder.directions,
+                folder.openings,
+                *base_of(folder).files,
+            )
             if path.exists()
         }
         # The same files everywhere, loaded the same way.

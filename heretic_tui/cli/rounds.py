@@ -1,0 +1,56 @@
+"""A search on top of a trial of an earlier run, as the commands that begin runs take it: --from RUN --trial N."""
+
+from __future__ import annotations
+
+import argparse
+
+from heretic_tui.cli.shared import find_run_of, user_settings
+from heretic_tui.errors import UsageError
+from heretic_tui.files import user_path
+
+# Of the earlier run's settings, those that were about it alone.
+_ITS_OWN = ("seed_trials",)
+
+
+def add_earlier(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("Round two")
+    group.add_argument(
+        "--from",
+        dest="earlier_run",
+        metavar="RUN",
+        help="search on top of an edit of this run, with its model and settings, but for those that are given here",
+    )
+    group.add_argument(
+        "--trial", dest="earlier_trial", type=int, metavar="N", help="the trial whose edit that is (with --from)"
+    )
+
+
+def settings_of_earlier(options: argparse.Namespace) -> dict[str, object] | None:
+    """What settings are where nothing else is said: those of the run that is named, on top of its trial; None where
+    none is named.
+
+    Raises:
+        UsageError: for a run or a trial alone, a run that is not there, or a trial that was not measured in full.
+    """
+    name, number = options.earlier_run, options.earlier_trial
+    if name is None and number is None:
+        return None
+    if name is None:
+        raise UsageError("--trial is one of an earlier run: name that with --from RUN")
+    from heretic_tui.run.overview import complete_trial
+    from heretic_tui.run.record import needed
+    from heretic_tui.run.rounds import whole_name
+    from heretic_tui.run.run import Run
+    from heretic_tui.settings.record import from_record, to_record
+
+    folder = find_run_of(options, name)
+    if number is None:
+        front = ", ".join(str(trial.number) for trial in Run(folder.path).state.front()) or "none yet"
+        raise UsageError(f"name a trial of {folder.name} with --trial N; on its front are: {front}")
+    complete_trial(folder, number)
+    record = folder.read_record()
+    own = user_settings(options)
+    settings = to_record(from_record(needed(record.settings, "settings", folder.record), own, str(folder.record)))
+    on_top_of = whole_name(f"{folder.path}:{number}", user_path(own.runs_dir))
+    kept = {key: value for key, value in settings.items() if key not in _ITS_OWN}
+    return {**kept, "on_top_of": on_top_of, "storage": None}

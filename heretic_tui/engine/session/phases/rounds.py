@@ -1,0 +1,41 @@
+"""The edits of the earlier rounds of a run, from its folder: every trial is on top of them."""
+
+from __future__ import annotations
+
+from heretic_tui.engine.directions.by_method import from_tensors
+from heretic_tui.engine.edits.banks import method_of
+from heretic_tui.engine.edits.methods.base import edit_method
+from heretic_tui.engine.edits.rounds import RoundEdit
+from heretic_tui.engine.session.phases.saved_directions import saved_directions
+from heretic_tui.errors import UsageError
+from heretic_tui.parameters import Parameters
+from heretic_tui.run.folder import RunFolder
+
+
+def edits_before(folder: RunFolder, layers: int, hidden: int) -> list[RoundEdit]:
+    """The edits of the earlier rounds, the first one first; none for a run on top of the model itself.
+
+    Args:
+        layers, hidden: of the model.
+
+    Raises:
+        UsageError: where what the folder keeps of one is damaged.
+    """
+    found = []
+    for number, each in enumerate(folder.read_record().rounds, start=1):
+        path = folder.round_directions(number)
+        parameters = Parameters.from_json(each.parameters, f"{folder.record}: round {number}")
+        methods = methods_named(each.settings.get("direction_method"))
+        tensors = saved_directions(folder, path, layers, hidden, methods)
+        if tensors is None:
+            raise UsageError(f"{path} is gone: put back a copy, or begin another run")
+        by_method = from_tensors(tensors, methods)
+        directions = by_method[method_of(parameters, by_method)]
+        found.append(RoundEdit(parameters, directions, edit_method(str(each.settings.get("edit_method")))))
+    return found
+
+
+def methods_named(value: object) -> list[str]:
+    """Direction methods as settings have them; runs of older versions had one, and no name for it."""
+    names = value if isinstance(value, list) else [value] if value is not None else ["mean_difference"]
+    return [str(name) for name in names]
