@@ -37,20 +37,18 @@ def settings_of_earlier(options: argparse.Namespace) -> dict[str, object] | None
         return None
     if name is None:
         raise UsageError("--trial is one of an earlier run: name that with --from RUN")
-    from heretic_tui.run.overview import complete_trial
-    from heretic_tui.run.record import needed
-    from heretic_tui.run.rounds import whole_name
+    from heretic_tui.run.rounds import read_base, whole_name
     from heretic_tui.run.run import Run
     from heretic_tui.settings.record import from_record, to_record
 
-    folder = find_run_of(options, name)
     if number is None:
+        folder = find_run_of(options, name)
         front = ", ".join(str(trial.number) for trial in Run(folder.path).state.front()) or "none yet"
         raise UsageError(f"name a trial of {folder.name} with --trial N; on its front are: {front}")
-    complete_trial(folder, number)
-    record = folder.read_record()
     own = user_settings(options)
-    settings = to_record(from_record(needed(record.settings, "settings", folder.record), own, str(folder.record)))
-    on_top_of = whole_name(f"{folder.path}:{number}", user_path(own.runs_dir))
+    text = whole_name(f"{name}:{number}", user_path(own.runs_dir))
+    # Where the run is gone, what was kept of it has its settings too.
+    earlier = read_base(text, user_path(own.runs_dir)).rounds[-1]
+    settings = to_record(from_record(earlier.settings, own, earlier.run))
     kept = {key: value for key, value in settings.items() if key not in _ITS_OWN}
-    return {**kept, "on_top_of": on_top_of, "storage": None}
+    return {**kept, "on_top_of": text, "storage": None}

@@ -11,7 +11,7 @@ import yaml
 
 from heretic_tui import __version__
 from heretic_tui.bounds import space_words
-from heretic_tui.figures import REFUSALS, Figure, in_tables
+from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.files import replaced
 from heretic_tui.plugins import DIRECTION_METHODS, EDIT_METHODS, JUDGES, Kind, summary
 from heretic_tui.report.next_lines import next_lines
@@ -143,8 +143,9 @@ def _rounds(record: ExportRecord) -> list[str]:
         return []
     steps = []
     for number, each in enumerate(record.rounds, start=1):
-        shown = [figure for figure in in_tables(record.figures) if figure.key in each.figures]
-        figures = ", ".join(f"{figure.short} {figure.text(each.figures[figure.key], each.prompts)}" for figure in shown)
+        shown = in_tables(worth_showing(record.figures, [each.figures]))
+        known = [figure for figure in shown if figure.key in each.figures]
+        figures = ", ".join(f"{figure.short} {figure.text(each.figures[figure.key], each.prompts)}" for figure in known)
         steps.append(
             f"{number}. {_words(f'trial {each.trial} of run {each.run}')} ({_words(figures)}). "
             f"Directions: {_directions(each.settings, each.parameters)}. "
@@ -154,7 +155,7 @@ def _rounds(record: ExportRecord) -> list[str]:
     return [
         "",
         f"It was edited in {count} rounds. After each the directions were found anew, on the model that it left. These",
-        f"files hold the edits of all {count}. The figures below compare them with the original model, which has none.",
+        "files hold the edits of all rounds. The figures below compare them with the original model, which has none.",
         "",
         *steps,
         f"{count}. {_words(f'trial {record.trial.number}{whose}')}: the rest of this card is about it.",

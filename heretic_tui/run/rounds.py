@@ -17,7 +17,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder, find_run, find_runs
 from heretic_tui.run.overview import complete_trial
-from heretic_tui.run.record import MOST_ROUNDS, Round, RunRecord, needed
+from heretic_tui.run.record import MOST_ROUNDS, Round, needed
 from heretic_tui.run.state import RunState
 from heretic_tui.words import quoted
 
@@ -95,7 +95,8 @@ def whole_name(text: str, runs_dir: Path) -> str:
         folder = find_run(runs_dir, name)
     except UsageError:
         # Where the run is gone, what was kept of it has to do.
-        return text
+        kept = _kept_of(text, runs_dir)
+        return f"{kept.rounds[-1].run}:{number}" if kept else text
     path = folder.path.resolve()
     return f"{folder.name if path.parent == runs_dir.resolve() else path}:{number}"
 
@@ -122,6 +123,7 @@ def read_base(text: str, runs_dir: Path) -> Base:
     record = folder.read_record()
     settings = needed(record.settings, "settings", folder.record)
     given, prefix = settings.get("batch_size"), settings.get("response_prefix")
+    batch_size = given if isinstance(given, int) and given else record.batch_size
     try:
         folder.check(folder.directions)
     except FileNotFoundError as error:
@@ -136,9 +138,7 @@ def read_base(text: str, runs_dir: Path) -> Base:
         identity=needed(record.identity, "identity", folder.record),
         figures=trial.figures,
         prompts=trial.prompts,
-        batch_size=given
-        if isinstance(given, int) and given
-        else needed(record.batch_size, "batch_size", folder.record),
+        batch_size=needed(batch_size, "batch_size", folder.record),
         response_prefix=prefix if isinstance(prefix, str) else record.response_prefix or "",
         clock=record.clock,
         reading=record.reading or "padded",
@@ -184,11 +184,16 @@ def keep_base(folder: RunFolder, base: Base | None) -> None:
 
 def _kept_of(text: str, runs_dir: Path) -> Base | None:
     """What a run kept that was begun on top of the same; None where there is none."""
-    for folder in find_runs(runs_dir):
+    name, number = parts_of(text)
+    name, folders = name.rstrip("/").rpartition("/")[2], find_runs(runs_dir)
+    if any(folder.name.startswith(name) for folder in folders):
+        # It is there, or more than one may be meant.
+        return None
+    for folder in folders:
         # One that cannot be read is no help.
         with suppress(HereticError):
-            record: RunRecord = folder.read_record()
-            if record.rounds and (record.settings or {}).get("on_top_of") == text:
+            rounds = folder.read_record().rounds
+            if rounds and rounds[-1].trial == number and rounds[-1].run.startswith(name):
                 return base_of(folder)
     return None
 

@@ -51,8 +51,7 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     parameters = Parameters.from_json(record.parameters, where=str(file))
     settings = records.settings_of(record, own, given, str(file))
     check_place(out)
-    read = ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in RUN_SETS))
-    work.note(f"what is read: the model {quoted(settings.model, 200)}, prompts of {read}")
+    work.note(f"what is read: the model {quoted(settings.model, 200)}, prompts of {_named(settings, *RUN_SETS)}")
     with ExitStack() as stack:
         base, differences = _earlier_rounds(record, own, given, str(file), stack, work)
         inputs = check_inputs(settings, base)
@@ -106,6 +105,11 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
     return Reproduced({name: record.files.get(name) == hashes.get(name) for name in names}, differences)
 
 
+def _named(settings: Settings, *sets: str) -> str:
+    """Where prompt sets are read from."""
+    return ", ".join(dict.fromkeys(quoted(getattr(settings, name).dataset, 200) for name in sets))
+
+
 def _like(found: ExportRecord | Round, base: Base, stack: ExitStack) -> RunFolder:
     """A run folder that knows what was found of a run before its directions."""
     folder = stack.enter_context(scratch_folder())
@@ -130,9 +134,12 @@ def _earlier_rounds(
     base, differences = Base((), ()), list[str]()
     for number, each in enumerate(record.rounds, start=1):
         settings = records.settings_of_earlier(record, each, own, given, f"{file}: round {number}")
+        work.note(
+            f"the directions of round {number} (trial {each.trial} of {each.run}) are found again, from prompts of "
+            f"{_named(settings, 'good_prompts', 'bad_prompts')}"
+        )
         inputs = check_inputs(settings, base)
         folder = _like(each, base, stack)
-        work.note(f"the directions of round {number} (trial {each.trial} of {each.run}) are found again")
         open_edit_bench(RunInputs.of(inputs.settings, inputs.sets, folder), work)
         free_memory()
         found = checksum(folder.directions)

@@ -11,7 +11,7 @@ from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.annotations import overruled_words
-from heretic_tui.report.lines import direction_words, shares_words
+from heretic_tui.report.lines import direction_words, shares_words, start_figures
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
@@ -84,6 +84,9 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         whence = f"from {plain(trial.origin)}" if trial.origin else "made by hand"
         text.append(f"{shown.glyphs.by_hand} {whence}, not by the search\n")
     _append_edit(text, trial.parameters, state, shown)
+    if state.start:
+        figures_of_start = plain(start_figures(state.start, state.figures))
+        text.append("on top of       ", look.dim).append(f"{plain(state.start.edit)} ({figures_of_start})\n")
     if trial.state in KNOWN_STATES:
         _append_verdicts(text, trial, front, shown)
     if trial.stages and shown.timed:

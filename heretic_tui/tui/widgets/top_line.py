@@ -76,7 +76,7 @@ def run_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     if left is not None:
         parts.append((f"{duration(left)} left", look.ink))
     if state.opened and (below := on_top_words(state.opened.settings)):
-        parts.append((f"on top of {plain(below)}", look.dim))
+        parts.append((f"on top of {plain(below.partition(' of ')[0])}", look.dim))
     if state.opened:
         # In front of all, where there is room for all.
         model = plain(state.opened.model.rstrip("/").rpartition("/")[2])

@@ -26,11 +26,6 @@ def logits_of(network: torch.nn.Module) -> torch.Tensor:
         return logits
 
 
-def kernels(weight: float, *components: str) -> Parameters:
-    # Of the second round only the upper layers.
-    return Parameters(None, dict.fromkeys(components, Kernel(weight, 3.0, weight / 2, 1.5)))
-
-
 @pytest.mark.parametrize("kind", ["llama", "mixtral"])
 @pytest.mark.parametrize(("first", "second"), [*((name, name) for name in METHODS), ("subtract", "norm_preserving")])
 def test_an_edit_on_top_of_another_is_that_of_the_model_with_the_other_in_its_weights(
@@ -41,7 +36,8 @@ def test_an_edit_on_top_of_another_is_that_of_the_model_with_the_other_in_its_we
     depth, width = len(anatomy.layers), network.config.hidden_size
     components = anatomy.components
     below = Parameters(None, dict.fromkeys(components, Kernel(0.8, 0.0, 0.4, float(depth))))
-    above = kernels(1.2, components[-1])
+    # Of one component, and in the last layer alone.
+    above = Parameters(None, {components[-1]: Kernel(1.2, depth - 1.0, 0.6, 0.5)})
     bases_of = [bases(depth, rank, width, seed=rank).float() for rank in (1, 2)]
     rounds = [
         RoundEdit(below, MethodDirections(bases_of[0]), edit_method(first)),

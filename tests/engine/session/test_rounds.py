@@ -60,9 +60,7 @@ def test_a_second_round_is_compared_with_the_original_and_needs_the_first_no_mor
         lines = second.folder.events.read_text().splitlines(keepends=True)
         ends = [at for at, line in enumerate(lines) if '"trial_finished"' in line and f'"number": {trial}' in line]
         second.folder.events.write_text("".join(lines[: ends[0]]))
-    again = heretic(
-        "run", tmp_path / "model", *sets, "--on-top-of", f"{first.name}:1", *FEW, "--n-startup-trials", "60"
-    )
+    again = heretic("run", "--from", first.name, "--trial", "1", *FEW)
     assert again.status == 0, again.err
     gone_on = newest(tmp_path / "runs")
     assert gone_on.name == second.name
