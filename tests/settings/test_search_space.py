@@ -22,7 +22,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_default_space_is_the_identity_that_runs_had() -> None:
     plain = identity(load_settings())
-    assert not {"search_space", "search_bounds", "seed_trials"} & plain.keys()
+    assert not {"search_space", "search_bounds", "seed_trials", "on_top_of"} & plain.keys()
     again = with_bounds(load_settings(search_space="heretic-1", search_bounds={"min_weight": [0, 1]}))
     assert identity(again) == plain, "bounds that are those of the space change nothing"
     assert identity(load_settings(search_space="wide")) != plain
