@@ -50,7 +50,7 @@ class Comparison:
     """The directions of two runs side by side.
 
     Attributes:
-        same: whether model, prompts and settings are alike.
+        same: whether model, prompts and settings are alike; and earlier rounds, where one of the runs has such.
         layers: by residual index.
         mean_cosine: over the layers, without the embedding output.
         sentence: the same in words.
@@ -87,11 +87,12 @@ def compare_runs(one: RunFolder, other: RunFolder) -> Comparison:
     rows = [_row(index, between, a.difference[index], b.difference[index]) for index in range(len(between))]
     records = [run.read_record() for run in (one, other)]
     identities = [record.identity or {} for record in records]
+    parts = ["model", "prompts", "settings", *(["rounds"] if any("rounds" in each for each in identities) else [])]
     known = [row.cosine for row in rows[1:] if row.cosine is not None]
     mean = round(float(np.mean(known)), 6)
     return Comparison(
         runs=(ComparedRun(one.name, records[0].model), ComparedRun(other.name, records[1].model)),
-        same={part: identities[0].get(part) == identities[1].get(part) for part in ("model", "prompts", "settings")},
+        same={part: identities[0].get(part) == identities[1].get(part) for part in parts},
         layers=rows,
         mean_cosine=mean,
         sentence=_sentence(rows[1:], mean),
