@@ -49,7 +49,10 @@ def plan_rows(
     entries = list(form.entries())
     by_key = {entry.key: entry for entry in entries}
     rows: list[Row] = []
-    for heading, keys in _COMMON.items():
+    # What a search is on top of is as good as its model.
+    below = ("on_top_of",) if form.settings.on_top_of else ()
+    common = {**_COMMON, "Model": (*_COMMON["Model"], *below)}
+    for heading, keys in common.items():
         rows += [Row(("gap", heading), ("",), caption=True)] if rows and not tight else []
         rows.append(Row(("heading", heading), (heading.upper(),), "dim", caption=True))
         for key in keys:
@@ -62,7 +65,7 @@ def plan_rows(
                 rows += _rows(part, form, outlook, glyphs, width)
     rows += [] if tight else [Row(("gap", "groups"), ("",), caption=True)]
     for group in dict.fromkeys(entry.group for entry in entries):
-        members = [e for e in entries if e.group == group and e.key not in COMMON and e.name not in SETS]
+        members = [e for e in entries if e.group == group and e.key not in (*COMMON, *below) and e.name not in SETS]
         if not members:
             continue
         changed = sum(entry.changed for entry in members)
