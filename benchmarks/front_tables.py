@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from benchmarks.fronts import LEAST_KL, WORST_KL, Point, log_hypervolume
@@ -80,6 +81,11 @@ class Search:
         few = [trial for trial in self.front if trial.refusals <= level / 100 * self.prompts[1]]
         return min(few, key=lambda trial: trial.kl, default=None)
 
+    @property
+    def fewest(self) -> float:
+        """Refusals of a hundred, of the trial of the front with the fewest."""
+        return 100 * min(trial.refusals for trial in self.front) / self.prompts[1]
+
     def to_line(self) -> str:
         return json.dumps(asdict(self)) + "\n"
 
@@ -123,8 +129,8 @@ def table(searches: Sequence[Search]) -> str:
 
     Hypervolumes are of the front, with KL divergence on a logarithmic scale from LEAST_KL to WORST_KL; the reference
     point is WORST_KL with all prompts refused, and 1 is all there could be. `less the first`: the difference, seed by
-    seed. `KL at 10`: the lowest with 10 of 100 refused at most; `held back`: of the same trials, refusals of 100 and KL
-    divergence. Means and standard deviations over seeds; seconds are a processor's.
+    seed. `fewest refused`: of 100. `KL at 10`: the lowest with 10 of 100 refused at most; `held back`: of the same
+    trials, refusals of 100 and KL divergence. Means and standard deviations over seeds; seconds are a processor's.
     """
     parts = []
     for model in dict.fromkeys(one.model for one in searches):
@@ -141,7 +147,7 @@ def _heading(model: str, searches: Sequence[Search]) -> list[str]:
     prompts = said(lambda one: f"{one.prompts[0]} harmless and {one.prompts[1]} harmful prompts")
     held = said(lambda one: f"{one.held_back[0]} and {one.held_back[1]} that were held back")
     names = [
-        "methods and space", "seeds", "hypervolume", "less the first", "held back",
+        "methods and space", "seeds", "hypervolume", "less the first", "held back", "fewest refused",
         *(f"KL at {level}" for level in LEVELS), *(f"held back, at {level}" for level in HELD_LEVELS), "seconds",
     ]  # fmt: skip
     return [
@@ -165,6 +171,7 @@ def _rows(ways: Mapping[str, Sequence[Search]]) -> list[str]:
                     spread([volume(one) for one in found]),
                     "" if found[0] is next(iter(ways.values()))[0] or not less else spread(less, sign=True),
                     spread([held_volume(one) for one in found]),
+                    f"{statistics.fmean(one.fewest for one in found):.1f}",
                     *(_kl_at(found, level) for level in LEVELS),
                     *(_held_at(found, level) for level in HELD_LEVELS),
                     f"{statistics.fmean(one.seconds for one in found):.0f}",
@@ -227,14 +234,14 @@ def picture(searches: Sequence[Search], path: Path) -> None:
     models = list(dict.fromkeys(one.model for one in searches))
     groups = [by_way(one for one in searches if one.model == model) for model in models]
     figure, panels = pyplot.subplots(
-        len(models), 2, squeeze=False, figsize=(12, 1.0 + sum(0.9 + 0.32 * len(ways) for ways in groups)),
-        gridspec_kw={"height_ratios": [0.6 + 0.32 * len(ways) for ways in groups]}, layout="constrained",
+        len(models), 2, squeeze=False, figsize=(12, 0.5 + sum(0.9 + 0.36 * len(ways) for ways in groups)),
+        gridspec_kw={"height_ratios": [0.6 + 0.36 * len(ways) for ways in groups]}, layout="constrained",
     )  # fmt: skip
     for model, ways, (left, right) in zip(models, groups, panels, strict=True):
         _volumes(left, ways)
         _divergences(right, ways)
-        left.set_title(f"{model}: logarithmic hypervolume (KL {LEAST_KL:g} to {WORST_KL:g})", fontsize=10)
-        right.set_title(f"{model}: lowest KL divergence at so many refusals", fontsize=10)
+        left.set_xlabel(f"{model}: hypervolume, logarithmic, KL {LEAST_KL:g} to {WORST_KL:g}", fontsize=9)
+        right.set_xlabel(f"{model}: lowest KL divergence", fontsize=9)
         _name_rows(left, list(ways))
         _name_rows(right, [""] * len(ways))
     figure.savefig(path, dpi=100)
@@ -248,7 +255,6 @@ def _volumes(axes: Axes, ways: Mapping[str, Sequence[Search]]) -> None:
     )
     for label, look, value in kinds:
         _marks(axes, label, look, [[value(one) for one in found] for found in ways.values()])
-    axes.legend(fontsize=8)
 
 
 def _divergences(axes: Axes, ways: Mapping[str, Sequence[Search]]) -> None:
@@ -256,7 +262,8 @@ def _divergences(axes: Axes, ways: Mapping[str, Sequence[Search]]) -> None:
         values = [[max(trial.kl, LEAST_KL) for one in found if (trial := one.at(level))] for found in ways.values()]
         _marks(axes, f"at most {level} of 100", look, values)
     axes.set_xscale("log")
-    axes.legend(fontsize=8)
+    # Where none got so far there is nothing that could say what the axis is.
+    axes.set_xlim(LEAST_KL, WORST_KL)
 
 
 def _marks(axes: Axes, label: str, look: tuple[str, str], values: Sequence[Sequence[float]]) -> None:
@@ -271,7 +278,9 @@ def _marks(axes: Axes, label: str, look: tuple[str, str], values: Sequence[Seque
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_yticks(range(len(names)), [fill(name, 48) for name in names], fontsize=8)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="x", labelsize=8)
     axes.grid(axis="both", alpha=0.3)
+    # Above, where no mark is.
+    axes.legend(fontsize=8, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(LEVELS), frameon=False)

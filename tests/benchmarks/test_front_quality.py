@@ -65,7 +65,7 @@ def test_ways_are_compared_seed_by_seed_with_the_default(tmp_path: Path) -> None
     assert [row[3][:1] for row in rows] == ["", "+", "-"]
     # Of a hundred: 4 of 50 are 8.
     level = "0.0100 ± 0.0000"
-    assert rows[0][5:10] == [level, level, "0.0200 ± 0.0000", "12.0 at 0.0100", "8.0 at 0.0300"]
-    assert rows[2][7] == "none"
+    assert rows[0][5:11] == ["2.0", level, level, "0.0200 ± 0.0000", "12.0 at 0.0100", "8.0 at 0.0300"]
+    assert rows[2][8] == "none"
     picture(searches, tmp_path / "fronts.svg")
     assert (tmp_path / "fronts.svg").read_text(encoding="utf-8").count("<use") > 20
