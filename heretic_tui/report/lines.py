@@ -13,7 +13,7 @@ from heretic_tui.report.finding import finding
 from heretic_tui.report.plan import compared_words
 from heretic_tui.run.pressed import pressed_in
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
-from heretic_tui.words import counted, done_of, duration, of_trial, plain, quantity
+from heretic_tui.words import counted, done_of, duration, of_trial, plain, quantity, ranges
 
 # A label, empty where a line goes on with the one before; and the text.
 Line: TypeAlias = tuple[str, str]
@@ -54,7 +54,7 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.StartMeasured():
             yield "on top of", f"{event.edit}: {start_figures(event, state.figures)}"
         case ev.DirectionsFound():
-            yield "directions", f"{'one' if event.rank == 1 else event.rank} for each of {len(event.layers) - 1} layers"
+            yield from _directions(event)
         case ev.LayersAnalysed():
             for place, sentence in enumerate(finding(event.layers, event.refusal).sentences):
                 yield "" if place else "layers", sentence
@@ -162,6 +162,18 @@ def better_words(start: ev.StartMeasured, front: Sequence[TrialRecord], figures:
     better = [pair for pair in pairs if all(a <= b for a, b in pair) and any(a < b for a, b in pair)]
     whole = counted(len(front), "trial")
     return f"{len(better)} of {whole} on the front are better than that in one figure, and no worse in the other"
+
+
+def _directions(event: ev.DirectionsFound) -> Iterator[Line]:
+    layers = len(event.layers) - 1
+    if len(event.ranks) > 1:
+        each = ", ".join(f"{name.replace('_', ' ')} {rank}" for name, rank in event.ranks.items())
+        yield "directions", f"for each of {layers} layers: {each}"
+    else:
+        yield "directions", f"{'one' if event.rank == 1 else event.rank} for each of {layers} layers"
+    if event.left_alone:
+        whose = f" with {event.method.replace('_', ' ')}" if len(event.ranks) > 1 else ""
+        yield "", f"layers that the mask leaves alone{whose}: {ranges(event.left_alone)}"
 
 
 def _trial(event: ev.TrialFinished, state: RunState) -> str:
