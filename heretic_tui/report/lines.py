@@ -114,7 +114,7 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
                 yield "front", head
                 yield from (("", line) for line in lines)
             if event.outcome == "done" and state.start and (front := state.front()):
-                yield "on top of", better_words(state.start, front, state.figures)
+                yield "on top of", beside_start(state.start, front, state.figures)
             if event.outcome == "done" and state.opened:
                 for place, line in enumerate(pressed_lines(pressed_in(state), state.opened.settings)):
                     yield "" if place else "bounds", line
@@ -155,13 +155,17 @@ def start_figures(start: ev.StartMeasured, figures: Sequence[Figure]) -> str:
     return ", ".join(f"{figure.short} {figure.text(start.figures.get(figure.key), start.prompts)}" for figure in shown)
 
 
-def better_words(start: ev.StartMeasured, front: Sequence[TrialRecord], figures: Sequence[Figure]) -> str:
-    """How many trials on the front are better than what the search is on top of."""
+def beside_start(start: ev.StartMeasured, front: Sequence[TrialRecord], figures: Sequence[Figure]) -> str:
+    """Which trials on the front are better in both objectives than what the search is on top of, and which in none."""
     keys = [figure.key for figure in figures[:2]]
-    pairs = [[(trial.figures[key], start.figures[key]) for key in keys] for trial in front]
-    better = [pair for pair in pairs if all(a <= b for a, b in pair) and any(a < b for a, b in pair)]
-    whole = counted(len(front), "trial")
-    return f"{len(better)} of {whole} on the front are better than that in one figure, and no worse in the other"
+
+    def listed(numbers: Sequence[int]) -> str:
+        return ", ".join(map(str, numbers)) or "none"
+
+    better = {trial.number: [trial.figures[key] < start.figures[key] for key in keys] for trial in front}
+    both = listed([number for number, each in better.items() if all(each)])
+    neither = listed([number for number, each in better.items() if not any(each)])
+    return f"on the front, better than that in both figures: {both}; in neither: {neither}"
 
 
 def _directions(event: ev.DirectionsFound) -> Iterator[Line]:

@@ -10,7 +10,7 @@ from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.report.annotations import OVERRULED, annotation_lines, base_overruled_words, overruled_words
 from heretic_tui.report.bounds import pressed_lines
 from heretic_tui.report.lines import (
-    better_words,
+    beside_start,
     direction_cell,
     error_text,
     method_cell,
@@ -164,7 +164,7 @@ def _on_top(shown: RunDetails, front: Sequence[TrialRecord]) -> list[str]:
         return [f"on top  {words}, which is not measured yet"] if words else []
     return [
         f"on top  {start.edit}: {start_figures(start, shown.figures)}",
-        f"        {better_words(start, front, shown.figures)}",
+        f"        {beside_start(start, front, shown.figures)}",
     ]
 
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from heretic_tui.figures import Figure
 from heretic_tui.report.bounds import widening
-from heretic_tui.report.lines import better_words, start_figures
+from heretic_tui.report.lines import beside_start, start_figures
 from heretic_tui.report.plan import planned_words, was_words
 from heretic_tui.run.pressed import pressed_in
 from heretic_tui.run.screened import reliability
@@ -75,7 +75,7 @@ def progress_text(
     if state.start:
         text.append(f"{'on top of':{_LABEL}}{plain(state.start.edit)}\n", look.dim)
         text.append(f"{'':{_LABEL}}{plain(start_figures(state.start, state.figures))}\n", look.dim)
-        text.append(f"{'':{_LABEL}}{plain(better_words(state.start, state.front(), state.figures))}\n", look.dim)
+        text.append(f"{'':{_LABEL}}{plain(beside_start(state.start, state.front(), state.figures))}\n", look.dim)
     text.append_text(_matters(found, state, look, width))
     text.append_text(_standstill(state, look))
     text.rstrip()

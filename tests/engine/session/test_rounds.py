@@ -51,6 +51,7 @@ def test_a_second_round_is_compared_with_the_original_and_needs_the_first_no_mor
     assert any(f"trial 1 of {first.name}" in note for note in second.geometry.notes)
     shown = heretic("show", second.name)
     assert f"on top  trial 1 of {first.name}: " in shown.out
+    assert "on the front, better than that in both figures: " in shown.out
     assert json.loads(heretic("show", second.name, "--json").out)["on_top_of"]["figures"] == start.figures
 
     # A third is on top of both.
