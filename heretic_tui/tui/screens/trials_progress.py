@@ -62,6 +62,7 @@ def progress_text(
     for number, at in enumerate(progress.at_limits(state)):
         _row(text, _limit_words(at, first, second, number == 0), _value(at, second), spark(at.course, cells, glyphs),
              f"trial {at.trial.number}" if at.trial else "", look)  # fmt: skip
+    text.append_text(_start(state, look, width))
     if state.screens:
         text.append_text(_screening(state, look, glyphs))
     if timed and progress.seconds:
@@ -72,10 +73,6 @@ def progress_text(
         for row in state.took:
             planned = f"planned {planned_words(row)}" if row.planned is not None else ""
             _row(text, f"took: {plain(row.name)}", was_words(row), "", planned, look)
-    if state.start:
-        text.append(f"{'on top of':{_LABEL}}{plain(state.start.edit)}\n", look.dim)
-        text.append(f"{'':{_LABEL}}{plain(start_figures(state.start, state.figures))}\n", look.dim)
-        text.append(f"{'':{_LABEL}}{plain(beside_start(state.start, state.front(), state.figures))}\n", look.dim)
     text.append_text(_matters(found, state, look, width))
     text.append_text(_standstill(state, look))
     text.rstrip()
@@ -159,11 +156,28 @@ def _bounds(state: RunState, look: Looks, width: int) -> Text:
     ]
     if more := len(pressed) - len(told):
         told.append(f"and {counted(more, 'more bound')}")
-    wider, room = f"wider: {widening(pressed, state.opened.settings)}", max(20, width - _LABEL - _BAR)
-    for place, words in enumerate([*told, wider]):
+    wider = f"wider: {widening(pressed, state.opened.settings)}"
+    return _below(text, "front presses against", [(words, "") for words in told] + [(wider, look.dim)], look, width)
+
+
+def _start(state: RunState, look: Looks, width: int) -> Text:
+    """What the search is on top of, and which trials on the front are better."""
+    if not state.start:
+        return Text()
+    said = (
+        state.start.edit,
+        start_figures(state.start, state.figures),
+        beside_start(state.start, state.front(), state.figures),
+    )
+    return _below(Text(), "on top of", [(plain(words), "") for words in said], look, width)
+
+
+def _below(text: Text, label: str, said: Sequence[tuple[str, str]], look: Looks, width: int) -> Text:
+    """Words with their styles behind a label, wrapped; each begins a line."""
+    room = max(20, width - _LABEL - _BAR)
+    for words, style in said:
         for line in textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False):
-            label = "" if text else "front presses against"
-            text.append(f"{label:{_LABEL}}", look.dim).append(f"{line}\n", look.dim if place == len(told) else "")
+            text.append(f"{'' if text else label:{_LABEL}}", look.dim).append(f"{line}\n", style)
     return text
 
 

@@ -29,7 +29,8 @@ def pane(width: int) -> list[str]:
         name: tuple(each * (1 if bound.endswith("max_weight") else LAST) for each in HERETIC_1[bound])
         for name, bound in NAMED.items()
     }
-    events = [*fake_run.preparation(), ev.SpaceKnown(ranges=ranges, named=NAMED)]  # type: ignore[arg-type]
+    start = ev.StartMeasured(edit="trial 7 of demo-1234", figures={"kl_divergence": 0.5, "refusals": 49}, prompts=100)
+    events = [*fake_run.preparation(), start, ev.SpaceKnown(ranges=ranges, named=NAMED)]  # type: ignore[arg-type]
     for number in range(3):
         known = fake_run.parameters(4)
         kernels = {
@@ -65,3 +66,14 @@ def test_the_bounds_that_the_front_presses_against_stand_in_lines_that_fit() -> 
             "min_weight_distance=0..1"
         )
         assert max(map(len, lines[first:end])) <= width
+
+
+def test_what_a_second_round_is_on_top_of_stands_beside_its_front() -> None:
+    lines = pane(60)
+    first = next(place for place, line in enumerate(lines) if line.startswith("on top of"))
+    assert lines[first].split(None, 3)[3] == "trial 7 of demo-1234"
+    told = " ".join(line.strip() for line in lines[first + 1 : first + 5])
+    assert told.startswith(
+        "refusals 49/100, KL 0.5000 on the front, better than that in both figures: none; in neither: 1"
+    ), told
+    assert max(map(len, lines[first : first + 5])) <= 60
