@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from heretic_tui.work import Work
 
 _ALLOWANCES = ("device_map", "max_memory", "trust_remote_code")
+# What direction methods may need, and a record does not name.
+_OF_METHODS = ("keep_prompts", "direction_file")
 # What `reproduce` can be told the place of.
 _PLACES = ("model", "good_prompts", "bad_prompts", "good_evaluation_prompts", "bad_evaluation_prompts")
 
@@ -175,7 +177,7 @@ REPRODUCE = Subcommand(
     name="reproduce",
     usage="FILE OUT",
     summary="build an exported model again and compare every weight file's hash",
-    settings=_ALLOWANCES,
+    settings=(*_ALLOWANCES, *_OF_METHODS),
     add_arguments=_add_reproduce,
     run=_reproduce,
 )

@@ -18,7 +18,7 @@ from heretic_tui.report.next_lines import next_lines
 from heretic_tui.run.card_text import marked
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures
 from heretic_tui.run.screened import MARGIN_WORDS
-from heretic_tui.words import bits_of, counted, plain
+from heretic_tui.words import bits_of, counted, plain, ranges
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 # The prompt sets, by the names of their settings.
@@ -28,6 +28,10 @@ _SETS = {
     "good_evaluation_prompts": "harmless evaluation prompts",
     "bad_evaluation_prompts": "harmful evaluation prompts",
 }
+
+
+# What direction methods need of whoever makes files again: a record does not name it.
+_NOT_NAMED = {"ridge_cleaned": "--keep-prompts PROMPTS", "from_file": "--direction-file FILE"}
 
 
 def write_card(folder: Path, record: ExportRecord, own: str = "") -> None:
@@ -112,11 +116,12 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```"]
     lines += [*_earlier_parameters(record), ""]
     lines += [
-        f"Directions: {_directions(settings, record.parameters)}; "
+        f"Directions: {_directions(record)}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
-        f"{'' if record.rank == 1 else f'Each layer has {record.rank}, and the edit is of that rank. '}"
-        f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Edited: {_words(record.coverage)}. Biases of "
-        "edited modules were left as they are."
+        f"{_several(record)}"
+        f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Can be edited: {_words(record.coverage)}"
+        f"{'' if record.edited is None else f'; this edit changes {record.edited} of them'}. {_left_alone(record)}"
+        "Biases of edited modules were left as they are."
         + (
             " Weights have the dtype of the original's, and those that are not edited are byte for byte the same."
             if record.streamed
@@ -131,7 +136,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         *_searched(record),
         "Prompts: " + "; ".join(f"{words} {_code(_source(settings[key]))}" for key, words in _SETS.items()) + ".",
         "",
-        "To make these files again: `heretic-tui reproduce reproduce.json OUT`.",
+        f"To make these files again: {_again(settings)}.",
         "",
     ]
     return "\n".join(lines)
@@ -272,20 +277,53 @@ def _method(kind: Kind, name: str) -> str:
     return f"{_code(name)}, {_words(words)}" if words else _code(name)
 
 
-def _directions(settings: Mapping[str, object], parameters: Mapping[str, object]) -> str:
-    """How the directions of the trial were found, and how many of a layer are ablated."""
+def _methods(settings: Mapping[str, object]) -> list[str]:
+    """Those of the run, the first of which is meant where parameters name none."""
     named = settings["direction_method"]
-    names = [str(name) for name in named] if isinstance(named, list) else [str(named)]
-    chosen = parameters.get("direction_method")
-    words = _method(DIRECTION_METHODS, names[0] if chosen is None else str(chosen))
+    return [str(name) for name in named] if isinstance(named, list) else [str(named)]
+
+
+def _directions(record: ExportRecord) -> str:
+    """How the directions of the trial were found."""
+    names, chosen = _methods(record.settings), record.parameters.get("direction_method")
+    name = names[0] if chosen is None else str(chosen)
+    words = _method(DIRECTION_METHODS, name)
+    digest = record.identity.get("direction_file")
+    if name == "from_file" and isinstance(digest, str):
+        words += f" (a file with the SHA-256 {_code(digest)})"
     if len(names) > 1:
-        words += f" (the search chose among {', '.join(_code(name) for name in names)})"
-    count = settings.get("directions_per_layer", 1)
-    if isinstance(count, int) and count > 1:
-        words += f"; up to {count} of each layer"
-    if settings.get("layer_mask"):
-        words += "; only layers in which the two sets of prompts lie on different sides are edited"
+        words += f" (the search chose among {', '.join(_code(each) for each in names)})"
     return words
+
+
+def _several(record: ExportRecord) -> str:
+    """How many directions a layer has where it has several, with a blank behind."""
+    if record.rank == 1:
+        return ""
+    how = "together, with one weight"
+    if record.settings.get("direction_weights") == "each":
+        how = "the first with the kernel's weight, each other one with its share of it (`shares`)"
+    return f"Each layer has {record.rank} directions, which are taken out {how}: the edit is of rank {record.rank}. "
+
+
+def _left_alone(record: ExportRecord) -> str:
+    """What the mask of layers leaves alone, with a blank behind."""
+    if not record.settings.get("layer_mask"):
+        return ""
+    if record.left_alone:
+        layers = f"layer{'s' if len(record.left_alone) > 1 else ''} {ranges(record.left_alone)}"
+        return f"Left alone, for both sets of prompts lie on one side of the direction there: {layers}. "
+    if record.edited is None:
+        return "Layers in which both sets of prompts lie on one side of the direction are left alone. "
+    return "No layer was left alone: everywhere the two sets of prompts lie on different sides of the direction. "
+
+
+def _again(settings: Mapping[str, object]) -> str:
+    """How to make the files again."""
+    names = _methods(settings)
+    flags = [flag for name, flag in _NOT_NAMED.items() if name in names]
+    words = f"`{' '.join(['heretic-tui reproduce reproduce.json OUT', *flags])}`"
+    return f"{words} (with what was used here, which this card does not name)" if flags else words
 
 
 def _cell(figure: Figure, measured: MeasuredFigures) -> str:

@@ -144,7 +144,9 @@ class ExportRecord(ExportFigures):
         rank: directions of a layer, all of which the edit takes out; those of earlier rounds come on top.
         rounds: earlier rounds, the first one first: the files hold their edits too, and figures compare them with the
             model that had none.
-        coverage: how many matrices were edited, in words.
+        coverage: how many matrices can be edited, in words.
+        edited: how many of them the edit changes; None where an older version wrote this.
+        left_alone: layers that the mask of layers left alone.
         versions: of the libraries.
         files: SHA-256 of the weight files by name.
         note: what the person who exported it had noted of the trial; None where there is nothing.
@@ -179,6 +181,8 @@ class ExportRecord(ExportFigures):
     rank: int = 1
     rounds: tuple[Round, ...] = ()
     coverage: str = ""
+    edited: int | None = None
+    left_alone: tuple[int, ...] = ()
     versions: dict[str, str] = field(default_factory=dict)
     files: dict[str, str]
     note: str | None = None
@@ -204,7 +208,7 @@ class ExportRecord(ExportFigures):
 _LAST = ("figures", "base", "trial", "versions", "files", "exported", "not_measured", "approximate")
 _LEFT_OUT = (
     *("clock", "reading", "loaded_as", "exported", "not_measured", "approximate", "note", "overruled", "search"),
-    *("review", "not_streamed", "written_as"),
+    *("review", "not_streamed", "written_as", "edited"),
 )
 
 
@@ -255,10 +259,12 @@ def _check_bounds(record: ExportRecord) -> None:
             raise Misfit(size, name)
     counts = {
         "seed": record.seed,
+        "edited": record.edited,
         "base.prompts": record.base.prompts,
         "trial.prompts": record.trial.prompts,
         "trial.number": record.trial.number,
         "exported.prompts": record.exported.prompts if record.exported else None,
+        **{f"left_alone[{number}]": layer for number, layer in enumerate(record.left_alone)},
     }
     for name, count in counts.items():
         if count is not None and not 0 <= count <= _LARGEST_COUNT:

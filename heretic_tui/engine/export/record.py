@@ -3,6 +3,7 @@ permission."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict
 
+from heretic_tui.engine.directions.methods.base import direction_method
 from heretic_tui.errors import UsageError
 from heretic_tui.run.exports import ExportRecord
 from heretic_tui.run.folder import RunFolder
@@ -21,6 +23,8 @@ from heretic_tui.words import quoted
 
 # What a record may name, and where this machine may have it.
 _SOURCES = ("model", *RUN_SETS)
+# What a record does not name, and a direction method may need: in words for messages.
+_OF_METHODS = {"keep_prompts": ("prompts to keep", "they lie"), "direction_file": ("a file of directions", "it lies")}
 
 
 class Sources(TypedDict):
@@ -52,7 +56,13 @@ def sources(settings: Settings) -> Sources:
 def places(settings: Settings) -> dict[str, str]:
     """Where on this machine what `sources` gives by name lies."""
     found = {"model": settings.model, **{name: getattr(settings, name).dataset for name in RUN_SETS}}
-    return {name: os.path.abspath(place) for name, place in found.items() if _lies_here(place)}
+    own = {name: os.path.abspath(place) for name, place in found.items() if _lies_here(place)}
+    # Both are whole paths already (inputs/check.py).
+    if settings.keep_prompts:
+        own["keep_prompts"] = json.dumps(settings.keep_prompts)
+    if settings.direction_file is not None:
+        own["direction_file"] = settings.direction_file
+    return own
 
 
 def settings_of_round(earlier: Round, settings: Settings, own: Settings, where: str) -> Settings:
@@ -88,11 +98,11 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
     """The settings to build an export again with.
 
     Of data a record may name a model and prompts, on the Hub or by a file's name; where that file lies is for this
-    person to say, or for this machine to know, as it does after an export. Devices are this machine's, and prompts to
-    keep and a file of directions are those of `own`.
+    person to say, or for this machine to know, as it does after an export. So it is with prompts to keep and a file of
+    directions, of which a record says nothing. Devices are this machine's.
 
     Args:
-        own: the user's settings.
+        own: the user's settings, prompts to keep and the file of directions among them.
         given: places of the model and the sets, by setting name.
         where: the record's file, for messages.
 
@@ -120,10 +130,45 @@ def settings_of(record: ExportRecord, own: Settings, given: Mapping[str, str], w
             _set_source(settings, name, place)
         elif name == "model" and record.model_commit:
             settings["model_commit"] = record.model_commit
-    # Devices are this machine's. Of a file of directions, and of prompts to keep, a record says nothing: they are of
-    # whoever builds it again.
-    names = ("device_map", "max_memory", "keep_prompts", "direction_file")
-    return from_record({**settings, **{name: getattr(own, name) for name in names}}, own, where)
+    settings |= {name: getattr(own, name) for name in ("device_map", "max_memory")}
+    found = from_record({**settings, "keep_prompts": [], "direction_file": None}, own, where)
+    return found.model_copy(update=_what_methods_need(found, own, known, where))
+
+
+def _what_methods_need(
+    found: Settings, own: Settings, known: Mapping[str, str], where: str
+) -> dict[str, list[str] | str | None]:
+    """Prompts to keep and a file of directions, where the direction methods of a record need them.
+
+    Raises:
+        UsageError: where they do and nobody knows them.
+    """
+    uses = {name: direction_method(name).uses for name in found.direction_method}
+    needed: dict[str, list[str] | str | None] = {}
+    for setting, (what, lie) in _OF_METHODS.items():
+        users = [name for name, used in uses.items() if setting in used]
+        if not users:
+            continue
+        place = getattr(own, setting) or _recalled(setting, known)
+        if not place:
+            raise UsageError(
+                f"{where} was made with {what} ({users[0]}), which a record does not name: say where {lie} with "
+                f"--{setting.replace('_', '-')}"
+            )
+        needed[setting] = place
+    return needed
+
+
+def _recalled(setting: str, known: Mapping[str, str]) -> list[str] | str | None:
+    """What this machine knows of it since the export, where it still lies there."""
+    place = known.get(setting)
+    if place is None or setting == "direction_file":
+        return place if place and os.path.exists(place) else None
+    try:
+        sets = json.loads(place)
+    except ValueError:
+        return None
+    return [str(text) for text in sets] if isinstance(sets, list) else None
 
 
 def settings_of_earlier(

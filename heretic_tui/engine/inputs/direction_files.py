@@ -27,6 +27,30 @@ def direction_path(text: str) -> Path:
     return path.resolve()
 
 
+def check_direction_count(path: Path, count: int) -> None:
+    """Check that a file holds so many directions of a layer, before a model is loaded.
+
+    Raises:
+        UsageError: when it cannot be read, or holds fewer.
+    """
+    where = f"direction_file: {path}"
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise UsageError(f"{where} is no safetensors file that can be read ({one_line(error)})") from error
+    shape = shapes[_name(shapes, where)]
+    _check_count(shape[1] if len(shape) == 3 else 1, count, where)
+
+
+def _check_count(held: int, count: int, where: str) -> None:
+    if held < count:
+        raise UsageError(
+            f"{where} holds {counted(held, 'direction')} of a layer, and directions_per_layer is {count}: set that to "
+            f"{held}, or take another file"
+        )
+
+
 def read_direction_file(path: Path, depth: int, hidden: int, count: int) -> tuple[Tensor, Tensor | None]:
     """The first directions of each layer in a file, of any length but 0, float64 (depth, count, hidden); and the
     vectors that they are read along, (depth, hidden), where a run with oblique directions wrote them.
@@ -55,8 +79,7 @@ def read_direction_file(path: Path, depth: int, hidden: int, count: int) -> tupl
         raise UsageError(f"{where} holds what are no finite numbers")
     wide = found.double().expand(depth, hidden) if found.ndim == 1 else found.double()
     wide = wide[:, None] if wide.ndim == 2 else wide[:, :count]
-    if wide.shape[1] < count:
-        raise UsageError(f"{where} holds {counted(wide.shape[1], 'direction')} of a layer, not {count}")
+    _check_count(wide.shape[1], count, where)
     # Of the embedding output there may be none.
     if (empty := wide[1:].norm(dim=-1) == 0).any():
         raise UsageError(f"{where} holds no direction (zeros) for layer {int(empty.nonzero()[0][0])}")

@@ -113,6 +113,8 @@ def export_trial(  # noqa: PLR0913 - a trial, a place, a form, and how it is don
             parameters=trial.required_parameters.to_json(),
             rank=written.rank,
             rounds=rounds,
+            edited=written.matrices,
+            left_alone=written.left_alone,
             coverage=f"{coverage.editable} of {coverage.found} matrices that write to the residual stream",
             figures=state.figures,
             base=MeasuredFigures(figures=base.figures, prompts=base.prompts),

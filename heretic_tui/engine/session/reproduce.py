@@ -94,6 +94,8 @@ def reproduce(file: Path, out: Path, given: Mapping[str, str], own: Settings, wo
                 files=hashes,
                 versions=versions(inputs.settings.quantization),
                 rank=written.rank,
+                edited=written.matrices,
+                left_alone=written.left_alone,
                 streamed=written.streamed,
                 not_streamed=written.not_streamed,
                 written_as=written.written_as,

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
+from heretic_tui.engine.directions.by_method import MethodDirections
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.banks import method_of
 from heretic_tui.engine.edits.edit import Edit
@@ -70,8 +71,15 @@ class EditBench:
 
     def rank(self, parameters: Parameters) -> int:
         """How many directions of a layer an edit takes out, beside those of earlier rounds."""
+        return self._found_for(parameters).vectors.shape[1]
+
+    def left_alone(self, parameters: Parameters) -> tuple[int, ...]:
+        """Layers that the mask of layers leaves alone, whatever the parameters say."""
+        return tuple(self._found_for(parameters).left_alone())
+
+    def _found_for(self, parameters: Parameters) -> MethodDirections:
         by_method = self.directions.by_method
-        return by_method[method_of(parameters, by_method)].vectors.shape[1]
+        return by_method[method_of(parameters, by_method)]
 
     def edits(self, parameters: Parameters) -> dict[str, Edit]:
         """The edit of each matrix that the parameters, or earlier rounds, reach, by the writer's name: what is done to

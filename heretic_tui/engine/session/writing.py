@@ -63,6 +63,8 @@ class Written:
         uses_clock: whether the chat template writes the time; None where it was not looked at.
         dtype: of the matrices.
         rank: directions of a layer.
+        matrices: how many the edit changes.
+        left_alone: layers that the mask of layers leaves alone.
         streamed: whether merged weights were made from the source's files.
         not_streamed: why not; None where that was not asked for.
         written_as: what became of the source's format, in a sentence; None where it is not quantised.
@@ -77,6 +79,8 @@ class Written:
     uses_clock: bool | None
     dtype: str
     rank: int = 1
+    matrices: int = 0
+    left_alone: tuple[int, ...] = ()
     streamed: bool = False
     not_streamed: str | None = None
     written_as: str | None = None
@@ -107,9 +111,8 @@ class Writing:
 
 @dataclass(frozen=True)
 class _Ready:
-    """An edit that is made, and how many matrices it changes; `write` writes it to a folder."""
+    """An edit that is made; `write` writes it to a folder."""
 
-    matrices: int
     written: Written
     write: Callable[[Path], None]
 
@@ -127,7 +130,7 @@ def written_beside(what: Writing, steps: Steps, work: Work) -> Iterator[tuple[Pa
     refuse_foreign_links(source_folder(what.settings))
     with steps.taken("edit") as step:
         ready = _ready(what, work)
-        step.said = counted(ready.matrices, "matrix", "matrices")
+        step.said = counted(ready.written.matrices, "matrix", "matrices")
     with whole_or_absent(what.out) as beside:
         with steps.taken("write") as step:
             ready.write(beside)
@@ -191,6 +194,8 @@ def _streamed(what: Writing, packing: Packing | None, work: Work) -> _Ready:
         streamed=True,
         dtype=plan.dtype,
         rank=found_by.vectors.shape[1],
+        matrices=plan.matrices,
+        left_alone=tuple(found_by.left_alone()),
         written_as=plan.format_words,
         requantized=packing.title if packing and plan.requantized else None,
     )
@@ -208,7 +213,7 @@ def _streamed(what: Writing, packing: Packing | None, work: Work) -> _Ready:
         load_tokenizer(settings).save_pretrained(out)
         save_processor(settings, out)
 
-    return _Ready(plan.matrices, written, write)
+    return _Ready(written, write)
 
 
 def _find_directions(what: Writing, work: Work) -> Written:
@@ -250,9 +255,9 @@ def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | Non
         save_processor(what.settings, out)
         copy_missing_tensors(source_folder(what.settings), out, packing, work)
 
-    facts = _facts(bench, what.parameters)
+    facts = replace(_facts(bench, what.parameters), matrices=len(edits))
     said = f"The source is {packing.title}; the whole model is written as {facts.dtype}." if packing else None
-    return _Ready(len(edits), replace(facts, not_streamed=not_streamed, written_as=said), write)
+    return _Ready(replace(facts, not_streamed=not_streamed, written_as=said), write)
 
 
 def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
@@ -261,11 +266,11 @@ def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
     method, rank = _method_of_all(what), what.settings.full_normalization_lora_rank
     adapted = make_adapter(bench.model, edits, method, what.dora, rank)
     fused = any(writer.stack is not None and writer.name in edits for writer in bench.model.anatomy.writers)
-    written = replace(_facts(bench, what.parameters), fused_experts=fused)
+    written = replace(_facts(bench, what.parameters), matrices=len(edits), fused_experts=fused)
     if packing:
         beside = f"trial and adapter were measured beside its weights as {written.dtype}"
         written = replace(written, written_as=f"The original is {packing.title}; {beside}.")
-    return _Ready(len(edits), written, lambda out: save_adapter(adapted, bench.model, out))
+    return _Ready(written, lambda out: save_adapter(adapted, bench.model, out))
 
 
 def edit_methods(folder: RunFolder, settings: Settings) -> list[str]:
@@ -305,4 +310,5 @@ def _facts(bench: EditBench, parameters: Parameters) -> Written:
         uses_clock=model.template.uses_clock,
         dtype=model.describe("none").dtype,
         rank=bench.rank(parameters),
+        left_alone=bench.left_alone(parameters),
     )

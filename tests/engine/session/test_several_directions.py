@@ -46,7 +46,7 @@ def test_an_adapter_has_the_rank_of_the_edit(
     assert (logits_of(loaded) - expected).norm() / (expected - base).norm() < close
     record = record_of(out)
     assert record["rank"] == 2
-    assert "Each layer has 2, and the edit is of that rank" in (out / "README.md").read_text()
+    assert "Each layer has 2 directions" in (out / "README.md").read_text()
     if close < 0.1:
         trial, exported = (record[name]["figures"]["kl_divergence"] for name in ("trial", "exported"))
         assert exported == pytest.approx(trial, abs=1e-4)

@@ -1,4 +1,4 @@
-"""Clusters: the bad prompts' residuals in k clusters, and what leads from the good prompts' mean to each cluster.
+"""Clusters: the harmful prompts' residuals in k clusters, and what leads from the harmless prompts' mean to each.
 
 Refusal may be several directions, of prompts of several kinds. (Mura et al. 2025, *SOM Directions are Better than One*,
 arXiv 2511.08379, take the nodes of a self-organising map; k-means is that without the map's grid, and gives the same

@@ -1,4 +1,4 @@
-"""Geometric median: the geometric median of the bad prompts' residuals minus that of the good ones', at length one.
+"""Geometric median: that of the harmful prompts' residuals minus that of the harmless ones', at length one.
 
 The geometric median is the point with the least sum of distances to all prompts (Weiszfeld 1937): a few prompts that
 are unlike all others move a mean, and hardly a median. Costs no pass; with 800 prompts of

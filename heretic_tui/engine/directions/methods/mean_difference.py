@@ -1,4 +1,4 @@
-"""Mean difference: the mean residual of the bad prompts minus that of the good ones, brought to length one.
+"""Mean difference: the mean residual of the harmful prompts minus that of the harmless ones, brought to length one.
 
 (Arditi et al. 2024, *Refusal in Language Models Is Mediated by a Single Direction*, arXiv 2406.11717.) Costs nothing
 beyond the residuals, which every run gathers.

@@ -1,4 +1,4 @@
-"""Principal components: the k main directions of the bad prompts' differences from the good prompts' mean.
+"""Principal components: the k main directions of the harmful prompts' differences from the harmless mean.
 
 With D the matrix of these differences, one row a bad prompt, they are its first right singular vectors; D is not
 centred, so that the first one is near the mean difference where that outweighs what the bad prompts differ in among
