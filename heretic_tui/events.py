@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar
 
 from heretic_tui.figures import MOST_DIGITS, Figure, figures_of_before, values_of_before
-from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures
+from heretic_tui.layer_figures import DirectionFigures, FirstTokens, Histogram, LayerFigures, MethodFigures
 from heretic_tui.parameters import Parameters
 from heretic_tui.records import Misfit, as_json, read_object
 from heretic_tui.verdict import Verdict
@@ -157,6 +157,7 @@ class Coverage(Event):
         exact_as: the adapter that holds an edit exactly, LoRA or DoRA; empty where none does, None where it was not
             told.
         no_adapter: why no adapter can hold an edit, not even nearly; empty where one can, and in older journals.
+        fused: whether experts that are one parameter are edited, of which few tools read an adapter.
     """
 
     type = "coverage"
@@ -168,6 +169,7 @@ class Coverage(Event):
     rank_one: int = 0
     exact_as: str | None = None
     no_adapter: str = ""
+    fused: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +222,7 @@ class DirectionsFound(Event):
     (layers + 1, layers + 1). `rank`: how many directions a layer has; figures are of the leading one of them
     (engine/directions/subspaces.py). `method`: what found them, the first of the run's (empty in older journals);
     `ranks`: how many directions of a layer each of the run's methods found; `left_alone`: layers that the mask of
-    layers leaves alone with them."""
+    layers leaves alone with them; `others`: of each further method of the run, as far as its figures differ."""
 
     type = "directions_found"
     layers: list[DirectionFigures]
@@ -230,10 +232,13 @@ class DirectionsFound(Event):
     method: str = ""
     ranks: dict[str, int] = field(default_factory=dict)
     left_alone: list[int] = field(default_factory=list)
+    others: dict[str, MethodFigures] = field(default_factory=dict)
 
     def problem(self) -> str | None:
         if len(self.layers) < 2:
             return "'layers' are too few"
+        if any(len(each.separations) != len(self.layers) for each in self.others.values()):
+            return "'others' have other layers than 'layers'"
         if all(0 < rank <= _HIGHEST_RANK for rank in (self.rank, *self.ranks.values())):
             return None
         return "'rank' or 'ranks' hold what is no number of directions"
@@ -248,6 +253,7 @@ class LayersAnalysed(Event):
         prompts: number of prompts in each set.
         refusal: first tokens of refusals; None where they were not looked for.
         notes: what could not be found out, and why.
+        others: of each further direction method of the run what costs no pass: separation and tokens.
     """
 
     type = "layers_analysed"
@@ -255,6 +261,7 @@ class LayersAnalysed(Event):
     prompts: dict[str, int] = field(default_factory=dict)
     refusal: FirstTokens | None = None
     notes: list[str] = field(default_factory=list)
+    others: dict[str, list[LayerFigures]] = field(default_factory=dict)
 
     def problem(self) -> str | None:
         if not self.layers:

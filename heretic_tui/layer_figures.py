@@ -56,6 +56,23 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class MethodFigures:
+    """What is told of the directions of one more direction method, by residual index.
+
+    Attributes:
+        separations: as DirectionFigures.separation.
+        histograms: how both prompt sets spread along each.
+        cosines: between them, (layers + 1, layers + 1).
+        left_alone: layers that the mask of layers leaves alone with them.
+    """
+
+    separations: list[float]
+    histograms: list[Histogram]
+    cosines: list[list[float]]
+    left_alone: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Separation:
     """How well a direction tells evaluation prompts apart: the area under the ROC curve with its 95 % interval; None
     where it is not a finite number."""

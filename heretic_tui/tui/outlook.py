@@ -33,7 +33,7 @@ from heretic_tui.run.plan import (
 from heretic_tui.run.speeds import Speed, recall_speed, speed_about
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
 from heretic_tui.settings.packages import lacking_for_quantization
-from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, PromptSet, Settings
+from heretic_tui.settings.schema import DEFAULT_SETS, KEPT_SET, PROMPT_FILES, PromptSet, Settings
 from heretic_tui.settings.titles import title_of, with_titles
 from heretic_tui.tui.model_files import (
     Device,
@@ -80,6 +80,7 @@ class Outlook:
         findings: by the key of a setting.
         facts: of the model, read at once; `model` is known when its files were looked at.
         longest, tokens: tokens of the longest prompt, and of all, of each set that was looked at.
+        kept_prompts: how many prompts each set of prompts to keep has that was looked at.
         notes: what one should know, a sentence each.
         download: what has to come from the Hub, in words.
         free_disk: bytes where the run will lie; None where that cannot be told.
@@ -95,6 +96,7 @@ class Outlook:
     sets: SetsLook = field(default_factory=SetsLook)
     longest: Mapping[str, int] = field(default_factory=dict)
     tokens: Mapping[str, int] = field(default_factory=dict)
+    kept_prompts: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     download: tuple[str, ...] = ()
     device: Device | None = None
@@ -125,6 +127,14 @@ class Outlook:
         return {name: self._kept.get(name, _sliced(self.settings, name)) for name in SETS}
 
     @property
+    def kept_sets(self) -> Mapping[str, int]:
+        """The prompts to keep by the names of their sets, as many as they are, or as a slice says."""
+        return {name: self.kept_prompts.get(name, _slice_end(name)) for name in kept_names(self.settings)}
+
+    def _tokens_of_kept(self, name: str) -> int:
+        return self.tokens.get(name, A_PROMPT * self.kept_sets[name])
+
+    @property
     def unread(self) -> list[str]:
         """Sets whose prompts are reckoned with as usual ones, since they lie where nobody has read them yet."""
         return [name for name in SETS if name not in self.tokens] if self.complete else []
@@ -147,7 +157,8 @@ class Outlook:
             response=self.settings.max_response_length,
             evaluation=tokens[good] + tokens[bad],
             harmful=tokens[bad],
-            training=tokens["good_prompts"] + tokens["bad_prompts"],
+            # Prompts to keep are read as those are that directions are made from.
+            training=tokens["good_prompts"] + tokens["bad_prompts"] + sum(map(self._tokens_of_kept, self.kept_sets)),
             prompts=counts[good] + counts[bad],
             decoded=counts[bad],
             tried=sum(min(counts[name], self.settings.layer_test_prompts) for name in (good, bad)),
@@ -191,7 +202,7 @@ class Outlook:
         needs = self.model.needs if self.model else None
         if needs is None or self.model is None:
             return None
-        return disk_plan(needs, self.counts, self.settings.keep_residuals, self.model.stored)
+        return disk_plan(needs, {**self.counts, **self.kept_sets}, self.settings.keep_residuals, self.model.stored)
 
     @property
     def time(self) -> TimePlan | None:
@@ -226,6 +237,8 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
         known = _with(known, name, _set_finding(settings, name, look))
     sets = looker.sets(settings)
     known = _with_sets(known, sets, looks)
+    for name in kept_names(settings):
+        known = _with_kept(known, name, looker.prompt_set(settings, name))
     known = replace(known, download=_downloads(settings, looks))
     yield known
     times = earlier_times(_path(settings.runs_dir), _names_of(settings.model))
@@ -244,6 +257,9 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
             if model.problem is None:
                 for name in SETS:
                     known = _with_text(known, name, looker.text(settings, name))
+                for name in kept_names(settings):
+                    if text := looker.text(settings, name):
+                        known = _with_kept_text(known, name, text)
     known = _with(known, "direction_method", _methods_finding(settings))
     for key, finding in _search_findings(settings).items():
         known = _with(known, key, finding)
@@ -269,7 +285,11 @@ def _speed(settings: Settings, gpus: Sequence[str]) -> Speed | None:
 def _sliced(settings: Settings, name: str) -> int:
     """The prompts that a set has by the slice that was set; 0 where it says nothing."""
     spec: PromptSet = getattr(settings, name)
-    found = re.search(r"\[:(\d+)\]$", spec.split or "")
+    return _slice_end(spec.split or "")
+
+
+def _slice_end(text: str) -> int:
+    found = re.search(r"\[:(\d+)\]$", text)
     return int(found[1]) if found else 0
 
 
@@ -363,6 +383,36 @@ def _with_text(known: Outlook, name: str, look: TextLook | None) -> Outlook:
         return known
     if look.problem:
         return _with(known, name, replace(finding, state="bad", reason=look.problem.removeprefix(f"{name}, ")))
+    return replace(
+        known,
+        longest={**known.longest, name: look.longest},
+        tokens={**known.tokens, name: look.tokens},
+        notes=tuple(dict.fromkeys((*known.notes, *look.notes))),
+    )
+
+
+def kept_names(settings: Settings) -> list[str]:
+    """What the sets of prompts to keep are called among the others."""
+    return [KEPT_SET + text for text in settings.keep_prompts]
+
+
+def _with_kept(known: Outlook, name: str, look: SetLook) -> Outlook:
+    """A set of prompts to keep by itself."""
+    before = known.finding("keep_prompts")
+    if look.problem:
+        return _with(known, "keep_prompts", Finding("bad", "", look.problem.removeprefix("keep_prompts: ")))
+    if look.prompts is None:
+        return known
+    counts = {**known.kept_prompts, name: look.prompts}
+    known = replace(known, kept_prompts=counts)
+    if before and before.state == "bad":
+        return known
+    return _with(known, "keep_prompts", Finding("good", f"{sum(counts.values()):,}"))
+
+
+def _with_kept_text(known: Outlook, name: str, look: TextLook) -> Outlook:
+    if look.problem:
+        return _with(known, "keep_prompts", Finding("bad", "", look.problem.removeprefix(f"{name}, ")))
     return replace(
         known,
         longest={**known.longest, name: look.longest},

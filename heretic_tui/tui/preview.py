@@ -22,7 +22,7 @@ from heretic_tui.run.rounds import read_base, whole_name
 from heretic_tui.run.seeds import read_seeds
 from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
-from heretic_tui.settings.schema import RUN_SETS, PromptSet, Settings
+from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, PromptSet, Settings
 from heretic_tui.settings.search_space import with_bounds
 from heretic_tui.tui.model_files import missing_model
 from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
@@ -59,7 +59,7 @@ class Looker:
         """A set by itself.
 
         Args:
-            name: of the setting, such as good_prompts.
+            name: of the setting, such as good_prompts; or of prompts to keep (settings/schema.py: KEPT_SET).
         """
 
         def look() -> SetLook:
@@ -113,7 +113,7 @@ class Looker:
         """
         from heretic_tui.engine.inputs.prompts import load_prompt_set, local_path
 
-        spec = getattr(settings, name)
+        spec = _set_of(settings, name)
         with self._lock:
             if local_path(spec.dataset, name) is None and self._spec(settings, name) not in self._fetched:
                 return None
@@ -122,12 +122,11 @@ class Looker:
 
     @staticmethod
     def _spec(settings: Settings, name: str) -> str:
-        spec: PromptSet = getattr(settings, name)
-        return spec.model_dump_json()
+        return _set_of(settings, name).model_dump_json()
 
     def _set_key(self, settings: Settings, name: str) -> Hashable:
         spec = self._spec(settings, name)
-        return spec, settings.system_prompt, signature(getattr(settings, name).dataset), spec in self._fetched
+        return spec, settings.system_prompt, signature(_set_of(settings, name).dataset), spec in self._fetched
 
     # The model
 
@@ -139,7 +138,7 @@ class Looker:
             return None if local is None else self._once(key, lambda: self._look_at_model(local, whole))
 
         decides = (settings.quantization, settings.component_kinds, settings.edit_method, tuple(settings.dtypes))
-        directions = (len(settings.direction_method), settings.directions_per_layer)
+        directions = (tuple(settings.direction_method), settings.directions_per_layer)
         key = ("model", self._model_key(settings), decides, directions)
         return self._guarded(look, lambda problem: ModelLook(problem=problem))
 
@@ -326,6 +325,16 @@ class Looker:
             return failed(one_line(error))
 
 
+def _set_of(settings: Settings, name: str) -> PromptSet:
+    """The set with a name, as in `Looker.prompt_set`."""
+    from heretic_tui.engine.inputs.prompts import kept_set
+
+    if name.startswith(KEPT_SET):
+        return kept_set(name.removeprefix(KEPT_SET))
+    found: PromptSet = getattr(settings, name)
+    return found
+
+
 def signature(name: str) -> Hashable:
     """What changes when a file does, or a file of a folder: sizes and times. None where nothing lies there."""
     try:
@@ -372,15 +381,14 @@ def directions_problem(settings: Settings) -> str | None:
     """Why the direction methods that are set cannot be used with what else is set; None where they can. To be called on
     a thread."""
     from heretic_tui.engine.directions.methods.base import direction_methods
-    from heretic_tui.engine.inputs.direction_files import direction_path
-    from heretic_tui.engine.inputs.prompts import whole_kept
+    from heretic_tui.engine.inputs.direction_files import check_direction_count, direction_path
 
     try:
         direction_methods(settings)
-        for text in settings.keep_prompts:
-            whole_kept(text)
         if settings.direction_file is not None:
-            direction_path(settings.direction_file)
+            path = direction_path(settings.direction_file)
+            if "from_file" in settings.direction_method:
+                check_direction_count(path, settings.directions_per_layer)
     except HereticError as error:
         return str(error)
     return None

@@ -31,6 +31,12 @@ def layer_diagnostics(good: Tensor, bad: Tensor, good_along: Tensor, bad_along: 
     ]
 
 
+def separations(good_along: Tensor, bad_along: Tensor) -> list[float]:
+    """How far both sets lie apart along each layer's direction, as layer_diagnostics has it. Shapes: (prompts, layers
+    + 1)."""
+    return [round(value, 6) for value in _separation(good_along.double(), bad_along.double()).tolist()]
+
+
 def histograms(good_along: Tensor, bad_along: Tensor) -> list[Histogram]:
     """How both prompt sets spread along each layer's direction, in BINS equal bins. Shapes: (prompts, layers + 1)."""
     found = []

@@ -180,6 +180,7 @@ class Anatomy:
             rank_one=0 if reason else numbers,
             exact_as="" if reason or (fused and exact_as == "DoRA") else exact_as,
             no_adapter=reason,
+            fused=fused,
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from heretic_tui.engine.directions.methods.base import direction_method
+from heretic_tui.engine.inputs.prompts import kept_set
 from heretic_tui.errors import UsageError
 from heretic_tui.run.exports import ExportRecord
 from heretic_tui.run.folder import RunFolder
@@ -168,7 +169,10 @@ def _recalled(setting: str, known: Mapping[str, str]) -> list[str] | str | None:
         sets = json.loads(place)
     except ValueError:
         return None
-    return [str(text) for text in sets] if isinstance(sets, list) else None
+    if not isinstance(sets, list) or not all(isinstance(text, str) for text in sets):
+        return None
+    places = [kept_set(text).dataset for text in sets]
+    return sets if all(os.path.exists(place) for place in places if _is_path(place)) else None
 
 
 def settings_of_earlier(

@@ -8,6 +8,7 @@ from transformers import PretrainedConfig
 from heretic_tui.engine.anatomy.few_bits import BYTES
 from heretic_tui.engine.anatomy.inspect import Inspection
 from heretic_tui.engine.anatomy.writers import Writer
+from heretic_tui.engine.directions.methods.base import direction_method
 from heretic_tui.engine.edits.methods.base import EditMethod, edit_method
 from heretic_tui.engine.session.phases.directions import BANK_SHARE
 from heretic_tui.run.plan import Needs
@@ -26,17 +27,17 @@ def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Setting
     def weights(bits: int, size: float) -> int:
         return round(whole * size + inspection.quantised * BYTES.get(bits, size))
 
-    # At most: not every method gives several directions of a layer.
-    a_layer = len(settings.direction_method) * settings.directions_per_layer
-    directions = (len(inspection.anatomy.layers) + 1) * a_layer
+    directions, readers = _a_layer(settings)
     method = edit_method(settings.edit_method)
-    products = sum(directions * _products(writer, method) for writer in inspection.anatomy.writers)
+    a_layer = sum(
+        directions * _products(writer, method) + readers * 4 * writer.shape[-2] for writer in inspection.anatomy.writers
+    )
     layers, text = len(inspection.anatomy.layers), config.get_text_config(decoder=True)
     vocabulary = getattr(text, "vocab_size", None)
     return Needs(
         weights=weights(bits_of(settings.quantization), size),
         by_bits={bits: weights(bits, 2) for bits in (16, 8, 4)},
-        edits=products,
+        edits=(layers + 1) * a_layer,
         token=_token(config, layers, size),
         edits_share=BANK_SHARE,
         state=round(inspection.hidden_size * size),
@@ -44,6 +45,16 @@ def needs_of(inspection: Inspection, config: PretrainedConfig, settings: Setting
         hidden=inspection.hidden_size,
         vocabulary=vocabulary if isinstance(vocabulary, int) else 0,
     )
+
+
+def _a_layer(settings: Settings) -> tuple[int, int]:
+    """How many directions of a layer all methods give together, and how many of them are read along another vector."""
+    directions = readers = 0
+    for name in settings.direction_method:
+        found = direction_method(name)
+        directions += settings.directions_per_layer if "directions_per_layer" in found.uses else 1
+        readers += bool(getattr(found, "oblique", False))
+    return directions, readers
 
 
 def _products(writer: Writer, method: EditMethod) -> int:

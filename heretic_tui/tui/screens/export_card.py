@@ -33,6 +33,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         rank=rank_of(state, trial),
         rounds=view.folder.read_record().rounds if view.folder and state.start else (),
         coverage=coverage,
+        fused_experts=form.kind == "adapter" and found is not None and found.fused,
         figures=state.figures,
         base=MeasuredFigures(figures=base.figures if base else {}, prompts=base.prompts if base else None),
         trial=TrialFigures(number=trial.number, figures=trial.measured_figures, prompts=trial.prompts),

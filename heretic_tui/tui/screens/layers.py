@@ -15,6 +15,7 @@ from heretic_tui.run.state import MEASURED_STATES
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand, TweakFrom
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.layers_files import LayerFiles
+from heretic_tui.tui.screens.layers_method import method_title, methods_of
 from heretic_tui.tui.screens.layers_panes import LayerPanes
 from heretic_tui.tui.screens.layers_table import (
     columns_of,
@@ -74,7 +75,7 @@ Ablate: harmful prompts, the direction ablated after this layer. Add: harmless p
 added after this layer. Edit alone: harmful prompts, and only this layer kept from writing the direction. AUC: how well
 the direction separates held-out prompts. edit(N): how strongly trial N edits each layer.
 A layer with - is never edited: both sets lie on the same side of its direction (setting layer_mask). Where a run has
-several direction methods, all figures are of the first one's directions.
+several direction methods, d shows the next one's directions. The interventions were tried with the first one's alone.
 
 |r|: norm of the difference of the means. cos: cosine of the harmless and the harmful mean. sep.: how far the two sets
 lie apart along the direction, in standard deviations. kept: share of the direction that is left when what it shares
@@ -110,6 +111,13 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             tooltip="analyse the layers now, between trials; a run does it by itself when its search is done",
         ),
         Binding("n", "next_peak", "Next peak", tooltip="go to the next layer that is better than those beside it"),
+        Binding(
+            "d",
+            "next_method",
+            "Next method",
+            id="layers.method",
+            tooltip="show the directions of the next direction method, where the run has several",
+        ),
         Binding("x", "tweak", "Tweak from here", tooltip="tweak the selected trial's edit in the chat"),
         Binding("left,h", "across(-1)", "Layer before", show=False, tooltip="the layer before, or columns to the left"),
         Binding("right,l", "across(1)", "Next layer", show=False, tooltip="the next layer, or columns to the right"),
@@ -130,6 +138,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def _forget(self) -> None:
         """What was known of the run before."""
         self.files = self.asked = self.asked_for_layers = None
+        self.method = ""
         self._placed = False
         self._drawn: int | None = None
         # Columns of the geometry that are out of sight to the left.
@@ -138,7 +147,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def body(self) -> ComposeResult:
         yield ViewLine("layer-views")
         with Horizontal(id="layers-body"):
-            with Frame("Layers", id="layers-pane", keys=("next_peak", "tweak", "copy")):
+            with Frame("Layers", id="layers-pane", keys=("next_method", "next_peak", "tweak", "copy")):
                 yield LineTable([], id="layer-table")
             with Vertical(id="layers-middle", classes="column"):
                 with Frame("Where refusal is mediated", id="finding-pane", keys=("analyse", "show('importance')")):
@@ -169,7 +178,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self.asked = None
         if "analysis_ended" in kinds:
             self.asked_for_layers = None
-        if self._can_analyse != self._could_analyse:
+        if self._can_analyse != self._could_analyse or "directions_found" in kinds:
             self._could_analyse = self._can_analyse
             self.refresh_bindings()
         came = touched(kinds, "directions_found", "run_opened", "layers_analysed", "shift_found")
@@ -201,14 +210,14 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         self.query_one(ViewLine).show(_NARROW if narrow else _VIEWS, here, more, self.looks)
 
     def _paint_table(self) -> None:
-        table, state = self.query_one(LineTable), self.view.state
+        table, state = self.query_one(LineTable), self.known
         pane = self.query_one("#layers-pane", Frame)
         if self.shown == "geometry":
             pane.retitle("Residual geometry")
             columns = geometry_columns(self._panned)
             rows = geometry_rows(state.analysis.layers, columns) if state.analysis else []
         else:
-            pane.retitle("Layers")
+            pane.retitle(f"Layers{method_title(self.view.state, self.method)}")
             edit = self.edit()
             columns = columns_of(state, edit, self.view.selected_trial, table.size.width - 1)
             rows = rows_of(state, edit, columns, self.view.glyphs)
@@ -223,7 +232,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
 
     def _go_to_best(self, table: LineTable) -> None:
         """Begin at the best layer, once it is known, unless the user has moved the cursor."""
-        found = self.view.state.analysis
+        found = self.known.analysis
         best = best_layer(found.layers) if found else None
         if best is not None and not self._placed:
             self._placed = True
@@ -271,6 +280,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "analyse":
             return self._can_analyse
+        if action == "next_method":
+            return len(methods_of(self.view.state)) > 1
         return True if action == "next_pane" else super().check_action(action, parameters)
 
     def action_next_pane(self) -> None:
@@ -329,7 +340,7 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self.query_one(LineTable).action_move(by)
 
     def action_next_peak(self) -> None:
-        found = self.view.state.analysis
+        found = self.known.analysis
         known = peaks(found.layers) if found else []
         if not known:
             self.say("The layers have not been analysed yet: a analyses them." if self._can_analyse else _NO_PEAKS)
@@ -347,6 +358,12 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
             self.asked_for_layers = Analyse()
             self.ask(SendCommand(self.asked_for_layers))
             self._paint()
+
+    def action_next_method(self) -> None:
+        methods = methods_of(self.view.state)
+        here = methods.index(self.method) if self.method in methods else 0
+        self.method = methods[(here + 1) % len(methods)]
+        self._paint()
 
     def action_tweak(self) -> None:
         trial = self.view.trial

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 from rich.text import Text
 
 from heretic_tui.commands import Analyse, Shift
+from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.layers_files import LayerFiles
+from heretic_tui.tui.screens.layers_method import as_found_by, left_alone_by, method_title, other_of_trial
 from heretic_tui.tui.screens.layers_table import panels_of, strengths
 from heretic_tui.tui.screens.layers_text import (
     finding_text,
@@ -41,6 +44,7 @@ class LayerPanes(ModeScreen):
         files: what was read of the run; None before there is one.
         asked: the measurement of first tokens that was asked for and has not come.
         asked_for_layers: the same of the layers' analysis.
+        method: the direction method that is shown; empty: the run's first.
     """
 
     def __init__(self) -> None:
@@ -49,15 +53,28 @@ class LayerPanes(ModeScreen):
         self.files: LayerFiles | None = None
         self.asked: Shift | None = None
         self.asked_for_layers: Analyse | None = None
+        self.method = ""
 
     @property
     def index(self) -> int:
         """Residual index of the selected layer."""
         return self.query_one(LineTable).place
 
+    @property
+    def known(self) -> RunState:
+        """What is known of the run, with the directions of the method that is shown."""
+        return as_found_by(self.view.state, self.method)
+
     def edit(self) -> dict[str, list[float]]:
-        found = self.view.state.directions
-        return strengths(self.view.trial, len(found.layers) - 1) if found else {}
+        state, trial = self.view.state, self.view.trial
+        if state.directions is None:
+            return {}
+        alone = left_alone_by(state, trial)
+        found = strengths(trial, len(state.directions.layers) - 1)
+        return {
+            name: [0.0 if layer in alone else value for layer, value in enumerate(values)]
+            for name, values in found.items()
+        }
 
     def paint_side(self) -> None:
         """The panes that are in view, for the selected layer."""
@@ -78,13 +95,16 @@ class LayerPanes(ModeScreen):
         self.query_one(f"#{pane}-pane", Frame).retitle(title)
 
     def _finding(self, index: int, width: int, height: int) -> Text:
-        state = self.view.state
+        state = self.known
         self._retitle("finding", found_of(state).title)
         missing = self.not_analysed()
-        return finding_text(state, missing, index, width, self.looks, self.view.glyphs)
+        text = finding_text(state, missing, index, width, self.looks, self.view.glyphs)
+        if other := other_of_trial(self.view.state, self.method, self.view.trial):
+            text = Text(textwrap.fill(other, max(20, width)) + "\n", self.looks.busy).append_text(text)
+        return text
 
     def _curves(self, index: int, width: int, height: int) -> Text:
-        state = self.view.state
+        state = self.known
         panels = panels_of(state, self.edit(), self.view.selected_trial)
         changes = state.analysis is not None and bool(state.analysis.layers[-1].effects)
         title = Text("Log-odds change by layer" if changes else "Curves by layer")
@@ -97,7 +117,7 @@ class LayerPanes(ModeScreen):
         return chart.text(self.looks, self.view.glyphs, index - 1 if index else None)
 
     def _lens(self, index: int, width: int, height: int) -> Text:
-        found = self.view.state.analysis
+        found = self.known.analysis
         self._retitle("lens", lens_title(index) if found else "Logit lens; promotes / suppresses")
         if found is None:
             return Text(self.not_analysed())
@@ -118,7 +138,7 @@ class LayerPanes(ModeScreen):
         return drawn or Text("There is no map of this run yet.\n").append(self.not_analysed())
 
     def _map_title(self, index: int) -> str:
-        name = layer_title(index, self.view.state.analysis)
+        name = layer_title(index, self.known.analysis)
         return f"{name}, map by {self.files.map_words()}" if self.files else "Map"
 
     def _shift_title(self) -> str:
@@ -144,7 +164,7 @@ class LayerPanes(ModeScreen):
 
     def _shown_view(self, index: int, width: int, height: int) -> Text:
         """The view that is shown alone."""
-        found, directions = self.view.state.analysis, self.view.state.directions
+        found, directions = self.known.analysis, self.known.directions
         title = layer_title(index, found)
         text = Text(self.not_analysed())
         match self.shown:
@@ -161,7 +181,7 @@ class LayerPanes(ModeScreen):
                 text = self._shift(index, width, height)
                 title = self._shift_title()
             case "cosines":
-                title = "Cosines between the layers' directions"
+                title = f"Cosines between the layers' directions{method_title(self.view.state, self.method)}"
                 text = Text(waiting(self.view.state, self.view.alive, "The directions are not known yet."))
                 if directions and index < len(directions.cosines):
                     text = Text(nearest_text(directions.cosines, index) + "\n")
@@ -174,7 +194,7 @@ class LayerPanes(ModeScreen):
         return text
 
     def _importance(self, index: int, width: int, height: int) -> Text:
-        state = self.view.state
+        state = self.known
         assert state.analysis is not None
         text = importance_text(state.analysis, index, width, self.looks, self.view.glyphs)
         lines = len(text.wrap(self.app.console, width))

@@ -79,7 +79,7 @@ def rows_of(state: RunState, edit: Strengths, columns: Sequence[Column], glyphs:
         known = analysed[index] if analysed else None
         star = best is not None and best.index == index
         alone = index - 1 in state.directions.left_alone
-        each = {name: None if index == 0 or alone else values[index - 1] for name, values in edit.items()}
+        each = {name: None if index == 0 else values[index - 1] for name, values in edit.items()}
         strongest = max((value for value in each.values() if value is not None), default=0.0)
         cells = {
             "layer": " ".join(filter(None, [f"{'*' if star else ''}{LEFT_ALONE if alone else ''}", layer_name(index)])),

@@ -75,6 +75,8 @@ def run_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     left = time_left(view)
     if left is not None:
         parts.append((f"{duration(left)} left", look.ink))
+    elif decoding := last_decoded(view):
+        parts.append((f"decoding, {decoding} left", look.ink))
     if state.opened and (below := on_top_words(state.opened.settings)):
         parts.append((f"on top of {plain(below.partition(' of ')[0])}", look.dim))
     if state.opened:
@@ -96,6 +98,15 @@ def state_look(look: Looks, word: str) -> str:
     return found
 
 
+def last_decoded(view: RunView) -> int:
+    """How many screened trials are decoded yet, at most, when all have ended: those in hand, and those that could be on
+    the front. 0 before that."""
+    state = view.state
+    if not view.alive or view.reviews.course or state.phase != "search" or state.finished < state.n_trials:
+        return 0
+    return len(state.in_hand) + len(state.undecided)
+
+
 def time_left(view: RunView) -> float | None:
     """Seconds that the work in hand takes yet; None where it is not known, or not to be shown."""
     state = view.state
@@ -106,5 +117,6 @@ def time_left(view: RunView) -> float | None:
     if state.phase == "ready":
         return None
     if state.phase == "search":
-        return state.seconds_left()
+        # Of what comes after the last trial the pace of trials tells nothing.
+        return state.seconds_left() if state.finished < state.n_trials else None
     return state.progress.seconds_left if state.progress else None

@@ -89,7 +89,7 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any
     by_method = {"mean_difference": MethodDirections(directions[:, None])}
     banks = EditBanks(model.anatomy.writers, by_method, edit_method("subtract"), 1 << 30)
     found = analyse_layers(
-        model, store, FoundDirections(by_method, directions, banks), tokens["bad_evaluation_prompts"],
+        model, store, FoundDirections(by_method, directions, {}, banks), tokens["bad_evaluation_prompts"],
         tokens["good_evaluation_prompts"], 16, folder, Work(),
     )  # fmt: skip
     return model, found.to_json(), directions

@@ -27,6 +27,13 @@ def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Her
     events = [json.loads(line) for line in done.out.splitlines()]
     (directions,) = (event for event in events if event["type"] == "directions_found")
     assert directions["method"] == "mean_difference"
+    (analysed,) = (event for event in events if event["type"] == "layers_analysed")
+    others = {"clusters", "leace"}
+    assert set(directions["others"]) == set(analysed["others"]) == others, "of each what costs no pass"
+    for name in others:
+        rows = analysed["others"][name]
+        assert len(rows) == len(directions["others"][name]["separations"]) == 11
+        assert all(0 <= row["auc"] <= 1 and row["raises"] for row in rows[1:])
     asked = {
         event["number"]: event["parameters"]["direction_method"] for event in events if event["type"] == "trial_started"
     }
@@ -84,4 +91,17 @@ def test_prompts_to_keep_are_read_and_are_part_of_what_makes_a_run(heretic: Here
     maths.write_text("What is a prime number?\nHow does one add two fractions?\n")
     done = heretic("demo", "--lines", "--n-trials", "1", *flags)
     assert done.status == 0, done.err
-    assert len([path for path in (tmp_path / "runs").iterdir() if path.is_dir()]) == 2, "other prompts, another run"
+    runs = [path for path in (tmp_path / "runs").iterdir() if path.is_dir()]
+    assert len(runs) == 2, "other prompts, another run"
+    latest = max(runs, key=lambda path: (path / "run.json").stat().st_mtime_ns)
+    assert heretic("export", latest.name, "--trial", "0", tmp_path / "out").status == 0
+    record = tmp_path / "out" / "reproduce.json"
+    assert str(tmp_path) not in record.read_text(encoding="utf-8"), "a record names no file"
+    copy = tmp_path / "elsewhere.txt"
+    maths.rename(copy)
+    done = heretic("reproduce", record, tmp_path / "again", runs_dir=None)
+    assert done.status == 2
+    assert "say where they lie with --keep-prompts" in done.err
+    done = heretic("reproduce", record, tmp_path / "again", "--keep-prompts", copy, runs_dir=None)
+    assert done.status == 0, done.err + done.out
+    assert "not those of the export" not in done.err, "the same prompts, wherever they lie"

@@ -52,6 +52,15 @@ def test_weights_edits_and_cache_are_those_of_the_model(tmp_path: Path, kind: st
     assert found.edits * 4 // 5 <= bank.kept <= found.edits
     several = needs(folder, direction_method=["clusters", "principal_components"], directions_per_layer=3)
     assert several.edits == 6 * found.edits
+    one = needs(folder, direction_method=["clusters", "mean_difference"], directions_per_layer=3)
+    assert one.edits == 4 * found.edits, "not every method gives several"
+    oblique = needs(folder, direction_method=["leace"])
+    bank = EditBank(anatomy.writers, directions, edit_method("norm_preserving"), oblique.edits, directions)
+    for index in range(len(directions) - 1):
+        bank.edits(Parameters(index, dict.fromkeys(anatomy.components, Kernel(1.0, 2.0, 1.0, 9.0))))
+    bank.edits(Parameters(None, dict.fromkeys(anatomy.components, Kernel(1.0, 2.0, 1.0, 9.0))))
+    assert found.edits < oblique.edits, "what is read is kept too"
+    assert oblique.edits * 4 // 5 <= bank.kept <= oblique.edits
     cache = RaggedCache(3, 7, 4)
     cache.begin(torch.arange(7)[None].expand(3, 7), 7)
     network(torch.zeros(3, 7, dtype=torch.long), past_key_values=cache)

@@ -16,7 +16,7 @@ from textual.worker import WorkerCancelled
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Analyse, Shift
-from heretic_tui.layer_figures import Effect, Separation
+from heretic_tui.layer_figures import Effect, LayerFigures, MethodFigures, Separation
 from heretic_tui.report.finding import finding
 from heretic_tui.report.layers import geometry_text
 from heretic_tui.settings.interface import Interface
@@ -60,6 +60,41 @@ async def read(pilot: Pilot[Any], app: HereticApp) -> None:
             await threads_end(app)
     await pilot.pause()
     await pilot.pause()
+
+
+def test_d_shows_the_directions_of_the_next_method(tmp_path: Path) -> None:
+    host = fake_run.FakeHost()
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await open_layers(pilot, app, host)
+        await pilot.press("d")
+        assert title(app, "layers-pane") == "Layers", "of one method there is no next one"
+        found, rows = fake_run.directions(), fake_run.analysis()
+        other = MethodFigures([0.25] * len(found.layers), found.histograms, found.cosines, left_alone=[1])
+        tokens = [
+            LayerFigures(index=row.index, separation=Separation(0.5, 0.4, 0.6), raises=((" no", 1.0),), lowers=())
+            for row in rows.layers
+        ]
+        host.push(
+            replace(found, method="mean_difference", others={"geometric_median": other}),
+            replace(rows, others={"geometric_median": tokens}),
+        )
+        await settle(pilot, app)
+        assert title(app, "layers-pane") == "Layers: mean difference (1 of 2)"
+        assert "stream" in [column.key for column in layer_table(app).columns]
+        await pilot.press("d")
+        await settle(pilot, app)
+        assert title(app, "layers-pane") == "Layers: geometric median (2 of 2)"
+        keys = [column.key for column in layer_table(app).columns]
+        assert "stream" not in keys, "interventions were tried with the first one alone"
+        row = layer_table(app).rows[2]
+        assert row.cells[0].startswith("-"), "the mask is that of this method"
+        assert row.cells[keys.index("auc")] == "0.500"
+        await pilot.press("d")
+        await settle(pilot, app)
+        assert title(app, "layers-pane") == "Layers: mean difference (1 of 2)"
+
+    drive(make_app(tmp_path, host), steps, NARROW)
 
 
 def test_a_run_that_prepares_shows_what_is_known_so_far(tmp_path: Path, folder: Path) -> None:

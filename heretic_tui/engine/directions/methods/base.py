@@ -67,6 +67,8 @@ class DirectionMethod(Protocol):
     Attributes:
         uses: names of the settings that it depends on, of `directions_per_layer`, `keep_prompts` and `direction_file`.
             One that names the first can give more than one direction a layer; the other two it cannot do without.
+
+    One that gives an Oblique says so with an attribute `oblique`, true, by which plans reckon what is kept for it.
     """
 
     uses: tuple[str, ...]

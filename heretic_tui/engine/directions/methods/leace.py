@@ -26,6 +26,7 @@ class Leace:
     """Written along δ, read along Σ⁻¹δ."""
 
     uses: tuple[str, ...] = ()
+    oblique = True
 
     def directions(self, given: Given) -> Oblique:
         alike = same_means(given)

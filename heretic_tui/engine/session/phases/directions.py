@@ -8,7 +8,7 @@ from functools import partial
 
 from torch import Tensor
 
-from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics
+from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics, separations
 from heretic_tui.engine.anatomy.inspect import inspect_model
 from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
@@ -29,6 +29,7 @@ from heretic_tui.engine.session.phases.saved_directions import saved_directions
 from heretic_tui.engine.tensor_files import keep_tensors
 from heretic_tui.errors import HereticError
 from heretic_tui.events import DirectionsFound
+from heretic_tui.layer_figures import MethodFigures
 from heretic_tui.settings.schema import KEPT_SET, Settings
 from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
@@ -45,12 +46,14 @@ class FoundDirections:
         by_method: what each direction method found, by its name.
         leading: of the first method, of each layer the one that figures of a single direction are about
             (directions/subspaces.py), (layers + 1, hidden).
+        others: the same of each further method.
         before: the edits of earlier rounds, which all edits of the bank are on top of; none where the run is on top of
             the model itself.
     """
 
     by_method: Mapping[str, MethodDirections]
     leading: Tensor
+    others: Mapping[str, Tensor]
     bank: EditBanks
     before: Edits = field(default_factory=dict)
 
@@ -142,13 +145,16 @@ def directions_of_run(
                 **as_tensors(by_method),
                 **told,
             }
+            for name, lead in _leading_of_others(by_method, bad.mean - good.mean).items():
+                found |= {f"good_along.{name}": good.along(lead), f"bad_along.{name}": bad.along(lead)}
             keep_tensors(run.folder, run.folder.directions, found)
             run.folder.save_record(replace(run.record, reading=reader.way))
         by_method = from_tensors(found, methods)
         share = memory_share(model.device, BANK_SHARE)
         first = saved_leading(found)
         banks = EditBanks(model.anatomy.writers, by_method, run.edit_method, share, before)
-        directions = FoundDirections(by_method, first, banks, before)
+        others = _leading_of_others(by_method, found["bad_mean"] - found["good_mean"])
+        directions = FoundDirections(by_method, first, others, banks, before)
         along = found["good_along"], found["bad_along"]
         work.tell(
             DirectionsFound(
@@ -159,6 +165,27 @@ def directions_of_run(
                 method=methods[0],
                 ranks={name: each.vectors.shape[1] for name, each in by_method.items()},
                 left_alone=by_method[methods[0]].left_alone(),
+                others={
+                    name: _figures(each, (found[f"good_along.{name}"], found[f"bad_along.{name}"]), by_method[name])
+                    for name, each in others.items()
+                    # Folders of older versions lack it.
+                    if f"good_along.{name}" in found and f"bad_along.{name}" in found
+                },
             )
         )
     return directions, {name: residuals.each for name, residuals in gathered.items()}
+
+
+def _leading_of_others(by_method: Mapping[str, MethodDirections], difference: Tensor) -> dict[str, Tensor]:
+    """The leading directions of all methods but the first, (layers + 1, hidden) each."""
+    return {name: leading(each.vectors, difference) for name, each in list(by_method.items())[1:]}
+
+
+def _figures(first: Tensor, along: tuple[Tensor, Tensor], found: MethodDirections) -> MethodFigures:
+    """What is told of a method's leading directions, (layers + 1, hidden), and what the prompts have along them."""
+    return MethodFigures(
+        separations=separations(*along),
+        histograms=histograms(*along),
+        cosines=direction_cosines(first),
+        left_alone=found.left_alone(),
+    )

@@ -29,6 +29,7 @@ from heretic_tui.engine.session.phases.baseline import Baseline
 from heretic_tui.engine.session.phases.directions import FoundDirections
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.residuals import residuals_of_run
+from heretic_tui.layer_figures import LayerFigures
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.rounds import round_words
@@ -126,6 +127,13 @@ def analyse_layers(
         notes.append(f"the model is the one that {round_words(folder.read_record().rounds)} leaves")
     lens = Lens(model)
     rows = with_tokens(rows, lens.read(leading))
+    # Of further methods what costs no pass.
+    others = {}
+    for name, each in directions.others.items():
+        apart = with_separation([LayerFigures(index=row.index) for row in rows], store, each)
+        others[name] = with_tokens(apart, lens.read(each))
+    if others:
+        notes.append(f"figures and tokens are those of the first direction method, {next(iter(directions.by_method))}")
     if not lens.has_norm:
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
@@ -169,6 +177,7 @@ def analyse_layers(
         prompts={name: store.count(name) for name in store.names},
         refusal=refusal,
         notes=notes,
+        others=others,
     )
     save_views(folder, "pca", views, store.count("good_prompts"))
     save_analysis(folder, found)

@@ -35,7 +35,11 @@ def saved_directions(
     found["directions"] = directions = of_layers(found["directions"])
     shapes = all(found[name].shape == (depth, hidden) for name in ("good_mean", "bad_mean"))
     shapes &= directions.ndim == 3 and directions.shape == (depth, max(1, directions.shape[1]), hidden)
-    along = all(found[name].ndim == 2 and found[name].shape[1] == depth for name in ("good_along", "bad_along"))
+    along = all(
+        each.ndim == 2 and each.shape[1] == depth
+        for name, each in found.items()
+        if name.partition(".")[0] in ("good_along", "bad_along")
+    )
     if not (shapes and along and all(tensor.isfinite().all() for tensor in found.values())):
         raise UsageError(f"{path} is damaged (it holds no directions of {depth - 1} layers of {hidden})")
     try:

@@ -1,0 +1,84 @@
+"""Which direction method is shown on the Layers screen where a run has several: a run's state as that one found it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+from heretic_tui import events as ev
+from heretic_tui.layer_figures import LayerFigures
+from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.words import plain
+
+_NOT_MEASURED = "what ablating or adding a direction changes was measured with those of {first} alone"
+
+
+def methods_of(state: RunState) -> tuple[str, ...]:
+    """The run's methods of which something can be shown, the first one first; none before directions are found."""
+    found = state.directions
+    return (found.method, *found.others) if found else ()
+
+
+def as_found_by(state: RunState, method: str) -> RunState:
+    """The state with the directions of another method, and what the analysis of the layers says of these; the same
+    where there is no such method, or it is the first."""
+    found, analysis = state.directions, state.analysis
+    if found is None or method not in found.others:
+        return state
+    own = found.others[method]
+    layers = [replace(layer, separation=apart) for layer, apart in zip(found.layers, own.separations, strict=True)]
+    shown = copy.copy(state)
+    shown.directions = replace(
+        found,
+        layers=layers,
+        histograms=own.histograms,
+        cosines=own.cosines,
+        rank=found.ranks.get(method, 1),
+        method=method,
+        left_alone=own.left_alone,
+    )
+    if analysis:
+        notes = [_NOT_MEASURED.format(first=named(found.method))] if analysis.layers[-1].effects else []
+        shown.analysis = replace(analysis, layers=_rows(analysis, method), notes=notes)
+    return shown
+
+
+def _rows(analysis: ev.LayersAnalysed, method: str) -> list[LayerFigures]:
+    """The geometry is that of the prompts, whatever the method; what was not found out of this one is not known."""
+    own = analysis.others.get(method)
+    if own is None or len(own) != len(analysis.layers):
+        return [LayerFigures(index=row.index, geometry=row.geometry) for row in analysis.layers]
+    return [replace(row, geometry=each.geometry) for row, each in zip(own, analysis.layers, strict=True)]
+
+
+def left_alone_by(state: RunState, trial: TrialRecord | None) -> frozenset[int]:
+    """Layers that a trial leaves alone, whatever its kernels say: those of the mask of its own method."""
+    found = state.directions
+    if found is None or trial is None or trial.parameters is None:
+        return frozenset()
+    own = found.others.get(trial.parameters.direction_method or "")
+    return frozenset(own.left_alone if own else found.left_alone)
+
+
+def method_title(state: RunState, method: str) -> str:
+    """Behind a pane's title, which of the run's methods is shown; empty where there is one alone."""
+    known = methods_of(state)
+    if len(known) < 2:
+        return ""
+    shown = method if method in known else known[0]
+    return f": {named(shown)} ({known.index(shown) + 1} of {len(known)})"
+
+
+def other_of_trial(state: RunState, method: str, trial: TrialRecord | None) -> str:
+    """That the selected trial's edit is of another method than the one that is shown; empty where it is not."""
+    known = methods_of(state)
+    if len(known) < 2 or trial is None or trial.parameters is None:
+        return ""
+    shown, own = method if method in known else known[0], trial.parameters.direction_method or known[0]
+    if own == shown or own not in known:
+        return ""
+    return f"Trial {trial.number} ablates directions of {named(own)}, not these (d: next method)."
+
+
+def named(method: str) -> str:
+    return plain(method).replace("_", " ")
