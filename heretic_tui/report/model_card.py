@@ -116,7 +116,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     lines += ["", "## Parameters", "", "```json", json.dumps(record.parameters, indent=1), "```"]
     lines += [*_earlier_parameters(record), ""]
     lines += [
-        f"Directions: {_directions(record)}; "
+        f"Directions: {_directions(settings, record.parameters, record.identity)}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
         f"{_several(record)}"
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Can be edited: {_words(record.coverage)}"
@@ -283,12 +283,18 @@ def _methods(settings: Mapping[str, object]) -> list[str]:
     return [str(name) for name in named] if isinstance(named, list) else [str(named)]
 
 
-def _directions(record: ExportRecord) -> str:
-    """How the directions of the trial were found."""
-    names, chosen = _methods(record.settings), record.parameters.get("direction_method")
+def _directions(
+    settings: Mapping[str, object], parameters: Mapping[str, object], identity: Mapping[str, object] | None = None
+) -> str:
+    """How the directions of a trial were found.
+
+    Args:
+        identity: of the run, where it is known.
+    """
+    names, chosen = _methods(settings), parameters.get("direction_method")
     name = names[0] if chosen is None else str(chosen)
     words = _method(DIRECTION_METHODS, name)
-    digest = record.identity.get("direction_file")
+    digest = (identity or {}).get("direction_file")
     if name == "from_file" and isinstance(digest, str):
         words += f" (a file with the SHA-256 {_code(digest)})"
     if len(names) > 1:
