@@ -510,6 +510,14 @@ class RunState:
         return list(self._undecided.values())
 
     @property
+    def left_to_decode(self) -> int:
+        """How many screened trials are decoded yet, at most, when all trials have ended: those in hand, and those that
+        could be on the front. 0 before that."""
+        if self.phase != "search" or self.finished < self.n_trials:
+            return 0
+        return len({trial.number for trial in (*self.in_hand, *self.undecided)})
+
+    @property
     def since_front_moved(self) -> int:
         """How many trials have ended since one last brought the front a new point, without those that still could."""
         ended = self.finished - self.front_moved_at

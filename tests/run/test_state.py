@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from heretic_tui import events as ev
 from heretic_tui.run.state import RunState, TrialRecord, pareto_front
+from tests.support import fake_run
 from tests.support.journals import EVENTS, opened, read_back, trial
 
 
@@ -53,6 +54,18 @@ def test_folding_an_event_looks_at_no_other_trial(monkeypatch: pytest.MonkeyPatc
         return looks[0]
 
     assert cost(400) < 4.5 * cost(100)
+
+
+def test_when_all_trials_have_ended_it_is_known_how_many_are_decoded_yet() -> None:
+    state = RunState.replay(fake_run.screened_story(n_trials=12, running=False))
+    assert state.left_to_decode == 0, "trials are still to come"
+    state = RunState.replay(fake_run.screened_story(n_trials=11, running=False))
+    assert state.left_to_decode == 2, "7 and 10 could be on the front"
+    state.fold(ev.TrialsTakenUp(numbers=[10]))
+    assert state.left_to_decode == 2
+    for event in list(fake_run.decoding(10, 8, 0.22))[1:]:
+        state.fold(event)
+    assert state.left_to_decode <= 1
 
 
 def test_with_workers_the_time_left_goes_by_how_fast_trials_follow_each_other() -> None:

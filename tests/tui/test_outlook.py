@@ -34,3 +34,27 @@ def test_what_edits_take_of_memory_follows_the_direction_methods_that_are_set(ti
     assert edits(direction_method=["clusters"], directions_per_layer=3) == 3 * one
     assert edits(direction_method=["mean_difference", "leace"]) == 2 * one
     assert edits() == one
+
+
+def test_prompts_to_keep_are_read_and_planned_for(tiny_folder: Path, sets: list[str], tmp_path: Path) -> None:
+    keep = tmp_path / "keep.txt"
+    keep.write_text("What is two and two?\nWhat is a prime number?\nHow do I sort a list?\n")
+    names = (flag.removeprefix("--").replace("-", "_") for flag in sets[::2])
+    given = dict(zip(names, sets[1::2], strict=True))
+
+    def known(**more: object) -> outlook.Outlook:
+        settings = load_settings({"model": str(tiny_folder), **given, **more}, environment=False)
+        *_, last = survey(settings, Looker(), MachineLooker())
+        return last
+
+    plain, kept = known(), known(direction_method=["ridge_cleaned"], keep_prompts=[str(keep)])
+    assert kept.load.training > plain.load.training, "they are read too"
+    assert kept.disk is not None
+    assert plain.disk is not None
+    assert kept.disk.run > plain.disk.run, "and their residuals are kept"
+    finding = kept.finding("keep_prompts")
+    assert finding is not None
+    assert (finding.state, finding.note) == ("good", "3")
+    keep.unlink()
+    gone = known(direction_method=["ridge_cleaned"], keep_prompts=[str(keep)])
+    assert gone.to_fix == ["keep_prompts"]

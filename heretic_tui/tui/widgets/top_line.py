@@ -75,7 +75,7 @@ def run_words(view: RunView, look: Looks) -> list[tuple[str, str]]:
     left = time_left(view)
     if left is not None:
         parts.append((f"{duration(left)} left", look.ink))
-    elif decoding := last_decoded(view):
+    elif view.alive and not view.reviews.course and (decoding := state.left_to_decode):
         parts.append((f"decoding, {decoding} left", look.ink))
     if state.opened and (below := on_top_words(state.opened.settings)):
         parts.append((f"on top of {plain(below.partition(' of ')[0])}", look.dim))
@@ -96,15 +96,6 @@ def state_look(look: Looks, word: str) -> str:
     """The colour of a run's state in a word."""
     found: str = getattr(look, _STATE_LOOKS.get(word, "ink"))
     return found
-
-
-def last_decoded(view: RunView) -> int:
-    """How many screened trials are decoded yet, at most, when all have ended: those in hand, and those that could be on
-    the front. 0 before that."""
-    state = view.state
-    if not view.alive or view.reviews.course or state.phase != "search" or state.finished < state.n_trials:
-        return 0
-    return len(state.in_hand) + len(state.undecided)
 
 
 def time_left(view: RunView) -> float | None:
