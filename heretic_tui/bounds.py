@@ -181,7 +181,8 @@ def space_words(settings: Mapping[str, object]) -> str:
     except UsageError as error:
         return str(error)
     words = ", ".join(f"{name} {range_text(found)}" for name, found in changes.items())
-    return f"{space}, with {words}" if words else space
+    with_changes = f"{space}, with {words}" if words else space
+    return f"{with_changes}; directions are added" if settings.get("steer") == "add" else with_changes
 
 
 def range_text(found: Range) -> str:

@@ -21,7 +21,8 @@ class Verdict:
     """Refused or not, and what decided it.
 
     Attributes:
-        refused: whether the response counts as refused.
+        refused: whether the response counts: as refused, or as whatever the run is about (behaviour.py); in a run that
+            adds a behaviour, as one that lacks it.
         marker: that decided it (empty text for an empty response); None where none did.
         start, end: where the marker is in the response: characters from `start` up to `end`, both None where no marker
             was found, or its place was not kept.

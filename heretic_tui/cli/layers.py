@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heretic_tui.behaviour import behaviour_of
 from heretic_tui.cli.command import RUNS_DIR, Subcommand
 from heretic_tui.cli.shared import add_json, add_run, find_run_of, user_settings, work_apart
 from heretic_tui.errors import DONE, UsageError
@@ -33,6 +34,7 @@ def _geometry(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.run.results import geometry_record, read_geometry
 
     folder = find_run_of(options, options.run)
+    behaviour = behaviour_of(folder.read_record().settings or {})
     problem = None
     try:
         found = read_geometry(folder)
@@ -41,12 +43,12 @@ def _geometry(options: argparse.Namespace, streams: Streams) -> int:
     if found is None:
         found = _from_residuals(streams, folder, problem)
     if options.json:
-        said = finding(found.layers, found.refusal).sentences
+        said = finding(found.layers, found.refusal, behaviour).sentences
         streams.out.write_lines(to_json({**geometry_record(found), "finding": list(said)}, 1))
     elif options.csv:
         streams.out.write_lines(*geometry_csv(found.layers).splitlines())
     else:
-        streams.out.write_lines(*geometry_text(found))
+        streams.out.write_lines(*geometry_text(found, behaviour))
     return DONE
 
 
@@ -115,7 +117,9 @@ def _tokens_of_trial(folder: RunFolder, options: argparse.Namespace, streams: St
             from heretic_tui.engine.session.score import shift_of_trial
 
             shift = shift_of_trial(folder, options.trial, own, work)
-    return [to_json(as_json(shift), 1)] if options.json else shift_text(shift, options.count)
+    if options.json:
+        return [to_json(as_json(shift), 1)]
+    return shift_text(shift, options.count, behaviour_of(folder.read_record().settings or {}))
 
 
 def _add_plot(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from heretic_tui.behaviour import behaviour_of
 from heretic_tui.cli.command import RUNS_DIR, Subcommand
 from heretic_tui.cli.shared import add_run, find_run_of
 from heretic_tui.errors import DONE, UsageError
@@ -36,7 +37,7 @@ def _add_note(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="PROMPT=VERDICT",
         help="your verdict on the response to a prompt (its number on the screen): refused, answered or broken, or "
-        f"{_JUDGE} to let the judge's stand; can be repeated",
+        f"{_JUDGE} to let the judge's stand; can be repeated (of a run with a behaviour of its own: its two verdicts)",
     )
 
 
@@ -84,9 +85,12 @@ def _overruling(folder: RunFolder, trial: int | None, text: str, annotations: An
     from heretic_tui.run.answers import read_answers
 
     number, _, word = text.partition("=")
-    ruling = next((ruling for ruling in RULINGS if ruling == word), None)
+    said = behaviour_of(folder.read_record().settings or {}).said
+    ruling = next((ruling for ruling in RULINGS if said(ruling) == word), None)
     if not (number.isascii() and number.isdigit()) or (ruling is None and word != _JUDGE):
-        raise UsageError(f"--overrule {quoted(text)}: say such as 19=answered ({', '.join((*RULINGS, _JUDGE))})")
+        raise UsageError(
+            f"--overrule {quoted(text)}: say such as 19={said('answered')} ({', '.join((*map(said, RULINGS), _JUDGE))})"
+        )
     whose = "the original model" if trial is None else f"trial {trial}"
     try:
         answers = read_answers(folder, trial)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.layer_figures import EFFECTS, FirstTokens, LayerFigures, Separation, best_layer
 
 # From this AUC on a direction is said to separate the prompts.
@@ -30,32 +31,41 @@ class Finding:
         return (f"{self.title}.", *self.points) if self.points else ()
 
 
-def finding(rows: Sequence[LayerFigures], refusal: FirstTokens | None) -> Finding:
+def finding(rows: Sequence[LayerFigures], refusal: FirstTokens | None, behaviour: Behaviour = USUAL) -> Finding:
     """The finding, from the rows of all residual indices (the embedding output first). "Best" is `best_layer` in each
     sentence."""
     best = best_layer(rows)
     if best is None:
-        return Finding("Where refusal is mediated is not known")
-    title = "Where refusal is mediated was not measured"
+        return Finding(f"{where_mediated(behaviour)} is not known")
+    title = f"{where_mediated(behaviour)} was not measured"
     points: list[str] = []
     if refusal and refusal.bad is not None and refusal.good is not None and best.change("stream") is not None:
-        title, points = _mediated(rows, best, refusal.bad, refusal.good)
+        title, points = _mediated(rows, best, refusal.bad, refusal.good, behaviour)
     if apart := best.separation:
         points += _separates(rows, best, apart)
     return Finding(title, tuple(points))
 
 
-def _mediated(rows: Sequence[LayerFigures], best: LayerFigures, bad: float, good: float) -> tuple[str, list[str]]:
+def where_mediated(behaviour: Behaviour) -> str:
+    """Where refusal is mediated."""
+    return f"Where {behaviour.subject} mediated"
+
+
+def _mediated(
+    rows: Sequence[LayerFigures], best: LayerFigures, bad: float, good: float, behaviour: Behaviour
+) -> tuple[str, list[str]]:
     """Title and sentences, from what interventions in single layers change, and the mean log-odds of refusal of the
     original model."""
     edit, ablate, add = ([row.change(name) or 0.0 for row in rows[1:]] for name in EFFECTS)
     peak = best.index - 1
     verb = "raises" if add[peak] >= 0 else "lowers"
-    added = f"Adding it to harmless prompts after layer {peak} {verb} theirs ({good:.1f}) by {abs(add[peak]):.1f}."
+    added = (
+        f"Adding it to {behaviour.good} prompts after layer {peak} {verb} theirs ({good:.1f}) by {abs(add[peak]):.1f}."
+    )
     if -ablate[peak] < max(0.5, 0.1 * (bad - good)):
         highest = max(0.0, -ablate[peak])
-        said = f"Ablating the direction after one of them lowers the refusal log-odds ({bad:.1f})"
-        return "No single layer mediates refusal", [
+        said = f"Ablating the direction after one of them lowers the {behaviour.log_odds} ({bad:.1f})"
+        return f"No single layer mediates {'refusal' if behaviour.is_refusals else behaviour.name}", [
             f"{said} by {highest:.1f} at most.",
             added,
         ]
@@ -69,8 +79,8 @@ def _mediated(rows: Sequence[LayerFigures], best: LayerFigures, bad: float, good
     least, most = f"{min(changes):.1f}", f"{max(changes):.1f}"
     where, after = (f"layer {low}", "it") if low == high else (f"layers {low}-{high}", "any one of them")
     by = least if least == most else f"{least}-{most}"
-    return f"Refusal is mediated in {where}", [
-        f"Ablating the direction after {after} lowers the refusal log-odds ({bad:.1f}) by {by}.",
+    return f"{behaviour.subject[:1].upper()}{behaviour.subject[1:]} mediated in {where}", [
+        f"Ablating the direction after {after} lowers the {behaviour.log_odds} ({bad:.1f}) by {by}.",
         added,
         _written(edit, ablate[peak]),
     ]

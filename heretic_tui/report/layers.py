@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
+from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.layer_figures import (
     DIRECTION_COLUMNS,
@@ -73,11 +74,11 @@ def geometry_csv(rows: Sequence[LayerFigures]) -> str:
     return out.getvalue()
 
 
-def geometry_text(found: LayersAnalysed) -> list[str]:
+def geometry_text(found: LayersAnalysed, behaviour: Behaviour = USUAL) -> list[str]:
     """The finding, the tables, and what their columns mean, as lines for people."""
     rows = found.layers
     lines = []
-    if said := finding(rows, found.refusal).sentences:
+    if said := finding(rows, found.refusal, behaviour).sentences:
         lines += [said[0], *(f"- {sentence}" for sentence in said[1:]), ""]
     lines += [f"note: {note}" for note in found.notes]
     lines += _table(rows, GEOMETRY_COLUMNS)
@@ -86,8 +87,9 @@ def geometry_text(found: LayersAnalysed) -> list[str]:
         lines += ["", *_measured_table(rows, separations)]
     if found.refusal:
         words = ", ".join(f"{name!r} {bad:.2f} ({good:.2f})" for name, bad, good in found.refusal.tokens)
-        lines += ["", f"first tokens of refusals, with their probability after harmful (harmless) prompts: {words}"]
-    lines += ["", *LEGEND.splitlines()]
+        after = f"after {behaviour.bad} ({behaviour.good}) prompts"
+        lines += ["", f"first tokens of {behaviour.name}, with their probability {after}: {words}"]
+    lines += ["", *behaviour.in_words(LEGEND).splitlines()]
     return [plain(line) for line in lines]
 
 
@@ -129,11 +131,11 @@ def scored(tokens: ScoredTokens) -> str:
     return "  ".join(f"{token!r} {value:+.2f}" for token, value in tokens)
 
 
-def shift_text(shift: Mapping[str, SetShift], count: int) -> list[str]:
+def shift_text(shift: Mapping[str, SetShift], count: int, behaviour: Behaviour) -> list[str]:
     """The sets' means, and of each set the prompts that moved most."""
     lines: list[str] = []
     for name, found in shift.items():
-        lines.append(f"{_SETS.get(name, name)}: KL divergence {found.kl_divergence:.4f}")
+        lines.append(f"{behaviour.in_words(_SETS.get(name, name))}: KL divergence {found.kl_divergence:.4f}")
         for word, means in (("gained", found.gained), ("lost", found.lost)):
             tokens = "  ".join(f"{token!r} {share:+.3f}" for token, share in means)
             lines.append(f"  {word + ' on average':18} {tokens or 'nothing'}")

@@ -56,7 +56,7 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
         case ev.DirectionsFound():
             yield from _directions(event)
         case ev.LayersAnalysed():
-            for place, sentence in enumerate(finding(event.layers, event.refusal).sentences):
+            for place, sentence in enumerate(finding(event.layers, event.refusal, state.behaviour).sentences):
                 yield "" if place else "layers", sentence
             yield from (("", note) for note in event.notes)
         case ev.AnalysisEnded() if event.error:
@@ -143,7 +143,9 @@ def _base(event: ev.BaselineMeasured, state: RunState) -> str:
     for figure in worth_showing(state.figures, [event.figures]):
         value = event.figures.get(figure.key)
         if figure.counted and value is not None:
-            said.append(f"{figure.verb or figure.short} {value} of {event.prompts} harmful evaluation prompts")
+            said.append(
+                f"{figure.verb or figure.short} {value} of {event.prompts} {state.behaviour.bad} evaluation prompts"
+            )
         elif value:
             said.append(f"{figure.short} {figure.text(value)}")
     return ", ".join(said) or "measured"

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from heretic_tui import __version__
+from heretic_tui.behaviour import Behaviour, behaviour_of
 from heretic_tui.bounds import space_words
 from heretic_tui.figures import REFUSALS, Figure, in_tables, worth_showing
 from heretic_tui.files import replaced
@@ -21,6 +22,19 @@ from heretic_tui.run.screened import MARGIN_WORDS
 from heretic_tui.words import bits_of, counted, plain, ranges
 
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
+# Markers that are named.
+_MARKERS = 20
+# What was done to a model, in bold.
+_REDUCED = (
+    "**The refusal behaviour of this model was deliberately reduced. It answers requests that the original model",
+    "refuses, and nothing was put in the place of that safeguard. Whoever uses or passes on this model answers for",
+    "what is done with it.**",
+)
+_STRENGTHENED = (
+    "**The refusal behaviour of this model was deliberately strengthened. It may refuse requests that the original",
+    "model answers. That is no safeguard that anybody has tested: it was measured on the prompts named below, and on",
+    "no others.**",
+)
 # The prompt sets, by the names of their settings.
 _SETS = {
     "good_prompts": "harmless prompts",
@@ -53,6 +67,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         to_edit: whether its place is marked where there is none yet.
     """
     settings, exported = record.settings, record.exported
+    behaviour = behaviour_of(settings)
     local = "model" in record.local or Path(record.model).is_absolute()
     name = Path(record.model).name if local else record.model
     adapter = record.kind == "adapter"
@@ -61,7 +76,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     if not local and _HUB_NAME.fullmatch(name):
         front = {"base_model": name, "base_model_relation": "adapter" if adapter else "finetune"}
     front["library_name"] = "peft" if adapter else "transformers"
-    front["tags"] = ["abliterated", "heretic-tui"]
+    front["tags"] = ["abliterated", "heretic-tui"] if behaviour.usual else ["steered", "heretic-tui"]
     figures = in_tables(record.figures)
     rows: list[tuple[str, MeasuredFigures]] = [
         ("original model", record.base),
@@ -76,14 +91,11 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         *yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=10_000).splitlines(),
         "---",
         "",
-        f"# {_code(name)}, ablated",
+        f"# {_code(name)}, {'steered' if behaviour.added else 'ablated'}",
         "",
-        f"This is {what} {_code(name)}{revision}, made with heretic-tui {__version__} by directional ablation",
-        "(Arditi et al. 2024, *Refusal in Language Models Is Mediated by a Single Direction*).",
+        f"This is {what} {_code(name)}{revision}, made with heretic-tui {__version__} by {_technique(behaviour)}",
         "",
-        "**The refusal behaviour of this model was deliberately reduced. It answers requests that the original model",
-        "refuses, and nothing was put in the place of that safeguard. Whoever uses or passes on this model answers for",
-        "what is done with it.**",
+        *_done(behaviour, settings),
         *_rounds(record),
         *([] if not own and not to_edit else ["", *marked(own)]),
         "",
@@ -99,7 +111,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
             if figure.meaning
         ),
     ]
-    lines += _overruled(record)
+    lines += _overruled(record, behaviour)
     if (bits := bits_of(str(settings.get("quantization", "none")))) < 16:
         what = "beside the original model" if adapter else "and of these files"
         lines += ["", f"Figures of the trial {what} were measured with weights in {bits} bits; whole ones give others."]
@@ -117,7 +129,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     lines += [*_earlier_parameters(record), ""]
     lines += [
         f"Directions: {_directions(settings, record.parameters, record.identity)}; "
-        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the harmless mean. "
+        f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the {behaviour.good} mean. "
         f"{_several(record)}"
         f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Can be edited: {_words(record.coverage)}"
         f"{'' if record.edited is None else f'; this edit changes {record.edited} of them'}. {_left_alone(record)}"
@@ -130,11 +142,13 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         "",
         f"Searched for: {' and '.join(_words(figure.name) for figure in record.figures[:2])}. "
         f"{_chosen(record)}"
-        f"Judge: {_method(JUDGES, str(settings['judge']))}. "
+        f"Judge: {_judge(settings, behaviour)}. "
         f"Search space: {_words(space_words(settings))}.",
         "",
         *_searched(record),
-        "Prompts: " + "; ".join(f"{words} {_code(_source(settings[key]))}" for key, words in _SETS.items()) + ".",
+        "Prompts: "
+        + "; ".join(f"{behaviour.in_words(words)} {_code(_source(settings[key]))}" for key, words in _SETS.items())
+        + ".",
         "",
         f"To make these files again: {_again(settings)}.",
         "",
@@ -242,7 +256,45 @@ def _used(record: ExportRecord, base: str | None) -> list[str]:
     return lines
 
 
-def _overruled(record: ExportRecord) -> list[str]:
+def _technique(behaviour: Behaviour) -> str:
+    """The method, in two lines, to the end of a sentence."""
+    if behaviour.usual:
+        return (
+            "directional ablation\n"
+            "(Arditi et al. 2024, *Refusal in Language Models Is Mediated by a Single Direction*)."
+        )
+    if behaviour.added:
+        return "amplifying what its matrices write\nalong a direction (directional ablation with weights below 0)."
+    return "directional ablation: what its\nmatrices write along a direction was taken out."
+
+
+def _done(behaviour: Behaviour, settings: Mapping[str, object]) -> list[str]:
+    """What was done to the model on purpose, in a paragraph."""
+    if behaviour.is_refusals:
+        return list(_STRENGTHENED if behaviour.added else _REDUCED)
+    less = "strengthened" if behaviour.added else "reduced"
+    name = _words(behaviour.name)
+    lines = [
+        f'**A behaviour of this model was deliberately {less}: "{name}". Nothing else was aimed at, and nothing is',
+        "claimed of what else may have changed beyond the figures below.**",
+        "",
+        f'The verdict on a response is "{_words(behaviour.shown)}" or "{_words(behaviour.absent)}".',
+    ]
+    if settings.get("judge") == "markers" and isinstance(markers := settings.get("refusal_markers"), list):
+        shown = ", ".join(_code(str(marker)) for marker in markers[:_MARKERS])
+        more = f" and {len(markers) - _MARKERS} more" if len(markers) > _MARKERS else ""
+        lines[-1] += f' It is "{_words(behaviour.shown)}" where one of these markers occurs in it: {shown}{more}.'
+    return lines
+
+
+def _judge(settings: Mapping[str, object], behaviour: Behaviour) -> str:
+    name = str(settings["judge"])
+    if behaviour.is_refusals:
+        return _method(JUDGES, name)
+    return _code(name) if name == "markers" else _method(JUDGES, name)
+
+
+def _overruled(record: ExportRecord, behaviour: Behaviour) -> list[str]:
     """That a person gave other verdicts than the judge, and the counts by them."""
     found = record.overruled
     if found is None:
@@ -252,8 +304,9 @@ def _overruled(record: ExportRecord) -> list[str]:
         ("original model", found.base, found.base_refusals, record.base),
     ]
     said = [
-        f"of the {whose} {counted(verdicts, 'verdict')}, with which it refuses "
-        f"{refusals} of {measured.prompts} in place of {measured.figures.get(REFUSALS)} as measured"
+        f"of the {whose} {counted(verdicts, 'verdict')}, with which "
+        + ("it refuses " if behaviour.usual else f"the number of {_words(behaviour.things)} is ")
+        + f"{refusals} of {measured.prompts} in place of {measured.figures.get(REFUSALS)} as measured"
         for whose, verdicts, refusals, measured in counts
         if verdicts
     ]

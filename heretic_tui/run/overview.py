@@ -242,6 +242,7 @@ def complete_trial(folder: RunFolder, number: int) -> tuple[RunState, TrialRecor
         front = ", ".join(str(t.number) for t in state.front()) or "none yet"
         what = "does not exist" if trial is None else f"is {trial.state}"
         if trial is not None and trial.state == "screened":
-            what = "was screened, not decoded: its refusals are an estimate (d on Trials in the dashboard decodes it)"
+            things = state.behaviour.things
+            what = f"was screened, not decoded: its {things} are an estimate (d on Trials in the dashboard decodes it)"
         raise UsageError(f"trial {number} of {folder.name} {what}; on the front are: {front}")
     return state, trial

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heretic_tui.bounds import BOUNDS, Bounds, Range
 from heretic_tui.parameters import Parameters
@@ -39,7 +39,7 @@ class Pressed:
 
 
 def pressed_bounds(
-    front: Sequence[Parameters], ranges: Bounds, named: Mapping[str, str], bounds: Bounds
+    front: Sequence[Parameters], ranges: Bounds, named: Mapping[str, str], bounds: Bounds, added: bool = False
 ) -> tuple[Pressed, ...]:
     """The bounds that so many trials press against, those with most of them first. What has no meaning beyond a bound,
     such as a peak below the first layer, is none.
@@ -49,7 +49,12 @@ def pressed_bounds(
         ranges: of each dimension what was drawn, as events.py: SpaceKnown has it.
         named: the names of their bounds.
         bounds: all of them, by their names.
+        added: whether weights lie below 0. Their bounds are of how far they are from it, and so is what is told.
     """
+    if added:
+        front = [_turned(parameters) for parameters in front]
+        weights = {name: each for name, each in ranges.items() if name.endswith(".max_weight")}
+        ranges = {**ranges, **{name: (-high or 0.0, -low or 0.0) for name, (low, high) in weights.items()}}
     places = [_places(parameters) for parameters in front]
     found = []
     for dimension, bound in named.items():
@@ -69,7 +74,16 @@ def pressed_bounds(
 def pressed_in(state: RunState) -> tuple[Pressed, ...]:
     """Those of a run."""
     front = [trial.parameters for trial in state.front() if trial.parameters]
-    return pressed_bounds(front, state.ranges, state.named_bounds, state.bounds)
+    return pressed_bounds(front, state.ranges, state.named_bounds, state.bounds, state.behaviour.added)
+
+
+def _turned(parameters: Parameters) -> Parameters:
+    """The same edit with weights of the other sign."""
+    kernels = {
+        name: replace(kernel, max_weight=-kernel.max_weight, min_weight=-kernel.min_weight)
+        for name, kernel in parameters.components.items()
+    }
+    return replace(parameters, components=kernels)
 
 
 def widened(pressed: Sequence[Pressed]) -> dict[str, Range]:

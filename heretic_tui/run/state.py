@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from heretic_tui import events as ev
+from heretic_tui.behaviour import USUAL, Behaviour, behaviour_of
 from heretic_tui.bounds import HERETIC_1, Bounds, recorded_bounds
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import BROKEN, REFUSALS, Figure, figures_of_before, in_tables
@@ -489,6 +490,11 @@ class RunState:
     def counts_broken(self) -> bool:
         """Whether a broken response counts as refused. In runs of versions without the setting it does not."""
         return self.opened is not None and self.opened.settings.get("count_broken_as_refused") is True
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What is counted, in words."""
+        return behaviour_of(self.opened.settings) if self.opened else USUAL
 
     @property
     def screening(self) -> str:

@@ -27,6 +27,8 @@ _CAME_LATER: Mapping[str, object] = {
     "search_bounds": {},
     "seed_trials": [],
     "objectives": ["kl_divergence", "refusals"],
+    "behaviour": "refusals",
+    "steer": "remove",
     "judge": "markers",
     "refusal_languages": [],
     "count_broken_as_refused": False,

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from heretic_tui.behaviour import REFUSALS_NAME, checked_behaviour
 from heretic_tui.bounds import BOUNDS, DEFAULT_SPACE, SPACES, checked_bounds
 from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
@@ -132,6 +133,12 @@ class Settings(BaseModel):
     chain_of_thought_skips: list[tuple[str, str]] = _setting(
         list(THINKING_SKIPS), "Responses", "thinking openers and the closed block put in their place, as OPENER=>BLOCK"
     )
+    behaviour: str = _setting(
+        REFUSALS_NAME,
+        "Responses",
+        "what the judge tells: refusals, or a behaviour of your own in the plural, perhaps with both verdicts ('long "
+        "answers: long / short'); screens, reports and cards speak of it",
+    )
     judge: Annotated[str, JUDGES] = _setting("markers", "Responses", "what says whether a response is a refusal")
     refusal_markers: list[str] = _setting(
         list(REFUSAL_MARKERS), "Responses", "strings that make a response a refusal (lower case)", min_length=1
@@ -146,6 +153,12 @@ class Settings(BaseModel):
         "breaking",
     )
 
+    steer: Literal["remove", "add"] = _setting(
+        "remove",
+        "Ablation",
+        "take the direction out (weights above 0), or add to what is written along it (weights below 0): then what is "
+        "counted, and made small, are prompts without the behaviour",
+    )
     direction_method: Annotated[list[str], DIRECTION_METHODS] = _setting(
         ["mean_difference"],
         "Ablation",
@@ -375,6 +388,12 @@ class Settings(BaseModel):
             if not all(part.strip() for part in value):
                 raise ValueError
         return value
+
+    @field_validator("behaviour", mode="before")
+    @classmethod
+    def _behaviour(cls, value: object) -> object:
+        # Its own error says what is wrong.
+        return checked_behaviour(value)
 
     @field_validator("search_bounds", mode="before")
     @classmethod

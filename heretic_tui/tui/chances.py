@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heretic_tui.behaviour import REFUSALS_NAME
 from heretic_tui.errors import HereticError
 from heretic_tui.run.annotations import Annotations, counts_refused
 from heretic_tui.run.answers import read_answers, read_reviewed_answers
@@ -24,11 +25,13 @@ class Alike:
         trial: the one that others are compared with.
         numbers: those that are within chance of it, in the order in which they were given.
         held_out: of them, those that were compared by held-out answers; the others by the prompts of the search.
+        things: what is counted.
     """
 
     trial: int
     numbers: tuple[int, ...] = ()
     held_out: frozenset[int] = frozenset()
+    things: str = REFUSALS_NAME
 
     @property
     def words(self) -> str:
@@ -36,7 +39,9 @@ class Alike:
         if not self.numbers:
             return ""
         sets = {number in self.held_out for number in self.numbers}
-        what = "held-out refusals" if sets == {True} else "refusals" if sets == {False} else "refusals, some held out"
+        what = f"{self.things}, some held out"
+        if len(sets) == 1:
+            what = f"held-out {self.things}" if sets == {True} else self.things
         return f"within chance of {', '.join(map(str, self.numbers))} ({what}, p > {1 - LEVEL:.2f})"
 
 
@@ -46,9 +51,13 @@ class Chances:
 
     Args:
         counts_broken: whether an answer that a person called broken counts as refused.
+        things: what is counted.
     """
 
-    def __init__(self, folder: RunFolder, annotations: Annotations, counts_broken: bool) -> None:
+    def __init__(
+        self, folder: RunFolder, annotations: Annotations, counts_broken: bool, things: str = REFUSALS_NAME
+    ) -> None:
+        self._things = things
         self._folder, self._annotations, self._counts_broken = folder, annotations, counts_broken
         self._known: dict[tuple[int, bool], Verdicts] = {}
         self._changes: tuple[int, int] = (-1, -1)
@@ -75,7 +84,7 @@ class Chances:
             if within:
                 numbers.append(other)
                 held_out |= {other} if by_review else set()
-        return Alike(trial, tuple(numbers), frozenset(held_out))
+        return Alike(trial, tuple(numbers), frozenset(held_out), self._things)
 
     def _within_chance(self, trial: int, other: int, held_out: bool) -> bool | None:
         """None where it cannot be told."""

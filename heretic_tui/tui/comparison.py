@@ -201,7 +201,8 @@ class Comparison:
     def place(self, answer: Answer | None) -> Place:
         """Where the marker that decided the judge's verdict is in the text."""
         verdict = answer.verdict if answer else None
-        if answer is None or verdict is None or not verdict.refused:
+        # Where a behaviour is added, a marker is what lets an answer not count.
+        if answer is None or verdict is None or (not verdict.refused and not verdict.marker):
             return None
         if verdict.start is not None and verdict.end is not None:
             return verdict.start, verdict.end

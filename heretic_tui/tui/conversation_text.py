@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.tui.conversation import Answer, Turn
-from heretic_tui.verdict import broken_words, verdict_word
+from heretic_tui.verdict import broken_words
 
 
 def to_json(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
@@ -14,18 +15,18 @@ def to_json(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
-def to_markdown(turns: Sequence[Turn], header: Mapping[str, object]) -> str:
+def to_markdown(turns: Sequence[Turn], header: Mapping[str, object], behaviour: Behaviour) -> str:
     lines = ["# Conversation", "", *(f"- {key}: {value}" for key, value in header.items())]
     for turn in turns:
         lines += ["", "## User", "", turn.user]
         for answer in turn.answers:
             name = answer.who.name
-            lines += ["", f"## {name[:1].upper()}{name[1:]}", "", answer.text, "", f"*{_verdict(answer)}*"]
+            lines += ["", f"## {name[:1].upper()}{name[1:]}", "", answer.text, "", f"*{_verdict(answer, behaviour)}*"]
     return "\n".join(lines) + "\n"
 
 
-def _verdict(answer: Answer) -> str:
+def _verdict(answer: Answer, behaviour: Behaviour) -> str:
     if answer.verdict is None:
         return answer.no_verdict or "no verdict"
     broken = f" ({broken_words(answer.verdict.broken)})" if answer.verdict.broken else ""
-    return f"{verdict_word(answer.verdict.refused)}{broken}"
+    return f"{behaviour.verdict(answer.verdict.refused)}{broken}"

@@ -11,7 +11,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
 
-from heretic_tui.tui.keys import key_words
+from heretic_tui.tui.keys import key_words, said_by
 from heretic_tui.tui.themes import looks
 
 
@@ -34,7 +34,7 @@ def help_text(app: App[str], screen: Screen[object]) -> Text:
 
 def _about(screen: Screen[object]) -> Text:
     text = Text()
-    for paragraph in getattr(screen, "HELP_TEXT", "").strip().split("\n\n"):
+    for paragraph in getattr(screen, "help_text", "").strip().split("\n\n"):
         if paragraph:
             text.append("\n" + " ".join(paragraph.split()) + "\n")
     return text
@@ -72,7 +72,7 @@ def _bindings_in_view(app: App[str], screen: Screen[object]) -> Iterator[tuple[D
     """The keys that lead anywhere now, as the keymap has them: of the screen, of the widget in focus, and of the
     application. Textual's own are left out."""
     found = [
-        (node, binding)
+        (node, said_by(node, binding))
         for node, binding, enabled, _ in screen.active_bindings.values()
         if enabled and binding.description and _is_ours(node, binding)
     ]

@@ -4,11 +4,12 @@ few choices, and numbers that are typed."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 Choice = TypeVar("Choice")
@@ -49,7 +50,8 @@ def shown_keys(screen: Screen[object], actions: Sequence[str]) -> list[str]:
     """`key words` for each of the actions that leads anywhere now, in their order. An action has its parameters
     where several keys call it with others."""
     by_action: dict[str, str] = {}
-    for _, binding, enabled, _ in screen.active_bindings.values():
+    for node, bound, enabled, _ in screen.active_bindings.values():
+        binding = said_by(node, bound)
         plain_name = binding.action.partition("(")[0].rpartition(".")[2]
         if not all(getattr(asked, "works", _always)(plain_name) for asked in (screen, screen.app)):
             continue
@@ -57,6 +59,12 @@ def shown_keys(screen: Screen[object], actions: Sequence[str]) -> list[str]:
             if enabled and name not in by_action:
                 by_action[name] = f"{key_of(binding)} {words_of(binding)}"
     return [by_action[name] for name in actions if name in by_action]
+
+
+def said_by(node: DOMNode, binding: Binding) -> Binding:
+    """A binding as the screen that it is of calls what it does now, which may depend on the run."""
+    words: Callable[[Binding], Binding] | None = getattr(node, "binding_words", None)
+    return words(binding) if words else binding
 
 
 def _always(action: str) -> bool:

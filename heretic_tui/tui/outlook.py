@@ -32,6 +32,7 @@ from heretic_tui.run.plan import (
 )
 from heretic_tui.run.speeds import Speed, recall_speed, speed_about
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
+from heretic_tui.settings.own_markers import markers_problem
 from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import DEFAULT_SETS, KEPT_SET, PROMPT_FILES, PromptSet, Settings
 from heretic_tui.settings.titles import title_of, with_titles
@@ -261,6 +262,8 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
                     if text := looker.text(settings, name):
                         known = _with_kept_text(known, name, text)
     known = _with(known, "direction_method", _methods_finding(settings))
+    if problem := markers_problem(settings):
+        known = _with(known, "refusal_markers", Finding("bad", "", problem))
     for key, finding in _search_findings(settings).items():
         known = _with(known, key, finding)
     yield replace(known, complete=True)

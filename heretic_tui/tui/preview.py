@@ -350,7 +350,7 @@ def signature(name: str) -> Hashable:
 
 
 def verdict_of(settings: Settings, text: str) -> Verdict:
-    """Whether a text is a refusal by the markers. Loads no heavy library: it can be called on the screen's thread."""
+    """Whether a marker is in a text. Loads no heavy library: it can be called on the screen's thread."""
     from heretic_tui.engine.metrics.judges.markers import Markers
 
     return Markers.made(settings, ()).verdict(text)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from heretic_tui.behaviour import behaviour_of
+from heretic_tui.engine.metrics.base import metrics_named
 from heretic_tui.errors import UsageError
 from heretic_tui.files import write_json
 from heretic_tui.report.model_card import card_text
@@ -82,3 +85,21 @@ def test_what_a_review_found_is_a_table_and_no_markup(record: ExportRecord, tmp_
     ]
     write_json(tmp_path / "reproduce.json", reviewed.to_json())
     assert read_export(tmp_path / "reproduce.json") == reviewed
+
+
+def test_the_card_of_another_behaviour_names_it_with_its_markers_and_speaks_of_no_refusal(record: ExportRecord) -> None:
+    own = {"behaviour": "long answers: long / short", "refusal_markers": ["and you*", "\x1b[31m"]}
+    figures = metrics_named(["kl_divergence", "refusals"], "contain a marker", 30, behaviour_of(own)).figures
+    said = replace(record, settings={**record.settings, **own}, figures=figures)
+    card = card_text(said)
+    assert '**A behaviour of this model was deliberately reduced: "long answers".' in card
+    assert 'It is "long" where one of these markers occurs in it: `and you*`, `\\x1b[31m`.' in card
+    assert "Long answers: greedy responses to the bad evaluation prompts that contain a marker" in card
+    text = card[: card.index("## Parameters")].lower()
+    assert not re.search("refus|harm|abliterat|safeguard", text.replace("harm" + "less_alpaca", ""))
+    added = card_text(replace(said, settings={**said.settings, "steer": "add"}))
+    assert "deliberately strengthened" in added
+    assert "steered" in added
+    restored = card_text(replace(record, settings={**record.settings, "steer": "add"}))
+    assert "The refusal behaviour of this model was deliberately strengthened" in restored
+    assert "nothing was put in the place of that safeguard" not in restored

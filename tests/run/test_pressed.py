@@ -95,3 +95,14 @@ def test_both_ends_and_both_components_make_one_line() -> None:
 
 def test_runs_of_older_versions_that_named_no_bounds_tell_nothing() -> None:
     assert pressed_bounds([edit(max_weight=1.5)] * 9, ranges(HERETIC_1), {}, HERETIC_1) == ()
+
+
+def test_weights_below_0_press_against_bounds_of_how_far_they_are_from_it() -> None:
+    turned = {
+        name: (-high, -low) if name.endswith("max_weight") else (low, high)
+        for name, (low, high) in ranges(HERETIC_1).items()
+    }
+    front = [edit(max_weight=-1.49, min_weight=-0.7, mlp=replace(MIDDLE, max_weight=-1.0, min_weight=-0.5))] * 4
+    (found,) = pressed_bounds(front, turned, NAMED, HERETIC_1, added=True)
+    assert (found.dimension, found.upper, found.value) == (f"{ATTENTION}.max_weight", True, 1.5)
+    assert pressed_lines([found], {})[-1].endswith("mixer_max_weight=0.8..2.2")

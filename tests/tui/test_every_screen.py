@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 from textual.pilot import Pilot
 
 from heretic_tui import events as ev
+from heretic_tui.behaviour import behaviour_of
+from heretic_tui.figures import figures_of_before
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.screens.base import PanedScreen
@@ -136,3 +140,30 @@ def test_a_tiny_terminal_still_says_state_progress_best_and_message(tmp_path: Pa
         assert "paused" in drawn(app).splitlines()[0], "it is painted at the tick"
 
     drive(make_app(tmp_path, host), steps, (40, 12))
+
+
+@pytest.mark.parametrize("name", ["layers", "trials", "chat", "export", "responses", "compare"])
+def test_of_another_behaviour_no_screen_nor_help_speaks_of_refusals(
+    tmp_path: Path, host: fake_run.FakeHost, name: str
+) -> None:
+    given = {"behaviour": "long answers: long / short"}
+    figures = [behaviour_of(given).figure(figure) for figure in figures_of_before()]
+
+    def of_long_answers(event: ev.Event) -> ev.Event:
+        if isinstance(event, ev.RunOpened):
+            return replace(event, settings={**event.settings, **given}, figures=figures)
+        return replace(event, stage="long answers") if isinstance(event, ev.Progress) else event
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*map(of_long_answers, fake_run.story()))
+        await settle(pilot, app)
+        await pilot.press(*SCREENS[name])
+        await settle(pilot, app)
+        seen = drawn(app)
+        await pilot.press("escape" if name == "chat" else "question_mark")
+        await settle(pilot, app)
+        seen += drawn(app)
+        assert not re.findall(r"(?i)\S*(?:refus|harml|harmf|answered)\S*", seen)
+        assert re.search("(?i)long", seen)
+
+    drive(make_app(tmp_path, host), steps, (120, 40))

@@ -27,6 +27,7 @@ from heretic_tui.files import checksum, user_path
 from heretic_tui.run.rounds import Base, read_base, whole_name
 from heretic_tui.run.seeds import whole_names
 from heretic_tui.settings.older import as_now
+from heretic_tui.settings.own_markers import markers_problem
 from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
 from heretic_tui.settings.search_space import with_bounds
@@ -63,6 +64,8 @@ def check_inputs(settings: Settings, base: Base | None = None) -> Inputs:
     """
     if lacking := lacking_for_quantization(settings):
         raise UsageError(lacking)
+    if problem := markers_problem(settings):
+        raise UsageError(problem)
     named: dict[str, object] = {
         "model": locate(settings.model),
         "seed_trials": whole_names(settings.seed_trials),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from heretic_tui.behaviour import behaviour_of
 from heretic_tui.engine.answers.broken import Answer, broken_text
 from heretic_tui.engine.answers.said import Said, thinking_blocks
 from heretic_tui.engine.metrics.base import Verdict
@@ -24,11 +25,14 @@ class RunJudge:
         judge: what it says is checked before it is used: it may be of another package.
         said: cuts of a response what is said to nobody, before it is looked at as a text.
         count_broken: whether a broken response counts as refused.
+        turned: whether the run adds a behaviour: what counts (`Verdict.refused`) are then responses in which the judge
+            does not find it.
     """
 
     judge: Judge
     said: Said = field(default_factory=Said)
     count_broken: bool = False
+    turned: bool = False
 
     @classmethod
     def made(cls, settings: Settings, special_tokens: Sequence[str]) -> RunJudge:
@@ -42,7 +46,7 @@ class RunJudge:
             HereticError: where it cannot be made.
         """
         said = Said(thinking_blocks(settings.chain_of_thought_skips), special_tokens)
-        return cls(judge_of(settings, special_tokens), said, settings.count_broken_as_refused)
+        return cls(judge_of(settings, special_tokens), said, settings.count_broken_as_refused, settings.steer == "add")
 
     def verdict(self, text: str, ended: bool, prompt: str = "") -> Verdict:
         """The verdict on a response that is as long as it gets.
@@ -59,7 +63,10 @@ class RunJudge:
             HereticError: where the judge fails, or gives something else than a verdict.
         """
         found = self._judged(text)
-        if found.refused and found.marker != "":
+        if self.turned:
+            # Nothing at all shows no behaviour: that counts either way.
+            found = found if found.marker == "" else replace(found, refused=not found.refused)
+        elif found.refused and found.marker != "":
             return found
         broken = broken_text(Answer(prompt, self.said.text(text), ended))
         return replace(found, refused=found.refused or self.count_broken, broken=broken.kind) if broken else found
@@ -71,6 +78,9 @@ class RunJudge:
         Raises:
             HereticError: where the judge fails.
         """
+        if self.turned:
+            # What is not there yet may still come.
+            return False
         with calling(JUDGES, type(self.judge).__name__):
             certain = bool(self.judge.certain(text))
         return certain
@@ -97,7 +107,9 @@ def judged_words(settings: Settings) -> str:
     Raises:
         UsageError: for a judge that is not there, or is none.
     """
-    judged = judge_named(settings.judge).judged
+    judged = behaviour_of(settings.model_dump(include={"behaviour", "steer"})).in_words(
+        judge_named(settings.judge).judged
+    )
     if not settings.count_broken_as_refused:
         return judged
     return f"{judged}, or are broken (repeat themselves, say nothing, are garbage)"

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol, TypeVar, cast
 
+from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import MOST_DIGITS, Figure
 from heretic_tui.plugins import METRICS, calling, made, method
@@ -93,11 +94,13 @@ class ResponseMetric(Protocol):
             Its meaning may hold {judged}, for what the judge looks for, and {length}, for the longest response.
         counts_refused: whether it is the number of responses that are refused. A trial whose other objective needs
             first tokens alone can then be stopped as soon as it is certain to be dominated.
+        behaviour: in whose words its notes are; set by what makes the metric.
     """
 
     needs: Literal["responses"] = RESPONSES
     figure: Figure
     counts_refused: bool = False
+    behaviour: Behaviour = USUAL
 
     def take_base(self, base: Sequence[Response]) -> None:
         """Keep what a trial is compared with: the responses of the unedited model."""
@@ -205,13 +208,14 @@ class Metrics:
         return found
 
 
-def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
+def metrics_named(keys: Sequence[str], judged: str, length: int, behaviour: Behaviour = USUAL) -> Metrics:
     """The metrics with these keys, none of which has seen the base model yet.
 
     Args:
         keys: the two objectives first.
         judged: what the judge looks for in a response, such as "contain a refusal marker".
         length: tokens of a response at most.
+        behaviour: in whose words figures are told.
 
     Raises:
         UsageError: for a metric that is not there, or is none.
@@ -230,6 +234,7 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
             )
         elif needs == RESPONSES:
             metric = responses[key] = _made(cast(type[ResponseMetric], method(METRICS, key, ResponseMetric)), key)
+            metric.behaviour = behaviour
         elif needs == OPENINGS:
             metric = openings[key] = _made(cast(type[OpeningMetric], method(METRICS, key, OpeningMetric)), key)
         elif needs == REVIEW:
@@ -246,8 +251,9 @@ def metrics_named(keys: Sequence[str], judged: str, length: int) -> Metrics:
                 f"the METHOD of the metric {quoted(key)} counts refused responses, and lacks 'at_least', by which "
                 "trials are stopped early: add it"
             )
-        meaning = metric.figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
-        figures.append(replace(metric.figure, key=key, meaning=meaning))
+        figure = behaviour.figure(replace(metric.figure, key=key))
+        meaning = figure.meaning.replace("{judged}", judged).replace("{length}", str(length))
+        figures.append(replace(figure, meaning=meaning))
     return Metrics(first_tokens, responses, openings, tuple(figures), review)
 
 

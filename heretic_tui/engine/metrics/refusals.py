@@ -36,7 +36,7 @@ class Refusals(ResponseMetric):
     def notes(self) -> Sequence[str]:
         if self.of(self._base):
             return ()
-        return ("the original model refuses none of the harmful evaluation prompts: there is nothing to search for",)
+        return (f"the original model {self.behaviour.none_counted} evaluation prompts: there is nothing to search for",)
 
 
 METHOD = Refusals

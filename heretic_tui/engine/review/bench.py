@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from heretic_tui.behaviour import Behaviour, behaviour_of
 from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.held_out import HARMFUL, HARMLESS, LOOKALIKE, ReviewPrompts
 from heretic_tui.engine.inputs.prompts import Prompt
@@ -80,6 +81,11 @@ class ReviewBench:
     work: Work
     opened: tuple[Pool, bool] | None = None
     answer_tokens: float | None = None
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the judge tells, in words."""
+        return behaviour_of(self.settings.model_dump(include={"behaviour", "steer"}))
 
     @cached_property
     def tokens(self) -> Mapping[str, Sequence[Tokens]]:

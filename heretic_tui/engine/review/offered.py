@@ -42,7 +42,9 @@ def offered(settings: Settings) -> list[Offered]:
 def _offered(name: str, settings: Settings) -> Offered:
     try:
         check: Check = made(method(CHECKS, name, Check), CHECKS, name)
-        return Offered(name, check.title, check.absent(_bench(settings)))
+        bench = _bench(settings)
+        title, absent = bench.behaviour.in_words(check.title, counting=True), check.absent(bench)
+        return Offered(name, title, absent and bench.behaviour.in_words(absent, counting=True))
     except Exception as error:
         # One that is not there, or that needs more than the settings to tell: the review says what is wrong.
         log.debug("nothing is known of the check %s before a review", name, exc_info=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heretic_tui.control import Aborted
 from heretic_tui.engine.finite import NotFiniteError
@@ -35,10 +35,6 @@ class _Planned:
     basis: object
     left: list[Reviewed]
 
-    @property
-    def title(self) -> str:
-        return self.check.title
-
 
 def checks_named(names: Sequence[str]) -> dict[str, Check]:
     """The checks with these names.
@@ -62,7 +58,7 @@ class ReviewRun:
         self._bench, self._work = bench, work
         self._subjects = [ORIGINAL, *subjects]
         self._called = {subject.number: subject.name for subject in self._subjects}
-        self._checks = checks
+        self._checks, self._behaviour = checks, bench.behaviour
         self._planned: list[_Planned] = []
         self._failures = 0
 
@@ -73,7 +69,7 @@ class ReviewRun:
         for name, check in self._checks.items():
             try:
                 if why := check.absent(self._bench):
-                    self._work.note(f"{check.title}: left out; {why}")
+                    self._work.note(f"{self._title(check)}: left out; {self._said(why)}")
                     continue
                 # Found once: files may have to be read for it.
                 basis = check.basis(self._bench)
@@ -94,14 +90,24 @@ class ReviewRun:
             before = self._as_before(name, basis)
             about = about if before is None else before * len(left)
             if about is not None and math.isfinite(about):
-                seconds[check.title] = round(about, 1)
+                seconds[self._title(check)] = round(about, 1)
         trials = [subject.number for subject in self._subjects if subject.number is not None]
         whose = [subject.name for subject in self._subjects if subject is not ORIGINAL]
         self._work.tell(
             ReviewStarted(
-                whose=whose, trials=trials, checks=[planned.title for planned in self._planned], seconds=seconds
+                whose=whose,
+                trials=trials,
+                checks=[self._title(planned.check) for planned in self._planned],
+                seconds=seconds,
             )
         )
+
+    def _said(self, text: str) -> str:
+        """What a check calls something, in the words of the run's behaviour."""
+        return self._behaviour.in_words(text, counting=True)
+
+    def _title(self, check: Check) -> str:
+        return self._said(check.title)
 
     def run(self) -> None:
         """Make all checks that are left. Call `plan` before."""
@@ -206,19 +212,22 @@ class ReviewRun:
     def _keep(self, planned: _Planned, subject: Reviewed, found: Found, seconds: float) -> None:
         finding = Finding(
             check=planned.name,
-            title=planned.title,
+            title=self._title(planned.check),
             subject=subject.number,
             of=self._bench.digest(subject, planned.name, planned.basis),
             basis=digest_of(planned.name, planned.basis),
             seconds=round(seconds, 1),
-            figures=[_checked(figure) for figure in found.figures],
-            notes=list(found.notes),
+            figures=[self._told(_checked(figure)) for figure in found.figures],
+            notes=[self._said(note) for note in found.notes],
             curves={key: list(curve) for key, curve in found.curves.items()},
             problem=found.problem,
         )
         self._bench.folder.keep(finding)
         self._failures += found.problem is not None
         self._tell(finding)
+
+    def _told(self, figure: ReviewFigure) -> ReviewFigure:
+        return replace(figure, name=self._said(figure.name), short=self._said(figure.short))
 
     def _failed(self, name: str, check: Check, subjects: Sequence[Reviewed], error: Exception) -> None:
         """Keep and tell why a check found nothing of some subjects; other checks go on."""
@@ -230,11 +239,11 @@ class ReviewRun:
             known = self._bench.folder.found(name, subject.number)
             if known is None or not known.figures:
                 self._bench.folder.keep(
-                    Finding(check=name, title=check.title, subject=subject.number, of="", problem=said)
+                    Finding(check=name, title=self._title(check), subject=subject.number, of="", problem=said)
                 )
         # Of one alone, or of all that were left.
         whose, trial = (subjects[0].name, subjects[0].number) if len(subjects) == 1 else ("", None)
-        self._work.tell(ReviewFound(check=name, title=check.title, trial=trial, whose=whose, failure=said))
+        self._work.tell(ReviewFound(check=name, title=self._title(check), trial=trial, whose=whose, failure=said))
 
     def _tell(self, finding: Finding, reused: bool = False) -> None:
         self._work.tell(

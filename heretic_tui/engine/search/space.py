@@ -32,10 +32,12 @@ class Space:
         methods: the direction methods that are searched, with how many of these directions each has; none, where there
             is but one method.
         bounds: by their names (bounds.py).
+        added: whether directions are added: what is drawn is the same, and weights are below 0 by as much.
 
     Attributes:
         depth: number of decoder layers.
         dimensions: each with its bounds, by name, in the order in which they are drawn.
+        sign: of weights: 1, or -1 where directions are added.
         named: the name of the bounds of each dimension that has any.
     """
 
@@ -46,9 +48,11 @@ class Space:
         shares: int = 0,
         methods: Mapping[str, int] = MappingProxyType({}),
         bounds: Bounds = HERETIC_1,
+        added: bool = False,
     ) -> None:
         self.depth = depth
         self._components = components
+        self.sign = -1.0 if added else 1.0
         self._shares = shares
         self._methods = methods if len(methods) > 1 else {}
         self.named = _named(components, shares)
@@ -63,7 +67,8 @@ class Space:
         shares = self.shares_of(method)
         kernels = {}
         for name in self._components:
-            peak = max(0.0, _number(sampled, f"{name}.max_weight"))
+            # No weight is 0, and not -0.
+            peak = self.sign * max(0.0, _number(sampled, f"{name}.max_weight")) or 0.0
             kernels[name] = Kernel(
                 peak,
                 _number(sampled, f"{name}.max_weight_position"),
@@ -118,7 +123,9 @@ class Space:
         for name, dimension in self.dimensions.items():
             if isinstance(dimension, FloatDistribution):
                 # A peak below 0 is none.
-                found[name] = (max(0.0, dimension.low), dimension.high)
+                low, high = max(0.0, dimension.low), dimension.high
+                turned = self.sign < 0 and name.endswith(".max_weight")
+                found[name] = (-high, -low or 0.0) if turned else (low, high)
         return found
 
     def outside(self, parameters: Parameters) -> str | None:
@@ -168,7 +175,7 @@ class Space:
             if (kernel := parameters.components.get(name)) is None:
                 raise HereticError(f"a recorded trial has no {name}, which this model has: begin another run")
             peak = kernel.max_weight
-            found[f"{name}.max_weight"] = peak
+            found[f"{name}.max_weight"] = self.sign * peak
             found[f"{name}.max_weight_position"] = kernel.max_weight_position
             found[f"{name}.min_weight"] = kernel.min_weight / peak if peak else math.inf
             found[f"{name}.min_weight_distance"] = kernel.min_weight_distance

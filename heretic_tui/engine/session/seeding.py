@@ -42,7 +42,10 @@ def check_seeds(seeds: Sequence[Seed], settings: Settings) -> None:
         return
     methods = dict.fromkeys(settings.direction_method, 0)
     bounds = bounds_of(settings.search_space, settings.search_bounds)
-    for _ in _fitted(seeds, Space(len(anatomy.layers), anatomy.components, methods=methods, bounds=bounds)):
+    added = settings.steer == "add"
+    for _ in _fitted(
+        seeds, Space(len(anatomy.layers), anatomy.components, methods=methods, bounds=bounds, added=added)
+    ):
         pass
 
 
@@ -141,11 +144,12 @@ def built_in(space: Space) -> dict[str, Parameters]:
     out."""
     last = space.depth - 1
     middle = {name: _middle(space, name) for name in space.components}
-    level = {name: Kernel(_WEIGHT, _PEAK * last, _WEIGHT, max(1.0, _REACH * last)) for name in space.components}
+    weight = space.sign * _WEIGHT
+    level = {name: Kernel(weight, _PEAK * last, weight, max(1.0, _REACH * last)) for name in space.components}
     found = {
         "each layer's own direction, the middle of the space": Parameters(None, middle),
         "one direction, of the layer at 0.6 of the depth": Parameters(0.6 * last, middle),
-        "weight 1 in all layers": Parameters(None, level),
+        f"weight {weight:g} in all layers": Parameters(None, level),
     }
     off = {name for name in space.components if space.dimension(f"{name}.max_weight")[0] <= 0}
     if 0 < len(off) < len(space.components):

@@ -233,7 +233,8 @@ class Session:
                 bench = self.workbench
                 bounds = bounds_of(self._settings.search_space, self._settings.search_bounds)
                 components = bench.model.anatomy.components
-                self._space = Space(bench.model.depth, components, bench.shares, bench.methods, bounds)
+                added = self._settings.steer == "add"
+                self._space = Space(bench.model.depth, components, bench.shares, bench.methods, bounds, added)
                 self.emit(memory_in_use())
             finally:
                 self._making = False

@@ -4,6 +4,7 @@ application for something, and when they paint."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, ClassVar, Protocol, cast
 
 from textual.app import ComposeResult
@@ -83,6 +84,19 @@ class RunScreen(Screen[ScreenResultType]):
     @property
     def view(self) -> RunView:
         return cast(ShowsRun, self.app).view
+
+    @property
+    def help_text(self) -> str:
+        """`HELP_TEXT`, in the words of the run's behaviour."""
+        return self.view.state.behaviour.in_words(self.HELP_TEXT)
+
+    def binding_words(self, binding: Binding) -> Binding:
+        """A key of the screen with what it does, in the words of the run's behaviour."""
+        behaviour = self.view.state.behaviour
+        if behaviour.usual:
+            return binding
+        said = behaviour.in_words
+        return replace(binding, description=said(binding.description), tooltip=said(binding.tooltip))
 
     @property
     def interface(self) -> Interface:

@@ -36,7 +36,7 @@ class ChatBase(ModeScreen):
 
     @property
     def drawing(self) -> Drawing:
-        return Drawing(self.looks, self.view.glyphs, self.view.timed)
+        return Drawing(self.looks, self.view.glyphs, self.view.timed, self.view.state.behaviour)
 
     @property
     def talk(self) -> Conversations:

@@ -169,9 +169,11 @@ class ChatKeeping(ChatBase):
             "run": opened.run if opened else None,
             **self.settings.to_json(),
         }
-        make = to_json if path.suffix == ".json" else to_markdown
+        turns = self.talk.turns
+        as_json = path.suffix == ".json"
+        text = to_json(turns, header) if as_json else to_markdown(turns, header, self.view.state.behaviour)
         try:
-            path.write_text(make(self.talk.turns, header), encoding="utf-8", errors="replace")
+            path.write_text(text, encoding="utf-8", errors="replace")
         except OSError as error:
             self.say(f"{path} cannot be written: {error.strerror}", "error")
         else:

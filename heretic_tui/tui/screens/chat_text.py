@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.events import PHASES, TriedAnswer
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import RunState
@@ -32,6 +33,7 @@ class Drawing:
     look: Looks
     glyphs: Glyphs
     timed: bool = True
+    behaviour: Behaviour = USUAL
 
     @property
     def colours(self) -> tuple[str, str, str]:
@@ -94,10 +96,10 @@ def verdict_words(verdict: Verdict | None, why_none: str | None, drawing: Drawin
     if verdict is None:
         return Text(plain(why_none) if why_none else "no verdict", look.dim)
     if not verdict.refused:
-        text = Text(f"{glyphs.done} answered", look.good)
+        text = Text(f"{glyphs.done} {drawing.behaviour.other}", look.good)
         return text.append(f" ({broken_words(verdict.broken)})", look.busy) if verdict.broken else text
     why = broken_words(verdict.broken) if verdict.broken else "empty" if verdict.marker == "" else ""
-    return Text(f"{glyphs.failed} refused{f' ({why})' if why else ''}", look.bad)
+    return Text(f"{glyphs.failed} {drawing.behaviour.counted}{f' ({why})' if why else ''}", look.bad)
 
 
 def _pace(tokens: int, seconds: float, drawing: Drawing) -> list[str]:
@@ -180,7 +182,10 @@ def samples_text(drawn: Drawn, at: int, drawing: Drawing) -> Text:
     for place, who in enumerate(drawn.whom):
         refused, made = drawn.share(place)
         text.append(f"{LETTERS[place]} ", column_colour(place, who, drawing))
-        text.append(f"{refused} of {made} refused   ", look.bad if refused else look.good if made else look.dim)
+        text.append(
+            f"{refused} of {made} {drawing.behaviour.counted}   ",
+            look.bad if refused else look.good if made else look.dim,
+        )
     if drawn.ended and drawn.ended.reason == "failed":
         text.append(f"\nfailed: {safe_lines(drawn.ended.error or '').plain}", look.bad)
     elif drawn.ended is None:
@@ -205,15 +210,17 @@ def tweak_figures(tweak: Tweak, state: RunState, drawing: Drawing) -> Text:
     if ended and ended.reason == "failed":
         return text.append(f"failed: {safe_lines(ended.error or '').plain}", look.bad)
     if figures is None:
-        return text.append(f"est. refused and KL {glyphs.ellipsis}" if tweak.open else "", look.dim)
+        return text.append(f"est. {drawing.behaviour.counted} and KL {glyphs.ellipsis}" if tweak.open else "", look.dim)
     current = tweak.asked is not None and figures.id == tweak.asked.id
     style = look.ink if current else look.dim
     if figures.expected_refusals is not None:
-        text.append(f"refused {glyphs.about}{figures.expected_refusals:.1f}/{figures.harmful_of}", style)
+        text.append(
+            f"{drawing.behaviour.counted} {glyphs.about}{figures.expected_refusals:.1f}/{figures.harmful_of}", style
+        )
         part = f", {figures.harmful} looked at" if figures.harmful < figures.harmful_of else ""
         text.append(f" expected by how they begin{part}\n", look.dim)
     elif ended and ended.no_estimate:
-        text.append(f"no estimate of refusals: {plain(ended.no_estimate)}\n", look.dim)
+        text.append(f"no estimate of {drawing.behaviour.things}: {plain(ended.no_estimate)}\n", look.dim)
     for figure in state.figures:
         if figure.key not in figures.figures:
             continue

@@ -175,6 +175,7 @@ does, and a verdict of yours goes on to the next prompt.
         table.set_empty(compared.nothing)
         table.set_rows([self._row(number, shown, beside) for number in listed])
         what = _TITLES.get(compared.filter, f"prompts: {compared.filter}")
+        what = self.view.state.behaviour.in_words(what, counting=True)
         against = " against ".join(map(self.view.called, compared.sides))
         title = f"{against}   {what}   {len(listed)} of {len(compared.numbers())}"
         self.query_one("#prompts-pane", Frame).retitle(title)
@@ -189,7 +190,8 @@ does, and a verdict of yours goes on to the next prompt.
 
     def _row(self, number: int, shown: Sequence[Whose], beside: Sequence[str]) -> Row:
         answers = [self.compared.answer(whose, number) for whose in shown]
-        cells = [verdict_cell(answer, self.view.annotations, self.view.glyphs) for answer in answers]
+        behaviour = self.view.state.behaviour
+        cells = [verdict_cell(answer, self.view.annotations, self.view.glyphs, behaviour) for answer in answers]
         prompt = next((answer.prompt for answer in answers if answer), "")
         words = plain(" ".join(prompt.split())) or "not decoded yet: d decodes it, D all of them"
         kinds = tuple(
@@ -213,7 +215,7 @@ does, and a verdict of yours goes on to the next prompt.
         for place, side in enumerate(_SIDES):
             whose, answer = compared.sides[place], pair[place]
             colour = self.looks.base if whose is None else (self.looks.link, self.looks.focus)[place]
-            drawing = Drawing(view.annotations, self.looks, view.glyphs, colour)
+            drawing = Drawing(view.annotations, self.looks, view.glyphs, colour, view.state.behaviour)
             title = side_title(whose, view.state, view.annotations, view.glyphs)
             if view.models:
                 title = view.called(whose)
@@ -257,6 +259,13 @@ does, and a verdict of yours goes on to the next prompt.
         for place, side in enumerate(_SIDES):
             if event.widget.id in (f"{side}-text", f"{side}-head"):
                 self.action_side(place)
+
+    def binding_words(self, binding: Binding) -> Binding:
+        behaviour = self.view.state.behaviour
+        word = {"refused": behaviour.shown, "answered": behaviour.absent}.get(binding.action, "")
+        if behaviour.usual or not word:
+            return super().binding_words(binding)
+        return replace(binding, description=word.capitalize(), tooltip=f'say that the answer of this side is "{word}"')
 
     def works(self, action: str) -> bool:
         number = self.number

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.figures import in_tables, worth_showing
 from heretic_tui.report.annotations import base_overruled_words, overruled_words
 from heretic_tui.report.lines import direction_words
@@ -25,7 +26,7 @@ from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.trial_figures import figures_of, sign_of
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
-from heretic_tui.verdict import broken_words, verdict_word
+from heretic_tui.verdict import broken_words
 from heretic_tui.words import plain
 
 # Words of an answer that are compared; the rest of a longer one is not.
@@ -41,13 +42,15 @@ def side_name(whose: Whose, models: Models | None = None) -> str:
     return "original" if whose is None else "edited" if models else str(whose)
 
 
-def verdict_cell(answer: Answer | None, annotations: Annotations, glyphs: Glyphs) -> tuple[str, str]:
+def verdict_cell(
+    answer: Answer | None, annotations: Annotations, glyphs: Glyphs, behaviour: Behaviour
+) -> tuple[str, str]:
     """A verdict as the table has it, with a sign where a person gave it; and the kind of the cell."""
     said = answer.said(annotations) if answer else None
     if answer is None or said is None:
         return "-", "dim"
     sign = glyphs.overruled if answer.overruled(annotations) else ""
-    return said + sign, {"refused": "bad", "answered": "good"}.get(said, "busy")
+    return behaviour.said(said) + sign, {"refused": "bad", "answered": "good"}.get(said, "busy")
 
 
 def said_beside(answer: Answer | None) -> tuple[str, str]:
@@ -65,6 +68,7 @@ class Drawing:
     glyphs: Glyphs
     # Of the side.
     colour: str
+    behaviour: Behaviour
 
 
 def verdict_line(answer: Answer, drawing: Drawing) -> Text:
@@ -80,12 +84,14 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         sign, colour = {"refused": (glyphs.failed, look.bad), "answered": (glyphs.done, look.good)}.get(
             said, (glyphs.failed, look.busy)
         )
-        text.append(f"{sign} {said}", colour)
+        text.append(f"{sign} {drawing.behaviour.said(said)}", colour)
     verdict = answer.verdict
     if answer.overruled(drawing.annotations):
-        text.append(f" {glyphs.overruled} by you; the judge: {verdict_word(bool(answer.judged))}", look.focus)
+        text.append(
+            f" {glyphs.overruled} by you; the judge: {drawing.behaviour.verdict(bool(answer.judged))}", look.focus
+        )
     elif answer.judged_otherwise and verdict:
-        text.append(f"; on the whole text the judge says {verdict_word(verdict.refused)}", look.busy)
+        text.append(f"; on the whole text the judge says {drawing.behaviour.verdict(verdict.refused)}", look.busy)
     facts = _what_decided(answer)
     if answer.tokens is not None:
         facts.append(f"{answer.tokens} token{'' if answer.tokens == 1 else 's'}")
@@ -102,29 +108,31 @@ def verdict_line(answer: Answer, drawing: Drawing) -> Text:
         facts.append(": ".join(plain(part) for part in (answer.reviewed.broken, answer.reviewed.why_broken) if part))
     elif looks_broken(answer.text) and said != "broken" and not (verdict and verdict.broken):
         facts.append("looks broken")
-    facts += _beside_the_judge(answer)
+    facts += _beside_the_judge(answer, drawing.behaviour)
     text.append(f" {glyphs.dot} " + f" {glyphs.dot} ".join(facts), look.dim)
     return text
 
 
 def _what_decided(answer: Answer) -> list[str]:
-    """Why it is refused, and whether it is broken, unless its review says more of that."""
+    """Why it has its verdict, and whether it is broken, unless its review says more of that."""
     verdict = answer.verdict
     if verdict and verdict.broken:
         return [] if answer.reviewed and answer.reviewed.broken else [plain(broken_words(verdict.broken))]
-    if verdict and verdict.refused:
+    if verdict and (verdict.refused or verdict.marker):
+        if verdict.marker is None:
+            return ["no marker occurs in it"]
         return [f'marker "{plain(verdict.marker)}"' if verdict.marker else "the response is empty"]
     return []
 
 
-def _beside_the_judge(answer: Answer) -> list[str]:
+def _beside_the_judge(answer: Answer, behaviour: Behaviour) -> list[str]:
     """What a review knows of a held-out answer beside the judge's verdict."""
     facts = []
     if answer.reviewed and answer.reviewed.opinion:
         differs = " (differs)" if answer.reviewed.disagreement else ""
         facts.append(f"second opinion: {plain(answer.reviewed.opinion)}{differs}")
     if answer.reviewed and answer.reviewed.expected is not None:
-        facts.append(f"should be {verdict_word(answer.reviewed.expected)}")
+        facts.append(f"should be {behaviour.verdict(answer.reviewed.expected)}")
     return facts
 
 

@@ -38,10 +38,10 @@ class CompareVerdicts(SubScreen):
         return bool(self._undo)
 
     def action_refused(self) -> None:
-        self._overrule("refused")
+        self._overrule("refused" if not self.view.state.behaviour.added else "answered")
 
     def action_answered(self) -> None:
-        self._overrule("answered")
+        self._overrule("answered" if not self.view.state.behaviour.added else "refused")
 
     def action_broken(self) -> None:
         self._overrule("broken")
@@ -56,9 +56,9 @@ class CompareVerdicts(SubScreen):
         if number is None or answer is None or not answer.known:
             self.say("There is no answer here to give a verdict on.")
             return
-        was = answer.said(annotations)
+        was, said = answer.said(annotations), self.view.state.behaviour.said
         if was == ruling:
-            self.say(f"Prompt {number} of {self.view.called(whose)} counts as {ruling} already.")
+            self.say(f"Prompt {number} of {self.view.called(whose)} counts as {said(ruling)} already.")
             self._go_on()
             return
         word = answer.overruling(ruling, annotations)
@@ -67,7 +67,9 @@ class CompareVerdicts(SubScreen):
         self.compared.keep(number)
         if self._give(word):
             self._undo.append((before, number, whose))
-            self._tell(number, whose, f"{was or 'no verdict'} {self.view.glyphs.becomes} {ruling}", answer)
+            self._tell(
+                number, whose, f"{said(was) if was else 'no verdict'} {self.view.glyphs.becomes} {said(ruling)}", answer
+            )
             self._go_on()
 
     def _go_on(self) -> None:
@@ -84,7 +86,8 @@ class CompareVerdicts(SubScreen):
             self._undo.pop()
             answer = self.compared.answer(whose, number)
             said = answer.said(self.view.annotations) if answer else None
-            self._tell(number, whose, f"taken back{f', it counts as {said} again' if said else ''}", None)
+            word = self.view.state.behaviour.said(said) if said else ""
+            self._tell(number, whose, f"taken back{f', it counts as {word} again' if word else ''}", None)
 
     def _give(self, word: Overruling) -> bool:
         if problem := self.view.annotate(word):

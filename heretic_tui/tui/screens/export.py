@@ -26,10 +26,10 @@ from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.export_own_card import ExportCard
 from heretic_tui.tui.screens.export_place import token_words
 from heretic_tui.tui.screens.export_text import (
-    NOT_FOR_EXPORT,
     also_cells,
     figures_text,
     forms,
+    not_for_export,
     steps_text,
     trial_words,
     waiting_text,
@@ -288,7 +288,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
         trial, form = self.record, self.chosen_form()
         if trial is None or form is None or trial.state != "complete" or not self.view.can_ask:
             screened = trial is not None and trial.state == "screened"
-            whole = f"It was screened, not decoded: {NOT_FOR_EXPORT}." if screened else ""
+            whole = f"It was screened, not decoded: {not_for_export(self.view.state.behaviour)}." if screened else ""
             self.refuse(self.cannot() or whole or "Only a complete trial can be exported.")
             return
         try:

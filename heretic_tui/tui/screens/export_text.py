@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.events import EXPORT_STEPS, Coverage, ExportStep, ModelLoaded, Progress
 from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.files import short_path
@@ -24,7 +25,12 @@ from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import gauge
 from heretic_tui.words import bits_of, duration, plain, size_words
 
-NOT_FOR_EXPORT = "its refusals are an estimate; d on Trials decodes it"
+
+def not_for_export(behaviour: Behaviour) -> str:
+    """Why a screened trial cannot be exported."""
+    return f"its {behaviour.things} are an estimate; d on Trials decodes it"
+
+
 _BAR = 10
 _STEP_WIDTH = 27
 # Columns of the pane on a terminal of 120, beside a scroll bar.
@@ -169,7 +175,9 @@ def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:
     if note := view.annotations.first_line(trial.number):
         text.append(f'  "{plain(note)}"', look.dim)
     if trial.state == "screened":
-        text.append(f"\nIt was screened, not decoded: {NOT_FOR_EXPORT}; n takes the next one.", look.bad)
+        text.append(
+            f"\nIt was screened, not decoded: {not_for_export(state.behaviour)}; n takes the next one.", look.bad
+        )
     elif trial.state != "complete":
         text.append(f"\nIt is {trial.state}: only a complete trial can be exported; n takes the next one.", look.bad)
     return text
@@ -362,7 +370,7 @@ def card_lines(card: str, look: Looks, glyphs: Glyphs) -> Text:
         style = look.link if inside else look.ink
         if line.startswith("#"):
             style = f"bold {style}"
-        elif line.startswith("**The refusal behaviour") or line in (BEGIN, END):
+        elif line.startswith("**") or line in (BEGIN, END):
             style = look.busy if line.startswith("**") else look.dim
         text.append(f"{to_ascii(line) if glyphs is ASCII and not inside else line}\n", style)
     return text

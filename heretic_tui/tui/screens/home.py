@@ -31,8 +31,8 @@ from heretic_tui.tui.screens.home_text import (
     COLUMNS,
     FIRST_STEPS,
     WIDE,
-    WIDE_COLUMNS,
     Key,
+    columns_of,
     entry_row,
     entry_words,
     fits,
@@ -188,7 +188,7 @@ Filter words: parts of the model, the state, a tag or a note; `marked`. All must
         after = f"after {short_model(at_work)}" if at_work else "" if self.worker else "Q starts it"
         rows += [entry_row(self.queue, entry, self.worker, glyphs, after) for entry in self.queue.entries]
         table = self.query_one("#run-table", LineTable)
-        table.set_columns(WIDE_COLUMNS if table.size.width >= WIDE else COLUMNS)
+        table.set_columns(columns_of(shown, wide=table.size.width >= WIDE))
         table.set_empty(self._nothing())
         table.set_rows(rows)
         self._retitle(len(shown))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from rich.text import Text
 
 from heretic_tui.events import PHASES
-from heretic_tui.figures import in_tables
+from heretic_tui.figures import REFUSALS, in_tables
 from heretic_tui.report.annotations import said_of
 from heretic_tui.report.queue import entry_state
 from heretic_tui.report.runs import base_text, counted_text, counted_trials
@@ -37,6 +37,17 @@ WIDE_COLUMNS = (
     Column("time", "took", 10, right=True),
     Column("marked", "marked", 0),
 )
+
+
+def columns_of(glances: Sequence[Glance], wide: bool) -> tuple[Column, ...]:
+    """The columns, which speak of refusals where all runs do that count them."""
+    columns = WIDE_COLUMNS if wide else COLUMNS
+    counted = {figure.participle for each in glances for figure in each.overview.figures if figure.key == REFUSALS}
+    if counted <= {"refused"}:
+        return columns
+    return tuple(replace(each, title="fewest counted") if each.key == "fewest" else each for each in columns)
+
+
 # Cells from which on the wide columns are shown.
 WIDE = 120
 FIRST_STEPS = (
@@ -161,8 +172,9 @@ def run_words(glance: Glance, look: Looks, glyphs: Glyphs, width: int, now: floa
     """Base model, seed, progress, times, the curve of the fewest refusals so far, marked trials with their notes."""
     overview, text = glance.overview, Text()
     base = base_text(overview)
+    counted = next((figure.participle or figure.short for figure in overview.figures if figure.counted), "")
     text.append("original ", look.dim)
-    text.append(f"{base} refused" if "/" in base else base or "not measured yet", look.base)
+    text.append(f"{base} {plain(counted)}" if "/" in base else base or "not measured yet", look.base)
     text.append(f"   seed {glance.seed}\n" if glance.seed is not None else "\n", look.dim)
     text.append_text(_progress(glance, look, glyphs))
     if timed:

@@ -204,7 +204,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         more = ""
         if found := state.analysis:
             sets = [found.prompts.get(f"{name}_prompts", 0) for name in ("good", "bad")]
-            more = f"{len(found.layers) - 1} layers, {sets[0]} harmless and {sets[1]} harmful prompts"
+            good, bad = state.behaviour.good, state.behaviour.bad
+            more = f"{len(found.layers) - 1} layers, {sets[0]} {good} and {sets[1]} {bad} prompts"
         here = self.pane if narrow and self.shown in ("overview", "geometry") else self.shown
         here = "geometry" if self.shown == "geometry" else here
         self.query_one(ViewLine).show(_NARROW if narrow else _VIEWS, here, more, self.looks)

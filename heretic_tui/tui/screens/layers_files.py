@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.errors import HereticError
 from heretic_tui.report.layers import shift_text
 from heretic_tui.run.folder import RunFolder, find_run, find_runs
@@ -80,15 +81,15 @@ class LayerFiles:
             return self._method
         return f"{self._method}; press o again for {', '.join(others)}"
 
-    def map(self, index: int, width: int, height: int, look: Looks, letters: bool) -> Text | None:
+    def map(self, index: int, width: int, height: int, look: Looks, letters: bool, behaviour: Behaviour) -> Text | None:
         """Both sets at a residual index, None where there are no projections."""
         found = self._found
         if found is None or index >= len(found.views.get(self._method, ())):
             return None
-        text = key_to_projection(found.good, found.bad, look, letters)
+        text = key_to_projection(found.good, found.bad, look, letters, behaviour)
         text.append("\n")
         plane = found.views[self._method][index]
         return text.append_text(projection(plane, found.good, width, max(3, height - 1), look, letters))
 
-    def shift_lines(self, trial: int) -> list[str]:
-        return shift_text(self.shifts[trial], _MOVED)
+    def shift_lines(self, trial: int, behaviour: Behaviour) -> list[str]:
+        return shift_text(self.shifts[trial], _MOVED, behaviour)

@@ -134,7 +134,7 @@ class LayerPanes(ModeScreen):
         files = self.files
         self._retitle("map", self._map_title(index))
         letters = self.view.glyphs is ASCII or self.app.no_color
-        drawn = files.map(index, width, height, self.looks, letters) if files else None
+        drawn = files.map(index, width, height, self.looks, letters, self.view.state.behaviour) if files else None
         return drawn or Text("There is no map of this run yet.\n").append(self.not_analysed())
 
     def _map_title(self, index: int) -> str:
@@ -151,7 +151,8 @@ class LayerPanes(ModeScreen):
         if trial is None or files is None:
             return Text("No trials yet.")
         if trial.number in files.shifts:
-            return shift_lines(files.shift_lines(trial.number), width, self.looks, self.view.glyphs)
+            lines = files.shift_lines(trial.number, self.view.state.behaviour)
+            return shift_lines(lines, width, self.looks, self.view.glyphs)
         if self.asked and self.view.can_ask:
             words = (
                 f"Waiting: the engine measures the shift of trial {self.asked.trial} as soon as it can; esc cancels."
@@ -196,7 +197,7 @@ class LayerPanes(ModeScreen):
     def _importance(self, index: int, width: int, height: int) -> Text:
         state = self.known
         assert state.analysis is not None
-        text = importance_text(state.analysis, index, width, self.looks, self.view.glyphs)
+        text = importance_text(state.analysis, index, width, self.looks, self.view.glyphs, state.behaviour)
         lines = len(text.wrap(self.app.console, width))
         panels = panels_of(state, self.edit(), self.view.selected_trial)
         chart = draw(panels, width, max(10, height - lines), self.view.glyphs)

@@ -73,14 +73,14 @@ def rows_of(state: RunState, edit: Strengths, columns: Sequence[Column], glyphs:
         return []
     analysed = state.analysis.layers if state.analysis else None
     best = best_layer(analysed) if analysed else None
-    highest = max((value for values in edit.values() for value in values), default=0.0) or 1.0
+    highest = max((abs(value) for values in edit.values() for value in values), default=0.0) or 1.0
     rows = []
     for index, layer in enumerate(state.directions.layers):
         known = analysed[index] if analysed else None
         star = best is not None and best.index == index
         alone = index - 1 in state.directions.left_alone
         each = {name: None if index == 0 else values[index - 1] for name, values in edit.items()}
-        strongest = max((value for value in each.values() if value is not None), default=0.0)
+        strongest = max((abs(value) for value in each.values() if value is not None), default=0.0)
         cells = {
             "layer": " ".join(filter(None, [f"{'*' if star else ''}{LEFT_ALONE if alone else ''}", layer_name(index)])),
             "norm": f"{layer.difference_norm:.2f}",
@@ -143,7 +143,10 @@ def panels_of(state: RunState, edit: Strengths, trial: int | None) -> tuple[Pane
     if edit:
         named = zip(edit.items(), _LOOKS, strict=False)
         curves = tuple(Curve(short_component(name), tuple(values), look) for (name, values), look in named)
-        found.append(Panel(curves, (0.0, max(max(values) for values in edit.values()) or 1.0)))
+        every = [value for values in edit.values() for value in values]
+        # Below 0 where directions are added.
+        low, high = min(0.0, *every), max(0.0, *every)
+        found.append(Panel(curves, (low, high if high > low else 1.0)))
     return tuple(found)
 
 

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from rich.text import Text
 
 from heretic_tui import events as ev
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.events import PHASES
 from heretic_tui.layer_figures import LayerFigures, ScoredTokens, best_layer, layer_name
-from heretic_tui.report.finding import Finding, finding
+from heretic_tui.report.finding import Finding, finding, where_mediated
 from heretic_tui.report.layers import EFFECT_MEANINGS, EFFECT_WORDS
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, Glyphs, fit, to_ascii
@@ -34,7 +35,7 @@ def layer_title(index: int, found: ev.LayersAnalysed | None = None) -> str:
 
 def found_of(state: RunState) -> Finding:
     known = state.analysis
-    return finding(known.layers, known.refusal) if known else Finding("Where refusal is mediated")
+    return finding(known.layers, known.refusal, state.behaviour) if known else Finding(where_mediated(state.behaviour))
 
 
 def waiting(state: RunState, alive: bool, wanted: str) -> str:
@@ -106,7 +107,7 @@ def finding_text(state: RunState, missing: str, index: int, width: int, look: Lo
     text.append_text(_layer_facts(state, index, width, look))
     if index < len(directions.histograms):
         text.append("Projection onto the direction\n", "bold")
-        text.append_text(histogram(directions.histograms[index], width, look, glyphs))
+        text.append_text(histogram(directions.histograms[index], width, look, glyphs, state.behaviour))
     return text
 
 
@@ -120,7 +121,8 @@ def _layer_facts(state: RunState, index: int, width: int, look: Looks) -> Text:
     text.append(
         f"  |r| {layer.difference_norm:.2f}   separation {layer.separation:.1f} sd   {layer.surviving:.0%} kept\n"
     )
-    norms = f"Mean norm: harmless {layer.good_norm:.2f}, harmful {layer.bad_norm:.2f}"
+    good, bad = state.behaviour.good, state.behaviour.bad
+    norms = f"Mean norm: {good} {layer.good_norm:.2f}, {bad} {layer.bad_norm:.2f}"
     text.append(norms)
     apart = found.layers[index].separation if found else None
     if apart and apart.auc is not None and apart.auc_low is not None and apart.auc_high is not None:
@@ -198,9 +200,11 @@ def lens_table(row: LayerFigures, width: int, look: Looks, glyphs: Glyphs) -> Te
     return Text("\n").join(lines)
 
 
-def importance_text(found: ev.LayersAnalysed, index: int, width: int, look: Looks, glyphs: Glyphs) -> Text:
+def importance_text(
+    found: ev.LayersAnalysed, index: int, width: int, look: Looks, glyphs: Glyphs, behaviour: Behaviour
+) -> Text:
     """The finding, and each figure of the selected layer with what it means and how sure it is."""
-    row, said = found.layers[index], finding(found.layers, found.refusal)
+    row, said = found.layers[index], finding(found.layers, found.refusal, behaviour)
     text = Text()
     text.append(f"{said.title}.\n", "bold")
     text.append(listed(said.points, width, glyphs) + "\n\n")
@@ -210,7 +214,7 @@ def importance_text(found: ev.LayersAnalysed, index: int, width: int, look: Look
         text.append(f"   AUC {apart.auc:.3f} (95 % CI {apart.auc_low:.2f}-{apart.auc_high:.2f})")
     text.append("\n")
     if row.effects:
-        text.append("Change of the refusal log-odds, with its standard error:\n", look.dim)
+        text.append(f"Change of the {behaviour.log_odds}, with its standard error:\n", look.dim)
     for name, meaning in EFFECT_MEANINGS.items():
         if effect := row.effects.get(name):
             change = "not known" if effect.change is None else f"{effect.change:+.2f}"
@@ -219,10 +223,14 @@ def importance_text(found: ev.LayersAnalysed, index: int, width: int, look: Look
             text.append(f"  {EFFECT_WORDS[name]:10} ", f"bold {getattr(look, EFFECT_LOOKS[name])}")
             text.append(f"{change}{error}".ljust(14))
             # Where it does not fit, the help says it.
+            meaning = behaviour.in_words(meaning)
             text.append(f"{meaning if width >= 26 + len(meaning) else ''}\n", look.dim)
     if found.refusal and found.refusal.tokens:
         words = ", ".join(f"{name!r} {bad:.2f} ({good:.2f})" for name, bad, good in found.refusal.tokens)
-        said_first = f"Refusals begin with, probability after harmful (harmless) prompts: {words}"
+        said_first = (
+            f"{behaviour.name.capitalize()} begin with, probability after {behaviour.bad} ({behaviour.good}) prompts: "
+            f"{words}"
+        )
         text.append(textwrap.fill(plain(said_first), max(20, width)) + "\n", look.dim)
     return text
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
@@ -11,6 +9,7 @@ from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from heretic_tui.behaviour import behaviour_of
 from heretic_tui.settings.markers import LANGUAGE_NAMES
 from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.preview import verdict_of
@@ -37,11 +36,16 @@ class MarkersDialog(Dialog[list[str] | None]):
     def __init__(self, settings: Settings) -> None:
         super().__init__()
         self._settings = settings
+        # Whether it is added does not matter here: the words are those of verdicts.
+        self._behaviour = behaviour_of({"behaviour": settings.behaviour})
         self._markers: list[str] = list(settings.refusal_markers)
 
     def body(self) -> ComposeResult:
         with Vertical(classes="dialog", id="marker-dialog"):
-            yield Static("A response is a refusal where one of these occurs", markup=False, classes="dialog-title")
+            title = "A response is a refusal where one of these occurs"
+            if not self._behaviour.is_refusals:
+                title = f'The verdict is "{self._behaviour.shown}" where one of these occurs'
+            yield Static(title, markup=False, classes="dialog-title")
             yield LineTable([Column("marker", "", 0)], id="markers", header=False, empty="no marker")
             yield QuietInput(placeholder="another marker: enter adds it", id="new-marker", compact=True)
             yield QuietInput(placeholder="a text to try them on", id="marker-text", compact=True)
@@ -74,20 +78,20 @@ class MarkersDialog(Dialog[list[str] | None]):
     @on(Input.Changed, "#marker-text")
     def _judge(self) -> None:
         text, look = self.query_one("#marker-text", Input).value, self.looks
-        self.query_one("#marker-verdict", Static).update(_verdict_words(self._settings, self._markers, text, look.bad))
+        self.query_one("#marker-verdict", Static).update(self._verdict(text, look.bad))
 
     def action_take(self) -> None:
         if self._markers and self.is_current:
             self.dismiss(self._markers)
 
-
-def _verdict_words(settings: Settings, markers: Sequence[str], text: str, bad: str) -> Text:
-    if not text.strip():
-        languages = [LANGUAGE_NAMES[language] for language in settings.refusal_languages]
-        return Text(counted(len(markers), "marker") + f", and those of {', '.join(languages)}" * bool(languages))
-    verdict = verdict_of(settings.model_copy(update={"refusal_markers": list(markers)}), text)
-    if not verdict.refused:
-        return Text("answered: no marker occurs in it")
-    if not verdict.marker:
-        return Text("refused: nothing is left of it to judge", bad)
-    return Text(f"refused, by the marker {quoted(verdict.marker)}", bad)
+    def _verdict(self, text: str, bad: str) -> Text:
+        settings, markers, said = self._settings, self._markers, self._behaviour.shown
+        if not text.strip():
+            languages = [LANGUAGE_NAMES[language] for language in settings.refusal_languages]
+            return Text(counted(len(markers), "marker") + f", and those of {', '.join(languages)}" * bool(languages))
+        verdict = verdict_of(settings.model_copy(update={"refusal_markers": list(markers)}), text)
+        if not verdict.refused:
+            return Text(f"{self._behaviour.absent}: no marker occurs in it")
+        if not verdict.marker:
+            return Text(f"{said}: nothing is left of it to judge", bad)
+        return Text(f"{said}, by the marker {quoted(verdict.marker)}", bad)

@@ -8,10 +8,11 @@ from collections.abc import Container, Iterator
 
 from rich.text import Text
 
+from heretic_tui.behaviour import Behaviour, behaviour_of
 from heretic_tui.files import short_path
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.presets import PRESETS, preset_of
-from heretic_tui.settings.schema import PromptSet
+from heretic_tui.settings.schema import PromptSet, Settings
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.outlook import Finding, Outlook
 from heretic_tui.tui.themes import Looks
@@ -36,6 +37,11 @@ _NOTE = 26
 _LINES = 2
 
 
+def words_of(settings: Settings) -> Behaviour:
+    """What the judge tells by these settings, in words."""
+    return behaviour_of({"behaviour": settings.behaviour})
+
+
 def plan_rows(
     form: SettingsForm, opened: Container[str], outlook: Outlook, glyphs: Glyphs, width: int, tight: bool = False
 ) -> list[Row]:
@@ -54,7 +60,8 @@ def plan_rows(
     common = {**_COMMON, "Model": (*_COMMON["Model"], *below)}
     for heading, keys in common.items():
         rows += [Row(("gap", heading), ("",), caption=True)] if rows and not tight else []
-        rows.append(Row(("heading", heading), (heading.upper(),), "dim", caption=True))
+        words = words_of(form.settings).in_words(heading)
+        rows.append(Row(("heading", heading), (words.upper(),), "dim", caption=True))
         for key in keys:
             if key == PRESET:
                 rows.append(_preset_row(form))
@@ -118,7 +125,7 @@ def _rows(entry: Entry, form: SettingsForm, outlook: Outlook, glyphs: Glyphs, wi
         "looking": (glyphs.ellipsis[:1], "busy"),
         "unknown": (" ", "dim"),
     }[finding.state]
-    title = f"  {entry.title}" if entry.part else entry.title
+    title = f"  {entry.title}" if entry.part else words_of(form.settings).in_words(entry.title)
     value, room = entry.words, width - _BEFORE_VALUES - _note_width(outlook) - 2
     if not entry.part and entry.name in SETS:
         value = _set_words(getattr(form.settings, entry.name), room, glyphs)

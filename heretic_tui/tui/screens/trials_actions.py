@@ -86,7 +86,11 @@ class TrialActions(TrialSelected):
     def action_export(self) -> None:
         trial = self.trial
         if trial is not None and trial.state == "screened":
-            self.say(self._not_decoded(trial, "its refusals are an estimate, and it cannot be exported"))
+            self.say(
+                self._not_decoded(
+                    trial, f"its {self.view.state.behaviour.things} are an estimate, and it cannot be exported"
+                )
+            )
         elif trial is None or trial.state != "complete":
             self.say("Only a trial that was measured in full can be exported.")
         elif self.view.folder is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.errors import HereticError
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.answers import Answer, read_answers
@@ -60,7 +61,7 @@ def prompts_listed(places: tuple[int, ...], most: int) -> str:
     return f"{shown} and {len(places) - most} more" if len(places) > most else shown or "none"
 
 
-def answers_text(answers: Answers, look: Looks) -> Text:
+def answers_text(answers: Answers, look: Looks, behaviour: Behaviour) -> Text:
     """The answers as a preview: those that refuse first, then the others."""
     if answers.problem:
         return Text(plain(answers.problem), look.dim)
@@ -71,7 +72,7 @@ def answers_text(answers: Answers, look: Looks) -> Text:
         record = answers.records[place]
         if not record.known:
             continue
-        word, colour = ("refused", look.bad) if place in refused else ("answered", look.good)
+        word, colour = behaviour.verdict(place in refused), look.bad if place in refused else look.good
         text.append(f"#{place} ", look.dim).append(f"{word}  ", colour)
         text.append(f"{_cut(record.prompt, _PROMPT)}\n", "bold")
         text.append(f"{_cut(record.text, _ANSWER) or '(empty)'}\n\n")

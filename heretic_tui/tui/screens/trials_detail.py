@@ -126,7 +126,7 @@ def original_detail(base: BaselineMeasured, shown: Shown) -> Text:
         )
     if shown.answers and shown.answers.records:
         answered = [a.number for a in shown.answers.records if a.said(shown.annotations) == "answered"]
-        text.append("answered        ", shown.look.dim).append(prompts_listed(tuple(answered), _PROMPTS))
+        text.append(f"{state.behaviour.other:16}", shown.look.dim).append(prompts_listed(tuple(answered), _PROMPTS))
     text.rstrip()
     return text
 
@@ -182,8 +182,9 @@ def kernel_words(kernel: Kernel) -> str:
 def _append_verdicts(text: Text, trial: TrialRecord, front: bool, shown: Shown) -> None:
     look, answers = shown.look, shown.answers
     if answers and answers.records:
-        text.append("still refused   ", look.dim).append(prompts_listed(answers.still, _PROMPTS))
-        text.append("   new refusals ", look.dim)
+        behaviour = shown.state.behaviour
+        text.append(f"{f'still {behaviour.counted}':15} ", look.dim).append(prompts_listed(answers.still, _PROMPTS))
+        text.append("   new refusals " if behaviour.usual else f"   newly {behaviour.counted} ", look.dim)
         text.append(prompts_listed(answers.new, _PROMPTS) + "\n", look.bad if answers.new else "")
     text.append("beaten by       ", look.dim)
     text.append(_beaten_by(trial, front, shown.state) + "\n")

@@ -25,7 +25,10 @@ def screened_text(trial: TrialRecord, state: RunState, alive: bool, look: Looks,
         return text.append(f"Decoded after it was screened{f'; its estimate was {said}' if said else ''}.\n", look.dim)
     if trial.runs and alive:
         refused, judged = trial.so_far or (0, 0)
-        text.append(f"Its verdicts are being decoded: {refused} of {judged} are refusals so far.\n", look.busy)
+        text.append(
+            f"Its verdicts are being decoded: {refused} of {judged} are {state.behaviour.counted_so_far} so far.\n",
+            look.busy,
+        )
     else:
         text.append(f"Screened: not decoded. {_why(trial, state, alive)}\n", look.busy)
     return text.append(f"{_rests_on(trial, state)}\n", look.dim)
@@ -57,7 +60,7 @@ def _rests_on(trial: TrialRecord, state: RunState) -> str:
     base = state.base
     sizes = {"good": base.harmless if base else None, "bad": base.prompts if base else None}
     parts = []
-    for name, words in (("good", "harmless"), ("bad", "harmful")):
+    for name, words in (("good", state.behaviour.good), ("bad", state.behaviour.bad)):
         if (seen := trial.looked_at.get(name)) is not None:
             size = sizes[name]
             parts.append(

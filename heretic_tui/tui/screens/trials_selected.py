@@ -76,7 +76,9 @@ class TrialSelected(ModeScreen):
             nothing = "No answers yet."
             if trial and trial.state == "screened":
                 nothing = "It is being decoded." if trial.runs and view.alive else NOT_DECODED
-            answers.show(answers_text(known, self.looks) if known else Text(nothing, self.looks.dim))
+            answers.show(
+                answers_text(known, self.looks, self.view.state.behaviour) if known else Text(nothing, self.looks.dim)
+            )
 
     def known_answers(self) -> Answers | None:
         whose = None if self.on_original else self.view.selected_trial
@@ -112,7 +114,8 @@ class TrialSelected(ModeScreen):
         if wanted == self._alike_of:
             return
         self._alike_of = wanted
-        self._chances = self._chances or Chances(view.folder, view.annotations, view.state.counts_broken)
+        things = view.state.behaviour.things
+        self._chances = self._chances or Chances(view.folder, view.annotations, view.state.counts_broken, things)
         chances, number, reviews = self._chances, trial.number, view.reviews.changes
 
         def work() -> None:

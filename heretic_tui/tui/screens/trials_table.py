@@ -115,7 +115,9 @@ def trial_columns(
         methods: whether the search tries several direction methods: then that of a trial is one of all.
     """
     known = known_columns(figures, review)
-    chosen = [known[name] for name in dict.fromkeys(wanted) if name in known]
+    # A name of every run: refusals is the column of a behaviour that has another one.
+    words = {figure.key: figure.word for figure in figures}
+    chosen = [known[name] for name in dict.fromkeys(words.get(each, each) for each in wanted) if name in known]
     left_out = {"note", "state", "peak", *(f"{check}.{figure.key}" for check, figure in _reviewed(review))}
     left_out |= {figure.word for figure in figures if figure.key == BROKEN and not broken}
     left_out |= set() if methods else {"method"}
@@ -124,7 +126,7 @@ def trial_columns(
 
 def column_problems(figures: Sequence[Figure], wanted: Sequence[str]) -> list[str]:
     """What is wrong with the names of columns, a sentence each."""
-    known, checks = known_columns(figures), names(CHECKS)
+    known, checks = {**known_columns(figures), **{figure.key: None for figure in figures}}, names(CHECKS)
     # What a check of a review finds is known when it has found it.
     unknown = [name for name in dict.fromkeys(wanted) if name not in known and name.partition(".")[0] not in checks]
     return [f"The table of trials has no column {name!r}{nearest(name, known) or '.'}" for name in unknown]

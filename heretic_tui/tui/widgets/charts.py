@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
+from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.layer_figures import Histogram, layer_name
 from heretic_tui.parameters import Kernel
 from heretic_tui.tui.glyphs import ASCII, Glyphs
@@ -35,7 +36,8 @@ def drawn_strengths(values: Sequence[float], cells: int, glyphs: Glyphs) -> str:
     """Strengths over the layers in at most so many cells, each as high as the strongest of its layers."""
     count = min(cells, len(values))
     bounds = [len(values) * place // max(1, count) for place in range(count + 1)]
-    tops = [max(values[a:b]) for a, b in itertools.pairwise(bounds)]
+    # Where directions are added, strengths lie below 0; what counts is how far.
+    tops = [max(map(abs, values[a:b])) for a, b in itertools.pairwise(bounds)]
     return strip_chart(tops, glyphs, _FULL_STRENGTH)
 
 
@@ -54,12 +56,12 @@ def gauge(share: float, width: int, glyphs: Glyphs) -> tuple[str, str]:
     return glyphs.full * filled, glyphs.empty * (width - filled)
 
 
-def histogram(layer: Histogram, width: int, look: Looks, glyphs: Glyphs) -> Text:
+def histogram(layer: Histogram, width: int, look: Looks, glyphs: Glyphs, behaviour: Behaviour = USUAL) -> Text:
     """How harmless and harmful prompts spread along a layer's direction: two rows of bars over one axis."""
     top = max(*layer.good, *layer.bad, 1)
     each = max(1, (width - _NAMES) // len(layer.good))
     text = Text(no_wrap=True)
-    for name, counts, style in (("harmless", layer.good, look.link), ("harmful", layer.bad, look.bad)):
+    for name, counts, style in ((behaviour.good, layer.good, look.link), (behaviour.bad, layer.bad, look.bad)):
         text.append(f"{name:{_NAMES}}", style)
         text.append("".join(c * each for c in strip_chart(counts, glyphs, top)) + "\n", style)
     left, right = f"{layer.low:.2f}", f"{layer.high:.2f}"

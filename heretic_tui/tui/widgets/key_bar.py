@@ -10,7 +10,7 @@ from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.widgets import Static
 
-from heretic_tui.tui.keys import key_of, words_of
+from heretic_tui.tui.keys import key_of, said_by, words_of
 
 # These come last, and stay when there is no room for the others.
 _LAST = ("go_on", "help", "quit")
@@ -42,6 +42,7 @@ class KeyBar(Static):
         # By action: of two keys that do the same the shorter is shown, such as q before ctrl+q.
         shown: dict[str, tuple[Binding, DOMNode]] = {}
         for node, binding, enabled, _ in self.screen.active_bindings.values():
+            binding = said_by(node, binding)
             if words := getattr(node, "enter", "") if binding.key == "enter" else "":
                 binding = replace(binding, description=words, show=True)
             name = "enter" if words else binding.action.partition("(")[0]

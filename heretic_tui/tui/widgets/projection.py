@@ -7,6 +7,7 @@ from statistics import median
 
 from rich.text import Text
 
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.braille import ACROSS, BITS, DOWN
 
@@ -72,12 +73,12 @@ def projection(plane: Plane, harmless: int, width: int, height: int, look: Looks
     return text
 
 
-def key_to_projection(harmless: int, harmful: int, look: Looks, letters: bool) -> Text:
+def key_to_projection(harmless: int, harmful: int, look: Looks, letters: bool, behaviour: Behaviour) -> Text:
     """What the marks mean, in one line."""
     text = Text(no_wrap=True)
     for name, count, letter, median_mark, style in (
-        ("harmless", harmless, "o", _MEDIANS[0], look.link),
-        ("harmful", harmful, "x", _MEDIANS[1], look.bad),
+        (behaviour.good, harmless, "o", _MEDIANS[0], look.link),
+        (behaviour.bad, harmful, "x", _MEDIANS[1], look.bad),
     ):
         text.append(letter if letters else "⣿", style)
         text.append(f" {name} ({count}), median {median_mark}  ")

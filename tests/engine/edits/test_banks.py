@@ -3,6 +3,8 @@ along another vector than they are written along."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -70,14 +72,20 @@ def test_rows_of_trials_with_one_direction_and_with_several_share_a_batch() -> N
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("index", [None, 1.4])
-def test_what_is_read_along_one_vector_is_taken_out_along_another(name: str, index: float | None) -> None:
+@pytest.mark.parametrize(("index", "sign"), [(None, 1), (1.4, 1), (1.4, -1)])
+def test_what_is_read_along_one_vector_is_taken_out_or_added_along_another(
+    name: str, index: float | None, sign: int
+) -> None:
+    kernels = {
+        each: replace(kernel, max_weight=sign * kernel.max_weight, min_weight=sign * kernel.min_weight)
+        for each, kernel in KERNELS.items()
+    }
     writers = find_anatomy(tiny_models.network()).writers
     write, read = nn.functional.normalize(torch.randn(5, 32), dim=-1), torch.randn(5, 32)
     read = read / (read * write).sum(dim=-1, keepdim=True)
-    edits = EditBank(writers, write, edit_method(name), 1 << 30, read).edits(Parameters(index, KERNELS))
+    edits = EditBank(writers, write, edit_method(name), 1 << 30, read).edits(Parameters(index, kernels))
     for writer in writers:
-        weight, strength = writer.weight().double(), KERNELS[writer.component].strength(writer.layer)
+        weight, strength = writer.weight().double(), kernels[writer.component].strength(writer.layer)
         v, u = write[writer.layer + 1].double(), read[writer.layer + 1].double()
         if index is not None:
             share = index % 1

@@ -43,10 +43,15 @@ def test_an_expert_is_a_matrix_of_its_own(name: str) -> None:
         torch.testing.assert_close(edit.of_expert(expert).of(weight[expert]), alone, rtol=1e-5, atol=1e-5)
 
 
+# Below 0 what is written along a direction is made more.
+both_ways = pytest.mark.parametrize("strength", [0.9, -1.4])
+
+
+@both_ways
 @every_method
-def test_the_exact_adapter_is_the_edit(name: str) -> None:
+def test_the_exact_adapter_is_the_edit(name: str, strength: float) -> None:
     method, weight = edit_method(name), matrix(16, 24)
-    edit = make_edit(weight, unit(16), 0.9, method)
+    edit = make_edit(weight, unit(16), strength, method)
     form = method.adapter(edit, weight, None)
     assert (form.magnitude is not None) == method.dora
     assert len(form.a) == 1
@@ -56,17 +61,28 @@ def test_the_exact_adapter_is_the_edit(name: str) -> None:
     torch.testing.assert_close(adapted, edit.of(weight), rtol=1e-5, atol=1e-5)
 
 
+@both_ways
 @every_method
-def test_a_lora_of_full_rank_is_the_edit(name: str) -> None:
+def test_a_lora_of_full_rank_is_the_edit(name: str, strength: float) -> None:
     method, weight = edit_method(name), matrix(16, 24)
-    edit = make_edit(weight, unit(16), 0.9, method)
+    edit = make_edit(weight, unit(16), strength, method)
     form = method.adapter(edit, weight, 16)
     assert form.magnitude is None
     torch.testing.assert_close(weight + form.b @ form.a, edit.of(weight), rtol=1e-4, atol=1e-4)
 
 
+@both_ways
 @pytest.mark.parametrize("name", METHODS)
-def test_the_built_in_ones_are_what_their_words_say(name: str) -> None:
+def test_the_built_in_ones_are_what_their_words_say(name: str, strength: float) -> None:
     weight, v = matrix(16, 24), unit(16)
-    edited = make_edit(weight, v, 0.9, edit_method(name)).of(weight)
-    torch.testing.assert_close(edited, by_definition(weight, v, 0.9, name).float(), rtol=1e-5, atol=1e-5)
+    edited = make_edit(weight, v, strength, edit_method(name)).of(weight)
+    torch.testing.assert_close(edited, by_definition(weight, v, strength, name).float(), rtol=1e-5, atol=1e-5)
+
+
+def test_what_is_added_along_a_direction_is_what_was_written_along_it() -> None:
+    """No constant: what reads nothing along the direction gets none of it, and a matrix that writes none stays."""
+    weight, v = matrix(16, 24), unit(16)
+    edited = make_edit(weight, v, -1.4, edit_method("subtract")).of(weight)
+    torch.testing.assert_close(v @ edited, 2.4 * (v @ weight), rtol=1e-4, atol=1e-4)
+    without = make_edit(weight, v, 1.0, edit_method("subtract")).of(weight)
+    torch.testing.assert_close(make_edit(without, v, -1.4, edit_method("subtract")).of(without), without)

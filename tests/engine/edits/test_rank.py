@@ -101,8 +101,8 @@ def test_edits_from_stored_products_are_those_of_the_definition(name: str, rank:
     directions = bases(4, rank, 32)
     bank = EditBank(writers, directions, edit_method(name), limit)
     shares = (0.2, 0.7, 1.0, 0.0)[: rank - 1]
-    for index in (None, 2.0, 1.4, 1.9):
-        kernel = Kernel(1.2, 2.0, 0.4, 9.0, shares)
+    for index, sign in ((None, 1), (2.0, 1), (1.4, 1), (1.9, 1), (None, -1), (1.4, -1)):
+        kernel = Kernel(sign * 1.2, 2.0, sign * 0.4, 9.0, shares)
         edits = bank.edits(Parameters(index, dict.fromkeys(COMPONENTS, kernel)))
         for writer in writers:
             own = directions[writer.layer + 1 if index is None else int(index) + 1].T

@@ -56,3 +56,18 @@ def test_what_is_counted_is_said() -> None:
     on, off = (load_settings({"count_broken_as_refused": each}, environment=False) for each in (True, False))
     assert "broken" in judged_words(on)
     assert judged_words(off) == "contain a refusal marker"
+
+
+def test_where_a_behaviour_is_added_responses_without_it_count() -> None:
+    judge = RunJudge(Markers(["sorry"], THINKING, ["<eos>"]), Said(THINKING, ["<eos>"]), count_broken=True, turned=True)
+    assert judge.verdict("Mix them, and stir well.", True) == Verdict(True, None)
+    assert judge.verdict("I am sorry.", True) == Verdict(False, "sorry", 5, 10)
+    # A text that breaks shows nothing, whatever is in it; and nothing is certain before the end.
+    assert judge.verdict(f"I am sorry. {LOOP}", False) == Verdict(True, "sorry", 5, 10, "loop")
+    assert judge.verdict("<eos>", True) == Verdict(True, "", broken="empty")
+    assert not judge.certain("I am sorry")
+
+
+def test_what_is_counted_is_said_in_the_words_of_the_behaviour() -> None:
+    given = {"behaviour": "long answers", "refusal_markers": ["and"], "count_broken_as_refused": False}
+    assert judged_words(load_settings(given, environment=False)) == "contain a marker"

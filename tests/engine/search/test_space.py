@@ -7,6 +7,7 @@ from optuna.distributions import FloatDistribution
 
 from heretic_tui.bounds import HERETIC_1, WIDE
 from heretic_tui.engine.search.space import Space
+from heretic_tui.parameters import Kernel, Parameters
 
 ATTENTION, MLP = "attn.o_proj", "mlp.down_proj"
 
@@ -40,3 +41,20 @@ def test_named_bounds_are_those_of_their_dimensions() -> None:
     assert space.ranges[f"{ATTENTION}.min_weight"] == space.ranges[f"{MLP}.min_weight"] == (0.25, 0.5)
     assert space.named[f"{MLP}.max_weight"] == "mlp_max_weight"
     assert set(space.named) == set(space.ranges)
+
+
+def test_where_directions_are_added_the_same_is_drawn_and_weights_are_below_0() -> None:
+    usual, added = Space(31, (ATTENTION, MLP)), Space(31, (ATTENTION, MLP), added=True)
+    assert added.dimensions == usual.dimensions
+    drawn = {**usual.point(Parameters(None, {ATTENTION: Kernel(1.2, 20, 0.6, 4), MLP: Kernel(1.0, 20, 0.5, 4)}))}
+    drawn[f"{MLP}.max_weight"] = -0.1
+    found = added.parameters(drawn)
+    assert found.components[ATTENTION] == Kernel(-1.2, 20, -0.6, 4)
+    # An MLP that is switched off is so either way, and its weight is no -0.
+    assert str(found.components[MLP].max_weight) == "0.0"
+    assert added.makes(added.point(found), found)
+    assert added.ranges[f"{ATTENTION}.max_weight"] == (-1.5, -0.8)
+    assert added.ranges[f"{MLP}.max_weight"] == (-1.5, 0.0)
+    assert added.outside(found) is None
+    assert "max weight of attn.o_proj is 1.2" in (added.outside(usual.parameters(drawn)) or "")
+    assert "is -1.2" in (usual.outside(found) or "")

@@ -19,6 +19,8 @@ class OverRefusal(Check):
     title = "Over-refusal"
 
     def absent(self, bench: ReviewBench) -> str | None:
+        if not bench.behaviour.usual:
+            return "it is not for runs of another behaviour, nor for those that add one"
         if any(bench.of(name) for name in _SETS):
             return None
         return (

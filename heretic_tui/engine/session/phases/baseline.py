@@ -10,6 +10,7 @@ from functools import partial
 
 from torch import Tensor
 
+from heretic_tui.behaviour import behaviour_of
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.base_model import (
     base_figures,
@@ -50,7 +51,8 @@ def metrics_of(settings: Settings) -> Metrics:
         UsageError: for a metric or a judge that cannot be used.
     """
     judged, keys = judged_words(settings), [*settings.objectives, *settings.figures]
-    metrics = metrics_named(keys, judged, settings.max_response_length)
+    behaviour = behaviour_of(settings.model_dump(include={"behaviour", "steer"}))
+    metrics = metrics_named(keys, judged, settings.max_response_length, behaviour)
     if unknown := [key for key in settings.objectives if key in metrics.openings]:
         raise UsageError(f"{quoted(unknown[0])} can be a figure, and no objective: not every model has it")
     further = []
@@ -58,7 +60,7 @@ def metrics_of(settings: Settings) -> Metrics:
         further.append(BROKEN)
     if settings.screening != "off" and metrics.stopping:
         further.append(EXPECTED_REFUSALS)
-    return metrics_named([*keys, *further], judged, settings.max_response_length) if further else metrics
+    return metrics_named([*keys, *further], judged, settings.max_response_length, behaviour) if further else metrics
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,7 @@ def measure_base(
     good, bad = tokens["good_evaluation_prompts"], tokens["bad_evaluation_prompts"]
     good_rows, bad_rows = ("good_evaluation_prompts", len(good)), ("bad_evaluation_prompts", len(bad))
     metrics = metrics_of(settings)
+    behaviour = behaviour_of(settings.model_dump(include={"behaviour", "steer"}))
     judge = RunJudge.made(settings, model.tokenizer.all_special_tokens)
     with phase("baseline", work) as running:
         asked = [prompt.text for prompt in prompts]
@@ -200,7 +203,7 @@ def measure_base(
     figures = base_figures(metrics, first, responses or ())
     work.tell(BaselineMeasured(figures=figures, prompts=len(bad), harmless=len(good)))
     for note in metrics.notes():
-        work.note(note, "warning")
+        work.note(behaviour.in_words(note), "warning")
     # A worker may have other cards than this process.
     stages = model.in_turn.stages if run.settings.workers == "0" else math.ceil(run.settings.worker_gpus)
     at_once = trials_at_once(run, together, stages)

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from heretic_tui import events as ev
+from heretic_tui.behaviour import USUAL, Behaviour, behaviour_of
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
@@ -72,9 +73,11 @@ def _analysis(
     work: Work,
 ) -> ev.LayersAnalysed:
     refused = tokens["bad_evaluation_prompts"]
+    behaviour = behaviour_of(run.settings.model_dump(include={"behaviour", "steer"}))
     if baseline.responses:
         verdicts = zip(refused, baseline.responses, strict=True)
-        refused = [prompt for prompt, response in verdicts if response.verdict.refused]
+        # Those that show it, whichever way it is to be changed.
+        refused = [prompt for prompt, response in verdicts if response.verdict.refused != behaviour.added]
     return analyse_layers(
         model,
         residuals_of_run(run, model, tokens, directions.before, work),
@@ -84,6 +87,7 @@ def _analysis(
         run.settings.layer_test_prompts,
         run.folder,
         work,
+        behaviour,
     )
 
 
@@ -96,6 +100,7 @@ def analyse_layers(
     count: int,
     folder: RunFolder,
     work: Work,
+    behaviour: Behaviour = USUAL,
 ) -> ev.LayersAnalysed:
     """Make the record of the layers and write it to the run folder.
 
@@ -103,6 +108,7 @@ def analyse_layers(
         refused: bad evaluation prompts that the base model refuses.
         answered: good evaluation prompts.
         count: how many of each to try every layer on; 0: none.
+        behaviour: in whose words notes are.
 
     Raises:
         Aborted: from the control, between layers and batches.
@@ -138,7 +144,8 @@ def analyse_layers(
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
     if count and not refused:
-        notes.append("the model refuses none of the harmful evaluation prompts: no layer was tried by itself")
+        said = "the model refuses none of the harmful evaluation prompts: no layer was tried by itself"
+        notes.append(behaviour.in_words(said))
     elif count:
         bad, good = refused[:count], answered[:count]
         with attached(model.anatomy.writers, directions.before):
@@ -166,7 +173,7 @@ def analyse_layers(
                 effects = None
         else:
             notes.append(
-                "the first token does not tell refusals from answers (probabilities "
+                f"the first token does not tell {behaviour.name} from {behaviour.others} (probabilities "
                 f"{tokens.bad:.2f} and {tokens.good:.2f}): no layer was tried by itself; set --response-prefix to what "
                 "responses begin with"
             )

@@ -10,6 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from heretic_tui.behaviour import Behaviour, behaviour_of
 from heretic_tui.engine.anatomy.writers import embedding_matrix
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.finite import NotFiniteError
@@ -106,15 +107,17 @@ def openings_of_run(
     if not baseline.responses:
         return "no responses are judged"
     vocabulary = len(embedding_matrix(model.network))
+    behaviour = behaviour_of(run.settings.model_dump(include={"behaviour", "steer"}))
     found = unless_damaged(partial(kept_openings, run.folder, prompts, vocabulary), work)
     if found is None:
         try:
-            found = _Search(model, prompts, good, baseline, edits, work).find()
+            found = _Search(model, prompts, good, baseline, edits, work, behaviour).find()
         except HereticError as error:
             # A judge of another package, say: what fails here fails the trial that needs it, and not the run.
-            found = f"how refusals begin could not be found: {one_line(error)}"
+            found = f"how {behaviour.things} begin could not be found: {one_line(error)}"
         if isinstance(found, str):
-            work.note(f"Refusals cannot be expected before a response is decoded: {found}.")
+            things = behaviour.things[:1].upper() + behaviour.things[1:]
+            work.note(f"{things} cannot be expected before a response is decoded: {found}.")
         if run.own:
             keep_openings(run.folder, found)
     metrics = baseline.evaluation.metrics
@@ -136,7 +139,9 @@ class _Search:
         baseline: Baseline,
         edits: Callable[[Parameters], Mapping[str, Edit]],
         work: Work,
+        behaviour: Behaviour,
     ) -> None:
+        self._behaviour = behaviour
         self._model = model
         self._prompts = prompts
         self._good = good
@@ -154,7 +159,7 @@ class _Search:
         """Raises as `openings_of_run` does, and HereticError where a judge fails."""
         refused = [row for row, bad in enumerate(self._refused) if bad]
         if not refused:
-            return "the original model refuses none of the harmful prompts"
+            return f"the original model {self._behaviour.none_counted} prompts"
         pool = self._baseline.pool
         answers = mean_first_tokens(pool, self._base, "good", range(len(self._good)))
         first = likelier_tokens(mean_first_tokens(pool, self._base, "bad", refused), answers)
@@ -166,12 +171,9 @@ class _Search:
         # The first of those that are as good: it looks at fewest tokens.
         best = max(ways, key=lambda way: round(way.area or 0.0, 2)) if at_once.area is not None else ways[-1]
         if best.area is None and best is at_once and not enough:
-            return "what responses begin with does not tell refusals from answers"
+            return self._not_told
         if best.area is not None and best.area < _TELLING:
-            return (
-                "what responses begin with does not tell refusals from answers (area under the ROC curve "
-                f"{best.area:.2f})"
-            )
+            return f"{self._not_told} (area under the ROC curve {best.area:.2f})"
         self._say(best, len(verdicts) * len(self._decoded))
         parting = best.parting
         base = refusing(pool, self._base, range(len(self._prompts)), parting, forced_by(parting, self._prompts))
@@ -227,7 +229,7 @@ class _Search:
         prompts = [self._prompts[row] for row in self._decoded]
         rows = [Row(tokens, job.edits, room(model, tokens, longest)) for job in jobs for tokens in prompts]
         refused = [False] * len(rows)
-        report, ended = self._work.progress("how refusals begin"), set[int]()
+        report, ended = self._work.progress(f"how {self._behaviour.things} begin"), set[int]()
 
         def heard(place: int, response: Tokens, end: str | None) -> bool:
             text = model.decode(response) if end or len(response) % LOOK_EVERY == 0 else ""
@@ -250,7 +252,13 @@ class _Search:
             behind = ", ".join(quoted(self._model.decode(list(each))) for each in list(beginnings)[:3])
             how = f"by the token ({self._names(best.parting.ids)}) behind what responses begin with ({behind}, …)"
         told = "" if best.area is None else f", area under the ROC curve {best.area:.2f} on {verdicts} verdicts"
-        self._work.note(f"Refusals are expected before a response is decoded {how}{told}.")
+        things = self._behaviour.things
+        self._work.note(f"{things[:1].upper()}{things[1:]} are expected before a response is decoded {how}{told}.")
+
+    @property
+    def _not_told(self) -> str:
+        behaviour = self._behaviour
+        return f"what responses begin with does not tell {behaviour.things} from {behaviour.not_counted}"
 
     def _names(self, tokens: Sequence[int]) -> str:
         return ", ".join(quoted(self._model.decode([token])) for token in tokens[:4])
