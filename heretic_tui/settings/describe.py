@@ -109,6 +109,8 @@ class Setting:
         """The word for its value in a usage: N, X, SET, or a word of its name."""
         if self.name in DEFAULT_SETS and self.part is None:
             return "SET"
+        if self.name == "on_top_of":
+            return "RUN:TRIAL"
         kinds = (self.field.annotation, *get_args(self.field.annotation))
         word = (self.part or self.name).rsplit("_", 1)[-1].upper()
         return "N" if int in kinds else "X" if float in kinds else word

@@ -31,6 +31,7 @@ from heretic_tui.settings.own_markers import markers_problem
 from heretic_tui.settings.packages import lacking_for_quantization
 from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
 from heretic_tui.settings.search_space import with_bounds
+from heretic_tui.settings.sources import validated
 
 
 @dataclass(frozen=True)
@@ -117,8 +118,11 @@ def check_inputs(settings: Settings, base: Base | None = None) -> Inputs:
 
 
 def _in_present_words(base: Base) -> Base:
-    """With settings by the names that this version has for them."""
-    rounds = (replace(each, settings=as_now(each.settings, each.run)) for each in base.rounds)
+    """With settings as this version has them, all of them."""
+    rounds = []
+    for each in base.rounds:
+        now = validated(as_now(each.settings, each.run), each.run)
+        rounds.append(replace(each, settings=now.model_dump(mode="json")))
     return replace(base, rounds=tuple(rounds))
 
 
