@@ -154,9 +154,11 @@ def run_with_lines(
         finally:
             notifier.close()
         if not json and outcome == "done" and (front := session.state.front()):
+            run, trial = session.folder.called, front[0].number
             out.write_lines(
-                f"next: heretic-tui export {session.folder.called} --trial {front[0].number} OUT",
-                "      (more trials: the same command with a higher --n-trials; another run: another --seed)",
+                f"next: heretic-tui export {run} --trial {trial} OUT",
+                "      (more trials: the same command with a higher --n-trials; another run: another --seed;",
+                f"      on top of that trial: heretic-tui run --from {run} --trial {trial})",
             )
     return DONE if outcome == "done" else INTERRUPTED
 
