@@ -162,10 +162,8 @@ def _on_top(shown: RunDetails, front: Sequence[TrialRecord]) -> list[str]:
     if start is None:
         words = on_top_words(shown.settings or {})
         return [f"on top  {words}, which is not measured yet"] if words else []
-    return [
-        f"on top  {start.edit}: {start_figures(start, shown.figures)}",
-        f"        {beside_start(start, front, shown.figures)}",
-    ]
+    beside = [f"        {beside_start(start, front, shown.figures)}"] if front else []
+    return [f"on top  {start.edit}: {start_figures(start, shown.figures)}", *beside]
 
 
 def _estimates(shown: RunDetails) -> list[str]:
