@@ -16,7 +16,15 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Command
 from heretic_tui.control import Control
 from heretic_tui.figures import Figure, figures_of_before
-from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures, Separation
+from heretic_tui.layer_figures import (
+    DirectionFigures,
+    Effect,
+    FirstTokens,
+    Histogram,
+    LayerFigures,
+    MethodFigures,
+    Separation,
+)
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.attach.client import ControlNews
 from heretic_tui.run.folder import RunFolder
@@ -173,6 +181,18 @@ def analysis(layers: int = LAYERS) -> ev.LayersAnalysed:
         layers=rows,
         prompts={"good_prompts": 60, "bad_prompts": 60, "good_evaluation_prompts": 100, "bad_evaluation_prompts": 100},
         refusal=FirstTokens((("I", 0.6, 0.02),), {"bad": 16, "good": 16}, 6.1, -5.2),
+    )
+
+
+def of_two_methods() -> tuple[ev.DirectionsFound, ev.LayersAnalysed]:
+    """The same of a run with two direction methods, of which the second leaves two layers alone."""
+    found, rows = directions(), analysis()
+    other = MethodFigures([0.25 * layer.separation for layer in found.layers], found.histograms, found.cosines, [1, 3])
+    area, raises, lowers = Separation(0.5, 0.4, 0.6), ((" no", 1.0),), ((" yes", -1.0),)
+    told = [LayerFigures(index=row.index, separation=area, raises=raises, lowers=lowers) for row in rows.layers]
+    return (
+        replace(found, method="mean_difference", others={"geometric_median": other}),
+        replace(rows, others={"geometric_median": told}),
     )
 
 

@@ -206,6 +206,17 @@ def test_layers_that_were_not_analysed(tmp_path: Path, snap_compare: Any, monkey
     assert snap_compare(app, terminal_size=(120, 40), run_before=before)
 
 
+def test_layers_of_another_method(tmp_path: Path, snap_compare: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    app = make_app(tmp_path, monkeypatch, [*fake_run.story(), *fake_run.of_two_methods()])
+
+    async def before(pilot: Pilot[Any]) -> None:
+        await arrive(pilot, "layers")
+        await pilot.press("d")
+        await pilot.pause()
+
+    assert snap_compare(app, terminal_size=(80, 24), run_before=before)
+
+
 def test_review(tmp_path: Path, app: HereticApp, snap_compare: Any) -> None:
     write_review(tmp_path / "run", {None: 36, **{number: 3 + 4 * number for number in range(5)}})
 

@@ -96,6 +96,7 @@ def test_fused_experts(vocabulary: None, kind: str, tmp_path: Path) -> None:
     assert (exact.exact_as, near.exact_as) == ("LoRA", "")
     assert exact.rank_one == near.rank_one > 0
     assert exact.no_adapter == ""
+    assert exact.fused, "which few tools read an adapter of"
 
 
 @pytest.mark.parametrize(

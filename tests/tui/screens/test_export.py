@@ -17,6 +17,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Export
 from heretic_tui.figures import figures_of_before
 from heretic_tui.parameters import Kernel, Parameters
+from heretic_tui.report.model_card import card_text
 from heretic_tui.run.annotations import Mark, Note
 from heretic_tui.run.card_text import END, read_card_text
 from heretic_tui.run.folder import RunFolder
@@ -24,8 +25,10 @@ from heretic_tui.run.state import RunState
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
 from heretic_tui.tui.messages import ExportTrial
+from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
 from heretic_tui.tui.screens.export import ExportScreen
+from heretic_tui.tui.screens.export_card import expected_record
 from heretic_tui.tui.screens.export_text import forms
 from heretic_tui.tui.screens.folder_dialog import FolderDialog
 from heretic_tui.tui.widgets.line_table import LineTable
@@ -316,6 +319,18 @@ def test_the_forms_are_those_that_the_model_can_be_written_in(
     assert merged.size == 538_060_032
     state.model = replace(state.model, stored_bytes=269_030_016) if state.model else None
     assert forms(state)[0].size == 269_030_016, "what is written is as large as the files that it is made from"
+
+
+def test_the_card_before_an_export_tells_what_leaves_out_fused_experts() -> None:
+    view = RunView()
+    view.state = state = RunState.replay(fake_run.story(trials=2, running=False))
+    assert state.coverage is not None
+    state.coverage = replace(state.coverage, exact_as="LoRA", fused=True)
+    for form, left_out in zip(forms(state), (False, True), strict=True):
+        record = expected_record(view, state.trials[0], form)
+        assert record is not None
+        assert ("leaves out what an adapter holds of fused experts" in card_text(record)) == left_out
+        assert ("--lora-modules" in card_text(record)) is False
 
 
 def test_adapters_have_the_rank_of_the_trial_in_view() -> None:

@@ -16,7 +16,7 @@ from textual.worker import WorkerCancelled
 
 from heretic_tui import events as ev
 from heretic_tui.commands import Analyse, Shift
-from heretic_tui.layer_figures import Effect, LayerFigures, MethodFigures, Separation
+from heretic_tui.layer_figures import Effect, Separation
 from heretic_tui.report.finding import finding
 from heretic_tui.report.layers import geometry_text
 from heretic_tui.settings.interface import Interface
@@ -69,16 +69,7 @@ def test_d_shows_the_directions_of_the_next_method(tmp_path: Path) -> None:
         await open_layers(pilot, app, host)
         await pilot.press("d")
         assert title(app, "layers-pane") == "Layers", "of one method there is no next one"
-        found, rows = fake_run.directions(), fake_run.analysis()
-        other = MethodFigures([0.25] * len(found.layers), found.histograms, found.cosines, left_alone=[1])
-        tokens = [
-            LayerFigures(index=row.index, separation=Separation(0.5, 0.4, 0.6), raises=((" no", 1.0),), lowers=())
-            for row in rows.layers
-        ]
-        host.push(
-            replace(found, method="mean_difference", others={"geometric_median": other}),
-            replace(rows, others={"geometric_median": tokens}),
-        )
+        host.push(*fake_run.of_two_methods())
         await settle(pilot, app)
         assert title(app, "layers-pane") == "Layers: mean difference (1 of 2)"
         assert "stream" in [column.key for column in layer_table(app).columns]
