@@ -194,16 +194,8 @@ def settings_of_earlier(
                 f"{where} had other {name} than the last one, {quoted(named)}, of which this machine does not know "
                 "where they lie: it can be built again where it was exported"
             )
-    # Each round is handed only what its methods use.
-    methods = earlier.settings.get("direction_method")
-    uses = methods if isinstance(methods, list) else [methods]
-    changes: dict[str, object] = {}
-    if "ridge_cleaned" not in uses:
-        changes["keep_prompts"] = []
-    if "from_file" not in uses:
-        changes["direction_file"] = None
     like = replace(record, settings=dict(earlier.settings), identity=dict(earlier.identity), local=earlier.local)
-    return settings_of(like, own.model_copy(update=changes), places_of, where)
+    return settings_of(like, own, places_of, where)
 
 
 def _source(settings: Mapping[str, object], name: str) -> object:
