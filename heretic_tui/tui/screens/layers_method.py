@@ -62,9 +62,10 @@ def left_alone_by(state: RunState, trial: TrialRecord | None) -> frozenset[int]:
 
 def method_title(state: RunState, method: str) -> str:
     """Behind a pane's title, which of the run's methods is shown; empty where there is one alone."""
-    known = methods_of(state)
+    known, found = methods_of(state), state.directions
     if len(known) < 2:
-        return ""
+        # A run of before kept nothing of the others.
+        return f": {named(found.method)}" if found and len(found.ranks) > 1 else ""
     shown = method if method in known else known[0]
     return f": {named(shown)} ({known.index(shown) + 1} of {len(known)})"
 
