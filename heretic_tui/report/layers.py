@@ -81,6 +81,9 @@ def geometry_text(found: LayersAnalysed, behaviour: Behaviour = USUAL) -> list[s
     if said := finding(rows, found.refusal, behaviour).sentences:
         lines += [said[0], *(f"- {sentence}" for sentence in said[1:]), ""]
     lines += [f"note: {note}" for note in found.notes]
+    if found.others:
+        names = ", ".join(found.others)
+        lines.append(f"note: of the run's direction methods this is the first one (Layers shows more of {names})")
     lines += _table(rows, GEOMETRY_COLUMNS)
     separations = [row.separation for row in rows if row.separation]
     if separations:

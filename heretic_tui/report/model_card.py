@@ -359,10 +359,10 @@ def _several(record: ExportRecord) -> str:
     """How many directions a layer has where it has several, with a blank behind."""
     if record.rank == 1:
         return ""
-    how = "together, with one weight"
+    how = ", taken out together with one weight"
     if record.settings.get("direction_weights") == "each":
-        how = "the first with the kernel's weight, each other one with its share of it (`shares`)"
-    return f"Each layer has {record.rank} directions, which are taken out {how}: the edit is of rank {record.rank}. "
+        how = ": the first is taken out with the kernel's weight, each other one with its share of it (`shares`)"
+    return f"Each layer has {record.rank} directions{how}. The edit is of rank {record.rank}. "
 
 
 def _left_alone(record: ExportRecord) -> str:

@@ -11,6 +11,7 @@ from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.words import plain
 
 _NOT_MEASURED = "what ablating or adding a direction changes was measured with those of {first} alone"
+_SEVERAL = "each layer has {rank} directions: figures and tokens are those of the mean difference in their space"
 
 
 def methods_of(state: RunState) -> tuple[str, ...]:
@@ -38,7 +39,11 @@ def as_found_by(state: RunState, method: str) -> RunState:
         left_alone=own.left_alone,
     )
     if analysis:
-        notes = [_NOT_MEASURED.format(first=named(found.method))] if analysis.layers[-1].effects else []
+        rank, notes = found.ranks.get(method, 1), []
+        if rank > 1:
+            notes.append(_SEVERAL.format(rank=rank))
+        if analysis.layers[-1].effects:
+            notes.append(_NOT_MEASURED.format(first=named(found.method)))
         shown.analysis = replace(analysis, layers=_rows(analysis, method), notes=notes)
     return shown
 
@@ -70,15 +75,17 @@ def method_title(state: RunState, method: str) -> str:
     return f": {named(shown)} ({known.index(shown) + 1} of {len(known)})"
 
 
-def other_of_trial(state: RunState, method: str, trial: TrialRecord | None) -> str:
-    """That the selected trial's edit is of another method than the one that is shown; empty where it is not."""
+def method_words(state: RunState, method: str, trial: TrialRecord | None) -> str:
+    """Which method is shown, and whether the selected trial's edit is of another; empty where there is one alone."""
     known = methods_of(state)
-    if len(known) < 2 or trial is None or trial.parameters is None:
+    if len(known) < 2:
         return ""
-    shown, own = method if method in known else known[0], trial.parameters.direction_method or known[0]
-    if own == shown or own not in known:
-        return ""
-    return f"Trial {trial.number} ablates directions of {named(own)}, not these (d: next method)."
+    shown = method if method in known else known[0]
+    words = f"Directions of {named(shown)} ({known.index(shown) + 1} of {len(known)}; d: next method)."
+    own = trial.parameters.direction_method if trial and trial.parameters else None
+    if trial and own and own != shown:
+        words += f" Trial {trial.number} ablates those of {named(own)}."
+    return words
 
 
 def named(method: str) -> str:

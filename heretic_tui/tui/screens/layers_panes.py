@@ -12,7 +12,7 @@ from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.layers_files import LayerFiles
-from heretic_tui.tui.screens.layers_method import as_found_by, left_alone_by, method_title, other_of_trial
+from heretic_tui.tui.screens.layers_method import as_found_by, left_alone_by, method_title, method_words
 from heretic_tui.tui.screens.layers_table import panels_of, strengths
 from heretic_tui.tui.screens.layers_text import (
     finding_text,
@@ -99,8 +99,8 @@ class LayerPanes(ModeScreen):
         self._retitle("finding", found_of(state).title)
         missing = self.not_analysed()
         text = finding_text(state, missing, index, width, self.looks, self.view.glyphs)
-        if other := other_of_trial(self.view.state, self.method, self.view.trial):
-            text = Text(textwrap.fill(other, max(20, width)) + "\n", self.looks.busy).append_text(text)
+        if words := method_words(self.view.state, self.method, self.view.trial):
+            text = Text(textwrap.fill(words, max(20, width)) + "\n").append_text(text)
         return text
 
     def _curves(self, index: int, width: int, height: int) -> Text:

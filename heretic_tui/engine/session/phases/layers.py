@@ -138,8 +138,6 @@ def analyse_layers(
     for name, each in directions.others.items():
         apart = with_separation([LayerFigures(index=row.index) for row in rows], store, each)
         others[name] = with_tokens(apart, lens.read(each))
-    if others:
-        notes.append(f"figures and tokens are those of the first direction method, {next(iter(directions.by_method))}")
     if not lens.has_norm:
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
