@@ -76,7 +76,10 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
     if not local and _HUB_NAME.fullmatch(name):
         front = {"base_model": name, "base_model_relation": "adapter" if adapter else "finetune"}
     front["library_name"] = "peft" if adapter else "transformers"
-    front["tags"] = ["abliterated", "heretic-tui"] if behaviour.usual else ["steered", "heretic-tui"]
+    # With the settings that say more of it: of this round, and of earlier ones that were about something else.
+    steered = {behaviour: settings, **{behaviour_of(each.settings): each.settings for each in reversed(record.rounds)}}
+    tags = {"abliterated" if each.usual else "steered" for each in steered}
+    front["tags"] = [*sorted(tags), "heretic-tui"]
     figures = in_tables(record.figures)
     rows: list[tuple[str, MeasuredFigures]] = [
         ("original model", record.base),
@@ -96,6 +99,12 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"This is {what} {_code(name)}{revision}, made with heretic-tui {__version__} by {_technique(behaviour)}",
         "",
         *_done(behaviour, settings),
+        *(
+            line
+            for each, own in steered.items()
+            if each != behaviour
+            for line in ["", "In an earlier round:", *_done(each, own)]
+        ),
         *_rounds(record),
         *([] if not own and not to_edit else ["", *marked(own)]),
         "",

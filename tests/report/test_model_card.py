@@ -14,6 +14,7 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import write_json
 from heretic_tui.report.model_card import card_text
 from heretic_tui.run.exports import ExportRecord, Overruled, ReviewedFigure, read_export
+from heretic_tui.run.record import Round
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "version_1" / "reproduce.json"
 
@@ -97,6 +98,13 @@ def test_the_card_of_another_behaviour_names_it_with_its_markers_and_speaks_of_n
     assert "Long answers: greedy responses to the bad evaluation prompts that contain a marker" in card
     text = card[: card.index("## Parameters")].lower()
     assert not re.search("refus|harm|abliterat|safeguard", text.replace("harm" + "less_alpaca", ""))
+    earlier = Round(
+        run="r-1", trial=3, parameters=record.parameters, directions="0" * 64, settings=record.settings, identity={},
+        figures={}, batch_size=8, response_prefix="",
+    )  # fmt: skip
+    both = card_text(replace(said, rounds=(earlier,)))
+    assert "tags:\n- abliterated\n- steered" in both
+    assert "In an earlier round:\n**The refusal behaviour of this model was deliberately reduced." in both
     added = card_text(replace(said, settings={**said.settings, "steer": "add"}))
     assert "deliberately strengthened" in added
     assert "steered" in added
