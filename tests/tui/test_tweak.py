@@ -94,3 +94,15 @@ def test_pins_are_few_and_can_be_taken_off() -> None:
     assert tweak.pinned == [f"prompt {number}" for number in range(2, MOST_PINNED + 2)]
     assert not tweak.pin("prompt 3")
     assert "prompt 3" not in tweak.pinned
+
+
+def test_weights_below_0_are_turned_as_others_are() -> None:
+    start = Parameters(6.37, {"attn.o_proj": Kernel(-1.05, 7.21, -0.525, 2.5)})
+    tweak = at(Tweak(3, start, {**RANGES, "attn.o_proj.max_weight": (-1.5, -0.8)}), "attn.o strength")
+    assert tweak.turn(-1)
+    assert tweak.now.components["attn.o_proj"] == Kernel(-1.1, 7.21, pytest.approx(-0.55), 2.5)
+    for _ in range(50):
+        tweak.turn(1, far=True)
+    assert tweak.now.components["attn.o_proj"].max_weight == -0.8
+    assert tweak.reset()
+    assert not tweak.changed
