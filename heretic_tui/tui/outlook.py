@@ -403,7 +403,11 @@ def _with_kept(known: Outlook, name: str, look: SetLook) -> Outlook:
     """A set of prompts to keep by itself."""
     before = known.finding("keep_prompts")
     if look.problem:
-        return _with(known, "keep_prompts", Finding("bad", "", look.problem.removeprefix("keep_prompts: ")))
+        reason = look.problem.removeprefix("keep_prompts: ")
+        several = len(known.settings.keep_prompts) > 1
+        # Of one the name stands in the line above.
+        reason = reason if several else reason.removeprefix(f"{name.removeprefix(KEPT_SET)}: ")
+        return _with(known, "keep_prompts", Finding("bad", "", reason))
     if look.prompts is None:
         return known
     counts = {**known.kept_prompts, name: look.prompts}
