@@ -403,10 +403,8 @@ def _with_kept(known: Outlook, name: str, look: SetLook) -> Outlook:
     """A set of prompts to keep by itself."""
     before = known.finding("keep_prompts")
     if look.problem:
-        reason = look.problem.removeprefix("keep_prompts: ")
-        several = len(known.settings.keep_prompts) > 1
-        # Of one the name stands in the line above.
-        reason = reason if several else reason.removeprefix(f"{name.removeprefix(KEPT_SET)}: ")
+        # It begins with the set's name, and has that of the file behind it.
+        reason = look.problem.removeprefix(f"{name}: ").removeprefix("keep_prompts: ")
         return _with(known, "keep_prompts", Finding("bad", "", reason))
     if look.prompts is None:
         return known
@@ -418,6 +416,9 @@ def _with_kept(known: Outlook, name: str, look: SetLook) -> Outlook:
 
 
 def _with_kept_text(known: Outlook, name: str, look: TextLook) -> Outlook:
+    if name not in known.kept_prompts:
+        # What is wrong with it has been said.
+        return known
     if look.problem:
         return _with(known, "keep_prompts", Finding("bad", "", look.problem.removeprefix(f"{name}, ")))
     return replace(

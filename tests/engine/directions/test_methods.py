@@ -295,7 +295,7 @@ def test_directions_from_files(tmp_path: Path) -> None:
     torch.testing.assert_close(readers, along.float().double())
     with pytest.raises(HereticError, match="the 2 directions of layer 0 lie in a smaller space"):
         read({"directions": torch.stack([rows, -rows], dim=1)}, 2)
-    with pytest.raises(HereticError, match="holds 1 direction of a layer, not 2"):
+    with pytest.raises(HereticError, match="holds 1 direction of a layer, and directions_per_layer is 2"):
         read({"directions": rows}, 2)
 
 
