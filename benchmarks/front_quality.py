@@ -67,6 +67,7 @@ def main() -> None:
                         help="direction methods, each in its own searches [each alone, and all together]")  # fmt: skip
     parser.add_argument("--spaces", nargs="+", default=["heretic-1"], help="search spaces [heretic-1]")
     parser.add_argument("--seeds", type=int, default=3, help="searches of each way [3]")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--name", help="what the model is called in tables [its folder or id]")
     parser.add_argument("--table", type=Path, metavar="FILE", help="search no more, and write the table here")
     parser.add_argument("--picture", type=Path, metavar="FILE", help="search no more, and draw here")
@@ -121,7 +122,7 @@ def go_through(options: argparse.Namespace, ways: Sequence[Way]) -> None:
 def _left(options: argparse.Namespace, ways: Sequence[Way], name: str, folder: Path) -> Iterator[tuple[Way, Settings]]:
     """The searches that are not in the file yet."""
     known = {one.key for one in read_searches(options.results[0])}
-    for seed in range(options.seeds):
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
         for number, way in enumerate(ways):
             settings = settings_asked(
                 options,
