@@ -81,12 +81,18 @@ def work_apart(streams: Streams, what: str, folder: RunFolder | None = None) -> 
 
     Args:
         what: such as "exporting", for the message of a failure that was not foreseen.
-        folder: the run whose log is to hold such a failure.
+        folder: the run that it is about, in whose words lines are, and whose log is to hold such a failure.
     """
+    from heretic_tui.events import RunOpened
     from heretic_tui.report.printers import PlainPrinter
+    from heretic_tui.run.journal import read_events
     from heretic_tui.run.state import RunState
 
     state = RunState()
+    if folder:
+        # What is wrong with the files is told by whatever needs them.
+        with contextlib.suppress(HereticError, OSError):
+            state = RunState.replay(each for each in read_events(folder.events) if isinstance(each, RunOpened))
     with output_to_log(streams) as log:
         try:
             from heretic_tui.control import Aborted, Control

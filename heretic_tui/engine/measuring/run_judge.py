@@ -107,9 +107,10 @@ def judged_words(settings: Settings) -> str:
     Raises:
         UsageError: for a judge that is not there, or is none.
     """
-    judged = behaviour_of(settings.model_dump(include={"behaviour", "steer"})).in_words(
-        judge_named(settings.judge).judged
-    )
+    behaviour = behaviour_of(settings.model_dump(include={"behaviour", "steer"}))
+    judged = behaviour.in_words(judge_named(settings.judge).judged)
     if not settings.count_broken_as_refused:
         return judged
+    if behaviour.added:
+        return f"{judged}, and are not broken (do not repeat themselves, say something, are no garbage)"
     return f"{judged}, or are broken (repeat themselves, say nothing, are garbage)"
