@@ -88,7 +88,7 @@ def test_direction_methods_are_switched_and_what_they_lack_is_told(tmp_path: Pat
         assert isinstance(app.screen, ChecksDialog)
         # Beside the first one that which stands below it, with what it does.
         await pilot.press("j")
-        assert "geometric median of the bad prompts" in shown(app, "#check-words")
+        assert "minus that of the harmless ones'" in shown(app, "#check-words")
         await pilot.press("space", "enter")
         assert settings_of(app).direction_method == ["mean_difference", "geometric_median"]
         assert "--direction-method mean_difference geometric_median" in shown(app, "#command")
