@@ -32,7 +32,11 @@ def test_what_edits_take_of_memory_follows_the_direction_methods_that_are_set(ti
 
     one = edits()
     assert edits(direction_method=["clusters"], directions_per_layer=3) == 3 * one
-    assert edits(direction_method=["mean_difference", "leace"]) == 2 * one
+    assert edits(direction_method=["mean_difference", "geometric_median"]) == 2 * one
+    assert edits(direction_method=["mean_difference", "clusters"], directions_per_layer=3) == 4 * one
+    assert 2 * one < edits(direction_method=["mean_difference", "leace"]) < 3 * one, (
+        "what leace reads along is kept too"
+    )
     assert edits() == one
 
 
