@@ -173,12 +173,12 @@ def beside_start(start: ev.StartMeasured, front: Sequence[TrialRecord], figures:
 def _directions(event: ev.DirectionsFound) -> Iterator[Line]:
     layers = len(event.layers) - 1
     if len(event.ranks) > 1:
-        each = ", ".join(f"{name.replace('_', ' ')} {rank}" for name, rank in event.ranks.items())
+        each = ", ".join(f"{plain(name).replace('_', ' ')} {rank}" for name, rank in event.ranks.items())
         yield "directions", f"for each of {layers} layers: {each}"
     else:
         yield "directions", f"{'one' if event.rank == 1 else event.rank} for each of {layers} layers"
     if event.left_alone:
-        whose = f" with {event.method.replace('_', ' ')}" if len(event.ranks) > 1 else ""
+        whose = f" with {plain(event.method).replace('_', ' ')}" if len(event.ranks) > 1 else ""
         yield "", f"layers that the mask leaves alone{whose}: {ranges(event.left_alone)}"
 
 

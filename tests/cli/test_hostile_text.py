@@ -59,6 +59,7 @@ EVENTS = [
     *fake_run.decoding(18, refusals=40, kl=0.2),
     *fake_run.screening(19, refusals=12, kl=0.1),
     ev.TrialsTakenUp(numbers=[19]),
+    ev.StartMeasured(edit="trial 3 of model-1a2b", figures={"kl_divergence": 0.1, "refusals": 3}, prompts=100),
     ev.AnalysisEnded(error="no"),
     ev.RunTook(rows=[ev.Compared(name="a trial", unit="s", planned=None, was=1.0)]),
     ev.Notice(text="mind this", level="warning"),
