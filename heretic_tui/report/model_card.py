@@ -173,7 +173,12 @@ def _rounds(record: ExportRecord) -> list[str]:
     for number, each in enumerate(record.rounds, start=1):
         shown = in_tables(worth_showing(record.figures, [each.figures]))
         known = [figure for figure in shown if figure.key in each.figures]
-        figures = ", ".join(f"{figure.short} {figure.text(each.figures[figure.key], each.prompts)}" for figure in known)
+        # In the words of that round, which need not be those of this one.
+        names = {REFUSALS: behaviour_of(each.settings).things}
+        figures = ", ".join(
+            f"{names.get(figure.key, figure.short)} {figure.text(each.figures[figure.key], each.prompts)}"
+            for figure in known
+        )
         steps.append(
             f"{number}. {_words(f'trial {each.trial} of run {each.run}')} ({_words(figures)}). "
             f"Directions: {_directions(each.settings, each.parameters)}. "

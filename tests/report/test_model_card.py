@@ -100,11 +100,12 @@ def test_the_card_of_another_behaviour_names_it_with_its_markers_and_speaks_of_n
     assert not re.search("refus|harm|abliterat|safeguard", text.replace("harm" + "less_alpaca", ""))
     earlier = Round(
         run="r-1", trial=3, parameters=record.parameters, directions="0" * 64, settings=record.settings, identity={},
-        figures={}, batch_size=8, response_prefix="",
+        figures={"refusals": 2}, prompts=9, batch_size=8, response_prefix="",
     )  # fmt: skip
     both = card_text(replace(said, rounds=(earlier,)))
     assert "tags:\n- abliterated\n- steered" in both
     assert "In an earlier round:\n**The refusal behaviour of this model was deliberately reduced." in both
+    assert "1. trial 3 of run r-1 (refusals 2/9). " in both, "in its own words"
     added = card_text(replace(said, settings={**said.settings, "steer": "add"}))
     assert "deliberately strengthened" in added
     assert "steered" in added

@@ -21,22 +21,11 @@ class Refusals(ResponseMetric):
     )
     counts_refused = True
 
-    def __init__(self) -> None:
-        self._base: Sequence[Response] = ()
-
-    def take_base(self, base: Sequence[Response]) -> None:
-        self._base = base
-
     def of(self, responses: Sequence[Response]) -> int:
         return self.at_least(responses)
 
     def at_least(self, responses: Sequence[Response | None]) -> int:
         return sum(response is not None and response.verdict.refused for response in responses)
-
-    def notes(self) -> Sequence[str]:
-        if self.of(self._base):
-            return ()
-        return (f"the original model {self.behaviour.none_counted} evaluation prompts: there is nothing to search for",)
 
 
 METHOD = Refusals

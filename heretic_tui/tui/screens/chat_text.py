@@ -10,6 +10,7 @@ from rich.text import Text
 
 from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.events import PHASES, TriedAnswer
+from heretic_tui.figures import in_tables
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.state import RunState
 from heretic_tui.tui.conversation import Answer, Turn, Who
@@ -118,7 +119,8 @@ def column_title(place: int, who: Who, state: RunState, annotations: Annotations
         return text
     if who.trial is None:
         if state.base:
-            counted = [f.text(state.base.figures.get(f.key), state.base.prompts) for f in state.figures if f.counted]
+            shown = [figure for figure in in_tables(state.figures)[:2] if figure.counted]
+            counted = [figure.text(state.base.figures.get(figure.key), state.base.prompts) for figure in shown]
             text.append(f" ({', '.join(counted)})" if counted else "")
         return text
     signs = [glyphs.front] * state.on_front(who.trial) + [glyphs.marked] * annotations.marked(who.trial)

@@ -120,9 +120,13 @@ def _row(text: Text, label: str, value: str, drawn: str, tail: str, look: Looks)
 
 
 def _limit_words(at: AtLimit, first: Figure, second: Figure, named: bool) -> str:
-    name = f"{'fewest' if second.counted else 'lowest'} {heading(second)}" if named else ""
     limit = f"{plain(first.short)}<{at.limit:g}"
-    return f"{name:{_LABEL - 1 - len(limit)}}{limit} "
+    room = _LABEL - 1 - len(limit)
+    which = "fewest" if second.counted else "lowest"
+    name = f"{which} {heading(second)}"
+    # A long verdict would run into the limit; of what it is the line above says.
+    shown = "" if not named else name if len(name) < room else which
+    return f"{shown:{room}}{limit} "
 
 
 def _value(at: AtLimit, second: Figure) -> str:

@@ -80,6 +80,18 @@ def test_a_second_round_is_compared_with_the_original_and_needs_the_first_no_mor
         assert gone_on.state.trials[number].figures == pytest.approx(trial_before.figures, abs=1e-6)
 
 
+def test_an_original_model_that_shows_nothing_to_count_says_nothing_of_what_an_edit_left(
+    heretic: Heretic, tmp_path: Path, sets: list[str]
+) -> None:
+    nothing = ["--refusal-markers", "zzzz", "--no-count-broken-as-refused", "--n-trials", "1", "--screening", "off"]
+    model = tiny_models.save(tmp_path / "model")
+    for what, warned in (([model, *sets], True), (["--from", "model", "--trial", "0"], False)):
+        done = heretic("run", *what, *nothing)
+        assert done.status == 0, done.err
+        assert "refuses 0 of" in done.out
+        assert ("refuses none of the harmful evaluation prompts: there is nothing to search for" in done.out) is warned
+
+
 @pytest.mark.parametrize(("method", "flags"), [("norm_preserving", ["--dora"]), ("subtract", [])])
 def test_exports_hold_the_edits_of_both_rounds(
     heretic: Heretic, tmp_path: Path, sets: list[str], method: str, flags: list[str]

@@ -20,7 +20,7 @@ class OverRefusal(Check):
 
     def absent(self, bench: ReviewBench) -> str | None:
         if not bench.behaviour.usual:
-            return "it is not for runs of another behaviour, nor for those that add one"
+            return "not for another behaviour, or adding one"
         if any(bench.of(name) for name in _SETS):
             return None
         return (

@@ -95,7 +95,7 @@ class AskedBeside(Check):
     def absent(self, bench: ReviewBench) -> str | None:
         settings = bench.settings
         if not bench.behaviour.usual:
-            return "it is not for runs of another behaviour, nor for those that add one"
+            return "not for another behaviour, or adding one"
         if not (settings.review_classifier or settings.review_endpoint):
             return (
                 "nobody is asked beside the judge of the run: name a classifier (--review-classifier) or an endpoint "

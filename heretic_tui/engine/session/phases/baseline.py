@@ -31,7 +31,7 @@ from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_dam
 from heretic_tui.engine.session.phases.residuals import TakenAlong
 from heretic_tui.errors import UsageError
 from heretic_tui.events import BaselineMeasured
-from heretic_tui.figures import BROKEN, EXPECTED_REFUSALS
+from heretic_tui.figures import BROKEN, EXPECTED_REFUSALS, REFUSALS
 from heretic_tui.run.batch_sizes import by_rows
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
@@ -204,6 +204,10 @@ def measure_base(
     work.tell(BaselineMeasured(figures=figures, prompts=len(bad), harmless=len(good)))
     for note in metrics.notes():
         work.note(behaviour.in_words(note), "warning")
+    # What a search is on top of need not be like the original model.
+    if figures.get(REFUSALS) == 0 and not run.record.rounds:
+        none = f"the original model {behaviour.none_counted} evaluation prompts"
+        work.note(f"{none}: there is nothing to search for", "warning")
     # A worker may have other cards than this process.
     stages = model.in_turn.stages if run.settings.workers == "0" else math.ceil(run.settings.worker_gpus)
     at_once = trials_at_once(run, together, stages)
