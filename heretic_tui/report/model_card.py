@@ -140,7 +140,7 @@ def card_text(record: ExportRecord, own: str = "", to_edit: bool = False) -> str
         f"Directions: {_directions(settings, record.parameters, record.identity)}; "
         f"{'' if settings['orthogonalize_direction'] else 'not '}orthogonalised against the {behaviour.good} mean. "
         f"{_several(record)}"
-        f"Edits: {_method(EDIT_METHODS, str(settings['edit_method']))}. Can be edited: {_words(record.coverage)}"
+        f"Edits: {_edit_method(settings)}. Can be edited: {_words(record.coverage)}"
         f"{'' if record.edited is None else f'; this edit changes {record.edited} of them'}. {_left_alone(record)}"
         "Biases of edited modules were left as they are."
         + (
@@ -182,7 +182,7 @@ def _rounds(record: ExportRecord) -> list[str]:
         steps.append(
             f"{number}. {_words(f'trial {each.trial} of run {each.run}')} ({_words(figures)}). "
             f"Directions: {_directions(each.settings, each.parameters)}. "
-            f"Edits: {_method(EDIT_METHODS, str(each.settings.get('edit_method')))}."
+            f"Edits: {_edit_method(each.settings)}."
         )
     count, whose = len(record.rounds) + 1, f" of run {record.run}" if record.run else ""
     return [
@@ -342,6 +342,14 @@ def _method(kind: Kind, name: str) -> str:
     """A method's name, and in words what it does, as far as it is installed here."""
     words = summary(kind, name).rstrip(".")
     return f"{_code(name)}, {_words(words)}" if words else _code(name)
+
+
+def _edit_method(settings: Mapping[str, object]) -> str:
+    """That of a round, and that its weights make more of the direction where they do."""
+    words = _method(EDIT_METHODS, str(settings.get("edit_method")))
+    if not behaviour_of(settings).added:
+        return words
+    return f"{words} (with weights below 0: more of what is written along the direction, not less)"
 
 
 def _methods(settings: Mapping[str, object]) -> list[str]:

@@ -108,6 +108,8 @@ def test_the_card_of_another_behaviour_names_it_with_its_markers_and_speaks_of_n
     assert "1. trial 3 of run r-1 (refusals 2/9). " in both, "in its own words"
     added = card_text(replace(said, settings={**said.settings, "steer": "add"}))
     assert "deliberately strengthened" in added
+    assert "more of what is written along the direction" in added
+    assert "more of what is written" not in both
     assert "steered" in added
     restored = card_text(replace(record, settings={**record.settings, "steer": "add"}))
     assert "The refusal behaviour of this model was deliberately strengthened" in restored
