@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -117,11 +118,25 @@ def _tell_failure(app: App[str], real: RealOutput, streams: Streams) -> bool:
 
 
 def forgiving(driver: type[Driver]) -> type[Driver]:
-    """A driver that goes on after bytes that are no UTF-8, such as a paste from a terminal with another encoding."""
+    """A driver that goes on after bytes that are no UTF-8, such as a paste from a terminal with another encoding, and
+    that believes the latest of many sizes of a terminal."""
     if not hasattr(driver, "run_input_thread"):
         return driver
 
     class Forgiving(driver):  # type: ignore[valid-type, misc]
+        def start_application_mode(self) -> None:
+            super().start_application_mode()
+            # Textual asks for the size while it handles the signal. The next signal may come between its question and
+            # its message: the newer size would be told first, and the older one stay.
+            resized, loop = signal.getsignal(signal.SIGWINCH), asyncio.get_running_loop()
+
+            def later(number: int, frame: FrameType | None) -> None:
+                # Once the application has ended nobody asks any more.
+                if callable(resized) and not loop.is_closed():
+                    loop.call_soon_threadsafe(resized, number, frame)
+
+            signal.signal(signal.SIGWINCH, later)
+
         def run_input_thread(self) -> None:
             while True:
                 try:

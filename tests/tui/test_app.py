@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Resize
+from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -325,3 +327,35 @@ def test_an_old_run_is_looked_at_while_the_open_one_goes_on(tmp_path: Path, fold
     drive(app, steps)
     assert host.control is not None
     assert host.control.stopping
+
+
+def test_of_two_sizes_that_wait_at_a_time_the_latter_stays(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each layout of a screen tells it a size that is new once more, behind what waits already."""
+    host = fake_run.FakeHost(folder)
+    laid_out: list[Size] = []
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        host.push(*fake_run.story(trials=3))
+        await settle(pilot, app)
+        await pilot.resize_terminal(100, 30)
+        await pilot.pause()
+        screen, laying_out = app.screen, app.screen._screen_resized
+
+        def resized(size: Size) -> None:
+            laid_out.append(size)
+            if len(laid_out) < 10:
+                laying_out(size)
+
+        monkeypatch.setattr(screen, "_screen_resized", resized)
+        for size in (Size(70, 20), Size(100, 30)):
+            screen.post_message(Resize(size, size))
+            # What waits between them keeps them from being taken for one.
+            screen.call_later(lambda: None)
+        for _ in range(10):
+            await pilot.pause()
+        assert screen.size == (100, 30)
+
+    drive(make_app(tmp_path, host), steps)
+    assert len(laid_out) <= 2, "a screen is laid out once and once more"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Protocol, cast
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.message import Message
@@ -66,6 +67,10 @@ class RunScreen(Screen[ScreenResultType]):
         super().__init_subclass__(**options)
 
     async def _on_message(self, message: Message) -> None:
+        if isinstance(message, events.Resize) and message.size != self.app.size:
+            # The terminal has been resized again since, which comes next. Textual's layout tells a screen of its own
+            # new size once more: of two sizes that wait at a time each would bring the other back, for ever.
+            return
         try:
             await super()._on_message(message)
         except Exception as error:  # noqa: BLE001 - the application logs it
