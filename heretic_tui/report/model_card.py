@@ -368,7 +368,7 @@ def _directions(
     """
     names, chosen = _methods(settings), parameters.get("direction_method")
     name = names[0] if chosen is None else str(chosen)
-    words = _method(DIRECTION_METHODS, name)
+    words = behaviour_of(settings).in_words(_method(DIRECTION_METHODS, name))
     digest = (identity or {}).get("direction_file")
     if name == "from_file" and isinstance(digest, str):
         words += f" (a file with the SHA-256 {_code(digest)})"

@@ -98,6 +98,7 @@ def test_the_card_of_another_behaviour_names_it_with_its_markers_and_speaks_of_n
     assert "Long answers: greedy responses to the bad evaluation prompts that contain a marker" in card
     text = card[: card.index("## Parameters")].lower()
     assert not re.search("refus|harm|abliterat|safeguard", text.replace("harm" + "less_alpaca", ""))
+    assert "the mean residual of the bad prompts minus that of the good ones" in card
     earlier = Round(
         run="r-1", trial=3, parameters=record.parameters, directions="0" * 64, settings=record.settings, identity={},
         figures={"refusals": 2}, prompts=9, batch_size=8, response_prefix="",
