@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +77,12 @@ class Parameters:
     direction_index: float | None
     components: Mapping[str, Kernel]
     direction_method: str | None = None
+
+    def unknown_component(self, known: Iterable[str]) -> str | None:
+        """That a kernel is of no component of a model, which has these, as it is told to people; None where all are."""
+        there = sorted(set(known))
+        unknown = sorted(set(self.components).difference(there))
+        return f"the model has no component {quoted(unknown[0])} (it has {', '.join(there)})" if unknown else None
 
     def to_json(self) -> dict[str, object]:
         """Without the direction method where the run has but one."""

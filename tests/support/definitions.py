@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from heretic_tui.engine.edits.adapter_form import AdapterForm
+
 METHODS = ("subtract", "row_normalised", "norm_preserving")
 
 
@@ -32,6 +34,12 @@ def by_definition(
     if method == "norm_preserving":
         edited = edited / edited.norm(dim=1, keepdim=True)
     return edited * norms
+
+
+def with_adapter(weight: torch.Tensor, form: AdapterForm) -> torch.Tensor:
+    """A matrix (d_out, d_in) as an adapter changes it: W + B A, and for a DoRA its rows at their magnitudes."""
+    adapted = weight + form.b @ form.a
+    return adapted if form.magnitude is None else adapted * (form.magnitude / adapted.norm(dim=1))[:, None]
 
 
 def unit(size: int, seed: int = 0) -> torch.Tensor:

@@ -13,6 +13,7 @@ from heretic_tui.engine.checkpoint.misfit import build_empty
 from heretic_tui.engine.checkpoint.packing import packing_of
 from heretic_tui.engine.checkpoint.source import check_weights, load_config, locate
 from heretic_tui.engine.checkpoint.stored import weight_files
+from heretic_tui.errors import HereticError
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quantity, ranges, size_words
@@ -152,6 +153,15 @@ def inspect_model(settings: Settings, weights: bool = True) -> Inspection:
         stored_as=packing.title if packing else None,
         loaded=parameters * packing.dtype.itemsize if packing else None,
     )
+
+
+def inspected(settings: Settings) -> Inspection | None:
+    """What can be known of a model before its weights are there, for checks that would rather fail early; None where it
+    cannot be built so: that is told, where it matters, when it is loaded."""
+    try:
+        return inspect_model(settings, weights=False)
+    except HereticError:
+        return None
 
 
 def _product(shape: tuple[int, ...]) -> int:

@@ -232,9 +232,8 @@ def edited_writers(
         UsageError: when the parameters name a component that the model does not have.
     """
     each = list(writers)
-    known = {writer.component for writer in each}
-    if unknown := sorted(set(parameters.components) - known):
-        raise UsageError(f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(known))})")
+    if problem := parameters.unknown_component({writer.component for writer in each}):
+        raise UsageError(problem)
     kernels = parameters.components
     reached = [w for w in each if w.component in kernels and kernels[w.component].strength(w.layer) != 0.0]
     return [w for w in reached if layers is None or w.layer in layers]

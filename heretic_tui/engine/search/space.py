@@ -130,8 +130,8 @@ class Space:
 
     def outside(self, parameters: Parameters) -> str | None:
         """Why parameters that were chosen by hand are no point of the space; None where they are one."""
-        if unknown := sorted(set(parameters.components) - set(self._components)):
-            return f"the model has no component {quoted(unknown[0])} (it has {', '.join(sorted(self._components))})"
+        if problem := parameters.unknown_component(self._components):
+            return problem
         method = parameters.direction_method
         if method is not None and method not in self._methods:
             of = f"searches {', '.join(self._methods)}" if self._methods else "has one, and names none"

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from heretic_tui.bounds import bounds_of
-from heretic_tui.engine.anatomy.inspect import inspect_model
+from heretic_tui.engine.anatomy.inspect import inspected
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.agreement import enter_all_known
-from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.errors import UsageError
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.seeds import Seed
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.schema import Settings
-from heretic_tui.words import counted, quoted
+from heretic_tui.words import counted
 from heretic_tui.work import Work
 
 # What holds for every layer in its reach.
@@ -35,11 +35,9 @@ def check_seeds(seeds: Sequence[Seed], settings: Settings) -> None:
     """
     if not any(seed.parameters for seed in seeds):
         return
-    try:
-        anatomy = inspect_model(settings, weights=False).anatomy
-    except HereticError:
-        # A model that cannot be built so is told, where that matters, when it is loaded.
+    if (found := inspected(settings)) is None:
         return
+    anatomy = found.anatomy
     methods = dict.fromkeys(settings.direction_method, 0)
     bounds = bounds_of(settings.search_space, settings.search_bounds)
     added = settings.steer == "add"
@@ -96,7 +94,7 @@ def fitted(seed: Seed, space: Space) -> tuple[Parameters, list[str]]:
     """
     assert seed.parameters
     found, notes = seed.parameters, list[str]()
-    if problem := _strange(found, space.components):
+    if problem := found.unknown_component(space.components):
         raise UsageError(problem)
     if seed.layers is not None and seed.layers != space.depth:
         found = scaled(found, seed.layers, space.depth)
@@ -169,11 +167,3 @@ def _middle(space: Space, component: str) -> Kernel:
 def _off(space: Space, component: str) -> Kernel:
     """A kernel that edits nothing."""
     return replace(_middle(space, component), max_weight=0.0, min_weight=0.0)
-
-
-def _strange(parameters: Parameters, components: Sequence[str]) -> str | None:
-    """What of the parameters the model does not have."""
-    names: Mapping[str, Kernel] = parameters.components
-    if unknown := sorted(set(names) - set(components)):
-        return f"the model has no component {quoted(unknown[0])} (it has {', '.join(components)})"
-    return None

@@ -8,7 +8,7 @@ import torch
 
 from heretic_tui.engine.edits.methods.base import edit_method, make_edit
 from heretic_tui.plugins import EDIT_METHODS, names
-from tests.support.definitions import METHODS, by_definition, unit
+from tests.support.definitions import METHODS, by_definition, unit, with_adapter
 
 every_method = pytest.mark.parametrize("name", names(EDIT_METHODS))
 
@@ -55,10 +55,7 @@ def test_the_exact_adapter_is_the_edit(name: str, strength: float) -> None:
     form = method.adapter(edit, weight, None)
     assert (form.magnitude is not None) == method.dora
     assert len(form.a) == 1
-    adapted = weight + form.b @ form.a
-    if form.magnitude is not None:
-        adapted = adapted * (form.magnitude / adapted.norm(dim=1))[:, None]
-    torch.testing.assert_close(adapted, edit.of(weight), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(with_adapter(weight, form), edit.of(weight), rtol=1e-5, atol=1e-5)
 
 
 @both_ways

@@ -17,7 +17,7 @@ from heretic_tui.engine.export.merged import edit_matrix
 from heretic_tui.errors import UsageError
 from heretic_tui.parameters import Kernel, Parameters
 from tests.support import families, tiny_models
-from tests.support.definitions import METHODS, bases, by_definition, orthonormal
+from tests.support.definitions import METHODS, bases, by_definition, orthonormal, with_adapter
 
 COMPONENTS = ("attn.o_proj", "mlp.down_proj")
 every_method = pytest.mark.parametrize("name", METHODS)
@@ -87,10 +87,7 @@ def test_the_exact_adapter_is_of_the_rank_of_the_edit(name: str) -> None:
     edit = make_edit(weight, orthonormal(16, 3), strengths(3), method)
     form = method.adapter(edit, weight, None)
     assert (form.a.shape, form.b.shape) == ((3, 24), (16, 3))
-    adapted = weight + form.b @ form.a
-    if form.magnitude is not None:
-        adapted = adapted * (form.magnitude / adapted.norm(dim=1))[:, None]
-    torch.testing.assert_close(adapted, edit.of(weight), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(with_adapter(weight, form), edit.of(weight), rtol=1e-4, atol=1e-5)
 
 
 @ranks

@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics, separations
-from heretic_tui.engine.anatomy.inspect import inspect_model
+from heretic_tui.engine.anatomy.inspect import inspected
 from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
 from heretic_tui.engine.directions.methods.base import Given
@@ -27,7 +27,6 @@ from heretic_tui.engine.session.phases.response_prefix import PreparedPrompts
 from heretic_tui.engine.session.phases.rounds import edits_before
 from heretic_tui.engine.session.phases.saved_directions import saved_directions
 from heretic_tui.engine.tensor_files import keep_tensors
-from heretic_tui.errors import HereticError
 from heretic_tui.events import DirectionsFound
 from heretic_tui.layer_figures import MethodFigures
 from heretic_tui.settings.schema import KEPT_SET, Settings
@@ -73,10 +72,7 @@ def check_direction_file(settings: Settings) -> None:
     if settings.direction_file is None:
         return
     path = direction_path(settings.direction_file)
-    try:
-        found = inspect_model(settings, weights=False)
-    except HereticError:
-        # A model that cannot be built so is told, where that matters, when it is loaded.
+    if (found := inspected(settings)) is None:
         return
     read_direction_file(path, len(found.anatomy.layers) + 1, found.hidden_size, settings.directions_per_layer)
 
