@@ -478,6 +478,16 @@ class RunState:
         second = next(key for key in self.objectives if key != first)
         return min(self.front(), key=lambda trial: (trial.figures[first], trial.figures[second]), default=None)
 
+    def trial(self, number: int) -> TrialRecord:
+        """A trial that somebody asks for.
+
+        Raises:
+            UsageError: where there is no such trial.
+        """
+        if (known := self.trials.get(number)) is None:
+            raise UsageError(f"there is no trial {number} in this run")
+        return known
+
     def on_front(self, number: int) -> bool:
         """Whether a trial is on the front."""
         trial, front, objectives = self.trials.get(number), self.front(), self.objectives

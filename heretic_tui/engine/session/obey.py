@@ -88,7 +88,7 @@ def obey_shift(shift: Shift, ready: Callable[[], Workbench], state: RunState, co
         with control.acting(task):
             task.checkpoint()
             bench = ready()
-            parameters = state.trials[shift.trial].required_parameters
+            parameters = state.trial(shift.trial).required_parameters
             write_json(bench.run.folder.shift(shift.trial), as_json(bench.shift(parameters, work.under(task))))
     except Aborted:
         if not task.aborting:

@@ -52,9 +52,8 @@ def finalists(state: RunState, wanted: Sequence[int] | None) -> list[TrialRecord
         return spread(front)
     found = []
     for number in dict.fromkeys(wanted):
-        trial = state.trials.get(number)
-        if trial is None or trial.parameters is None:
-            raise UsageError(f"there is no trial {number} in this run, or its parameters are not known")
+        trial = state.trial(number)
+        _ = trial.required_parameters
         found.append(trial)
     return found
 

@@ -95,8 +95,4 @@ def parameters_of_trial(trial: int | None, state: RunState) -> Parameters | None
     Raises:
         UsageError: where there is no such trial.
     """
-    if trial is None:
-        return None
-    if (known := state.trials.get(trial)) is None:
-        raise UsageError(f"there is no trial {trial} in this run")
-    return known.required_parameters
+    return None if trial is None else state.trial(trial).required_parameters

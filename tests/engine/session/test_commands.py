@@ -170,12 +170,12 @@ def test_a_trials_first_tokens_are_found_on_request(tiny_folder: Path, sets: lis
         found = run.wait(lambda e: isinstance(e, ev.ShiftFound), 3)
         errors = [e.error for e in found if isinstance(e, ev.ShiftFound)]
         assert errors[:2] == ["cancelled", None]
-        assert errors[2], "of a trial that is not there"
+        assert errors[2] == "there is no trial 99 in this run"
         shift = read_shift(run.session.folder, 1)
         assert shift is not None
         assert set(shift) == {"good_evaluation_prompts", "bad_evaluation_prompts"}
         trial = run.session.state.trials[1]
         assert shift["good_evaluation_prompts"].kl_divergence == pytest.approx(trial.figures["kl_divergence"], abs=1e-5)
-        assert run.session.state.phase == "ready", "nothing else was touched"
+        assert run.session.state.ends == 2, "nothing else was touched"
     finally:
         run.end()
