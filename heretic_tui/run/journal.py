@@ -12,6 +12,7 @@ from pathlib import Path
 
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.event_records import read_event
 from heretic_tui.figures import Figure
 from heretic_tui.files import append, parse_json, read_bytes, trim_torn_line
 
@@ -138,7 +139,7 @@ class _Reader:
         self._figures: list[Figure] = []
 
     def __call__(self, record: Mapping[str, object], past: bool) -> ev.Event | None:
-        event = ev.from_json(record, past, self._figures)
+        event = read_event(record, past, self._figures)
         if isinstance(event, ev.RunOpened):
             self._figures = event.figures
         return event

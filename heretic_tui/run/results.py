@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from heretic_tui.errors import HereticError, UsageError
-from heretic_tui.events import LayersAnalysed, from_json
+from heretic_tui.event_records import read_event
+from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import read_json
 from heretic_tui.records import Misfit, read
 from heretic_tui.run.folder import RunFolder
@@ -28,7 +29,7 @@ def read_geometry(folder: RunFolder) -> LayersAnalysed | None:
     except FileNotFoundError:
         return None
     try:
-        event = from_json(record) if isinstance(record, dict) else None
+        event = read_event(record) if isinstance(record, dict) else None
     except ValueError as error:
         raise UsageError(f"{path} is damaged ({error})") from error
     if not isinstance(event, LayersAnalysed):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from heretic_tui import events as ev
 from heretic_tui.errors import HereticError, UsageError
+from heretic_tui.event_records import read_event
 from heretic_tui.figures import Figure
 from heretic_tui.layer_figures import DirectionFigures, Effect, FirstTokens, Histogram, LayerFigures
 from heretic_tui.run.journal import Journal, Tail, read_events, read_journal
@@ -85,7 +86,7 @@ def test_every_kind_of_event_survives_the_journal() -> None:
         back = read_back(event)
         assert back == event
         assert (back.time, back.past) == (0.5, False)
-    assert ev.from_json({"type": "of a later version"}) is None
+    assert read_event({"type": "of a later version"}) is None
 
 
 def test_a_journal_of_the_time_when_one_trial_ran_at_once_is_read(tmp_path: Path) -> None:
@@ -317,7 +318,7 @@ def test_whatever_stands_in_a_record_it_is_damage_or_can_be_told() -> None:
                 tried += 1
                 try:
                     changed = with_other(record, place, other)
-                    found = ev.from_json(changed) if isinstance(changed, dict) else None
+                    found = read_event(changed) if isinstance(changed, dict) else None
                 except ValueError:
                     refused += 1
                     continue

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from heretic_tui import events as ev
+from heretic_tui.event_records import read_event
 from heretic_tui.run.journal import Journal
 
 
@@ -37,7 +38,7 @@ def write(path: Path, events: list[ev.Event]) -> None:
 
 def read_back(event: ev.Event) -> ev.Event:
     """The event as a journal gives it back."""
-    found = ev.from_json(json.loads(json.dumps(event.to_json())))
+    found = read_event(json.loads(json.dumps(event.to_json())))
     assert found is not None
     return found
 

@@ -13,6 +13,7 @@ from heretic_tui.engine.measuring.odds import compared
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.errors import HereticError
+from heretic_tui.event_records import read_event
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.state import FINISHED, KNOWN_STATES, MEASURED_STATES, Objectives, RunState, TrialRecord
 from heretic_tui.work import Work
@@ -89,7 +90,7 @@ def _recover(study: Search, bench: TrialBench, state: RunState, work: Work) -> N
                 ended["at_least"] = _certain(number, bench)
         try:
             record = {"type": ev.TrialFinished.type, "number": number, **ended}
-            finished = ev.from_json(record, figures=state.figures)
+            finished = read_event(record, figures=state.figures)
         except ValueError:
             log.warning("what the study holds of trial %d cannot be", number, exc_info=True)
             continue

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from heretic_tui import __version__
 from heretic_tui import events as ev
 from heretic_tui.commands import Command, Task
+from heretic_tui.event_records import read_event
 from heretic_tui.run.attach import place
 from heretic_tui.run.attach.protocol import (
     LONGEST,
@@ -193,7 +194,7 @@ class Attachment:
                 self._stand(said)
             case Told():
                 try:
-                    event = ev.from_json(said.event)
+                    event = read_event(said.event)
                 except ValueError as error:
                     raise BadLine(str(error)) from error
                 if event:
