@@ -36,7 +36,8 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.figures import REFUSALS
 from heretic_tui.run.reviews import read_review
 from heretic_tui.settings.flags import flags_of
-from heretic_tui.settings.schema import DEFAULT_SETS, Settings
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import duration
 from heretic_tui.work import Work
 

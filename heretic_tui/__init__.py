@@ -48,7 +48,7 @@ _MODULES = {
     "Judge": "engine.metrics.judges.base",
     "Kernel": "parameters",
     "Parameters": "parameters",
-    "PromptSet": "settings.schema",
+    "PromptSet": "settings.prompt_sets",
     "ResponseMetric": "engine.metrics.base",
     "Run": "run.run",
     "Session": "engine.session.session",

@@ -19,7 +19,7 @@ from heretic_tui.figures import Figure as Figure
 from heretic_tui.parameters import Kernel as Kernel
 from heretic_tui.parameters import Parameters as Parameters
 from heretic_tui.run.run import Run as Run
-from heretic_tui.settings.schema import PromptSet as PromptSet
+from heretic_tui.settings.prompt_sets import PromptSet as PromptSet
 from heretic_tui.settings.schema import Settings as Settings
 from heretic_tui.settings.sources import load_settings as load_settings
 from heretic_tui.work import Work as Work

@@ -107,7 +107,8 @@ def _check_screen(options: argparse.Namespace) -> None:
 def _recorded(folder: RunFolder) -> dict[str, object]:
     """The held-out prompts that a run was made with: a part of a set is given on top of them. (No other settings of
     reviews: who is asked, say, is the user's to tell and not a folder's, which somebody else may have written.)"""
-    from heretic_tui.settings.schema import DEFAULT_SETS, of_reviews
+    from heretic_tui.settings.prompt_sets import DEFAULT_SETS
+    from heretic_tui.settings.schema import of_reviews
 
     recorded = folder.read_record().settings or {}
     return {name: recorded[name] for name in DEFAULT_SETS if of_reviews(name) and name in recorded}

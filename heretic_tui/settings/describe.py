@@ -11,7 +11,8 @@ from pydantic.fields import FieldInfo
 from heretic_tui.bounds import SPACES
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.plugins import names
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings, kinds_of, method_kind
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PromptSet
+from heretic_tui.settings.schema import Settings, kinds_of, method_kind
 
 # What the type of these does not tell.
 _FORMS = {

@@ -8,7 +8,7 @@ from itertools import groupby
 
 from heretic_tui.settings.describe import every_setting
 from heretic_tui.settings.older import FORMER_NAMES
-from heretic_tui.settings.schema import DEFAULT_SETS
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS
 
 # How the name of a setting begins among the options of a command, so that it is none of the command's own.
 _MARK = "set:"

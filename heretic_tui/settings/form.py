@@ -12,7 +12,8 @@ from heretic_tui.bounds import SPACES, range_text
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.describe import Setting, every_setting
 from heretic_tui.settings.older import with_present_names
-from heretic_tui.settings.schema import PromptSet, Settings
+from heretic_tui.settings.prompt_sets import PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import WrongValue, load_settings
 from heretic_tui.settings.titles import title_of, value_words, whole_title
 from heretic_tui.settings.toml import toml_value

@@ -6,7 +6,8 @@ import os
 
 from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
-from heretic_tui.settings.schema import DEFAULT_SETS, PROMPT_FILES, Settings
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PROMPT_FILES
+from heretic_tui.settings.schema import Settings
 
 
 def check_local_files(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""All that the user can set: names, defaults, ranges, descriptions; prompt sets; what is a run's identity.
+"""All that the user can set: names, defaults, ranges, descriptions.
 
 A setting is one field of `Settings`: its flag, its environment variable, its TOML key and its row on Setup come from
 here. Settings of one group are next to each other.
@@ -22,7 +22,7 @@ from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.files import default_runs_dir, parse_json
 from heretic_tui.plugins import CHECKS, DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from heretic_tui.settings.markers import MARKERS_BY_LANGUAGE, REFUSAL_MARKERS, RefusalLanguage
-from heretic_tui.settings.older import in_first_words
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PromptSet
 
 # What a response that thinks begins with, and the block that is put in its place so that it does not.
 THINKING_SKIPS = (
@@ -34,43 +34,6 @@ THINKING_SKIPS = (
     ("<thought>", "<thought></thought>"),
     ("[THINK]", "[THINK][/THINK]"),
 )
-
-
-# What files of prompts are called, and of what kind they are by that.
-PROMPT_FILES = (".txt", ".json", ".jsonl", ".csv", ".tsv", ".parquet")
-
-
-class PromptSet(BaseModel):
-    """Where one set of prompts comes from and what is put around each prompt."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    dataset: str = Field(description=f"Hub dataset, folder or file ({', '.join(PROMPT_FILES)})")
-    commit: str | None = Field(None, description="commit, branch or tag of a Hub dataset")
-    split: str | None = Field(None, description="split and slice, such as train[:400] or [:50]; unset: all of a file")
-    column: str | None = Field(None, description="column that holds the prompts; unset: text, or the only one")
-    prefix: str = Field("", description="text before every prompt")
-    suffix: str = Field("", description="text behind every prompt")
-    system_prompt: str | None = Field(None, description="system prompt for this set; unset: the general one")
-
-
-GOOD, BAD = "mlabonne/harmless_alpaca", "mlabonne/harmful_behaviors"
-DEFAULT_SETS = {
-    "good_prompts": PromptSet(dataset=GOOD, split="train[:400]", column="text"),
-    "bad_prompts": PromptSet(dataset=BAD, split="train[:400]", column="text"),
-    "good_evaluation_prompts": PromptSet(dataset=GOOD, split="test[:100]", column="text"),
-    "bad_evaluation_prompts": PromptSet(dataset=BAD, split="test[:100]", column="text"),
-    # Without a data set: what the sets above leave of theirs, as many as the slice says.
-    "review_good_prompts": PromptSet(dataset="", split="[:100]"),
-    "review_bad_prompts": PromptSet(dataset="", split="[:100]"),
-    # Without a data set there are none.
-    "review_lookalike_prompts": PromptSet(dataset=""),
-    "review_texts": PromptSet(dataset=""),
-}
-# How prompt sets of the setting `keep_prompts` are called among the others: this and the data set.
-KEPT_SET = "keep_prompts: "
-# What a run is made of; without the others it goes on.
-RUN_SETS = tuple(name for name, each in DEFAULT_SETS.items() if each.dataset)
 
 
 def _all_checks() -> list[str]:
@@ -495,31 +458,9 @@ class Settings(BaseModel):
         return data
 
 
-# What says where things lie or how a run is computed, but not what it computes: raising the number of trials, moving
-# the model's folder, or going on with another GPU, is the same run. Model and prompts are known by their content.
-_NOT_IDENTITY = frozenset(
-    {"model", "model_commit", *DEFAULT_SETS, "n_trials", "runs_dir", "storage", "max_shard_size", "device_map"}
-    | {"max_memory", "batch_size", "max_batch_size", "trials_at_once", "keep_residuals", "layer_test_prompts"}
-    | {"figures", "workers", "worker_gpus", "ray_address", "keep_prompts", "direction_file", "seed_trials"}
-    | {"on_top_of"}
-)
-
-
 def of_reviews(name: str) -> bool:
     """Whether a setting is one of reviews, which come after a search and change nothing in it."""
     return name.startswith("review_")
-
-
-def deciding(settings: Settings) -> dict[str, object]:
-    """The settings that decide results, as plain JSON."""
-    review = {name for name in Settings.model_fields if of_reviews(name)}
-    return settings.model_dump(mode="json", exclude={*_NOT_IDENTITY, *review})
-
-
-def identity(settings: Settings) -> dict[str, object]:
-    """The same in the words of the first version, which a run's identity is made of: with the same model and prompts,
-    two runs with the same ones are the same run."""
-    return in_first_words(deciding(settings))
 
 
 def method_kind(field: FieldInfo) -> Kind | None:

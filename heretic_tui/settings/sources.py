@@ -13,7 +13,8 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import read_bytes, user_path
 from heretic_tui.settings.describe import Setting
 from heretic_tui.settings.older import with_present_names
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import nearest, quoted
 
 ENV_PREFIX = "HERETIC_TUI_"

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from heretic_tui.bounds import range_text
 from heretic_tui.settings.markers import LANGUAGE_NAMES
-from heretic_tui.settings.schema import KEPT_SET
+from heretic_tui.settings.prompt_sets import KEPT_SET
 from heretic_tui.words import counted
 
 _SETS = {

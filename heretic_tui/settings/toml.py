@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from heretic_tui.settings.describe import Setting
 from heretic_tui.settings.interface import Interface, Notify, interface_file
-from heretic_tui.settings.schema import DEFAULT_SETS, PromptSet, Settings
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import ENV_PREFIX
 from heretic_tui.words import without_passwords
 

@@ -34,7 +34,8 @@ from heretic_tui.run.speeds import Speed, recall_speed, speed_about
 from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
 from heretic_tui.settings.own_markers import markers_problem
 from heretic_tui.settings.packages import lacking_for_quantization
-from heretic_tui.settings.schema import DEFAULT_SETS, KEPT_SET, PROMPT_FILES, PromptSet, Settings
+from heretic_tui.settings.prompt_sets import DEFAULT_SETS, KEPT_SET, PROMPT_FILES, PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.titles import title_of, with_titles
 from heretic_tui.tui.model_files import (
     Device,

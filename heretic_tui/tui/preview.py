@@ -22,7 +22,8 @@ from heretic_tui.run.rounds import read_base, whole_name
 from heretic_tui.run.seeds import read_seeds
 from heretic_tui.run.speeds import remember_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
-from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, PromptSet, Settings
+from heretic_tui.settings.prompt_sets import KEPT_SET, RUN_SETS, PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.search_space import with_bounds
 from heretic_tui.tui.model_files import missing_model
 from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
@@ -59,7 +60,7 @@ class Looker:
         """A set by itself.
 
         Args:
-            name: of the setting, such as good_prompts; or of prompts to keep (settings/schema.py: KEPT_SET).
+            name: of the setting, such as good_prompts; or of prompts to keep (settings/prompt_sets.py: KEPT_SET).
         """
 
         def look() -> SetLook:

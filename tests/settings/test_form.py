@@ -11,8 +11,8 @@ from heretic_tui.cli.shared import given_settings
 from heretic_tui.demo.settings import settings_of_the_demo
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.form import SettingsForm, text_of, value_of
+from heretic_tui.settings.identity import identity
 from heretic_tui.settings.presets import PRESETS, changes, preset_of
-from heretic_tui.settings.schema import identity
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.terminal import Streams
 

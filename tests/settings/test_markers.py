@@ -10,6 +10,7 @@ import pytest
 from heretic_tui.engine.metrics.judges.markers import Markers
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.form import SettingsForm
+from heretic_tui.settings.identity import identity
 from heretic_tui.settings.markers import (
     LANGUAGE_NAMES,
     MARKERS_BY_LANGUAGE,
@@ -18,7 +19,6 @@ from heretic_tui.settings.markers import (
     markers_with,
 )
 from heretic_tui.settings.record import from_record, to_record
-from heretic_tui.settings.schema import identity
 from heretic_tui.settings.sources import load_settings
 
 REFUSALS: Mapping[RefusalLanguage, Sequence[str]] = {

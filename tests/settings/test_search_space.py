@@ -9,8 +9,9 @@ import pytest
 from heretic_tui.bounds import SPACES, bounds_of
 from heretic_tui.errors import UsageError
 from heretic_tui.settings.form import SettingsForm, command_line
+from heretic_tui.settings.identity import identity
 from heretic_tui.settings.record import from_record, to_record
-from heretic_tui.settings.schema import Settings, identity
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.search_space import with_bounds
 from heretic_tui.settings.sources import load_settings
 

@@ -15,8 +15,10 @@ from heretic_tui.errors import UsageError
 from heretic_tui.plugins import CHECKS, names
 from heretic_tui.settings.flags import add_flags, flags_of
 from heretic_tui.settings.form import SettingsForm
+from heretic_tui.settings.identity import identity
+from heretic_tui.settings.prompt_sets import PromptSet
 from heretic_tui.settings.record import from_record, to_record
-from heretic_tui.settings.schema import PromptSet, Settings, identity
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.settings.toml import to_toml
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from heretic_tui.engine.tensor_files import keep_tensors
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.settings.schema import RUN_SETS
+from heretic_tui.settings.prompt_sets import RUN_SETS
 
 # Largest magnitude that a layer is scaled to: half of what float16 holds, so that rounding cannot overflow.
 _TOP = 2.0**15

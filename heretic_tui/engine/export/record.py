@@ -18,8 +18,10 @@ from heretic_tui.run.exports import ExportRecord
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.places import recall
 from heretic_tui.run.record import Round
+from heretic_tui.settings.identity import deciding
+from heretic_tui.settings.prompt_sets import PROMPT_FILES, RUN_SETS
 from heretic_tui.settings.record import from_record
-from heretic_tui.settings.schema import PROMPT_FILES, RUN_SETS, Settings, deciding
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 
 # What a record may name, and where this machine may have it.

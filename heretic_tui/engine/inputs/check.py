@@ -26,10 +26,12 @@ from heretic_tui.errors import UsageError
 from heretic_tui.files import checksum, user_path
 from heretic_tui.run.rounds import Base, read_base, whole_name
 from heretic_tui.run.seeds import whole_names
+from heretic_tui.settings.identity import identity
 from heretic_tui.settings.older import as_now
 from heretic_tui.settings.own_markers import markers_problem
 from heretic_tui.settings.packages import lacking_for_quantization
-from heretic_tui.settings.schema import KEPT_SET, RUN_SETS, Settings, identity
+from heretic_tui.settings.prompt_sets import KEPT_SET, RUN_SETS
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.search_space import with_bounds
 from heretic_tui.settings.sources import validated
 

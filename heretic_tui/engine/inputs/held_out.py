@@ -16,7 +16,8 @@ from heretic_tui.engine.inputs.prompts import (
     sliced,
 )
 from heretic_tui.errors import UsageError
-from heretic_tui.settings.schema import PromptSet, Settings
+from heretic_tui.settings.prompt_sets import PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted, nearest, quoted
 
 # Where each set's prompts come from when it names no data set: of these sets the sources, the first one first.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from heretic_tui.engine.inputs.misnamed import refuse_foreign, refuse_json
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import parse_json, read_bytes
-from heretic_tui.settings.schema import PROMPT_FILES
+from heretic_tui.settings.prompt_sets import PROMPT_FILES
 from heretic_tui.words import counted, plain, quoted
 
 if TYPE_CHECKING:

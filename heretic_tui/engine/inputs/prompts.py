@@ -21,7 +21,7 @@ from heretic_tui.engine.inputs.prompt_files import (
 )
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
-from heretic_tui.settings.schema import KEPT_SET, PROMPT_FILES, PromptSet
+from heretic_tui.settings.prompt_sets import KEPT_SET, PROMPT_FILES, PromptSet
 from heretic_tui.words import counted, quoted
 
 # Fewer prompts than this say little about a direction.

@@ -14,9 +14,10 @@ from heretic_tui.files import user_path
 from heretic_tui.run.folder import RunFolder, folder_of_run
 from heretic_tui.run.record import RunRecord, needed
 from heretic_tui.run.rounds import base_of, keep_base
+from heretic_tui.settings.identity import identity
 from heretic_tui.settings.older import DEFAULTS_OF_BEFORE
 from heretic_tui.settings.record import from_record, to_record
-from heretic_tui.settings.schema import Settings, identity
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import quoted
 
 

@@ -24,7 +24,8 @@ from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.places import remember
 from heretic_tui.run.record import Round, RunRecord
 from heretic_tui.run.rounds import Base, keep_base
-from heretic_tui.settings.schema import RUN_SETS, Settings
+from heretic_tui.settings.prompt_sets import RUN_SETS
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted, quoted
 from heretic_tui.work import Work
 

@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 from heretic_tui.bounds import SPACES
 from heretic_tui.errors import HereticError
 from heretic_tui.settings.form import Entry, SettingsForm
-from heretic_tui.settings.schema import PROMPT_FILES
+from heretic_tui.settings.prompt_sets import PROMPT_FILES
 from heretic_tui.settings.titles import title_of
 from heretic_tui.tui.model_files import completions, path_completions
 from heretic_tui.tui.screens.setup_preview import PAUSE

@@ -12,7 +12,8 @@ from heretic_tui.behaviour import Behaviour, behaviour_of
 from heretic_tui.files import short_path
 from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.presets import PRESETS, preset_of
-from heretic_tui.settings.schema import PromptSet, Settings
+from heretic_tui.settings.prompt_sets import PromptSet
+from heretic_tui.settings.schema import Settings
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.outlook import Finding, Outlook
 from heretic_tui.tui.themes import Looks

@@ -16,8 +16,8 @@ from heretic_tui.figures import figures_of_before
 from heretic_tui.report.model_card import card_text
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures, TrialFigures
 from heretic_tui.run.folder import RunFolder, find_run
+from heretic_tui.settings.prompt_sets import RUN_SETS
 from heretic_tui.settings.record import to_record
-from heretic_tui.settings.schema import RUN_SETS
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui.host import resumed_settings
 from tests.support.exports import Heretic, record_of, searched

@@ -13,7 +13,7 @@ import pytest
 
 from heretic_tui.engine.inputs.prompts import Prompt, PromptList, check_sets, digest, load_prompt_set, whole_kept
 from heretic_tui.errors import UsageError
-from heretic_tui.settings.schema import KEPT_SET, PromptSet
+from heretic_tui.settings.prompt_sets import KEPT_SET, PromptSet
 
 ROWS = [f"prompt {i}" for i in range(10)]
 

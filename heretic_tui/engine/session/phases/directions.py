@@ -29,7 +29,8 @@ from heretic_tui.engine.session.phases.saved_directions import saved_directions
 from heretic_tui.engine.tensor_files import keep_tensors
 from heretic_tui.events import DirectionsFound
 from heretic_tui.layer_figures import MethodFigures
-from heretic_tui.settings.schema import KEPT_SET, Settings
+from heretic_tui.settings.prompt_sets import KEPT_SET
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.titles import title_of
 from heretic_tui.work import Work
 

@@ -30,8 +30,8 @@ class RunInputs:
 
     Attributes:
         sets: prompts by the names of their settings (good_prompts, bad_prompts, good_evaluation_prompts,
-            bad_evaluation_prompts) and those of `keep_prompts` (settings/schema.py: KEPT_SET); empty where nothing will
-            be measured.
+            bad_evaluation_prompts) and those of `keep_prompts` (settings/prompt_sets.py: KEPT_SET); empty where nothing
+            will be measured.
         own: whether the model is the run's own, so that what phases find is kept in the folder. Where it is another (an
             export loaded again, say), all that the run found is taken from the folder, and nothing is written there.
     """
