@@ -115,7 +115,9 @@ def quoted(value: object, length: int = 60) -> str:
             text = without_passwords(_SHORT.repr(value))
         except ValueError:
             return f"a {type(value).__name__}"
-    return text if len(text) <= 2 * length else text[: 2 * length - 1] + "…"
+    # With escapes it may be longer, but never so long that nobody finds what the message says beside it.
+    longest = length * 4 // 3
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 _SHORT = reprlib.Repr()

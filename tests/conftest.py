@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from heretic_tui.work import Work
@@ -28,6 +29,8 @@ for home in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
 # Before torch is imported here, or in a process of a test: beside other work on few cores OpenMP's threads would spin
 # for the time slice of whichever of them is not being run (measured: 2 trials of the demo in 150 s, not 25 in 52).
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The same examples each time: luck does not decide what lands. `--hypothesis-profile default` looks for new ones.
+hypothesis.settings.load_profile("ci")
 for name in [key for key in os.environ if key.startswith("HERETIC_TUI_")]:
     del os.environ[name]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from heretic_tui.engine.export.record import settings_of, sources
@@ -76,6 +76,9 @@ anything = st.sampled_from(ODD) | st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.sampled_from(KEYS) | st.text(max_size=10), anything)
+# Each character is ten in a message that quotes it.
+@example("direction_method", {"\U0004717e" * 5: {"\U00014647" * 5: None}})
+@example("behaviour", ["\U0001342f" * 20] * 3)
 def test_values_of_settings(key: str, value: Any) -> None:
     name, _, part = key.partition(".")
     taken_or_refused(lambda: load_settings({name: {part: value} if part else value}, environment=False))

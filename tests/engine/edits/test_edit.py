@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from peft import LoraConfig, get_peft_model
 from torch import nn
@@ -143,6 +143,8 @@ def test_peft_layers_give_the_same_output(kind: str, bias: bool, name: str) -> N
     layer=st.integers(0, 40),
 )
 def test_kernel(peak: float, position: float, floor: float, reach: float, layer: int) -> None:
+    # At the edge itself the kernel jumps, and a position that is mirrored is rounded to one of its sides.
+    assume(abs(abs(layer - position) - reach) > 1e-9)
     strength = Kernel(peak, position, floor, reach).strength(layer)
     if abs(layer - position) > reach:
         assert strength == 0
