@@ -250,13 +250,20 @@ def figures_sentence(trial: TrialRecord, figures: Sequence[Figure]) -> str:
     return ", ".join(figure.sentence(trial.figures.get(figure.key), None) for figure in in_tables(figures))
 
 
-def direction_words(parameters: Parameters | None) -> str:
+def direction_words(parameters: Parameters | None, rank: int) -> str:
     """Whose direction an edit ablates, and what found it where a run has several methods; empty where its parameters
-    are not known."""
+    are not known.
+
+    Args:
+        rank: how many directions of a layer the edit takes out.
+    """
     if parameters is None:
         return ""
     index, method = parameters.direction_index, parameters.direction_method
-    words = "own direction per layer" if index is None else f"one direction, from layer {index:.1f}"
+    if index is None:
+        words = "own direction per layer" if rank == 1 else f"{rank} own directions per layer"
+    else:
+        words = f"{'one direction' if rank == 1 else f'{rank} directions'}, from layer {index:.1f}"
     return words if method is None else f"{words}, {method.replace('_', ' ')}"
 
 

@@ -13,12 +13,10 @@ from pathlib import Path
 
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import checksum
-from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder, find_run, find_runs
 from heretic_tui.run.overview import complete_trial
 from heretic_tui.run.record import MOST_ROUNDS, Round, needed
-from heretic_tui.run.state import RunState
 from heretic_tui.words import quoted
 
 # Settings that all rounds have to have alike: they say what the matrices are called, and what lies behind them.
@@ -119,7 +117,6 @@ def read_base(text: str, runs_dir: Path) -> Base:
             return kept
         raise
     state, trial = complete_trial(folder, number)
-    rank = _rank_of(state, trial.required_parameters)
     record = folder.read_record()
     settings = needed(record.settings, "settings", folder.record)
     given, prefix = settings.get("batch_size"), settings.get("response_prefix")
@@ -132,7 +129,7 @@ def read_base(text: str, runs_dir: Path) -> Base:
         run=folder.name,
         trial=number,
         parameters=trial.required_parameters.to_json(),
-        rank=rank,
+        rank=state.rank_of(trial.required_parameters),
         directions=checksum(folder.directions),
         settings=settings,
         identity=needed(record.identity, "identity", folder.record),
@@ -148,12 +145,6 @@ def read_base(text: str, runs_dir: Path) -> Base:
     if len(earlier.rounds) >= MOST_ROUNDS:
         raise UsageError(f"{folder.name} is on top of {len(earlier.rounds)} rounds already, which are the most")
     return Base((*earlier.rounds, found), (*earlier.files, folder.directions))
-
-
-def _rank_of(state: RunState, parameters: Parameters) -> int:
-    """How many directions of a layer an edit takes out."""
-    found = state.directions
-    return found.ranks.get(parameters.direction_method or found.method, found.rank) if found else 1
 
 
 def base_of(folder: RunFolder) -> Base:

@@ -238,6 +238,11 @@ class RunState:
         except UsageError:
             return HERETIC_1
 
+    def rank_of(self, parameters: Parameters | None) -> int:
+        """How many directions of a layer an edit takes out; of none, one with the first direction method."""
+        found, method = self.directions, parameters.direction_method if parameters else None
+        return found.ranks.get(method or found.method, found.rank) if found else 1
+
     def fold(self, event: ev.Event) -> None:  # noqa: PLR0912, PLR0915 - one case an event
         match event:
             case ev.RunOpened():

@@ -256,7 +256,7 @@ def _append_edit(text: Text, trial: TrialRecord, state: RunState, drawing: Drawi
             drawn = drawn_strengths(kernel_strengths(kernel, layers), _STRIP, drawing.glyphs)
             text.append(f"{drawn} ", drawing.colour)
         text.append(f"{kernel.max_weight:.2f} @ layer {kernel.max_weight_position:.1f}\n")
-    text.append(f"{direction_words(trial.parameters)}\n")
+    text.append(f"{direction_words(trial.parameters, state.rank_of(trial.parameters))}\n")
 
 
 def _moved(found: SetShift) -> str:

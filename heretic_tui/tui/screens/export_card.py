@@ -7,7 +7,7 @@ from heretic_tui.run.search_summary import search_summary
 from heretic_tui.run.state import TrialRecord
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.run_view import RunView
-from heretic_tui.tui.screens.export_text import Form, rank_of
+from heretic_tui.tui.screens.export_text import Form
 
 
 def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportRecord | None:
@@ -30,7 +30,7 @@ def expected_record(view: RunView, trial: TrialRecord, form: Form) -> ExportReco
         dora=form.dora,
         requantized=form.requantize,
         parameters=trial.parameters.to_json() if trial.parameters else {},
-        rank=rank_of(state, trial),
+        rank=state.rank_of(trial.parameters),
         rounds=view.folder.read_record().rounds if view.folder and state.start else (),
         coverage=coverage,
         fused_experts=form.kind == "adapter" and found is not None and found.fused,

@@ -88,7 +88,7 @@ def forms(state: RunState, trial: TrialRecord | None = None) -> list[Form]:
         return [*found, Form("dora", "DoRA adapter", "?", words, 0, "adapter", True)]
     rank = settings.get("full_normalization_lora_rank")
     lengths = coverage.editable * model.hidden_size if model else 0
-    own = rank_of(state, trial) + (state.start.rank if state.start else 0)
+    own = state.rank_of(trial.parameters if trial else None) + (state.start.rank if state.start else 0)
     return [*found, *_adapters(coverage, own, rank if isinstance(rank, int) else 3, lengths)]
 
 
@@ -146,13 +146,6 @@ def _as_the_source(model: ModelLoaded) -> Form:
         approximate=f"the edited matrices are quantised again as {kind}, which rounds them",
         requantize=True,
     )
-
-
-def rank_of(state: RunState, trial: TrialRecord | None) -> int:
-    """How many directions of a layer the trial takes out; of none, one of the first direction method."""
-    found, parameters = state.directions, trial.parameters if trial else None
-    method = parameters.direction_method if parameters else None
-    return found.ranks.get(method or found.method, found.rank) if found else 1
 
 
 def trial_words(trial: TrialRecord | None, view: RunView, look: Looks) -> Text:

@@ -161,7 +161,7 @@ def _append_edit(text: Text, parameters: Parameters | None, state: RunState, sho
             text.append("  ")
         text.append(kernel_words(kernel) + "\n")
     text.append(f"{'direction':{max(width, 14)}}  ", shown.look.dim)
-    text.append(direction_words(parameters))
+    text.append(direction_words(parameters, state.rank_of(parameters)))
     if layers:
         text.append(f"   (layers 0 to {layers - 1})", shown.look.dim)
     text.append("\n")
