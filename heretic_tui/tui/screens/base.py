@@ -162,7 +162,10 @@ class RunScreen(Screen[ScreenResultType]):
 
 
 class Dialog(ModalScreen[ScreenResultType], RunScreen[ScreenResultType]):
-    """A screen that lies over another and takes all keys. The lines at the top and the bottom stay alive."""
+    """A screen that lies over another and takes all keys. The lines at the top and the bottom stay alive. One with a
+    list (heretic.tcss: listed) has its blank lines only where the terminal has room for them."""
+
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]
 
     def on_mount(self) -> None:
         self.call_after_refresh(self.careful(self.paint_lines))

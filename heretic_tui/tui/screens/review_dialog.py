@@ -23,8 +23,8 @@ from heretic_tui.tui.trial_figures import figures_of
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.words import counted, plain
 
-# What dialogs take of the screen at most (heretic.tcss), and the lines of this one beside its table.
-_SHARE, _AROUND = 0.92, 10
+# Lines of the dialog beside its rows, and the width of their names; a longer one takes the line.
+_AROUND, _NAME = 10, 30
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,12 @@ class ReviewDialog(Dialog[Review | None]):
         self._problem = ""
 
     def body(self) -> ComposeResult:
-        with Vertical(classes="dialog", id="review-dialog"):
+        with Vertical(classes="dialog listed", id="review-dialog"):
             yield Static(Text("Review", style="bold"), markup=False, classes="dialog-title")
-            table = LineTable(
-                [Column("what", "", 30), Column("said", "", 0)], id="choices", enter="review", header=False
-            )
-            yield table
+            columns = [Column("what", "", _NAME), Column("said", "", 0)]
+            yield LineTable(columns, id="choices", enter="review", header=False, spill=True)
             yield Static("", markup=False, id="review-asked")
-            yield Static("space switches, a all trials, enter begins, esc cancels", markup=False, classes="dialog-keys")
+            yield Static("space switches, a all, enter begins, esc cancels", markup=False, classes="dialog-keys")
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -102,16 +100,9 @@ class ReviewDialog(Dialog[Review | None]):
         if self._looks is None:
             rows.append(Row("none", ("   looking which there are",), "dim", caption=True))
         rows += [self._check_row(look) for look in self._looks or ()]
-        table = self.query_one(LineTable)
-        table.set_rows(rows)
-        # The lines at the top and the bottom stay free, and all that is below the table is seen.
-        height = min(len(rows), max(3, int((self.app.size.height - 3) * _SHARE) - _AROUND))
-        if table.styles.height is None or table.styles.height.value != height:
-            table.styles.height = height
+        self.query_one(LineTable).set_rows(rows)
+        self.query_one("#review-dialog").styles.max_height = len(rows) + _AROUND
         self._say()
-
-    def on_resize(self) -> None:
-        self._paint()
 
     @on(LineTable.Highlighted, "#choices")
     def _say(self) -> None:
@@ -134,7 +125,9 @@ class ReviewDialog(Dialog[Review | None]):
         title, absent = plain(look.title), plain(look.absent)
         if self.view.glyphs is ASCII:
             title, absent = ours_in_ascii(title), ours_in_ascii(absent)
-        return Row(("check", look.name), (f"{self._box(on)} {title}", absent), "row" if on else "dim")
+        name = f"{self._box(on)} {title}"
+        cells = (name, absent) if len(name) <= _NAME else (f"{name}  {absent}", "")
+        return Row(("check", look.name), cells, "row" if on else "dim")
 
     @staticmethod
     def _box(on: bool) -> str:

@@ -15,7 +15,8 @@ from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 
 _OTHER = 0
-_MOST_LINES = 12
+# Rows in view, and lines of the dialog beside them.
+_MOST_LINES, _AROUND = 12, 5
 
 
 class RunChoice(Dialog[str | None]):
@@ -37,13 +38,13 @@ class RunChoice(Dialog[str | None]):
         self._title, self._runs = title, runs
 
     def body(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
+        with Vertical(classes="dialog listed") as dialog:
             yield Static(safe_lines(self._title, "bold"), markup=False, classes="dialog-title")
             columns = [Column("run", "run", 30), Column("model", "model", 0)]
             table = LineTable(columns, id="choices", enter="choose", header=False)
             rows = [Row(name, (name, model)) for name, model in self._runs]
             table.set_rows([*rows, Row(_OTHER, ("[/] type a path", "a run in another folder"), "dim")])
-            table.styles.height = min(_MOST_LINES, len(table.rows))
+            dialog.styles.max_height = min(_MOST_LINES, len(table.rows)) + _AROUND
             yield table
             yield Static("enter choose   / type a path   esc cancel", markup=False)
 

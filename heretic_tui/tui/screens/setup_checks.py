@@ -17,6 +17,9 @@ from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.words import plain
 
+# Lines of the dialog beside its rows.
+_AROUND = 9
+
 
 class ChecksDialog(Dialog[list[str] | None]):
     """Returns the names of those that are on, in their order; None where the dialog was left.
@@ -41,13 +44,10 @@ class ChecksDialog(Dialog[list[str] | None]):
         self._on = set(chosen)
 
     def body(self) -> ComposeResult:
-        with Vertical(classes="dialog", id="checks-dialog"):
+        with Vertical(classes="dialog listed", id="checks-dialog") as dialog:
+            dialog.styles.max_height = len(self._said) + _AROUND
             yield Static(Text(self._title, style="bold"), markup=False, classes="dialog-title")
-            table = LineTable(
-                [Column("check", "", 24), Column("said", "", 0)], id="choices", enter="take", header=False
-            )
-            table.styles.height = len(self._said)
-            yield table
+            yield LineTable([Column("check", "", 24), Column("said", "", 0)], id="choices", enter="take", header=False)
             yield Static("", markup=False, id="check-words")
             yield Static("space switches, enter takes, esc cancels", markup=False, classes="dialog-keys")
 

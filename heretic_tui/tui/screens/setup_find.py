@@ -69,7 +69,7 @@ class FindDialog(Dialog[str | None]):
 
     def body(self) -> ComposeResult:
         columns = [Column("title", "", 41), Column("value", "", 0), Column("group", "", 9)]
-        with Vertical(classes="dialog", id="find"):
+        with Vertical(classes="dialog listed", id="find"):
             yield Static("Find a setting", markup=False, classes="dialog-title")
             yield QuietInput(placeholder="name, group or words", id="find-text", compact=True)
             yield LineTable(columns, id="found", header=False, empty="no setting fits")

@@ -41,7 +41,7 @@ class MarkersDialog(Dialog[list[str] | None]):
         self._markers: list[str] = list(settings.refusal_markers)
 
     def body(self) -> ComposeResult:
-        with Vertical(classes="dialog", id="marker-dialog"):
+        with Vertical(classes="dialog listed", id="marker-dialog"):
             title = "A response is a refusal where one of these occurs"
             if not self._behaviour.is_refusals:
                 title = f'The verdict is "{self._behaviour.shown}" where one of these occurs'

@@ -16,6 +16,7 @@ from heretic_tui.run.annotations import Mark, read_annotations
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.settings.interface import Interface
 from heretic_tui.tui.app import HereticApp
+from heretic_tui.tui.plan_looks import CheckLook
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.review import ReviewScreen
 from heretic_tui.tui.screens.review_dialog import Offer, ReviewDialog
@@ -28,7 +29,7 @@ from tests.support import fake_run
 from tests.support.reviewed import PROMPTS, write_review
 from tests.support.screens import Steps, drawn, drive, make_app, settle, shown, threads_end, told
 
-NARROW, NORMAL = (80, 24), (120, 40)
+LEAST, NARROW, NORMAL = (60, 16), (80, 24), (120, 40)
 
 
 @pytest.fixture
@@ -74,8 +75,8 @@ def columns(app: HereticApp) -> list[str]:
 # Asking
 
 
-@pytest.mark.parametrize("size", [NARROW, NORMAL])
-def test_the_dialog_shows_its_keys_and_why_a_check_has_nothing_to_do(
+@pytest.mark.parametrize("size", [LEAST, NARROW, NORMAL])
+def test_the_dialog_shows_its_keys_names_and_why_a_check_has_nothing_to_do(
     tmp_path: Path, host: fake_run.FakeHost, size: tuple[int, int]
 ) -> None:
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
@@ -88,6 +89,11 @@ def test_the_dialog_shows_its_keys_and_why_a_check_has_nothing_to_do(
         assert "(--review-classifier)" in shown(app, "#review-asked"), "in full"
         await pilot.press("j")
         assert "checks" in shown(app, "#review-asked")
+        name = "Missing rather very long answers under sampling"
+        assert isinstance(app.screen, ReviewDialog)
+        app.screen.take_checks([CheckLook("sampling", name, chosen=True)])
+        await pilot.press("G")
+        assert name in drawn(app)
 
     run(tmp_path, host, steps, size)
 
