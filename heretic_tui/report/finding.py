@@ -42,7 +42,8 @@ def finding(rows: Sequence[LayerFigures], refusal: FirstTokens | None, behaviour
     if refusal and refusal.bad is not None and refusal.good is not None and best.change("stream") is not None:
         title, points = _mediated(rows, best, refusal.bad, refusal.good, behaviour)
     if apart := best.separation:
-        points += _separates(rows, best, apart)
+        # Where nothing before it speaks of the direction, this sentence has to name it.
+        points += _separates(rows, best, apart, "It" if points else "The direction")
     return Finding(title, tuple(points))
 
 
@@ -97,7 +98,7 @@ def _written(edit: Sequence[float], ablated: float) -> str:
     return "No single layer writes it: editing one alone lowers them in no layer."
 
 
-def _separates(rows: Sequence[LayerFigures], best: LayerFigures, apart: Separation) -> list[str]:
+def _separates(rows: Sequence[LayerFigures], best: LayerFigures, apart: Separation, what: str) -> list[str]:
     if apart.auc is None or apart.auc_low is None or apart.auc_high is None:
         return []
     areas = [row.auc or 0.0 for row in rows[1:]]
@@ -111,4 +112,4 @@ def _separates(rows: Sequence[LayerFigures], best: LayerFigures, apart: Separati
     else:
         where = f"from layer {onset} on"
     interval = f"95 % CI {apart.auc_low:.2f}-{apart.auc_high:.2f}"
-    return [f"It separates held-out prompts {where}; best layer: {best.layer}, AUC {apart.auc:.3f} ({interval})."]
+    return [f"{what} separates held-out prompts {where}; best layer: {best.layer}, AUC {apart.auc:.3f} ({interval})."]

@@ -63,7 +63,9 @@ def test_what_was_not_measured_is_not_said() -> None:
     found = finding(apart, None)
     assert found.title == "Where refusal is mediated was not measured"
     assert len(found.points) == 1
-    assert "in some layers with an AUC of 0.95 or more; best layer: 1, AUC 1.000" in found.points[0]
+    assert found.points[0].startswith(
+        "The direction separates held-out prompts in some layers with an AUC of 0.95 or more; best layer: 1, AUC 1.000"
+    )
     assert finding([LayerFigures(index=0), LayerFigures(index=1)], None).sentences == ()
 
 
