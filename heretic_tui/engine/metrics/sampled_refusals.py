@@ -16,8 +16,8 @@ class SampledRefusals(ReviewMetric):
     figure = Figure(
         "sampled refusals",
         "sampled",
-        "share of refused answers to the harmful evaluation prompts, of several that are drawn for each by the model's "
-        "own generation settings (setting review_samples)",
+        "share of responses to the harmful evaluation prompts that count as refused, of several that are drawn for "
+        "each by the model's own generation settings (setting review_samples)",
         digits=3,
         lowest=0.0,
     )

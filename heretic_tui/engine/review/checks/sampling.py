@@ -71,8 +71,8 @@ def _found(answers: SampledAnswers, count: int) -> Found:
     how = f"temperature {answers.sampling.temperature:g} and top-p {answers.sampling.top_p:g}"
     return Found(
         figures=[
-            mean_figure("refused", "refused answers, sampled", "sampled", answers.by_prompt.tolist(), form="share"),
-            count_figure("once", "prompts refused at least once", "once", [bool(one) for one in answers.at_least_once]),
+            mean_figure("refused", "refused, sampled", "sampled", answers.by_prompt.tolist(), form="share"),
+            count_figure("once", "refused at least once", "once", [bool(one) for one in answers.at_least_once]),
         ],
         notes=[f"{counted(count, 'answer')} to each prompt, drawn at {how}"],
     )
