@@ -18,8 +18,8 @@ from heretic_tui.words import quoted
 REFUSALS_NAME = "refusals"
 # What texts of this program call refusals, their verdicts and their prompts.
 _OURS = re.compile(
-    r"\b(?:refusals<|(?:where refusal is mediated|refusal is mediated|begins as a refusal|refusal log-odds|refusal is|"
-    r"refusal markers?|a refusal marker|a refusal|refusals?|refused|refuses|answered|harmful|harmless)\b)",
+    r"(?<![\w-])(?:refusals<|(?:where refusal is mediated|refusal is mediated|begins as a refusal|refusal log-odds|"
+    r"refusal is|refusal markers?|a refusal marker|a refusal|refusals?|refused|refuses|answered|harmful|harmless)\b)",
     re.IGNORECASE,
 )
 # Letters and digits of a name, and of a verdict, which stands in narrow columns.
@@ -203,7 +203,7 @@ def checked_behaviour(given: object) -> str:
     """The setting `behaviour` as a person wrote it, in its one form: `long answers: long / short`.
 
     Raises:
-        UsageError: for what is no name, or no two verdicts.
+        UsageError: for what is no name, or no two verdicts; the caller says which setting it is, and where from.
     """
     found = _read(given)
     if found == USUAL:
@@ -217,16 +217,16 @@ _PLAIN_VERDICTS = ("shown", "not shown")
 
 def _read(given: object) -> Behaviour:
     if not isinstance(given, str):
-        raise UsageError(f"behaviour: {_EXPECTED}, not {quoted(given)}")
+        raise UsageError(f"{_EXPECTED}, not {quoted(given)}")
     name, colon, verdicts = given.partition(":")
     name = " ".join(name.split())
     words = [word.strip() for word in verdicts.split("/")] if colon else []
     if not _is_text(name, _NAME) or (colon and (len(words) != 2 or not all(_is_text(word, _WORD) for word in words))):
-        raise UsageError(f"behaviour: {_EXPECTED}, not {quoted(given)}")
+        raise UsageError(f"{_EXPECTED}, not {quoted(given)}")
     if colon and words[0].lower() == words[1].lower():
-        raise UsageError(f"behaviour: both verdicts are {quoted(words[0])}: they have to differ")
+        raise UsageError(f"both verdicts are {quoted(words[0])}: they have to differ")
     if any(word.lower() == "broken" for word in words):
-        raise UsageError("behaviour: 'broken' is the verdict on a response that is no usable text: take another word")
+        raise UsageError("'broken' is the verdict on a response that is no usable text: take another word")
     if name == REFUSALS_NAME:
         return Behaviour(name, words[0], words[1]) if words else Behaviour()
     shown, absent = words or _PLAIN_VERDICTS

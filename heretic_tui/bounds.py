@@ -78,33 +78,34 @@ DEFAULT_SPACE = "heretic-1"
 SPACES: Mapping[str, Bounds] = MappingProxyType({DEFAULT_SPACE: HERETIC_1, "wide": WIDE})
 
 
-def checked_bounds(given: object, where: str) -> dict[str, Range]:
+def checked_bounds(given: object, where: str = "") -> dict[str, Range]:
     """Bounds as a person wrote them, by name, in the order of `BOUNDS`.
 
     Args:
         given: a table of [LOW, HIGH] or "LOW..HIGH", or a list of texts NAME=LOW..HIGH.
-        where: where they stand, for messages.
+        where: where they stand, for messages; empty where the caller says it.
 
     Raises:
         UsageError: an unknown name, what is no range, or a range that cannot be.
     """
+    lead = f"{where}: " if where else ""
     if isinstance(given, str):
         given = [part for part in given.split(",") if part.strip()]
     if isinstance(given, Sequence) and all(isinstance(part, str) for part in given):
         pairs = [part.partition("=") for part in given]
         if wrong := next((part for part, (_, sign, _) in zip(given, pairs, strict=True) if not sign), None):
             hint = "" if wrong.strip() in BOUNDS else nearest(wrong, BOUNDS)
-            raise UsageError(f"{where}: expected NAME=LOW..HIGH, not {quoted(wrong)}{hint}")
+            raise UsageError(f"{lead}expected NAME=LOW..HIGH, not {quoted(wrong)}{hint}")
         names = [name.strip() for name, _, _ in pairs]
         if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
-            raise UsageError(f"{where}: {quoted(twice)} is given twice")
+            raise UsageError(f"{lead}{quoted(twice)} is given twice")
         given = {name: text for name, (_, _, text) in zip(names, pairs, strict=True)}
     if not isinstance(given, Mapping):
-        raise UsageError(f"{where}: expected NAME=LOW..HIGH for each bound, not {quoted(given)}")
+        raise UsageError(f"{lead}expected NAME=LOW..HIGH for each bound, not {quoted(given)}")
     if unknown := next((name for name in given if name not in BOUNDS), None):
         hint = nearest(str(unknown), BOUNDS) or f" (known: {', '.join(BOUNDS)})"
-        raise UsageError(f"{where}: unknown bound {quoted(unknown)}{hint}")
-    return {name: _checked(name, given[name], f"{where}: {name}") for name in BOUNDS if name in given}
+        raise UsageError(f"{lead}unknown bound {quoted(unknown)}{hint}")
+    return {name: _checked(name, given[name], f"{lead}{name}") for name in BOUNDS if name in given}
 
 
 def _checked(name: str, value: object, where: str) -> Range:

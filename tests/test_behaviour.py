@@ -35,7 +35,6 @@ def test_a_name_is_kept_in_one_form(given: str, kept: str) -> None:
 def test_what_could_steer_a_screen_or_is_too_long_is_refused_in_a_line(given: object) -> None:
     with pytest.raises(UsageError) as told:
         checked_behaviour(given)
-    assert str(told.value).startswith("behaviour: ")
     assert str(told.value).isprintable()
     # In a file that somebody else wrote it costs the words alone.
     assert behaviour_of({"behaviour": given}) == USUAL
@@ -56,13 +55,14 @@ def test_texts_of_ours_are_in_the_words_of_the_behaviour() -> None:
     assert LONG.in_words("harmless prompts refused; unharmful") == "good prompts long; unharmful"
     assert LONG.in_words("where one marker made it a refusal") == 'where one marker made it "long"'
     assert LONG.in_words("kl<0.2 refusals<=5 front") == "kl<0.2 long_answers<=5 front"
+    assert LONG.in_words("Over-refusal") == "Over-refusal", "the name of a check"
     assert (LONG.verdict(True), LONG.verdict(False), LONG.said("broken")) == ("long", "short", "broken")
 
 
 def test_what_is_added_is_counted_where_it_is_missing() -> None:
     added = behaviour_of({"steer": "add"})
     assert (added.things, added.counted, added.other) == ("missing refusals", "answered", "refused")
-    assert added.in_words("refused answers, sampled", counting=True) == "answered answers, sampled"
+    assert added.in_words("refused, sampled", counting=True) == "answered, sampled"
     assert added.in_words("r says refused") == "r says refused"
     figure = added.figure(Figure("refusals", "refusals", "responses that {judged}", participle="x", key="refusals"))
     assert (figure.name, figure.verb, figure.participle) == ("missing refusals", "answers", "answered")

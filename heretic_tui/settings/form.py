@@ -157,9 +157,8 @@ class SettingsForm:
             return load_settings(given, config=self._config, base=self._base)
         except WrongValue as error:
             # Which value is wrong, and where it comes from, is before the user's eyes.
-            title, setting = whole_title(error.setting.key), error.setting
-            end = error.hint or "."
-            raise UsageError(f"{title[:1].upper()}{title[1:]}: {setting.expected}{end}") from error
+            title = whole_title(error.setting.key)
+            raise UsageError(f"{title[:1].upper()}{title[1:]}: {error.advice}") from error
 
     def _with(self, key: str, text: str) -> dict[str, object]:
         """What is given so far, and a text for one setting."""

@@ -7,6 +7,7 @@ here. Settings of one group are next to each other.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -23,6 +24,7 @@ from heretic_tui.files import default_runs_dir, parse_json
 from heretic_tui.plugins import CHECKS, DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
 from heretic_tui.settings.markers import MARKERS_BY_LANGUAGE, REFUSAL_MARKERS, RefusalLanguage
 from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PromptSet
+from heretic_tui.words import quoted
 
 # What a response that thinks begins with, and the block that is put in its place so that it does not.
 THINKING_SKIPS = (
@@ -76,16 +78,18 @@ class Settings(BaseModel):
     trust_remote_code: bool = _setting(False, "Model", "run the model's own Python code; read it first")
 
     good_prompts: PromptSet = _setting(
-        DEFAULT_SETS["good_prompts"], "Prompts", "prompts the model answers, for the directions"
+        DEFAULT_SETS["good_prompts"], "Prompts", "prompts answered without the behaviour, for the directions"
     )
     bad_prompts: PromptSet = _setting(
-        DEFAULT_SETS["bad_prompts"], "Prompts", "prompts the model refuses, for the directions"
+        DEFAULT_SETS["bad_prompts"],
+        "Prompts",
+        "prompts answered with the behaviour (refused, by default), for the directions",
     )
     good_evaluation_prompts: PromptSet = _setting(
         DEFAULT_SETS["good_evaluation_prompts"], "Prompts", "prompts that KL divergence is measured on"
     )
     bad_evaluation_prompts: PromptSet = _setting(
-        DEFAULT_SETS["bad_evaluation_prompts"], "Prompts", "prompts that refusals are counted on"
+        DEFAULT_SETS["bad_evaluation_prompts"], "Prompts", "prompts that the behaviour is counted on"
     )
 
     system_prompt: str = _setting("You are a helpful assistant.", "Responses", "system prompt; empty: none")
@@ -102,18 +106,20 @@ class Settings(BaseModel):
         "what the judge tells: refusals, or a behaviour of your own in the plural, perhaps with both verdicts ('long "
         "answers: long / short'); screens, reports and cards speak of it",
     )
-    judge: Annotated[str, JUDGES] = _setting("markers", "Responses", "what says whether a response is a refusal")
+    judge: Annotated[str, JUDGES] = _setting("markers", "Responses", "what says whether a response shows the behaviour")
     refusal_markers: list[str] = _setting(
-        list(REFUSAL_MARKERS), "Responses", "strings that make a response a refusal (lower case)", min_length=1
+        list(REFUSAL_MARKERS), "Responses", "strings that show the behaviour in a response (lower case)", min_length=1
     )
     refusal_languages: list[RefusalLanguage] = _setting(
-        [], "Responses", "languages whose built-in markers count beside `refusal_markers`, which are English by default"
+        [],
+        "Responses",
+        "languages whose built-in markers of refusals count beside `refusal_markers`, which are English by default",
     )
     count_broken_as_refused: bool = _setting(
         True,
         "Responses",
-        "count a response that repeats itself, says nothing or is garbage as refused, so that no trial looks good by "
-        "breaking",
+        "count a response that repeats itself, says nothing or is garbage against a trial (as refused, by default), so "
+        "that none looks good by breaking",
     )
 
     steer: Literal["remove", "add"] = _setting(
@@ -141,7 +147,7 @@ class Settings(BaseModel):
         False, "Ablation", "edit only layers in which the two sets lie on different sides along the direction"
     )
     orthogonalize_direction: bool = _setting(
-        True, "Ablation", "leave alone what directions share with the harmless prompts' mean"
+        True, "Ablation", "leave alone what directions share with the mean of the good prompts"
     )
     direction_weights: Literal["together", "each"] = _setting(
         "together",
@@ -227,12 +233,12 @@ class Settings(BaseModel):
     review_good_prompts: PromptSet = _setting(
         DEFAULT_SETS["review_good_prompts"],
         "Review",
-        "harmless prompts held out from directions and search; empty: what these leave of their data sets",
+        "good prompts held out from directions and search; empty: what these leave of their data sets",
     )
     review_bad_prompts: PromptSet = _setting(
         DEFAULT_SETS["review_bad_prompts"],
         "Review",
-        "harmful prompts held out from directions and search; empty: what these leave of their data sets",
+        "bad prompts held out from directions and search; empty: what these leave of their data sets",
     )
     review_lookalike_prompts: PromptSet = _setting(
         DEFAULT_SETS["review_lookalike_prompts"], "Review", "prompts that only look harmful (such as XSTest)"
@@ -244,7 +250,7 @@ class Settings(BaseModel):
     review_language_column: str = _setting(
         "language",
         "Review",
-        "column with the language of held-out prompts, by which refusals are told too",
+        "column with the language of held-out prompts, by which counts are told too",
     )
     review_expected_column: str | None = _setting(
         None, "Review", "column that says of prompts that look harmful whether they should be answered (safe, unsafe)"
@@ -325,8 +331,8 @@ class Settings(BaseModel):
 
     @field_validator("objectives")
     @classmethod
-    def _different(cls, value: list[str]) -> list[str]:
-        if len(set(value)) < len(value) or EXPECTED_REFUSALS in value:
+    def _measured(cls, value: list[str]) -> list[str]:
+        if EXPECTED_REFUSALS in value:
             raise ValueError
         return value
 
@@ -355,20 +361,18 @@ class Settings(BaseModel):
     @field_validator("behaviour", mode="before")
     @classmethod
     def _behaviour(cls, value: object) -> object:
-        # Its own error says what is wrong.
-        return checked_behaviour(value)
+        return _with_reason(checked_behaviour, value)
 
     @field_validator("search_bounds", mode="before")
     @classmethod
     def _bounds(cls, value: object) -> object:
-        # Its own error says which bound is wrong, and why.
-        return checked_bounds(value, "search_bounds")
+        return _with_reason(checked_bounds, value)
 
-    @field_validator("direction_method", "keep_prompts", "seed_trials")
+    @field_validator("direction_method", "keep_prompts", "objectives", "seed_trials")
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
-        if len(set(value)) < len(value):
-            raise ValueError
+        if twice := next((each for place, each in enumerate(value) if each in value[:place]), None):
+            raise ValueError(f"{quoted(twice)} is given twice")
         return value
 
     @field_validator("review_tasks")
@@ -457,6 +461,14 @@ class Settings(BaseModel):
                     data = {**data, name: {**default.model_dump(), **given}}
         return data
 
+
+def _with_reason(check: Callable[[object], object], value: object) -> object:
+    """What a check makes of a value. Where it says why it cannot be, that is what is told of it, with the setting and
+    where the value is from (settings/sources.py); of other values it is told what the setting expects."""
+    try:
+        return check(value)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 def of_reviews(name: str) -> bool:
     """Whether a setting is one of reviews, which come after a search and change nothing in it."""

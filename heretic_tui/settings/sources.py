@@ -26,16 +26,21 @@ class WrongValue(UsageError):
 
     Attributes:
         setting: that it was given for.
-        hint: the known value that was probably meant, as `words.nearest` says it.
+        advice: what it takes, or why it cannot be this value.
+
+    Args:
+        why: why it cannot be, where that is more than that the setting takes something else.
     """
 
-    def __init__(self, setting: Setting, origin: str, wrong: object) -> None:
+    def __init__(self, setting: Setting, origin: str, wrong: object, why: str = "") -> None:
         self.setting = setting
         if isinstance(wrong, list) and setting.choices:
             # Of several the one that is meant.
             wrong = next((each for each in wrong if each not in setting.choices), wrong)
-        self.hint = nearest(wrong, setting.choices) if isinstance(wrong, str) else ""
-        super().__init__(f"{setting.key} (from {origin}): expected {setting.expected}, not {quoted(wrong)}{self.hint}")
+        hint = nearest(wrong, setting.choices) if isinstance(wrong, str) else ""
+        self.advice = f"{why}." if why else f"{setting.expected}{hint or '.'}"
+        said = why or f"expected {setting.expected}, not {quoted(wrong)}{hint}"
+        super().__init__(f"{setting.key} (from {origin}): {said}")
 
 
 def load_settings(
@@ -69,6 +74,8 @@ def load_settings(
     for layer, origin in layers:
         for name, value in with_present_names(layer, origin).items():
             origins[name] = origin
+            if name in DEFAULT_SETS and isinstance(value, dict):
+                origins.update({f"{name}.{part}": origin for part in value})
             merged[name] = _on_top(value, merged.get(name)) if name in DEFAULT_SETS else value
     found = validated(merged, "the settings", origins)
     if found.trust_remote_code and config is None and file and origins.get("trust_remote_code") == str(file):
@@ -93,7 +100,8 @@ def validated(values: Mapping[str, object], where: str, origins: Mapping[str, st
 
     Args:
         where: where the values are from, for messages.
-        origins: where each of them is from, by name, if they are not all from one place.
+        origins: where each of them is from, by name, if they are not all from one place; and of prompt sets each part
+            (`good_prompts.split`), since each may be from another one.
 
     Raises:
         UsageError: an unknown name, or a value that does not fit.
@@ -107,7 +115,10 @@ def validated(values: Mapping[str, object], where: str, origins: Mapping[str, st
         name, *rest = map(str, first["loc"])
         part = next((word for word in rest if name in DEFAULT_SETS and word in PromptSet.model_fields), None)
         setting = Setting(name, part)
-        raise WrongValue(setting, origins.get(name, where), first["input"]) from error
+        origin = origins.get(setting.key, origins.get(name, where))
+        # A check that says why is told so; other errors are the library's words.
+        why = str(first["ctx"]["error"]) if first["type"] == "value_error" else ""
+        raise WrongValue(setting, origin, first["input"], why) from error
 
 
 def _check_names(values: Mapping[str, object], where: str, origins: Mapping[str, str]) -> None:
@@ -119,8 +130,9 @@ def _check_names(values: Mapping[str, object], where: str, origins: Mapping[str,
             for part in value:
                 if part not in PromptSet.model_fields:
                     hint = nearest(part, PromptSet.model_fields)
-                    whole = quoted(f"{name}.{part}")
-                    raise UsageError(f"unknown setting {whole} in {origins.get(name, where)}{hint}")
+                    whole = f"{name}.{part}"
+                    origin = origins.get(whole, origins.get(name, where))
+                    raise UsageError(f"unknown setting {quoted(whole)} in {origin}{hint}")
 
 
 def read_toml(path: Path) -> dict[str, object]:
