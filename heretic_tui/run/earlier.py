@@ -8,7 +8,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from heretic_tui import events as ev
@@ -76,6 +76,7 @@ class EarlierTimes:
         trials: how many they were.
         screening: the setting of that run.
         analysis: that of the layers, when the search is done; 0 where the run has none.
+        workers, worker_gpus: how many workers it began with, 0 for one process alone, and how many GPUs each had.
     """
 
     run: str
@@ -84,6 +85,8 @@ class EarlierTimes:
     trials: int
     screening: str = "off"
     analysis: float = 0.0
+    workers: int = 0
+    worker_gpus: float = 1.0
 
 
 def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None:
@@ -95,8 +98,10 @@ def earlier_times(runs_dir: Path, models: frozenset[str]) -> EarlierTimes | None
     for run in _latest_first(runs_dir):
         # A run that is damaged is no other's to tell.
         with suppress(HereticError):
-            if run.read_record().model in models and (times := times_of(run)):
-                return times
+            record = run.read_record()
+            if record.model in models and (times := times_of(run)):
+                each = (record.settings or {}).get("worker_gpus")
+                return replace(times, workers=record.workers, worker_gpus=each if isinstance(each, float) else 1.0)
     return None
 
 

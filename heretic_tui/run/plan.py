@@ -56,6 +56,7 @@ class Load:
 
     Attributes:
         rows: of the largest batch.
+        batches: that are under way at once, where layers are spread over several cards.
         longest: tokens of the longest prompt.
         response: tokens of a response.
         evaluation: tokens of all evaluation prompts.
@@ -69,6 +70,7 @@ class Load:
     rows: int
     longest: int
     response: int
+    batches: int = 1
     evaluation: int = 0
     harmful: int = 0
     training: int = 0
@@ -84,15 +86,17 @@ class Load:
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """What lies in the memory of the devices while trials are measured, in bytes.
+    """What lies in the memory of the devices while trials are measured, in bytes: weights, edits, cache and kept states
+    of one model, and of all workers together `whole`.
 
     Attributes:
-        cache: keys and values of the largest batch; 0 where they are not known.
+        cache: keys and values of the largest batch, of as many as are under way; 0 where they are not known.
         kept: states of the original model that no trial computes again; those of a GPU that are too many for it lie in
             the memory of the machine.
         rows: how many a batch can have, at most: of those that were asked for, as far as there is room; 0: not even
             the weights fit. None where a row's size is not known.
-        free: what there is.
+        free: what there is, for all workers.
+        models: how many there are, one of each worker.
     """
 
     weights: int
@@ -101,10 +105,11 @@ class MemoryPlan:
     kept: int
     rows: int | None
     free: int
+    models: int = 1
 
     @property
     def whole(self) -> int:
-        return self.weights + self.edits + self.cache + self.kept
+        return self.models * (self.weights + self.edits + self.cache + self.kept)
 
     @property
     def fits(self) -> bool:
@@ -117,22 +122,54 @@ class MemoryPlan:
         return self.rows is not None and self.rows > 0
 
 
-def memory_plan(needs: Needs, load: Load, free: int, weights: int | None = None) -> MemoryPlan:
+def memory_plan(needs: Needs, load: Load, free: int, weights: int | None = None, models: int = 1) -> MemoryPlan:
     """What lies where.
 
     Args:
         free: bytes on the devices that the weights go to.
         weights: bytes of them; None: as they are loaded.
+        models: how many share what is free, each with as much of it.
     """
-    own = needs.weights if weights is None else weights
+    own, every = needs.weights if weights is None else weights, free
+    free //= models
     room = max(0, free - own)
     edits = min(needs.edits, round(needs.edits_share * room))
-    row = (load.longest + load.response) * needs.token if needs.token and load.longest else 0
+    row = load.batches * (load.longest + load.response) * needs.token if needs.token and load.longest else 0
     states = _KEPT_LAYERS * needs.layers * needs.state * load.evaluation + (needs.token or 0) * load.harmful
     kept = min(round(states), round(KEPT_SHARE * max(0, room - edits)))
     left = free - own - edits - kept
     rows = None if not row else 0 if left < row else min(load.rows, left // row)
-    return MemoryPlan(weights=own, edits=edits, cache=row * load.rows, kept=kept, rows=rows, free=free)
+    cache = row * load.rows
+    return MemoryPlan(weights=own, edits=edits, cache=cache, kept=kept, rows=rows, free=every, models=models)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkersPlan:
+    """What workers are reckoned to bring.
+
+    Attributes:
+        count: how many there are; 0: one process does everything.
+        pace: how many times as many trials they measure as one process does in the same time.
+        share: of what is free on the machine's GPUs, or in its memory, they have so much.
+    """
+
+    count: int = 0
+    pace: float = 1.0
+    share: float = 1.0
+
+
+def workers_plan(count: int, each: float, gpus: int) -> WorkersPlan:
+    """Workers on this machine: each GPU that they have is as fast as one process is on one, whoever shares it.
+    Processors compute for one process alone as fast as for several that share them.
+
+    Args:
+        count: how many workers there are.
+        each: GPUs of one of them.
+        gpus: of the machine.
+    """
+    if not count or not gpus:
+        return WorkersPlan(count=count)
+    return WorkersPlan(count=count, pace=min(count, math.ceil(count * each)), share=min(1.0, count * each / gpus))
 
 
 def gpus_needed(needs: Needs, load: Load, total: int) -> dict[int, int]:
@@ -199,13 +236,21 @@ class TimePlan:
         return self.first + self.search + self.analysis
 
 
-def time_as_before(times: EarlierTimes, trials: int) -> TimePlan:
-    """As an earlier run of the model took."""
-    return TimePlan(first=times.preparation, trial=times.trial, search=trials * times.trial, analysis=times.analysis)
+def time_as_before(times: EarlierTimes, trials: int, workers: WorkersPlan, gpus: int) -> TimePlan:
+    """As an earlier run of the model took, with as many workers as it had.
+
+    Args:
+        gpus: of the machine.
+    """
+    trial = times.trial * workers_plan(times.workers, times.worker_gpus, gpus).pace / workers.pace
+    return TimePlan(first=times.preparation, trial=trial, search=trials * trial, analysis=times.analysis)
 
 
-def time_by_speed(speed: Speed, load: Load, stored: int, batch_size: int, trials: int) -> TimePlan:
-    """As long as it takes to read and decode what there is, at the speed that a probe found.
+def time_by_speed(
+    speed: Speed, load: Load, stored: int, batch_size: int, trials: int, workers: WorkersPlan
+) -> TimePlan:
+    """As long as it takes to read and decode what there is, at the speed that a probe found. Workers load the model
+    once more.
 
     Args:
         stored: bytes of the model's weight files.
@@ -217,10 +262,11 @@ def time_by_speed(speed: Speed, load: Load, stored: int, batch_size: int, trials
     evaluation = load.evaluation / speed.reading + decoding
     loading = stored / speed.loading if speed.loading else 0.0
     sizing = 0.0 if batch_size else sum(max(_SIZED, _SIZING * each) for each in steps.values())
+    trial = evaluation / workers.pace
     return TimePlan(
-        first=loading + sizing + load.training / speed.reading + evaluation,
-        trial=evaluation,
-        search=trials * evaluation,
+        first=(2 if workers.count else 1) * loading + sizing + load.training / speed.reading + evaluation,
+        trial=trial,
+        search=trials * trial,
         # Three interventions in every layer, behind which half of the layers are computed in the mean.
         analysis=1.5 * speed.layers * load.tried * load.usual / speed.reading,
         at_most=True,

@@ -470,6 +470,7 @@ def _with_reason(check: Callable[[object], object], value: object) -> object:
     except UsageError as error:
         raise ValueError(str(error)) from error
 
+
 def of_reviews(name: str) -> bool:
     """Whether a setting is one of reviews, which come after a search and change nothing in it."""
     return name.startswith("review_")

@@ -30,12 +30,14 @@ class ModelFacts:
 
 @dataclass(frozen=True)
 class Device:
-    """A place for weights, with its free and total bytes; `each`: those of one GPU, 0 where there is none."""
+    """A place for weights, with its free and total bytes; `each`: those of one GPU, 0 where there is none; `gpus`: how
+    many there are."""
 
     name: str
     free: int
     total: int
     each: int = 0
+    gpus: int = 0
 
 
 def completions(typed: str) -> list[str]:
@@ -101,7 +103,8 @@ def place_of_weights(machine: MachineSample) -> Device:
         return Device("memory", machine.total - machine.used, machine.total)
     total = sum(gpu.total or 0 for gpu in gpus)
     name = f"GPU {gpus[0].index}" if len(gpus) == 1 else f"{len(gpus)} GPUs"
-    return Device(name, total - sum(gpu.used or 0 for gpu in gpus), total, min(gpu.total or 0 for gpu in gpus))
+    free, each = total - sum(gpu.used or 0 for gpu in gpus), min(gpu.total or 0 for gpu in gpus)
+    return Device(name, free, total, each, len(gpus))
 
 
 def missing_model(model: str) -> str | None:

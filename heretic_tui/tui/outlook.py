@@ -4,18 +4,11 @@ It grows while a thread looks: every step of `survey` gives all that is known so
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal
 
-from heretic_tui.bounds import SPACES
-from heretic_tui.errors import HereticError
-from heretic_tui.files import nearest_there, user_path
+from heretic_tui.errors import UsageError
 from heretic_tui.machine import Looker as MachineLooker
 from heretic_tui.machine import disk_free
 from heretic_tui.run.earlier import EarlierTimes, earlier_times
@@ -23,55 +16,53 @@ from heretic_tui.run.plan import (
     DiskPlan,
     Load,
     MemoryPlan,
+    Needs,
     TimePlan,
+    WorkersPlan,
     disk_plan,
     gpus_needed,
     memory_plan,
     time_as_before,
     time_by_speed,
+    workers_plan,
 )
 from heretic_tui.run.speeds import Speed, recall_speed, speed_about
-from heretic_tui.settings.model_names import cached_models, folder_of, hub_cache
+from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.own_markers import markers_problem
 from heretic_tui.settings.packages import lacking_for_quantization
-from heretic_tui.settings.prompt_sets import DEFAULT_SETS, KEPT_SET, PROMPT_FILES, PromptSet
+from heretic_tui.settings.prompt_sets import KEPT_SET, PromptSet
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.titles import title_of, with_titles
+from heretic_tui.settings.workers import worker_count
+from heretic_tui.tui.findings import (
+    Finding,
+    cached_data,
+    methods_finding,
+    model_finding,
+    named_model,
+    path_of,
+    place_findings,
+    search_findings,
+    set_finding,
+    workers_finding,
+)
 from heretic_tui.tui.model_files import (
     Device,
     ModelFacts,
-    meant,
     missing_model,
     model_facts,
-    path_completions,
     place_of_weights,
 )
 from heretic_tui.tui.plan_looks import ModelLook, SetLook, SetsLook, TextLook
-from heretic_tui.tui.preview import SETS, Looker, directions_problem, search_problems
+from heretic_tui.tui.preview import SETS, Looker
 from heretic_tui.words import bits_of, counted, plain, size_words
 
-# What is said of a setting: it can be used, it cannot, it is being looked at, or nothing is known of it yet.
-State = Literal["good", "bad", "looking", "unknown"]
+# Of the setting `device_map`, ways to spread the layers over all GPUs.
+_SPREAD = ("auto", "balanced", "balanced_low_0")
 # Bytes of the GPU that is spoken of where this machine has none.
 A_GPU = 80 * 10**9
 # Tokens of a prompt in its template, and of the longest of a set, where the set was not read.
 A_PROMPT, A_LONG_PROMPT = 64, 128
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is known of the value of a setting.
-
-    Attributes:
-        note: a few words beside the value.
-        reason: why it cannot be used.
-        instead: the value that was probably meant, or lies beside those of other settings; tab takes it.
-    """
-
-    state: State
-    note: str = ""
-    reason: str = ""
-    instead: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +146,7 @@ class Outlook:
         good, bad = "good_evaluation_prompts", "bad_evaluation_prompts"
         return Load(
             rows=self.settings.batch_size or self.settings.max_batch_size,
+            batches=self._cards,
             longest=max([*self.longest.values(), *longest], default=0),
             response=self.settings.max_response_length,
             evaluation=tokens[good] + tokens[bad],
@@ -167,6 +159,23 @@ class Outlook:
         )
 
     @property
+    def workers(self) -> WorkersPlan:
+        """Those that are reckoned with here; none before the devices are known, or where these are too few."""
+        gpus = self.device.gpus if self.device else 0
+        try:
+            count = worker_count(self.settings, gpus)
+        except UsageError:
+            count = 0
+        return workers_plan(count, self.settings.worker_gpus, gpus)
+
+    @property
+    def _cards(self) -> int:
+        """Over how many GPUs the layers of one model are spread."""
+        if self.device is None or self.settings.device_map not in _SPREAD:
+            return 1
+        return max(1, int(self.settings.worker_gpus) if self.workers.count else self.device.gpus)
+
+    @property
     def row_bytes(self) -> int:
         """What a row of the largest batch takes of the cache; 0 where that is not known."""
         needs, load = self.model.needs if self.model else None, self.load
@@ -176,17 +185,23 @@ class Outlook:
     def memory(self) -> MemoryPlan | None:
         """What lies in memory; None before the model and the device are known."""
         needs = self.model.needs if self.model else None
-        return memory_plan(needs, self.load, self.device.free) if needs and self.device else None
+        return self._memory(needs, needs.weights) if needs else None
+
+    def _memory(self, needs: Needs, weights: int) -> MemoryPlan | None:
+        if self.device is None:
+            return None
+        workers = self.workers
+        return memory_plan(needs, self.load, round(workers.share * self.device.free), weights, workers.count or 1)
 
     @property
     def fits_in_bits(self) -> int | None:
         """The most bits, fewer than those of the setting, in which the model fits; None where there are none."""
-        needs, device = self.model.needs if self.model else None, self.device
-        if needs is None or device is None:
+        needs = self.model.needs if self.model else None
+        if needs is None:
             return None
         fewer = (bits for bits in needs.by_bits if bits < bits_of(self.settings.quantization))
-        plans = {bits: memory_plan(needs, self.load, device.free, needs.by_bits[bits]) for bits in fewer}
-        return max((bits for bits, plan in plans.items() if plan.fits or plan.fits_smaller), default=None)
+        plans = {bits: self._memory(needs, needs.by_bits[bits]) for bits in fewer}
+        return max((bits for bits, plan in plans.items() if plan and (plan.fits or plan.fits_smaller)), default=None)
 
     @property
     def gpus(self) -> Mapping[int, int] | None:
@@ -209,12 +224,12 @@ class Outlook:
     @property
     def time(self) -> TimePlan | None:
         """By an earlier run of the model, or a probe; None where neither tells."""
-        trials = self.settings.n_trials
+        trials, workers = self.settings.n_trials, self.workers
         if self.times:
-            return time_as_before(self.times, trials)
+            return time_as_before(self.times, trials, workers, self.device.gpus if self.device else 0)
         if self.speed is None or self.model is None:
             return None
-        return time_by_speed(self.speed, self.load, self.model.stored, self.settings.batch_size, trials)
+        return time_by_speed(self.speed, self.load, self.model.stored, self.settings.batch_size, trials, workers)
 
     @property
     def to_fix(self) -> list[str]:
@@ -228,31 +243,31 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
         key: Finding("looking") for key in ("model", *SETS) if key != "model" or settings.model
     }
     known = Outlook(settings, findings)
-    known = replace(
-        known, facts=model_facts(settings.model), findings={**findings, **_places(settings), **_ray(settings)}
-    )
-    known = _with(known, "model", _named_model(settings))
+    known = replace(known, facts=model_facts(settings.model), findings={**findings, **place_findings(settings)})
+    known = _with(known, "workers", workers_finding(settings, None))
+    known = _with(known, "model", named_model(settings))
     if lacking := lacking_for_quantization(settings):
         known = _with(known, "quantization", Finding("bad", "cannot be used", lacking))
     looks = {name: looker.prompt_set(settings, name) for name in SETS}
     for name, look in looks.items():
-        known = _with(known, name, _set_finding(settings, name, look))
+        known = _with(known, name, set_finding(settings, name, look))
     sets = looker.sets(settings)
     known = _with_sets(known, sets, looks)
     for name in kept_names(settings):
         known = _with_kept(known, name, looker.prompt_set(settings, name))
     known = replace(known, download=_downloads(settings, looks))
     yield known
-    times = earlier_times(_path(settings.runs_dir), _names_of(settings.model))
-    sample = machine.look()
-    known = replace(known, device=place_of_weights(sample), free_disk=disk_free(_path(settings.runs_dir)), times=times)
+    runs, sample = path_of(settings.runs_dir), machine.look()
+    times = earlier_times(runs, _names_of(settings.model))
+    known = replace(known, device=place_of_weights(sample), free_disk=disk_free(runs), times=times)
     known = replace(known, speed=_speed(settings, [gpu.name for gpu in sample.gpus]))
+    known = _with(known, "workers", workers_finding(settings, known.device))
     yield known
     if settings.model and folder_of(settings.model, settings.model_commit) is not None:
         model = looker.model(settings)
         if model is not None:
             known = replace(known, model=model, notes=(*known.notes, *model.notes))
-            known = _with(known, "model", _model_finding(settings, model))
+            known = _with(known, "model", model_finding(settings, model))
             if not model.whole and not model.problem:
                 known = replace(known, download=(f"weights of {size_words(model.stored)}", *known.download))
             yield known
@@ -262,10 +277,10 @@ def survey(settings: Settings, looker: Looker, machine: MachineLooker) -> Iterat
                 for name in kept_names(settings):
                     if text := looker.text(settings, name):
                         known = _with_kept_text(known, name, text)
-    known = _with(known, "direction_method", _methods_finding(settings))
+    known = _with(known, "direction_method", methods_finding(settings))
     if problem := markers_problem(settings):
         known = _with(known, "refusal_markers", Finding("bad", "", problem))
-    for key, finding in _search_findings(settings).items():
+    for key, finding in search_findings(settings).items():
         known = _with(known, key, finding)
     yield replace(known, complete=True)
 
@@ -297,75 +312,7 @@ def _slice_end(text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _path(text: str) -> Path:
-    try:
-        return user_path(text)
-    except HereticError:
-        return Path(text)
-
-
-# The model
-
-
-def _named_model(settings: Settings) -> Finding | None:
-    """What the name of a model tells by itself; None where its files have to be looked at."""
-    name = settings.model
-    if not name:
-        return Finding("bad", "", "Choose a model: a folder, or a Hub id.")
-    if folder_of(name, settings.model_commit) is not None:
-        return None
-    instead = meant(name, ())
-    if problem := missing_model(name):
-        return Finding("bad", "not there", problem, instead)
-    near = difflib.get_close_matches(name, cached_models(), n=1, cutoff=0.8)
-    return Finding("unknown", "on the Hub", instead=instead or next(iter(near), None))
-
-
-def _model_finding(settings: Settings, look: ModelLook) -> Finding:
-    if look.problem:
-        # The path stands in the line above.
-        return Finding("bad", "cannot be used", look.problem.removeprefix(f"{_path(settings.model).resolve()} "))
-    if os.path.isdir(_path(settings.model)):
-        return Finding("good", "on this disk")
-    return Finding("good", "cached" if look.whole else "cached in part")
-
-
 # Prompt sets
-
-
-def _set_finding(settings: Settings, name: str, look: SetLook) -> Finding:
-    dataset = getattr(settings, name).dataset
-    if look.problem:
-        reason = look.problem.removeprefix(f"{name}: ").removeprefix(f"{dataset}: ")
-        gone = reason.startswith("no such file")
-        return Finding("bad", "", reason, meant(dataset, PROMPT_FILES) if gone else None)
-    if look.prompts is None:
-        return Finding("unknown", "cached" if _cached_data(dataset) else "on the Hub", instead=_beside(settings, name))
-    return Finding("good", f"{look.prompts:,}")
-
-
-def _beside(settings: Settings, name: str) -> str | None:
-    """A file beside those of the other sets whose name says that it is this one's; None where there is none, or where
-    the set was chosen."""
-    if getattr(settings, name) != DEFAULT_SETS[name]:
-        return None
-    kinds = _HARMLESS if name.startswith("good") else _HARMFUL
-    purpose = _EVALUATION if "evaluation" in name else _TRAINING
-    taken = {getattr(settings, other).dataset for other in SETS}
-    for folder in dict.fromkeys(
-        os.path.dirname(dataset) for dataset in sorted(taken) if os.path.isfile(_path(dataset))
-    ):
-        for path in path_completions(os.path.join(folder, "") if folder else "./", PROMPT_FILES):
-            words = set(re.split(r"[^a-z]+", os.path.basename(path).lower()))
-            if words & kinds and words & purpose and path.removeprefix("./") not in taken and not path.endswith("/"):
-                return path.removeprefix("./")
-    return None
-
-
-_HARMLESS = frozenset({"harmless", "good", "safe", "benign", "allowed"})
-_HARMFUL = frozenset({"harmful", "bad", "unsafe", "restricted", "refused", "evil"})
-_TRAINING = frozenset({"train", "training", "direction"})
-_EVALUATION = frozenset({"eval", "evaluation", "test", "heldout", "validation"})
 
 
 def _with_sets(known: Outlook, sets: SetsLook, looks: Mapping[str, SetLook]) -> Outlook:
@@ -430,10 +377,6 @@ def _with_kept_text(known: Outlook, name: str, look: TextLook) -> Outlook:
     )
 
 
-def _cached_data(dataset: str) -> bool:
-    return (hub_cache() / f"datasets--{dataset.replace('/', '--')}").is_dir()
-
-
 def _downloads(settings: Settings, looks: Mapping[str, SetLook]) -> tuple[str, ...]:
     """What has to come from the Hub at the start."""
     found = []
@@ -442,67 +385,10 @@ def _downloads(settings: Settings, looks: Mapping[str, SetLook]) -> tuple[str, .
         if folder is None:
             found.append("the model")
     unread = [name for name, look in looks.items() if look.prompts is None and not look.problem]
-    lacking = {dataset for name in unread if not _cached_data(dataset := getattr(settings, name).dataset)}
+    lacking = {dataset for name in unread if not cached_data(dataset := getattr(settings, name).dataset)}
     if lacking:
         found.append(counted(len(lacking), "data set"))
     return tuple(found)
-
-
-# Other places
-
-
-def _methods_finding(settings: Settings) -> Finding | None:
-    """Where the direction methods lack a setting, or one is set that none of them uses. Of the default alone nothing is
-    to be said, and no library is loaded."""
-    defaults = Settings.model_fields["direction_method"].get_default(call_default_factory=True)
-    if settings.direction_method == defaults and not (
-        settings.keep_prompts or settings.direction_file or settings.directions_per_layer > 1
-    ):
-        return None
-    problem = directions_problem(settings)
-    return Finding("good") if problem is None else Finding("bad", "", problem)
-
-
-def _search_findings(settings: Settings) -> dict[str, Finding]:
-    """Of a space, trials to begin with, or an edit to be on top of, where they are not the default: of that nothing is
-    to be said, and no library is loaded."""
-    named = {
-        "search_space": settings.search_space not in SPACES,
-        "seed_trials": bool(settings.seed_trials),
-        "on_top_of": bool(settings.on_top_of),
-    }
-    if not any(named.values()):
-        return {}
-    problems = search_problems(settings)
-    instead = next(iter(difflib.get_close_matches(settings.search_space, SPACES, n=1, cutoff=0.5)), None)
-    return {
-        key: Finding("bad", "", problems[key], instead if key == "search_space" else None)
-        if key in problems
-        else Finding("good")
-        for key, given in named.items()
-        if given
-    }
-
-
-def _places(settings: Settings) -> dict[str, Finding]:
-    """Folders that a run writes to, where they cannot be used."""
-    try:
-        place = user_path(settings.runs_dir)
-    except HereticError as error:
-        return {"runs_dir": Finding("bad", "", str(error))}
-    there = nearest_there(place)
-    if not there.is_dir():
-        return {"runs_dir": Finding("bad", "", f"{there} is no folder: no run can lie in it")}
-    if not os.access(there, os.W_OK | os.X_OK):
-        return {"runs_dir": Finding("bad", "", f"{there} cannot be written to")}
-    return {}
-
-
-def _ray(settings: Settings) -> dict[str, Finding]:
-    """What workers need, where it is not there."""
-    if settings.workers == "0" or find_spec("ray") is not None:
-        return {}
-    return {"workers": Finding("bad", "no Ray", "Workers need Ray: pip install 'heretic-tui[cluster]'.")}
 
 
 def to_fix_words(outlook: Outlook) -> str:

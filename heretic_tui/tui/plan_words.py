@@ -15,12 +15,21 @@ NAMES = 9
 
 def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
     """What lies in memory, and whether it fits; None where that is not known."""
-    plan, device = outlook.memory, outlook.device
-    free = f"{size_words(device.free)} free ({device.name}, {size_words(device.total)} in all)" if device else ""
+    plan, device, workers, load = outlook.memory, outlook.device, outlook.workers, outlook.load
+    free = ""
+    if device:
+        theirs = " on their GPUs" if workers.share < 1 else ""
+        free = f"{size_words(plan.free if plan else device.free)} free{theirs}"
+        free += f" ({device.name}, {size_words(device.total)} in all)"
     if plan is None:
         return (f"{NOT_KNOWN}; {free}" if free else NOT_KNOWN), None
-    rows = counted(outlook.load.rows, "row")
-    parts = f"{size_words(plan.weights)} weights + {size_words(plan.edits)} edits + {size_words(plan.kept)} kept states"
+    rows = counted(load.rows, "row")
+    if load.batches > 1:
+        rows = f"{load.batches} batches of {rows}"
+    parts = f"each of {counted(workers.count, 'worker')}: " if workers.count > 1 else ""
+    parts += (
+        f"{size_words(plan.weights)} weights + {size_words(plan.edits)} edits + {size_words(plan.kept)} kept states"
+    )
     parts += f" + {size_words(plan.cache)} cache ({rows})" if plan.cache else ", without the cache"
     fits = plan.fits or plan.fits_smaller
     if plan.fits:
@@ -33,6 +42,29 @@ def memory_words(outlook: Outlook) -> tuple[str, bool | None]:
         verdict = "does not fit"
     assumed = f"\n(prompts that were not read are reckoned with {A_PROMPT} tokens each)" if outlook.unread else ""
     return f"{parts}\nneeds {size_words(plan.whole)} of {free}: {verdict}{assumed}", fits
+
+
+def workers_words(outlook: Outlook) -> str:
+    """What is reckoned with of workers; empty where none are asked for."""
+    settings, workers, device = outlook.settings, outlook.workers, outlook.device
+    if settings.workers == "0":
+        return ""
+    if device is None:
+        return NOT_KNOWN
+    alone = "memory and time are those of one process"
+    if not workers.count:
+        if settings.ray_address:
+            return f"as many as the cluster has GPUs, which is not known; {alone}"
+        return (
+            f"there are too few GPUs for them; {alone}" if device.gpus else f"there is no GPU to start one on; {alone}"
+        )
+    if device.gpus:
+        each = f"a model on {settings.worker_gpus:g} GPU{'' if settings.worker_gpus <= 1 else 's'}"
+        pace = f"{workers.pace:g} times as fast as one process" if workers.pace > 1 else "as fast as one process"
+    else:
+        each, pace = "a model, and a share of the processors", "as fast together as one process"
+    where = ", and as if all were on this machine" if settings.ray_address else ""
+    return f"{workers.count}, each with {each}: reckoned {pace}{where}"
 
 
 def gpus_words(outlook: Outlook) -> str:
@@ -87,6 +119,9 @@ def _basis(outlook: Outlook) -> str:
         )
         if {now, then} == {"safe", "fast"}:
             other = f", with screening {then}"
+        if times.workers != outlook.workers.count:
+            other = f", with {counted(times.workers, 'worker')}" if times.workers else ", with one process"
+            other += f", screening {then}" if now != then else ""
         return f"as {times.run} took, {counted(times.trials, 'trial')}{other}"
     speed = outlook.speed
     assert speed is not None
@@ -125,6 +160,7 @@ def plan_lines(outlook: Outlook) -> list[str]:
     texts = {
         "model": model_words(outlook),
         "edits": matrices,
+        "workers": workers_words(outlook),
         "memory": memory_words(outlook)[0],
         "GPUs": gpus_words(outlook),
         "disk": disk_words(outlook),
@@ -134,6 +170,7 @@ def plan_lines(outlook: Outlook) -> list[str]:
     lines = [
         f"{'' if at else name:{NAMES}}{line}"
         for name, text in texts.items()
+        if text
         for at, line in enumerate(text.split("\n"))
     ]
     return [plain(line) for line in (*lines, *(f"{'note':{NAMES}}{note}" for note in outlook.notes))]
@@ -147,6 +184,7 @@ def plan_json(outlook: Outlook) -> dict[str, object]:
         "parameters": outlook.model.parameters if outlook.model else None,
         "device": as_json(device),
         "memory": {**cast(dict[str, object], as_json(plan)), "whole": plan.whole, "fits": plan.fits} if plan else None,
+        "workers": as_json(outlook.workers),
         "gpus": {"bytes": outlook.gpu_bytes, **{f"in_{b}_bits": n for b, n in (outlook.gpus or {}).items()}},
         "disk": {**cast(dict[str, object], as_json(outlook.disk or {})), "free": outlook.free_disk},
         "time": as_json(outlook.time),

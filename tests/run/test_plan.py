@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from heretic_tui.report.plan import compared_words
 from heretic_tui.run.earlier import EarlierTimes
 from heretic_tui.run.plan import (
     Load,
     Needs,
+    WorkersPlan,
     compare_plan,
     disk_plan,
     gpus_needed,
     memory_plan,
     time_as_before,
     time_by_speed,
+    workers_plan,
 )
 from heretic_tui.run.record import Planned
 from heretic_tui.run.speeds import Speed
@@ -65,6 +69,45 @@ def test_a_row_of_unknown_size() -> None:
     assert plan.fits
 
 
+def test_several_models_share_what_is_free_and_batches_through_several_cards_each_have_a_cache() -> None:
+    one = memory_plan(NEEDS, LOAD, 80 * GB)
+    two = memory_plan(NEEDS, LOAD, 160 * GB, models=2)
+    assert (two.weights, two.edits, two.cache, two.rows) == (one.weights, one.edits, one.cache, one.rows)
+    assert (two.whole, two.free, two.fits) == (2 * one.whole, 160 * GB, True)
+    assert not memory_plan(NEEDS, LOAD, 30 * GB, models=2).fits_smaller, "neither has room for its weights"
+    in_turn = memory_plan(NEEDS, replace(LOAD, batches=2), 80 * GB)
+    assert in_turn.cache == 2 * one.cache
+    fewer = memory_plan(NEEDS, LOAD, 20 * GB).rows
+    assert fewer
+    assert memory_plan(NEEDS, replace(LOAD, batches=2), 20 * GB).rows == fewer // 2
+
+
+@pytest.mark.parametrize(
+    ("count", "each", "gpus", "pace", "share"),
+    [
+        (0, 1.0, 4, 1, 1.0),
+        (4, 1.0, 4, 4, 1.0),
+        (2, 1.0, 4, 2, 0.5),
+        (2, 2.0, 4, 2, 1.0),
+        (8, 0.5, 4, 4, 1.0),
+        (1, 0.5, 1, 1, 0.5),
+        # Processors compute as much for one as for two.
+        (2, 1.0, 0, 1, 1.0),
+    ],
+)
+def test_what_workers_bring(count: int, each: float, gpus: int, pace: float, share: float) -> None:
+    found = workers_plan(count, each, gpus)
+    assert (found.count, found.pace, found.share) == (count, pace, share)
+
+
+def test_an_earlier_run_with_other_workers_is_reckoned_with_their_pace() -> None:
+    earlier = EarlierTimes("x", 60.0, 9.0, 40, workers=2)
+    assert time_as_before(earlier, 200, workers_plan(2, 1.0, 4), 4).trial == 9.0
+    assert time_as_before(earlier, 200, workers_plan(4, 1.0, 4), 4).trial == 4.5
+    assert time_as_before(earlier, 200, WorkersPlan(), 4).trial == 18.0
+    assert time_as_before(earlier, 200, WorkersPlan(), 0).trial == 9.0, "they shared the processors"
+
+
 def test_gpus() -> None:
     assert gpus_needed(NEEDS, LOAD, 80 * GB) == {16: 1, 8: 1, 4: 1}
     assert gpus_needed(NEEDS, LOAD, 12 * GB) == {16: 2, 8: 1, 4: 1}
@@ -82,7 +125,7 @@ def test_disk() -> None:
 
 
 def test_time_is_that_of_an_earlier_run() -> None:
-    plan = time_as_before(EarlierTimes("x", 60.0, 9.0, 40, analysis=30.0), 200)
+    plan = time_as_before(EarlierTimes("x", 60.0, 9.0, 40, analysis=30.0), 200, WorkersPlan(), 0)
     assert (plan.first, plan.trial, plan.search, plan.analysis, plan.whole) == (60.0, 9.0, 1800.0, 30.0, 1890.0)
     assert not plan.at_most
 
@@ -91,14 +134,17 @@ def test_time_by_what_a_probe_found() -> None:
     steps = {"1": 0.1, "8": 0.2, "64": 0.8}
     speed = Speed(1000.0, steps, 1e9, layers=32, own=2, seconds=9.0, device="cpu", dtype="bfloat16")
     load = replace(LOAD, training=50_000, prompts=200, decoded=100, tried=32)
-    plan = time_by_speed(speed, load, 16 * GB, 0, 200)
+    plan = time_by_speed(speed, load, 16 * GB, 0, 200, WorkersPlan())
     decoding = 100 * 100 * 0.8 / 64
     assert plan.trial == 20.0 + decoding, "in the batches that decode most tokens a second"
     assert plan.first == 16.0 + (0.4 + 0.8 + 3.2) + 50.0 + plan.trial
     assert plan.search == 200 * plan.trial
     assert plan.analysis == 1.5 * 32 * 32 * 100 / 1000
     assert plan.at_most
-    small = time_by_speed(replace(speed, loading=None), load, 16 * GB, 8, 200)
+    two = time_by_speed(speed, load, 16 * GB, 0, 200, workers_plan(2, 1.0, 2))
+    assert (two.trial, two.search, two.analysis) == (plan.trial / 2, plan.search / 2, plan.analysis)
+    assert two.first == plan.first + 16.0, "workers load the model once more"
+    small = time_by_speed(replace(speed, loading=None), load, 16 * GB, 8, 200, WorkersPlan())
     assert small.trial == 20.0 + 100 * 100 * 0.2 / 8, "in those that were set"
     assert small.first == 50.0 + small.trial, "what a download takes is not known"
 

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 
 from heretic_tui.machine import Looker as MachineLooker
+from heretic_tui.run.plan import Needs
+from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.tui import outlook
-from heretic_tui.tui.outlook import survey
+from heretic_tui.tui.model_files import Device
+from heretic_tui.tui.outlook import Outlook, survey
+from heretic_tui.tui.plan_looks import ModelLook
+from heretic_tui.tui.plan_words import memory_words, workers_words
 from heretic_tui.tui.preview import Looker
 
 
 def test_workers_without_ray_are_told_before_a_run_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlook, "find_spec", lambda name: None)
+    monkeypatch.setattr("heretic_tui.settings.workers.importlib.util.find_spec", lambda name: None)
     for workers, known in (("0", False), ("2", True)):
         settings = load_settings({"workers": workers}, environment=False)
         finding = next(survey(settings, Looker(), MachineLooker())).finding("workers")
@@ -62,3 +67,46 @@ def test_prompts_to_keep_are_read_and_planned_for(tiny_folder: Path, sets: list[
     keep.unlink()
     gone = known(direction_method=["ridge_cleaned"], keep_prompts=[str(keep)])
     assert gone.to_fix == ["keep_prompts"]
+
+
+GB = 10**9
+MODEL = ModelLook(
+    needs=Needs(weights=16 * GB, by_bits={16: 16 * GB}, edits=GB, token=131_072, edits_share=0.1, state=8192, layers=32,
+                hidden=4096, vocabulary=128_000)
+)  # fmt: skip
+FOUR, NONE = Device("4 GPUs", 320 * GB, 320 * GB, 80 * GB, 4), Device("memory", 64 * GB, 64 * GB)
+
+
+@pytest.mark.parametrize(
+    ("given", "device", "workers", "memory"),
+    [
+        ({}, FOUR, "", "cache (4 batches of 128 rows)"),
+        ({"device_map": "cuda:0"}, FOUR, "", "cache (128 rows)"),
+        (
+            {"workers": "auto"}, FOUR, "4, each with a model on 1 GPU: reckoned 4 times as fast as one process",
+            "each of 4 workers: 16 GB weights",
+        ),
+        (
+            {"workers": "2", "worker_gpus": 0.5}, FOUR, "2, each with a model on 0.5 GPU: reckoned as fast as one",
+            "of 80 GB free on their GPUs (4 GPUs, 320 GB in all)",
+        ),
+        ({"workers": "2", "worker_gpus": 2.0}, FOUR, "2, each with a model on 2 GPUs: reckoned 2", "2 batches of"),
+        ({"workers": "8"}, FOUR, "there are too few GPUs for them; memory and time are those of one", "4 batches of"),
+        (
+            {"workers": "4"}, NONE, "4, each with a model, and a share of the processors: reckoned as fast together",
+            "of 64 GB free (memory, 64 GB in all): does not fit",
+        ),
+        ({"workers": "auto"}, NONE, "there is no GPU to start one on; memory and time are those of one", "fits"),
+        (
+            {"workers": "auto", "ray_address": "auto"}, NONE,
+            "as many as the cluster has GPUs, which is not known; memory and time are those of one process", "fits",
+        ),
+    ],
+)  # fmt: skip
+def test_a_plan_is_that_of_the_workers_and_says_what_it_takes_for_granted(
+    given: dict[str, object], device: Device, workers: str, memory: str
+) -> None:
+    known = Outlook(Settings(model="a/b", **given), model=MODEL, device=device, complete=True)
+    assert workers_words(known).startswith(workers)
+    assert bool(workers_words(known)) == bool(workers)
+    assert memory in memory_words(known)[0]

@@ -16,11 +16,12 @@ from heretic_tui.errors import HereticError
 from heretic_tui.files import user_path
 from heretic_tui.machine import Looker
 from heretic_tui.run.earlier import earlier_times
-from heretic_tui.run.plan import Load, TimePlan, disk_plan, memory_plan, time_as_before, time_by_speed
+from heretic_tui.run.plan import Load, TimePlan, disk_plan, memory_plan, time_as_before, time_by_speed, workers_plan
 from heretic_tui.run.record import Planned
 from heretic_tui.run.speeds import recall_speed, speed_about
 from heretic_tui.settings.model_names import folder_of
 from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.workers import worker_count
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,8 @@ def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tok
     counts = {name: len(rows) for name, rows in tokens.items()}
     evaluated = [counts.get(name, 0) for name in ("good_evaluation_prompts", "bad_evaluation_prompts")]
     load = Load(
-        # Of all batches that are under way at once.
-        rows=model.in_turn.window * model.batch_size,
+        rows=model.batch_size,
+        batches=model.in_turn.window,
         longest=max((max(each) for each in lengths.values() if each), default=0),
         response=settings.max_response_length,
         evaluation=good + bad,
@@ -83,9 +84,11 @@ def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tok
 
 def _times(settings: Settings, load: Load, stored: int) -> TimePlan | None:
     """As an earlier run of the model took, or by what a probe found; None where neither tells."""
+    names = [gpu.name for gpu in Looker().look().gpus]
+    workers = workers_plan(worker_count(settings, len(names)), settings.worker_gpus, len(names))
     if earlier := earlier_times(user_path(settings.runs_dir), frozenset({settings.model})):
-        return time_as_before(earlier, settings.n_trials)
+        return time_as_before(earlier, settings.n_trials, workers, len(names))
     folder = folder_of(settings.model, settings.model_commit)
-    about = speed_about(folder, settings.dtypes[0], [gpu.name for gpu in Looker().look().gpus]) if folder else None
+    about = speed_about(folder, settings.dtypes[0], names) if folder else None
     speed = recall_speed(about) if about else None
-    return time_by_speed(speed, load, stored, settings.batch_size, settings.n_trials) if speed else None
+    return time_by_speed(speed, load, stored, settings.batch_size, settings.n_trials, workers) if speed else None

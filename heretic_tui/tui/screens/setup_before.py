@@ -17,6 +17,7 @@ from heretic_tui.tui.plan_words import (
     memory_words,
     model_words,
     time_words,
+    workers_words,
 )
 from heretic_tui.tui.themes import Looks
 from heretic_tui.words import plain
@@ -49,6 +50,7 @@ def before_words(
     lines = (
         ("model", model_words(outlook)),
         ("edits", _edits(outlook)),
+        ("workers", workers_words(outlook) if timed else ""),
         ("memory", _memory(outlook, glyphs) if timed else NOT_KNOWN),
         ("GPUs", gpus_words(outlook) if timed else NOT_KNOWN),
         ("disk", disk_words(outlook, timed)),
@@ -57,6 +59,8 @@ def before_words(
         ("notify", _notify(notify)),
     )
     for name, line in lines:
+        if not line:
+            continue
         text.append(f"{name:<{_NAMES}}", look.dim)
         text.append(_hanging(line, width, _NAMES))
     for note in outlook.notes:

@@ -14,8 +14,9 @@ from heretic_tui.settings.form import Entry, SettingsForm
 from heretic_tui.settings.presets import PRESETS, preset_of
 from heretic_tui.settings.prompt_sets import PromptSet
 from heretic_tui.settings.schema import Settings
+from heretic_tui.tui.findings import Finding
 from heretic_tui.tui.glyphs import Glyphs
-from heretic_tui.tui.outlook import Finding, Outlook
+from heretic_tui.tui.outlook import Outlook
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import plain

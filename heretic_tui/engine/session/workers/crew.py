@@ -25,11 +25,12 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.engine.session.workers.bundle import Bundle
 from heretic_tui.engine.session.workers.ray_cluster import Cluster, find_cluster
 from heretic_tui.engine.session.workers.worker import MeasuringWorker
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import one_line
 from heretic_tui.files import read_bytes, replaced
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.state import RunState
 from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.workers import worker_count
 from heretic_tui.words import counted
 from heretic_tui.work import Work
 
@@ -264,14 +265,9 @@ def _workers(settings: Settings, bundle: Bundle, cluster: Cluster) -> list[RayWo
 
     there = ray.cluster_resources()
     gpus = settings.worker_gpus if there.get("GPU") else 0.0
-    count = int(there.get("GPU", 0.0) // settings.worker_gpus) if settings.workers == "auto" else int(settings.workers)
+    count = worker_count(settings, there.get("GPU", 0.0))
     if not count:
         return []
-    if settings.ray_address is None and gpus * count > there.get("GPU", 0.0):
-        raise UsageError(
-            f"{counted(count, 'worker')} of {gpus:g} GPUs each need {gpus * count:g}, and there are "
-            f"{there['GPU']:g}: ask for fewer (--workers), or let them share (--worker-gpus)"
-        )
     machines = [node["Resources"].get("CPU", 0.0) for node in ray.nodes() if node["Alive"]]
     cores = processors_of_one(machines, count)
     # Without a GPU the processors compute: each has its share of them, and as many threads.

@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, partial
-from importlib.util import find_spec
 
 from heretic_tui.engine.measuring.cluster_pool import NoWorkersError
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.machine import processors
 from heretic_tui.settings.schema import Settings
+from heretic_tui.settings.workers import lacking_for_workers
 
 # Bytes of the object store beyond what the workers are given of the run.
 _STORE = 1 << 28
@@ -65,8 +65,8 @@ def find_cluster(settings: Settings) -> str | None:
     Raises:
         UsageError: where one of that is not so.
     """
-    if find_spec("ray") is None:
-        raise UsageError("workers need Ray: pip install 'heretic-tui[cluster]', or leave --workers out")
+    if lacking := lacking_for_workers(settings):
+        raise UsageError(lacking)
     address = settings.ray_address
     if address is None:
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 from collections.abc import Iterator
 
@@ -69,8 +68,7 @@ def test_a_cluster_that_goes_away_is_missed_for_a_while_and_then_ends_the_run(mo
 
 
 def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
-    assert importlib.util.find_spec("ray")
+    monkeypatch.setattr("heretic_tui.settings.workers.importlib.util.find_spec", lambda name: None)
     with pytest.raises(UsageError, match=r"workers need Ray: pip install .heretic-tui\[cluster\]"):
         find_cluster(settings_at(None))
 
