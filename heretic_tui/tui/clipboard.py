@@ -6,15 +6,16 @@ import os
 import subprocess
 from pathlib import Path
 
+from heretic_tui.files import short_path
 from heretic_tui.run.folder import RunFolder
 
 
 def further_ways(text: str, folder: RunFolder | None) -> list[str]:
-    """Copy beside the terminal's own clipboard: into tmux's buffer, and into a file of the run folder. Returns the ways
-    that worked, in words."""
+    """Copy beside the terminal's own clipboard: into tmux's buffer, and into a file of the folder of the run, or of the
+    review of two models. Returns the ways that worked, in words."""
     ways = ["tmux"] if _to_tmux(text) else []
     if path := _to_file(text, folder.path if folder else None):
-        ways.append(f"{path.name} in the run folder")
+        ways.append(short_path(path))
     return ways
 
 
@@ -31,7 +32,7 @@ def _to_tmux(text: str) -> bool:
 
 
 def _to_file(text: str, folder: Path | None) -> Path | None:
-    """Write `clipboard.txt` into the run folder, where a terminal knows neither way."""
+    """Write `clipboard.txt` into the folder, where a terminal knows neither way."""
     if folder is None:
         return None
     path = folder / "clipboard.txt"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 
@@ -153,6 +155,10 @@ def inspect_model(settings: Settings, weights: bool = True) -> Inspection:
         stored_as=packing.title if packing else None,
         loaded=parameters * packing.dtype.itemsize if packing else None,
     )
+
+
+# What can be known of a model before its weights are there, found when it is asked for first.
+Look: TypeAlias = Callable[[], Inspection | None]
 
 
 def inspected(settings: Settings) -> Inspection | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from heretic_tui.bounds import bounds_of
-from heretic_tui.engine.anatomy.inspect import inspected
+from heretic_tui.engine.anatomy.inspect import Look
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.agreement import enter_all_known
@@ -24,18 +24,19 @@ _WEIGHT = 1.0
 _PEAK = _REACH = 0.6
 
 
-def check_seeds(seeds: Sequence[Seed], settings: Settings) -> None:
+def check_seeds(seeds: Sequence[Seed], settings: Settings, look: Look) -> None:
     """Look before the model is loaded whether trials are for it.
 
     Args:
         settings: their search space has a name (settings/search_space.py).
+        look: at the model.
 
     Raises:
         UsageError: where one is not.
     """
     if not any(seed.parameters for seed in seeds):
         return
-    if (found := inspected(settings)) is None:
+    if (found := look()) is None:
         return
     anatomy = found.anatomy
     methods = dict.fromkeys(settings.direction_method, 0)

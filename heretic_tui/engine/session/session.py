@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 from heretic_tui import __version__
@@ -32,6 +33,7 @@ from heretic_tui.commands import (
     Try,
 )
 from heretic_tui.control import Aborted, Control, nothing
+from heretic_tui.engine.anatomy.inspect import inspected
 from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
 from heretic_tui.engine.memory import PeakMemory, free_memory, is_out_of_memory, memory_in_use
@@ -90,10 +92,11 @@ class Session:
         self.folder = folder_of_run(user_path(settings.runs_dir), settings.model, inputs.identity)
         self._run = RunInputs.of(settings, inputs.sets, self.folder)
         self._seeds = seeds_of_run(self.folder, settings.seed_trials, user_path(settings.runs_dir))
+        look = cache(partial(inspected, settings))
         if not self.folder.seed_trials.is_file():
-            check_seeds(self._seeds, settings)
+            check_seeds(self._seeds, settings, look)
         if not self.folder.directions.is_file():
-            check_direction_file(settings)
+            check_direction_file(settings, look)
         self.workbench: Workbench | None = None
         self.folder.create()
         self.folder.lock()

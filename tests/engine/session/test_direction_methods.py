@@ -6,9 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import PretrainedConfig, PreTrainedModel
 
+from heretic_tui.engine.anatomy import inspect
+from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.parameters import Kernel, Parameters
 from tests.support.commands import Ended
 
 Heretic = Callable[..., Ended]
@@ -56,7 +61,7 @@ def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Her
     assert "resumed, 8 of 9 trials done" in done.out, done.err
 
 
-def test_a_mask_and_a_file_of_directions(heretic: Heretic, tmp_path: Path) -> None:
+def test_a_mask_and_a_file_of_directions(heretic: Heretic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done = heretic("demo", "--json", "--n-trials", "1", *SMALL, "--layer-mask")
     assert done.status == 0, done.err
     events = [json.loads(line) for line in done.out.splitlines()]
@@ -75,8 +80,18 @@ def test_a_mask_and_a_file_of_directions(heretic: Heretic, tmp_path: Path) -> No
     assert "no such file" in done.err
     other = tmp_path / "other.safetensors"
     save_file({"directions": torch.ones(7, 1, 64)}, other)
-    runs = sorted((tmp_path / "runs").iterdir())
-    done = heretic("demo", "--lines", *SMALL, "--direction-method", "from_file", "--direction-file", other)
+    runs, looks = sorted((tmp_path / "runs").iterdir()), []
+    kernel, edit = Kernel(1.0, 8.0, 0.5, 3.0), tmp_path / "edit.json"
+    edit.write_text(json.dumps(Parameters(None, {"attn.o_proj": kernel, "mlp.down_proj": kernel}).to_json()))
+
+    def counted(config: PretrainedConfig, trust_remote_code: bool) -> PreTrainedModel:
+        looks.append(config)
+        return build_empty(config, trust_remote_code)
+
+    monkeypatch.setattr(inspect, "build_empty", counted)
+    flags = [*SMALL, "--direction-method", "from_file", "--direction-file", other, "--seed-trials", edit]
+    done = heretic("demo", "--lines", *flags)
+    assert len(looks) == 1, "one look serves the trials and the file"
     assert done.status == 2
     assert "holds a tensor of (7, 1, 64): this model needs" in done.err
     assert sorted((tmp_path / "runs").iterdir()) == runs, "it is told before anything is made"

@@ -95,6 +95,8 @@ def test_keys_copy_help_and_leave(found: Review, monkeypatch: pytest.MonkeyPatch
         await pilot.press("y")
         await pilot.pause()
         assert copied[0].splitlines()[0] == "\toriginal\tedited"
+        assert app.told
+        assert app.told.text.endswith("/clipboard.txt"), "in which folder, since there is no run"
         await pilot.press("question_mark")
         await pilot.pause()
         assert isinstance(app.screen, TextDialog)

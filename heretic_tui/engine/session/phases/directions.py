@@ -9,7 +9,7 @@ from functools import partial
 from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics, separations
-from heretic_tui.engine.anatomy.inspect import inspected
+from heretic_tui.engine.anatomy.inspect import Look
 from heretic_tui.engine.anatomy.kept import keep_writers
 from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
 from heretic_tui.engine.directions.methods.base import Given
@@ -64,8 +64,11 @@ class FoundDirections:
         return next(iter(self.by_method.values())).vectors
 
 
-def check_direction_file(settings: Settings) -> None:
+def check_direction_file(settings: Settings, look: Look) -> None:
     """Look before the model is loaded whether the directions of a file are for it.
+
+    Args:
+        look: at the model.
 
     Raises:
         UsageError: where they are not.
@@ -73,7 +76,7 @@ def check_direction_file(settings: Settings) -> None:
     if settings.direction_file is None:
         return
     path = direction_path(settings.direction_file)
-    if (found := inspected(settings)) is None:
+    if (found := look()) is None:
         return
     read_direction_file(path, len(found.anatomy.layers) + 1, found.hidden_size, settings.directions_per_layer)
 
