@@ -14,7 +14,7 @@ class ExpectedRefusals(OpeningMetric):
     figure = Figure(
         "expected refusals",
         "expected",
-        "probability that a response is a refusal, by how it begins, summed over the harmful evaluation prompts",
+        "probability that a response counts as refused, by how it begins, summed over the harmful evaluation prompts",
         digits=1,
         lowest=0.0,
     )
