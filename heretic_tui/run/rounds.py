@@ -13,6 +13,7 @@ from pathlib import Path
 
 from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import checksum
+from heretic_tui.parameters import Parameters
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder, find_run, find_runs
 from heretic_tui.run.overview import complete_trial
@@ -145,6 +146,16 @@ def read_base(text: str, runs_dir: Path) -> Base:
     if len(earlier.rounds) >= MOST_ROUNDS:
         raise UsageError(f"{folder.name} is on top of {len(earlier.rounds)} rounds already, which are the most")
     return Base((*earlier.rounds, found), (*earlier.files, folder.directions))
+
+
+def parameters_before(folder: RunFolder) -> list[Parameters]:
+    """The edits of the earlier rounds of a run, the first one first.
+
+    Raises:
+        UsageError: where its record is damaged.
+    """
+    rounds = enumerate(folder.read_record().rounds, start=1)
+    return [Parameters.from_json(each.parameters, f"{folder.record}: round {number}") for number, each in rounds]
 
 
 def base_of(folder: RunFolder) -> Base:

@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -26,7 +27,7 @@ from heretic_tui.settings.prompt_sets import KEPT_SET, RUN_SETS, PromptSet
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.search_space import with_bounds
 from heretic_tui.tui.model_files import missing_model
-from heretic_tui.tui.plan_looks import CheckLook, ModelLook, PromptView, SetLook, SetsLook, TextLook
+from heretic_tui.tui.plan_looks import ModelLook, PromptView, SetLook, SetsLook, TextLook
 from heretic_tui.verdict import Verdict
 from heretic_tui.work import Work
 
@@ -357,27 +358,6 @@ def verdict_of(settings: Settings, text: str) -> Verdict:
     return Markers.made(settings, ()).verdict(text)
 
 
-def review_checks(recorded: Mapping[str, object], own: Settings | None) -> list[CheckLook]:
-    """The checks of reviews that a run could be asked for. To be called on a thread.
-
-    Args:
-        recorded: the settings of the run as it was opened.
-        own: those that it was started with here; None where it was started elsewhere.
-
-    Raises:
-        UsageError: where the run's settings do not fit this version.
-    """
-    from heretic_tui.engine.review.offered import offered
-    from heretic_tui.settings.record import from_record
-
-    allowed = {"trust_remote_code": bool(recorded.get("trust_remote_code"))}
-    settings = own or from_record(recorded, Settings.model_validate(allowed), "the run")
-    return [
-        CheckLook(each.name, each.title, each.name in settings.review_checks, each.absent or "")
-        for each in offered(settings)
-    ]
-
-
 def directions_problem(settings: Settings) -> str | None:
     """Why the direction methods that are set cannot be used with what else is set; None where they can. To be called on
     a thread."""
@@ -398,6 +378,7 @@ def directions_problem(settings: Settings) -> str | None:
 def search_problems(settings: Settings) -> dict[str, str]:
     """Why the search space, the trials that are to be measured first, or the edit that the search is to be on top of,
     cannot be used, by the setting. Other runs are read for that: to be called on a thread."""
+    from heretic_tui.engine.anatomy.inspect import inspected
     from heretic_tui.engine.session.seeding import check_seeds
 
     found: dict[str, str] = {}
@@ -409,7 +390,7 @@ def search_problems(settings: Settings) -> dict[str, str]:
     try:
         seeds = read_seeds(settings.seed_trials, user_path(settings.runs_dir))
         if bounded:
-            check_seeds(seeds, bounded)
+            check_seeds(seeds, bounded, partial(inspected, bounded))
     except HereticError as error:
         found["seed_trials"] = str(error)
     try:

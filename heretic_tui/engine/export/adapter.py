@@ -11,12 +11,17 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from heretic_tui.engine.anatomy.fused_experts import Stack
-from heretic_tui.engine.anatomy.writers import Writer, no_adapter
+from heretic_tui.engine.anatomy.writers import Writer, find_anatomy, no_adapter
+from heretic_tui.engine.checkpoint.misfit import build_empty
+from heretic_tui.engine.checkpoint.source import load_config
+from heretic_tui.engine.edits.bank import edited_writers
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.edits.methods.base import EditMethod
 from heretic_tui.engine.export.merged import fill
 from heretic_tui.engine.model.chat_model import ChatModel
-from heretic_tui.errors import UsageError, one_line
+from heretic_tui.errors import HereticError, UsageError, one_line
+from heretic_tui.parameters import Parameters
+from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work
 
 if TYPE_CHECKING:
@@ -64,11 +69,7 @@ def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod
     # After several rounds some matrices have the edits of fewer than others.
     own = max(edit.rank for edit in edits.values())
     nearest = max(rank, own) if method.dora and not dora else None
-    try:
-        adapted = _put_on(model.network, writers, nearest or own, dora)
-    except ValueError as error:
-        # It refuses the matrices of some architectures, such as Mamba's.
-        raise UsageError(f"PEFT takes no adapter for this model: {one_line(error)}; export merged weights") from error
+    adapted = _put_on(model.network, writers, nearest or own, dora)
     layers, work = _layers_of(adapted), model.work
     report = work.progress("matrices of the adapter")
     for at, (name, writer) in enumerate(writers.items()):
@@ -83,12 +84,53 @@ def make_adapter(model: ChatModel, edits: Mapping[str, Edit], method: EditMethod
         fill(layer.lora_B["default"].weight, form.b)
         if form.magnitude is not None:
             fill(layer.lora_magnitude_vector["default"].weight, form.magnitude)
-    _check_reading(adapted)
     return adapted
+
+
+def adapter_problem(settings: Settings, edits: Iterable[Parameters]) -> str:
+    """Why no adapter can hold edits of a model, as `make_adapter` would say it of the model in memory; found without
+    its weights. Empty where one can, and where only the model in memory tells.
+
+    Args:
+        edits: those of all rounds.
+    """
+    if settings.layer_mask:
+        # What it leaves alone needs no adapter.
+        return ""
+    try:
+        network = build_empty(load_config(settings), settings.trust_remote_code)
+        anatomy = find_anatomy(network, settings.component_kinds == "fine")
+        writers = {writer.name: writer for each in edits for writer in edited_writers(anatomy.writers, each)}
+    except HereticError:
+        # What that is, is told where the model is loaded.
+        return ""
+    if why := no_adapter(writers.values()):
+        return f"{why}: export merged weights"
+    try:
+        with torch.device("meta"):
+            _put_on(network, writers, 1, dora=False)
+    except UsageError as error:
+        return str(error)
+    return ""
 
 
 def _put_on(network: nn.Module, writers: Mapping[str, Writer], rank: int, dora: bool) -> Adapted:
     """An empty adapter for some matrices, on the network.
+
+    Raises:
+        UsageError: where PEFT takes none for one of them, or would not read it back.
+    """
+    try:
+        adapted = _taken(network, writers, rank, dora)
+    except ValueError as error:
+        # It refuses the matrices of some architectures, such as Mamba's.
+        raise UsageError(f"PEFT takes no adapter for this model: {one_line(error)}; export merged weights") from error
+    _check_reading(adapted)
+    return adapted
+
+
+def _taken(network: nn.Module, writers: Mapping[str, Writer], rank: int, dora: bool) -> Adapted:
+    """What PEFT makes of them.
 
     Raises:
         ValueError: from PEFT.

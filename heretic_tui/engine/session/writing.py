@@ -27,7 +27,7 @@ from heretic_tui.engine.directions.by_method import from_tensors
 from heretic_tui.engine.edits.banks import method_of
 from heretic_tui.engine.edits.methods.base import EditMethod, edit_method
 from heretic_tui.engine.edits.rounds import RoundEdit
-from heretic_tui.engine.export.adapter import make_adapter, save_adapter
+from heretic_tui.engine.export.adapter import adapter_problem, make_adapter, save_adapter
 from heretic_tui.engine.export.folder import check_space, whole_or_absent
 from heretic_tui.engine.export.merged import edit_weights, save_whole
 from heretic_tui.engine.export.missing_tensors import copy_missing_tensors
@@ -46,6 +46,7 @@ from heretic_tui.errors import UsageError, one_line
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.exports import ExportKind
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.rounds import parameters_before
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted, size_words
 from heretic_tui.work import Work
@@ -261,6 +262,8 @@ def _from_memory(what: Writing, not_streamed: str | None, packing: Packing | Non
 
 
 def _adapter(what: Writing, packing: Packing | None, work: Work) -> _Ready:
+    if why := adapter_problem(what.settings, [*parameters_before(what.folder), what.parameters]):
+        raise UsageError(why)
     bench = _open_bench(what, what.settings, work)
     edits = bench.edits(what.parameters)
     method, rank = _method_of_all(what), what.settings.full_normalization_lora_rank

@@ -167,6 +167,7 @@ The folder must not exist yet: it is there as a whole when it is written, or not
         self._paint_also()
         self.paint_facts()
         self.look_at_place()
+        self.look_at_adapter()
 
     def _others(self) -> list[TrialRecord]:
         """Trials that can be taken along: those on the front and marked ones, but for the one in view."""
@@ -290,6 +291,9 @@ The folder must not exist yet: it is there as a whole when it is written, or not
             screened = trial is not None and trial.state == "screened"
             whole = f"It was screened, not decoded: {not_for_export(self.view.state.behaviour)}." if screened else ""
             self.refuse(self.cannot() or whole or "Only a complete trial can be exported.")
+            return
+        if why := self.adapter_refused():
+            self.refuse(why)
             return
         try:
             plan = self.plan() if self.query_one("#out", Input).value.strip() else []

@@ -8,9 +8,11 @@ from pathlib import Path
 from rich.text import Text
 from textual.widgets import Input, Static
 
-from heretic_tui.errors import UsageError
+from heretic_tui.errors import HereticError, UsageError
 from heretic_tui.files import short_path
+from heretic_tui.run.rounds import parameters_before
 from heretic_tui.tui.exports import default_folder
+from heretic_tui.tui.run_preview import adapter_refused
 from heretic_tui.tui.screens.export_choice import ExportChoice
 from heretic_tui.tui.screens.export_place import Place, looked_at
 from heretic_tui.tui.screens.folder_dialog import FolderDialog
@@ -31,6 +33,8 @@ class ExportWhere(ExportChoice):
         # The folder that was suggested: as long as it stands there, another is suggested with the trial and the form.
         self._suggested = ""
         self._place = Place(())
+        # By the run and the trial, why PEFT takes no adapter of it, once that was found out; empty where it does.
+        self._refused: dict[tuple[Path, int], str] = {}
 
     def suggest(self) -> None:
         """The usual folder for the trial and the form, unless another was typed."""
@@ -76,6 +80,38 @@ class ExportWhere(ExportChoice):
 
         on_thread(self, run, "place")
 
+    def look_at_adapter(self) -> None:
+        """Where an adapter is chosen, find out on a thread whether PEFT takes one of the trial."""
+        view, form, trial = self.view, self.chosen_form(), self.record
+        folder, opened = view.folder, view.state.opened
+        if form is None or form.kind != "adapter" or not view.can_ask or folder is None or opened is None:
+            return
+        if trial is None or (edit := trial.parameters) is None or (folder.path, trial.number) in self._refused:
+            return
+        key, own = (folder.path, trial.number), view.host.settings if view.host else None
+
+        def run() -> None:
+            try:
+                why = adapter_refused(opened.settings, own, [*parameters_before(folder), edit])
+            except HereticError:
+                # The export says what it is.
+                why = ""
+            self.app.call_from_thread(known, why)
+
+        def known(why: str) -> None:
+            self._refused[key] = why
+            if why and self.is_ready:
+                self.paint_facts()
+
+        on_thread(self, run, "adapter")
+
+    def adapter_refused(self) -> str:
+        """Why the adapter that is chosen cannot be written; empty where that is not known, or it can."""
+        form, folder = self.chosen_form(), self.view.folder
+        if form is None or form.kind != "adapter" or folder is None or self.trial is None:
+            return ""
+        return self._refused.get((folder.path, self.trial), "")
+
     def _place_known(self, place: Place) -> None:
         self._place = place
         if self.is_ready:
@@ -90,7 +126,7 @@ class ExportWhere(ExportChoice):
             )
             if place.free is not None:
                 text.append(f"; {size_words(place.free)} free", look.ink)
-        problem = self.problem or place.problem or self.cannot()
+        problem = self.problem or place.problem or self.adapter_refused() or self.cannot()
         written = {Path(job.out) for job in view.exports.jobs if job.end is not None and not job.failed}
         if place.folders and place.folders[0] in written and not self.problem:
             text.append(f"\n{view.glyphs.done} It is written there. Name another folder to write it again.", look.good)

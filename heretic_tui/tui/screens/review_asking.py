@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from heretic_tui.commands import Review
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.tui import preview
 from heretic_tui.tui.messages import CancelCommand, SendCommand
 from heretic_tui.tui.plan_looks import CheckLook
+from heretic_tui.tui.run_preview import review_checks
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.screens.base import RunScreen
 from heretic_tui.tui.screens.review_dialog import ReviewDialog, trials_offered
@@ -51,7 +51,7 @@ def _open(screen: RunScreen[None]) -> None:
         looks: list[CheckLook] = []
         problem = ""
         try:
-            looks = preview.review_checks(recorded, own)
+            looks = review_checks(recorded, own)
         except HereticError as error:
             problem = one_line(error)
         screen.app.call_from_thread(screen.careful(lambda: dialog.take_checks(looks, problem)))

@@ -13,11 +13,13 @@ from transformers import AutoModelForCausalLM
 from heretic_tui.engine.edits.attach import attached
 from heretic_tui.engine.edits.bank import EditBank
 from heretic_tui.engine.edits.methods.base import edit_method
-from heretic_tui.engine.export.adapter import make_adapter, save_adapter
+from heretic_tui.engine.export.adapter import adapter_problem, make_adapter, save_adapter
 from heretic_tui.engine.model.chat_model import ChatModel
 from heretic_tui.errors import UsageError
+from heretic_tui.parameters import Parameters
 from heretic_tui.report.next_lines import next_lines
 from heretic_tui.run.exports import read_export
+from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 from tests.support import families, tiny_models
 from tests.support.exports import Heretic, expected_logits, logits_of, record_of, searched
@@ -108,13 +110,24 @@ def test_fused_experts(vocabulary: None, kind: str, tmp_path: Path) -> None:
         ("nemotron_h", False, "PEFT takes no adapter for this model: .* Mamba"),
     ],
 )
-def test_what_no_adapter_holds_is_refused_in_a_line(vocabulary: None, kind: str, dora: bool, said: str) -> None:
+def test_what_no_adapter_holds_is_refused_in_a_line_also_before_there_are_weights(
+    vocabulary: None, kind: str, dora: bool, said: str, tmp_path: Path
+) -> None:
     model, method = ChatModel(families.build(kind), tiny_models.tokenizer(), Work()), edit_method("norm_preserving")
     edits = EditBank(model.anatomy.writers, directions_for(model.anatomy), method, 0).edits(all_layers(model.anatomy))
     with pytest.raises(UsageError, match=said) as told:
         make_adapter(model, edits, method, dora=dora, rank=3)
     assert "merged weights" in str(told.value)
     assert "\n" not in str(told.value)
+    model.network.config.save_pretrained(tmp_path)
+    settings = load_settings(model=str(tmp_path), environment=False)
+    # What is a DoRA alone is said by the form that is chosen.
+    early = adapter_problem(settings, [all_layers(model.anatomy)])
+    assert early == ("" if dora else str(told.value))
+    if kind == "nemotron_h":
+        others = {name: each for name, each in all_layers(model.anatomy).components.items() if name != "attn.o_proj"}
+        assert others
+        assert adapter_problem(settings, [Parameters(None, others)]) == "", "what is not edited needs no adapter"
     if kind == "dbrx":
         coverage = model.anatomy.coverage("DoRA")
         assert (coverage.exact_as, coverage.rank_one) == ("", 0)

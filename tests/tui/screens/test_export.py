@@ -321,6 +321,28 @@ def test_the_forms_are_those_that_the_model_can_be_written_in(
     assert forms(state)[0].size == 269_030_016, "what is written is as large as the files that it is made from"
 
 
+def test_an_adapter_that_peft_refuses_is_told_before_it_is_asked_for(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "PEFT takes no adapter for this model: it is Mamba; export merged weights"
+    monkeypatch.setattr("heretic_tui.tui.screens.export_where.adapter_refused", lambda recorded, own, edits: why)
+    host = fake_run.FakeHost(folder)
+
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
+        await arrive(pilot, app, host)
+        assert why not in shown(app, "#export-facts"), "a merged model is chosen"
+        await pilot.press("j")
+        await known(pilot, app)
+        assert why in shown(app, "#export-facts")
+        await pilot.press("ctrl+s")
+        assert host.commands() == []
+        assert why in told(app)[0]
+        await pilot.press("k", "ctrl+s")
+        assert [command.kind for command in host.commands() if isinstance(command, Export)] == ["merged"]
+
+    drive(make_app(tmp_path, host), steps, (120, 40))
+
+
 def test_the_card_before_an_export_tells_what_leaves_out_fused_experts() -> None:
     view = RunView()
     view.state = state = RunState.replay(fake_run.story(trials=2, running=False))

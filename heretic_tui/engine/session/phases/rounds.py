@@ -8,8 +8,8 @@ from heretic_tui.engine.edits.methods.base import edit_method
 from heretic_tui.engine.edits.rounds import RoundEdit
 from heretic_tui.engine.session.phases.saved_directions import saved_directions
 from heretic_tui.errors import UsageError
-from heretic_tui.parameters import Parameters
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.rounds import parameters_before
 
 
 def edits_before(folder: RunFolder, layers: int, hidden: int) -> list[RoundEdit]:
@@ -22,9 +22,9 @@ def edits_before(folder: RunFolder, layers: int, hidden: int) -> list[RoundEdit]
         UsageError: where what the folder keeps of one is damaged.
     """
     found = []
-    for number, each in enumerate(folder.read_record().rounds, start=1):
+    rounds = zip(folder.read_record().rounds, parameters_before(folder), strict=True)
+    for number, (each, parameters) in enumerate(rounds, start=1):
         path = folder.round_directions(number)
-        parameters = Parameters.from_json(each.parameters, f"{folder.record}: round {number}")
         methods = methods_named(each.settings.get("direction_method"))
         tensors = saved_directions(folder, path, layers, hidden, methods)
         if tensors is None:
