@@ -11,14 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from heretic_tui.engine.inputs.prompt_files import (
-    NoColumn,
-    PromptColumn,
-    only_train,
-    prompts_column,
-    read_file,
-    rows_listed,
-)
+from heretic_tui.engine.inputs.prompt_column import NoColumn, PromptColumn, only_train, prompts_column, rows_listed
+from heretic_tui.engine.inputs.prompt_files import read_file
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.settings.prompt_sets import KEPT_SET, PROMPT_FILES, PromptSet
