@@ -27,7 +27,7 @@ from transformers.cache_utils import Cache
 
 from heretic_tui.engine.edits.attach import attached, under
 from heretic_tui.engine.finite import NO_TOKEN, NotFiniteError, most_likely
-from heretic_tui.engine.inputs.tokens import Tokens
+from heretic_tui.engine.measuring.decoding_steps import DecodingSteps
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
 from heretic_tui.engine.measuring.first_tokens import measure_first_tokens
 from heretic_tui.engine.measuring.job import Evaluation, Forced, Job, SetName, failures_of
@@ -73,11 +73,15 @@ class FastPool:
         # When the latest job began to be decoded.
         self._began = time.perf_counter()
         self._speculation = Speculation(len(evaluation.bad), cost)
+        self.steps = DecodingSteps(model, evaluation.length, self._speculation)
         # Whether rows of one batch can have edits of their own.
         self.together = True
-        # Positions and decoding steps that went through the model, for benchmarks.
-        self.tokens = {"prompts": 0, "decoding": 0}
-        self.steps = 0
+        self._prompt_tokens = 0
+
+    @property
+    def tokens(self) -> dict[str, int]:
+        """Tokens that went through the model, of prompts and of responses, for benchmarks."""
+        return {"prompts": self._prompt_tokens, "decoding": self.steps.tokens}
 
     def start(self, job: Job) -> None:
         job.responses = self._evaluation.no_responses()
@@ -147,7 +151,7 @@ class FastPool:
             batch.lines = [Line(job, row, length) for row, length in zip(rows, lengths, strict=True)]
             found = [filled.logits]
             for step in tokens[:-1]:
-                found.append(self._forward(batch, batch.lines, [[token] for token in step])[:, -1])
+                found.append(self.steps.forward(batch, batch.lines, [[token] for token in step])[:, -1])
                 for line in batch.lines:
                     line.cached += 1
         return [torch.log_softmax(logits, dim=-1) for logits in found]
@@ -163,7 +167,7 @@ class FastPool:
             return self.prefill.begin(name, chunk[:count], prefix, positions, residuals, edited)
 
         for filled in self.prefill.passes(name, rows, begin, self._shrink, self._work.spare):
-            self.tokens["prompts"] += filled.tokens
+            self._prompt_tokens += filled.tokens
             if job.residuals and filled.residuals is not None:
                 job.residuals(name, filled.rows, filled.residuals)
             yield filled
@@ -223,7 +227,7 @@ class FastPool:
             with torch.inference_mode():
                 first = len(batch.extra) + len(batch.lines)
                 lengths = self.prefill.put("bad", filled, self._prefixes[job], batch.slots, first)
-                tokens = self._tokens(batch, most_likely(filled.logits[:, None]))
+                tokens = batch.tokens_of(most_likely(filled.logits[:, None]))
             added = [Line(job, row, length) for row, length in zip(filled.rows, lengths, strict=True)]
             batch.lines += added
             self._waiting[job] = [row for row in self._waiting[job] if row not in filled.rows]
@@ -250,7 +254,7 @@ class FastPool:
                     return
                 start = time.perf_counter()
                 lines = list(batch.lines)
-                self._hear(batch, self._begin_step(batch))
+                self._hear(batch, self.steps.begin(batch))
                 seconds = (time.perf_counter() - start) / len(lines)
                 for line in lines:
                     line.job.add("decoding", seconds)
@@ -268,7 +272,7 @@ class FastPool:
             if number == 0 or not self._batches[0].lines:
                 self._checkpoint()
             with batch.edited(), torch.inference_mode():
-                batch.step = self._begin_step(batch)
+                batch.step = self.steps.begin(batch)
             self._under_way.append(batch)
         if self._under_way:
             lines = self._land(self._under_way[0])
@@ -308,26 +312,10 @@ class FastPool:
             batch.step = None
         self._under_way.clear()
 
-    def _begin_step(self, batch: LineBatch) -> Step:
-        """Begin to take the last token of every line through the model, and guesses at the next ones where that saves
-        time."""
-        lines, extra, speculation = list(batch.lines), list(batch.extra), self._speculation
-        block = speculation.block([(line.row, line.response) for line in lines])
-        last = self._evaluation.length - 1
-        guesses = [
-            speculation.guess(line.row, line.response, min(block - 1, last - len(line.response))) for line in lines
-        ]
-        tokens = [line.tokens[-1:] for line in extra]
-        tokens += [[line.response[-1], *guess] for line, guess in zip(lines, guesses, strict=True)]
-        with self._model.in_turn.begun() as under_way:
-            # A line that has fewer guesses repeats its last token: what comes of that is not looked at.
-            logits = self._forward(batch, [*extra, *lines], [row + row[-1:] * (block - len(row)) for row in tokens])
-            return Step(extra, lines, guesses, logits, most_likely(logits), under_way)
-
     def _hear(self, batch: LineBatch, step: Step) -> None:
         """Give every line the tokens that a step found; what extra lines wait for is handed to them."""
         step.under_way.wait()
-        tokens, before = self._tokens(batch, step.chosen), len(step.extra)
+        tokens, before = batch.tokens_of(step.chosen), len(step.extra)
         _hand_out(step.extra, step.logits)
         tried = right = 0
         for line, guess, chosen in zip(step.lines, step.guesses, tokens[before:], strict=True):
@@ -346,36 +334,6 @@ class FastPool:
                 line.cached += 1
                 self._take(line, following)
         self._speculation.learn(tried, right)
-
-    def _forward(self, batch: LineBatch, lines: Sequence[Line | ExtraLine], tokens: list[Tokens]) -> Tensor:
-        """Raw logits (lines, tokens, vocabulary) of the next tokens of the first lines of a batch, which are these."""
-        model, block = self._model, len(tokens[0])
-        ids = torch.tensor(tokens, device=model.device)
-        cached = torch.tensor([line.cached for line in lines])
-        positions = cached[:, None] + torch.arange(block)
-        if block > 1:
-            # A model may have no positions beyond the longest response. What lies there is never looked at.
-            ends = [line.cached + self._most_left(line) for line in lines]
-            positions = positions.minimum(torch.tensor(ends)[:, None])
-        width = int(positions.max()) + 1
-        positions = positions.to(model.device)
-        batch.slots.begin(positions, width)
-        # Columns are positions, so this is causality and the end of the shorter lines at once.
-        visible = torch.arange(width, device=model.device) <= positions[:, None, :, None]
-        self.tokens["decoding"] += ids.numel()
-        self.steps += 1
-        return model.logits(ids, model.as_attention_mask(visible), positions, batch.slots)
-
-    def _most_left(self, line: Line | ExtraLine) -> int:
-        """Tokens behind the next one that a line can have yet, at most."""
-        return 0 if isinstance(line, ExtraLine) else self._evaluation.length - len(line.response)
-
-    def _tokens(self, batch: LineBatch, chosen: Tensor) -> list[Tokens]:
-        """The most likely token of each line at each position, or `NO_TOKEN`."""
-        tokens: list[Tokens] = chosen.tolist()
-        if any(NO_TOKEN in row for row in tokens):
-            batch.slots.was_not_finite = True
-        return tokens
 
     def _take(self, line: Line, token: int) -> None:
         """Add a token to a response, and see whether that settles it."""
@@ -495,8 +453,8 @@ class FastPool:
             return
         extra = list(batch.extra)
         with under(self._model.anatomy.writers, [line.edits for line in extra])(), torch.inference_mode():
-            logits = self._forward(batch, extra, [line.tokens[-1:] for line in extra])
-            self._tokens(batch, most_likely(logits))
+            logits = self.steps.forward(batch, extra, [line.tokens[-1:] for line in extra])
+            batch.tokens_of(most_likely(logits))
         _hand_out(extra, logits)
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 from heretic_tui.engine.edits.attach import Attached, Edits, under
+from heretic_tui.engine.finite import NO_TOKEN
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.extra_lines import ExtraLine
 from heretic_tui.engine.measuring.job import Job
@@ -98,6 +99,14 @@ class LineBatch:
         if self._block is None or not same:
             self._block, self._edits = under(self._model.anatomy.writers, edits), edits
         return self._block()
+
+    def tokens_of(self, chosen: Tensor) -> list[Tokens]:
+        """The most likely tokens as numbers, (lines, tokens). Where one is `NO_TOKEN` the cache is known to hold what
+        is not finite."""
+        tokens: list[Tokens] = chosen.tolist()
+        if any(NO_TOKEN in row for row in tokens):
+            self.slots.was_not_finite = True
+        return tokens
 
     def keep(self, alive: Sequence[Line]) -> None:
         """Let all lines of trials but these leave: the last ones move into the gaps."""

@@ -105,7 +105,7 @@ def test_a_line_is_alone_where_no_prompt_is_decoded_and_takes_no_line_of_a_trial
     (row,) = prompts(1, 11)
     line = ExtraLine(model, pool, row, {})
     assert isinstance(pool, FastPool)
-    before = pool.steps
+    before = pool.steps.count
 
     def serve() -> bool:
         with edits_aside():
@@ -114,7 +114,7 @@ def test_a_line_is_alone_where_no_prompt_is_decoded_and_takes_no_line_of_a_trial
 
     serve()
     serve()
-    assert pool.steps == before, "no trial is in hand"
+    assert pool.steps.count == before, "no trial is in hand"
     control.serve = serve
     (beside,) = measured(pool, jobs(model, 1), 1)
     (alone,) = measured(FastPool(model, what, NO_COST, Work()), jobs(model, 1), 1)
@@ -141,14 +141,14 @@ def test_where_memory_runs_out_what_is_beside_the_trials_goes_first(
         return asked[-1]
 
     control.spare = spare
-    real, steps = pool._forward, iter(range(1000))
+    real, steps = pool.steps.forward, iter(range(1000))
 
     def forward(*given: Any) -> torch.Tensor:
         if next(steps) == 5:
             raise torch.OutOfMemoryError("no memory")
         return real(*given)
 
-    monkeypatch.setattr(pool, "_forward", forward)
+    monkeypatch.setattr(pool.steps, "forward", forward)
     found = measured(pool, jobs(model, 2), 2)
     assert asked == [spared]
     assert model.batch_size == (9 if spared else 4)

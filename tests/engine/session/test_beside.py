@@ -13,6 +13,7 @@ from heretic_tui import events as ev
 from heretic_tui.commands import Answering, Asked, Chat, FullAnswers, MoreTrials, Samples, Sampling, Try
 from heretic_tui.control import Control
 from heretic_tui.engine.edits.attach import RowsLost
+from heretic_tui.engine.measuring.decoding_steps import DecodingSteps
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.measuring.line_batch import LineBatch, Step
 from tests.support.sessions import Watched, flags_of, is_ready
@@ -197,22 +198,22 @@ def test_a_pause_holds_trials_and_not_the_chat_that_has_begun(
 def test_memory_that_runs_out_beside_trials_costs_the_chat_and_no_trial(
     tiny_folder: Path, sets: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = FastPool._begin_step
+    real = DecodingSteps.begin
 
-    def begin(pool: FastPool, batch: LineBatch) -> Step:
+    def begin(steps: DecodingSteps, batch: LineBatch) -> Step:
         # Once it shares the batch.
         if len(said(run, 1)) > 3 and not failed:
-            failed.append(pool)
+            failed.append(steps)
             raise torch.OutOfMemoryError("no memory")
-        return real(pool, batch)
+        return real(steps, batch)
 
     def ask(event: ev.Event, control: Control) -> None:
         endless(run)
         if isinstance(event, ev.TrialStarted) and event.number == 1:
             control.send(Chat(1, None, HELLO, "", Sampling(max_tokens=100_000)))
 
-    failed: list[FastPool] = []
-    monkeypatch.setattr(FastPool, "_begin_step", begin)
+    failed: list[DecodingSteps] = []
+    monkeypatch.setattr(DecodingSteps, "begin", begin)
     run = Watched(flags_of(sets, tiny_folder, tmp_path / "runs", n_trials=5, batch_size=4), ask)
     try:
         run.wait(is_ready)
