@@ -142,11 +142,6 @@ class Damage:
         return counts
 
     @property
-    def kl(self) -> float:
-        """The KL divergence of a token, the mean over prompts: each counts the same, however long its answer is."""
-        return float(self.kl_by_prompt.mean())
-
-    @property
     def changed(self) -> Values:
         """1 where the greedy answer is another one, else 0, (prompts,)."""
         changed: Values = (self.changed_at != NOWHERE).astype(np.float64)

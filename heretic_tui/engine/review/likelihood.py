@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,20 +40,12 @@ class Likelihood:
     @property
     def perplexity(self) -> float:
         """That of all texts together, in which each token counts the same; NaN where none is counted."""
-        return float(_perplexity(self.nats.sum(keepdims=True), self.tokens.sum(keepdims=True))[0])
-
-    @property
-    def by_text(self) -> Values:
-        """The perplexity of each text, (texts,); NaN where none of its tokens is counted."""
-        return _perplexity(self.nats, self.tokens)
-
-
-def _perplexity(nats: Values, tokens: Counts) -> Values:
-    found = np.full(nats.shape, np.nan)
-    # A model that was edited beyond all use may find a text as good as impossible.
-    with np.errstate(over="ignore"):
-        np.exp(np.divide(nats, tokens, where=tokens > 0, out=found), out=found)
-    return found
+        counted = self.tokens.sum()
+        if not counted:
+            return math.nan
+        # A model that was edited beyond all use may find a text as good as impossible.
+        with np.errstate(over="ignore"):
+            return float(np.exp(self.nats.sum() / counted))
 
 
 def beginning_of(model: ChatModel) -> Tokens:

@@ -52,11 +52,6 @@ class SampledAnswers:
         return shares
 
     @property
-    def share(self) -> float:
-        """The share of refused answers."""
-        return float(self.refused.mean())
-
-    @property
     def at_least_once(self) -> Values:
         """1 for a prompt of which at least one answer is refused, else 0, (prompts,)."""
         found: Values = self.refused.max(axis=1)

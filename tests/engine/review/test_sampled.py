@@ -107,10 +107,9 @@ def test_refused_answers_are_counted_and_end_where_that_is_certain(make_model: M
     (cut,) = sample_answers(model, judge, PROMPTS, [{}], replace(HOW, temperature=1.5), COUNT, True, Work())
     refused = [[judge.verdict(text, True).refused for text in some] for some in texts(whole)]
     assert cut.refused.tolist() == refused
-    assert cut.share == pytest.approx(sum(map(sum, refused)) / 15)
     assert cut.by_prompt == pytest.approx([sum(some) / COUNT for some in refused])
     assert cut.at_least_once.tolist() == [any(some) for some in refused]
-    assert 0 < cut.share < 1
+    assert 0 < cut.refused.mean() < 1
     for some, complete in zip(cut.responses, whole.responses, strict=True):
         for response, full in zip(some, complete, strict=True):
             assert response.whole or response.verdict.refused

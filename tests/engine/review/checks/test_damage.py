@@ -33,7 +33,7 @@ def test_the_figures_are_of_what_is_measured_along_the_original_s_answers(make_m
         damage = measure_damage(model, bench.pool, bench.job(subject), reference, Work(), 12)
         by_key = figures(found[subject.number])
         assert list(by_key) == ["kl", "changed", "perplexity", "perplexity_texts"]
-        assert by_key["kl"].value == pytest.approx(damage.kl)
+        assert by_key["kl"].value == pytest.approx(damage.kl_by_prompt.mean())
         assert by_key["kl"].name == "KL divergence, first 5 tokens"
         assert by_key["kl"].values == pytest.approx(damage.kl_by_prompt.tolist())
         assert by_key["changed"].values == damage.changed.tolist()

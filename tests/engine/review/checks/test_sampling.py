@@ -33,11 +33,11 @@ def test_the_figures_are_of_what_is_drawn_and_each_subject_has_its_own(make_mode
         (drawn,) = sample_answers(model, RunJudge(JUDGE), bench.tokens[HARMFUL], [of], how, 3, True, Work())
         share, once = figures(each).values()
         assert (share.key, once.key) == ("refused", "once")
-        assert share.value == pytest.approx(drawn.share)
+        assert share.value == pytest.approx(drawn.refused.mean())
         assert share.values == drawn.by_prompt.tolist()
         assert share.low is not None
         assert share.high is not None
-        assert share.low <= drawn.share <= share.high
+        assert share.low <= drawn.refused.mean() <= share.high
         assert (once.value, once.of) == (drawn.at_least_once.sum(), len(PROMPTS))
         assert each.notes == ["3 answers to each prompt, drawn at temperature 0.7 and top-p 0.95"]
     assert 0 < (figures(found[None])["refused"].value or 0) < 1
