@@ -183,6 +183,19 @@ class Control:
         finally:
             self._acting = before
 
+    def beside(self, task: Control, others: Callable[[], None]) -> Callable[[], bool]:
+        """What a command in hand serves at its checkpoints: others, which are obeyed beside it. Where the run is to be
+        closed from now on, the command ends."""
+        closing = self.closing
+
+        def serve() -> bool:
+            others()
+            if self.closing and not closing:
+                task.abort()
+            return False
+
+        return serve
+
     def cancel(self, command: Task) -> None:
         """Stop a command that takes long, in hand or still waiting for its turn; nothing else is touched. What waits
         for an answer, or to be kept, is told to have ended at once, whatever the engine is doing."""

@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 
 from heretic_tui.errors import HereticError, UsageError
@@ -51,14 +52,8 @@ def read_bytes(path: Path) -> bytes:
         FileNotFoundError: when there is none: what that means is for the caller to say.
         UsageError: when it is no regular file (reading a FIFO would wait for ever), or cannot be read.
     """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UsageError(f"{path} is no regular file")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror or error}") from error
+    with _reading(path) as file:
+        return file.read()
 
 
 def checksum(path: Path) -> str:
@@ -68,11 +63,17 @@ def checksum(path: Path) -> str:
         FileNotFoundError: when there is none.
         UsageError: as for `read_bytes`.
     """
+    with _reading(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[BufferedReader]:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise UsageError(f"{path} is no regular file")
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            yield file
     except FileNotFoundError:
         raise
     except OSError as error:

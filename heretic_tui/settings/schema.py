@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from heretic_tui.behaviour import REFUSALS_NAME, checked_behaviour
+from heretic_tui.behaviour import REFUSALS_NAME, Behaviour, behaviour_of, checked_behaviour
 from heretic_tui.bounds import BOUNDS, DEFAULT_SPACE, SPACES, checked_bounds
 from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
@@ -308,6 +308,11 @@ class Settings(BaseModel):
     )
     runs_dir: str = _setting(_default_runs_dir, "Run", "folder that holds the runs")
     max_shard_size: str = _setting("5GB", "Run", "largest weight file of an export, such as 5GB or 500MB")
+
+    @property
+    def behaviour_in_words(self) -> Behaviour:
+        """What the judge tells, and whether it is taken out or added, in words."""
+        return behaviour_of({"behaviour": self.behaviour, "steer": self.steer})
 
     @field_validator("*", mode="before")
     @classmethod

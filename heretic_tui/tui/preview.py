@@ -362,14 +362,11 @@ def directions_problem(settings: Settings) -> str | None:
     """Why the direction methods that are set cannot be used with what else is set; None where they can. To be called on
     a thread."""
     from heretic_tui.engine.directions.methods.base import direction_methods
-    from heretic_tui.engine.inputs.direction_files import check_direction_count, direction_path
+    from heretic_tui.engine.inputs.direction_files import checked_direction_file
 
     try:
         direction_methods(settings)
-        if settings.direction_file is not None:
-            path = direction_path(settings.direction_file)
-            if "from_file" in settings.direction_method:
-                check_direction_count(path, settings.directions_per_layer)
+        checked_direction_file(settings)
     except HereticError as error:
         return str(error)
     return None

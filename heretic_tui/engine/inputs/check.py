@@ -11,7 +11,7 @@ from heretic_tui import __version__
 from heretic_tui.engine.checkpoint.source import check_weights, fingerprint, load_config, load_tokenizer, locate
 from heretic_tui.engine.checkpoint.stored import refuse_foreign_links
 from heretic_tui.engine.checkpoint.tokenizer_files import other_template
-from heretic_tui.engine.inputs.direction_files import check_direction_count, direction_path
+from heretic_tui.engine.inputs.direction_files import checked_direction_file, direction_path
 from heretic_tui.engine.inputs.prompts import (
     PromptSets,
     check_sets,
@@ -105,10 +105,7 @@ def check_inputs(settings: Settings, base: Base | None = None) -> Inputs:
         "model": fingerprint(settings),
         "prompts": digest(checked),
     }
-    if settings.direction_file is not None:
-        path = direction_path(settings.direction_file)
-        if "from_file" in settings.direction_method:
-            check_direction_count(path, settings.directions_per_layer)
+    if path := checked_direction_file(settings):
         facts["direction_file"] = checksum(path)
     if settings.seed_trials:
         # By their names, which a record of an export does not give away: the run keeps what it read of them.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from heretic_tui.errors import UsageError, one_line
 from heretic_tui.files import user_path
+from heretic_tui.settings.schema import Settings
 from heretic_tui.words import counted
 
 _NAME, _READERS = "directions", "readers"
@@ -27,12 +28,21 @@ def direction_path(text: str) -> Path:
     return path.resolve()
 
 
-def check_direction_count(path: Path, count: int) -> None:
-    """Check that a file holds so many directions of a layer, before a model is loaded.
+def checked_direction_file(settings: Settings) -> Path | None:
+    """Where the file of directions lies that settings name, if they do, before a model is loaded.
 
     Raises:
-        UsageError: when it cannot be read, or holds fewer.
+        UsageError: when nothing lies there, or directions are read from it and it holds too few of a layer.
     """
+    if settings.direction_file is None:
+        return None
+    path = direction_path(settings.direction_file)
+    if "from_file" in settings.direction_method:
+        _check_header(path, settings.directions_per_layer)
+    return path
+
+
+def _check_header(path: Path, count: int) -> None:
     where = f"direction_file: {path}"
     try:
         with safe_open(str(path), framework="pt") as file:

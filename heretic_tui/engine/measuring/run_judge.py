@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from heretic_tui.behaviour import behaviour_of
 from heretic_tui.engine.answers.broken import Answer, broken_text
 from heretic_tui.engine.answers.said import Said, thinking_blocks
 from heretic_tui.engine.metrics.base import Verdict
@@ -107,7 +106,7 @@ def judged_words(settings: Settings) -> str:
     Raises:
         UsageError: for a judge that is not there, or is none.
     """
-    behaviour = behaviour_of(settings.model_dump(include={"behaviour", "steer"}))
+    behaviour = settings.behaviour_in_words
     judged = behaviour.in_words(judge_named(settings.judge).judged)
     if not settings.count_broken_as_refused:
         return judged

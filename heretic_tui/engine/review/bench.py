@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from heretic_tui.behaviour import Behaviour, behaviour_of
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.engine.edits.attach import Edits
 from heretic_tui.engine.inputs.held_out import HARMFUL, HARMLESS, LOOKALIKE, ReviewPrompts
 from heretic_tui.engine.inputs.prompts import Prompt
@@ -85,7 +85,7 @@ class ReviewBench:
     @property
     def behaviour(self) -> Behaviour:
         """What the judge tells, in words."""
-        return behaviour_of(self.settings.model_dump(include={"behaviour", "steer"}))
+        return self.settings.behaviour_in_words
 
     @cached_property
     def tokens(self) -> Mapping[str, Sequence[Tokens]]:

@@ -77,21 +77,15 @@ class Analysing:
             self._work.tell(AnalysisEnded())
             return
         control = self._control
-        task, closing, problem = control.begin(command), control.closing, None
+        task, problem = control.begin(command), None
+        serve = control.beside(task, self._beside)
         self._gives_way = None if asked else task
-
-        def beside() -> bool:
-            self._beside()
-            if control.closing and not closing:
-                task.abort()
-            return False
-
         try:
             with control.acting(task):
                 task.checkpoint()
                 bench = ready()
                 # From here on there is a model that can answer.
-                task.serve = beside
+                task.serve = serve
                 bench.analyse_layers(self._work.under(task))
             self._known = True
         except Aborted:

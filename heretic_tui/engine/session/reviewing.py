@@ -118,14 +118,8 @@ def obey_review(
     Raises:
         Aborted: from the session's control, not from that of the command.
     """
-    task, closing, problem = control.begin(asked), control.closing, None
-
-    def serve() -> bool:
-        beside()
-        if control.closing and not closing:
-            task.abort()
-        return False
-
+    task, problem = control.begin(asked), None
+    serve = control.beside(task, beside)
     try:
         with control.acting(task):
             task.checkpoint()

@@ -10,7 +10,6 @@ from functools import partial
 
 from torch import Tensor
 
-from heretic_tui.behaviour import behaviour_of
 from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.base_model import (
     base_figures,
@@ -51,7 +50,7 @@ def metrics_of(settings: Settings) -> Metrics:
         UsageError: for a metric or a judge that cannot be used.
     """
     judged, keys = judged_words(settings), [*settings.objectives, *settings.figures]
-    behaviour = behaviour_of(settings.model_dump(include={"behaviour", "steer"}))
+    behaviour = settings.behaviour_in_words
     metrics = metrics_named(keys, judged, settings.max_response_length, behaviour)
     if unknown := [key for key in settings.objectives if key in metrics.openings]:
         raise UsageError(f"{quoted(unknown[0])} can be a figure, and no objective: not every model has it")
@@ -169,7 +168,7 @@ def measure_base(
     good, bad = tokens["good_evaluation_prompts"], tokens["bad_evaluation_prompts"]
     good_rows, bad_rows = ("good_evaluation_prompts", len(good)), ("bad_evaluation_prompts", len(bad))
     metrics = metrics_of(settings)
-    behaviour = behaviour_of(settings.model_dump(include={"behaviour", "steer"}))
+    behaviour = settings.behaviour_in_words
     judge = RunJudge.made(settings, model.tokenizer.all_special_tokens)
     with phase("baseline", work) as running:
         asked = [prompt.text for prompt in prompts]

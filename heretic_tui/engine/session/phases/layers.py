@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from heretic_tui import events as ev
-from heretic_tui.behaviour import USUAL, Behaviour, behaviour_of
+from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
@@ -73,7 +73,7 @@ def _analysis(
     work: Work,
 ) -> ev.LayersAnalysed:
     refused = tokens["bad_evaluation_prompts"]
-    behaviour = behaviour_of(run.settings.model_dump(include={"behaviour", "steer"}))
+    behaviour = run.settings.behaviour_in_words
     if baseline.responses:
         verdicts = zip(refused, baseline.responses, strict=True)
         # Those that show it, whichever way it is to be changed.

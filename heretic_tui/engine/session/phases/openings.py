@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from heretic_tui.behaviour import Behaviour, behaviour_of
+from heretic_tui.behaviour import Behaviour
 from heretic_tui.engine.anatomy.writers import embedding_matrix
 from heretic_tui.engine.edits.edit import Edit
 from heretic_tui.engine.finite import NotFiniteError
@@ -107,7 +107,7 @@ def openings_of_run(
     if not baseline.responses:
         return "no responses are judged"
     vocabulary = len(embedding_matrix(model.network))
-    behaviour = behaviour_of(run.settings.model_dump(include={"behaviour", "steer"}))
+    behaviour = run.settings.behaviour_in_words
     found = unless_damaged(partial(kept_openings, run.folder, prompts, vocabulary), work)
     if found is None:
         try:
