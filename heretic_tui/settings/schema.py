@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -20,8 +19,9 @@ from heretic_tui.bounds import BOUNDS, DEFAULT_SPACE, SPACES, checked_bounds
 from heretic_tui.commands import MOST_TRIALS
 from heretic_tui.errors import UsageError
 from heretic_tui.figures import EXPECTED_REFUSALS
-from heretic_tui.files import default_runs_dir, parse_json
+from heretic_tui.files import default_runs_dir
 from heretic_tui.plugins import CHECKS, DIRECTION_METHODS, EDIT_METHODS, JUDGES, METRICS, Kind, names
+from heretic_tui.settings.in_text import names_in, pairs_in, table_in, texts_in
 from heretic_tui.settings.markers import MARKERS_BY_LANGUAGE, REFUSAL_MARKERS, RefusalLanguage
 from heretic_tui.settings.prompt_sets import DEFAULT_SETS, PromptSet
 from heretic_tui.words import quoted
@@ -341,27 +341,12 @@ class Settings(BaseModel):
             raise ValueError
         return value
 
-    @field_validator(
-        *("dtypes", "objectives", "figures", "refusal_markers", "refusal_languages", "review_checks", "review_tasks"),
-        *("direction_method", "keep_prompts", "seed_trials"),
+    _names = field_validator(
+        *("dtypes", "objectives", "figures", "refusal_languages", "review_checks", "review_tasks", "direction_method"),
         mode="before",
-    )
-    @classmethod
-    def _words(cls, value: object, info: ValidationInfo) -> object:
-        if isinstance(value, str):
-            # A variable may hold several as JSON.
-            words = None
-            with suppress(UsageError):
-                words = parse_json(value, str(info.field_name))
-            value = words if isinstance(words, list) else [value]
-        if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            # A marker may hold a comma, and so may the name of a file; other names cannot.
-            if info.field_name not in ("refusal_markers", "keep_prompts", "seed_trials"):
-                return [word.strip() for part in value for word in part.split(",") if word.strip()]
-            # Every response holds an empty one.
-            if not all(part.strip() for part in value):
-                raise ValueError
-        return value
+    )(names_in)
+    # A marker may hold a comma, and so may the name of a file.
+    _texts = field_validator("refusal_markers", "keep_prompts", "seed_trials", mode="before")(texts_in)
 
     @field_validator("behaviour", mode="before")
     @classmethod
@@ -393,29 +378,8 @@ class Settings(BaseModel):
         # The same languages are the same run.
         return [language for language in MARKERS_BY_LANGUAGE if language in value]
 
-    @field_validator("chain_of_thought_skips", mode="before")
-    @classmethod
-    def _pairs(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list):
-            return value
-        pairs = [tuple(item.split("=>", 1)) if isinstance(item, str) else item for item in value]
-        if any(len(pair) != 2 or not pair[0] for pair in pairs if isinstance(pair, tuple | list)):
-            raise ValueError
-        return pairs
-
-    @field_validator("max_memory", "review_classifier_labels", mode="before")
-    @classmethod
-    def _amounts(cls, value: object) -> object:
-        if isinstance(value, str):
-            value = value.split(",")
-        if not isinstance(value, list):
-            return value
-        pairs = [item.partition("=") if isinstance(item, str) else ("", "", "") for item in value]
-        if any(not sign or not amount for _, sign, amount in pairs):
-            raise ValueError
-        return {device.strip(): amount.strip() for device, _, amount in pairs}
+    _pairs = field_validator("chain_of_thought_skips", mode="before")(pairs_in)
+    _table = field_validator("max_memory", "review_classifier_labels", mode="before")(table_in)
 
     @field_validator("max_memory")
     @classmethod
