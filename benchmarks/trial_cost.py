@@ -59,8 +59,9 @@ class Plain:
         for writer in model.anatomy.writers:
             kernel = parameters.components.get(writer.component)
             if kernel and (strength := kernel.strength(writer.layer)):
-                parts = direction_parts(bench.directions.vectors, parameters.direction_index, writer.layer)
-                v = torch.stack([bench.directions.vectors[j].T @ share.float() for j, share in parts]).sum(dim=0)
+                vectors = next(iter(bench.directions.by_method.values())).vectors
+                parts = direction_parts(vectors, parameters.direction_index, writer.layer)
+                v = torch.stack([vectors[j].T @ share.float() for j, share in parts]).sum(dim=0)
                 edits[writer.name] = make_edit(
                     writer.weight(), v, strength, edit_method(bench.run.settings.edit_method)
                 )

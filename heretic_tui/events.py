@@ -249,11 +249,14 @@ class LayersAnalysed(Event):
     """What the directions are, do and say; also the content of geometry.json.
 
     Attributes:
-        layers: by residual index.
+        layers: by residual index, with the directions of the run's first method.
         prompts: number of prompts in each set.
         refusal: first tokens of refusals; None where they were not looked for.
         notes: what could not be found out, and why.
-        others: of each further direction method of the run what costs no pass: separation and tokens.
+        others: the same of each further direction method of the run, without what is of the prompts alone (geometry).
+            Older versions wrote no effects there.
+        other_notes: the notes of each of these.
+        method: the first method; empty where an older version wrote this.
     """
 
     type = "layers_analysed"
@@ -262,10 +265,14 @@ class LayersAnalysed(Event):
     refusal: FirstTokens | None = None
     notes: list[str] = field(default_factory=list)
     others: dict[str, list[LayerFigures]] = field(default_factory=dict)
+    other_notes: dict[str, list[str]] = field(default_factory=dict)
+    method: str = ""
 
     def problem(self) -> str | None:
         if not self.layers:
             return "'layers' are empty"
+        if any(len(rows) != len(self.layers) for rows in self.others.values()):
+            return "'others' have other layers than 'layers'"
         if misplaced := [place for place, row in enumerate(self.layers) if row.index != place]:
             return f"row {misplaced[0]} of 'layers' is not that of index {misplaced[0]}"
         if len({row.separation is None for row in self.layers}) > 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from heretic_tui.records import Misfit, read
+from heretic_tui.records import Misfit, as_json, read
 
 # The residual geometry in the field's notation, in the order of its tables (engine/analysis/geometry.py).
 GEOMETRY_COLUMNS = (
@@ -22,6 +22,14 @@ ScoredTokens = tuple[tuple[str, float], ...]
 def layer_name(index: int) -> str:
     """A residual index as tables have it: emb for the embedding output, then the layers from 0."""
     return "emb" if index == 0 else str(index - 1)
+
+
+def several_directions(rank: int) -> str:
+    """What the figures of a method are about that gives several directions of each layer."""
+    return (
+        f"each layer has {rank} directions: ablate and edit take out all of them; separation, AUC, cosines and what is "
+        "added are of the mean difference within their space"
+    )
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,14 @@ class Separation:
 
 
 @dataclass(frozen=True)
+class DirectionTokens:
+    """What one of a layer's several directions raises and lowers, with scores, strongest first."""
+
+    raises: ScoredTokens
+    lowers: ScoredTokens
+
+
+@dataclass(frozen=True)
 class Effect:
     """The mean change of the log-odds of refusal by an intervention in one layer, and its standard error; None where
     it is no number."""
@@ -99,6 +115,8 @@ class LayerFigures:
         geometry: by the names of GEOMETRY_COLUMNS; None where it is not a finite number.
         separation: None before it is measured.
         raises, lowers: tokens with scores, strongest first (engine/analysis/logit_lens.py); None before they are read.
+        directions: the same of each direction, where a layer has several; `raises` and `lowers` are then those of the
+            leading one (engine/directions/subspaces.py).
         effects: by the names of EFFECTS (engine/analysis/layer_effects.py), as far as they were measured.
     """
 
@@ -107,6 +125,7 @@ class LayerFigures:
     separation: Separation | None = None
     raises: ScoredTokens | None = None
     lowers: ScoredTokens | None = None
+    directions: tuple[DirectionTokens, ...] = ()
     effects: Mapping[str, Effect] = field(default_factory=dict)
 
     @property
@@ -140,6 +159,8 @@ class LayerFigures:
         for name, tokens in (("raises", self.raises), ("lowers", self.lowers)):
             if tokens is not None:
                 row[name] = [list(token) for token in tokens]
+        if self.directions:
+            row["directions"] = as_json(self.directions)
         for name, effect in self.effects.items():
             row |= {name: effect.change, f"{name}_error": effect.error}
         return row
@@ -167,6 +188,7 @@ class LayerFigures:
             separation=read(Separation, figures) if any(name.startswith("auc") for name in figures) else None,
             raises=tokens.raises,
             lowers=tokens.lowers,
+            directions=tokens.directions,
             effects={name: Effect(figures[name], figures.get(f"{name}_error")) for name in EFFECTS if name in figures},
         )
 
@@ -181,6 +203,7 @@ class _Place:
 class _Tokens:
     raises: ScoredTokens | None = None
     lowers: ScoredTokens | None = None
+    directions: tuple[DirectionTokens, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -14,26 +14,29 @@ from heretic_tui.errors import DONE, UsageError
 from heretic_tui.files import user_path
 from heretic_tui.records import as_json
 from heretic_tui.terminal import Streams
-from heretic_tui.words import to_json
+from heretic_tui.words import quoted, to_json
 
 if TYPE_CHECKING:
     from heretic_tui.events import LayersAnalysed
+    from heretic_tui.layer_figures import LayerFigures
     from heretic_tui.run.folder import RunFolder
 
 
 def _add_geometry(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
+    _add_method(parser)
     form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="everything that is known of the layers, as JSON")
+    form.add_argument("--json", action="store_true", help="everything that is known, of all direction methods, as JSON")
     form.add_argument("--csv", action="store_true", help="one line a layer, as CSV")
 
 
 def _geometry(options: argparse.Namespace, streams: Streams) -> int:
     from heretic_tui.report.finding import finding
-    from heretic_tui.report.layers import geometry_csv, geometry_text
+    from heretic_tui.report.layers import geometry_csv, geometry_text, of_method
     from heretic_tui.run.results import geometry_record, read_geometry
 
     folder = find_run_of(options, options.run)
+    method, methods = _chosen(folder, options.method)
     behaviour = behaviour_of(folder.read_record().settings or {})
     problem = None
     try:
@@ -43,13 +46,35 @@ def _geometry(options: argparse.Namespace, streams: Streams) -> int:
     if found is None:
         found = _from_residuals(streams, folder, problem)
     if options.json:
-        said = finding(found.layers, found.refusal, behaviour).sentences
-        streams.out.write_lines(to_json({**geometry_record(found), "finding": list(said)}, 1))
-    elif options.csv:
+        said = {
+            name: list(finding(of_method(found, name, methods[0]).layers, found.refusal, behaviour).sentences)
+            for name in methods
+        }
+        record = {**geometry_record(found), "finding": said.pop(methods[0]), "other_findings": said}
+        streams.out.write_lines(to_json(record, 1))
+        return DONE
+    found = of_method(found, method, methods[0])
+    if options.csv:
         streams.out.write_lines(*geometry_csv(found.layers).splitlines())
     else:
-        streams.out.write_lines(*geometry_text(found, behaviour))
+        streams.out.write_lines(*geometry_text(found, behaviour, method, methods))
     return DONE
+
+
+def _add_method(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument("--method", metavar="NAME", help="one of the run's direction methods [the first]")
+
+
+def _chosen(folder: RunFolder, named: str | None) -> tuple[str, list[str]]:
+    """The direction method that is asked for, and all of the run.
+
+    Raises:
+        UsageError: where the run does not have it.
+    """
+    methods = folder.read_record().direction_methods
+    if named is not None and named not in methods:
+        raise UsageError(f"--method {quoted(named)}: run {folder.name} has {', '.join(methods)}")
+    return named or methods[0], methods
 
 
 def _from_residuals(streams: Streams, folder: RunFolder, problem: str | None) -> LayersAnalysed:
@@ -76,9 +101,11 @@ def _how(folder: RunFolder) -> str:
 
 def _add_tokens(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
-    parser.add_argument("--trial", type=int, metavar="N", help="prompts that this trial moves most; loads the model")
+    what = parser.add_mutually_exclusive_group()
+    _add_method(what)
+    what.add_argument("--trial", type=int, metavar="N", help="prompts that this trial moves most; loads the model")
     parser.add_argument("--count", type=_positive, default=8, metavar="N", help="tokens a layer, or prompts a set [8]")
-    add_json(parser, "everything, as JSON")
+    add_json(parser, "everything, of all direction methods, as JSON")
 
 
 def _tokens(options: argparse.Namespace, streams: Streams) -> int:
@@ -92,18 +119,33 @@ def _tokens(options: argparse.Namespace, streams: Streams) -> int:
 
 
 def _tokens_of_directions(folder: RunFolder, options: argparse.Namespace) -> list[str]:
-    from heretic_tui.report.layers import tokens_text
+    from heretic_tui.report.layers import of_method, tokens_text
     from heretic_tui.run.results import read_geometry
 
+    method, methods = _chosen(folder, options.method)
     found = read_geometry(folder)
     if found is None or found.layers[-1].raises is None:
         raise UsageError(f"run {folder.name} has not read its directions yet: {_how(folder)}")
+    rows = {name: of_method(found, name, methods[0]).layers for name in methods}
     if not options.json:
-        return tokens_text(found.layers, options.count)
+        return tokens_text(rows[method], options.count, method, methods)
+    first, *others = methods
     tokens = [
-        {"index": row.index, "layer": row.layer, "raises": row.raises, "lowers": row.lowers} for row in found.layers
+        {
+            "index": row.index,
+            "layer": row.layer,
+            **_tokens_of(row),
+            "others": {name: _tokens_of(rows[name][row.index]) for name in others},
+        }
+        for row in rows[first]
     ]
     return [to_json(tokens, 1)]
+
+
+def _tokens_of(row: LayerFigures) -> dict[str, object]:
+    """What a layer's direction says, and each of several."""
+    several = {"directions": as_json(row.directions)} if row.directions else {}
+    return {"raises": row.raises, "lowers": row.lowers, **several}
 
 
 def _tokens_of_trial(folder: RunFolder, options: argparse.Namespace, streams: Streams) -> list[str]:
@@ -125,13 +167,22 @@ def _tokens_of_trial(folder: RunFolder, options: argparse.Namespace, streams: St
 def _add_plot(parser: argparse.ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--out", type=user_path, metavar="DIR", help="folder to write to [plots in the run folder]")
-    parser.add_argument("--method", choices=("pacmap", "pca"), default="pacmap", help="PaCMAP, or PCA at once [pacmap]")
+    parser.add_argument(
+        "--method",
+        metavar="NAME",
+        default="pacmap",
+        help="pacmap; pca, at once; or one of the run's direction methods: along its directions [pacmap]",
+    )
     parser.add_argument("--layers", type=_layers, metavar="LIST", help="such as 5,10-14 [all]")
     parser.add_argument("--no-animation", action="store_true", help="no GIF")
 
 
 def _plot(options: argparse.Namespace, streams: Streams) -> int:
     folder = find_run_of(options, options.run)
+    methods = folder.read_record().direction_methods
+    if options.method not in ("pacmap", "pca", *methods):
+        there = ", ".join(["pacmap", "pca", *methods])
+        raise UsageError(f"--method {quoted(options.method)}: for run {folder.name} there is {there}")
     target, animate = options.out or folder.plots / options.method, not options.no_animation
     with work_apart(streams, "drawing", folder) as work:
         from heretic_tui.engine.analysis.plots import plot_run

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.events import LayersAnalysed
@@ -29,7 +30,7 @@ EFFECT_WORDS = {"stream": "ablate", "add": "add", "edit": "edit alone"}
 # What each of them is, in a few words.
 EFFECT_MEANINGS = {
     "stream": "harmful prompts; the direction ablated from the stream after this layer",
-    "add": "harmless prompts; the difference of the means added to the stream after this layer",
+    "add": "harmless prompts; the direction added after this layer, |r| long",
     "edit": "harmful prompts; this layer alone kept from writing the direction",
 }
 _SETS = {
@@ -44,6 +45,25 @@ S: cosine similarity; |x|: norm; Silh: mean silhouette coefficient of the two se
 AUC: how well the direction separates held-out prompts (with its 95 % CI)
 changes of the refusal log-odds (that a response begins as a refusal):
 """ + "\n".join(f"  {EFFECT_WORDS[name]:10}  {meaning}" for name, meaning in EFFECT_MEANINGS.items())
+
+
+def of_method(found: LayersAnalysed, method: str, first: str) -> LayersAnalysed:
+    """What was found with the directions of one of the run's methods. The geometry is that of the prompts, whatever the
+    method; what was not found out of this one is not known.
+
+    Args:
+        first: the run's first method.
+    """
+    if method == first:
+        return found
+    known = found.others.get(method) or [LayerFigures(index=row.index) for row in found.layers]
+    rows = [replace(row, geometry=own.geometry) for row, own in zip(known, found.layers, strict=True)]
+    notes = found.other_notes.get(method)
+    if notes is None and any(row.effects for row in found.layers):
+        notes = [
+            f"what ablating or adding a direction changes was measured with those of {first} alone (older version)"
+        ]
+    return replace(found, layers=rows, notes=notes or [])
 
 
 def columns_of(rows: Sequence[LayerFigures]) -> list[str]:
@@ -74,16 +94,20 @@ def geometry_csv(rows: Sequence[LayerFigures]) -> str:
     return out.getvalue()
 
 
-def geometry_text(found: LayersAnalysed, behaviour: Behaviour = USUAL) -> list[str]:
-    """The finding, the tables, and what their columns mean, as lines for people."""
+def geometry_text(
+    found: LayersAnalysed, behaviour: Behaviour = USUAL, method: str = "", methods: Sequence[str] = ()
+) -> list[str]:
+    """The finding, the tables, and what their columns mean, as lines for people.
+
+    Args:
+        found: with the directions of `method`.
+        methods: all that the run has.
+    """
     rows = found.layers
-    lines = []
+    lines = method_lines(method, methods)
     if said := finding(rows, found.refusal, behaviour).sentences:
         lines += [said[0], *(f"- {sentence}" for sentence in said[1:]), ""]
     lines += [f"note: {note}" for note in found.notes]
-    if found.others:
-        names = ", ".join(found.others)
-        lines.append(f"note: of the run's direction methods this is the first one (Layers shows more of {names})")
     lines += _table(rows, GEOMETRY_COLUMNS)
     separations = [row.separation for row in rows if row.separation]
     if separations:
@@ -118,15 +142,39 @@ def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
     return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
 
 
-def tokens_text(rows: Sequence[LayerFigures], count: int) -> list[str]:
-    """What each layer's direction promotes and suppresses, as lines for people."""
-    lines = []
+def method_lines(method: str, methods: Sequence[str]) -> list[str]:
+    """Of which of a run's direction methods the lines below are; none where it has one."""
+    if len(methods) < 2:
+        return []
+    others = ", ".join(name for name in methods if name != method)
+    return [f"Directions of {method} (--method shows those of {others}).", ""]
+
+
+def tokens_text(rows: Sequence[LayerFigures], count: int, method: str = "", methods: Sequence[str] = ()) -> list[str]:
+    """What each layer's direction promotes and suppresses, as lines for people; of several the mean difference within
+    their space, and then each.
+
+    Args:
+        rows: with the directions of `method`.
+        methods: all that the run has.
+    """
+    lines = method_lines(method, methods)
+    if rank := len(rows[-1].directions):
+        lines += [f"Each layer has {rank} directions: first the mean difference within their space, then each.", ""]
     for row in rows:
         # There is no direction at the embedding of a template's last token.
         if row.raises and row.lowers is not None:
-            lines.append(f"{layer_name(row.index):>5}  promotes    {scored(row.raises[:count])}")
-            lines.append(f"{'':>5}  suppresses  {scored(row.lowers[:count])}")
+            lines += _promoted(layer_name(row.index), row.raises, row.lowers, count)
+            for place, each in enumerate(row.directions, 1):
+                lines += _promoted(f"{layer_name(row.index)}.{place}", each.raises, each.lowers, count)
     return [plain(line) for line in lines]
+
+
+def _promoted(name: str, raises: ScoredTokens, lowers: ScoredTokens, count: int) -> list[str]:
+    return [
+        f"{name:>5}  promotes    {scored(raises[:count])}",
+        f"{'':>5}  suppresses  {scored(lowers[:count])}",
+    ]
 
 
 def scored(tokens: ScoredTokens) -> str:

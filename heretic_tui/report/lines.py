@@ -10,6 +10,7 @@ from heretic_tui.figures import Figure, in_tables, worth_showing
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.bounds import pressed_lines
 from heretic_tui.report.finding import finding
+from heretic_tui.report.layers import of_method
 from heretic_tui.report.plan import compared_words
 from heretic_tui.run.pressed import pressed_in
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
@@ -59,6 +60,10 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             for place, sentence in enumerate(finding(event.layers, event.refusal, state.behaviour).sentences):
                 yield "" if place else "layers", sentence
             yield from (("", note) for note in event.notes)
+            for name in event.others:
+                other = finding(of_method(event, name, event.method).layers, event.refusal, state.behaviour)
+                if other.points and event.others[name][-1].effects:
+                    yield "", f"with the directions of {name}: {other.title}. {other.points[0]}"
         case ev.AnalysisEnded() if event.error:
             yield "layers", f"not analysed: {event.error}"
         case ev.PhaseFinished() if event.phase != "search":

@@ -64,7 +64,7 @@ class Load:
         training: tokens of the prompts that directions are made from.
         prompts: how many evaluation prompts there are.
         decoded: how many of them are decoded.
-        tried: how many every layer is tried on when the layers are analysed.
+        tried: how many every layer is tried on when the layers are analysed, once for each direction method.
     """
 
     rows: int

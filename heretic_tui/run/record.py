@@ -74,6 +74,13 @@ class Round:
     loaded_as: str | None = None
 
 
+def methods_named(settings: Mapping[str, object]) -> list[str]:
+    """The direction methods of a run's settings; runs of older versions had one, and no name for it."""
+    value = settings.get("direction_method")
+    names = value if isinstance(value, list) else [value] if value is not None else ["mean_difference"]
+    return [str(name) for name in names]
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
     """The content of run.json. What is None, or empty, is not known, or not yet.
@@ -123,6 +130,11 @@ class RunRecord:
     checksums: Mapping[str, str] = field(default_factory=dict)
     rounds: tuple[Round, ...] = ()
     other: Mapping[str, object] = field(default_factory=dict, metadata={"unwritten": True})
+
+    @property
+    def direction_methods(self) -> list[str]:
+        """The run's direction methods by name, the first one first."""
+        return methods_named(self.settings or {})
 
     def to_json(self) -> dict[str, object]:
         nothing = RunRecord()

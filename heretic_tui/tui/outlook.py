@@ -155,7 +155,8 @@ class Outlook:
             training=tokens["good_prompts"] + tokens["bad_prompts"] + sum(map(self._tokens_of_kept, self.kept_sets)),
             prompts=counts[good] + counts[bad],
             decoded=counts[bad],
-            tried=sum(min(counts[name], self.settings.layer_test_prompts) for name in (good, bad)),
+            tried=sum(min(counts[name], self.settings.layer_test_prompts) for name in (good, bad))
+            * len(self.settings.direction_method),
         )
 
     @property

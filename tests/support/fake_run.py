@@ -18,12 +18,14 @@ from heretic_tui.control import Control
 from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.layer_figures import (
     DirectionFigures,
+    DirectionTokens,
     Effect,
     FirstTokens,
     Histogram,
     LayerFigures,
     MethodFigures,
     Separation,
+    several_directions,
 )
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.attach.client import ControlNews
@@ -184,16 +186,28 @@ def analysis(layers: int = LAYERS) -> ev.LayersAnalysed:
     )
 
 
-def of_two_methods() -> tuple[ev.DirectionsFound, ev.LayersAnalysed]:
-    """The same of a run with two direction methods, of which the second leaves two layers alone."""
+def of_two_methods(measured: bool = True) -> tuple[ev.DirectionsFound, ev.LayersAnalysed]:
+    """The same of a run with two direction methods. The second has two directions of each layer and leaves two layers
+    alone; it refuses less where one of its directions is ablated.
+
+    Args:
+        measured: whether the layers were tried with the second too; older versions did not do that.
+    """
     found, rows = directions(), analysis()
     other = MethodFigures([0.25 * layer.separation for layer in found.layers], found.histograms, found.cosines, [1, 3])
     area, raises, lowers = Separation(0.5, 0.4, 0.6), ((" no", 1.0),), ((" yes", -1.0),)
     told = [LayerFigures(index=row.index, separation=area, raises=raises, lowers=lowers) for row in rows.layers]
-    return (
-        replace(found, method="mean_difference", others={"geometric_median": other}),
-        replace(rows, others={"geometric_median": told}),
-    )
+    found = replace(found, method="mean_difference", others={"clusters": other}, ranks={"clusters": 2})
+    if not measured:
+        return found, replace(rows, others={"clusters": told})
+    half = {
+        row.index: {name: replace(each, change=(each.change or 0.0) / 2) for name, each in row.effects.items()}
+        for row in rows.layers
+    }
+    each = DirectionTokens(raises, lowers), DirectionTokens(((" other", 2.0),), ((" less", -2.0),))
+    told = [replace(row, effects=half[row.index], directions=each) for row in told]
+    notes = {"clusters": [several_directions(2)]}
+    return found, replace(rows, others={"clusters": told}, other_notes=notes, method="mean_difference")
 
 
 def write_views(folder: Path, layers: int = LAYERS, each: int = 60) -> None:

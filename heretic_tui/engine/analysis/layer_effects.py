@@ -28,7 +28,7 @@ class LayerEffects:
         edit: bad prompts; the layer's own writers edited with weight 1, so that the layer does not write its
             directions.
         stream: bad prompts; the directions projected out of the stream that the layer puts out, h - Vᵀ V h.
-        add: good prompts; the difference of the two means added there, h + |r| v.
+        add: good prompts; the leading direction added there, as long as the difference of the two means, h + |r| v.
         bad, good: mean log-odds of the unedited model.
     """
 
@@ -40,6 +40,24 @@ class LayerEffects:
     add_error: Tensor
     bad: float
     good: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is tried in every layer: the directions of one method.
+
+    Attributes:
+        directions: orthonormal in each layer, by residual index, (layers + 1, k, hidden). All of them are taken out.
+        readers: vectors that they are read along, of the same shape, with reader·direction = 1.
+        added: what is added, unit vectors (layers + 1, hidden).
+        edits_of_layer: the edits that keep one layer from writing its directions, by the writer's name; with those that
+            the model has in any case.
+    """
+
+    directions: Tensor
+    readers: Tensor
+    added: Tensor
+    edits_of_layer: Callable[[int], Mapping[str, Edit]]
 
 
 def refusal_log_odds(logits: Tensor, tokens: Sequence[int]) -> Tensor:
@@ -70,28 +88,24 @@ def find_refusal_tokens(model: ChatModel, bad: Sequence[Tokens], good: Sequence[
     return likelier_tokens(*means)
 
 
-def try_layers(  # noqa: PLR0913 - what is tried, on what, and what stays
+def try_layers(
     model: ChatModel,
     bad: Sequence[Tokens],
     good: Sequence[Tokens],
     refusal_tokens: Sequence[int],
-    directions: Tensor,
-    added: Tensor,
+    tried: Mapping[str, Tried],
     lengths: Sequence[float],
     *,
-    edits_of_layer: Callable[[int], Mapping[str, Edit]],
     before: Mapping[str, Edit],
     progress: ProgressReport,
-) -> LayerEffects:
-    """Try every layer by itself.
+) -> dict[str, LayerEffects]:
+    """Try every layer by itself, with the directions of each method. The unedited model is run once for all of them;
+    all else is done once for each.
 
     Args:
         bad, good: prompts that the model refuses, and that it answers.
-        directions: orthonormal in each layer, by residual index, (layers + 1, k, hidden).
-        added: what is added, unit vectors (layers + 1, hidden).
-        lengths: |r| by residual index: how much of it is added.
-        edits_of_layer: the edits that keep one layer from writing its directions, by the writer's name; with those of
-            `before`.
+        tried: by the name of the method.
+        lengths: |r| by residual index: how much of a direction is added.
         before: edits that the model has in any case.
 
     Raises:
@@ -100,9 +114,10 @@ def try_layers(  # noqa: PLR0913 - what is tried, on what, and what stays
     """
     depth = model.depth
     base_bad, base_good = torch.zeros(len(bad)).double(), torch.zeros(len(good)).double()
-    edit, stream = torch.zeros(depth, len(bad)).double(), torch.zeros(depth, len(bad)).double()
-    add = torch.zeros(depth, len(good)).double()
-    total, done = depth * (2 * len(bad) + len(good)), 0
+    edit, stream, add = (
+        {name: torch.zeros(depth, count).double() for name in tried} for count in (len(bad), len(bad), len(good))
+    )
+    total, done = depth * len(tried) * (2 * len(bad) + len(good)), 0
     writers = model.anatomy.writers
     with torch.inference_mode(), attached(writers, before):
         shortest = min(range(len(bad)), key=lambda row: len(bad[row]))
@@ -123,37 +138,41 @@ def try_layers(  # noqa: PLR0913 - what is tried, on what, and what stays
             replay = PartialPass(model, batch, whole)
         base_bad[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
-            with attached(writers, edits_of_layer(layer)):
-                edit[layer, batch.rows] = odds(replay.logits_from(layer))
-            with attached(writers, before), change_output(module, partial(_without, directions[layer + 1])):
-                stream[layer, batch.rows] = odds(replay.logits_from(layer))
-            tell(2 * len(batch.rows))
+            for name, each in tried.items():
+                with attached(writers, each.edits_of_layer(layer)):
+                    edit[name][layer, batch.rows] = odds(replay.logits_from(layer))
+                without = partial(_without, each.directions[layer + 1], each.readers[layer + 1])
+                with attached(writers, before), change_output(module, without):
+                    stream[name][layer, batch.rows] = odds(replay.logits_from(layer))
+                tell(2 * len(batch.rows))
 
     def on_good(batch: Batch) -> None:
         with attached(writers, before):
             replay = PartialPass(model, batch, whole)
         base_good[batch.rows] = odds(replay.logits)
         for layer, module in enumerate(model.anatomy.layers):
-            with (
-                attached(writers, before),
-                change_output(module, partial(_with, added[layer + 1] * lengths[layer + 1])),
-            ):
-                add[layer, batch.rows] = odds(replay.logits_from(layer))
-            tell(len(batch.rows))
+            for name, each in tried.items():
+                added = partial(_with, each.added[layer + 1] * lengths[layer + 1])
+                with attached(writers, before), change_output(module, added):
+                    add[name][layer, batch.rows] = odds(replay.logits_from(layer))
+                tell(len(batch.rows))
 
     model.in_batches(bad, on_bad)
     model.in_batches(good, on_good)
-    return LayerEffects(
-        *_mean(edit - base_bad), *_mean(stream - base_bad), *_mean(add - base_good),
-        float(base_bad.mean()), float(base_good.mean()),
-    )  # fmt: skip
+    return {
+        name: LayerEffects(
+            *_mean(edit[name] - base_bad), *_mean(stream[name] - base_bad), *_mean(add[name] - base_good),
+            float(base_bad.mean()), float(base_good.mean()),
+        )
+        for name in tried
+    }  # fmt: skip
 
 
-def _without(directions: Tensor, hidden: Tensor) -> Tensor:
-    """h - Vᵀ V h, in float32; directions (k, hidden)."""
+def _without(directions: Tensor, readers: Tensor, hidden: Tensor) -> Tensor:
+    """h - Vᵀ U h, in float32; directions V and what they are read along U, (k, hidden)."""
     stream = hidden.float()
-    for direction in directions.to(hidden.device):
-        stream = stream - (stream @ direction)[..., None] * direction
+    for direction, reader in zip(directions.to(hidden.device), readers.to(hidden.device), strict=True):
+        stream = stream - (stream @ reader)[..., None] * direction
     return stream.to(hidden.dtype)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor
 
-from heretic_tui.engine.analysis.projections import pacmap_plane, principal_components, turned
-from heretic_tui.engine.analysis.record import save_views
+from heretic_tui.engine.analysis.projections import pacmap_plane, plane_along, principal_components, turned
+from heretic_tui.engine.analysis.record import leading_of_run, save_views
 from heretic_tui.engine.directions.medians import geometric_median
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
 from heretic_tui.errors import HereticError, UsageError
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     # 8-bit colours, (height, width, 3).
     Picture: TypeAlias = NDArray[np.uint8]
 
-Method = Literal["pacmap", "pca"]
-
 _NAMES = {"pacmap": "PaCMAP", "pca": "principal components"}
 # Blue and orange that colour-blind people tell apart, and marks that differ.
 _LOOKS = {"good": ("#0072b2", "o"), "bad": ("#d55e00", "^")}
@@ -39,7 +37,7 @@ _BETWEEN, _STILL, _FRAME = 7, 5, 80
 _SHRINK = 0.75
 
 
-def check_extra(method: Method) -> None:
+def check_extra(method: str) -> None:
     """Raises:
     UsageError: when a package that the plots need is missing, with what to install.
     """
@@ -51,7 +49,7 @@ def check_extra(method: Method) -> None:
 
 def plot_run(
     folder: RunFolder,
-    method: Method,
+    method: str,
     layers: Sequence[int] | None,
     title: str,
     out: Path,
@@ -60,8 +58,11 @@ def plot_run(
 ) -> list[Path]:
     """Draw a run's prompts, and keep where they lie for the screen. `layers` None: all, and the embedding output.
 
+    Args:
+        method: pacmap, pca, or one of the run's direction methods.
+
     Raises:
-        UsageError: for missing packages, a run without residuals, or layers that are not there.
+        UsageError: for missing packages, a run without residuals or directions, or layers that are not there.
         Aborted: from the control.
     """
     check_extra(method)
@@ -69,7 +70,13 @@ def plot_run(
     if layers is not None and (beyond := [layer for layer in layers if layer >= store.depth]):
         raise UsageError(f"there is no layer {beyond[0]}: the model has layers 0 to {store.depth - 1}")
     seed = folder.read_record().seed or 0
-    views = views_of(store, method, seed, work)
+    directions = None
+    if method not in _NAMES:
+        found = leading_of_run(folder)
+        if found is None:
+            raise UsageError(f"run {folder.name} has no directions yet: the same `heretic-tui run` command finds them")
+        directions = found[method]
+    views = views_of(store, method, seed, work, directions)
     good = store.count("good_prompts")
     try:
         save_views(folder, method, views, good)
@@ -79,22 +86,29 @@ def plot_run(
     return write_plots(views, good, indices, title, method, out, animate, work)
 
 
-def views_of(store: ResidualStore, method: Method, seed: int, work: Work) -> Tensor:
+def views_of(store: ResidualStore, method: str, seed: int, work: Work, directions: Tensor | None = None) -> Tensor:
     """Where every prompt lies, (layers + 1, prompts, 2) with the good ones first; each layer turned so that the sets'
     medians lie left and right, and PaCMAP started from the layer before.
+
+    Args:
+        directions: of the direction method that it is drawn by, (layers + 1, hidden): from left to right.
 
     Raises:
         Aborted: from the control, between layers.
     """
     views: list[Tensor] = []
     start: Tensor | None = None
-    progress = work.progress(_NAMES[method])
+    progress = work.progress(_name(method))
     for index in range(store.depth + 1):
         work.checkpoint()
         good = store.layer("good_prompts", index)
         points = torch.cat([good, store.layer("bad_prompts", index)])
-        plane = principal_components(points, 2) if method == "pca" else pacmap_plane(points, start, seed)
-        start = turned(plane, len(good), views[-1] if views else None)
+        before = views[-1] if views else None
+        if directions is not None:
+            start = plane_along(points, directions[index], before)
+        else:
+            plane = principal_components(points, 2) if method == "pca" else pacmap_plane(points, start, seed)
+            start = turned(plane, len(good), before)
         views.append(start)
         progress(index + 1, store.depth + 1)
     return torch.stack(views)
@@ -105,7 +119,7 @@ def write_plots(
     good: int,
     layers: Sequence[int],
     title: str,
-    method: Method,
+    method: str,
     out: Path,
     animate: bool,
     work: Work,
@@ -172,6 +186,10 @@ def steps(planes: Mapping[int, Tensor]) -> Iterator[tuple[Tensor, int]]:
                 yield torch.lerp(planes[here], planes[there], eased), here if share < 0.5 else there
 
 
+def _name(method: str) -> str:
+    return _NAMES.get(method) or f"along the directions of {method}"
+
+
 def _label(index: int) -> str:
     return f"layer {index - 1}" if index else "embedding"
 
@@ -179,7 +197,7 @@ def _label(index: int) -> str:
 class _Canvas:
     """One figure, whose points move."""
 
-    def __init__(self, good: int, bad: int, title: str, method: Method) -> None:
+    def __init__(self, good: int, bad: int, title: str, method: str) -> None:
         # Not pyplot: it keeps every figure in memory for a window.
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -196,7 +214,7 @@ class _Canvas:
             spine.set_color("#bbbbbb")
         # matplotlib takes dollar signs for mathematics, and a model's name can be any text.
         self._heading = axes.set_title("", loc="left", fontsize=15, fontweight="bold", parse_math=False)
-        axes.set_title(f"{title}, {_NAMES[method]}", loc="right", fontsize=10, color="#555555", parse_math=False)
+        axes.set_title(f"{title}, {_name(method)}", loc="right", fontsize=10, color="#555555", parse_math=False)
         size = max(6.0, min(36.0, 9000 / (good + bad)))
         self._points: dict[str, PathCollection] = {}
         self._medians: dict[str, PathCollection] = {}

@@ -48,6 +48,20 @@ def pacmap_plane(points: Tensor, before: Tensor | None, seed: int) -> Tensor:
     return torch.from_numpy(found.fit_transform(places.float().numpy(), init=start)).double()
 
 
+def plane_along(points: Tensor, direction: Tensor, before: Tensor | None) -> Tensor:
+    """The rows along a direction, and along what is largest in them beside it, float64 (n, 2).
+
+    Args:
+        points: (n, hidden).
+        direction: of length one, (hidden,).
+        before: the view of the layer before, (n, 2).
+    """
+    centred = points.double() - points.double().mean(dim=0)
+    along = centred @ direction.double()
+    rest = centred - along[:, None] * direction.double()
+    return upright(centred_view(torch.stack([along, principal_components(rest, 1)[:, 0]], dim=1)), before)
+
+
 def _spread(points: Tensor) -> bool:
     """Whether the rows are not all alike, as they are at the embedding of a template's last token."""
     return bool((points != points[0]).any())
@@ -61,17 +75,25 @@ def turned(plane: Tensor, good_count: int, before: Tensor | None = None) -> Tens
         plane: (n, 2), the good prompts first.
         before: the turned view of the layer before.
     """
-    plane = plane - (plane.max(dim=0).values + plane.min(dim=0).values) / 2
+    plane = centred_view(plane)
     # Geometric medians turn with their points; those of coordinates do not.
     axis = geometric_median(plane[good_count:]) - geometric_median(plane[:good_count])
     length = axis.norm()
     if length > 0:
         x, y = axis / length
         plane = plane @ torch.stack([torch.stack([x, -y]), torch.stack([y, x])])
-    if before is not None:
-        one, other = _scaled(plane[:, 1]), _scaled(before[:, 1])
-        if float(one @ other) < 0:
-            plane = plane * torch.tensor([1.0, -1.0], dtype=plane.dtype)
+    return upright(plane, before)
+
+
+def centred_view(plane: Tensor) -> Tensor:
+    """The same view with the middle of its extent at 0."""
+    return plane - (plane.max(dim=0).values + plane.min(dim=0).values) / 2
+
+
+def upright(plane: Tensor, before: Tensor | None) -> Tensor:
+    """The same view, mirrored top to bottom where that brings the rows nearer to where they were in the view before."""
+    if before is not None and float(_scaled(plane[:, 1]) @ _scaled(before[:, 1])) < 0:
+        return plane * torch.tensor([1.0, -1.0], dtype=plane.dtype)
     return plane
 
 

@@ -13,16 +13,17 @@ from torch import Tensor
 
 from heretic_tui.engine.analysis.geometry import residual_geometry
 from heretic_tui.engine.analysis.layer_effects import LayerEffects
-from heretic_tui.engine.analysis.logit_lens import Reading
+from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.projections import principal_components, turned
 from heretic_tui.engine.analysis.separation import area_under_curve
+from heretic_tui.engine.directions.by_method import from_tensors, leading_by_method
 from heretic_tui.engine.directions.residual_store import ResidualStore, open_residuals
-from heretic_tui.engine.directions.subspaces import saved_leading
 from heretic_tui.engine.measuring.refusal_tokens import RefusalTokens
 from heretic_tui.engine.tensor_files import kept_tensors
+from heretic_tui.errors import UsageError, one_line
 from heretic_tui.events import LayersAnalysed
 from heretic_tui.files import write_json
-from heretic_tui.layer_figures import EFFECTS, Effect, FirstTokens, LayerFigures, Separation
+from heretic_tui.layer_figures import EFFECTS, DirectionTokens, Effect, FirstTokens, LayerFigures, Separation
 from heretic_tui.records import as_json
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import Projections, geometry_record, read_geometry, read_projections
@@ -64,9 +65,19 @@ def with_separation(rows: Sequence[LayerFigures], store: ResidualStore, directio
     ]
 
 
-def with_tokens(rows: Sequence[LayerFigures], readings: Sequence[Reading]) -> list[LayerFigures]:
+def with_tokens(rows: Sequence[LayerFigures], lens: Lens, leading: Tensor, vectors: Tensor) -> list[LayerFigures]:
+    """The rows with what their leading direction says, (layers + 1, hidden), and each of several, (layers + 1, k,
+    hidden)."""
+    several = vectors.unbind(dim=1) if vectors.shape[1] > 1 else ()
+    each = list(zip(*map(lens.read, several), strict=True)) if several else [()] * len(rows)
     return [
-        replace(row, raises=reading.raises, lowers=reading.lowers) for row, reading in zip(rows, readings, strict=True)
+        replace(
+            row,
+            raises=read.raises,
+            lowers=read.lowers,
+            directions=tuple(DirectionTokens(one.raises, one.lowers) for one in of_each),
+        )
+        for row, read, of_each in zip(rows, lens.read(leading), each, strict=True)
     ]
 
 
@@ -121,11 +132,33 @@ def analysis_without_model(folder: RunFolder, work: Work) -> LayersAnalysed:
     """
     store = open_residuals(folder)
     rows, _ = geometry_of(store, work)
-    found = kept_tensors(folder, folder.directions, "directions")
-    if found and set(store.names) >= {"good_evaluation_prompts", "bad_evaluation_prompts"}:
-        rows = with_separation(rows, store, saved_leading(found))
+    others: dict[str, list[LayerFigures]] = {}
+    leading, methods = leading_of_run(folder), folder.read_record().direction_methods
+    if leading and set(store.names) >= {"good_evaluation_prompts", "bad_evaluation_prompts"}:
+        rows = with_separation(rows, store, leading[methods[0]])
+        others = {name: with_separation(without_figures(rows), store, leading[name]) for name in methods[1:]}
     prompts = {name: store.count(name) for name in store.names}
-    return LayersAnalysed(layers=rows, prompts=prompts)
+    return LayersAnalysed(layers=rows, prompts=prompts, others=others, method=methods[0])
+
+
+def without_figures(rows: Sequence[LayerFigures]) -> list[LayerFigures]:
+    """Rows of the same residual indices of which nothing is known."""
+    return [LayerFigures(index=row.index) for row in rows]
+
+
+def leading_of_run(folder: RunFolder) -> dict[str, Tensor] | None:
+    """The leading directions that a run found, (layers + 1, hidden), by method; None where it has none yet.
+
+    Raises:
+        UsageError: when they are damaged.
+    """
+    tensors = kept_tensors(folder, folder.directions, "directions", "good_mean", "bad_mean")
+    if tensors is None:
+        return None
+    try:
+        return leading_by_method(from_tensors(tensors, folder.read_record().direction_methods), tensors)
+    except (KeyError, ValueError) as error:
+        raise UsageError(f"{folder.directions} is damaged ({one_line(error)})") from error
 
 
 def save_views(folder: RunFolder, method: str, views: Tensor, good: int) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from heretic_tui.engine.directions.methods.base import DirectionMethod, Given
-from heretic_tui.engine.directions.subspaces import of_layers
+from heretic_tui.engine.directions.subspaces import leading, of_layers, saved_leading
 from heretic_tui.engine.directions.unit_directions import found_directions, orthogonalized, readers_off
 from heretic_tui.errors import HereticError
 from heretic_tui.settings.schema import Settings
@@ -35,6 +35,11 @@ class MethodDirections:
     vectors: Tensor
     edited: frozenset[int] | None = None
     readers: Tensor | None = None
+
+    @property
+    def read_along(self) -> Tensor:
+        """What they are read along: themselves, or the readers; of the shape of `vectors`."""
+        return self.vectors if self.readers is None else self.readers[:, None]
 
     def left_alone(self) -> list[int]:
         """Layers that are not edited, whatever a kernel says."""
@@ -133,6 +138,17 @@ def from_tensors(tensors: Mapping[str, Tensor], methods: Sequence[str]) -> dict[
         chosen = None if edited is None else frozenset(edited.nonzero()[:, 0].tolist())
         found[name] = MethodDirections(vectors, chosen, readers)
     return found
+
+
+def leading_by_method(found: Mapping[str, MethodDirections], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Of each method the leading directions (subspaces.py), (layers + 1, hidden).
+
+    Args:
+        tensors: of directions.safetensors, with the means of both sets.
+    """
+    first, *others = found
+    difference = tensors["bad_mean"] - tensors["good_mean"]
+    return {first: saved_leading(tensors), **{name: leading(found[name].vectors, difference) for name in others}}
 
 
 def _behind(methods: Sequence[str]) -> dict[str, str]:

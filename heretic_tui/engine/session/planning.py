@@ -66,7 +66,7 @@ def _planned(run: RunInputs, model: ChatModel, tokens: Mapping[str, Sequence[Tok
         training=sum(sum(each) for each in lengths.values()) - good - bad,
         prompts=sum(evaluated),
         decoded=evaluated[1],
-        tried=sum(min(each, settings.layer_test_prompts) for each in evaluated),
+        tried=sum(min(each, settings.layer_test_prompts) for each in evaluated) * len(settings.direction_method),
     )
     # The weights were not there yet when it was to be decided whether they fit.
     free = memory_share(model.device, 1.0) + described.weight_bytes

@@ -71,11 +71,14 @@ A run analyses its layers when its search is done; a has it done now, between tr
 stream lowers the refusal log-odds most. (Where that was not measured: the one with the highest AUC.)
 
 ablate, add, edit alone: changes of the log-odds that a response begins as a refusal, by an intervention in one layer.
-Ablate: harmful prompts, the direction ablated after this layer. Add: harmless prompts, the difference of the means
-added after this layer. Edit alone: harmful prompts, and only this layer kept from writing the direction. AUC: how well
+Ablate: harmful prompts, the direction ablated after this layer. Add: harmless prompts, the direction added after this
+layer, |r| long. Edit alone: harmful prompts, and only this layer kept from writing the direction. AUC: how well
 the direction separates held-out prompts. edit(N): how strongly trial N edits each layer.
-A layer with - is never edited: both sets lie on the same side of its direction (setting layer_mask). Where a run has
-several direction methods, d shows the next one's directions. The interventions were tried with the first one's alone.
+A layer with - is never edited: both sets lie on the same side of its direction (setting layer_mask).
+
+Where a run has several direction methods, d shows the next one's directions in all panes; each was measured. (Geometry
+and a map by pca or pacmap are of the prompts alone.) Where a layer has several directions, ablate and edit alone take
+out all of them; all other figures are of the mean difference within their space, and t tells the tokens of each.
 
 |r|: norm of the difference of the means. cos: cosine of the harmless and the harmful mean. sep.: how far the two sets
 lie apart along the direction, in standard deviations. kept: share of the direction that is left when what it shares
@@ -364,6 +367,8 @@ The command `heretic-tui geometry RUN` prints it, `plot` draws the prompts, `tok
         methods = methods_of(self.view.state)
         here = methods.index(self.method) if self.method in methods else 0
         self.method = methods[(here + 1) % len(methods)]
+        if self.files:
+            self.files.follow(methods, self.method)
         self._paint()
 
     def action_tweak(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 
 from heretic_tui.behaviour import Behaviour
@@ -72,6 +74,12 @@ class LayerFiles:
     def next_method(self) -> None:
         if self._found:
             self._method = next_choice(list(self._found.views), self._method)
+
+    def follow(self, methods: Sequence[str], shown: str) -> None:
+        """Where the map is along the directions of one of the run's direction methods, those of another that is shown
+        from now on; where that was not drawn, the map is by principal components again."""
+        if self._method in methods:
+            self._method = shown if self._found and shown in self._found.views else "pca"
 
     def map_words(self) -> str:
         """The method of the map, and how to see another."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 
-from heretic_tui import events as ev
-from heretic_tui.layer_figures import LayerFigures
+from heretic_tui.layer_figures import several_directions
+from heretic_tui.report.layers import of_method
 from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.words import plain
-
-_NOT_MEASURED = "what ablating or adding a direction changes was measured with those of {first} alone"
-_SEVERAL = "each layer has {rank} directions: figures and tokens are those of the mean difference in their space"
 
 
 def methods_of(state: RunState) -> tuple[str, ...]:
@@ -39,21 +36,12 @@ def as_found_by(state: RunState, method: str) -> RunState:
         left_alone=own.left_alone,
     )
     if analysis:
-        rank, notes = found.ranks.get(method, 1), []
-        if rank > 1:
-            notes.append(_SEVERAL.format(rank=rank))
-        if analysis.layers[-1].effects:
-            notes.append(_NOT_MEASURED.format(first=named(found.method)))
-        shown.analysis = replace(analysis, layers=_rows(analysis, method), notes=notes)
+        shown.analysis = of_method(analysis, method, found.method)
+        rank = found.ranks.get(method, 1)
+        if rank > 1 and method not in analysis.other_notes:
+            # An older version kept no notes on it.
+            shown.analysis = replace(shown.analysis, notes=[several_directions(rank), *shown.analysis.notes])
     return shown
-
-
-def _rows(analysis: ev.LayersAnalysed, method: str) -> list[LayerFigures]:
-    """The geometry is that of the prompts, whatever the method; what was not found out of this one is not known."""
-    own = analysis.others.get(method)
-    if own is None or len(own) != len(analysis.layers):
-        return [LayerFigures(index=row.index, geometry=row.geometry) for row in analysis.layers]
-    return [replace(row, geometry=each.geometry) for row, each in zip(own, analysis.layers, strict=True)]
 
 
 def left_alone_by(state: RunState, trial: TrialRecord | None) -> frozenset[int]:

@@ -12,7 +12,14 @@ from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, to_ascii
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.layers_files import LayerFiles
-from heretic_tui.tui.screens.layers_method import as_found_by, left_alone_by, method_title, method_words
+from heretic_tui.tui.screens.layers_method import (
+    as_found_by,
+    left_alone_by,
+    method_title,
+    method_words,
+    methods_of,
+    named,
+)
 from heretic_tui.tui.screens.layers_table import panels_of, strengths
 from heretic_tui.tui.screens.layers_text import (
     finding_text,
@@ -107,7 +114,7 @@ class LayerPanes(ModeScreen):
         state = self.known
         panels = panels_of(state, self.edit(), self.view.selected_trial)
         changes = state.analysis is not None and bool(state.analysis.layers[-1].effects)
-        title = Text("Log-odds change by layer" if changes else "Curves by layer")
+        title = Text(("Log-odds change by layer" if changes else "Curves by layer") + self._method_where_alone())
         if panels:
             title.append_text(legend(panels[0].curves, self.looks, self.view.glyphs))
         self._retitle("curves", title)
@@ -118,10 +125,21 @@ class LayerPanes(ModeScreen):
 
     def _lens(self, index: int, width: int, height: int) -> Text:
         found = self.known.analysis
-        self._retitle("lens", lens_title(index) if found else "Logit lens; promotes / suppresses")
+        self._retitle("lens", self._lens_title(index))
         if found is None:
             return Text(self.not_analysed())
         return lens_lines(found.layers[index], width, height, self.looks, self.view.glyphs)
+
+    def _lens_title(self, index: int) -> str:
+        found, methods = self.known.analysis, methods_of(self.view.state)
+        if found is None:
+            return "Logit lens; promotes / suppresses"
+        shown = self.method or methods[0]
+        return lens_title(found.layers[index], named(shown) if len(methods) > 1 else "")
+
+    def _method_where_alone(self) -> str:
+        """Behind the title of a pane that stands alone, which method is shown. Else the table beside it says so."""
+        return method_title(self.view.state, self.method) if self.has_class("-narrow") else ""
 
     def not_analysed(self) -> str:
         """Why there is no analysis of the layers, and how to have it."""
@@ -166,13 +184,13 @@ class LayerPanes(ModeScreen):
     def _shown_view(self, index: int, width: int, height: int) -> Text:
         """The view that is shown alone."""
         found, directions = self.known.analysis, self.known.directions
-        title = layer_title(index, found)
+        title = layer_title(index, found) + self._method_where_alone()
         text = Text(self.not_analysed())
         match self.shown:
             case "importance" if found:
                 text = self._importance(index, width, height)
             case "tokens":
-                title = lens_title(index)
+                title = self._lens_title(index)
                 if found:
                     text = lens_table(found.layers[index], width, self.looks, self.view.glyphs)
             case "map":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.text import Text
 
@@ -18,7 +19,7 @@ from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, Glyphs, fit, to_ascii
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.widgets.charts import bar, histogram, nearest_layers
-from heretic_tui.words import plain
+from heretic_tui.words import duration, plain
 
 # Cells of a token with its score, and of the bar beside them.
 _TOKEN, _SCORE, _BAR = 15, 6, 8
@@ -52,8 +53,14 @@ def waiting(state: RunState, alive: bool, wanted: str) -> str:
     if phase in steps[:-1]:
         words.append(f"Preparing: step {steps.index(phase) + 1} of {len(steps)}, {phase}.")
     if progress := state.progress:
-        words.append(f"{plain(progress.stage)}: {progress.done} of {progress.total}")
+        words.append(progress_words(progress))
     return "\n".join(words)
+
+
+def progress_words(progress: ev.Progress) -> str:
+    """How far a stage is, and the time that it still takes."""
+    left = "" if progress.seconds_left is None else f", {duration(progress.seconds_left)} left"
+    return f"{plain(progress.stage)}: {progress.done} of {progress.total}{left}"
 
 
 def not_analysed(state: RunState, alive: bool, can_ask: bool, asked: bool) -> str:
@@ -69,9 +76,7 @@ def not_analysed(state: RunState, alive: bool, can_ask: bool, asked: bool) -> st
         return f"The layers have not been analysed. R on Runs (0) resumes this run: they are when {when}."
     if state.phase == "layers":
         progress = state.progress
-        return "The layers are being analysed." + (
-            f"\n{plain(progress.stage)}: {progress.done} of {progress.total}" if progress else ""
-        )
+        return "The layers are being analysed." + (f"\n{progress_words(progress)}" if progress else "")
     if asked:
         when = "between trials" if state.finished else "when the first trial has ended"
         return f"Waiting: the layers are analysed {when}; esc cancels."
@@ -135,9 +140,15 @@ def _layer_facts(state: RunState, index: int, width: int, look: Looks) -> Text:
     return text
 
 
-def lens_title(index: int) -> str:
-    name = "Embedding output" if index == 0 else f"Layer {index - 1} direction"
-    return f"{name}, logit lens; promotes / suppresses"
+def lens_title(row: LayerFigures, method: str) -> str:
+    """What the tokens are those of.
+
+    Args:
+        method: that the direction was found by; empty in a run with one.
+    """
+    what = f"mean difference in {len(row.directions)} directions" if row.directions else "direction"
+    name = "Embedding output" if row.layer is None else f"Layer {row.layer} {what}"
+    return f"{name}{f' ({method})' if method else ''}, logit lens; promotes / suppresses"
 
 
 def _not_read(row: LayerFigures) -> str | None:
@@ -174,9 +185,19 @@ def lens_lines(row: LayerFigures, width: int, height: int, look: Looks, glyphs: 
 
 
 def lens_table(row: LayerFigures, width: int, look: Looks, glyphs: Glyphs) -> Text:
-    """All tokens that were kept, one a line; both sides beside each other where there is room."""
+    """All tokens that were kept, one a line; both sides beside each other where there is room. Of several directions
+    those of the mean difference within their space, then those of each."""
     if problem := _not_read(row):
         return Text(problem)
+    tables = [_lens_table(row, width, look, glyphs)]
+    for place, each in enumerate(row.directions, 1):
+        one = replace(row, raises=each.raises, lowers=each.lowers)
+        title = Text(f"Direction {place} of {len(row.directions)}\n", f"bold {look.link}")
+        tables.append(title.append_text(_lens_table(one, width, look, glyphs)))
+    return Text("\n\n").join(tables)
+
+
+def _lens_table(row: LayerFigures, width: int, look: Looks, glyphs: Glyphs) -> Text:
     longest, groups = _longest(row), _groups(row, look)
     beside = width >= 90
     column = (width - 3) // 2 if beside else width

@@ -86,10 +86,21 @@ def analysed(make_model: Make, tmp_path: Path) -> tuple[ChatModel, dict[str, Any
     directions = METHOD().directions(Given(good, bad)).float()
     directions[0] = 0
 
-    by_method = {"mean_difference": MethodDirections(directions[:, None])}
+    # Beside it a method that finds what nothing writes, one that finds both, and one that writes what nothing writes
+    # and reads the first.
+    noise = torch.randn(directions.shape, generator=torch.Generator().manual_seed(5))
+    noise -= (noise * directions).sum(dim=-1, keepdim=True) * directions
+    noise = torch.nn.functional.normalize(noise, dim=-1)
+    by_method = {
+        "mean_difference": MethodDirections(directions[:, None]),
+        "noise": MethodDirections(noise[:, None]),
+        "both": MethodDirections(torch.stack([noise, directions], dim=1)),
+        "oblique": MethodDirections(noise[:, None], None, noise + directions),
+    }
+    leading = {"mean_difference": directions, "noise": noise, "both": directions, "oblique": noise}
     banks = EditBanks(model.anatomy.writers, by_method, edit_method("subtract"), 1 << 30)
     found = analyse_layers(
-        model, store, FoundDirections(by_method, directions, {}, banks), tokens["bad_evaluation_prompts"],
+        model, store, FoundDirections(by_method, leading, banks), tokens["bad_evaluation_prompts"],
         tokens["good_evaluation_prompts"], 16, folder, Work(),
     )  # fmt: skip
     return model, found.to_json(), directions
@@ -116,6 +127,27 @@ def test_a_planted_direction_is_found_where_it_was_planted(
     assert said.title == f"Refusal is mediated in layers {PLANTED_AT}-3"
     assert any(point.startswith(f"Layer {PLANTED_AT} writes most of it") for point in said.points)
     assert f"It separates held-out prompts from layer {PLANTED_AT} on" in said.points[-1]
+
+
+def test_each_method_has_the_effects_of_its_own_directions(
+    analysed: tuple[ChatModel, dict[str, Any], torch.Tensor],
+) -> None:
+    _, found, _ = analysed
+    assert found["method"] == "mean_difference"
+    rows = {name: each[1:] for name, each in found["others"].items()}
+    first, noise, both, oblique = (found["layers"][1:], rows["noise"], rows["both"], rows["oblique"])
+    deepest = min(row["stream"] for row in first)
+    for layer in range(PLANTED_AT, 4):
+        for name in ("edit", "stream", "add"):
+            assert abs(noise[layer][name]) < 0.3 * max(abs(row[name]) for row in first), (layer, name)
+        assert both[layer]["stream"] < 0.5 * deepest, "the whole space is taken out"
+        assert both[layer]["add"] == pytest.approx(first[layer]["add"]), "and the leading direction added"
+        assert oblique[layer]["stream"] != pytest.approx(noise[layer]["stream"], abs=1e-3), "read along another"
+    assert found["other_notes"]["noise"] == found["notes"] == []
+    assert [note.partition(":")[0] for note in found["other_notes"]["both"]] == ["each layer has 2 directions"]
+    row = both[PLANTED_AT]
+    assert [each["raises"] for each in row["directions"]] == [noise[PLANTED_AT]["raises"], row["raises"]]
+    assert "directions" not in noise[PLANTED_AT]
 
 
 def test_the_unembedding_names_the_planted_token(analysed: tuple[ChatModel, dict[str, Any], torch.Tensor]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +22,7 @@ from tests.support.commands import Ended
 Heretic = Callable[..., Ended]
 SMALL = [
     "--good-prompts.split", "[:40]", "--bad-prompts.split", "[:40]", "--good-evaluation-prompts.split", "[:12]",
-    "--bad-evaluation-prompts.split", "[:12]", "--layer-test-prompts", "0", "--seed", "0", "--batch-size", "12",
+    "--bad-evaluation-prompts.split", "[:12]", "--layer-test-prompts", "4", "--seed", "0", "--batch-size", "12",
     "--max-response-length", "12", "--screening", "off",
 ]  # fmt: skip
 METHODS = ["mean_difference", "clusters", "leace"]
@@ -34,11 +37,21 @@ def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Her
     assert directions["method"] == "mean_difference"
     (analysed,) = (event for event in events if event["type"] == "layers_analysed")
     others = {"clusters", "leace"}
-    assert set(directions["others"]) == set(analysed["others"]) == others, "of each what costs no pass"
+    assert set(directions["others"]) == set(analysed["others"]) == others
     for name in others:
         rows = analysed["others"][name]
         assert len(rows) == len(directions["others"][name]["separations"]) == 11
         assert all(0 <= row["auc"] <= 1 and row["raises"] for row in rows[1:])
+        assert all(isinstance(row[effect], float) for row in rows[1:] for effect in ("edit", "stream", "add"))
+        assert rows[7]["stream"] != analysed["layers"][7]["stream"]
+    assert [len(row.get("directions", [])) for row in (*analysed["others"]["clusters"], analysed["layers"][1])] == [
+        *[2] * 11,
+        0,
+    ]
+    told = [event for event in events if event["type"] == "progress" and event["stage"].startswith("each layer by")]
+    assert told[-1]["stage"] == "each layer by itself, for each of 3 direction methods"
+    # Ten layers, three methods, twice the refused prompts and once the answered ones.
+    assert told[-1]["done"] == told[-1]["total"] == 10 * 3 * (2 * 4 + 4)
     asked = {
         event["number"]: event["parameters"]["direction_method"] for event in events if event["type"] == "trial_started"
     }
@@ -46,6 +59,7 @@ def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Her
     (run,) = (path.name for path in (tmp_path / "runs").iterdir() if path.is_dir())
     shown = json.loads(heretic("show", run, "--json").out)
     assert {trial["number"]: trial["direction_method"] for trial in shown["trials"]} == asked
+    asked_of_each_method(heretic, run, analysed)
     trial = next(number for number, method in asked.items() if method == "leace")
     done = heretic("export", run, "--trial", str(trial), tmp_path / "out")
     assert done.status == 0, done.err
@@ -59,6 +73,32 @@ def test_a_search_over_methods_names_them_wherever_a_trial_is_shown(heretic: Her
     # The same command goes on with the same run.
     done = heretic("demo", "--lines", "--n-trials", "9", *flags)
     assert "resumed, 8 of 9 trials done" in done.out, done.err
+
+
+def asked_of_each_method(heretic: Heretic, run: str, analysed: dict[str, Any]) -> None:
+    """`geometry`, `tokens` and `plot` of one of the methods, and of one that the run does not have."""
+    lines = heretic("geometry", run, "--method", "leace").out.splitlines()
+    assert lines[0] == "Directions of leace (--method shows those of mean_difference, clusters)."
+    rows = list(csv.DictReader(io.StringIO(heretic("geometry", run, "--csv", "--method", "leace").out)))
+    assert [row["stream"] for row in rows[1:]] == [str(row["stream"]) for row in analysed["others"]["leace"][1:]]
+    assert rows[3]["|g|"] == str(analysed["layers"][3]["|g|"]), "the geometry is that of the prompts"
+    record = json.loads(heretic("geometry", run, "--json").out)
+    assert record["others"] == analysed["others"]
+    assert set(record["other_findings"]) == {"clusters", "leace"}
+    said = heretic("tokens", run, "--method", "clusters", "--count", "1").out
+    assert "Each layer has 2 directions: first the mean difference within their space, then each." in said
+    assert "\n  9.2  promotes    " in said
+    first = json.loads(heretic("tokens", run, "--json").out)[-1]
+    assert first["others"]["leace"]["raises"] == analysed["others"]["leace"][-1]["raises"]
+    assert len(first["others"]["clusters"]["directions"]) == 2
+    done = heretic("plot", run, "--method", "leace", "--layers", "8", "--no-animation")
+    assert done.status == 0, done.err
+    for command in ("geometry", "tokens", "plot"):
+        done = heretic(command, run, "--method", "ridge")
+        assert done.status == 2
+        assert "--method 'ridge'" in done.err
+        assert "mean_difference, clusters, leace" in done.err
+        assert done.err.count("\n") == 1
 
 
 def test_a_mask_and_a_file_of_directions(heretic: Heretic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

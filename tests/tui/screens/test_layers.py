@@ -75,15 +75,40 @@ def test_d_shows_the_directions_of_the_next_method(tmp_path: Path) -> None:
         assert "stream" in [column.key for column in layer_table(app).columns]
         await pilot.press("d")
         await settle(pilot, app)
-        assert title(app, "layers-pane") == "Layers: geometric median (2 of 2)"
+        assert title(app, "layers-pane") == "Layers: clusters (2 of 2)"
         keys = [column.key for column in layer_table(app).columns]
-        assert "stream" not in keys, "interventions were tried with the first one alone"
         row = layer_table(app).rows[2]
         assert row.cells[0].startswith("-"), "the mask is that of this method"
         assert row.cells[keys.index("auc")] == "0.500"
+        change = fake_run.of_two_methods()[1].others["clusters"][BEST].change("stream")
+        assert layer_table(app).rows[BEST].cells[keys.index("stream")] == f"{change:+.1f}", "measured with this one"
+        await pilot.press("v")
+        await settle(pilot, app)
+        said = " ".join(shown(app, "#finding").split())
+        assert "Directions of clusters (2 of 2; d: next method)." in said
+        assert "Note: each layer has 2 directions: ablate and edit take out all of them" in said
+        await pilot.press("v")
+        await settle(pilot, app)
+        assert title(app, "curves-pane").startswith("Log-odds change by layer: clusters (2 of 2)")
+        await pilot.press("t")
+        await read(pilot, app)
+        assert "mean difference in 2 directions (clusters)" in title(app, "view-pane")
+        await pilot.press("end")
+        await settle(pilot, app)
+        assert "Direction 2 of 2" in shown(app, "#view")
         await pilot.press("d")
         await settle(pilot, app)
-        assert title(app, "layers-pane") == "Layers: mean difference (1 of 2)"
+        assert "Direction 2 of 2" not in shown(app, "#view")
+        # A run of an older version, which tried the layers with the first one alone.
+        host.push(*fake_run.of_two_methods(measured=False))
+        await pilot.press("d", "escape")
+        await read(pilot, app)
+        assert title(app, "layers-pane") == "Layers: clusters (2 of 2)"
+        assert "stream" not in [column.key for column in layer_table(app).columns]
+        await pilot.press("v")
+        await settle(pilot, app)
+        said = " ".join(shown(app, "#finding").split())
+        assert "changes was measured with those of mean_difference alone (older version)" in said
 
     drive(make_app(tmp_path, host), steps, NARROW)
 

@@ -11,10 +11,16 @@ from torch import Tensor
 from heretic_tui.engine.analysis.geometry import direction_cosines, histograms, layer_diagnostics, separations
 from heretic_tui.engine.anatomy.inspect import Look
 from heretic_tui.engine.anatomy.kept import keep_writers
-from heretic_tui.engine.directions.by_method import MethodDirections, as_tensors, find_by_method, from_tensors
+from heretic_tui.engine.directions.by_method import (
+    MethodDirections,
+    as_tensors,
+    find_by_method,
+    from_tensors,
+    leading_by_method,
+)
 from heretic_tui.engine.directions.methods.base import Given
 from heretic_tui.engine.directions.residuals import Residuals
-from heretic_tui.engine.directions.subspaces import leading, saved_leading
+from heretic_tui.engine.directions.subspaces import leading
 from heretic_tui.engine.edits.attach import Edits, attached
 from heretic_tui.engine.edits.banks import EditBanks
 from heretic_tui.engine.edits.rounds import edits_of_rounds
@@ -44,24 +50,16 @@ class FoundDirections:
 
     Attributes:
         by_method: what each direction method found, by its name.
-        leading: of the first method, of each layer the one that figures of a single direction are about
+        leading: of each method, of each layer the one that figures of a single direction are about
             (directions/subspaces.py), (layers + 1, hidden).
-        others: the same of each further method.
         before: the edits of earlier rounds, which all edits of the bank are on top of; none where the run is on top of
             the model itself.
     """
 
     by_method: Mapping[str, MethodDirections]
-    leading: Tensor
-    others: Mapping[str, Tensor]
+    leading: Mapping[str, Tensor]
     bank: EditBanks
     before: Edits = field(default_factory=dict)
-
-    @property
-    def vectors(self) -> Tensor:
-        """Those of the first method, which what is shown of layers is about: by residual index, (layers + 1, k,
-        hidden), of length one and at right angles to each other in each layer."""
-        return next(iter(self.by_method.values())).vectors
 
 
 def check_direction_file(settings: Settings, look: Look) -> None:
@@ -133,52 +131,42 @@ def directions_of_run(
                 file=direction_path(run.settings.direction_file) if run.settings.direction_file else None,
             )
             by_method = find_by_method(run.direction_methods, given, run.settings)
-            vectors = next(iter(by_method.values())).vectors
-            first = leading(vectors, bad.mean - good.mean)
+            vectors = by_method[methods[0]].vectors
             # Of one direction it is that.
-            told = {} if vectors.shape[1] == 1 else {"leading": first}
-            found = {
-                "good_mean": good.mean,
-                "bad_mean": bad.mean,
-                "good_along": good.along(first),
-                "bad_along": bad.along(first),
-                **as_tensors(by_method),
-                **told,
-            }
-            for name, lead in _leading_of_others(by_method, bad.mean - good.mean).items():
-                found |= {f"good_along.{name}": good.along(lead), f"bad_along.{name}": bad.along(lead)}
+            told = {} if vectors.shape[1] == 1 else {"leading": leading(vectors, bad.mean - good.mean)}
+            found = {"good_mean": good.mean, "bad_mean": bad.mean, **as_tensors(by_method), **told}
+            for name, lead in leading_by_method(by_method, found).items():
+                behind = "" if name == methods[0] else f".{name}"
+                found |= {f"good_along{behind}": good.along(lead), f"bad_along{behind}": bad.along(lead)}
             keep_tensors(run.folder, run.folder.directions, found)
             run.folder.save_record(replace(run.record, reading=reader.way))
         by_method = from_tensors(found, methods)
         share = memory_share(model.device, BANK_SHARE)
-        first = saved_leading(found)
+        leads = leading_by_method(by_method, found)
+        first, *others = methods
         banks = EditBanks(model.anatomy.writers, by_method, run.edit_method, share, before)
-        others = _leading_of_others(by_method, found["bad_mean"] - found["good_mean"])
-        directions = FoundDirections(by_method, first, others, banks, before)
+        directions = FoundDirections(by_method, leads, banks, before)
         along = found["good_along"], found["bad_along"]
         work.tell(
             DirectionsFound(
                 layers=layer_diagnostics(found["good_mean"], found["bad_mean"], *along),
                 histograms=histograms(*along),
-                cosines=direction_cosines(first),
-                rank=directions.vectors.shape[1],
-                method=methods[0],
+                cosines=direction_cosines(leads[first]),
+                rank=by_method[first].vectors.shape[1],
+                method=first,
                 ranks={name: each.vectors.shape[1] for name, each in by_method.items()},
-                left_alone=by_method[methods[0]].left_alone(),
+                left_alone=by_method[first].left_alone(),
                 others={
-                    name: _figures(each, (found[f"good_along.{name}"], found[f"bad_along.{name}"]), by_method[name])
-                    for name, each in others.items()
+                    name: _figures(
+                        leads[name], (found[f"good_along.{name}"], found[f"bad_along.{name}"]), by_method[name]
+                    )
+                    for name in others
                     # Folders of older versions lack it.
                     if f"good_along.{name}" in found and f"bad_along.{name}" in found
                 },
             )
         )
     return directions, {name: residuals.each for name, residuals in gathered.items()}
-
-
-def _leading_of_others(by_method: Mapping[str, MethodDirections], difference: Tensor) -> dict[str, Tensor]:
-    """The leading directions of all methods but the first, (layers + 1, hidden) each."""
-    return {name: leading(each.vectors, difference) for name, each in list(by_method.items())[1:]}
 
 
 def _figures(first: Tensor, along: tuple[Tensor, Tensor], found: MethodDirections) -> MethodFigures:

@@ -9,7 +9,7 @@ import torch
 
 from heretic_tui import events as ev
 from heretic_tui.behaviour import USUAL, Behaviour
-from heretic_tui.engine.analysis.layer_effects import find_refusal_tokens, try_layers
+from heretic_tui.engine.analysis.layer_effects import LayerEffects, Tried, find_refusal_tokens, try_layers
 from heretic_tui.engine.analysis.logit_lens import Lens
 from heretic_tui.engine.analysis.record import (
     first_tokens_of_refusals,
@@ -20,6 +20,7 @@ from heretic_tui.engine.analysis.record import (
     with_effects,
     with_separation,
     with_tokens,
+    without_figures,
 )
 from heretic_tui.engine.directions.residual_store import ResidualStore
 from heretic_tui.engine.edits.attach import attached
@@ -30,7 +31,7 @@ from heretic_tui.engine.session.phases.baseline import Baseline
 from heretic_tui.engine.session.phases.directions import FoundDirections
 from heretic_tui.engine.session.phases.phase import RunInputs, phase, unless_damaged
 from heretic_tui.engine.session.phases.residuals import residuals_of_run
-from heretic_tui.layer_figures import LayerFigures
+from heretic_tui.layer_figures import LayerFigures, several_directions
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.rounds import round_words
@@ -113,31 +114,16 @@ def analyse_layers(
     Raises:
         Aborted: from the control, between layers and batches.
     """
-    vectors, leading = directions.vectors, directions.leading
-
-    def edits_of_layer(layer: int) -> dict[str, Edit]:
-        """The edits that keep one layer from writing its own directions."""
-        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
-        edit = Parameters(None, dict.fromkeys(model.anatomy.components, alone))
-        return directions.bank.edits(edit, masked=False)
-
+    first, *others = directions.leading
     rows, views = geometry_of(store, work)
-    rows = with_separation(rows, store, leading)
-    notes = []
-    if (rank := vectors.shape[1]) > 1:
-        notes.append(
-            f"each layer has {rank} directions: figures and tokens are those of the difference of the means within "
-            "their space, and an ablation takes out all of them"
-        )
+    lens = Lens(model)
+    by_method: dict[str, list[LayerFigures]] = {}
+    for name, lead in directions.leading.items():
+        known = with_separation(rows if name == first else without_figures(rows), store, lead)
+        by_method[name] = with_tokens(known, lens, lead, directions.by_method[name].vectors)
+    notes, own_notes = [], {name: _of_rank(directions, name) for name in by_method}
     if folder.read_record().rounds:
         notes.append(f"the model is the one that {round_words(folder.read_record().rounds)} leaves")
-    lens = Lens(model)
-    rows = with_tokens(rows, lens.read(leading))
-    # Of further methods what costs no pass.
-    others = {}
-    for name, each in directions.others.items():
-        apart = with_separation([LayerFigures(index=row.index) for row in rows], store, each)
-        others[name] = with_tokens(apart, lens.read(each))
     if not lens.has_norm:
         notes.append("no final norm was found: what the directions say is read from the stream as it is")
     refusal = None
@@ -148,27 +134,15 @@ def analyse_layers(
         bad, good = refused[:count], answered[:count]
         with attached(model.anatomy.writers, directions.before):
             tokens = find_refusal_tokens(model, bad, good)
-        effects = None
+        effects: dict[str, LayerEffects] = {}
         if tokens.telling:
             lengths = [row.geometry["|r|"] or 0.0 for row in rows]
-            progress = work.progress("each layer by itself")
-            effects = try_layers(
-                model,
-                bad,
-                good,
-                tokens.ids,
-                vectors,
-                leading,
-                lengths,
-                edits_of_layer=edits_of_layer,
-                before=directions.before,
-                progress=progress,
-            )
-            if torch.isfinite(effects.stream).all():
-                rows = with_effects(rows, effects)
-            else:
-                notes.append("logits with a layer edited were not finite numbers: no effects are shown")
-                effects = None
+            effects = _effects(model, bad, good, tokens.ids, directions, lengths, work)
+            for name, each in effects.items():
+                if torch.isfinite(each.stream).all():
+                    by_method[name] = with_effects(by_method[name], each)
+                else:
+                    own_notes[name].append("logits with a layer edited were not finite numbers: no effects are shown")
         else:
             notes.append(
                 f"the first token does not tell {behaviour.name} from {behaviour.others} (probabilities "
@@ -176,14 +150,49 @@ def analyse_layers(
                 "responses begin with"
             )
         names = [model.decode([token]) for token in tokens.ids]
-        refusal = first_tokens_of_refusals(tokens, names, effects, len(bad), len(good))
+        measured = next(iter(effects.values()), None)
+        refusal = first_tokens_of_refusals(tokens, names, measured, len(bad), len(good))
     found = ev.LayersAnalysed(
-        layers=rows,
+        layers=by_method[first],
         prompts={name: store.count(name) for name in store.names},
         refusal=refusal,
-        notes=notes,
-        others=others,
+        notes=[*own_notes[first], *notes],
+        others={name: by_method[name] for name in others},
+        other_notes={name: [*own_notes[name], *notes] for name in others},
+        method=first,
     )
     save_views(folder, "pca", views, store.count("good_prompts"))
     save_analysis(folder, found)
     return found
+
+
+def _of_rank(directions: FoundDirections, name: str) -> list[str]:
+    """What is to be known of figures where a layer has several directions."""
+    rank = directions.by_method[name].vectors.shape[1]
+    return [several_directions(rank)] if rank > 1 else []
+
+
+def _effects(
+    model: ChatModel,
+    bad: Sequence[Tokens],
+    good: Sequence[Tokens],
+    refusal_tokens: Sequence[int],
+    directions: FoundDirections,
+    lengths: Sequence[float],
+    work: Work,
+) -> dict[str, LayerEffects]:
+    """What an intervention in one layer alone changes, by direction method."""
+
+    def edits_of_layer(name: str, layer: int) -> Mapping[str, Edit]:
+        """The edits that keep one layer from writing its own directions."""
+        alone = Kernel(max_weight=1.0, max_weight_position=float(layer), min_weight=1.0, min_weight_distance=0.5)
+        edit = Parameters(None, dict.fromkeys(model.anatomy.components, alone), name)
+        return directions.bank.edits(edit, masked=False)
+
+    tried = {
+        name: Tried(found.vectors, found.read_along, directions.leading[name], partial(edits_of_layer, name))
+        for name, found in directions.by_method.items()
+    }
+    methods = f", for each of {len(tried)} direction methods" if len(tried) > 1 else ""
+    progress = work.progress(f"each layer by itself{methods}")
+    return try_layers(model, bad, good, refusal_tokens, tried, lengths, before=directions.before, progress=progress)

@@ -9,6 +9,7 @@ from heretic_tui.engine.edits.rounds import RoundEdit
 from heretic_tui.engine.session.phases.saved_directions import saved_directions
 from heretic_tui.errors import UsageError
 from heretic_tui.run.folder import RunFolder
+from heretic_tui.run.record import methods_named
 from heretic_tui.run.rounds import parameters_before
 
 
@@ -25,7 +26,7 @@ def edits_before(folder: RunFolder, layers: int, hidden: int) -> list[RoundEdit]
     rounds = zip(folder.read_record().rounds, parameters_before(folder), strict=True)
     for number, (each, parameters) in enumerate(rounds, start=1):
         path = folder.round_directions(number)
-        methods = methods_named(each.settings.get("direction_method"))
+        methods = methods_named(each.settings)
         tensors = saved_directions(folder, path, layers, hidden, methods)
         if tensors is None:
             raise UsageError(f"{path} is gone: put back a copy, or begin another run")
@@ -33,9 +34,3 @@ def edits_before(folder: RunFolder, layers: int, hidden: int) -> list[RoundEdit]
         directions = by_method[method_of(parameters, by_method)]
         found.append(RoundEdit(parameters, directions, edit_method(str(each.settings.get("edit_method")))))
     return found
-
-
-def methods_named(value: object) -> list[str]:
-    """Direction methods as settings have them; runs of older versions had one, and no name for it."""
-    names = value if isinstance(value, list) else [value] if value is not None else ["mean_difference"]
-    return [str(name) for name in names]
