@@ -27,8 +27,8 @@ def layer_name(index: int) -> str:
 def several_directions(rank: int) -> str:
     """What the figures of a method are about that gives several directions of each layer."""
     return (
-        f"each layer has {rank} directions: ablate and edit take out all of them; separation, AUC, cosines and what is "
-        "added are of the mean difference within their space"
+        f"each layer has {rank} directions: ablate and edit alone take out all of them; all else is of the mean "
+        "difference within their space"
     )
 
 

@@ -57,6 +57,8 @@ class Glyphs:
     # A verdict or a count that a person overruled; what something becomes.
     overruled: str = "✎"
     becomes: str = "→"
+    # Where the next character comes.
+    cursor: str = "▏"
     shades: str = " ░▒▓█"
     bars: str = " ▁▂▃▄▅▆▇█"
     # Trials, in the table and the scatter.
@@ -79,7 +81,7 @@ ASCII = Glyphs(
     front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
     selected="@", changed="*", here="^", at_least=">=", about="~", give_or_take="+-", closed=">", open="v",
     full="#", empty=".", across="-", at=":", down="|", corner="+", ellipsis="...", dot="-",
-    marked="!", overruled="%", becomes="->",
+    marked="!", overruled="%", becomes="->", cursor="_",
     shades=" .:+#", bars=" _.-:=+*#",
     beaten="o", cut_short=",", screened="'", original="O", by_hand="h", chosen="+", rising="^",
     falling="v", alike="&", until="-",

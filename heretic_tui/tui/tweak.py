@@ -104,6 +104,20 @@ class Tweak:
         new = round(round((old + by * step) / fine) * fine, 6)
         return self._set(knob, min(max(new, knob.low), knob.high))
 
+    def put(self, text: str) -> str | None:
+        """Set the knob that the cursor is on to a number that was typed. Returns why that cannot be; then nothing
+        changes."""
+        knob = self.knobs[self.at]
+        bounds = f"{knob.label} can be {knob.low:g} to {knob.high:g}"
+        try:
+            value = float(text.strip().replace(",", "."))
+        except ValueError:
+            return f"{text or 'Nothing'} is no number: {bounds}."
+        if not knob.low <= value <= knob.high:
+            return f"{bounds}, not {text}."
+        self._set(knob, value)
+        return None
+
     def reset(self) -> bool:
         """Put the knob back to where the trial has it."""
         return self._set(self.knobs[self.at], self.value(self.knobs[self.at], self.start))

@@ -54,6 +54,23 @@ def test_the_weight_at_the_reach_keeps_its_share_of_the_peak() -> None:
     assert kernel.min_weight == pytest.approx(kernel.max_weight / 2)
 
 
+def test_a_number_that_is_typed_is_taken_within_the_bounds() -> None:
+    tweak = at(Tweak(3, START, RANGES), "attn.o strength")
+    assert tweak.put("0,875") is None
+    kernel = tweak.now.components["attn.o_proj"]
+    assert (kernel.max_weight, kernel.min_weight) == pytest.approx((0.875, 0.4375))
+    for text in ("1.51", "-0.1", "nan", "1e9"):
+        assert tweak.put(text) == f"attn.o strength can be 0 to 1.5, not {text}."
+    for text in ("", "1.2.3", "-"):
+        assert "is no number: attn.o strength can be 0 to 1.5." in str(tweak.put(text))
+    assert tweak.now.components["attn.o_proj"] == kernel, "what cannot be changes nothing"
+    assert tweak.put("1.03") is None
+    assert not tweak.changed
+    tweak = at(Tweak(3, replace(START, direction_index=None), RANGES), "direction")
+    assert tweak.put("9") is None
+    assert tweak.now.direction_index == 9.0
+
+
 def test_further_directions_have_a_knob_each() -> None:
     ranges = {**RANGES, "attn.o_proj.share_2": (0.0, 1.0), "attn.o_proj.share_3": (0.0, 1.0)}
     start = replace(START, components={"attn.o_proj": replace(START.components["attn.o_proj"], shares=(0.5, 0.9))})

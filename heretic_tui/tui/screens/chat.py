@@ -44,7 +44,9 @@ refused. Each answer has the verdict of the run's judge. What a model said befor
 column shows it.
 
 ctrl+k turns the edit of a trial by knobs: every turn is answered at once, with the refusals that are expected by how
-responses begin and the KL divergence; W keeps the edit as a trial of the run, decoded and measured in full.
+responses begin and the KL divergence. Before a knob is turned the trial's own figures stand there. Enter begins to
+type the number of a knob, and sets it; esc leaves it as it was. W keeps the edit as a trial of the run, decoded and
+measured in full.
 
 Conversations are kept in the run folder, in conversations/, for nobody but you to read; O lists them, D deletes.
 """

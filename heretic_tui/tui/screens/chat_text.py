@@ -10,15 +10,16 @@ from rich.text import Text
 
 from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.events import PHASES, TriedAnswer
-from heretic_tui.figures import in_tables
+from heretic_tui.figures import in_tables, worth_showing
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import RunState
+from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.conversation import Answer, Turn, Who
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.sampling import Drawn
+from heretic_tui.tui.screens.trials_table import heading
 from heretic_tui.tui.themes import Looks
-from heretic_tui.tui.trial_figures import figures_of
+from heretic_tui.tui.trial_figures import figure_text, figures_of
 from heretic_tui.tui.tweak import Tweak
 from heretic_tui.tui.widgets.painted_line import joined
 from heretic_tui.verdict import Verdict, broken_words
@@ -205,12 +206,15 @@ def samples_text(drawn: Drawn, at: int, drawing: Drawing) -> Text:
 
 
 def tweak_figures(tweak: Tweak, state: RunState, drawing: Drawing) -> Text:
-    """What a turned edit is expected to measure, beside what its trial measured."""
+    """What a turned edit is expected to measure, beside what its trial measured; of one that was not turned the trial's
+    own figures."""
     look, glyphs = drawing.look, drawing.glyphs
     figures, ended, trial = tweak.figures, tweak.ended, state.trials.get(tweak.trial)
     text = Text()
     if ended and ended.reason == "failed":
         return text.append(f"failed: {safe_lines(ended.error or '').plain}", look.bad)
+    if trial and not tweak.changed:
+        return _figures_of_trial(trial, state, drawing)
     if figures is None:
         return text.append(f"est. {drawing.behaviour.counted} and KL {glyphs.ellipsis}" if tweak.open else "", look.dim)
     current = tweak.asked is not None and figures.id == tweak.asked.id
@@ -235,6 +239,14 @@ def tweak_figures(tweak: Tweak, state: RunState, drawing: Drawing) -> Text:
         text.append("\n" if whole else f" over {figures.harmless} of {figures.harmless_of}\n", look.dim)
     text.rstrip()
     return text
+
+
+def _figures_of_trial(trial: TrialRecord, state: RunState, drawing: Drawing) -> Text:
+    """Each figure of a trial in a line."""
+    text = Text(f"trial {trial.number} as it is:\n", drawing.look.dim)
+    figures = in_tables(worth_showing(state.figures, [trial.figures, trial.at_least]))
+    shown = [(heading(figure), figure_text(trial, figure, drawing.glyphs)) for figure in figures]
+    return text.append("\n".join(f"{name} {value}" for name, value in shown if value), drawing.look.ink)
 
 
 def pinned_text(tweak: Tweak, drawing: Drawing) -> Text:

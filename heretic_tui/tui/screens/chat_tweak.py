@@ -41,7 +41,7 @@ class ChatTweak(ChatBase):
         self._wanted = False
 
     def knobs_pane(self) -> ComposeResult:
-        keys = ("turn", "keep_trial", "reset", "own_directions")
+        keys = ("turn_knob", "type", "put", "as_it_was", "keep_trial", "reset", "own_directions")
         yield Frame("", Knobs(id="knobs"), TextPanel(id="tweak-figures"), id="knobs-pane", keys=keys)
 
     def pinned_pane(self) -> ComposeResult:
@@ -139,6 +139,10 @@ class ChatTweak(ChatBase):
     @on(Knobs.Turned)
     def _turned(self) -> None:
         self._try()
+
+    @on(Knobs.Refused)
+    def _refused(self, message: Knobs.Refused) -> None:
+        self.say(message.reason, "warning")
 
     def _try(self) -> None:
         tweak = self.view.tweak

@@ -146,8 +146,8 @@ def lens_title(row: LayerFigures, method: str) -> str:
     Args:
         method: that the direction was found by; empty in a run with one.
     """
-    what = f"mean difference in {len(row.directions)} directions" if row.directions else "direction"
-    name = "Embedding output" if row.layer is None else f"Layer {row.layer} {what}"
+    what = f", mean difference within {len(row.directions)} directions" if row.directions else " direction"
+    name = "Embedding output" if row.layer is None else f"Layer {row.layer}{what}"
     return f"{name}{f' ({method})' if method else ''}, logit lens; promotes / suppresses"
 
 

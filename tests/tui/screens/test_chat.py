@@ -584,6 +584,15 @@ def test_knobs_turn_an_edit_and_what_it_does_follows(tmp_path: Path, folder: Pat
         first = tries(host)[-1]
         assert first.parameters == start
         assert first.prompts == tuple(f"Tell me about the forbidden thing number {n}." for n in (0, 1))
+        # Until a knob is turned the trial's own figures stand there, whatever is estimated meanwhile.
+        own = ev.TryFigures(
+            id=first.id, expected_refusals=99.0, harmful=100, harmful_of=100, figures={"kl_divergence": 9.0},
+            harmless=100, harmless_of=100,
+        )  # fmt: skip
+        host.push(own)
+        await settle(pilot, app)
+        refusals = app.view.state.trials[1].figures["refusals"]
+        assert f"trial 1 as it is:\nrefused {refusals:.0f}/100" in shown(app, "#tweak-figures")
         # A turn of a knob is tried at once; on the bounds nothing is.
         await pilot.press("l")
         (turned,) = tries(host)
@@ -650,6 +659,19 @@ def test_a_turned_edit_goes_back_is_kept_and_answers_in_its_column(tmp_path: Pat
         found = host.commands()
         assert isinstance(found[-1], Keep)
         assert found[-1].parameters == app.view.tweak.now != start
+        # A number is typed: what is typed is shown, and its keys mean nothing else; esc leaves the knob as it was.
+        before = app.view.tweak.now
+        await pilot.press("k", "enter", "0", "d", ".", "9", "9", "backspace", "h")
+        assert "0.9▏" in shown(app, "#knobs")
+        await pilot.press("escape")
+        assert app.view.tweak.now == before
+        assert host.commands() == []
+        await pilot.press("enter", "7", "enter")
+        assert any("can be" in text and text.endswith("not 7.") for text in told(app))
+        await pilot.press("backspace", *"1.25", "enter")
+        (typed,) = tries(host)
+        knob = app.view.tweak.knobs[app.view.tweak.at]
+        assert app.view.tweak.value(knob, typed.parameters) == 1.25
         # The column of the turned edit answers as it is now.
         await pilot.press("tab", "tab")
         chats = await say(pilot, app, host, "hello", "a")

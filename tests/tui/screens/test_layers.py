@@ -86,13 +86,13 @@ def test_d_shows_the_directions_of_the_next_method(tmp_path: Path) -> None:
         await settle(pilot, app)
         said = " ".join(shown(app, "#finding").split())
         assert "Directions of clusters (2 of 2; d: next method)." in said
-        assert "Note: each layer has 2 directions: ablate and edit take out all of them" in said
+        assert "Note: each layer has 2 directions: ablate and edit alone take out all of them" in said
         await pilot.press("v")
         await settle(pilot, app)
         assert title(app, "curves-pane").startswith("Log-odds change by layer: clusters (2 of 2)")
         await pilot.press("t")
         await read(pilot, app)
-        assert "mean difference in 2 directions (clusters)" in title(app, "view-pane")
+        assert "mean difference within 2 directions (clusters)" in title(app, "view-pane")
         await pilot.press("end")
         await settle(pilot, app)
         assert "Direction 2 of 2" in shown(app, "#view")
