@@ -124,9 +124,9 @@ def _tokens_of_directions(folder: RunFolder, options: argparse.Namespace) -> lis
 
     method, methods = _chosen(folder, options.method)
     found = read_geometry(folder)
-    if found is None or found.layers[-1].raises is None:
+    rows = {name: of_method(found, name, methods[0]).layers for name in methods} if found else {}
+    if not rows or rows[method][-1].raises is None:
         raise UsageError(f"run {folder.name} has not read its directions yet: {_how(folder)}")
-    rows = {name: of_method(found, name, methods[0]).layers for name in methods}
     if not options.json:
         return tokens_text(rows[method], options.count, method, methods)
     first, *others = methods

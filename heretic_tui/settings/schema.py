@@ -176,7 +176,7 @@ class Settings(BaseModel):
     layer_test_prompts: int = _setting(
         16,
         "Analysis",
-        "evaluation prompts of each kind that every layer is tried on by itself; 0 = none",
+        "evaluation prompts of each kind that every layer is tried on by itself, with each direction method; 0 = none",
         ge=0,
         le=10_000,
     )

@@ -138,8 +138,8 @@ def test_each_method_has_the_effects_of_its_own_directions(
     first, noise, both, oblique = (found["layers"][1:], rows["noise"], rows["both"], rows["oblique"])
     deepest = min(row["stream"] for row in first)
     for layer in range(PLANTED_AT, 4):
-        for name in ("edit", "stream", "add"):
-            assert abs(noise[layer][name]) < 0.3 * max(abs(row[name]) for row in first), (layer, name)
+        for name, sign in (("edit", -1), ("stream", -1), ("add", 1)):
+            assert sign * noise[layer][name] < 0.3 * max(sign * row[name] for row in first), (layer, name)
         assert both[layer]["stream"] < 0.5 * deepest, "the whole space is taken out"
         assert both[layer]["add"] == pytest.approx(first[layer]["add"]), "and the leading direction added"
         assert oblique[layer]["stream"] != pytest.approx(noise[layer]["stream"], abs=1e-3), "read along another"
