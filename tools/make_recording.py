@@ -214,9 +214,10 @@ def tour(terminal: Recorder) -> None:
     terminal.press("\x1b", then=1.2)
     # One is tweaked, and kept.
     terminal.press("x", then=1)
-    terminal.wait(terminal.shows("expected by how they begin"), 3)
+    terminal.wait(terminal.shows(" as it is:"), 3)
     terminal.listen(3)
     terminal.press("h", "h", "h", "h", then=1.2)
+    terminal.wait(terminal.shows("expected by how they begin"), 3)
     terminal.listen(2)
     terminal.press("W", then=1)
     terminal.wait(lambda: run.by_hand is not None, 4)
