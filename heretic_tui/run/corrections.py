@@ -49,9 +49,6 @@ class Corrections:
         except (FileNotFoundError, HereticError):
             self._held[whose] = _Responses({}, array("Q"), b"", {})
 
-    def knows(self, whose: Whose) -> bool:
-        return whose in self._held
-
     def forget(self, whose: Whose) -> None:
         """It has other responses now."""
         self._held.pop(whose, None)

@@ -26,7 +26,7 @@ _SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False,
 
 @dataclass(frozen=True)
 class Entry:
-    """One setting, or one part of a prompt set, as a form shows it. `value` and `default` are text as it is typed.
+    """One setting, or one part of a prompt set, as a form shows it. `value` is text as it is typed.
 
     Attributes:
         title: what people call it.
@@ -41,7 +41,6 @@ class Entry:
     group: str
     description: str
     value: str
-    default: str
     words: str
     default_words: str
     choices: tuple[str, ...]
@@ -141,7 +140,6 @@ class SettingsForm:
                 group=setting.group,
                 description=setting.description,
                 value=text_of(now),
-                default=text_of(built_in),
                 words=_words(setting, now),
                 default_words=_words(setting, built_in),
                 choices=_NAMED.get(setting.key, setting.choices if not setting.takes_several else ()),

@@ -143,8 +143,3 @@ def sort_key(by: str, figures: Sequence[Figure], reverse: bool) -> Callable[[Tri
         return (True, 0.0, trial.number) if value is None else (False, sign * value, sign * trial.number)
 
     return key
-
-
-def ordered(trials: Sequence[TrialRecord], by: str, figures: Sequence[Figure], reverse: bool) -> list[TrialRecord]:
-    """Trials by a column (`sort_key`)."""
-    return sorted(trials, key=sort_key(by, figures, reverse))

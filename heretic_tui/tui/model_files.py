@@ -7,7 +7,6 @@ import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from heretic_tui.errors import UsageError
@@ -20,7 +19,6 @@ from heretic_tui.settings.model_names import cached_models, folder_of
 class ModelFacts:
     """Read from config.json and the sizes of the weight files; what is not said there is None."""
 
-    folder: Path
     architecture: str
     layers: int | None
     hidden_size: int | None
@@ -83,7 +81,6 @@ def model_facts(model: str) -> ModelFacts | None:
     if not isinstance(architectures, list) or not architectures:
         architectures = [config.get("model_type") or "unknown"]
     return ModelFacts(
-        folder=folder,
         architecture=str(architectures[0]),
         layers=_count(text.get("num_hidden_layers") or text.get("n_layer")),
         hidden_size=_count(text.get("hidden_size") or text.get("n_embd")),

@@ -56,7 +56,6 @@ class Step:
 class Course:
     """A review under way: its checks in their order, and when the latest finding came (seconds since 1970)."""
 
-    trials: Sequence[int]
     steps: list[Step]
     latest: float
 
@@ -121,7 +120,7 @@ class Reviews:
             case ev.ReviewStarted():
                 subjects, known = len(event.trials) + 1, self._known
                 steps = [Step(name, subjects - known.get(name, 0), event.seconds.get(name)) for name in event.checks]
-                self.course, self._known = Course(event.trials, steps, event.time), {}
+                self.course, self._known = Course(steps, event.time), {}
                 self.nothing_left = not steps
             case ev.ReviewFound():
                 self._take_found(event)

@@ -12,7 +12,7 @@ from heretic_tui.parameters import Parameters
 from heretic_tui.run.annotations import Annotations, Mark, Note, Tag
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.state import Correction, TrialRecord
-from heretic_tui.tui.filters import ordered, parse_filter
+from heretic_tui.tui.filters import parse_filter, sort_key
 
 MEASURED = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})
 # Nobody knows how many it has, only that they are no fewer than 2.
@@ -42,8 +42,8 @@ def test_what_is_certain_of_a_dominated_trial_is_a_lower_bound() -> None:
 
 
 def test_dominated_trials_stand_where_they_are_estimated_to_be() -> None:
-    assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, False)] == [0, 1, 2, 3]
-    assert [trial.number for trial in ordered(ALL, "refusals", FIGURES, True)] == [2, 1, 0, 3]
+    assert [trial.number for trial in sorted(ALL, key=sort_key("refusals", FIGURES, False))] == [0, 1, 2, 3]
+    assert [trial.number for trial in sorted(ALL, key=sort_key("refusals", FIGURES, True))] == [2, 1, 0, 3]
 
 
 def test_of_a_screened_trial_only_what_is_certain_counts_and_words_find_it() -> None:
@@ -61,7 +61,7 @@ def test_of_a_screened_trial_only_what_is_certain_counts_and_words_find_it() -> 
     assert found("refusals<=5") == {0}, "an estimate is not certain"
     assert found("refusals>=0") == {0, 1, 2}
     assert found("kl<0.25") == {0, 1, 4}
-    assert [trial.number for trial in ordered(trials, "refusals", FIGURES, False)] == [4, 0, 1, 2, 3]
+    assert [trial.number for trial in sorted(trials, key=sort_key("refusals", FIGURES, False))] == [4, 0, 1, 2, 3]
     screened.in_hand = True
     assert found("screened") == set()
     assert found("running") == {3, 4}

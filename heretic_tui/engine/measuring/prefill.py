@@ -132,7 +132,6 @@ class Prefill:
         boundaries = self._affordable(rest, cached, device) if keeping else []
         self._prefix = KeptStates([self.prefix] if self.prefix else [], boundaries, True, device)
         self._kept = {name: KeptStates(rows, boundaries, name in cached, device) for name, rows in rest.items()}
-        self.boundaries = len(boundaries)
         # Known after a first pass through a layer; no pass begins above a layer that had none.
         self._form = OutputForm(None)
 

@@ -32,13 +32,11 @@ class Agreement:
     """How far two judges agree.
 
     Attributes:
-        share: of the cases that both judge alike.
         kappa: Cohen's: 0 for no more agreement than by chance, 1 for agreement in all cases. None where both judges
             give all cases the same verdict, so that nothing can be told from chance.
         interval: of kappa; None where there is no kappa.
     """
 
-    share: float
     kappa: float | None
     interval: Interval | None
 
@@ -121,19 +119,19 @@ def agreement(first: Sequence[Hashable], second: Sequence[Hashable]) -> Agreemen
     alike = sum(one == other for one, other in zip(first, second, strict=True))
     share, expected = alike / total, float(by_first @ by_second)
     if len(labels) == 1:
-        return Agreement(share, None, None)
+        return Agreement(None, None)
     kappa = (share - expected) / (1 - expected)
     if alike == total:
         lowest = share_interval(alike, total)
         assert lowest
-        return Agreement(share, kappa, Interval(max(-1.0, (lowest.low - expected) / (1 - expected)), 1.0))
+        return Agreement(kappa, Interval(max(-1.0, (lowest.low - expected) / (1 - expected)), 1.0))
     on = np.diag(table)
     agreeing = float((on * (1 - (by_first + by_second) * (1 - kappa)) ** 2).sum())
     pairs = (by_second[:, None] + by_first[None, :]) ** 2 * table
     differing = (1 - kappa) ** 2 * float(pairs.sum() - np.diag(pairs).sum())
     variance = (agreeing + differing - (kappa - expected * (1 - kappa)) ** 2) / (total * (1 - expected) ** 2)
     half = float(ndtri((1 + LEVEL) / 2)) * math.sqrt(max(0.0, variance))
-    return Agreement(share, kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half)))
+    return Agreement(kappa, Interval(max(-1.0, kappa - half), min(1.0, kappa + half)))
 
 
 def mean_difference(first: ArrayLike, second: ArrayLike, seed: int) -> MeanDifference:

@@ -98,13 +98,11 @@ class Reference:
             to be looked at where an answer has fewer.
         likely: the most likely token at each place of each answer, by the same pass. Where two are equally likely to
             the last digit it may be another one than the answer has.
-        likelihood: of the answers.
     """
 
     answers: GreedyAnswers
     log_probabilities: Tensor
     likely: Sequence[Tokens]
-    likelihood: Likelihood
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,16 +165,14 @@ def reference_of(
     count = len(answers.prompts)
     kept: Tensor | None = None
     likely: list[Tokens] = [[] for _ in range(count)]
-    nats = np.zeros(count)
     for row, logits in _along(model, pool, Job(None, {}, model.depth), answers, work):
         if kept is None:
             kept = torch.zeros(count, positions, logits.shape[-1])
         first = _log_probabilities(logits[:positions])
         kept[row, : len(first)] = first.cpu()
         likely[row] = most_likely(logits).tolist()
-        nats[row] = _nats(answers, row, logits)
     kept = torch.zeros(0, positions, 0) if kept is None else kept
-    return Reference(answers, kept, likely, Likelihood(nats, _counted(answers)))
+    return Reference(answers, kept, likely)
 
 
 def measure_damage(

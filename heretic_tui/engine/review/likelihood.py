@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,16 +35,6 @@ class Likelihood:
 
     nats: Values
     tokens: Counts
-
-    @property
-    def perplexity(self) -> float:
-        """That of all texts together, in which each token counts the same; NaN where none is counted."""
-        counted = self.tokens.sum()
-        if not counted:
-            return math.nan
-        # A model that was edited beyond all use may find a text as good as impossible.
-        with np.errstate(over="ignore"):
-            return float(np.exp(self.nats.sum() / counted))
 
 
 def beginning_of(model: ChatModel) -> Tokens:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
@@ -205,19 +206,24 @@ def test_guessing_is_left_alone_where_every_token_costs(make_model: Make) -> Non
     assert Speculation(1, NO_COST).block([(0, [1])]) == 1
 
 
+def layers_passed(model: ChatModel, prefill: Prefill, first_edited: int) -> list[int]:
+    """The layers that prompts are taken through."""
+    ran: set[int] = set()
+    hooks = [
+        layer.get_submodule("self_attn").register_forward_hook(lambda *args, number=number: ran.add(number))
+        for number, layer in enumerate(model.anatomy.layers)
+    ]
+    with torch.inference_mode():
+        prefill.run("bad", range(6), prefill.prefix_states(first_edited))
+    for hook in hooks:
+        hook.remove()
+    return sorted(ran)
+
+
 def test_a_pass_begins_at_the_first_edited_layer(make_model: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     model = make_model(batch_size=20)
     prefill = Prefill(model, {"bad": prompts(6, 2)}, frozenset({"bad"}))
-    ran: list[int] = []
-    for number, layer in enumerate(model.anatomy.layers):
-        layer.get_submodule("self_attn").register_forward_hook(lambda *args, number=number: ran.append(number))
-
-    def passed(first: int) -> list[int]:
-        ran.clear()
-        with torch.inference_mode():
-            prefill.run("bad", range(6), prefill.prefix_states(first))
-        return sorted(set(ran))
-
+    passed = partial(layers_passed, model, prefill)
     assert passed(2) == [0, 1, 2, 3]
     assert passed(3) == [2, 3], "what an earlier pass went through is kept, and no more"
     assert passed(3) == [3]
@@ -231,7 +237,8 @@ def test_without_room_for_states_a_pass_begins_at_the_bottom(make_model: Make, m
     model = make_model(batch_size=20)
     pool, _ = open_pool(model, evaluation(model), NO_COST, Work())
     assert isinstance(pool, FastPool)
-    assert pool.prefill.boundaries == 0
+    for _ in range(2):
+        assert layers_passed(model, pool.prefill, 3) == [0, 1, 2, 3]
     plain = PlainPool(model, evaluation(model), Work())
     for one, other in zip(measured(pool, jobs(model, 4), 2), measured(plain, jobs(model, 4), 1), strict=True):
         assert one.figures == pytest.approx(other.figures, abs=1e-5)

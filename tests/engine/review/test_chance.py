@@ -87,7 +87,6 @@ def test_agreement_is_cohen_s_kappa_with_its_interval(table: list[list[int]]) ->
     theirs = cohens_kappa(np.array(table))
     assert found
     assert found.interval
-    assert found.share == pytest.approx(np.trace(table) / np.sum(table))
     assert found.kappa == pytest.approx(theirs.kappa)
     bounds = max(-1.0, theirs.kappa_low), min(1.0, theirs.kappa_upp)
     assert (found.interval.low, found.interval.high) == pytest.approx(bounds, abs=1e-9)
@@ -122,10 +121,10 @@ def test_agreement_in_all_of_a_few_cases_is_no_certainty() -> None:
 def test_agreement_needs_two_verdicts_to_be_told_from_chance() -> None:
     found = agreement(["refused"] * 5, ["refused"] * 5)
     assert found
-    assert (found.share, found.kappa, found.interval) == (1, None, None)
+    assert (found.kappa, found.interval) == (None, None)
     against = agreement(["refused"] * 5, ["answered"] * 5)
     assert against
-    assert (against.share, against.kappa) == (0, 0)
+    assert against.kappa == 0
     assert agreement([], []) is None
     with pytest.raises(ValueError, match="5 and on 4 cases"):
         agreement([True] * 5, [True] * 4)

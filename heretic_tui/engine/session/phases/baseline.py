@@ -80,7 +80,6 @@ class Baseline:
         evaluation: what trials are measured on.
         responses: of the base model to the bad evaluation prompts; empty where no metric needs them.
         figures: of the base model, by key.
-        depth: number of decoder layers of the model.
         trials_at_once: how many are in hand.
         together: whether rows of one batch can be under edits of their own.
         checked: measures what a check of reviews finds; None where no figure needs one, or the model that was loaded is
@@ -91,7 +90,6 @@ class Baseline:
     pool: Pool
     responses: Sequence[Response]
     figures: Mapping[str, float]
-    depth: int
     trials_at_once: int
     together: bool
     checked: CheckedFigures | None = None
@@ -210,7 +208,7 @@ def measure_base(
     # A worker may have other cards than this process.
     stages = model.in_turn.stages if run.settings.workers == "0" else math.ceil(run.settings.worker_gpus)
     at_once = trials_at_once(run, together, stages)
-    return Baseline(evaluation, pool, responses or (), figures, model.depth, at_once, together)
+    return Baseline(evaluation, pool, responses or (), figures, at_once, together)
 
 
 def trials_at_once(run: RunInputs, together: bool, stages: int = 1) -> int:

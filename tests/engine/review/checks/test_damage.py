@@ -38,10 +38,11 @@ def test_the_figures_are_of_what_is_measured_along_the_original_s_answers(make_m
         assert by_key["kl"].values == pytest.approx(damage.kl_by_prompt.tolist())
         assert by_key["changed"].values == damage.changed.tolist()
         assert "within 12 tokens" in by_key["changed"].name
-        assert by_key["perplexity"].value == pytest.approx(damage.likelihood.perplexity)
+        answers_nats, answers_tokens = damage.likelihood.nats.sum(), damage.likelihood.tokens.sum()
+        assert by_key["perplexity"].value == pytest.approx(math.exp(answers_nats / answers_tokens))
         assert found[subject.number].curves["kl_by_position"] == pytest.approx(damage.kl_by_position.tolist())
         of_texts = likelihood_of_texts(model, subject.edits, encode_texts(model, TEXTS), Work())
-        assert by_key["perplexity_texts"].value == pytest.approx(of_texts.perplexity)
+        assert by_key["perplexity_texts"].value == pytest.approx(math.exp(of_texts.nats.sum() / of_texts.tokens.sum()))
         assert by_key["perplexity_texts"].of == 2, "a text of one token has nothing to be told"
     assert figures(found[None])["kl"].value == pytest.approx(0, abs=1e-9)
     assert figures(found[None])["changed"].value == 0
