@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from heretic_tui.run.journal import read_journal
+from tests.support.processes import Begun
 
 TRIALS = 80
 KILLS = 20
@@ -17,15 +16,15 @@ KILLS = 20
 BEHIND = 0.05
 
 
-def demo(runs_dir: Path) -> subprocess.Popen[str]:
-    command = [
-        sys.executable, "-m", "heretic_tui", "demo",
-        "--seed", "3", "--n-trials", str(TRIALS), "--runs-dir", str(runs_dir),
+def demo(runs_dir: Path) -> Begun:
+    return Begun(
+        "demo", "--seed", "3", "--n-trials", str(TRIALS), "--runs-dir", str(runs_dir),
+        # Half of them: as many events in half of the time.
+        "--good-evaluation-prompts.split", "[:50]", "--bad-evaluation-prompts.split", "[:50]",
         # A batch size found by measuring may differ from run to run, and with it the last digits. Of more trials in
         # hand one could be given up, that was in hand at five kills in a row.
         "--batch-size", "100", "--trials-at-once", "2", "--json",
-    ]  # fmt: skip
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    )  # fmt: skip
 
 
 def finished(runs_dir: Path) -> list[tuple[Any, ...]]:
@@ -43,9 +42,8 @@ def finished(runs_dir: Path) -> list[tuple[Any, ...]]:
     return [(number, asked[number], *each) for number, each in sorted(ends.items())]
 
 
-def read_to_moment(process: subprocess.Popen[str], trials: int, steps: int, lines: int) -> None:
+def read_to_moment(process: Begun, trials: int, steps: int, lines: int) -> None:
     """Read until so many trials have finished, then so many steps more were told of, then so many lines of any kind."""
-    assert process.stdout is not None
     for line in process.stdout:
         kind = json.loads(line)["type"]
         if trials:
@@ -61,8 +59,8 @@ def read_to_moment(process: subprocess.Popen[str], trials: int, steps: int, line
 def test_killed_at_twenty_random_moments_a_run_has_the_same_trials(tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     first = demo(whole)
-    first.communicate()
-    assert first.returncode == 0
+    first.rest()
+    assert first.status == 0
     moments = random.Random(11)
     for kill in range(KILLS):
         process = demo(killed)
@@ -73,15 +71,12 @@ def test_killed_at_twenty_random_moments_a_run_has_the_same_trials(tmp_path: Pat
         else:
             # A resumed run tells of about twelve steps before its next trial, and of four in each.
             read_to_moment(process, 0, moments.randrange(1, 26), moments.randrange(12))
-        try:
-            process.wait(timeout=moments.uniform(0.0, BEHIND))
-        except subprocess.TimeoutExpired:
-            process.kill()
-        process.communicate()
-        assert process.returncode < 0, "the run must be long enough to be killed every time"
+        process.kill_after(moments.uniform(0.0, BEHIND))
+        assert process.status is not None
+        assert process.status < 0, "the run must be long enough to be killed every time"
     last = demo(killed)
-    out, _ = last.communicate()
-    assert last.returncode == 0
+    out = last.rest()
+    assert last.status == 0
 
     expected = finished(whole)
     assert [number for number, *_ in expected] == list(range(TRIALS))

@@ -30,10 +30,13 @@ from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 
 TRIALS, STARTUP = 44, 20
+# Of each evaluation set. A look is at a quarter of them, and at twelve at least.
+PROMPTS = 52
 
 
 def session_of(runs_dir: Path, control: Control, **given: Any) -> Session:
     settings: dict[str, Any] = {"screening": "safe", "seed": 3, "n_trials": TRIALS, "n_startup_trials": STARTUP}
+    settings |= {f"{kind}_evaluation_prompts": {"split": f"[:{PROMPTS}]"} for kind in ("good", "bad")}
     settings |= {"runs_dir": str(runs_dir), "layer_test_prompts": 0, "keep_residuals": False, **given}
     return Session(check_inputs(load_settings(settings, base=settings_of_the_demo(), environment=False)), control)
 
@@ -92,7 +95,7 @@ def test_the_front_is_decoded_and_nothing_that_could_be_on_it_is_left(whole: Ses
     assert all(trial.error["refusals"] > 0 for trial in states["screened"])
     for trial in state.front():
         assert trial.state == "complete"
-        assert len(read_responses(whole.folder, trial.number)) == 100
+        assert len(read_responses(whole.folder, trial.number)) == PROMPTS
     folder = copy_of(whole, tmp_path / "copy")
     assert trials_on(whole, folder, state, []).undecided(TRIALS) == 0
 
