@@ -26,7 +26,6 @@ class DemoRun:
 
     runs_dir: Path
     folder: Path
-    seconds: float
 
 
 @contextmanager
