@@ -84,7 +84,8 @@ def test_verdicts_and_divergence_do_not_depend_on_the_batch_size(demo_run: DemoR
     middle = min(state_of(demo_run).trials.values(), key=lambda t: abs((t.expected("refusals") or 0) - 50))
     results = []
     for size in (1, 7, 100):
-        settings = load_settings({"batch_size": size, "response_prefix": ""}, base=settings_of_the_demo())
+        fewer = {f"{kind}_evaluation_prompts": {"split": "[:50]"} for kind in ("good", "bad")}
+        settings = load_settings({"batch_size": size, "response_prefix": "", **fewer}, base=settings_of_the_demo())
         inputs = check_inputs(settings)
         folder = RunFolder(tmp_path / str(size))
         folder.create()

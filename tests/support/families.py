@@ -54,6 +54,9 @@ SIZES: dict[str, Any] = {
     "first_k_dense_replace": 1,
     "image_size": 28,
     "patch_size": 14,
+    # Of the towers that read pictures.
+    "depth": DEPTH,
+    "out_hidden_size": HIDDEN,
 }  # fmt: skip
 # Lists with one entry a layer.
 _PER_LAYER = ("layer_types", "mlp_layer_types", "layers_block_type", "indexer_types", "attention_layers", "block_types")
@@ -73,16 +76,27 @@ OWN: dict[str, dict[str, Any]] = {
     "hunyuan_v1_dense hunyuan_v1_moe ministral": {"head_dim": 16},
     "nemotron": {"head_dim": 16, "num_key_value_heads": 2},
     "gptj codegen": {"rotary_dim": 8},
-    "glm5_next.text_config dots3_note_text": {"num_key_value_heads": 4},
+    "glm5_next.text_config": {"num_key_value_heads": 4},
     "mistral4": {"head_dim": 32},
     "apertus1p5": {"image_token_offset": 40, "audio_token_offset": 44},
     "apertus1p5.vision_config": {"codebook_size": 4, "base_channels": 32, "num_res_blocks": 1},
     "apertus1p5.audio_config": {"codebook_dim": HIDDEN, "codebook_size": 4, "num_filters": 4},
+    "dots3_note_text dots3_note.text_config": {"num_key_value_heads": 4, "per_layer_config": {"1": {
+        "num_attention_heads": 8, "num_key_value_heads": 8, "q_lora_rank": 24, "kv_lora_rank": 24, "head_dim": 32,
+        "qk_nope_head_dim": 16, "qk_rope_head_dim": 16, "v_head_dim": 16}}},
     "dots3_note.vision_config": {"adapter_in_dim": HIDDEN, "adapter_out_dim": HIDDEN},
     "granite4_vision": {"deepstack_layer_map": [[0, 0]]},
     "muse_spark.audio_config": {"num_hidden_layers": 4, "hidden_sizes": [16] * 4, "out_hidden_size": HIDDEN},
     "muse_spark.vision_config": {"out_hidden_size": HIDDEN},
     "dots3_note.audio_config": {"adapter_input_size": HIDDEN, "adapter_out_dim": HIDDEN},
+    # Widths beside the stream that no general name tells.
+    "janus.vision_config": {"projection_dim": HIDDEN},
+    "janus.vq_config": {"num_embeddings": 16, "base_channels": 32, "projection_dim": HIDDEN},
+    "chameleon.vq_config": {"num_embeddings": 16, "base_channels": 32},
+    "muse_spark muse_glimmer nemotron_h_omni": {"projector_hidden_size": 48},
+    "muse_spark.text_config": {"moe_hidden_size": 64},
+    "cohere2_vision": {"alignment_intermediate_size": 64},
+    "phi4_multimodal.audio_config": {"num_blocks": DEPTH, "nemo_conv_channels": 32},
     "zaya": {"num_experts_per_tok": 1},
     "chameleon": {"vocabulary_map": {"<image>": 90}},
     "cohere_compass_text cohere_compass.text_config": {"rope_parameters": {
