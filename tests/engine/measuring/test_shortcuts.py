@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +20,14 @@ from tests.support.trial_course import Course, assert_same
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Course:
-    settings = {**settings_of_the_demo(), "batch_size": 128, "response_prefix": "", "layer_test_prompts": 1}
+    settings: dict[str, Any] = {
+        **settings_of_the_demo(),
+        "batch_size": 64,
+        "response_prefix": "",
+        "layer_test_prompts": 1,
+    }
+    for name in ("good_evaluation_prompts", "bad_evaluation_prompts"):
+        settings[name] = {**settings[name], "split": "[:50]"}
     return Course(tmp_path_factory.mktemp("course"), settings)
 
 
