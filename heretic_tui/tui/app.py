@@ -68,7 +68,7 @@ class HereticApp(QueueApp):
         form: the settings that Setup begins with; None while following.
         new_host: makes a host of settings; tests give one with a script.
         host: a run to show at once.
-        opens: the screen in view at first, where there is a form.
+        opens: the screen in view at first, where there is a form and no host.
         interface: theme, keys and the like.
         notifier: calls the person at this terminal, which is the application's to write to while it runs.
         on_ready: called when the terminal is in the application's hands.
@@ -106,8 +106,8 @@ class HereticApp(QueueApp):
         timed: bool = True,
         strict: bool = False,
     ) -> None:
-        # Where a run of another process is watched there is nothing to set up. (Read by Textual's own initialisation.)
-        self.DEFAULT_MODE = "trials" if form is None else opens  # type: ignore[misc]
+        # The screen in view at first: no other is made before it is asked for. (Read by Textual's own initialisation.)
+        self.DEFAULT_MODE = "trials" if form is None or host else opens  # type: ignore[misc]
         super().__init__(form, new_host, interface, notifier or Notifier(Calls()), timed, strict=strict)
         self._first_host = host
         self._on_ready = on_ready
