@@ -63,7 +63,8 @@ def event_lines(event: ev.Event, state: RunState) -> Iterator[Line]:  # noqa: PL
             for name in event.others:
                 other = finding(of_method(event, name, event.method).layers, event.refusal, state.behaviour)
                 if other.points and event.others[name][-1].effects:
-                    yield "", f"with the directions of {name}: {other.title}. {other.points[0]}"
+                    yield "", f"With the directions of {name}: {other.title}."
+                    yield "", other.points[0]
         case ev.AnalysisEnded() if event.error:
             yield "layers", f"not analysed: {event.error}"
         case ev.PhaseFinished() if event.phase != "search":
