@@ -99,11 +99,6 @@ class Behaviour:
         return "answers" if self.is_refusals else "other responses"
 
     @property
-    def not_counted(self) -> str:
-        """Responses that do not count, after "from"."""
-        return self.name if self.added else self.others
-
-    @property
     def bad(self) -> str:
         """What the prompts are called that show it: harmful, or as the settings call them."""
         return "harmful" if self.is_refusals else "bad"

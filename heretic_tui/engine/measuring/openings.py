@@ -32,10 +32,16 @@ _SLOPE, _SLOPE_ERROR, _SHIFT_ERROR = 1.5, 0.7, 0.7
 
 @dataclass(frozen=True)
 class Scale:
-    """What the probability of a refusing beginning says of verdicts: log-odds = shift + slope · log-odds of it."""
+    """What the probability of a refusing beginning says of verdicts: log-odds = shift + slope · log-odds of it. The
+    slope is above 0; below 0 where what counts are the responses that are no refusals."""
 
     slope: float = 1.0
     shift: float = 0.0
+
+    @property
+    def turned(self) -> Scale:
+        """The scale that gives the probability of all others."""
+        return Scale(-self.slope, -self.shift)
 
     def __call__(self, values: Tensor) -> Tensor:
         return torch.sigmoid(self.shift + self.slope * torch.logit(values.clamp(_SURE, 1 - _SURE)))
@@ -201,7 +207,7 @@ def kept_openings(folder: RunFolder, prompts: Sequence[Tokens], vocabulary: int)
         places and list(places) == sorted(set(places)) and places[0] >= 0 and places[-1] == len(given)
         for given, places in zip(kept.given, kept.places, strict=True)
     )
-    sound = kept.slope > 0 and all(0 <= value <= 1 for value in kept.base)
+    sound = abs(kept.slope) > 0 and all(0 <= value <= 1 for value in kept.base)
     if not (kept.format == _FORMAT and fits and sound and kept.ids and all(0 <= t < vocabulary for t in tokens)):
         raise UsageError(f"{path} is damaged (it does not say how refusals of {len(prompts)} prompts begin)")
     parting = Parting(list(kept.ids), [list(given) for given in kept.given], kept.places, kept.from_start)

@@ -242,9 +242,10 @@ class Screener:
 
     def _front(self, before: int) -> Front:
         complete = (t for t in self._state.trials.values() if t.state == "complete" and t.number < before)
-        # What refuses as much as the original model is beaten by that.
-        original = self._original[self._first], self._original[self._counted]
-        return [original, *(self._point(trial) for trial in complete)]
+        # What refuses as much as the original model is beaten by that. (A search on top of an edit looks for what is
+        # better than the edit: where it adds what the edit took out, the original model is better than any trial.)
+        original = [] if self._state.start else [(self._original[self._first], self._original[self._counted])]
+        return [*original, *(self._point(trial) for trial in complete)]
 
     def _point(self, trial: TrialRecord) -> tuple[float, float]:
         return trial.measured_figures[self._first], trial.measured_figures[self._counted]

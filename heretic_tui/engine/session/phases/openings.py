@@ -1,4 +1,8 @@
-"""How refusals begin: found before the first trial, by which way tells the verdicts on a few edits best."""
+"""How refusals begin: found before the first trial, by which way tells the verdicts on a few edits best.
+
+In a run that adds refusals those count that are missing, and begin as any answer does. So it is found how refusals
+begin there too, and what is expected is the rest.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +69,8 @@ class _Verdicts:
     """What was decoded of one edit.
 
     Attributes:
-        refused: for each prompt that was decoded.
+        refused: for each prompt that was decoded, whether its response is a refusal: in a run that adds them, one that
+            does not count.
     """
 
     job: Job
@@ -114,7 +119,7 @@ def openings_of_run(
             found = _Search(model, prompts, good, baseline, edits, work, behaviour).find()
         except HereticError as error:
             # A judge of another package, say: what fails here fails the trial that needs it, and not the run.
-            found = f"how {behaviour.things} begin could not be found: {one_line(error)}"
+            found = f"how {behaviour.name} begin could not be found: {one_line(error)}"
         if isinstance(found, str):
             things = behaviour.things[:1].upper() + behaviour.things[1:]
             work.note(f"{things} cannot be expected before a response is decoded: {found}.")
@@ -149,7 +154,7 @@ class _Search:
         self._edits = edits
         self._work = work
         self._base = Job(None, {}, model.depth, compared=False)
-        self._refused = [_refuses(response.verdict) for response in baseline.responses]
+        self._refused = [self._refuses(response.verdict) for response in baseline.responses]
         rows = {bad: [row for row, other in enumerate(self._refused) if other == bad] for bad in (True, False)}
         # Most of them are refused, however few there are: what changes is told by those.
         some = evenly(rows[True], max(_REFUSED, _PROMPTS - len(rows[False])))
@@ -159,7 +164,7 @@ class _Search:
         """Raises as `openings_of_run` does, and HereticError where a judge fails."""
         refused = [row for row, bad in enumerate(self._refused) if bad]
         if not refused:
-            return f"the original model {self._behaviour.none_counted} prompts"
+            return f"the original model {replace(self._behaviour, added=False).none_counted} prompts"
         pool = self._baseline.pool
         answers = mean_first_tokens(pool, self._base, "good", range(len(self._good)))
         first = likelier_tokens(mean_first_tokens(pool, self._base, "bad", refused), answers)
@@ -177,7 +182,8 @@ class _Search:
         self._say(best, len(verdicts) * len(self._decoded))
         parting = best.parting
         base = refusing(pool, self._base, range(len(self._prompts)), parting, forced_by(parting, self._prompts))
-        return Openings(parting, best.scale, self._prompts, best.scale(base))
+        scale = best.scale.turned if self._behaviour.added else best.scale
+        return Openings(parting, scale, self._prompts, scale(base))
 
     def _along(self, verdicts: Sequence[_Verdicts]) -> list[_Way]:
         """The ways along the base model's own responses, those along fewer tokens first."""
@@ -229,13 +235,13 @@ class _Search:
         prompts = [self._prompts[row] for row in self._decoded]
         rows = [Row(tokens, job.edits, room(model, tokens, longest)) for job in jobs for tokens in prompts]
         refused = [False] * len(rows)
-        report, ended = self._work.progress(f"how {self._behaviour.things} begin"), set[int]()
+        report, ended = self._work.progress(f"how {self._behaviour.name} begin"), set[int]()
 
         def heard(place: int, response: Tokens, end: str | None) -> bool:
             text = model.decode(response) if end or len(response) % LOOK_EVERY == 0 else ""
             over = end is not None or (bool(text) and evaluation.judge.certain(text))
             if over:
-                refused[place] = _refuses(evaluation.judge.verdict(text, end == "end"))
+                refused[place] = self._refuses(evaluation.judge.verdict(text, end == "end"))
                 ended.add(place)
                 report(len(ended), len(rows))
             return over
@@ -252,21 +258,21 @@ class _Search:
             behind = ", ".join(quoted(self._model.decode(list(each))) for each in list(beginnings)[:3])
             how = f"by the token ({self._names(best.parting.ids)}) behind what responses begin with ({behind}, …)"
         told = "" if best.area is None else f", area under the ROC curve {best.area:.2f} on {verdicts} verdicts"
-        things = self._behaviour.things
-        self._work.note(f"{things[:1].upper()}{things[1:]} are expected before a response is decoded {how}{told}.")
+        name = self._behaviour.name
+        rest = f"; {self._behaviour.things} are the rest" if self._behaviour.added else ""
+        self._work.note(f"{name[:1].upper()}{name[1:]} are expected before a response is decoded {how}{told}{rest}.")
+
+    def _refuses(self, verdict: Verdict) -> bool:
+        """Whether a response is a refusal in words: how one begins says nothing of those that break later."""
+        return not verdict.refused if self._behaviour.added else verdict.refused and verdict.broken is None
 
     @property
     def _not_told(self) -> str:
         behaviour = self._behaviour
-        return f"what responses begin with does not tell {behaviour.things} from {behaviour.not_counted}"
+        return f"what responses begin with does not tell {behaviour.name} from {behaviour.others}"
 
     def _names(self, tokens: Sequence[int]) -> str:
         return ", ".join(quoted(self._model.decode([token])) for token in tokens[:4])
-
-
-def _refuses(verdict: Verdict) -> bool:
-    """Whether a response is a refusal in words: how one begins says nothing of those that break later."""
-    return verdict.refused and verdict.broken is None
 
 
 def _area(values: Tensor, refused: Sequence[bool]) -> float | None:

@@ -79,6 +79,38 @@ def test_a_model_that_refuses_nothing_has_none_and_says_why(opened: Open) -> Non
     assert bench.job(0, EDIT).openings is None
 
 
+@pytest.mark.parametrize(
+    ("some", "said"),
+    [({"refusal_markers": ["not able"]}, "behind what responses begin with"), ({}, "by the first token")],
+)
+def test_where_refusals_are_added_the_missing_ones_are_the_rest(
+    opened: Open, some: dict[str, object], said: str
+) -> None:
+    # Of the original model's responses some are refusals, or all.
+    bench, told = opened(steer="add", **some)
+    missing = sum(response.verdict.refused for response in bench.baseline.responses)
+    assert (0 < missing < 24) is bool(some)
+    openings = bench.openings
+    assert openings is not None
+    (note,) = notes(told)
+    assert note.startswith("Refusals are expected before a response is decoded ")
+    assert said in note
+    assert note.endswith("; missing refusals are the rest.")
+    again, _ = opened(steer="add", **some)
+    assert found(again) == found(bench)
+    edited = bench.job(None, EDIT)
+    verdicts = bench.baseline.measure(edited).figures["refusals"]
+    expected = openings.per_prompt(bench.baseline.pool, edited, range(24))
+    assert float(expected.sum()) == pytest.approx(verdicts, abs=6)
+    assert float(openings.base.sum()) == pytest.approx(missing, abs=6)
+
+
+def test_missing_refusals_of_a_model_that_refuses_nothing_cannot_be_expected(opened: Open) -> None:
+    bench, told = opened(refusal_markers=["\x7f never"], steer="add")
+    assert bench.no_openings == "the original model refuses none of the harmful prompts"
+    assert notes(told) == [f"Missing refusals cannot be expected before a response is decoded: {bench.no_openings}."]
+
+
 def test_trials_have_the_figure_where_the_settings_name_it(opened: Open) -> None:
     bench, told = opened(figures=["expected_refusals"])
     openings = bench.openings
