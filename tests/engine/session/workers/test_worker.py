@@ -25,10 +25,20 @@ from heretic_tui.engine.measuring.orders import (
 from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.engine.session.workers.bundle import Bundle
 from heretic_tui.engine.session.workers.worker import MeasuringWorker
-from heretic_tui.events import ChatEnded, ChatStarted, FullAnswersFound, Measured, Notice, PhaseStarted
+from heretic_tui.events import (
+    ChatEnded,
+    ChatStarted,
+    FullAnswersFound,
+    Measured,
+    Notice,
+    PhaseStarted,
+    TrialFinished,
+    TrialStarted,
+)
 from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.settings.sources import load_settings
 from tests.support.definitions import bases
+from tests.support.runs import append
 
 EDIT = Parameters(2.5, {"attn.o_proj": Kernel(1.2, 2, 0.6, 2), "mlp.down_proj": Kernel(1.0, 2, 0.5, 2)})
 
@@ -102,6 +112,31 @@ def test_a_worker_needs_nothing_that_directions_were_made_from(
         assert found[key].error is None
         assert found[key].figures == pytest.approx(job.figures, abs=1e-6)
     assert len({each.figures["kl_divergence"] for each in found.values()}) == len(methods)
+
+
+def test_a_worker_of_a_second_round_measures_on_top_of_the_first(
+    bench: Workbench, tiny_folder: Path, sets: list[str], tmp_path: Path
+) -> None:
+    first, below = bench.run.folder, bench.job(3, EDIT)
+    figures = bench.baseline.measure(below).figures
+    ends = TrialFinished(number=3, state="complete", figures=figures, prompts=len(below.responses))
+    append(first, [TrialStarted(number=3, parameters=EDIT), ends])
+    given = {name[2:].replace("-", "_"): value for name, value in zip(sets[::2], sets[1::2], strict=True)}
+    given |= {"model": str(tiny_folder), "response_prefix": "", "on_top_of": f"{first.path}:3"}
+    second = Workbench.open(load_settings(given, environment=False), folder=tmp_path / "second")
+    bundle = Bundle.of(second.run)
+    assert "round-1.safetensors" in bundle.files
+    nothing = Parameters(2.5, {name: Kernel(0.0, 2, 0.0, 2) for name in EDIT.components})
+    orders = Orders([order(1, EDIT), order(2, nothing)])
+    found = {each.key: each for news in until(MeasuringWorker(bundle), READY, orders, 2) for each in news.found}
+    job = second.job(1, EDIT)
+    second.baseline.measure(job)
+    assert found[1].figures == pytest.approx(job.figures, abs=1e-6)
+    # An edit of nothing on top of a trial is that trial.
+    assert list(found[2].responses) == below.responses
+    kl = "kl_divergence"
+    assert found[2].figures[kl] == pytest.approx(figures[kl], abs=1e-6)
+    assert found[1].figures[kl] > 1.1 * figures[kl]
 
 
 def test_an_edit_that_cannot_be_made_costs_no_other_job(bench: Workbench) -> None:
