@@ -8,9 +8,6 @@ from heretic_tui.cli.shared import find_run_of, user_settings
 from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
 
-# Of the earlier run's settings, those that were about it alone.
-_ITS_OWN = ("seed_trials",)
-
 
 def add_earlier(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("Round two")
@@ -39,7 +36,7 @@ def settings_of_earlier(options: argparse.Namespace) -> dict[str, object] | None
         raise UsageError("--trial is one of an earlier run: name that with --from RUN")
     from heretic_tui.run.rounds import read_base, whole_name
     from heretic_tui.run.run import Run
-    from heretic_tui.settings.record import from_record, to_record
+    from heretic_tui.settings.record import settings_on_top
 
     if number is None:
         folder = find_run_of(options, name)
@@ -49,6 +46,4 @@ def settings_of_earlier(options: argparse.Namespace) -> dict[str, object] | None
     text = whole_name(f"{name}:{number}", user_path(own.runs_dir))
     # Where the run is gone, what was kept of it has its settings too.
     earlier = read_base(text, user_path(own.runs_dir)).rounds[-1]
-    settings = to_record(from_record(earlier.settings, own, earlier.run))
-    kept = {key: value for key, value in settings.items() if key not in _ITS_OWN}
-    return {**kept, "on_top_of": text, "storage": None}
+    return settings_on_top(text, earlier.settings, own, earlier.run)

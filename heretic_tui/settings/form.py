@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from heretic_tui.bounds import SPACES, range_text
@@ -47,6 +47,16 @@ class Entry:
     changed: bool
 
 
+@dataclass(frozen=True)
+class _Sources:
+    """What settings are made of, besides the environment: what was given on the command line or typed, the file that
+    was named, defaults in place of the built-in ones."""
+
+    given: Mapping[str, object]
+    config: Path | None
+    base: Mapping[str, object] | None
+
+
 class SettingsForm:
     """Flags, environment, file and built-in defaults, and over them what was typed.
 
@@ -62,10 +72,9 @@ class SettingsForm:
     def __init__(
         self, flags: Mapping[str, object], config: Path | None = None, base: Mapping[str, object] | None = None
     ) -> None:
-        self._given: Mapping[str, object] = with_present_names(flags, "the command line")
-        self._config, self._base = config, base
-        # What was given before each change, with what the change was; the latest last.
-        self._before: list[tuple[str, Mapping[str, object]]] = []
+        self._from = _Sources(with_present_names(flags, "the command line"), config, base)
+        # What settings were made of before each change, with what the change was; the latest last.
+        self._before: list[tuple[str, _Sources]] = []
         self.settings = load_settings(flags, config=config, base=base)
         self._defaults = load_settings(environment=False)
 
@@ -83,7 +92,7 @@ class SettingsForm:
         Raises:
             UsageError: when it does not fit.
         """
-        return self._load(self._with(key, text))
+        return self._load(replace(self._from, given=self._with(key, text)))
 
     def set(self, key: str, text: str) -> None:
         """Take a text for a setting.
@@ -91,7 +100,7 @@ class SettingsForm:
         Raises:
             UsageError: when it does not fit; nothing is changed then.
         """
-        self._take(whole_title(key), self._with(key, text))
+        self._take(whole_title(key), replace(self._from, given=self._with(key, text)))
 
     def update(self, what: str, values: Mapping[str, object]) -> None:
         """Take several values, by the settings' names, as one change.
@@ -102,7 +111,19 @@ class SettingsForm:
         Raises:
             UsageError: when one does not fit; nothing is changed then.
         """
-        self._take(what, {**self._given, **values})
+        self._take(what, replace(self._from, given={**self._from.given, **values}))
+
+    def begin_with(self, what: str, base: Mapping[str, object]) -> None:
+        """Begin anew with other defaults in place of the built-in ones, as one change: what was typed before is left
+        out, and so are flags and a file that was named, but for the folder of runs.
+
+        Args:
+            what: what the change is called.
+
+        Raises:
+            UsageError: when one does not fit; nothing is changed then.
+        """
+        self._take(what, _Sources({"runs_dir": self.settings.runs_dir}, None, base))
 
     def reset(self, key: str) -> None:
         """Back to the built-in default."""
@@ -118,15 +139,15 @@ class SettingsForm:
         """Take the last change back. Returns what it was called, None where nothing was changed."""
         if not self._before:
             return None
-        what, given = self._before.pop()
-        self.settings, self._given = self._load(given), given
+        what, sources = self._before.pop()
+        self.settings, self._from = self._load(sources), sources
         return what
 
-    def _take(self, what: str, given: Mapping[str, object]) -> None:
-        settings = self._load(given)
+    def _take(self, what: str, sources: _Sources) -> None:
+        settings = self._load(sources)
         if settings != self.settings:
-            self._before.append((what, self._given))
-        self.settings, self._given = settings, given
+            self._before.append((what, self._from))
+        self.settings, self._from = settings, sources
 
     def entries(self) -> Iterator[Entry]:
         """All settings in the order of their groups."""
@@ -150,9 +171,9 @@ class SettingsForm:
         """The command that does the same as Start, but for the password of a storage's URL."""
         return command_line(self.settings)
 
-    def _load(self, given: Mapping[str, object]) -> Settings:
+    def _load(self, sources: _Sources) -> Settings:
         try:
-            return load_settings(given, config=self._config, base=self._base)
+            return load_settings(sources.given, config=sources.config, base=sources.base)
         except WrongValue as error:
             # Which value is wrong, and where it comes from, is before the user's eyes.
             title = whole_title(error.setting.key)
@@ -166,7 +187,7 @@ class SettingsForm:
         if isinstance(now, PromptSet):
             # The whole set is written down, so that no source below adds to it; another dataset starts from defaults.
             value = {**now.model_dump(), part: value} if part else {"dataset": value}
-        return {**self._given, name: value}
+        return {**self._from.given, name: value}
 
 
 def command_line(settings: Settings) -> str:

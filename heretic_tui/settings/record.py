@@ -12,6 +12,8 @@ from heretic_tui.words import quoted, without_passwords
 
 # What says where things are written, who is sent prompts and responses, and whose code is run.
 _OWN = ("storage", "runs_dir", "review_endpoint", "review_endpoint_model", "review_endpoint_key", "review_task_folder")
+# What is about one round alone.
+_OF_A_ROUND = ("seed_trials",)
 
 
 def to_record(settings: Settings) -> dict[str, object]:
@@ -59,3 +61,18 @@ def settings_to_go_on(record: Mapping[str, object], own: Settings, where: str) -
         storage = quoted(str(record["storage"]), 200)
         raise UsageError(f"its trials are kept in {storage}: set `storage` to that, with the password, and resume")
     return settings
+
+
+def settings_on_top(on_top_of: str, record: object, own: Settings, where: str) -> dict[str, object]:
+    """What the settings of a second round are where nothing else is said: those of the run whose trial it is on top of.
+
+    Args:
+        on_top_of: RUN:TRIAL.
+        record: the settings of that run.
+
+    Raises:
+        UsageError: as for `from_record`.
+    """
+    settings = to_record(from_record(record, own, where))
+    kept = {name: value for name, value in settings.items() if name not in _OF_A_ROUND}
+    return {**kept, "on_top_of": on_top_of, "storage": None}

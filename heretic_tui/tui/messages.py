@@ -92,6 +92,13 @@ class ExportTrial(Message):
 
 
 @dataclass
+class SearchOnTop(Message):
+    """Show Setup with what a second round on top of this trial, which was measured in full, begins with."""
+
+    trial: int
+
+
+@dataclass
 class EditText(Message):
     """Open a text in the person's editor, on the whole terminal.
 

@@ -20,7 +20,9 @@ from heretic_tui.tui.questions import Question
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.screens.base import Dialog
 from heretic_tui.tui.screens.dialogs import ChoiceDialog
+from heretic_tui.tui.second_round import second_round
 from heretic_tui.tui.serving_app import ServingApp
+from heretic_tui.tui.threads import on_thread
 
 # Seconds between two looks at what came.
 TICK = 0.25
@@ -125,6 +127,37 @@ class RunsApp(ServingApp):
                 self.post_message(messages.StartRun(settings))
 
         timer = self.set_interval(TICK, look)
+
+    @on(messages.SearchOnTop)
+    def _search_on_top(self, message: messages.SearchOnTop) -> None:
+        folder, form, trial = self.view.folder, self.form, message.trial
+        if folder is None:
+            return
+        if form is None:
+            self.say(
+                f"This terminal only shows a run: heretic-tui open --from {folder.name} --trial {trial} sets it up."
+            )
+            return
+        own = form.settings
+
+        def work() -> None:
+            try:
+                found = second_round(folder, trial, own)
+            except HereticError as error:
+                self.post_message(messages.Say(f"Nothing can be searched on top of trial {trial}: {error}", "error"))
+            else:
+                self.call_from_thread(set_up, found)
+
+        def set_up(found: dict[str, object]) -> None:
+            try:
+                form.begin_with(f"the second round on top of trial {trial} of {folder.name}", found)
+            except HereticError as error:
+                self.say(str(error), "error")
+                return
+            self.switch_mode("setup")
+            self.say(f"A second round on top of trial {trial}: ctrl+s starts it, u brings the settings before back.")
+
+        on_thread(self.screen, work, "second round")
 
     @on(messages.ShowRun)
     def _show_run(self, message: messages.ShowRun) -> None:

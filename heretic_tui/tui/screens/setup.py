@@ -68,6 +68,9 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         ),
     ]
 
+    # The settings when the screen was left last.
+    _left: Settings | None = None
+
     def body(self) -> ComposeResult:
         with Vertical(id="setup-body"):
             with Horizontal(id="setup-top", classes="column"):
@@ -97,11 +100,16 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         self.table.focus()
 
     def on_screen_resume(self) -> None:
+        if self._left not in (None, self.form.settings):
+            # They were replaced meanwhile, by those of another run: what could not be taken was typed for others.
+            self.refused.clear()
+        self.refresh_bindings()
         self.look(self.form.settings)
 
     def on_screen_suspend(self) -> None:
         if self.is_ready:
             self.commit()
+        self._left = self.form.settings
 
     # Painting
 

@@ -76,6 +76,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
         ),
         Binding("x", "tweak", "Tweak", show=False, tooltip="turn the edit of the selected trial by its knobs"),
         Binding("e", "export", "Export", tooltip="write the selected trial as a model or an adapter"),
+        Binding("O", "on_top", "On top", show=False, tooltip="set up a second round, on top of the selected trial"),
         Binding("d", "decode", "Decode", tooltip="decode the responses of a screened trial"),
         Binding(
             "R",

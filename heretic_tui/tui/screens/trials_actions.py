@@ -9,7 +9,7 @@ from heretic_tui.commands import TakeUp
 from heretic_tui.run.annotations import Mark, Overruling, Word
 from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.comparison import best_other
-from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, SendCommand, TweakFrom
+from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, SearchOnTop, SendCommand, TweakFrom
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said
 from heretic_tui.tui.screens.compare import CompareScreen
 from heretic_tui.tui.screens.responses import ResponsesScreen
@@ -19,7 +19,8 @@ from heretic_tui.tui.screens.trials_selected import TrialSelected
 
 
 class TrialActions(TrialSelected):
-    """Responses, comparison, chat, tweak, export and copy of the selected trial; marks, tags and notes, with undo."""
+    """Responses, comparison, chat, tweak, export, a second round and copy of the selected trial; marks, tags and notes,
+    with undo."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,6 +96,17 @@ class TrialActions(TrialSelected):
             self.say("Only a trial that was measured in full can be exported.")
         elif self.view.folder is not None:
             self.ask(ExportTrial(trial.number))
+
+    def action_on_top(self) -> None:
+        trial = self.trial
+        if trial is None:
+            self.say("A second round is on top of a trial: choose one. (1 sets up a search on the model itself.)")
+        elif trial.state == "screened":
+            self.say(self._not_decoded(trial, "nothing can be searched on top of it"))
+        elif trial.state != "complete":
+            self.say("A second round is on top of a trial that was measured in full: n goes to those on the front.")
+        elif self.view.folder is not None:
+            self.ask(SearchOnTop(trial.number))
 
     def action_chat(self) -> None:
         trial = self.trial
