@@ -13,6 +13,7 @@ from heretic_tui.report.finding import finding
 from heretic_tui.report.layers import of_method
 from heretic_tui.report.plan import compared_words
 from heretic_tui.run.pressed import pressed_in
+from heretic_tui.run.start import better_in
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.words import counted, done_of, duration, of_trial, plain, quantity, ranges
 
@@ -170,7 +171,7 @@ def beside_start(start: ev.StartMeasured, front: Sequence[TrialRecord], figures:
     def listed(numbers: Sequence[int]) -> str:
         return ", ".join(map(str, numbers)) or "none"
 
-    better = {trial.number: [trial.figures[key] < start.figures[key] for key in keys] for trial in front}
+    better = {trial.number: better_in(trial, start, keys) for trial in front}
     both = listed([number for number, each in better.items() if all(each)])
     neither = listed([number for number, each in better.items() if not any(each)])
     return f"on the front, better than that in both figures: {both}; in neither: {neither}"

@@ -28,6 +28,9 @@ class Glyphs:
     """One character each, always beside a word or in a place of its own: colour and glyph are never the only sign."""
 
     front: str = "◆"
+    # On the front of a second round, and no better than what that began with; and that itself.
+    in_vain: str = "◇"
+    start: str = "▣"
     complete: str = "·"
     running: str = "▶"
     dominated: str = "↑"
@@ -78,7 +81,8 @@ class Glyphs:
 
 UNICODE = Glyphs()
 ASCII = Glyphs(
-    front="*", complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
+    front="*", in_vain="=", start="S",
+    complete=".", running=">", dominated="^", failed="x", stopped="#", paused="=", done="+", idle="o",
     selected="@", changed="*", here="^", at_least=">=", about="~", give_or_take="+-", closed=">", open="v",
     full="#", empty=".", across="-", at=":", down="|", corner="+", ellipsis="...", dot="-",
     marked="!", overruled="%", becomes="->", cursor="_",

@@ -1,4 +1,5 @@
-"""The figures of a trial, with the signs for what is an estimate, at least so much, or overruled by a person."""
+"""The figures of a trial, with the signs for what is an estimate, at least so much, or overruled by a person; and the
+signs of the trial itself."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ from collections.abc import Sequence
 
 from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.report.lines import error_text
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.start import gains_nothing
+from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs
 
 
@@ -41,3 +44,12 @@ def figures_of(trial: TrialRecord, figures: Sequence[Figure], glyphs: Glyphs) ->
         f"{'' if figure.counted else figure.short + ' '}{figure_text(trial, figure, glyphs) or '-'}"
         for figure in in_tables(figures)[:2]
     ]
+
+
+def signs_of(number: int, state: RunState, annotations: Annotations, glyphs: Glyphs) -> list[str]:
+    """What stands behind the name of a trial: that it is on the front, that it is marked."""
+    signs = [glyphs.marked] * annotations.marked(number)
+    if state.on_front(number):
+        in_vain = gains_nothing(state.trials[number], state.start, state.objectives)
+        signs.insert(0, glyphs.in_vain if in_vain else glyphs.front)
+    return signs

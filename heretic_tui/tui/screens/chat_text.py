@@ -19,7 +19,7 @@ from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.sampling import Drawn
 from heretic_tui.tui.screens.trials_table import heading
 from heretic_tui.tui.themes import Looks
-from heretic_tui.tui.trial_figures import figure_text, figures_of
+from heretic_tui.tui.trial_figures import figure_text, figures_of, signs_of
 from heretic_tui.tui.tweak import Tweak
 from heretic_tui.tui.widgets.painted_line import joined
 from heretic_tui.verdict import Verdict, broken_words
@@ -124,8 +124,7 @@ def column_title(place: int, who: Who, state: RunState, annotations: Annotations
             counted = [figure.text(state.base.figures.get(figure.key), state.base.prompts) for figure in shown]
             text.append(f" ({', '.join(counted)})" if counted else "")
         return text
-    signs = [glyphs.front] * state.on_front(who.trial) + [glyphs.marked] * annotations.marked(who.trial)
-    text.append("".join(f" {sign}" for sign in signs))
+    text.append("".join(f" {sign}" for sign in signs_of(who.trial, state, annotations, glyphs)))
     if trial := state.trials.get(who.trial):
         text.append(f" ({', '.join(figures_of(trial, state.figures, glyphs))})")
     return text

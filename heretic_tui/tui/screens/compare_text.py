@@ -24,7 +24,7 @@ from heretic_tui.run.state import RunState, TrialRecord
 from heretic_tui.tui.comparison import Place, Whose
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.themes import Looks
-from heretic_tui.tui.trial_figures import figures_of, sign_of
+from heretic_tui.tui.trial_figures import figures_of, sign_of, signs_of
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.verdict import broken_words
 from heretic_tui.words import plain
@@ -194,8 +194,7 @@ def side_title(whose: Whose, state: RunState, annotations: Annotations, glyphs: 
         figures = [f for f in worth_showing(state.figures, [base.figures]) if f.counted] if base else []
         texts = [figure.text(base.figures.get(figure.key), base.prompts) for figure in figures if base]
         return " ".join(["original model", *texts])
-    signs = [glyphs.front] * state.on_front(whose) + [glyphs.marked] * annotations.marked(whose)
-    trial = state.trials.get(whose)
+    signs, trial = signs_of(whose, state, annotations, glyphs), state.trials.get(whose)
     return " ".join([f"trial {whose}", *signs, *(figures_of(trial, state.figures, glyphs) if trial else [])])
 
 

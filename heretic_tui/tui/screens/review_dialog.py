@@ -19,7 +19,7 @@ from heretic_tui.run.state import RunState
 from heretic_tui.tui.glyphs import ASCII, ours_in_ascii
 from heretic_tui.tui.plan_looks import CheckLook
 from heretic_tui.tui.screens.base import Dialog
-from heretic_tui.tui.trial_figures import figures_of
+from heretic_tui.tui.trial_figures import figures_of, signs_of
 from heretic_tui.tui.widgets.line_table import Column, LineTable, Row
 from heretic_tui.words import counted, plain
 
@@ -111,9 +111,7 @@ class ReviewDialog(Dialog[Review | None]):
     def _trial_row(self, offer: Offer) -> Row:
         view = self.view
         trial, number = view.state.trials[offer.trial], offer.trial
-        signs = [view.glyphs.front] * view.state.on_front(number) + [view.glyphs.marked] * view.annotations.marked(
-            number
-        )
+        signs = signs_of(number, view.state, view.annotations, view.glyphs)
         said = "  ".join(figures_of(trial, view.state.figures, view.glyphs))
         if number in view.reviews.found.subjects:
             said += "   reviewed before"

@@ -69,7 +69,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
     ]
 
     # The settings when the screen was left last.
-    _left: Settings | None = None
+    _left_with: Settings | None = None
 
     def body(self) -> ComposeResult:
         with Vertical(id="setup-body"):
@@ -100,7 +100,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
         self.table.focus()
 
     def on_screen_resume(self) -> None:
-        if self._left not in (None, self.form.settings):
+        if self._left_with not in (None, self.form.settings):
             # They were replaced meanwhile, by those of another run: what could not be taken was typed for others.
             self.refused.clear()
         self.refresh_bindings()
@@ -109,7 +109,7 @@ choices of a setting, and shows the parts of a prompt set: split, column, texts 
     def on_screen_suspend(self) -> None:
         if self.is_ready:
             self.commit()
-        self._left = self.form.settings
+        self._left_with = self.form.settings
 
     # Painting
 

@@ -26,8 +26,8 @@ from heretic_tui.tui.screens.trials_table import (
     Seen,
     column_problems,
     heading,
-    original_row,
     row_text,
+    rows_above,
     trial_columns,
 )
 from heretic_tui.tui.widgets.frame import Frame
@@ -63,6 +63,10 @@ refusals<=5 leaves estimates out.
 Columns are set in the file of the interface (heretic-tui config --interface): under columns, trials = a list of mark,
 trial, front, the figures by name, direction, method, strength, time, tags, note, state, peak; of what reviews found,
 CHECK.FIGURE such as held_out.refused or sampling.refused (heretic-tui show --json tells all).
+
+O sets up a second round: a search on top of the selected trial, which is taken as given. In a second round its start,
+that trial, stands below the original model, and in the scatter with a sign of its own. The front holds the best of this
+round's trials, whatever the start is: those of it that are better than the start in neither figure have a hollow sign.
 
 R asks for a review of finalists: whether the figures of the search hold on other prompts, for sampled answers, and so
 on; V shows what was found. A sign behind a count of refusals, and another in the scatter, say of which trials of the
@@ -262,17 +266,16 @@ front the selected one is within chance: their verdicts on the same prompts diff
         rows = [listing.rows[number] for number in listing.numbers]
         shown = len(rows)
         table.set_empty(self._nothing())
-        above = int(bool(rows and state.base and not self._filter))
-        if above and state.base:
-            rows.insert(0, original_row(state.base, self._columns, state.figures, self.view.reviews.found))
+        above = rows_above(state, self._columns, self.view.glyphs, self.view.reviews.found)
+        above = above if rows and not self._filter else []
         first = table.cursor is None
         # The last line of a filter is not the latest trial.
         follow = self._sort == "trial" and not self._reverse and self._filter == self._listed_by
         self._listed_by = self._filter
-        table.set_rows(rows, follow=follow, above=above)
+        table.set_rows([*above, *rows], follow=follow, above=len(above))
         if first and self.view.selected_trial is not None:
             table.go_to(self.view.selected_trial)
-        self._paint_title(len(listing.front))
+        self._paint_title()
         self._paint_words(shown)
         plot = self.query_one(ParetoPlot)
         plot.cursor = self.view.selected_trial if plot.cursor is None else plot.cursor
@@ -288,13 +291,15 @@ front the selected one is within chance: their verdicts on the same prompts diff
         if self.view.trial in self.view.state.in_hand:
             self.paint_detail()
 
-    def _paint_title(self, front: int) -> None:
+    def _paint_title(self) -> None:
         state, g, look = self.view.state, self.view.glyphs, self.looks
+        front, in_vain = len(self._listing.front), len(self._listing.in_vain)
         title = Text("Trials")
         if state.trials:
             title.append(f"  {len(state.trials)}")
         if front:
-            title.append(f" {g.dot} ").append(f"{g.front}{front}", look.good).append(" on the front")
+            title.append(f" {g.dot} ").append(f"{g.front}{front - in_vain}", look.good)
+            title.append(f" {g.in_vain}{in_vain}" if in_vain else "").append(" on the front")
         if marks := [number for number in self.view.annotations.marks if number in state.trials]:
             title.append(f" {g.dot} ").append(f"{g.marked}{len(marks)}", look.focus)
         self.query_one("#trials-pane", Frame).retitle(title)
@@ -346,8 +351,8 @@ front the selected one is within chance: their verdicts on the same prompts diff
         view, model = self.view, self.view.state.model
         layers = model.layers if model else 0
         return Seen(
-            view.state.figures, view.annotations, view.glyphs, layers, view.alive, view.timed, view.reviews.found,
-            self.alike_numbers,
+            view.state.figures, view.annotations, view.glyphs, layers, view.alive, view.timed, view.state.start,
+            view.reviews.found, self.alike_numbers,
         )  # fmt: skip
 
     def _wanted(self) -> Wanted:

@@ -13,13 +13,14 @@ from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.annotations import overruled_words
 from heretic_tui.report.lines import direction_words, shares_words, start_figures
 from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.start import gains_nothing
 from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.screens.trials_answers import Answers, prompts_listed
 from heretic_tui.tui.screens.trials_screened import screened_text
 from heretic_tui.tui.screens.trials_table import heading
 from heretic_tui.tui.themes import Looks
-from heretic_tui.tui.trial_figures import estimate_words
+from heretic_tui.tui.trial_figures import estimate_words, signs_of
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.words import duration, plain
 
@@ -50,12 +51,11 @@ class Shown:
     alike: str = ""
 
 
-def detail_title(trial: TrialRecord, front: bool, annotations: Annotations, glyphs: Glyphs) -> str:
+def detail_title(number: int, state: RunState, annotations: Annotations, glyphs: Glyphs) -> str:
     """Trial 41 ◆ ★ "keeps style"."""
-    signs = [glyphs.front if front else "", glyphs.marked if annotations.marked(trial.number) else ""]
-    line = annotations.first_line(trial.number)
-    words = [f"Trial {trial.number}", *(sign for sign in signs if sign), f'"{plain(line)}"' if line else ""]
-    return " ".join(word for word in words if word)
+    line = annotations.first_line(number)
+    said = [f'"{plain(line)}"'] if line else []
+    return " ".join([f"Trial {number}", *signs_of(number, state, annotations, glyphs), *said])
 
 
 def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
@@ -68,8 +68,9 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         base = state.base.figures if state.base else {}
         figures = in_tables(worth_showing(state.figures, [trial.figures, trial.at_least]))
         said = [_figure_in_full(trial, f, base.get(f.key), shown.glyphs) for f in figures]
-        said += ["on the front"] if front else []
-        text.append(_side_by_side(said, shown.width) + "\n", look.good if front else "")
+        in_vain = gains_nothing(trial, state.start, state.objectives)
+        said += ["on the front, no better than the start" if in_vain else "on the front"] if front else []
+        text.append(_side_by_side(said, shown.width) + "\n", look.good if front and not in_vain else "")
     else:
         text.append(_unmeasured(trial, shown), look.busy)
     if shown.alike:
@@ -86,7 +87,9 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
     _append_edit(text, trial.parameters, state, shown)
     if state.start:
         figures_of_start = plain(start_figures(state.start, state.figures))
-        text.append("on top of       ", look.dim).append(f"{plain(state.start.edit)} ({figures_of_start})\n")
+        text.append(f"{shown.glyphs.start} on top of     ", look.dim).append(
+            f"{plain(state.start.edit)} ({figures_of_start})\n"
+        )
     if trial.state in KNOWN_STATES:
         _append_verdicts(text, trial, front, shown)
     if trial.stages and shown.timed:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from heretic_tui.run.annotations import Annotations
+from heretic_tui.run.start import on_front_in_vain
 from heretic_tui.run.state import FINISHED, RunState, TrialRecord
 from heretic_tui.tui.filters import Key, Test, parse_filter, sort_key
 from heretic_tui.tui.screens.trials_table import Seen, trial_row
@@ -36,6 +37,7 @@ class Listing:
 
     Attributes:
         front: numbers of those on the front.
+        in_vain: of these, those that are no better than what the run is on top of.
         rows: the line of each trial that is listed or was, by number.
         begun: numbers of those that have no end, or are being decoded.
         by_hand: numbers of those that a person chose.
@@ -47,6 +49,7 @@ class Listing:
 
     def _forget(self) -> None:
         self.front: set[int] = set()
+        self.in_vain: frozenset[int] = frozenset()
         self._alike: frozenset[int] = frozenset()
         self.rows: dict[int, Row] = {}
         self.begun: set[int] = set()
@@ -89,6 +92,7 @@ class Listing:
         if changed:
             test = parse_filter(wanted.words, state.figures, annotations)
             key = sort_key(wanted.sort, state.figures, wanted.reverse)
+            self.in_vain = on_front_in_vain(state)
             for number in sorted(changed & state.trials.keys()):
                 trial = state.trials[number]
                 self.rows[number] = self.row(trial, wanted)
@@ -96,8 +100,9 @@ class Listing:
                 point = point_of(
                     trial, (state.figures[0], state.figures[1]), number in front, annotations.marked(number), not listed
                 )
-                if point and number in wanted.seen.alike:
-                    point = replace(point, alike=True)
+                if point:
+                    alike, in_vain = number in wanted.seen.alike, number in self.in_vain
+                    point = replace(point, alike=alike, in_vain=in_vain) if alike or in_vain else point
                 self._keep(trial, point)
 
     def row(self, trial: TrialRecord, wanted: Wanted) -> Row:

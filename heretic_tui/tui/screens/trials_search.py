@@ -47,14 +47,17 @@ class TrialSearch(TrialActions):
         """What the scatter shows."""
         state = self.view.state
         objectives = across, upwards = state.figures[0], state.figures[1]
-        base, original = state.base, None
+        base, original, start = state.base, None, None
         if base and upwards.key in base.figures:
             # Of what compares with the original model, it has nothing.
             original = base.figures.get(across.key, 0.0), base.figures[upwards.key]
+        if (began := state.start) and across.key in began.figures and upwards.key in began.figures:
+            start = began.figures[across.key], began.figures[upwards.key]
         return Scene(
             points,
             objectives,
             original,
+            start,
             self.running_values(),
             base.prompts if base else 0,
             self.view.glyphs,

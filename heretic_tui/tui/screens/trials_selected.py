@@ -62,7 +62,7 @@ class TrialSelected(ModeScreen):
             text = original_detail(view.state.base, shown)
         elif trial:
             front = view.state.on_front(trial.number)
-            frame.retitle(detail_title(trial, front, view.annotations, view.glyphs))
+            frame.retitle(detail_title(trial.number, view.state, view.annotations, view.glyphs))
             text = trial_detail(trial, front, shown)
         else:
             frame.retitle("Trial")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from heretic_tui.events import BaselineMeasured
+from heretic_tui.events import BaselineMeasured, StartMeasured
 from heretic_tui.figures import BROKEN, REFUSALS, Figure, in_tables
 from heretic_tui.parameters import Parameters
 from heretic_tui.plugins import CHECKS, names
@@ -13,15 +13,17 @@ from heretic_tui.report.lines import direction_cell, method_cell
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.review_records import ReviewFigure, Subject
 from heretic_tui.run.reviews import Review
-from heretic_tui.run.state import KNOWN_STATES, TrialRecord
+from heretic_tui.run.rounds import on_top_words
+from heretic_tui.run.start import gains_nothing
+from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.trial_figures import figure_text
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths
 from heretic_tui.tui.widgets.line_table import Column, Row
 from heretic_tui.words import duration, nearest, plain
 
-# The key of the original model's line.
-ORIGINAL = "original"
+# The keys of the lines of the original model, and of what a second round began with.
+ORIGINAL, START = "original", "start"
 # Cells of the edit drawn over the layers, and the strength that fills a cell's height.
 STRENGTH_CELLS = 10
 # What stands in the column of time, by the state of a trial that was not measured to its end.
@@ -39,6 +41,7 @@ class Seen:
         layers: of the model; 0 where they are not known.
         alive: whether an engine is at work on the run.
         timed: whether durations are shown.
+        start: what the run is on top of; None for the model itself.
         review: what reviews found. The lines of reviewed trials are made anew when it is another (Listing.update).
         alike: trials on the front whose refusals are within chance of the selected one's; the same.
     """
@@ -49,6 +52,7 @@ class Seen:
     layers: int
     alive: bool
     timed: bool
+    start: StartMeasured | None = None
     review: Review | None = field(default=None, compare=False)
     alike: frozenset[int] = field(default=frozenset(), compare=False)
 
@@ -141,6 +145,23 @@ def trial_row(trial: TrialRecord, front: bool, columns: Sequence[Column], seen: 
     return Row(trial.number, tuple(text for text, _ in cells), "dim" if dim else "row", kinds)
 
 
+def rows_above(state: RunState, columns: Sequence[Column], glyphs: Glyphs, review: Review | None = None) -> list[Row]:
+    """The lines above the trials, as far as they are known: the original model, and what a second round began with."""
+    rows = [original_row(state.base, columns, state.figures, review)] if state.base else []
+    return [*rows, _start_row(state, state.start, columns, glyphs)] if state.start else rows
+
+
+def _start_row(state: RunState, start: StartMeasured, columns: Sequence[Column], glyphs: Glyphs) -> Row:
+    which = on_top_words(state.opened.settings if state.opened else {}).partition(" of ")[0]
+    cells = {
+        "trial": START,
+        "front": glyphs.start,
+        **{f.word: f.text(start.figures[f.key], start.prompts) for f in state.figures if f.key in start.figures},
+        "direction": which,
+    }
+    return Row(START, tuple(cells.get(column.key, "") for column in columns), "base", caption=True)
+
+
 def original_row(
     base: BaselineMeasured, columns: Sequence[Column], figures: Sequence[Figure], review: Review | None = None
 ) -> Row:
@@ -177,10 +198,17 @@ def _number(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
     return (f"{seen.glyphs.by_hand} {trial.number}" if trial.by_hand else str(trial.number), "")
 
 
+def _good(trial: TrialRecord, front: bool, seen: Seen) -> str:
+    """The look of what makes a trial one to choose from: on the front, and better than what the run began with."""
+    keys = [figure.key for figure in seen.figures[:2]]
+    return "good" if front and not gains_nothing(trial, seen.start, keys) else ""
+
+
 def _front(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
     state = state_of(trial, seen.alive)
     if front:
-        return (seen.glyphs.front, "good")
+        good = _good(trial, front, seen)
+        return (seen.glyphs.front if good else seen.glyphs.in_vain, good)
     # As in the scatter, whose legend says what they mean: the column of time is not there on a narrow screen.
     passed = {"dominated": seen.glyphs.cut_short, "screened": seen.glyphs.screened}
     glyph = passed.get(state, "") if state in KNOWN_STATES else glyph_of(seen.glyphs, state)
@@ -190,7 +218,7 @@ def _front(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
 def _figure_maker(figure: Figure) -> _Maker:
     def make(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
         alike = seen.glyphs.about if figure.key == REFUSALS and trial.number in seen.alike else ""
-        return (figure_text(trial, figure, seen.glyphs) + alike, "good" if front else "")
+        return (figure_text(trial, figure, seen.glyphs) + alike, _good(trial, front, seen))
 
     return make
 
@@ -204,7 +232,7 @@ def reviewed_text(review: Review | None, column: str, subject: Subject, overrule
 
 def _review_maker(column: str) -> _Maker:
     def make(trial: TrialRecord, front: bool, seen: Seen) -> _Cell:
-        return (reviewed_text(seen.review, column, trial.number, seen.glyphs.overruled), "good" if front else "")
+        return (reviewed_text(seen.review, column, trial.number, seen.glyphs.overruled), _good(trial, front, seen))
 
     return make
 

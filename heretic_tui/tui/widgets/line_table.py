@@ -38,7 +38,7 @@ class Row:
 
     Attributes:
         kinds: by the place of a cell, a component class of its own, such as good, bad, base, dim or mark.
-        caption: whether the first cell takes the whole line, and the cursor passes over it.
+        caption: whether the cursor passes over it; a single cell of it takes the whole line.
     """
 
     key: Hashable
@@ -317,7 +317,7 @@ class LineTable(SteadyScroll, can_focus=True):
         if row.key == self.cursor:
             name = "line-table--cursor" if self.has_focus else "line-table--cursor-blurred"
             over = self.get_component_rich_style(name)
-        if row.caption or row.kind == "group":
+        if (row.caption and len(row.cells) == 1) or row.kind == "group":
             return self._strip([fit(row.cells[0], width)], style + over, width)
         if self._spill:
             layout = _spilled(layout, row.cells)

@@ -1,5 +1,5 @@
-"""The scatter of the two objectives, drawn cell by cell: the front as steps, the original model, what is marked or left
-out by a filter, and a cursor that can be moved."""
+"""The scatter of the two objectives, drawn cell by cell: the front as steps, the original model, what a second round
+began with, what is marked or left out by a filter, and a cursor that can be moved."""
 
 from __future__ import annotations
 
@@ -212,8 +212,9 @@ class ParetoPlot(Widget, can_focus=True):
                 cells[_MARGIN + 1 + self._across.place(value), inner_height] = (g.here, "running")
         self._place_points()
         cells |= self._tops
-        if (original := self.scene.original) and self._across.shows(original[0]) and self._upwards.shows(original[1]):
-            cells[self._cell(*original)] = (g.original, "original")
+        for place, glyph in ((self.scene.original, g.original), (self.scene.start, g.start)):
+            if place and self._across.shows(place[0]) and self._upwards.shows(place[1]):
+                cells[self._cell(*place)] = (glyph, "original")
         self._label(cells, titled)
         for number, line in enumerate(legend):
             cells |= {(x, height - len(legend) + number): cell for x, cell in line.items()}
@@ -252,14 +253,15 @@ class ParetoPlot(Widget, can_focus=True):
             self._upwards = axis(box[2:], height)
             return
         original = [scene.original] if scene.original else []
-        xs = [*(point.x for point in self.points), *scene.running]
+        start = [scene.start] if scene.start else []
+        xs = [*(point.x for point in self.points), *scene.running, *(x for x, _ in start)]
         # On a logarithmic axis the original model, at 0, would push all else to the right: it stands at the left end.
         xs += [] if look.logarithmic and xs else [x for x, _ in original]
         self._across = axis(xs, width, logarithmic=look.logarithmic, from_zero=True)
         if counted:
             self._upwards = Axis(0.0, float(max(1, scene.prompts)), height)
         else:
-            ys = [*(point.y for point in self.points), *(y for _, y in original)]
+            ys = [*(point.y for point in self.points), *(y for _, y in (*original, *start))]
             self._upwards = axis(ys, height, from_zero=True)
 
     def _box_of_front(self) -> tuple[float, float, float, float] | None:
@@ -329,6 +331,7 @@ class ParetoPlot(Widget, can_focus=True):
         g, points = self.scene.glyphs, self.points
         entries = [
             (g.front, "on the front", "front"),
+            *([(g.in_vain, "no better than the start", "point")] if any(point.in_vain for point in points) else []),
             (g.beaten, "beaten", "point"),
             (g.cut_short, f"cut short ({g.about})", "short"),
             *([(g.screened, f"screened ({g.about})", "short")] if any(point.screened for point in points) else []),
@@ -337,6 +340,7 @@ class ParetoPlot(Widget, can_focus=True):
             *([(g.alike, "within chance of it", "alike")] if any(point.alike for point in points) else []),
             (g.here, "running", "running"),
             (g.original, "original model", "original"),
+            *([(g.start, "start of this round", "original")] if self.scene.start else []),
             *([(g.by_hand, "by hand", "point")] if any(point.by_hand for point in points) else []),
             *([(g.complete, "left out by the filter", "left-out")] if any(p.left_out for p in points) else []),
         ]
@@ -368,8 +372,9 @@ def _sign(point: Point, g: Glyphs) -> tuple[str, str]:
         return g.alike, "alike"
     if point.screened:
         return g.screened, "short"
-    glyph = g.by_hand if point.by_hand else g.front if point.front else g.cut_short if point.cut_short else g.beaten
-    return glyph, "front" if point.front else "short" if point.cut_short else "point"
+    on_front = g.in_vain if point.in_vain else g.front
+    glyph = g.by_hand if point.by_hand else on_front if point.front else g.cut_short if point.cut_short else g.beaten
+    return glyph, "front" if point.front and not point.in_vain else "short" if point.cut_short else "point"
 
 
 def _segments(row: Mapping[int, tuple[str, str]], width: int, looks: Mapping[str, Style]) -> list[Segment]:

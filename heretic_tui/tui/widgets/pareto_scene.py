@@ -19,6 +19,7 @@ class Point:
         x, y: its first and its second objective; of one that was cut short or screened, where it is expected to be.
         left_out: whether a filter leaves it out.
         alike: whether its refusals are within chance of those of the selected trial.
+        in_vain: whether it is on the front, and no better than what the run is on top of.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Point:
     screened: bool = False
     left_out: bool = False
     alike: bool = False
+    in_vain: bool = False
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Scene:
 
     Attributes:
         original: both objectives of the original model; None where they are not known.
+        start: both objectives of what a second round began with.
         running: the first objective of trials in hand, where it is known already.
         prompts: that a count is of; 0 where that is not known.
     """
@@ -46,6 +49,7 @@ class Scene:
     points: tuple[Point, ...] = ()
     objectives: tuple[Figure, Figure] = field(default_factory=figures_of_before)
     original: tuple[float, float] | None = None
+    start: tuple[float, float] | None = None
     running: tuple[float, ...] = ()
     prompts: int = 0
     glyphs: Glyphs = UNICODE
