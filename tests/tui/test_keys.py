@@ -305,7 +305,7 @@ def test_a_handler_that_fails_costs_what_it_was_to_do_and_no_more(
         screen: Any = app.screen
         monkeypatch.setattr(type(screen), "action_sort", fail)
         monkeypatch.setattr(type(screen), "paint", fail)
-        monkeypatch.setattr("heretic_tui.tui.screens.trials.parse_filter", fail)
+        monkeypatch.setattr("heretic_tui.tui.screens.trials_order.parse_filter", fail)
         await pilot.press("s", "slash", "x", "escape")
         host.push(*fake_run.trial(3))
         app.tick()

@@ -9,18 +9,17 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState
-from heretic_tui.tui.filters import filter_example, parse_filter, sort_keys
-from heretic_tui.tui.keys import next_choice, typed_number
+from heretic_tui.tui.keys import typed_number
 from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.run_view import ANNOTATED, REVIEWED
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.dialogs import LineDialog
 from heretic_tui.tui.screens.review_asking import can_review
 from heretic_tui.tui.screens.trials_listing import Listing, Wanted
-from heretic_tui.tui.screens.trials_search import TrialSearch
+from heretic_tui.tui.screens.trials_order import TrialOrder
 from heretic_tui.tui.screens.trials_table import (
     ORIGINAL,
     Seen,
@@ -34,7 +33,6 @@ from heretic_tui.tui.widgets.frame import Frame
 from heretic_tui.tui.widgets.line_table import Column, LineTable
 from heretic_tui.tui.widgets.pareto_plot import ParetoPlot
 from heretic_tui.tui.widgets.preparing import Preparing, is_preparing
-from heretic_tui.tui.widgets.quiet_input import QuietInput
 from heretic_tui.tui.widgets.text_panel import TextPanel
 from heretic_tui.words import done_of, plain
 
@@ -42,7 +40,7 @@ from heretic_tui.words import done_of, plain
 _COUNTS = ("baseline_measured", "phase_started", "target_changed", "run_failed", "run_ended")
 
 
-class TrialsScreen(TrialSearch):
+class TrialsScreen(TrialOrder):
     """Table, scatter and detail; on a narrow terminal one at a time."""
 
     SCOPE = "trials"
@@ -108,12 +106,8 @@ front the selected one is within chance: their verdicts on the same prompts diff
 
     def __init__(self) -> None:
         super().__init__()
-        self._sort, self._reverse = "trial", False
-        self._filter = ""
         # The filter that the lines were listed by last.
         self._listed_by = ""
-        # What is wrong with the filter in its line; the one before is in use meanwhile.
-        self._filter_problem = ""
         self._said, self._said_lines = Text(), 0
         self._listing = Listing()
         self._columns: list[Column] = []
@@ -135,8 +129,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
         with Container(id="trials-body"):
             with Frame("Trials", id="trials-pane", keys=("sort", "filter", "review", "mark", "annotate", "next_front")):
                 yield LineTable(self._columns, id="trial-table", enter="responses")
-                example = filter_example(self.view.state.figures)
-                yield QuietInput(placeholder=example, id="filter", select_on_focus=False)
+                yield self.filter_line()
                 yield Static("", markup=False, id="filter-words")
             yield Frame("Front", ParetoPlot(id="pareto"), id="front-pane", keys=("zoom", "logarithmic", "next_front"))
             yield Frame("Answers", TextPanel(id="answers"), id="answers-pane", keys=("responses",))
@@ -170,17 +163,16 @@ front the selected one is within chance: their verdicts on the same prompts diff
         self.call_after_refresh(self.careful(self.paint_all))
 
     def on_mount(self) -> None:
-        self.query_one("#filter", Input).display = False
         self.query_one("#trial-table").focus()
 
     # Painting
 
     def show_changes(self) -> None:
-        self._paint_trials()
+        self.paint_trials()
         self.paint_detail()
 
     def show_alike(self) -> None:
-        self._paint_trials()
+        self.paint_trials()
         self.paint_detail()
 
     def ticked(self) -> None:
@@ -206,7 +198,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
         if touched(
             kinds, "trial_started", "trials_taken_up", "trial_finished", "run_opened", ANNOTATED, REVIEWED, *_COUNTS
         ):
-            self._paint_trials()
+            self.paint_trials()
             # Another trial's end can take the selected one off the front.
             self.paint_detail()
             self.paint_progress()
@@ -218,20 +210,13 @@ front the selected one is within chance: their verdicts on the same prompts diff
 
     def _take_run(self) -> None:
         """Another run may have other figures: columns are made for them, a filter by others is dropped."""
-        figures, box = self.view.state.figures, self.query_one("#filter", Input)
         if self._of is not self.view.state:
             self._of = self.view.state
             self.forget_undo()
             self.forget_search()
         self.forget_answers()
         self._take_columns()
-        box.placeholder = filter_example(figures)
-        if self._sort not in sort_keys(figures):
-            self._sort = "trial"
-        try:
-            parse_filter(self._filter, figures)
-        except ValueError:
-            box.value = self._filter = self._filter_problem = ""
+        self.fit_order()
         self.look_as_before()
 
     def _wanted_columns(self) -> list[Column]:
@@ -256,7 +241,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
         self._take_columns()
         self._reviewed_anew = {subject for subject in self.view.reviews.found.subjects if subject is not None}
 
-    def _paint_trials(self) -> None:
+    def paint_trials(self) -> None:
         state, listing = self.view.state, self._listing
         if state.has_broken != self._broken:
             self._take_columns()
@@ -267,11 +252,11 @@ front the selected one is within chance: their verdicts on the same prompts diff
         shown = len(rows)
         table.set_empty(self._nothing())
         above = rows_above(state, self._columns, self.view.glyphs, self.view.reviews.found)
-        above = above if rows and not self._filter else []
+        above = above if rows and not self.filter_words else []
         first = table.cursor is None
         # The last line of a filter is not the latest trial.
-        follow = self._sort == "trial" and not self._reverse and self._filter == self._listed_by
-        self._listed_by = self._filter
+        follow = self.sort == "trial" and not self.falling and self.filter_words == self._listed_by
+        self._listed_by = self.filter_words
         table.set_rows([*above, *rows], follow=follow, above=len(above))
         if first and self.view.selected_trial is not None:
             table.go_to(self.view.selected_trial)
@@ -318,8 +303,8 @@ front the selected one is within chance: their verdicts on the same prompts diff
 
     def _paint_words(self, shown: int) -> None:
         """Counts, as the line above has them, and what is listed in which order; or what is wrong with the filter."""
-        if self._filter_problem:
-            self._say(Text(plain(self._filter_problem), f"bold {self.looks.bad}"))
+        if self.filter_problem:
+            self._say(Text(plain(self.filter_problem), f"bold {self.looks.bad}"))
             return
         state, alive, g = self.view.state, self.view.alive, self.view.glyphs
         words = [done_of(state.finished, state.n_trials)] if state.n_trials else []
@@ -332,10 +317,10 @@ front the selected one is within chance: their verdicts on the same prompts diff
             words.append(f"{given} given to the search")
         if by_hand := len(self._listing.by_hand) - given:
             words.append(f"{by_hand} by hand")
-        if self._filter:
-            words.append(f"{shown} shown by {self._filter}")
+        if self.filter_words:
+            words.append(f"{shown} shown by {self.filter_words}")
         names = {f.word: heading(f) for f in state.figures} | {"layer": "direction", "seconds": "time"}
-        words.append(f"sorted by {names.get(self._sort, self._sort)} {g.falling if self._reverse else g.rising}")
+        words.append(f"sorted by {names.get(self.sort, self.sort)} {g.falling if self.falling else g.rising}")
         self._say(Text(plain(", ".join(words))))
 
     def _say(self, text: Text) -> None:
@@ -356,7 +341,7 @@ front the selected one is within chance: their verdicts on the same prompts diff
         )  # fmt: skip
 
     def _wanted(self) -> Wanted:
-        return Wanted(self._filter, self._sort, self._reverse, tuple(self._columns), self._seen())
+        return Wanted(self.filter_words, self.sort, self.falling, tuple(self._columns), self._seen())
 
     def _select(self, number: int) -> None:
         self.on_original = False
@@ -378,14 +363,6 @@ front the selected one is within chance: their verdicts on the same prompts diff
     def _selected(self) -> None:
         self.action_responses()
 
-    @on(LineTable.HeaderClicked, "#trial-table")
-    def _header(self, message: LineTable.HeaderClicked) -> None:
-        column = {"direction": "layer", "time": "seconds"}.get(message.column, message.column)
-        if column in sort_keys(self.view.state.figures):
-            self._reverse = self._sort == column and not self._reverse
-            self._sort = column
-            self._paint_trials()
-
     def on_pareto_plot_highlighted(self, message: ParetoPlot.Highlighted) -> None:
         self.go_to_trial(message.number)
 
@@ -393,25 +370,6 @@ front the selected one is within chance: their verdicts on the same prompts diff
         table = self.query_one("#trial-table", LineTable)
         if not table.go_to(number):
             self._select(number)
-
-    @on(Input.Changed, "#filter")
-    def _filtering(self, event: Input.Changed) -> None:
-        try:
-            parse_filter(event.value, self.view.state.figures)
-        except ValueError as error:
-            event.input.add_class("-invalid")
-            self._filter_problem = str(error)
-        else:
-            event.input.remove_class("-invalid")
-            self._filter, self._filter_problem = event.value, ""
-        self._paint_trials()
-
-    @on(Input.Submitted, "#filter")
-    def _filtered(self) -> None:
-        if self._filter_problem:
-            return
-        self.query_one("#filter", Input).display = False
-        self.query_one("#trial-table").focus()
 
     # Actions
 
@@ -436,27 +394,6 @@ front the selected one is within chance: their verdicts on the same prompts diff
             case "filter" | "sort":
                 return bool(self.view.state.trials) and not self.query_one("#filter").has_focus
         return True
-
-    def action_filter(self) -> None:
-        box = self.query_one("#filter", Input)
-        box.display = True
-        box.focus()
-
-    def action_leave_filter(self) -> None:
-        box = self.query_one("#filter", Input)
-        if box.display or self._filter:
-            box.value = self._filter = self._filter_problem = ""
-            box.display = False
-            self._paint_trials()
-        self.query_one("#trial-table").focus()
-
-    def action_sort(self) -> None:
-        self._sort = next_choice(sort_keys(self.view.state.figures), self._sort)
-        self._paint_trials()
-
-    def action_reverse(self) -> None:
-        self._reverse = not self._reverse
-        self._paint_trials()
 
     def action_next_front(self, by: int) -> None:
         numbers = [t.number for t in self.view.state.front()]
