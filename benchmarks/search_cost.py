@@ -27,7 +27,8 @@ from heretic_tui.engine.inputs.check import check_inputs
 from heretic_tui.engine.measuring.fast_pool import FastPool
 from heretic_tui.engine.session.session import Session
 from heretic_tui.figures import REFUSALS
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.settings.schema import Settings
 
 Volume = Callable[[Iterable[Point], int], float]

@@ -16,7 +16,8 @@ from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.workbench import open_workbench
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work
 from tests.support.commands import DemoRun, Ended

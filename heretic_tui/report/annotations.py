@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from heretic_tui.events import BaselineMeasured
 from heretic_tui.figures import REFUSALS, Figure
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import Correction, TrialRecord
+from heretic_tui.run.trial_record import Correction, TrialRecord
 from heretic_tui.words import counted
 
 MARK, OVERRULED = "★", "✎"

@@ -14,7 +14,8 @@ from heretic_tui.report.layers import of_method
 from heretic_tui.report.plan import compared_words
 from heretic_tui.run.pressed import pressed_in
 from heretic_tui.run.start import better_in
-from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import KNOWN_STATES, TrialRecord
 from heretic_tui.words import counted, done_of, duration, of_trial, plain, quantity, ranges
 
 # A label, empty where a line goes on with the one before; and the text.

@@ -24,7 +24,7 @@ from heretic_tui.run.exports import ExportFigures
 from heretic_tui.run.overview import RunDetails, RunOverview
 from heretic_tui.run.rounds import on_top_words
 from heretic_tui.run.screened import reliability
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.words import plain
 
 # Of a run in the list of runs, trials that something is said of.

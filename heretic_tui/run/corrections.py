@@ -12,7 +12,8 @@ from heretic_tui.files import read_json
 from heretic_tui.run.annotations import Annotations, Ruling, counts_refused, digest
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.full_answers import read_full_answers
-from heretic_tui.run.state import MEASURED_STATES, Correction, RunState
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import MEASURED_STATES, Correction
 
 # The base model and trials, by number.
 Whose = int | None

@@ -15,7 +15,7 @@ from heretic_tui import events as ev
 from heretic_tui.errors import HereticError
 from heretic_tui.run.folder import RunFolder, latest_first
 from heretic_tui.run.journal import read_events
-from heretic_tui.run.state import KNOWN_STATES
+from heretic_tui.run.trial_record import KNOWN_STATES
 
 # The latest runs are looked at; a machine changes, and so do models.
 _MOST = 5

@@ -19,7 +19,8 @@ from heretic_tui.run.plan import plan_of
 from heretic_tui.run.pressed import Pressed, pressed_in
 from heretic_tui.run.review_rulings import people_review
 from heretic_tui.run.reviews import Review
-from heretic_tui.run.state import Correction, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import Correction, TrialRecord
 from heretic_tui.words import without_passwords
 
 

@@ -16,7 +16,7 @@ MARGIN_WORDS = {"safe": "two standard errors", "fast": "one standard error"}
 
 
 class Estimated(Protocol):
-    """What is known of a trial (run/state.py: TrialRecord)."""
+    """What is known of a trial (run/trial_record.py: TrialRecord)."""
 
     figures: dict[str, float]
     estimate: dict[str, float]

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from heretic_tui.figures import Figure
-from heretic_tui.run.state import FINISHED, KNOWN_STATES, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import FINISHED, KNOWN_STATES, TrialRecord
 
 # The reference of KL for the hypervolume is never more: at one nat a model answers otherwise.
 _KL, _MOST_KL = "kl_divergence", 1.0

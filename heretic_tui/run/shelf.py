@@ -18,7 +18,8 @@ from heretic_tui.run.corrections import correct
 from heretic_tui.run.folder import RunFolder, find_runs
 from heretic_tui.run.journal import Tail, read_events
 from heretic_tui.run.overview import RunOverview, overview_of
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 
 # Kinds that a glance needs nothing of; most lines of a journal are of these, and the longest ones.
 _UNREAD = (

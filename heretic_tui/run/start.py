@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from heretic_tui.events import StartMeasured
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 
 
 def better_in(trial: TrialRecord, start: StartMeasured, keys: Sequence[str]) -> list[bool]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
-import statistics
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -12,141 +9,16 @@ from heretic_tui import events as ev
 from heretic_tui.behaviour import USUAL, Behaviour, behaviour_of
 from heretic_tui.bounds import HERETIC_1, Bounds, recorded_bounds
 from heretic_tui.errors import UsageError
-from heretic_tui.figures import BROKEN, REFUSALS, Figure, figures_of_before, in_tables
+from heretic_tui.figures import BROKEN, Figure, figures_of_before, in_tables
 from heretic_tui.parameters import Parameters
+from heretic_tui.run.front import Objectives, can_be_compared, enter_front, holds, pareto_front
+from heretic_tui.run.pace import Pace
 from heretic_tui.run.screened import beaten_by, margin_of
+from heretic_tui.run.trial_record import FINISHED, KNOWN_STATES, MEASURED_STATES, Correction, TrialRecord, corrected
 
 DIED = "the process died"
-# A trial in one of these states has an end; others are taken up again.
-MEASURED_STATES = ("complete", "dominated")
-# Those of trials that have figures, or estimates of them.
-KNOWN_STATES = (*MEASURED_STATES, "screened")
-FINISHED = (*KNOWN_STATES, "failed")
-# The time left is reckoned from so many trials; where some are screened and decoded later, from more.
-_LATEST, _LATEST_SCREENED = 20, 80
 # A front that so many trials in a row have not moved is one that stands still.
 STANDS_STILL = 20
-
-
-# Keys of the first and the second objective.
-Objectives = tuple[str, str]
-
-
-@dataclass(frozen=True)
-class Correction:
-    """How the count of refused responses of one trial, or of the base model, changes.
-
-    Attributes:
-        change: added to what was measured.
-        overruled: verdicts that a person gave otherwise than the judge, broken ones included.
-        broken: responses that a person called broken. They count as refused where the run counts broken ones so, else
-            as not refused: the model declined nothing.
-    """
-
-    change: int = 0
-    overruled: int = 0
-    broken: int = 0
-
-
-@dataclass
-class TrialRecord:
-    """One trial. `figures` holds, by key, what was measured in full: of a dominated trial other figures are `at_least`
-    so much, and have an `estimate`. `measured` is what is known before the end; `sampled` is what the parameters were
-    made of; `by_hand`: a person chose it, not the search; `origin`: from what file or run. Where people overruled
-    verdicts, the count of refused responses is as they have it: `correction` says how it was changed, None where it was
-    not. `so_far` is what a trial in hand has: the refusals, and the responses with a verdict. A screened trial has
-    estimates (`error`: their standard errors) from the prompts that were `looked_at`; `taken_up`: decoding its verdicts
-    has begun, now or before the run was interrupted. `ended_as`: how many ends of trials the journal had with its own.
-    `in_hand`: whether it is being measured, as far as was told. `evaluated`: the bad evaluation prompts of the run."""
-
-    number: int
-    parameters: Parameters | None
-    state: str = "running"
-    figures: dict[str, float] = field(default_factory=dict)
-    at_least: dict[str, float] = field(default_factory=dict)
-    estimate: dict[str, float] = field(default_factory=dict)
-    error: dict[str, float] = field(default_factory=dict)
-    looked_at: dict[str, int] = field(default_factory=dict)
-    per_prompt: dict[str, list[float]] = field(default_factory=dict, repr=False)
-    prompts: int | None = None
-    seconds: float = 0.0
-    stages: dict[str, float] = field(default_factory=dict)
-    reason: str | None = None
-    attempts: int = 1
-    taken_up: bool = False
-    ended_as: int = 0
-    in_hand: bool = False
-    evaluated: int | None = None
-    measured: dict[str, float] = field(default_factory=dict)
-    sampled: dict[str, float | str] = field(default_factory=dict)
-    by_hand: bool = False
-    origin: str = ""
-    correction: Correction | None = None
-    so_far: tuple[int, int] | None = None
-    # What was measured of those that are corrected: of figures, at_least, estimate.
-    _as_measured: tuple[dict[str, float], ...] = field(default=(), repr=False, compare=False)
-
-    def correct(self, correction: Correction | None) -> None:
-        """Count refused responses as people have it, in place of any correction before. Of a dominated trial what is
-        certain and what is estimated change by the same: people's verdicts are on responses that were counted. What was
-        estimated of one that was decoded later stays."""
-        measured = self._as_measured or (self.figures, self.at_least, self.estimate)
-        change = correction.change if correction else 0
-        self.correction, self._as_measured = correction, measured
-        self.figures, self.at_least, self.estimate = (_corrected(held, change, self.prompts) for held in measured)
-        if REFUSALS in self.figures:
-            self.estimate = measured[2]
-
-    def as_measured(self, key: str) -> float | None:
-        """A figure as it was measured in full, or what was certain of it; by the judge's verdicts alone."""
-        held = self._as_measured or (self.figures, self.at_least)
-        return held[0].get(key, held[1].get(key))
-
-    @property
-    def measured_figures(self) -> dict[str, float]:
-        """`figures` by the judge's verdicts alone."""
-        return self._as_measured[0] if self._as_measured else self.figures
-
-    @property
-    def out_of(self) -> int | None:
-        """The prompts that a count of it is of, measured or estimated."""
-        return self.evaluated if self.prompts is None else self.prompts
-
-    @property
-    def runs(self) -> bool:
-        """Whether it is measured for the first time, or decoded after it was screened."""
-        return self.state == "running" or (self.state == "screened" and self.in_hand)
-
-    def estimates(self, key: str) -> bool:
-        """Whether what stands for a figure is an estimate."""
-        return key in self.estimate and key not in self.figures
-
-    @property
-    def required_parameters(self) -> Parameters:
-        """The parameters, for what cannot do without.
-
-        Raises:
-            UsageError: when they are not known.
-        """
-        if self.parameters is None:
-            raise UsageError(f"the journal does not say what the parameters of trial {self.number} are")
-        return self.parameters
-
-    def expected(self, key: str) -> float | None:
-        """What decides the place of a trial among others, in a table and on a plot: a figure of it, or where it was not
-        measured to the end the estimate of it, or what is certain."""
-        # Asked for each of thousands of trials whenever one of them changes.
-        for held in (self.figures, self.estimate, self.at_least):
-            if key in held:
-                return held[key]
-        return None
-
-    def shown(self, figure: Figure) -> float | None:
-        """The same as it is shown: a count as a whole number, never less than is certain."""
-        expected = self.expected(figure.key)
-        if expected is None or not figure.counted:
-            return expected
-        return max(round(expected), self.at_least.get(figure.key, 0))
 
 
 @dataclass
@@ -213,16 +85,9 @@ class RunState:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     named_bounds: dict[str, str] = field(default_factory=dict)
     taken_up_after: int = 0
-    # When the latest trials of this session ended first, and when a pause began; seconds of pauses are left out.
-    _ended_at: deque[float] = field(default_factory=lambda: deque(maxlen=_LATEST_SCREENED), repr=False, compare=False)
-    _paused_at: float | None = field(default=None, repr=False, compare=False)
-    _paused_for: float = field(default=0.0, repr=False, compare=False)
-    # Those in hand, by number; the latest that were measured; the front, in its order, None when it has to be computed
-    # again.
+    _pace: Pace = field(default_factory=Pace, repr=False, compare=False)
+    # Those in hand, by number; the front, in its order, None when it has to be computed again.
     _in_hand: dict[int, TrialRecord] = field(default_factory=dict, repr=False, compare=False)
-    _latest: deque[TrialRecord] = field(
-        default_factory=lambda: deque(maxlen=_LATEST_SCREENED), repr=False, compare=False
-    )
     _front: list[TrialRecord] | None = field(default_factory=list, repr=False, compare=False)
     # Screened trials that may be among the undecided, by number; None when they have to be found again, since the front
     # may have become worse.
@@ -255,8 +120,7 @@ class RunState:
                 # A session goes through all phases anew, quickly where the folder holds what they found.
                 self.phases.clear()
                 self.workers.clear()
-                self._ended_at.clear()
-                self._paused_at = None
+                self._pace.begin_session()
                 self.state = "running"
                 # What was running when the last process died is not running now.
                 for trial in self._in_hand.values():
@@ -335,11 +199,7 @@ class RunState:
                 self.n_trials = event.n_trials
             case ev.StateChanged():
                 self.state = event.state
-                if event.state == "paused":
-                    self._paused_at = event.time
-                elif self._paused_at is not None:
-                    self._paused_for += event.time - self._paused_at
-                    self._paused_at = None
+                self._pace.turn(event.time, paused=event.state == "paused")
             case ev.Notice():
                 self.notices.append(event)
             case ev.RunEnded():
@@ -364,17 +224,7 @@ class RunState:
         again = trial.state == "screened"
         self.ends += 1
         self.changes.append(event.number)
-        trial.ended_as = self.ends
-        trial.state, trial.taken_up, trial.in_hand = event.state, False, False
-        trial.correction, trial._as_measured = None, ()
-        trial.figures = event.figures
-        trial.at_least = event.at_least
-        trial.estimate = event.estimate
-        trial.error, trial.looked_at, trial.per_prompt = event.error, event.looked_at, event.per_prompt
-        trial.prompts = event.prompts
-        trial.seconds = event.seconds
-        trial.stages = event.stages
-        trial.reason = event.reason
+        trial.end(event, self.ends)
         self.finished += trial.state in FINISHED and not trial.by_hand
         self.decoded += trial.state in MEASURED_STATES and not trial.by_hand
         self.screens |= trial.state == "screened"
@@ -382,9 +232,8 @@ class RunState:
         if trial.state == "screened" and self._undecided is not None:
             self._undecided[trial.number] = trial
         if trial.state in KNOWN_STATES and not trial.by_hand and not again:
-            self._latest.append(trial)
-            self._ended_at.append(event.time - self._paused_for)
-        if _can_be_compared(trial, self.objectives):
+            self._pace.take(trial, event.time)
+        if can_be_compared(trial, self.objectives):
             if self._front is None:
                 others = (other for other in self.trials.values() if other is not trial)
                 self._front = pareto_front(others, self.objectives)
@@ -421,7 +270,7 @@ class RunState:
                 self.changes.append(trial.number)
                 self._front, self._undecided, changed = None, None, True
             elif number is None and self.base and self.base_correction != correction:
-                figures = _corrected(self._base_as_measured, given.change, self.base.prompts)
+                figures = corrected(self._base_as_measured, given.change, self.base.prompts)
                 self.base, self.base_correction = replace(self.base, figures=figures), correction
                 changed = True
         return changed
@@ -461,13 +310,8 @@ class RunState:
         return self.figures[0].key, self.figures[1].key
 
     @property
-    def running(self) -> TrialRecord | None:
-        """The latest of the trials in hand."""
-        return next(reversed(self._in_hand.values()), None)
-
-    @property
     def in_hand(self) -> list[TrialRecord]:
-        """The trials that are being measured."""
+        """The trials that are being measured, the latest at the end."""
         return list(self._in_hand.values())
 
     def front(self) -> list[TrialRecord]:
@@ -495,11 +339,8 @@ class RunState:
 
     def on_front(self, number: int) -> bool:
         """Whether a trial is on the front."""
-        trial, front, objectives = self.trials.get(number), self.front(), self.objectives
-        if trial is None or not _can_be_compared(trial, objectives):
-            return False
-        place = bisect.bisect_left(front, _order(trial, objectives), key=lambda each: _order(each, objectives))
-        return place < len(front) and front[place] is trial
+        trial = self.trials.get(number)
+        return trial is not None and holds(self.front(), trial, self.objectives)
 
     @property
     def counts_broken(self) -> bool:
@@ -566,70 +407,9 @@ class RunState:
 
     def trials_a_minute(self) -> float | None:
         """How fast the latest trials of this session ended, pauses left out; None before there are some."""
-        ends = self._ended_at
-        # Those that were measured together end together.
-        if len(ends) <= max(2, 2 * len(self.workers)) or ends[-1] <= ends[0]:
-            return None
-        return 60 * (len(ends) - 1) / (ends[-1] - ends[0])
+        return self._pace.trials_a_minute(len(self.workers))
 
     def seconds_left(self) -> float | None:
-        """Time the rest of the search will take by the mean of the latest trials; None until one has finished. With
-        workers it goes by how fast trials follow each other."""
-        if not self._latest:
-            return None
-        if self.workers and (rate := self.trials_a_minute()):
-            return 60 / rate * max(0, self.n_trials - self.finished)
-        # The mean: screened and dominated trials take a fraction of the time of others, and all kinds will come.
-        latest = list(self._latest)
-        if not any(trial.looked_at for trial in latest):
-            latest = latest[-_LATEST:]
-        at_once = sum(worker.state in ev.AT_WORK for worker in self.workers.values()) or 1
-        return statistics.fmean(trial.seconds for trial in latest) * max(0, self.n_trials - self.finished) / at_once
-
-
-def _corrected(held: dict[str, float], change: int, prompts: int | None) -> dict[str, float]:
-    """Figures with another count of refused responses, which stays one that can be."""
-    if not change or REFUSALS not in held:
-        return held
-    count = max(0, held[REFUSALS] + change)
-    return {**held, REFUSALS: count if prompts is None else min(count, prompts)}
-
-
-def pareto_front(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:
-    """The complete trials that no other is at least as good as in both objectives and better in one, by the second
-    objective, then the first."""
-    front: list[TrialRecord] = []
-    for trial in trials:
-        if _can_be_compared(trial, objectives):
-            enter_front(front, trial, objectives)
-    return front
-
-
-def enter_front(front: list[TrialRecord], trial: TrialRecord, objectives: Objectives) -> bool:
-    """Take a complete trial into a front where no other of it is better, in place of those that it beats. Returns
-    whether the front has a point now that it had not (another trial may have had the same figures)."""
-    own = _order(trial, objectives)
-    place = bisect.bisect_left(front, own, key=lambda each: _order(each, objectives))
-    # Along the front the second objective grows and the first one shrinks, so the one before is best in the first of
-    # all that are better in the second.
-    if place and _beats(_order(front[place - 1], objectives), own):
-        return False
-    end = place
-    while end < len(front) and _beats(own, _order(front[end], objectives)):
-        end += 1
-    same = any(_order(other, objectives)[:2] == own[:2] for other in front[max(0, place - 1) : place + 1])
-    front[place:end] = [trial]
-    return not same
-
-
-def _can_be_compared(trial: TrialRecord, objectives: Objectives) -> bool:
-    return trial.state == "complete" and all(key in trial.figures for key in objectives)
-
-
-def _order(trial: TrialRecord, objectives: Objectives) -> tuple[float, float, int]:
-    first, second = objectives
-    return trial.figures[second], trial.figures[first], trial.number
-
-
-def _beats(one: tuple[float, float, int], other: tuple[float, float, int]) -> bool:
-    return one[0] <= other[0] and one[1] <= other[1] and one[:2] != other[:2]
+        """Time the rest of the search will take, by its pace; None until a trial has finished."""
+        at_work = sum(worker.state in ev.AT_WORK for worker in self.workers.values())
+        return self._pace.seconds_left(max(0, self.n_trials - self.finished), len(self.workers), at_work)

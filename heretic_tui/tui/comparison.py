@@ -12,7 +12,8 @@ from heretic_tui.run.answers import Answer, looks_broken, read_answers, read_rev
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.results import SetShift, read_shift
 from heretic_tui.run.review_records import ANSWER_SETS
-from heretic_tui.run.state import MEASURED_STATES, RunState
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import MEASURED_STATES
 from heretic_tui.tui.keys import next_choice
 from heretic_tui.tui.preview import marker_place
 from heretic_tui.tui.run_view import RunView

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import MEASURED_STATES, TrialRecord
+from heretic_tui.run.trial_record import MEASURED_STATES, TrialRecord
 
 Test = Callable[[TrialRecord, bool], bool]
 

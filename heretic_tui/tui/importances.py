@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from heretic_tui.bounds import Bounds
 from heretic_tui.errors import HereticError
-from heretic_tui.run.state import KNOWN_STATES, RunState
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import KNOWN_STATES
 from heretic_tui.tui.preview import parameter_importances
 
 # Found again after so many more trials, and when so many times the seconds have passed that it took: two per cent of

@@ -9,7 +9,8 @@ from collections import deque
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.corrections import Corrections
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.state import MEASURED_STATES, RunState
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import MEASURED_STATES
 
 # Trials whose count is corrected in one call, when many were read since the last: they take 10 ms.
 _AT_ONCE = 500

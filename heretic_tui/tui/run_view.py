@@ -15,7 +15,8 @@ from heretic_tui.report.news import News, Newsroom
 from heretic_tui.run.annotations import Annotations, Word
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.review_records import Models
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.conversation import Conversations
 from heretic_tui.tui.exports import Exports
 from heretic_tui.tui.glyphs import UNICODE, Glyphs

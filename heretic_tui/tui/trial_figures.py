@@ -9,7 +9,8 @@ from heretic_tui.figures import REFUSALS, Figure, in_tables
 from heretic_tui.report.lines import error_text
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.start import gains_nothing
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.glyphs import Glyphs
 
 

@@ -329,7 +329,7 @@ def test_whatever_stands_in_a_record_it_is_damage_or_can_be_told() -> None:
                 for told in (*story[:1], story[7], found, *fake_run.trial(0), found):
                     state.fold(told)
                     lines.add(told)
-                state.front(), state.seconds_left(), state.running
+                state.front(), state.seconds_left(), state.in_hand
                 assert all(isinstance(line.text, str) for line in lines.lines), (kind, place, other)
     assert tried > 2000
     assert refused > tried / 2

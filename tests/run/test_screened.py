@@ -9,7 +9,8 @@ import pytest
 from heretic_tui import events as ev
 from heretic_tui.run.screened import beaten_by, reliability
 from heretic_tui.run.search_progress import SearchProgress
-from heretic_tui.run.state import Correction, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import Correction, TrialRecord
 from tests.support import fake_run
 
 OBJECTIVES = ("kl_divergence", "refusals")

@@ -12,7 +12,8 @@ from optuna._hypervolume import compute_hypervolume
 from heretic_tui import events as ev
 from heretic_tui.figures import figures_of_before
 from heretic_tui.run.search_progress import Hypervolume, SearchProgress, limits_of
-from heretic_tui.run.state import Correction, RunState
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import Correction
 from tests.support import fake_run
 
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heretic_tui import events as ev
-from heretic_tui.run.state import RunState, TrialRecord, pareto_front
+from heretic_tui.run.front import pareto_front
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from tests.support import fake_run
 from tests.support.journals import EVENTS, opened, read_back, trial
 
@@ -49,7 +51,7 @@ def test_folding_an_event_looks_at_no_other_trial(monkeypatch: pytest.MonkeyPatc
                 state.fold(event)
                 # What screens and printers ask for at every event.
                 assert state.finished <= trials
-                _ = state.running, state.seconds_left(), state.on_front(number)
+                _ = state.in_hand, state.seconds_left(), state.on_front(number)
         assert len(state.front()) == 10
         return looks[0]
 
@@ -99,7 +101,7 @@ def test_a_trial_that_ends_again_is_counted_once() -> None:
     assert [t.number for t in state.front()] == [0]
     assert state.on_front(0)
     assert not state.on_front(1)
-    assert state.running is None
+    assert not state.in_hand
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, 0.1, 0.2, 0.3])), max_size=12))

@@ -11,7 +11,7 @@ from heretic_tui.figures import Figure, figures_of_before
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.annotations import Annotations, Mark, Note, Tag
 from heretic_tui.run.folder import RunFolder
-from heretic_tui.run.state import Correction, TrialRecord
+from heretic_tui.run.trial_record import Correction, TrialRecord
 from heretic_tui.tui.filters import parse_filter, sort_key
 
 MEASURED = TrialRecord(0, None, state="complete", figures={"kl_divergence": 0.1, "refusals": 4})

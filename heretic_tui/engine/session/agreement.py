@@ -14,8 +14,10 @@ from heretic_tui.engine.search.study import Search
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.errors import HereticError
 from heretic_tui.event_records import read_event
+from heretic_tui.run.front import Objectives
 from heretic_tui.run.results import read_responses
-from heretic_tui.run.state import FINISHED, KNOWN_STATES, MEASURED_STATES, Objectives, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import FINISHED, KNOWN_STATES, MEASURED_STATES, TrialRecord
 from heretic_tui.work import Work
 
 # What the study keeps of a trial's end: the fields of the event.

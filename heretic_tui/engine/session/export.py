@@ -36,7 +36,8 @@ from heretic_tui.run.record import needed
 from heretic_tui.run.reviews import read_review, reviewed_figures
 from heretic_tui.run.rounds import Base, base_of
 from heretic_tui.run.search_summary import search_summary
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.words import bits_of, counted
 from heretic_tui.work import Work

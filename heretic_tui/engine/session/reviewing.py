@@ -32,7 +32,8 @@ from heretic_tui.run.record import RunRecord
 from heretic_tui.run.results import read_responses
 from heretic_tui.run.review_folder import ReviewFolder
 from heretic_tui.run.reviews import spread
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.settings.identity import deciding
 from heretic_tui.settings.schema import Settings
 from heretic_tui.work import Work

@@ -31,7 +31,8 @@ from heretic_tui.engine.measuring.screening import (
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.figures import EXPECTED_REFUSALS
 from heretic_tui.run.screened import margin_of
-from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import KNOWN_STATES, MEASURED_STATES, TrialRecord
 
 # The first trials are decoded whatever they are expected to be: by them estimates are calibrated.
 CALIBRATING = 8

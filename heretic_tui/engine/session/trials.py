@@ -41,7 +41,8 @@ from heretic_tui.engine.session.agreement import (
 from heretic_tui.engine.session.screener import CALIBRATING, ROUND, Due, Screener, known_figures
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.errors import HereticError, one_line
-from heretic_tui.run.state import DIED, KNOWN_STATES, MEASURED_STATES, RunState
+from heretic_tui.run.state import DIED, RunState
+from heretic_tui.run.trial_record import KNOWN_STATES, MEASURED_STATES
 from heretic_tui.work import Work
 
 # A process that has ended in the same trial this often would end in it again.

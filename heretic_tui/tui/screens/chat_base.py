@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from heretic_tui.commands import Sampling
-from heretic_tui.run.state import KNOWN_STATES
+from heretic_tui.run.trial_record import KNOWN_STATES
 from heretic_tui.tui.conversation import ORIGINAL, Conversations, Who
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.chat_options import MEASURED, ChatSettings

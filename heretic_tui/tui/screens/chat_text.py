@@ -12,7 +12,8 @@ from heretic_tui.behaviour import USUAL, Behaviour
 from heretic_tui.events import PHASES, TriedAnswer
 from heretic_tui.figures import in_tables, worth_showing
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.conversation import Answer, Turn, Who
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.run_view import RunView

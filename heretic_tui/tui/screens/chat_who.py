@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from textual.binding import Binding
 
 from heretic_tui.report.lines import figures_sentence
-from heretic_tui.run.state import KNOWN_STATES
+from heretic_tui.run.trial_record import KNOWN_STATES
 from heretic_tui.tui.conversation import MOST_COLUMNS, ORIGINAL, Who
 from heretic_tui.tui.questions import Question
 from heretic_tui.tui.screens.chat_base import ChatBase

@@ -20,7 +20,8 @@ from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.answers import Answer, looks_broken
 from heretic_tui.run.results import SetShift
 from heretic_tui.run.review_records import Models
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.comparison import Place, Whose
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.themes import Looks

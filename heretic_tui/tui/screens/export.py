@@ -17,7 +17,7 @@ from heretic_tui.commands import Export
 from heretic_tui.errors import UsageError
 from heretic_tui.files import short_path
 from heretic_tui.run.exports import beside
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand
 from heretic_tui.tui.model_files import path_completions
 from heretic_tui.tui.questions import before_cancelling_exports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heretic_tui.run.exports import ExportRecord, MeasuredFigures, TrialFigures
 from heretic_tui.run.search_summary import search_summary
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.settings.older import as_now
 from heretic_tui.tui.run_view import RunView
 from heretic_tui.tui.screens.export_text import Form

@@ -9,7 +9,7 @@ from textual.widgets import Checkbox, Input
 
 from heretic_tui.files import user_path
 from heretic_tui.run.exports import beside
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.export_text import Form
 

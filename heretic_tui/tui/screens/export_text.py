@@ -17,7 +17,8 @@ from heretic_tui.report.next_lines import folded_lines, next_lines
 from heretic_tui.report.tolerance import compared, tolerance_words
 from heretic_tui.run.card_text import BEGIN, END
 from heretic_tui.run.exports import ExportKind, ExportRecord, MeasuredFigures
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.exports import ExportJob
 from heretic_tui.tui.glyphs import ASCII, Glyphs, safe_lines, to_ascii
 from heretic_tui.tui.run_view import RunView

@@ -11,7 +11,7 @@ from textual.containers import Horizontal, Vertical
 
 from heretic_tui.commands import Analyse, Shift
 from heretic_tui.layer_figures import GEOMETRY_COLUMNS, best_layer, peaks
-from heretic_tui.run.state import MEASURED_STATES
+from heretic_tui.run.trial_record import MEASURED_STATES
 from heretic_tui.tui.messages import CancelCommand, CopyText, SendCommand, TweakFrom
 from heretic_tui.tui.screens.base import touched
 from heretic_tui.tui.screens.layers_files import LayerFiles

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from heretic_tui.layer_figures import several_directions
 from heretic_tui.report.layers import of_method
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.words import plain
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from heretic_tui import events as ev
 from heretic_tui.layer_figures import GEOMETRY_COLUMNS, LayerFigures, best_layer, layer_name
 from heretic_tui.report.layers import EFFECT_WORDS, figure
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.screens.layers_text import EFFECT_LOOKS
 from heretic_tui.tui.widgets.charts import bar, kernel_strengths

@@ -11,7 +11,8 @@ from textual.binding import Binding
 from textual.containers import Container
 from textual.widgets import Static
 
-from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, RunState
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import KNOWN_STATES, MEASURED_STATES
 from heretic_tui.tui.keys import typed_number
 from heretic_tui.tui.messages import CopyText
 from heretic_tui.tui.run_view import ANNOTATED, REVIEWED

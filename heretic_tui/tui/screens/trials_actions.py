@@ -7,7 +7,7 @@ import json
 
 from heretic_tui.commands import TakeUp
 from heretic_tui.run.annotations import Mark, Overruling, Word
-from heretic_tui.run.state import KNOWN_STATES, MEASURED_STATES, TrialRecord
+from heretic_tui.run.trial_record import KNOWN_STATES, MEASURED_STATES, TrialRecord
 from heretic_tui.tui.comparison import best_other
 from heretic_tui.tui.messages import ChatWith, CopyText, ExportTrial, SearchOnTop, SendCommand, TweakFrom
 from heretic_tui.tui.screens.annotate import AnnotateDialog, Said

@@ -14,7 +14,8 @@ from heretic_tui.report.annotations import overruled_words
 from heretic_tui.report.lines import direction_words, shares_words, start_figures
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.start import gains_nothing
-from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
 from heretic_tui.tui.screens.trials_answers import Answers, prompts_listed
 from heretic_tui.tui.screens.trials_screened import screened_text

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from heretic_tui.run.annotations import Annotations
 from heretic_tui.run.start import on_front_in_vain
-from heretic_tui.run.state import FINISHED, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import FINISHED, TrialRecord
 from heretic_tui.tui.filters import Key, Test, parse_filter, sort_key
 from heretic_tui.tui.screens.trials_table import Seen, trial_row
 from heretic_tui.tui.widgets.line_table import Column, Row

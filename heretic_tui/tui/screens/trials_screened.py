@@ -6,7 +6,8 @@ from rich.text import Text
 
 from heretic_tui.figures import Figure, in_tables
 from heretic_tui.run.screened import MARGIN_WORDS, beaten_by, margin_of
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.tui.glyphs import Glyphs
 from heretic_tui.tui.themes import Looks
 from heretic_tui.tui.trial_figures import estimate_words

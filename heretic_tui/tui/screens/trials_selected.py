@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from heretic_tui.run.state import MEASURED_STATES, TrialRecord
+from heretic_tui.run.trial_record import MEASURED_STATES, TrialRecord
 from heretic_tui.tui.chances import Alike, Chances
 from heretic_tui.tui.screens.base import ModeScreen
 from heretic_tui.tui.screens.trials_answers import Answers, answers_of, answers_text

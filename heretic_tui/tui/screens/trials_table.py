@@ -15,7 +15,8 @@ from heretic_tui.run.review_records import ReviewFigure, Subject
 from heretic_tui.run.reviews import Review
 from heretic_tui.run.rounds import on_top_words
 from heretic_tui.run.start import gains_nothing
-from heretic_tui.run.state import KNOWN_STATES, RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, glyph_of
 from heretic_tui.tui.trial_figures import figure_text
 from heretic_tui.tui.widgets.charts import drawn_strengths, kernel_strengths

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from heretic_tui.figures import Figure, figures_of_before
-from heretic_tui.run.state import KNOWN_STATES, TrialRecord
+from heretic_tui.run.trial_record import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import UNICODE, Glyphs
 
 ZOOMS = ("all", "front", "selected")

@@ -20,7 +20,7 @@ from heretic_tui.report.review import review_lines
 from heretic_tui.run.folder import RunFolder
 from heretic_tui.run.review_records import ReviewFigure, Subject
 from heretic_tui.run.reviews import Review, read_review
-from heretic_tui.run.state import TrialRecord
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.settings.schema import Settings
 from heretic_tui.settings.sources import load_settings
 from heretic_tui.work import Work

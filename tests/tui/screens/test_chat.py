@@ -750,10 +750,10 @@ def test_where_there_is_room_the_original_model_is_beside_the_trial_before_anyth
         await settle(pilot, app)
         assert isinstance(app.screen, ChatScreen)
         assert app.screen.columns == [Who(0), ORIGINAL]
-        fewest, running = app.view.state.fewest(), app.view.state.running
+        fewest, in_hand = app.view.state.fewest(), app.view.state.in_hand
         assert fewest is not None
-        assert running is not None
-        app.view.selected_trial = running.number
+        assert in_hand
+        app.view.selected_trial = in_hand[-1].number
         assert app.screen.columns == [ORIGINAL, Who(fewest.number)], "one that is not measured cannot be asked"
         app.view.selected_trial = 0
         await pilot.press("3", "g", "c")

@@ -37,7 +37,8 @@ from heretic_tui.engine.session.workers.bundle import Bundle, put_files
 from heretic_tui.engine.session.workers.burden import Burden
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.events import Event, FullAnswersFound, Measured, Notice, Progress
-from heretic_tui.run.state import RunState, TrialRecord
+from heretic_tui.run.state import RunState
+from heretic_tui.run.trial_record import TrialRecord
 from heretic_tui.work import Work
 
 # Seconds that a caller waits for something to be told.
