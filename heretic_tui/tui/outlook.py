@@ -335,12 +335,7 @@ def _with_text(known: Outlook, name: str, look: TextLook | None) -> Outlook:
         return known
     if look.problem:
         return _with(known, name, replace(finding, state="bad", reason=look.problem.removeprefix(f"{name}, ")))
-    return replace(
-        known,
-        longest={**known.longest, name: look.longest},
-        tokens={**known.tokens, name: look.tokens},
-        notes=tuple(dict.fromkeys((*known.notes, *look.notes))),
-    )
+    return _with_tokens(known, name, look)
 
 
 def kept_names(settings: Settings) -> list[str]:
@@ -370,6 +365,11 @@ def _with_kept_text(known: Outlook, name: str, look: TextLook) -> Outlook:
         return known
     if look.problem:
         return _with(known, "keep_prompts", Finding("bad", "", look.problem.removeprefix(f"{name}, ")))
+    return _with_tokens(known, name, look)
+
+
+def _with_tokens(known: Outlook, name: str, look: TextLook) -> Outlook:
+    """What the tokenizer made of a set."""
     return replace(
         known,
         longest={**known.longest, name: look.longest},
