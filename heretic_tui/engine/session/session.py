@@ -7,15 +7,12 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 from heretic_tui import __version__
 from heretic_tui import events as ev
-from heretic_tui.bounds import bounds_of
 from heretic_tui.commands import (
     Analyse,
     Answering,
@@ -36,7 +33,7 @@ from heretic_tui.control import Aborted, Control, nothing
 from heretic_tui.engine.anatomy.inspect import inspected
 from heretic_tui.engine.edits.attach import edits_aside
 from heretic_tui.engine.inputs.check import Inputs
-from heretic_tui.engine.memory import PeakMemory, free_memory, is_out_of_memory, memory_in_use
+from heretic_tui.engine.memory import PeakMemory, free_memory, memory_in_use
 from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.search.storage import open_study
 from heretic_tui.engine.search.study import Search
@@ -52,7 +49,7 @@ from heretic_tui.engine.session.seeding import check_seeds, enter_seeds
 from heretic_tui.engine.session.trial_bench import TrialBench
 from heretic_tui.engine.session.trials import Trials
 from heretic_tui.engine.session.workbench import Workbench, open_workbench
-from heretic_tui.engine.session.workers.crew import Crew, begin_crew, wants_workers
+from heretic_tui.engine.session.workers.crew import Crew, begin_crew, memory_beside, wants_workers
 from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import user_path
 from heretic_tui.run.folder import folder_of_run
@@ -231,13 +228,9 @@ class Session:
         if self.workbench is None:
             self._making = True
             try:
-                with self._naming_workers():
+                with memory_beside(self._crew):
                     self.workbench = open_workbench(self._run, self._work, keep=True)
-                bench = self.workbench
-                bounds = bounds_of(self._settings.search_space, self._settings.search_bounds)
-                components = bench.model.anatomy.components
-                added = self._settings.steer == "add"
-                self._space = Space(bench.model.depth, components, bench.shares, bench.methods, bounds, added)
+                self._space = self.workbench.space()
                 self.emit(memory_in_use())
             finally:
                 self._making = False
@@ -246,20 +239,6 @@ class Session:
                 if self._at and (self.workbench or self._at == "ready"):
                     self.emit(ev.PhaseStarted(phase=self._at, again=True))
         return self.workbench
-
-    @contextmanager
-    def _naming_workers(self) -> Iterator[None]:
-        """Within the block, where memory runs out beside workers that is told."""
-        try:
-            yield
-        except (HereticError, RuntimeError) as error:
-            causes = [each for each in (error, error.__cause__) if each and is_out_of_memory(each)]
-            if not (self._crew and causes):
-                raise
-            raise HereticError(
-                "there is no memory for another model beside the workers: ask again when the search has ended, or "
-                f"let fewer workers measure (--workers) ({one_line(causes[-1])})"
-            ) from error
 
     def _answerer(self) -> Answerer:
         """Who answers: a worker while they measure, else the model in this process."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from heretic_tui.bounds import bounds_of
 from heretic_tui.engine.analysis.first_token_shift import first_token_shift
 from heretic_tui.engine.directions.by_method import MethodDirections
 from heretic_tui.engine.edits.attach import attached
@@ -19,6 +20,7 @@ from heretic_tui.engine.inputs.tokens import Tokens
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.openings import Openings
 from heretic_tui.engine.model.chat_model import ChatModel
+from heretic_tui.engine.search.space import Space
 from heretic_tui.engine.session.chat import LiveModel
 from heretic_tui.engine.session.opening import begin_run, known_seed
 from heretic_tui.engine.session.phases.baseline import Baseline, Measurement, measure_base
@@ -58,16 +60,19 @@ class EditBench:
     directions: FoundDirections
 
     @property
-    def shares(self) -> int:
-        """How many directions of a layer, beside the first, a search weights one by one."""
-        return max(self.methods.values())
-
-    @property
     def methods(self) -> Mapping[str, int]:
         """The direction methods by name, with how many directions of a layer, beside the first, are weighted one by
         one."""
         each = self.run.settings.direction_weights == "each"
         return {name: found.vectors.shape[1] - 1 if each else 0 for name, found in self.directions.by_method.items()}
+
+    def space(self) -> Space:
+        """What a search on the model goes through."""
+        settings, model = self.run.settings, self.model
+        bounds = bounds_of(settings.search_space, settings.search_bounds)
+        added = settings.steer == "add"
+        methods = self.methods
+        return Space(model.depth, model.anatomy.components, max(methods.values()), methods, bounds, added)
 
     def rank(self, parameters: Parameters) -> int:
         """How many directions of a layer an edit takes out, beside those of earlier rounds."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -17,6 +18,7 @@ from heretic_tui.engine.measuring.cluster_member import WorkerLost
 from heretic_tui.engine.measuring.cluster_pool import LOOKS, ClusterPool
 from heretic_tui.engine.measuring.job import Job
 from heretic_tui.engine.measuring.orders import News, Orders
+from heretic_tui.engine.memory import is_out_of_memory
 from heretic_tui.engine.model.decoding import Steps
 from heretic_tui.engine.session.phases.phase import RunInputs
 from heretic_tui.engine.session.samples import parameters_of_trial
@@ -25,7 +27,7 @@ from heretic_tui.engine.session.workbench import Workbench
 from heretic_tui.engine.session.workers.bundle import Bundle
 from heretic_tui.engine.session.workers.ray_cluster import Cluster, find_cluster
 from heretic_tui.engine.session.workers.worker import MeasuringWorker
-from heretic_tui.errors import one_line
+from heretic_tui.errors import HereticError, one_line
 from heretic_tui.files import read_bytes, replaced
 from heretic_tui.parameters import Parameters
 from heretic_tui.run.state import RunState
@@ -183,6 +185,25 @@ def wants_workers(settings: Settings, work: Work) -> bool:
         return False
     find_cluster(settings)
     return True
+
+
+@contextmanager
+def memory_beside(crew: Crew | None) -> Iterator[None]:
+    """Within the block a model is loaded in this process: where memory runs out beside workers, that is told.
+
+    Raises:
+        HereticError: for that.
+    """
+    try:
+        yield
+    except (HereticError, RuntimeError) as error:
+        causes = [each for each in (error, error.__cause__) if each and is_out_of_memory(each)]
+        if not (crew and causes):
+            raise
+        raise HereticError(
+            "there is no memory for another model beside the workers: ask again when the search has ended, or let "
+            f"fewer workers measure (--workers) ({one_line(causes[-1])})"
+        ) from error
 
 
 def begin_crew(bench: Workbench, begun: bool, work: Work) -> Crew | None:
