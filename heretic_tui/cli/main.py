@@ -180,6 +180,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         if word := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
             message = f"unknown command {quoted(word[1])}{nearest(word[1], _COMMANDS)}"
+        message = re.sub(r"invalid int value: (?=')", "expected a whole number, not ", message)
         # Argparse repeats what was typed, however long.
         message = re.sub(r"'([^']{60})[^']*'", r"'\1…'", message)
         raise UsageError(f"{message} (see `{self.prog} --help`)")

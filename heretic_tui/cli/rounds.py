@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import os
+from typing import TYPE_CHECKING
 
 from heretic_tui.cli.shared import find_run_of, user_settings
 from heretic_tui.errors import UsageError
 from heretic_tui.files import user_path
+
+if TYPE_CHECKING:
+    from heretic_tui.settings.schema import Settings
 
 
 def add_earlier(parser: argparse.ArgumentParser) -> None:
@@ -47,3 +52,20 @@ def settings_of_earlier(options: argparse.Namespace) -> dict[str, object] | None
     # Where the run is gone, what was kept of it has its settings too.
     earlier = read_base(text, user_path(own.runs_dir)).rounds[-1]
     return settings_on_top(text, earlier.settings, own, earlier.run)
+
+
+def settings_to_run(options: argparse.Namespace) -> Settings:
+    """The settings of a run that is to be begun, a second round or not.
+
+    Raises:
+        UsageError: as `settings_of_earlier`, and where the model of the earlier run is gone.
+    """
+    earlier = settings_of_earlier(options)
+    settings = user_settings(options, earlier)
+    if earlier and os.path.isabs(settings.model) and not os.path.exists(settings.model):
+        run, trial = options.earlier_run, options.earlier_trial
+        raise UsageError(
+            f"no such model folder: {settings.model}; where the model of {run} lies elsewhere now, give that folder: "
+            f"heretic-tui run FOLDER --from {run} --trial {trial}"
+        )
+    return settings

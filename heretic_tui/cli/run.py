@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from heretic_tui import __version__
 from heretic_tui.cli.command import EVERY_SETTING, Subcommand
-from heretic_tui.cli.rounds import add_earlier, settings_of_earlier
+from heretic_tui.cli.rounds import add_earlier, settings_to_run
 from heretic_tui.cli.screen import add_looks, has_terminal, open_setup
 from heretic_tui.cli.shared import add_json, add_model, check_model_is_named, user_settings
 from heretic_tui.errors import DONE, INTERRUPTED, HereticError
@@ -33,7 +33,7 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace, streams: Streams) -> int:
-    return _with_lines(user_settings(options, settings_of_earlier(options)), streams, options)
+    return _with_lines(settings_to_run(options), streams, options)
 
 
 def _add_lines(parser: argparse.ArgumentParser) -> None:

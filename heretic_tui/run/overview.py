@@ -241,9 +241,14 @@ def complete_trial(folder: RunFolder, number: int) -> tuple[RunState, TrialRecor
     trial = state.trials.get(number)
     if trial is None or trial.state != "complete":
         front = ", ".join(str(t.number) for t in state.front()) or "none yet"
-        what = "does not exist" if trial is None else f"is {trial.state}"
-        if trial is not None and trial.state == "screened":
-            things = state.behaviour.things
-            what = f"was screened, not decoded: its {things} are an estimate (d on Trials in the dashboard decodes it)"
-        raise UsageError(f"trial {number} of {folder.name} {what}; on the front are: {front}")
+        things, words = state.behaviour.things, "has not been measured to its end"
+        if trial is None:
+            words = "does not exist"
+        elif trial.state == "screened":
+            words = f"was screened, not decoded: its {things} are an estimate (d on Trials in the dashboard decodes it)"
+        elif trial.state == "dominated":
+            words = f"was cut short: its {things} are an estimate"
+        elif trial.state == "failed":
+            words = "failed"
+        raise UsageError(f"trial {number} of {folder.name} {words}; on the front are: {front}")
     return state, trial

@@ -125,7 +125,9 @@ def read_base(text: str, runs_dir: Path) -> Base:
     try:
         folder.check(folder.directions)
     except FileNotFoundError as error:
-        raise UsageError(f"{folder.directions} is gone: the run that it was in cannot be searched on top of") from error
+        raise UsageError(
+            f"{folder.directions} is gone, and a search on top of that run needs it: put back a copy"
+        ) from error
     found = Round(
         run=folder.name,
         trial=number,

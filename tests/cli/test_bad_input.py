@@ -38,7 +38,7 @@ def refused(done: Ended, said: str) -> None:
             ["run", "m", "--n-trials", "0"],
             "n_trials (from the command line): expected a whole number from 1 to 100,000",
         ),
-        (["export", "r", "out", "--trial", "9" * 5000], "invalid int value: '999"),
+        (["export", "r", "out", "--trial", "9" * 5000], "expected a whole number, not '999"),
         (["x" * 100_000], "unknown command 'xxx"),
         (["run", "m", "--seed", "-1"], "seed (from the command line): expected a whole number from 0 to 2,147,483,647"),
         (["run"], "no model given"),

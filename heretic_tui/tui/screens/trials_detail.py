@@ -13,7 +13,7 @@ from heretic_tui.parameters import Kernel, Parameters
 from heretic_tui.report.annotations import overruled_words
 from heretic_tui.report.lines import direction_words, shares_words, start_figures
 from heretic_tui.run.annotations import Annotations
-from heretic_tui.run.start import gains_nothing
+from heretic_tui.run.start import better_in, gains_nothing
 from heretic_tui.run.state import RunState
 from heretic_tui.run.trial_record import KNOWN_STATES, TrialRecord
 from heretic_tui.tui.glyphs import Glyphs, safe_lines
@@ -70,7 +70,7 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
         figures = in_tables(worth_showing(state.figures, [trial.figures, trial.at_least]))
         said = [_figure_in_full(trial, f, base.get(f.key), shown.glyphs) for f in figures]
         in_vain = gains_nothing(trial, state.start, state.objectives)
-        said += ["on the front, no better than the start" if in_vain else "on the front"] if front else []
+        said += ["on the front" + _beside_start(trial, state)] if front else []
         text.append(_side_by_side(said, shown.width) + "\n", look.good if front and not in_vain else "")
     else:
         text.append(_unmeasured(trial, shown), look.busy)
@@ -100,6 +100,16 @@ def trial_detail(trial: TrialRecord, front: bool, shown: Shown) -> Text:
     _append_said(text, trial, shown)
     text.rstrip()
     return text
+
+
+def _beside_start(trial: TrialRecord, state: RunState) -> str:
+    """In which figures a trial is better than what its run is on top of; empty where that is the model itself."""
+    if state.start is None:
+        return ""
+    shown = in_tables(state.figures[:2])
+    better = better_in(trial, state.start, [figure.key for figure in shown])
+    names = [heading(figure) for figure, is_better in zip(shown, better, strict=True) if is_better]
+    return f", better than the start in {' and '.join(names)}" if names else ", no better than the start"
 
 
 def _side_by_side(said: Sequence[str], width: int) -> str:

@@ -11,11 +11,13 @@ import pytest
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
+from heretic_tui.events import TrialFinished
 from heretic_tui.run.folder import find_runs
 from heretic_tui.run.rounds import base_of
 from heretic_tui.run.run import Run
 from tests.support import tiny_models
 from tests.support.exports import Heretic, logits_of, record_of, searched
+from tests.support.runs import append
 
 FEW = ["--n-trials", "2", "--seed", "6", "--screening", "off"]
 
@@ -139,3 +141,18 @@ def test_what_cannot_be_is_told_in_a_line(heretic: Heretic, tmp_path: Path, sets
         assert said in done.err
         assert done.err.count("\n") == 1
     assert len(find_runs(tmp_path / "runs")) == 1
+
+    (run,) = find_runs(tmp_path / "runs")
+    cut = TrialFinished(
+        number=0, state="dominated", figures={"kl_divergence": 0.1}, at_least={"refusals": 2}, estimate={"refusals": 3}
+    )
+    append(run, [cut])
+    shutil.move(tmp_path / "model", tmp_path / "elsewhere")
+    for trial, said in (
+        ("0", "was cut short: its refusals are an estimate; on the front are: "),
+        ("1", f"no such model folder: {tmp_path / 'model'}; where the model of model lies elsewhere now, give"),
+        ("many", "argument --trial: expected a whole number, not 'many'"),
+    ):
+        done = heretic("run", "--from", "model", "--trial", trial)
+        assert (done.status, done.err.count("\n")) == (2, 1)
+        assert said in done.err

@@ -170,6 +170,9 @@ def test_what_a_round_began_with_stands_among_its_trials_and_its_front_is_told_a
         assert f"{g.front}1 {g.in_vain}2 on the front" in title
         drawn = "\n".join("".join(each.text for each in plot.render_line(y)) for y in range(plot.size.height))
         assert f"{g.in_vain} no better than the start" in drawn
+        table.go_to(4)
+        await settle(pilot, app)
+        assert "on the front, better than the start in refused" in shown(app, "#detail")
         table.go_to(1)
         await settle(pilot, app)
         assert f"Trial 1 {g.in_vain}" in str(app.screen.query_one("#detail-pane").border_title)
