@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import unicodedata
@@ -27,7 +26,7 @@ from heretic_tui.verdict import Verdict
 from heretic_tui.words import plain, to_json
 from tests.support import fake_run
 from tests.support.commands import Ended
-from tests.support.screens import drawn, threads_end
+from tests.support.screens import drawn, drive, threads_end
 
 LONG = "long " * 20_000
 # A colour, a title, C1, a bell, DEL, line ends, directions, half a character, nothing to see, line and page separators.
@@ -255,7 +254,7 @@ def test_the_screens(hostile_run: Path, tmp_path: Path) -> None:
         if steering(text):
             leaks[where] = [line.strip() for line in text.split("\n") if steering(line)]
 
-    async def steps(pilot: Pilot[Any]) -> None:
+    async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         for event in EVENTS:
             keep = {"state", "outcome", "metric"}
             changes = {field.name: poisoned(getattr(event, field.name)) for field in fields(event)}
@@ -280,12 +279,7 @@ def test_the_screens(hostile_run: Path, tmp_path: Path) -> None:
             await pilot.pause()
             look(str(keys))
 
-    async def go() -> None:
-        async with app.run_test(size=(160, 50), notifications=True) as pilot:
-            await pilot.pause()
-            await steps(pilot)
-
-    asyncio.run(go())
+    drive(app, steps, (160, 50))
     assert leaks == {}
     assert sum("owned" in text for text in seen) > 10
     assert not re.search("Traceback.*test_hostile", "".join(seen))

@@ -79,18 +79,23 @@ def test_no_key_of_a_dialog_reaches_the_screen_beneath(
             return str(beneath.query_one("#filter-words").visual), set(beneath.classes), app.view.selected_trial
 
         before = looks()
+        opened: object = None
         for key in [*"12345ecvsroyYSXpntabkjq#/", "space", "tab", "enter"]:
-            opening = DIALOGS[dialog](app)
-            if opening is not None:
-                await opening
-            await pilot.pause()
+            if app.screen is beneath:
+                # A key before this one answered the dialog.
+                opening = DIALOGS[dialog](app)
+                if opening is not None:
+                    await opening
+                await pilot.pause()
+                opened = app.screen
             assert app.screen is not beneath
-            await pilot.press({"#": "number_sign", "/": "slash"}.get(key, key))
-            await keys_are_through(pilot, app)
+            await pilot.press(key)
             assert looks() == before, key
             # To edit the settings is an answer where a run has failed.
             edits = dialog == "failure" and key == "e"
             assert app.current_mode == ("setup" if edits else "trials"), key
+            if app.screen is opened:
+                continue
             if edits:
                 app.switch_mode("trials")
                 await pilot.pause()

@@ -22,7 +22,7 @@ from heretic_tui.tui.themes import ANSI, DARK, LIGHT
 from heretic_tui.verdict import Verdict
 from tests.support import fake_run
 from tests.support.reviewed import write_review
-from tests.support.screens import drawn, threads_end
+from tests.support.screens import KeyPilot, drawn, threads_end
 
 SIZES = {"80x24": (80, 24), "120x40": (120, 40), "200x50": (200, 50)}
 
@@ -88,7 +88,7 @@ async def arrive(pilot: Pilot[Any], screen: str, theme: str = DARK) -> None:
     app.theme = theme
     app.tick()
     await pilot.pause()
-    await pilot.press(*PRESSES[screen])
+    await KeyPilot(app).press(*PRESSES[screen])
     if screen.endswith("export"):
         app.screen.query_one("#out").value = "/runs/out"
     if screen == "chat":

@@ -387,8 +387,10 @@ def test_broken_responses_have_a_column_as_soon_as_there_are_any(tmp_path: Path,
     drive(make_app(tmp_path, host), steps)
 
 
-def test_the_scatter_has_the_original_model_what_a_filter_leaves_out_and_a_legend(tmp_path: Path, folder: Path) -> None:
-    host = fake_run.FakeHost(folder)
+def test_the_scatter_has_the_original_model_what_a_filter_leaves_out_and_a_legend(tmp_path: Path) -> None:
+    # Without answers no trial is found to be within chance of the selected one, which is another sign.
+    (tmp_path / "run").mkdir()
+    host = fake_run.FakeHost(tmp_path / "run")
 
     async def steps(pilot: Pilot[Any], app: HereticApp) -> None:
         trials = [*finished(0, 0.1, 10), *finished(1, 0.2, 40), *dominated(2, 0.3, 20, 50.0)]
