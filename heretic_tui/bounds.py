@@ -98,7 +98,7 @@ def checked_bounds(given: object, where: str = "") -> dict[str, Range]:
             raise UsageError(f"{lead}expected NAME=LOW..HIGH, not {quoted(wrong)}{hint}")
         names = [name.strip() for name, _, _ in pairs]
         if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
-            raise UsageError(f"{lead}{quoted(twice)} is given twice")
+            raise UsageError(f"{lead}{quoted(twice)} is given twice: name each once")
         given = {name: text for name, (_, _, text) in zip(names, pairs, strict=True)}
     if not isinstance(given, Mapping):
         raise UsageError(f"{lead}expected NAME=LOW..HIGH for each bound, not {quoted(given)}")

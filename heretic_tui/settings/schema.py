@@ -362,7 +362,7 @@ class Settings(BaseModel):
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
         if twice := next((each for place, each in enumerate(value) if each in value[:place]), None):
-            raise ValueError(f"{quoted(twice)} is given twice")
+            raise ValueError(f"{quoted(twice)} is given twice: name each once")
         return value
 
     @field_validator("review_tasks")

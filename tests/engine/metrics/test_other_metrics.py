@@ -221,7 +221,7 @@ def test_choices_are_named_and_checked(heretic: Any, tiny_folder: Path, sets: li
             ["--objectives", "refusals"],
             "expected two of benchmark, broken, changed_answers, kl_divergence",
         ),
-        (["--objectives", "refusals", "refusals"], "expected two of"),
+        (["--objectives", "refusals", "refusals"], "'refusals' is given twice"),
         (["--objectives", "refusals", "nonsense"], "expected two of"),
         (["--judge", "nobody"], "expected one of markers"),
     ):
