@@ -13,6 +13,7 @@ from typing import Any
 from textual import events
 from textual.app import App
 from textual.dom import DOMNode
+from textual.screen import Screen
 
 # A key that something holds up longer than this holds up no others.
 _PATIENCE = 1.0
@@ -24,7 +25,7 @@ class TypeAhead(App[str]):
     What a key does is done in the message queues of the widget that has the focus, of those around it, and of the
     application. A callback that is sent the same way after the key arrives when they are through with it. What they
     said to each other meanwhile, such as that a line was submitted, a second round waits for, and further ones while
-    screens change.
+    screens change. A screen that says that it is not `painted` yet gets no key before it is.
 
     Attributes:
         last_key: when a key was pressed last, on the monotonic clock.
@@ -72,9 +73,12 @@ class TypeAhead(App[str]):
             if node.call_later(partial(self._pass, key, rest, arrived) if rest else arrived):
                 return
 
-    async def _arrived(self, key: object, rounds: int, screen: object) -> None:
+    async def _arrived(self, key: object, rounds: int, screen: Screen[Any]) -> None:
         if rounds < 2 or self.screen is not screen:
             self._send(key, rounds + 1)
+        elif not getattr(screen, "painted", True):
+            # It paints itself after the same refresh, and asked for that before.
+            screen.call_after_refresh(self._send, key, rounds + 1)
         else:
             await self._go_on(key)
 

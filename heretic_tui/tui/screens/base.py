@@ -182,12 +182,15 @@ class PanedScreen(RunScreen[ScreenResultType]):
             of them are shown on wider terminals says heretic.tcss, by the classes -narrow (below 100 columns), -normal,
             -wide (from 140) and -huge (from 180), -short (below 34 lines) and -tall. A container of frames has the
             class `column`: it is hidden along with them.
+        painted: whether the screen has been painted since it came into view last. Keys wait for that (type_ahead.py):
+            before it there are no lines that a cursor could go to.
     """
 
     PANES: ClassVar[tuple[str, ...]] = ()
     AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (140, "-wide"), (180, "-huge")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (34, "-tall")]
+    painted: bool = False
     BINDINGS = [Binding("v", "next_pane", "Next pane", id="screen.next-pane", tooltip="the next pane of this screen")]
 
     def compose(self) -> ComposeResult:
@@ -200,6 +203,8 @@ class PanedScreen(RunScreen[ScreenResultType]):
     def paint_all(self) -> None:
         """Paint the screen again if it is shown."""
         if self.is_ready and self.app.screen is self:
+            # Also where painting fails: no key is to wait for it then.
+            self.painted = True
             self.paint_lines()
             self.paint(ALL)
 
@@ -207,6 +212,7 @@ class PanedScreen(RunScreen[ScreenResultType]):
         self.mark_pane(next(iter(self.PANES), ""))
 
     def on_screen_resume(self) -> None:
+        self.painted = False
         self.ask(ScreenShown())
         self.call_after_refresh(self.careful(self.paint_all))
 
