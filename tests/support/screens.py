@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -56,9 +57,28 @@ def _key(key: str) -> events.Key:
         return events.Key(key, None)
 
 
+async def _quiet() -> None:
+    """Until the process has had nothing to do twice in turn, for 10 ms each; at most two seconds. A sleep that comes
+    back late tells of work that had to wait: where other processes compute too, the little time of this one's does not
+    tell that it is idle."""
+    began, quiet = time.monotonic(), 0
+    while quiet < 2 and time.monotonic() - began < 2:
+        used, start = time.process_time(), time.monotonic()
+        await asyncio.sleep(0.01)
+        idle = time.process_time() - used < 0.003 and time.monotonic() - start < 0.02
+        quiet = quiet + 1 if idle else 0
+
+
 class KeyPilot(Pilot[Any]):
     """Presses the next key as soon as the application is through with the last, and waits until it is idle after the
     last one alone. (Textual's waits for that twice after each key, 40 ms at least.)"""
+
+    async def pause(self, delay: float | None = None) -> None:
+        """Until all is drawn that was asked for; or so many seconds."""
+        await super().pause(delay or 0)
+        if delay is None:
+            await _quiet()
+            await super().pause(0)
 
     async def press(self, *keys: str) -> None:
         app = cast(TypeAhead, self.app)
