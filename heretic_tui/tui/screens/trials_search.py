@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textual import on
+
 from heretic_tui.run.search_progress import SearchProgress
 from heretic_tui.tui.importances import ImportanceKeeper, Importances
 from heretic_tui.tui.screens.trials_actions import TrialActions
@@ -84,6 +86,11 @@ class TrialSearch(TrialActions):
             on_thread(self, work, "importances")
         width = panel.scrollable_content_region.width
         panel.show(progress_text(self._progress, keeper.found, view.state, self.looks, view.glyphs, width, view.timed))
+
+    @on(TextPanel.Resized)
+    def _progress_resized(self) -> None:
+        """The pane came into view, perhaps behind what was to be painted in it, or has another width."""
+        self.call_after_refresh(self.careful(self.paint_progress))
 
     def _take_importances(self, keeper: ImportanceKeeper, found: Importances) -> None:
         keeper.take(found)
