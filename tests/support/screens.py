@@ -58,14 +58,14 @@ def _key(key: str) -> events.Key:
 
 
 async def _quiet() -> None:
-    """Until the process has had nothing to do twice in turn, for 10 ms each; at most two seconds. A sleep that comes
-    back late tells of work that had to wait: where other processes compute too, the little time of this one's does not
-    tell that it is idle."""
+    """Until the process has had nothing to do three times in turn, for 10 ms each; at most two seconds. A sleep that
+    comes back late tells of work that had to wait: where other processes compute too, the little time of this one's
+    does not tell that it is idle."""
     began, quiet = time.monotonic(), 0
-    while quiet < 2 and time.monotonic() - began < 2:
+    while quiet < 3 and time.monotonic() - began < 2:
         used, start = time.process_time(), time.monotonic()
         await asyncio.sleep(0.01)
-        idle = time.process_time() - used < 0.003 and time.monotonic() - start < 0.02
+        idle = time.process_time() - used < 0.002 and time.monotonic() - start < 0.014
         quiet = quiet + 1 if idle else 0
 
 
