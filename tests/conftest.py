@@ -102,7 +102,8 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory) -> DemoRun:
     runs_dir.mkdir(exist_ok=True)
     with open(runs_dir.parent / "demo made", "a+", encoding="utf-8") as made:
         fcntl.flock(made, fcntl.LOCK_EX)
-        if not made.tell():
+        # Not where it stood when it was opened: another process may have written it since.
+        if not os.fstat(made.fileno()).st_size:
             command = [sys.executable, "-m", "heretic_tui", "demo", "--seed", "0", "--runs-dir", str(runs_dir)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             made.write("whole")

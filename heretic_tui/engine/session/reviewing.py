@@ -55,6 +55,7 @@ def finalists(state: RunState, wanted: Sequence[int] | None) -> list[TrialRecord
     found = []
     for number in dict.fromkeys(wanted):
         trial = state.trial(number)
+        # Refused before anything is loaded where they are not known.
         _ = trial.required_parameters
         found.append(trial)
     return found
